@@ -1,0 +1,479 @@
+// pinverify.h: the C core of pinverify, and its manual.
+//
+// One question is answered here: is the key of this TLS peer one that I expect
+// for this host? It is answered from raw DER bytes, without allocating, in time
+// that does not depend on the bytes of the pins.
+//
+//   DER bytes --> SPKI slice --> SHA-256 --> constant-time scan --> report
+//   host -------> rule (pins, mode, expiry) -------^
+//
+// To use the core in a C program, copy the folder and compile every .c file in
+// it (C11, no flags needed, nothing but memcpy, memset and memcmp is used):
+//
+//   pv_policy policy;                        // a view: keep `bytes` alive
+//   if (pv_policy_open(&policy, bytes, len) != PV_OK) { refuse to start }
+//   pv_report report;
+//   if (pv_verify(&report, NULL, &policy, host, host_len, chain, num_certs,
+//                 now) != PV_OK || !report.accepted) { close the connection }
+//
+// Conventions. A `pv_status` says whether a question could be answered, the
+// report holds the answer, and a zeroed report is a rejection. `x_len` counts
+// bytes, `num_xs` counts things. Outputs come first and are written on every
+// path. Everything may be called from any number of threads at once.
+//
+// What is constant-time: the comparison of a digest with pins. Its duration
+// depends on how many pins there are, never on their bytes, nor on which of
+// them, or how much of one, matched. The DER walk, the hashing and the look-up
+// of hosts handle public bytes and promise nothing of that kind.
+#ifndef PINVERIFY_H
+#define PINVERIFY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// PV_API marks what is public. PV_CHECK marks what must not be ignored.
+#if defined(__GNUC__)
+#define PV_API __attribute__((visibility("default")))
+#define PV_CHECK __attribute__((warn_unused_result))
+#else
+#define PV_API
+#define PV_CHECK
+#endif
+
+// Between the marks "cdef: begin" and "cdef: end" stands only what cffi can
+// read as well: the Python package takes its declarations from here.
+// cdef: begin
+
+#define PV_DIGEST_LEN 32   // bytes of a SHA-256 digest, and so of a pin
+#define PV_HOST_MAX 253    // bytes of the longest host name (RFC 1035, 2.3.4)
+#define PV_DER_MAX 16777215  // bytes of the longest DER element that is read
+
+// A pv_span is a slice of somebody else's bytes: it owns nothing.
+typedef struct pv_span {
+  const uint8_t *data;
+  size_t len;
+} pv_span;
+
+// A pv_status is PV_OK, or the one thing that went wrong.
+typedef enum pv_status {
+  PV_OK = 0,
+  PV_ERR_ARGUMENT = 1,  // an index out of range, offsets that do not ascend
+
+  // A certificate is not strict DER; the name says in which field
+  // (RFC 5280, 4.1).
+  PV_ERR_DER_CERTIFICATE = 10,     // not one SEQUENCE that ends with the input
+  PV_ERR_DER_TBS = 11,             // tbsCertificate
+  PV_ERR_DER_VERSION = 12,         // version: not absent, v2 or v3
+  PV_ERR_DER_SERIAL = 13,          // serialNumber
+  PV_ERR_DER_SIGNATURE = 14,       // signature (the one inside tbsCertificate)
+  PV_ERR_DER_ISSUER = 15,          // issuer
+  PV_ERR_DER_VALIDITY = 16,        // validity
+  PV_ERR_DER_SUBJECT = 17,         // subject
+  PV_ERR_DER_SPKI = 18,            // subjectPublicKeyInfo
+  PV_ERR_DER_SPKI_ALGORITHM = 19,  // subjectPublicKeyInfo.algorithm
+  PV_ERR_DER_SPKI_KEY = 20,        // subjectPublicKeyInfo.subjectPublicKey
+  PV_ERR_DER_UNIQUE_ID = 21,       // issuerUniqueID or subjectUniqueID
+  PV_ERR_DER_EXTENSIONS = 22,      // extensions
+  PV_ERR_DER_TBS_END = 23,         // bytes after the last field of it
+  PV_ERR_DER_SIGNATURE_ALGORITHM = 24,  // signatureAlgorithm
+  PV_ERR_DER_SIGNATURE_VALUE = 25,      // signatureValue
+  PV_ERR_DER_CERTIFICATE_END = 26,      // bytes after signatureValue
+
+  // A host is not a name or address in a form that has one meaning.
+  PV_ERR_HOST_EMPTY = 40,
+  PV_ERR_HOST_TOO_LONG = 41,        // over PV_HOST_MAX
+  PV_ERR_HOST_LABEL_EMPTY = 42,     // "a..b", ".a"
+  PV_ERR_HOST_LABEL_TOO_LONG = 43,  // over 63
+  PV_ERR_HOST_CHARACTER = 44,       // not a letter, digit, '-', '_' or '.'
+  PV_ERR_HOST_IPV4 = 45,            // ends in a number, is no dotted quad
+  PV_ERR_HOST_IPV6 = 46,            // has a colon, is no IPv6 address
+
+  // A compiled policy is not one; the name says which part is wrong.
+  PV_ERR_POLICY_MAGIC = 60,    // not a compiled policy, or another version
+  PV_ERR_POLICY_SIZE = 61,     // truncated, or with bytes appended
+  PV_ERR_POLICY_DIGEST = 62,   // bytes changed since it was compiled
+  PV_ERR_POLICY_HEADER = 63,   // a flag or a reserved field
+  PV_ERR_POLICY_PINSET = 64,   // a PinSet: its mode, expiry or lists
+  PV_ERR_POLICY_RULE = 65,     // a rule: its name, order or PinSet
+  PV_ERR_POLICY_BUCKETS = 66   // the index of the rules
+} pv_status;
+
+// A pv_reason says why a report accepts or rejects.
+typedef enum pv_reason {
+  PV_MISMATCH = 0,        // pins are required and the chain lacks one
+  PV_MATCH = 1,           // every list of pins is hit
+  PV_NOT_PINNED = 2,      // no rule names the host, or one says "unpinned"
+  PV_EXPIRED = 3,         // the rule's time is over
+  PV_NO_CERTIFICATE = 4,  // the peer showed none
+  PV_MALFORMED = 5,       // a certificate is not strict DER
+  PV_BLOCKED = 6,         // a key of the chain is blocked
+  PV_BAD_HOST = 7         // the host has no canonical form
+} pv_reason;
+
+// A pv_mode says whether a rule rejects, or only reports.
+typedef enum pv_mode { PV_ENFORCE = 0, PV_REPORT = 1 } pv_mode;
+
+// A pv_kind says what a pin is the SHA-256 of.
+typedef enum pv_kind {
+  PV_SPKI = 0,        // the SubjectPublicKeyInfo (RFC 7469, 2.4)
+  PV_CERTIFICATE = 1  // the whole certificate
+} pv_kind;
+
+// A pv_list names one of the four lists of pins in a PinSet.
+typedef enum pv_list {
+  PV_LIST_PINS = 0,    // hit by a certificate at any position
+  PV_LIST_LEAF = 1,    // hit by the leaf, position 0
+  PV_LIST_CA = 2,      // hit by a certificate at position 1 or later
+  PV_LIST_BLOCKED = 3  // hit by none
+} pv_list;
+
+// A pv_shape says which hosts a rule's name stands for.
+typedef enum pv_shape {
+  PV_EXACT = 0,       // example.org: that name or address
+  PV_ONE_LABEL = 1,   // *.example.org: exactly one label more
+  PV_ANY_LABELS = 2,  // **.example.org: any number of labels more, or none
+  PV_EVERY_PEER = 3   // no name: the policy is one PinSet for every peer
+} pv_shape;
+
+#define PV_NO_RULE 4294967295    // pv_report.rule: no rule names the host
+#define PV_UNPINNED 4294967295   // pv_rule.pinset: the rule says "unpinned"
+#define PV_NO_DEPTH 4294967295   // pv_report.depth: no certificate decided
+
+// A pv_report is the answer. All zero is a rejection.
+typedef struct pv_report {
+  uint8_t accepted;      // 1: go on. 0: close the connection
+  uint8_t reason;        // a pv_reason
+  uint8_t mode;          // the rule's pv_mode; PV_ENFORCE without a rule
+  uint8_t matched_kind;  // a pv_kind: what `matched` is the digest of
+  uint32_t rule;         // index of the rule that decided, or PV_NO_RULE
+  uint32_t depth;        // position of the certificate that decided (0 = leaf):
+                         // the first that hit a list of pins, or is blocked,
+                         // or is malformed; or PV_NO_DEPTH
+  uint32_t num_seen;     // certificates whose SPKI was hashed, leaf first
+  uint32_t detail;       // a pv_status: why the host or certificate is bad
+  uint8_t matched[32];   // the digest that was hit; zero without one
+} pv_report;
+
+// A pv_policy is the opened view of a compiled policy. Its fields are private.
+// It points into the compiled bytes, which must outlive it and never change.
+typedef struct pv_policy {
+  const uint8_t *bytes;
+  const uint8_t *pins;
+  const uint8_t *pinsets;
+  const uint8_t *rules;
+  const uint8_t *buckets;
+  const uint8_t *names;
+  uint32_t flags;
+  uint32_t num_rules;
+  uint32_t num_pinsets;
+  uint32_t bucket_mask;
+} pv_policy;
+
+// A pv_rule describes one rule of a policy, for messages and listings.
+typedef struct pv_rule {
+  const char *name;   // without "*." or "**."; not ended by NUL
+  size_t name_len;
+  uint32_t shape;     // a pv_shape
+  uint32_t pinset;    // index of its PinSet, or PV_UNPINNED
+} pv_rule;
+
+// A pv_pinset describes one PinSet of a policy.
+typedef struct pv_pinset {
+  uint32_t mode;         // a pv_mode
+  uint32_t expires_set;  // 1: `expires` holds
+  uint32_t expired_rejects;  // once expired, the rule rejects (1) or allows (0)
+  int64_t expires;       // seconds since 1970-01-01T00:00:00Z
+  uint32_t num_pins[8];  // of list `l` and kind `k`: [2 * l + k]
+} pv_pinset;
+
+// ---------------------------------------------------------------------------
+// 1. The key of a certificate
+// ---------------------------------------------------------------------------
+
+// pv_status_text gives a short English phrase for a status, for logs. It is
+// never NULL, lives forever and holds no input bytes. Time: constant.
+PV_API const char *pv_status_text(pv_status status);
+
+// pv_spki_from_cert finds the SubjectPublicKeyInfo of one certificate.
+//
+// `cert` is one DER Certificate (RFC 5280, 4.1) of `cert_len` bytes, nothing
+// after it. On PV_OK `*out_spki` is a slice of `cert`, tag and length included,
+// so its SHA-256 is the fingerprint of RFC 7469, 2.4. Nothing is copied: the
+// slice lives as long as `cert`. On any other status `*out_spki` is empty.
+//
+// The whole frame is read to its last byte: every field of Certificate,
+// TBSCertificate, AlgorithmIdentifier and SubjectPublicKeyInfo, with definite
+// and minimal lengths below 2^24. What lies inside names, validity, extensions,
+// algorithm parameters, key bits and the signature is not interpreted.
+//
+// Fails with the PV_ERR_DER_ status of the first field that is not strict DER.
+// Time: linear in the number of fields; not constant (certificates are public).
+PV_API PV_CHECK pv_status pv_spki_from_cert(pv_span *out_spki,
+                                            const uint8_t *cert,
+                                            size_t cert_len);
+
+// pv_spki_sha256 gives the SHA-256 of a certificate's SubjectPublicKeyInfo: its
+// pin (RFC 7469, 2.4). `out` is zero unless the status is PV_OK. It fails as
+// pv_spki_from_cert does. Time: linear in the key's bytes.
+PV_API PV_CHECK pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
+                                         size_t cert_len);
+
+// pv_spki_sha256_many does that for `num_certs` certificates that lie back to
+// back in `data`: certificate i is bytes offsets[i] to offsets[i + 1] (the
+// layout of an Arrow binary column). `offsets` has num_certs + 1 entries.
+//
+// `out_digests` receives num_certs x 32 bytes and `out_statuses` num_certs
+// bytes, each a pv_status. A malformed certificate gets a zero digest and its
+// status, and does not stop the others. `*out_num_malformed` counts them.
+//
+// Fails with PV_ERR_ARGUMENT, all outputs zero, when the offsets do not ascend
+// or pass `data_len`. Time: linear in the bytes.
+PV_API PV_CHECK pv_status pv_spki_sha256_many(
+    uint8_t *out_digests, uint8_t *out_statuses, size_t *out_num_malformed,
+    const uint8_t *data, size_t data_len, const uint64_t *offsets,
+    size_t num_certs);
+
+// ---------------------------------------------------------------------------
+// 2. SHA-256 (FIPS 180-4) and its kernels
+// ---------------------------------------------------------------------------
+
+// pv_sha256 hashes one message of `len` bytes. Time: linear in `len`.
+PV_API void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len);
+
+// pv_sha256_many hashes `num_messages` messages; message i is bytes offsets[i]
+// to offsets[i + 1] of `data`. `out_digests` receives num_messages x 32 bytes.
+// Fails with PV_ERR_ARGUMENT, digests zero, when the offsets do not ascend or
+// pass `data_len`. Time: linear in the bytes.
+PV_API PV_CHECK pv_status pv_sha256_many(uint8_t *out_digests,
+                                         const uint8_t *data, size_t data_len,
+                                         const uint64_t *offsets,
+                                         size_t num_messages);
+
+// Kernels are the implementations that this machine can run, best first; the
+// last is portable C. pv_sha256_kernel_name gives the name of number `i`, or
+// NULL past the end. pv_sha256_kernel gives the number in use.
+// pv_sha256_use_kernel changes it for the whole process (tests and benches);
+// it fails with PV_ERR_ARGUMENT past the end and then changes nothing.
+// Time: constant.
+PV_API const char *pv_sha256_kernel_name(size_t i);
+PV_API size_t pv_sha256_kernel(void);
+PV_API PV_CHECK pv_status pv_sha256_use_kernel(size_t i);
+
+// ---------------------------------------------------------------------------
+// 3. The constant-time scan
+// ---------------------------------------------------------------------------
+
+// pv_pins_contain says whether `digest` (32 bytes) is one of `num_pins` pins
+// that lie back to back in `pins`: 1 or 0. Time: linear in num_pins, constant
+// in every byte of the pins and of the digest.
+PV_API uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
+                                const uint8_t digest[32]);
+
+// Packed pins are pins laid out for the scan. Up to 4 pins are rows: 32 bytes
+// each, back to back. From 5 on they are blocks of 8 pins, 256 bytes: first the
+// bytes 0 to 7 of each of the eight pins, then the bytes 8 to 15 of each, then
+// 16 to 23, then 24 to 31. The last block is filled by repeating the last pin,
+// which changes no answer.
+//
+// pv_pins_packed_len gives the bytes that `num_pins` packed pins take, or 0 if
+// that is more than a size_t can hold. pv_pins_pack writes them to `out`.
+// pv_pins_unpack reads pin number `i` (i < num_pins) back.
+// Time: linear in num_pins, linear, constant.
+PV_API size_t pv_pins_packed_len(size_t num_pins);
+PV_API void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins);
+PV_API void pv_pins_unpack(uint8_t out[32], const uint8_t *packed,
+                           size_t num_pins, size_t i);
+
+// pv_packed_contain is pv_pins_contain for packed pins, with the same promise.
+PV_API uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
+                                  const uint8_t digest[32]);
+
+// pv_cert_is_pinned says whether the SPKI of one certificate is among packed
+// pins, in one call: 1 or 0, or minus the pv_status if it is not strict DER.
+PV_API int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
+                             const uint8_t *cert, size_t cert_len);
+
+// The scan has kernels too, listed and forced like those of SHA-256.
+PV_API const char *pv_scan_kernel_name(size_t i);
+PV_API size_t pv_scan_kernel(void);
+PV_API PV_CHECK pv_status pv_scan_use_kernel(size_t i);
+
+// ---------------------------------------------------------------------------
+// 4. Hosts
+// ---------------------------------------------------------------------------
+
+// pv_host_canonical writes the one spelling that stands for a host.
+//
+// A name becomes ASCII lower case and loses one trailing dot. It has labels of
+// 1 to 63 letters, digits, '-' or '_', and at most 253 bytes. A name whose last
+// label is a number must be an IPv4 address in dotted decimal without leading
+// zeros. A host with a colon must be an IPv6 address (RFC 4291, 2.2, without
+// zone or brackets); it becomes the shortest form of RFC 5952, 4, always in
+// hexadecimal. A name that is not ASCII must be turned to A-labels before
+// (RFC 5890): here its bytes are refused.
+//
+// `out` has room for PV_HOST_MAX + 1 bytes and is ended by NUL; `*out_len`
+// counts the bytes before that. Unless the status is PV_OK both are empty.
+// Fails with the PV_ERR_HOST_ status that says why. Time: linear in host_len.
+PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
+                                            const char *host, size_t host_len);
+
+// ---------------------------------------------------------------------------
+// 5. The compiled policy
+// ---------------------------------------------------------------------------
+//
+// A compiled policy is one string of bytes: no pointers, little-endian, the
+// same on every machine. It can be mapped from a file, shared by processes, and
+// named by the digest in its header. All of it is checked when it is opened.
+//
+//   offset  bytes  the header
+//        0      8  "pinvpol1": magic, with the version of this layout
+//        8     32  digest: SHA-256 of every byte from 40 to the end
+//       40      8  size of the whole policy
+//       48      4  flags. bit 0: hosts without pins are rejected.
+//                  bit 1: PinSet 0 holds for every peer, and there are no rules
+//       52      4  num_rules
+//       56      4  num_buckets, a power of two from 1 to 2^31
+//       60      4  num_pinsets
+//       64      8  num_rows: 32-byte rows in the pins section
+//       72      8  names_len: bytes in the names section
+//       80      8  blocked SPKI pins, for every host: a run (below)
+//       88      8  blocked certificate pins, for every host: a run
+//       96     32  zero
+//
+// The sections follow without gaps, in this order:
+//
+//   pins     num_rows x 32 bytes. Packed pins (section 3), run after run.
+//   pinsets  num_pinsets x 80 bytes
+//               0   1  mode: a pv_mode
+//               1   1  after_expiry: 0 never expires, 1 allow, 2 reject
+//               2   6  zero
+//               8   8  expires: signed, seconds since 1970-01-01T00:00:00Z;
+//                      zero if it never expires
+//              16  64  eight runs: pins, leaf, ca, blocked; of each first the
+//                      SPKI pins, then the certificate pins
+//            A run is the row where it begins (4 bytes) and how many pins it
+//            has (4 bytes); an empty run is zero. Runs may be shared.
+//            At least one of the first six runs is not empty.
+//   rules    num_rules x 16 bytes, in the order of the buckets, and in a bucket
+//            ascending by tag, then name (as memcmp, then length), then shape
+//               0   4  offset of its name in the names section: the names
+//                      follow each other in the order of the rules, without
+//                      gaps
+//               4   4  tag: the upper 32 bits of the name's hash
+//               8   4  index of its PinSet, or 0xffffffff for "unpinned"
+//              12   1  length of its name, 1 to 253
+//              13   1  shape: PV_EXACT, PV_ONE_LABEL or PV_ANY_LABELS
+//              14   2  zero
+//   buckets  (num_buckets + 1) x 4 bytes. Bucket b holds the rules from
+//            buckets[b] to buckets[b + 1], those whose (hash xor hash >> 32)
+//            and (num_buckets - 1) is b.
+//   names    names_len bytes: canonical hosts, for a wildcard what follows the
+//            "*." or "**."; then zero to the next multiple of 8.
+//
+// The hash is FNV-1a of 64 bits (basis 0xcbf29ce484222325, prime 0x100000001b3)
+// over the name from its last byte to its first, so that one pass over a host
+// gives the hash of each of its suffixes.
+
+// pv_policy_open checks a whole compiled policy and makes a view of it.
+//
+// `bytes` of `bytes_len` must live, unchanged, as long as `*out` is used; no
+// alignment is needed. After PV_OK every look-up stays inside them, whatever
+// they are. Otherwise `*out` is zero, and is not to be used.
+//
+// Fails with the PV_ERR_POLICY_ status that says what is wrong: a truncated,
+// extended or changed policy never opens. Time: linear in bytes_len.
+PV_API PV_CHECK pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
+                                         size_t bytes_len);
+
+// pv_policy_find gives the one rule that decides about a host: the exact one,
+// else the one with the longest name, else "*." before "**."; or PV_NO_RULE.
+// `host` is canonical (pv_host_canonical). Time: linear in host_len, not
+// constant (hosts are public), independent of the number of rules.
+PV_API uint32_t pv_policy_find(const pv_policy *policy, const char *host,
+                               size_t host_len);
+
+// pv_policy_rule, pv_policy_pinset and pv_policy_pin read an opened policy, for
+// messages and listings. A pin is number `i` of those of `kind` in `list`, of
+// PinSet number `pinset`; for the policy-wide blocked pins, `pinset` is
+// PV_UNPINNED and `list` PV_LIST_BLOCKED. They fail with PV_ERR_ARGUMENT, and
+// give zero, when a number is out of range. Time: constant.
+PV_API PV_CHECK pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy,
+                                         uint32_t rule);
+PV_API PV_CHECK pv_status pv_policy_pinset(pv_pinset *out,
+                                           const pv_policy *policy,
+                                           uint32_t pinset);
+PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
+                                        const pv_policy *policy,
+                                        uint32_t pinset, uint32_t list,
+                                        uint32_t kind, uint32_t i);
+
+// ---------------------------------------------------------------------------
+// 6. The decision
+// ---------------------------------------------------------------------------
+
+// pv_verify decides about one peer.
+//
+// `host` of `host_len` bytes is the name that the TLS library verified, in any
+// spelling that pv_host_canonical reads; it is not looked at when the policy is
+// one PinSet for every peer. `verified_chain` has `num_certs` DER certificates,
+// leaf first. It must be the chain that the TLS library verified, or the leaf
+// alone: a chain as the peer sent it proves nothing, since anybody can append a
+// well-known CA certificate to it. `now` is seconds since 1970-01-01T00:00:00Z.
+//
+// The decision, in this order:
+//   1. A host without canonical form: BAD_HOST, rejected.
+//   2. No rule, or a rule that says "unpinned": NOT_PINNED, accepted or
+//      rejected as the policy says.
+//   3. A rule whose time is over (now >= expires): EXPIRED, accepted or
+//      rejected as the rule says.
+//   4. No certificate: NO_CERTIFICATE. One that is not strict DER: MALFORMED.
+//   5. A blocked key or certificate at any position: BLOCKED.
+//   6. MATCH if each of the lists `pins`, `leaf` and `ca` that is not empty is
+//      hit; else MISMATCH.
+//   7. A rule in report mode accepts what 3, 5 and 6 would reject, and keeps
+//      the reason. It relaxes neither 1 nor 4.
+// Where 2 and 3 would accept and the policy blocks keys for every host, 4 and 5
+// are applied with those keys first.
+//
+// `out_spkis` is NULL, or receives num_certs x 32 bytes: the digest of each
+// certificate's SPKI, leaf first, out->num_seen of them, then zero.
+//
+// Fails with PV_ERR_ARGUMENT, the report zero (a rejection), when a pointer is
+// missing. Time: linear in the chain's bytes and in the number of pins of the
+// rule; constant in the bytes of the pins.
+PV_API PV_CHECK pv_status pv_verify(pv_report *out, uint8_t *out_spkis,
+                                    const pv_policy *policy, const char *host,
+                                    size_t host_len,
+                                    const pv_span *verified_chain,
+                                    size_t num_certs, int64_t now);
+
+// pv_verify_many decides about `num_peers` peers at one time.
+//
+// Host i is bytes host_offsets[i] to host_offsets[i + 1] of `hosts`.
+// Certificate j is bytes cert_offsets[j] to cert_offsets[j + 1] of `certs`.
+// Peer i showed the certificates chain_offsets[i] to chain_offsets[i + 1]. Each
+// array of offsets has one entry more than it names things; cert_offsets has
+// num_certs + 1. `out_reports` receives num_peers reports, each what pv_verify
+// would give, and `out_spkis` (or NULL) num_certs x 32 bytes.
+//
+// Fails with PV_ERR_ARGUMENT, every report zero, when offsets do not ascend or
+// pass their end. Time: linear in the bytes.
+PV_API PV_CHECK pv_status pv_verify_many(
+    pv_report *out_reports, uint8_t *out_spkis, const pv_policy *policy,
+    const uint8_t *hosts, size_t hosts_len, const uint64_t *host_offsets,
+    const uint8_t *certs, size_t certs_len, const uint64_t *cert_offsets,
+    size_t num_certs, const uint64_t *chain_offsets, size_t num_peers,
+    int64_t now);
+
+// cdef: end
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // PINVERIFY_H
