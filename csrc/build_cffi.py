@@ -1,0 +1,80 @@
+"""Tells cffi how to build pinverify._core: declarations, sources, flags.
+
+setup.py names this file to setuptools. It is part of the source distribution
+only: an installed pinverify holds the compiled module and nothing of this.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from cffi import FFI
+
+CSRC = Path(__file__).resolve().parent
+HEADER = CSRC / "pinverify.h"
+
+# Macros of the header that mean something to a C compiler and nothing to cffi.
+C_ONLY = re.compile(r"\bPV_(?:API|CHECK)\s+")
+
+
+def declarations() -> str:
+    """Return what Python may call: the header between its two cdef marks."""
+    text = HEADER.read_text(encoding="ascii")
+    _, _, rest = text.partition("// cdef: begin\n")
+    public, end, _ = rest.partition("// cdef: end\n")
+    if not end:
+        msg = f"{HEADER} has no lines '// cdef: begin' and '// cdef: end'"
+        raise ValueError(msg)
+    return C_ONLY.sub("", public)
+
+
+def found(pattern: str) -> list[str]:
+    """Return the files in csrc that match, in an order that never changes.
+
+    The paths are relative, as setuptools wants them, and so that the folder of
+    the build is not written into the module.
+    """
+    return sorted(os.path.relpath(path) for path in CSRC.glob(pattern))
+
+
+def compile_flags() -> list[str]:
+    """Return the compiler's flags: one set for every file and every machine.
+
+    There is no -march: kernels for newer processors are compiled in any case
+    and chosen when the program runs.
+    """
+    if sys.platform == "win32":
+        return ["/std:c11", "/O2"]
+    return [
+        "-std=c11",
+        "-O2",
+        "-g0",  # debug information would name the folder of the build
+        "-fvisibility=hidden",
+        "-fstack-protector-strong",
+        "-U_FORTIFY_SOURCE",  # some systems set another level
+        "-D_FORTIFY_SOURCE=3",
+    ]
+
+
+def link_flags() -> list[str]:
+    """Return the linker's flags: after loading, no address can be rewritten."""
+    if sys.platform in ("win32", "darwin"):  # these have no ELF
+        return []
+    return ["-Wl,-z,relro,-z,now"]
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(declarations())
+ffibuilder.set_source(
+    "pinverify._core",
+    '#include "pinverify.h"',
+    sources=found("*.c"),
+    depends=[*found("*.h"), *found("build_cffi.py")],
+    include_dirs=[os.path.relpath(CSRC)],
+    extra_compile_args=compile_flags(),
+    extra_link_args=link_flags(),
+    py_limited_api=True,
+)

@@ -1,0 +1,296 @@
+// host.c: one canonical spelling per host, so that a rule and a look-up meet.
+// What has two readings, or that two libraries read differently, is refused.
+#include <string.h>
+
+#include "internal.h"
+
+static bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+static char to_lower(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+// The value of a hexadecimal digit, or 16.
+static uint32_t hex_value(char c) {
+  if (is_digit(c)) {
+    return (uint32_t)(c - '0');
+  }
+  c = to_lower(c);
+  return c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10) : 16;
+}
+
+// ---- IPv4: dotted decimal, no leading zeros (RFC 6943, 3.1.1 says why) ------
+
+// One number from 0 to 255 at host[*pos]; moves behind it.
+static bool read_octet(const char *host, size_t host_len, size_t *pos,
+                       uint32_t *out_octet) {
+  const size_t start = *pos;
+  uint32_t value = 0;
+  while (*pos < host_len && *pos - start < 3 && is_digit(host[*pos])) {
+    value = 10 * value + (uint32_t)(host[*pos] - '0');
+    *pos += 1;
+  }
+  *out_octet = value;
+  const size_t num_digits = *pos - start;
+  return num_digits > 0 && value <= 255 &&
+         !(num_digits > 1 && host[start] == '0');
+}
+
+static bool read_ipv4(const char *host, size_t host_len, uint32_t *out) {
+  size_t pos = 0;
+  uint32_t address = 0;
+  for (int i = 0; i < 4; i++) {
+    uint32_t octet = 0;
+    if (i > 0) {
+      if (pos >= host_len || host[pos] != '.') {
+        return false;
+      }
+      pos += 1;
+    }
+    if (!read_octet(host, host_len, &pos, &octet)) {
+      return false;
+    }
+    address = address << 8 | octet;
+  }
+  *out = address;
+  return pos == host_len;
+}
+
+// Whether the last label is decimal, or 0x and hexadecimal. The URL standard
+// and inet_aton read such a host as an IPv4 address ("127.1", "1.2.3.0x4").
+static bool ends_in_number(const char *host, size_t host_len) {
+  size_t start = host_len;
+  while (start > 0 && host[start - 1] != '.') {
+    start -= 1;
+  }
+  bool decimal = start < host_len;
+  bool hexadecimal = host_len - start >= 2 && host[start] == '0' &&
+                     to_lower(host[start + 1]) == 'x';
+  for (size_t i = start; i < host_len; i++) {
+    decimal = decimal && is_digit(host[i]);
+    hexadecimal = hexadecimal && (i < start + 2 || hex_value(host[i]) < 16);
+  }
+  return decimal || hexadecimal;
+}
+
+// ---- IPv6: RFC 4291, 2.2 in; RFC 5952, 4 out --------------------------------
+
+typedef struct ipv6 {
+  uint32_t groups[8];
+  size_t num_groups;  // read so far
+  size_t gap;         // where "::" stands among them, or NO_GAP
+} ipv6;
+
+enum { NO_GAP = 9 };
+
+// One group at host[*pos], or the dotted quad that may end the address.
+static bool read_group(const char *host, size_t host_len, size_t *pos,
+                       ipv6 *out) {
+  const size_t start = *pos;
+  uint32_t value = 0;
+  while (*pos < host_len && *pos - start < 4 && hex_value(host[*pos]) < 16) {
+    value = value << 4 | hex_value(host[*pos]);
+    *pos += 1;
+  }
+  if (*pos == start || out->num_groups >= 8) {
+    return false;
+  }
+  if (*pos < host_len && host[*pos] == '.') {
+    uint32_t quad = 0;
+    if (out->num_groups > 6 ||
+        !read_ipv4(host + start, host_len - start, &quad)) {
+      return false;
+    }
+    out->groups[out->num_groups] = quad >> 16;
+    out->groups[out->num_groups + 1] = quad & 0xffff;
+    out->num_groups += 2;
+    *pos = host_len;
+    return true;
+  }
+  out->groups[out->num_groups] = value;
+  out->num_groups += 1;
+  return true;
+}
+
+// What stands between two groups, or after the last: ":" or "::".
+static bool read_colons(const char *host, size_t host_len, size_t *pos,
+                        ipv6 *out) {
+  if (host[*pos] != ':') {
+    return false;
+  }
+  *pos += 1;
+  if (*pos == host_len) {
+    return false;
+  }
+  if (host[*pos] != ':') {
+    return true;
+  }
+  if (out->gap != NO_GAP) {
+    return false;
+  }
+  out->gap = out->num_groups;
+  *pos += 1;
+  return true;
+}
+
+static bool read_ipv6(const char *host, size_t host_len, ipv6 *out) {
+  size_t pos = 0;
+  *out = (ipv6){.gap = NO_GAP};
+  if (host_len >= 2 && host[0] == ':' && host[1] == ':') {
+    out->gap = 0;
+    pos = 2;
+  }
+  while (pos < host_len) {
+    if (!read_group(host, host_len, &pos, out)) {
+      return false;
+    }
+    if (pos < host_len && !read_colons(host, host_len, &pos, out)) {
+      return false;
+    }
+  }
+  if (out->gap == NO_GAP) {
+    return out->num_groups == 8;
+  }
+  if (out->num_groups == 8) {
+    return false;  // "::" stands for at least one group
+  }
+  // Move what follows the gap to the end, zeros in between.
+  const size_t num_moved = out->num_groups - out->gap;
+  for (size_t i = 0; i < num_moved; i++) {
+    out->groups[7 - i] = out->groups[out->num_groups - 1 - i];
+  }
+  for (size_t i = out->gap; i < 8 - num_moved; i++) {
+    out->groups[i] = 0;
+  }
+  return true;
+}
+
+// The first of the longest runs of two zero groups or more, which RFC 5952, 4.2
+// shortens. Returns its length, 0 without one.
+static size_t longest_zeros(const ipv6 *address, size_t *out_start) {
+  size_t best = 1;
+  size_t run = 0;
+  *out_start = 8;
+  for (size_t i = 0; i < 8; i++) {
+    run = address->groups[i] == 0 ? run + 1 : 0;
+    if (run > best) {
+      best = run;
+      *out_start = i + 1 - run;
+    }
+  }
+  return best > 1 ? best : 0;
+}
+
+static size_t write_group(char *out, uint32_t group) {
+  size_t len = 0;
+  for (int shift = 12; shift >= 0; shift -= 4) {
+    const uint32_t digit = group >> shift & 15;
+    if (digit != 0 || len > 0 || shift == 0) {
+      out[len] = "0123456789abcdef"[digit];
+      len += 1;
+    }
+  }
+  return len;
+}
+
+static size_t write_ipv6(char *out, const ipv6 *address) {
+  size_t zeros_at = 8;
+  const size_t num_zeros = longest_zeros(address, &zeros_at);
+  size_t len = 0;
+  for (size_t i = 0; i < 8; i++) {
+    if (i == zeros_at) {
+      out[len] = ':';
+      out[len + 1] = ':';
+      len += 2;
+      i += num_zeros - 1;
+      continue;
+    }
+    if (i > 0 && i != zeros_at + num_zeros) {
+      out[len] = ':';
+      len += 1;
+    }
+    len += write_group(out + len, address->groups[i]);
+  }
+  return len;
+}
+
+// ---- names (RFC 1035, 2.3; RFC 1123, 2.1; and the '_' that is in use) -------
+
+static bool is_name_character(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
+}
+
+// Writes the lower case of a name of at most PV_HOST_MAX bytes.
+static pv_status write_name(char *out, const char *host, size_t host_len) {
+  size_t label_len = 0;
+  for (size_t i = 0; i < host_len; i++) {
+    const char c = to_lower(host[i]);
+    out[i] = c;
+    if (c == '.') {
+      if (label_len == 0) {
+        return PV_ERR_HOST_LABEL_EMPTY;
+      }
+      label_len = 0;
+      continue;
+    }
+    if (!is_name_character(c)) {
+      return PV_ERR_HOST_CHARACTER;
+    }
+    label_len += 1;
+    if (label_len > 63) {
+      return PV_ERR_HOST_LABEL_TOO_LONG;
+    }
+  }
+  return label_len > 0 ? PV_OK : PV_ERR_HOST_LABEL_EMPTY;
+}
+
+// ---- all three --------------------------------------------------------------
+
+static pv_status canonical(char *out, size_t *out_len, const char *host,
+                           size_t host_len) {
+  if (host_len == 0) {
+    return PV_ERR_HOST_EMPTY;
+  }
+  if (memchr(host, ':', host_len) != NULL) {
+    ipv6 address;
+    if (!read_ipv6(host, host_len, &address)) {
+      return PV_ERR_HOST_IPV6;
+    }
+    *out_len = write_ipv6(out, &address);
+    return PV_OK;
+  }
+  if (host[host_len - 1] == '.') {
+    host_len -= 1;
+  }
+  if (host_len > PV_HOST_MAX) {
+    return PV_ERR_HOST_TOO_LONG;
+  }
+  const pv_status status = write_name(out, host, host_len);
+  if (status != PV_OK) {
+    return status;
+  }
+  uint32_t ignored = 0;
+  if (ends_in_number(host, host_len) && !read_ipv4(host, host_len, &ignored)) {
+    return PV_ERR_HOST_IPV4;
+  }
+  *out_len = host_len;
+  return PV_OK;
+}
+
+pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
+                            size_t host_len) {
+  memset(out, 0, PV_HOST_MAX + 1);
+  *out_len = 0;
+  const pv_status status = canonical(out, out_len, host, host_len);
+  if (status != PV_OK) {
+    memset(out, 0, PV_HOST_MAX + 1);
+  }
+  return status;
+}
+
+bool host_is_address(const char *host, size_t host_len) {
+  return host_len > 0 && (memchr(host, ':', host_len) != NULL ||
+                          ends_in_number(host, host_len));
+}

@@ -1,0 +1,192 @@
+// internal.h: what the files of the core share with each other. Nothing here is
+// part of the public API.
+//
+// Floors, each of which uses lower ones only:
+//   0  der.c host.c cpu.c status.c sha256_*.c scan_*.c
+//   1  spki.c sha256.c scan.c
+//   2  policy.c fingerprint.c
+//   3  verify.c
+#ifndef PINVERIFY_INTERNAL_H
+#define PINVERIFY_INTERNAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pinverify.h"
+
+// ---- der.c: strict DER, one element at a time -------------------------------
+
+enum {
+  DER_INTEGER = 0x02,
+  DER_BIT_STRING = 0x03,
+  DER_NULL = 0x05,
+  DER_OID = 0x06,
+  DER_SEQUENCE = 0x30,
+  DER_CONTEXT_0 = 0xa0,            // [0], constructed
+  DER_CONTEXT_1_PRIMITIVE = 0x81,  // [1] IMPLICIT, primitive
+  DER_CONTEXT_2_PRIMITIVE = 0x82,  // [2] IMPLICIT, primitive
+  DER_CONTEXT_3 = 0xa3             // [3], constructed
+};
+
+// A der_cursor reads base[pos] to base[end - 1], and pos <= end always. It
+// works by index, so that every bound can be stated and proved without
+// pointers.
+typedef struct der_cursor {
+  const uint8_t *base;
+  size_t pos;
+  size_t end;
+} der_cursor;
+
+// Each reader returns false, and leaves its cursor where it was, when what
+// comes next is not one whole element of that tag with a definite, minimal
+// length.
+bool der_at_end(const der_cursor *in);
+bool der_next_is(const der_cursor *in, uint8_t tag);
+bool der_enter(der_cursor *in, der_cursor *out_content, uint8_t tag);
+bool der_skip(der_cursor *in, uint8_t tag);
+bool der_take(der_cursor *in, pv_span *out_element, uint8_t tag);
+
+// der_enter_any enters one element of any low tag (X.690, 8.1.2.2) and tells
+// which.
+bool der_enter_any(der_cursor *in, der_cursor *out_content, uint8_t *out_tag);
+
+// ---- host.c -----------------------------------------------------------------
+
+// host_is_address tells an IP literal from a name; `host` is canonical.
+bool host_is_address(const char *host, size_t host_len);
+
+// ---- cpu.c: the machine, and which kernel of a table runs on it -------------
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define PV_X86_64 1
+#else
+#define PV_X86_64 0
+#endif
+
+// Between these two, functions are compiled for a CPU that has `isa`; the rest
+// of the file is not. So all files are compiled with the same flags.
+#if defined(__clang__)
+#define PV_PRAGMA(x) _Pragma(#x)
+#define PV_TARGET_BEGIN(isa) \
+  PV_PRAGMA(                 \
+      clang attribute push(__attribute__((target(isa))), apply_to = function))
+#define PV_TARGET_END _Pragma("clang attribute pop")
+#else
+#define PV_PRAGMA(x) _Pragma(#x)
+#define PV_TARGET_BEGIN(isa) \
+  _Pragma("GCC push_options") PV_PRAGMA(GCC target(isa))
+#define PV_TARGET_END _Pragma("GCC pop_options")
+#endif
+
+enum {
+  CPU_ANY = 0,
+  CPU_SHANI = 1 << 0,  // SHA, SSSE3, SSE4.1
+  CPU_AVX2 = 1 << 1    // AVX2, with its registers saved by the system
+};
+
+// A kernel is one implementation. A kernel of the SHA-256 table has `sha256`, a
+// kernel of the scan table has the two scans.
+typedef struct pv_kernel {
+  const char *name;
+  uint32_t needs;  // CPU_ flags
+  uint32_t lanes;  // messages that `sha256` hashes side by side
+
+  // Takes `num_blocks` x 64 bytes of each of `lanes` messages into
+  // state[word * lanes + lane].
+  void (*sha256)(uint32_t *state, const uint8_t *const *in, size_t num_blocks);
+
+  // Whether `digest` is among rows of 32 bytes, or in blocks of packed pins: a
+  // mask (ct.h). Constant-time.
+  uint64_t (*scan_rows)(const uint8_t *rows, size_t num_rows,
+                        const uint8_t *digest);
+  uint64_t (*scan_blocks)(const uint8_t *blocks, size_t num_blocks,
+                          const uint8_t *digest);
+} pv_kernel;
+
+extern const pv_kernel pv_sha256_portable;
+extern const pv_kernel pv_sha256_shani;
+extern const pv_kernel pv_scan_portable;
+extern const pv_kernel pv_scan_avx2;
+
+extern const uint32_t pv_sha256_k[64];  // FIPS 180-4, 4.2.2
+
+// cpu_features gives CPU_ flags. It asks the CPU each time, which is slow.
+uint32_t cpu_features(void);
+
+// A kernel_table lists kernels, best first; the last one runs everywhere. Which
+// of them is in use is the only thing that the core ever changes: NULL before
+// the first use, and threads may race to set it, for each would set the same.
+typedef struct kernel_table {
+  const pv_kernel *const *rows;
+  size_t num_rows;
+  _Atomic(const pv_kernel *) *chosen;
+} kernel_table;
+
+// Numbers count only the kernels that this machine can run.
+const pv_kernel *kernel_in_use(const kernel_table *table);
+size_t kernel_number(const kernel_table *table);
+const char *kernel_name(const kernel_table *table, size_t i);
+pv_status kernel_use(const kernel_table *table, size_t i);
+
+// ---- scan.c -----------------------------------------------------------------
+
+// packed_num_rows counts the 32-byte rows that `num_pins` packed pins take.
+uint64_t packed_num_rows(uint64_t num_pins);
+
+// ---- policy.c ---------------------------------------------------------------
+
+enum { POLICY_REJECT_UNPINNED = 1, POLICY_EVERY_PEER = 2 };
+
+// A pin_run is one list of packed pins inside a policy.
+typedef struct pin_run {
+  const uint8_t *packed;
+  uint32_t num_pins;
+} pin_run;
+
+// policy_run gives pins number `kind` of list `list` of a PinSet; with
+// PV_UNPINNED the policy-wide blocked ones. The numbers must be in range.
+pin_run policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
+                   uint32_t kind);
+
+// policy_blocks says whether the policy blocks keys for every host.
+bool policy_blocks(const pv_policy *policy);
+
+// ---- bytes ------------------------------------------------------------------
+
+// Bytes are loaded one by one, so that neither alignment nor the machine's byte
+// order matters; compilers make one instruction of it.
+static inline uint32_t load_le32(const uint8_t *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+         (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t load_le64(const uint8_t *p) {
+  return (uint64_t)load_le32(p) | (uint64_t)load_le32(p + 4) << 32;
+}
+
+static inline uint32_t load_be32(const uint8_t *p) {
+  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+         (uint32_t)p[3];
+}
+
+static inline void store_be32(uint8_t *p, uint32_t x) {
+  p[0] = (uint8_t)(x >> 24);
+  p[1] = (uint8_t)(x >> 16);
+  p[2] = (uint8_t)(x >> 8);
+  p[3] = (uint8_t)x;
+}
+
+// offsets_ascend checks num + 1 offsets: each at most the next, the last at
+// most `end`.
+static inline bool offsets_ascend(const uint64_t *offsets, size_t num,
+                                  uint64_t end) {
+  for (size_t i = 0; i < num; i++) {
+    if (offsets[i] > offsets[i + 1]) {
+      return false;
+    }
+  }
+  return offsets[num] <= end;
+}
+
+#endif  // PINVERIFY_INTERNAL_H

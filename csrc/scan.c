@@ -1,0 +1,88 @@
+// scan.c: is this digest one of the pins? The time taken depends on how many
+// pins there are, never on their bytes, nor on whether or where one matches.
+#include <string.h>
+
+#include "ct.h"
+#include "internal.h"
+
+// Up to ROWS_MAX pins are scanned as rows: a block of eight would only read
+// more.
+enum { ROWS_MAX = 4, BLOCK_PINS = 8, BLOCK_LEN = BLOCK_PINS * PV_DIGEST_LEN };
+
+static const pv_kernel *const rows[] = {
+#if PV_X86_64
+    &pv_scan_avx2,
+#endif
+    &pv_scan_portable};
+
+static _Atomic(const pv_kernel *) chosen;
+
+static const kernel_table kernels = {rows, sizeof rows / sizeof rows[0],
+                                     &chosen};
+
+size_t pv_scan_kernel(void) {
+  return kernel_number(&kernels);
+}
+
+const char *pv_scan_kernel_name(size_t i) {
+  return kernel_name(&kernels, i);
+}
+
+pv_status pv_scan_use_kernel(size_t i) {
+  return kernel_use(&kernels, i);
+}
+
+uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
+                         const uint8_t digest[32]) {
+  return ct_declassify(
+      kernel_in_use(&kernels)->scan_rows(pins, num_pins, digest));
+}
+
+uint64_t packed_num_rows(uint64_t num_pins) {
+  if (num_pins <= ROWS_MAX) {
+    return num_pins;
+  }
+  return (num_pins + BLOCK_PINS - 1) / BLOCK_PINS * BLOCK_PINS;
+}
+
+size_t pv_pins_packed_len(size_t num_pins) {
+  const size_t most = (SIZE_MAX - BLOCK_LEN) / PV_DIGEST_LEN;
+  return num_pins > most ? 0
+                         : (size_t)packed_num_rows(num_pins) * PV_DIGEST_LEN;
+}
+
+// Where bytes 8 * plane to 8 * plane + 7 of pin number i stand in packed pins.
+static size_t packed_at(size_t num_pins, size_t i, size_t plane) {
+  if (num_pins <= ROWS_MAX) {
+    return PV_DIGEST_LEN * i + 8 * plane;
+  }
+  return BLOCK_LEN * (i / BLOCK_PINS) + 64 * plane + 8 * (i % BLOCK_PINS);
+}
+
+void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins) {
+  const size_t num_rows = (size_t)packed_num_rows(num_pins);
+  for (size_t i = 0; i < num_rows; i++) {
+    const size_t pin = i < num_pins ? i : num_pins - 1;
+    for (size_t plane = 0; plane < 4; plane++) {
+      memcpy(out + packed_at(num_pins, i, plane),
+             pins + PV_DIGEST_LEN * pin + 8 * plane, 8);
+    }
+  }
+}
+
+void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
+                    size_t i) {
+  for (size_t plane = 0; plane < 4; plane++) {
+    memcpy(out + 8 * plane, packed + packed_at(num_pins, i, plane), 8);
+  }
+}
+
+uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
+                           const uint8_t digest[32]) {
+  const pv_kernel *kernel = kernel_in_use(&kernels);
+  if (num_pins <= ROWS_MAX) {
+    return ct_declassify(kernel->scan_rows(packed, num_pins, digest));
+  }
+  const size_t num_blocks = (num_pins - 1) / BLOCK_PINS + 1;
+  return ct_declassify(kernel->scan_blocks(packed, num_blocks, digest));
+}

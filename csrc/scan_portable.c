@@ -1,0 +1,51 @@
+// scan_portable.c: the constant-time scan in plain C.
+#include "ct.h"
+#include "internal.h"
+
+// The bits in which `row` and `digest` differ, gathered.
+static uint64_t row_difference(const uint8_t *row, const uint8_t *digest) {
+  uint64_t difference = 0;
+  for (int i = 0; i < PV_DIGEST_LEN; i += 8) {
+    difference |= load_le64(row + i) ^ load_le64(digest + i);
+  }
+  return difference;
+}
+
+static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
+                          const uint8_t *digest) {
+  uint64_t found = CT_FALSE;
+  for (size_t i = 0; i < num_rows; i++) {
+    found |= ct_is_zero(row_difference(rows + PV_DIGEST_LEN * i, digest));
+  }
+  return found;
+}
+
+// One block: four planes of 64 bytes, plane p with bytes 8p to 8p + 7 of each
+// of eight pins.
+static uint64_t scan_block(const uint8_t *block, const uint8_t *digest) {
+  uint64_t found = CT_FALSE;
+  for (int pin = 0; pin < 8; pin++) {
+    uint64_t difference = 0;
+    for (int plane = 0; plane < 4; plane++) {
+      difference |= load_le64(block + 64 * plane + 8 * pin) ^
+                    load_le64(digest + 8 * plane);
+    }
+    found |= ct_is_zero(difference);
+  }
+  return found;
+}
+
+static uint64_t scan_blocks(const uint8_t *blocks, size_t num_blocks,
+                            const uint8_t *digest) {
+  uint64_t found = CT_FALSE;
+  for (size_t i = 0; i < num_blocks; i++) {
+    found |= scan_block(blocks + 256 * i, digest);
+  }
+  return found;
+}
+
+const pv_kernel pv_scan_portable = {.name = "portable",
+                                    .needs = CPU_ANY,
+                                    .lanes = 1,
+                                    .scan_rows = scan_rows,
+                                    .scan_blocks = scan_blocks};

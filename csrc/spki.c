@@ -1,0 +1,221 @@
+// spki.c: certificate --> SubjectPublicKeyInfo. It reads like the ASN.1 of
+// RFC 5280, 4.1, and refuses whatever could make a TLS library read another
+// key: the frame is checked to its last byte. What lies inside names, validity,
+// extensions, parameters, key bits and the signature is the TLS library's.
+#include "internal.h"
+
+enum { VERSION_1 = 0, VERSION_2 = 1, VERSION_3 = 2 };
+
+// What read_tbs finds. The two cursors are contents, not yet looked into.
+typedef struct tbs_fields {
+  uint8_t version;
+  der_cursor signature;     // of the inner AlgorithmIdentifier
+  der_cursor spki_content;  // of the SubjectPublicKeyInfo
+  pv_span spki;             // the same with its header: what is hashed
+} tbs_fields;
+
+// INTEGER: at least one octet, and no first octet that says nothing
+// (X.690, 8.3.2). Negative numbers, zero and long ones exist and pass.
+static bool read_serial(der_cursor *in) {
+  der_cursor n;
+  if (!der_enter(in, &n, DER_INTEGER) || der_at_end(&n)) {
+    return false;
+  }
+  if (n.end - n.pos == 1) {
+    return true;
+  }
+  const uint8_t first = n.base[n.pos];
+  const uint8_t top_bit = n.base[n.pos + 1] >> 7;
+  return !(first == 0x00 && top_bit == 0) && !(first == 0xff && top_bit == 1);
+}
+
+// OBJECT IDENTIFIER: whole arcs, none padded (X.690, 8.19.2).
+static bool read_oid(der_cursor *in) {
+  der_cursor oid;
+  if (!der_enter(in, &oid, DER_OID) || der_at_end(&oid)) {
+    return false;
+  }
+  bool arc_begins = true;
+  for (size_t i = oid.pos; i < oid.end; i++) {
+    if (arc_begins && oid.base[i] == 0x80) {
+      return false;
+    }
+    arc_begins = oid.base[i] < 0x80;
+  }
+  return arc_begins;
+}
+
+// AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER,
+//   parameters ANY DEFINED BY algorithm OPTIONAL }
+static bool is_algorithm(der_cursor in) {
+  if (!read_oid(&in)) {
+    return false;
+  }
+  if (der_at_end(&in)) {
+    return true;
+  }
+  der_cursor parameters;
+  uint8_t tag = 0;
+  return der_enter_any(&in, &parameters, &tag) && der_at_end(&in) &&
+         (tag != DER_NULL || der_at_end(&parameters));
+}
+
+// BIT STRING (X.690, 8.6.2): the first octet counts the unused bits of the
+// last one.
+static bool is_bit_string(const der_cursor *bits) {
+  if (der_at_end(bits)) {
+    return false;
+  }
+  const uint8_t unused = bits->base[bits->pos];
+  return unused == 0 || (unused <= 7 && bits->end - bits->pos > 1);
+}
+
+// version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1. DER forbids
+// to write the default, so v1 is absent.
+static bool read_version(der_cursor *tbs, uint8_t *out_version) {
+  der_cursor explicit_tag, number;
+  *out_version = VERSION_1;
+  if (!der_next_is(tbs, DER_CONTEXT_0)) {
+    return true;
+  }
+  if (!der_enter(tbs, &explicit_tag, DER_CONTEXT_0) ||
+      !der_enter(&explicit_tag, &number, DER_INTEGER) ||
+      !der_at_end(&explicit_tag) || number.end - number.pos != 1) {
+    return false;
+  }
+  *out_version = number.base[number.pos];
+  return *out_version == VERSION_2 || *out_version == VERSION_3;
+}
+
+// issuerUniqueID [1], subjectUniqueID [2] IMPLICIT BIT STRING OPTIONAL: v2, v3
+static bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag) {
+  der_cursor bits;
+  if (!der_next_is(tbs, tag)) {
+    return true;
+  }
+  return version != VERSION_1 && der_enter(tbs, &bits, tag) &&
+         is_bit_string(&bits);
+}
+
+// extensions [3] EXPLICIT SEQUENCE OPTIONAL: v3
+static bool read_extensions(der_cursor *tbs, uint8_t version) {
+  der_cursor explicit_tag;
+  if (!der_next_is(tbs, DER_CONTEXT_3)) {
+    return true;
+  }
+  return version == VERSION_3 && der_enter(tbs, &explicit_tag, DER_CONTEXT_3) &&
+         der_skip(&explicit_tag, DER_SEQUENCE) && der_at_end(&explicit_tag);
+}
+
+// The fields of TBSCertificate before the key.
+static pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
+  if (!read_version(tbs, &out->version)) {
+    return PV_ERR_DER_VERSION;
+  }
+  if (!read_serial(tbs)) {
+    return PV_ERR_DER_SERIAL;
+  }
+  if (!der_enter(tbs, &out->signature, DER_SEQUENCE)) {
+    return PV_ERR_DER_SIGNATURE;
+  }
+  if (!der_skip(tbs, DER_SEQUENCE)) {
+    return PV_ERR_DER_ISSUER;
+  }
+  if (!der_skip(tbs, DER_SEQUENCE)) {
+    return PV_ERR_DER_VALIDITY;
+  }
+  if (!der_skip(tbs, DER_SEQUENCE)) {
+    return PV_ERR_DER_SUBJECT;
+  }
+  return PV_OK;
+}
+
+// The fields of TBSCertificate after the key.
+static pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
+  if (!read_unique_id(tbs, version, DER_CONTEXT_1_PRIMITIVE) ||
+      !read_unique_id(tbs, version, DER_CONTEXT_2_PRIMITIVE)) {
+    return PV_ERR_DER_UNIQUE_ID;
+  }
+  if (!read_extensions(tbs, version)) {
+    return PV_ERR_DER_EXTENSIONS;
+  }
+  return der_at_end(tbs) ? PV_OK : PV_ERR_DER_TBS_END;
+}
+
+// TBSCertificate ::= SEQUENCE { version [0] EXPLICIT DEFAULT v1, serialNumber
+//   INTEGER, signature AlgorithmIdentifier, issuer Name, validity Validity,
+//   subject Name, subjectPublicKeyInfo SubjectPublicKeyInfo, issuerUniqueID [1]
+//   OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] OPTIONAL }
+static pv_status read_tbs(der_cursor *tbs, tbs_fields *out) {
+  const pv_status head = read_tbs_head(tbs, out);
+  if (head != PV_OK) {
+    return head;
+  }
+  der_cursor copy = *tbs;
+  if (!der_take(tbs, &out->spki, DER_SEQUENCE) ||
+      !der_enter(&copy, &out->spki_content, DER_SEQUENCE)) {
+    return PV_ERR_DER_SPKI;
+  }
+  return read_tbs_tail(tbs, out->version);
+}
+
+// SubjectPublicKeyInfo ::= SEQUENCE { algorithm AlgorithmIdentifier,
+//   subjectPublicKey BIT STRING }. Every key is a whole number of octets.
+static pv_status check_spki(der_cursor spki) {
+  der_cursor algorithm, key;
+  if (!der_enter(&spki, &algorithm, DER_SEQUENCE) || !is_algorithm(algorithm)) {
+    return PV_ERR_DER_SPKI_ALGORITHM;
+  }
+  if (!der_enter(&spki, &key, DER_BIT_STRING) || key.end - key.pos < 2 ||
+      key.base[key.pos] != 0) {
+    return PV_ERR_DER_SPKI_KEY;
+  }
+  return der_at_end(&spki) ? PV_OK : PV_ERR_DER_SPKI;
+}
+
+// What follows tbsCertificate in a Certificate.
+static pv_status read_certificate_tail(der_cursor *certificate) {
+  der_cursor algorithm, signature;
+  if (!der_enter(certificate, &algorithm, DER_SEQUENCE) ||
+      !is_algorithm(algorithm)) {
+    return PV_ERR_DER_SIGNATURE_ALGORITHM;
+  }
+  if (!der_enter(certificate, &signature, DER_BIT_STRING) ||
+      !is_bit_string(&signature)) {
+    return PV_ERR_DER_SIGNATURE_VALUE;
+  }
+  return der_at_end(certificate) ? PV_OK : PV_ERR_DER_CERTIFICATE_END;
+}
+
+// Certificate ::= SEQUENCE { tbsCertificate TBSCertificate,
+//   signatureAlgorithm AlgorithmIdentifier, signatureValue BIT STRING }
+static pv_status read_certificate(der_cursor in, pv_span *out_spki) {
+  der_cursor certificate, tbs;
+  tbs_fields fields;
+  if (!der_enter(&in, &certificate, DER_SEQUENCE) || !der_at_end(&in)) {
+    return PV_ERR_DER_CERTIFICATE;
+  }
+  if (!der_enter(&certificate, &tbs, DER_SEQUENCE)) {
+    return PV_ERR_DER_TBS;
+  }
+  pv_status status = read_tbs(&tbs, &fields);
+  if (status == PV_OK && !is_algorithm(fields.signature)) {
+    status = PV_ERR_DER_SIGNATURE;
+  }
+  if (status == PV_OK) {
+    status = check_spki(fields.spki_content);
+  }
+  if (status == PV_OK) {
+    status = read_certificate_tail(&certificate);
+  }
+  if (status == PV_OK) {
+    *out_spki = fields.spki;
+  }
+  return status;
+}
+
+pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
+                            size_t cert_len) {
+  *out_spki = (pv_span){NULL, 0};
+  return read_certificate((der_cursor){cert, 0, cert_len}, out_spki);
+}

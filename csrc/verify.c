@@ -1,0 +1,290 @@
+// verify.c: host and verified chain --> report. It puts the lower floors
+// together: find the rule, read each key, hash it, look for it among the pins.
+#include <string.h>
+
+#include "internal.h"
+
+// ---- the chain, however the caller stores it --------------------------------
+
+typedef struct chain_view {
+  const pv_span *spans;     // one per certificate, or NULL: then
+  const uint8_t *data;      // certificate i is data[offsets[i]] to
+  const uint64_t *offsets;  // data[offsets[i + 1] - 1]
+  size_t num_certs;
+} chain_view;
+
+static pv_span chain_cert(const chain_view *chain, size_t i) {
+  if (chain->spans != NULL) {
+    return chain->spans[i];
+  }
+  return (pv_span){chain->data + chain->offsets[i],
+                   (size_t)(chain->offsets[i + 1] - chain->offsets[i])};
+}
+
+// ---- what the chain shows ---------------------------------------------------
+
+// The first certificate of which something holds, leaf first.
+typedef struct finding {
+  uint32_t depth;  // or PV_NO_DEPTH
+  uint8_t kind;
+  uint8_t digest[PV_DIGEST_LEN];
+} finding;
+
+typedef struct evidence {
+  uint32_t lists_hit;   // bit `list` for pins, leaf, ca
+  finding pinned;       // hit one of these
+  finding blocked;      // hit a blocked list
+  pv_status malformed;  // PV_OK, or why certificate `malformed_at` is none
+  uint32_t malformed_at;
+  uint32_t num_seen;
+} evidence;
+
+// Both digests of one certificate; index is a pv_kind.
+typedef struct cert_digests {
+  uint8_t of[2][PV_DIGEST_LEN];
+} cert_digests;
+
+static uint32_t run_contains(const pv_policy *policy, uint32_t pinset,
+                             uint32_t list, uint32_t kind,
+                             const cert_digests *digests) {
+  const pin_run run = policy_run(policy, pinset, list, kind);
+  return pv_packed_contain(run.packed, run.num_pins, digests->of[kind]);
+}
+
+static void note_first(finding *out, uint32_t depth, uint8_t kind,
+                       const cert_digests *digests) {
+  if (out->depth == PV_NO_DEPTH) {
+    out->depth = depth;
+    out->kind = kind;
+    memcpy(out->digest, digests->of[kind], PV_DIGEST_LEN);
+  }
+}
+
+// Looks for one certificate in the lists of `pinset` that apply to its place
+// in the chain.
+static void scan_pinset(evidence *out, const pv_policy *policy, uint32_t pinset,
+                        uint32_t depth, const cert_digests *digests) {
+  const uint32_t by_place = depth == 0 ? PV_LIST_LEAF : PV_LIST_CA;
+  for (uint8_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
+    const uint32_t anywhere =
+        run_contains(policy, pinset, PV_LIST_PINS, kind, digests);
+    const uint32_t here = run_contains(policy, pinset, by_place, kind, digests);
+    out->lists_hit |= anywhere << PV_LIST_PINS | here << by_place;
+    if ((anywhere | here) != 0) {
+      note_first(&out->pinned, depth, kind, digests);
+    }
+  }
+}
+
+static void scan_blocked(evidence *out, const pv_policy *policy,
+                         uint32_t pinset, uint32_t depth,
+                         const cert_digests *digests) {
+  for (uint8_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
+    if (run_contains(policy, pinset, PV_LIST_BLOCKED, kind, digests) != 0) {
+      note_first(&out->blocked, depth, kind, digests);
+    }
+  }
+}
+
+// Certificates are hashed whole only where somebody pinned or blocked one.
+static bool wants_certificate_digest(const pv_policy *policy, uint32_t pinset) {
+  uint32_t num_pins =
+      policy_run(policy, PV_UNPINNED, PV_LIST_BLOCKED, PV_CERTIFICATE).num_pins;
+  for (uint32_t list = PV_LIST_PINS;
+       pinset != PV_UNPINNED && list <= PV_LIST_BLOCKED; list++) {
+    num_pins |= policy_run(policy, pinset, list, PV_CERTIFICATE).num_pins;
+  }
+  return num_pins != 0;
+}
+
+// Reads the whole chain, whatever it finds on the way. With PV_UNPINNED only
+// what is blocked for every host counts.
+static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
+                   uint32_t pinset, const chain_view *chain) {
+  const bool whole = wants_certificate_digest(policy, pinset);
+  cert_digests digests = {{{0}}};
+  for (size_t i = 0; i < chain->num_certs; i++) {
+    const uint32_t depth = (uint32_t)i;
+    const pv_span cert = chain_cert(chain, i);
+    out->malformed = pv_spki_sha256(digests.of[PV_SPKI], cert.data, cert.len);
+    if (out->malformed != PV_OK) {
+      out->malformed_at = depth;
+      return;
+    }
+    out->num_seen = depth + 1;
+    if (out_spkis != NULL) {
+      memcpy(out_spkis + PV_DIGEST_LEN * i, digests.of[PV_SPKI], PV_DIGEST_LEN);
+    }
+    if (whole) {
+      pv_sha256(digests.of[PV_CERTIFICATE], cert.data, cert.len);
+    }
+    scan_blocked(out, policy, PV_UNPINNED, depth, &digests);
+    if (pinset != PV_UNPINNED) {
+      scan_blocked(out, policy, pinset, depth, &digests);
+      scan_pinset(out, policy, pinset, depth, &digests);
+    }
+  }
+}
+
+// ---- the decision -----------------------------------------------------------
+
+static void report_finding(pv_report *out, pv_reason reason,
+                           const finding *found) {
+  out->reason = (uint8_t)reason;
+  out->depth = found->depth;
+  out->matched_kind = found->kind;
+  memcpy(out->matched, found->digest, PV_DIGEST_LEN);
+}
+
+// Step 4, no certificate or none that can be read, and step 5, a blocked one.
+// Returns whether that decided, as a rejection.
+static bool decide_bad_chain(pv_report *out, const evidence *seen,
+                             const chain_view *chain) {
+  out->num_seen = seen->num_seen;
+  if (chain->num_certs == 0) {
+    out->reason = PV_NO_CERTIFICATE;
+  } else if (seen->malformed != PV_OK) {
+    out->reason = PV_MALFORMED;
+    out->depth = seen->malformed_at;
+    out->detail = (uint32_t)seen->malformed;
+  } else if (seen->blocked.depth != PV_NO_DEPTH) {
+    report_finding(out, PV_BLOCKED, &seen->blocked);
+    out->accepted = out->mode == PV_REPORT;
+    return true;
+  } else {
+    return false;
+  }
+  out->accepted = 0;
+  return true;
+}
+
+// Step 6: every list that is not empty must be hit.
+static bool lists_are_hit(const pv_policy *policy, uint32_t pinset,
+                          uint32_t lists_hit) {
+  for (uint32_t list = PV_LIST_PINS; list <= PV_LIST_CA; list++) {
+    const uint32_t num_pins =
+        policy_run(policy, pinset, list, PV_SPKI).num_pins |
+        policy_run(policy, pinset, list, PV_CERTIFICATE).num_pins;
+    if (num_pins != 0 && (lists_hit >> list & 1) == 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
+                            const pv_policy *policy, uint32_t pinset,
+                            const chain_view *chain) {
+  evidence seen = {.pinned.depth = PV_NO_DEPTH, .blocked.depth = PV_NO_DEPTH};
+  gather(&seen, out_spkis, policy, pinset, chain);
+  if (decide_bad_chain(out, &seen, chain) || pinset == PV_UNPINNED) {
+    return;
+  }
+  if (lists_are_hit(policy, pinset, seen.lists_hit)) {
+    report_finding(out, PV_MATCH, &seen.pinned);
+    out->accepted = 1;
+  } else {
+    out->reason = PV_MISMATCH;
+    out->accepted = out->mode == PV_REPORT;
+  }
+}
+
+// Steps 1 to 3, which need no chain. Returns the PinSet whose pins decide, or
+// PV_UNPINNED when `out` already says what happens unless a key is blocked.
+static uint32_t decide_by_rule(pv_report *out, const pv_policy *policy,
+                               const char *host, size_t host_len, int64_t now) {
+  uint32_t index = 0;
+  if ((policy->flags & POLICY_EVERY_PEER) == 0) {
+    char canonical[PV_HOST_MAX + 1];
+    size_t canonical_len = 0;
+    pv_rule rule;
+    const pv_status status =
+        pv_host_canonical(canonical, &canonical_len, host, host_len);
+    if (status != PV_OK) {
+      out->reason = PV_BAD_HOST;
+      out->detail = (uint32_t)status;
+      return PV_UNPINNED;
+    }
+    out->rule = pv_policy_find(policy, canonical, canonical_len);
+    if (pv_policy_rule(&rule, policy, out->rule) != PV_OK ||
+        rule.pinset == PV_UNPINNED) {
+      out->reason = PV_NOT_PINNED;
+      out->accepted = (policy->flags & POLICY_REJECT_UNPINNED) == 0;
+      return PV_UNPINNED;
+    }
+    index = rule.pinset;
+  }
+  pv_pinset pinset;
+  if (pv_policy_pinset(&pinset, policy, index) != PV_OK) {
+    return PV_UNPINNED;  // cannot be: open checked it. A rejection
+  }
+  out->mode = (uint8_t)pinset.mode;
+  if (pinset.expires_set != 0 && now >= pinset.expires) {
+    out->reason = PV_EXPIRED;
+    out->accepted = pinset.expired_rejects == 0 || out->mode == PV_REPORT;
+    return PV_UNPINNED;
+  }
+  return index;
+}
+
+static void clear_digests(uint8_t *out, size_t num_digests) {
+  if (out != NULL && num_digests > 0) {
+    memset(out, 0, PV_DIGEST_LEN * num_digests);
+  }
+}
+
+static void verify_peer(pv_report *out, uint8_t *out_spkis,
+                        const pv_policy *policy, const char *host,
+                        size_t host_len, const chain_view *chain, int64_t now) {
+  *out = (pv_report){.rule = PV_NO_RULE, .depth = PV_NO_DEPTH};
+  const uint32_t pinset = decide_by_rule(out, policy, host, host_len, now);
+  if (pinset != PV_UNPINNED || (out->accepted != 0 && policy_blocks(policy))) {
+    decide_by_chain(out, out_spkis, policy, pinset, chain);
+  }
+}
+
+pv_status pv_verify(pv_report *out, uint8_t *out_spkis, const pv_policy *policy,
+                    const char *host, size_t host_len,
+                    const pv_span *verified_chain, size_t num_certs,
+                    int64_t now) {
+  *out = (pv_report){0};
+  clear_digests(out_spkis, num_certs);
+  if (policy->bytes == NULL || (host == NULL && host_len > 0) ||
+      (verified_chain == NULL && num_certs > 0)) {
+    return PV_ERR_ARGUMENT;
+  }
+  const chain_view chain = {verified_chain, NULL, NULL, num_certs};
+  verify_peer(out, out_spkis, policy, host, host_len, &chain, now);
+  return PV_OK;
+}
+
+pv_status pv_verify_many(pv_report *out_reports, uint8_t *out_spkis,
+                         const pv_policy *policy, const uint8_t *hosts,
+                         size_t hosts_len, const uint64_t *host_offsets,
+                         const uint8_t *certs, size_t certs_len,
+                         const uint64_t *cert_offsets, size_t num_certs,
+                         const uint64_t *chain_offsets, size_t num_peers,
+                         int64_t now) {
+  clear_digests(out_spkis, num_certs);
+  if (num_peers == 0) {
+    return PV_OK;
+  }
+  memset(out_reports, 0, num_peers * sizeof *out_reports);
+  if (policy->bytes == NULL ||
+      !offsets_ascend(host_offsets, num_peers, hosts_len) ||
+      !offsets_ascend(cert_offsets, num_certs, certs_len) ||
+      !offsets_ascend(chain_offsets, num_peers, num_certs)) {
+    return PV_ERR_ARGUMENT;
+  }
+  for (size_t i = 0; i < num_peers; i++) {
+    const size_t first = (size_t)chain_offsets[i];
+    const chain_view chain = {NULL, certs, cert_offsets + first,
+                              (size_t)chain_offsets[i + 1] - first};
+    uint8_t *spkis =
+        out_spkis == NULL ? NULL : out_spkis + PV_DIGEST_LEN * first;
+    verify_peer(&out_reports[i], spkis, policy,
+                (const char *)hosts + host_offsets[i],
+                (size_t)(host_offsets[i + 1] - host_offsets[i]), &chain, now);
+  }
+  return PV_OK;
+}
