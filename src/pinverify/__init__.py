@@ -1,0 +1,41 @@
+"""TLS certificate and public-key pinning: is this key one that I expect?
+
+It adds to certificate validation and never replaces it. README.md begins with an
+example; `pinverify.core` is the C core for other libraries.
+"""
+
+from pinverify.errors import (
+    DERError,
+    PinningError,
+    PinverifyError,
+    PolicyError,
+    find_pinning_error,
+)
+from pinverify.formats import load_policy
+from pinverify.pin import Pin, PinKind
+from pinverify.policy import UNPINNED, PinSet, Policy
+from pinverify.report import Reason, Report
+from pinverify.sockets import check, create_connection, wrap_socket
+from pinverify.sslcontext import pin_context
+
+__all__ = [
+    "UNPINNED",
+    "DERError",
+    "Pin",
+    "PinKind",
+    "PinSet",
+    "PinningError",
+    "PinverifyError",
+    "Policy",
+    "PolicyError",
+    "Reason",
+    "Report",
+    "check",
+    "create_connection",
+    "find_pinning_error",
+    "load_policy",
+    "pin_context",
+    "wrap_socket",
+]
+
+__version__ = "0.1.0"

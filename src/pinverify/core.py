@@ -1,0 +1,540 @@
+"""The C core, one Python function per C function. Stable, for other libraries.
+
+Sizes are checked here, and statuses become exceptions here. Certificates and
+messages are ``bytes``; digests and pins are 32 bytes each, several of them back
+to back. The GIL is released during each call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from array import array
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from pinverify._core import ffi, lib
+from pinverify.errors import DERError, PolicyError
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = [
+    "DIGEST_LEN",
+    "Buffer",
+    "OpenPolicy",
+    "PinSetFields",
+    "RawReport",
+    "canonical_host",
+    "is_address",
+    "kernel",
+    "kernels",
+    "matcher",
+    "pack_pins",
+    "pins_contain",
+    "scan_kernel",
+    "scan_kernels",
+    "sha256",
+    "sha256_many",
+    "spki",
+    "spki_sha256",
+    "spki_sha256_many",
+    "status_text",
+    "use_kernel",
+    "use_scan_kernel",
+]
+
+DIGEST_LEN: int = lib.PV_DIGEST_LEN
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap"
+"""Whatever holds contiguous bytes."""
+
+
+def status_text(status: int) -> str:
+    """Return the phrase for a ``pv_status``."""
+    text: bytes = ffi.string(lib.pv_status_text(status))
+    return text.decode("ascii")
+
+
+# ---- certificates ------------------------------------------------------------
+
+
+def spki(cert: bytes) -> bytes:
+    """Return the SubjectPublicKeyInfo of a DER certificate, as it stands in it.
+
+    The result has tag and length, so its SHA-256 is the pin (RFC 7469, 2.4).
+
+    Raises:
+        DERError: *cert* is not one strict-DER Certificate (RFC 5280, 4.1).
+    """
+    out = ffi.new("pv_span *")
+    data = ffi.from_buffer(cert)
+    status = lib.pv_spki_from_cert(out, data, len(cert))
+    if status != lib.PV_OK:
+        raise DERError(_not_a_certificate(status))
+    return bytes(ffi.buffer(out.data, out.len))
+
+
+def spki_sha256(cert: bytes) -> bytes:
+    """Return the SHA-256 of a certificate's SubjectPublicKeyInfo: 32 bytes.
+
+    Raises:
+        DERError: *cert* is not one strict-DER Certificate.
+    """
+    out = ffi.new("uint8_t[32]")
+    status = lib.pv_spki_sha256(out, ffi.from_buffer(cert), len(cert))
+    if status != lib.PV_OK:
+        raise DERError(_not_a_certificate(status))
+    return bytes(ffi.buffer(out))
+
+
+def spki_sha256_many(
+    certs: Sequence[bytes] | Buffer, offsets: Sequence[int] | None = None
+) -> tuple[bytes, list[int]]:
+    """Return the SPKI digests of many certificates, in one call.
+
+    Args:
+        certs: DER certificates; or, with *offsets*, one buffer that holds them.
+        offsets: n + 1 ascending positions: certificate i is bytes offsets[i] to
+            offsets[i + 1] of the buffer (the layout of an Arrow binary column).
+
+    Returns:
+        The digests, n × 32 bytes back to back, and the indices of the
+        certificates that are not strict DER. Their digests are zero.
+
+    Raises:
+        ValueError: the offsets do not ascend, or pass the end of the buffer.
+    """
+    data, ends = _joined(certs, offsets)
+    num = len(ends) - 1
+    digests = bytearray(DIGEST_LEN * num)
+    statuses = bytearray(num)
+    num_malformed = ffi.new("size_t *")
+    status = lib.pv_spki_sha256_many(
+        ffi.from_buffer(digests),
+        ffi.from_buffer(statuses),
+        num_malformed,
+        ffi.from_buffer(data),
+        len(data),
+        _offsets(ends),
+        num,
+    )
+    _check_offsets(status)
+    malformed = [i for i, s in enumerate(statuses) if s] if num_malformed[0] else []
+    return bytes(digests), malformed
+
+
+def matcher(pins: bytes) -> Callable[[bytes], bool]:
+    """Return a function that says whether a DER certificate's SPKI is pinned.
+
+    It is the cheapest call there is: one handle, one C call, no allocation.
+
+    Args:
+        pins: n × 32 bytes, back to back.
+
+    Raises:
+        ValueError: *pins* is not a multiple of 32 bytes.
+        DERError: (by the function) its argument is not a strict-DER Certificate.
+    """
+    num_pins = _num_pins(pins)
+    packed = ffi.from_buffer(pack_pins(pins))
+    cert_is_pinned = lib.pv_cert_is_pinned
+
+    def is_pinned(cert: bytes) -> bool:
+        answer: int = cert_is_pinned(packed, num_pins, cert, len(cert))
+        if answer < 0:
+            raise DERError(_not_a_certificate(-answer))
+        return answer == 1
+
+    return is_pinned
+
+
+# ---- SHA-256 -----------------------------------------------------------------
+
+
+def sha256(data: Buffer) -> bytes:
+    """Return the SHA-256 of *data*: 32 bytes (FIPS 180-4)."""
+    out = ffi.new("uint8_t[32]")
+    lib.pv_sha256(out, ffi.from_buffer(data), len(data))
+    return bytes(ffi.buffer(out))
+
+
+def sha256_many(
+    messages: Sequence[bytes] | Buffer, offsets: Sequence[int] | None = None
+) -> bytes:
+    """Return the SHA-256 of many messages: n × 32 bytes, back to back.
+
+    The arguments are those of `spki_sha256_many`.
+
+    Raises:
+        ValueError: the offsets do not ascend, or pass the end of the buffer.
+    """
+    data, ends = _joined(messages, offsets)
+    num = len(ends) - 1
+    digests = bytearray(DIGEST_LEN * num)
+    status = lib.pv_sha256_many(
+        ffi.from_buffer(digests),
+        ffi.from_buffer(data),
+        len(data),
+        _offsets(ends),
+        num,
+    )
+    _check_offsets(status)
+    return bytes(digests)
+
+
+# ---- pins --------------------------------------------------------------------
+
+
+def pins_contain(pins: bytes, digest: bytes) -> bool:
+    """Say whether *digest* is one of *pins*, in time that depends on neither.
+
+    Args:
+        pins: n × 32 bytes, back to back.
+        digest: 32 bytes.
+
+    Raises:
+        ValueError: a length is wrong.
+    """
+    num_pins = _num_pins(pins)
+    if len(digest) != DIGEST_LEN:
+        msg = f"a digest has 32 bytes, got {len(digest)}"
+        raise ValueError(msg)
+    answer: int = lib.pv_pins_contain(
+        ffi.from_buffer(pins), num_pins, ffi.from_buffer(digest)
+    )
+    return answer == 1
+
+
+def pack_pins(pins: bytes) -> bytes:
+    """Return *pins* (n × 32 bytes) as the scan likes them: packed pins.
+
+    Raises:
+        ValueError: *pins* is not a multiple of 32 bytes.
+    """
+    num_pins = _num_pins(pins)
+    packed = bytearray(lib.pv_pins_packed_len(num_pins))
+    lib.pv_pins_pack(ffi.from_buffer(packed), ffi.from_buffer(pins), num_pins)
+    return bytes(packed)
+
+
+# ---- kernels -----------------------------------------------------------------
+
+
+def kernels() -> tuple[str, ...]:
+    """Return the names of the SHA-256 kernels that run here, best first."""
+    return _kernel_names(lib.pv_sha256_kernel_name)
+
+
+def kernel() -> str:
+    """Return the name of the SHA-256 kernel in use."""
+    return kernels()[lib.pv_sha256_kernel()]
+
+
+@contextlib.contextmanager
+def use_kernel(name: str) -> Iterator[None]:
+    """Use another SHA-256 kernel in a ``with`` block, in the whole process.
+
+    For tests and benches: other threads change with it.
+
+    Raises:
+        ValueError: this machine has no kernel of that name.
+    """
+    with _kernel_used(
+        name, kernels(), lib.pv_sha256_kernel(), lib.pv_sha256_use_kernel
+    ):
+        yield
+
+
+def scan_kernels() -> tuple[str, ...]:
+    """Return the names of the scan kernels that run here, best first."""
+    return _kernel_names(lib.pv_scan_kernel_name)
+
+
+def scan_kernel() -> str:
+    """Return the name of the scan kernel in use."""
+    return scan_kernels()[lib.pv_scan_kernel()]
+
+
+@contextlib.contextmanager
+def use_scan_kernel(name: str) -> Iterator[None]:
+    """Use another scan kernel in a ``with`` block, as `use_kernel` does.
+
+    Raises:
+        ValueError: this machine has no kernel of that name.
+    """
+    with _kernel_used(
+        name, scan_kernels(), lib.pv_scan_kernel(), lib.pv_scan_use_kernel
+    ):
+        yield
+
+
+def _kernel_names(name_of: Any) -> tuple[str, ...]:  # noqa: ANN401 - a C function
+    names: list[str] = []
+    while (name := name_of(len(names))) != ffi.NULL:
+        names.append(ffi.string(name).decode("ascii"))
+    return tuple(names)
+
+
+@contextlib.contextmanager
+def _kernel_used(
+    name: str, names: tuple[str, ...], before: int, use: Callable[[int], int]
+) -> Iterator[None]:
+    if name not in names:
+        msg = f"no kernel {name!r} on this machine; there are {', '.join(names)}"
+        raise ValueError(msg)
+    use(names.index(name))
+    try:
+        yield
+    finally:
+        use(before)
+
+
+# ---- hosts -------------------------------------------------------------------
+
+
+def canonical_host(host: str | bytes) -> str:
+    """Return the one spelling that stands for an ASCII *host*.
+
+    Lower case, without a trailing dot; IP addresses in their shortest form.
+
+    Raises:
+        PolicyError: the host has no canonical form; the message says why.
+    """
+    try:
+        data = host.encode("ascii") if isinstance(host, str) else bytes(host)
+    except UnicodeEncodeError:
+        raise PolicyError(_not_a_host(host, lib.PV_ERR_HOST_CHARACTER)) from None
+    out = ffi.new("char[]", lib.PV_HOST_MAX + 1)
+    out_len = ffi.new("size_t *")
+    status = lib.pv_host_canonical(out, out_len, data, len(data))
+    if status != lib.PV_OK:
+        raise PolicyError(_not_a_host(host, status))
+    text: bytes = ffi.string(out)
+    return text.decode("ascii")
+
+
+def is_address(canonical: str) -> bool:
+    """Tell an IP address from a name; *canonical* is what `canonical_host` gave."""
+    return ":" in canonical or canonical.rpartition(".")[2].isdigit()
+
+
+# ---- policies ----------------------------------------------------------------
+
+
+class RawReport(NamedTuple):
+    """A ``pv_report``, field by field; see pinverify.h."""
+
+    accepted: bool
+    reason: int
+    mode: int
+    matched_kind: int
+    rule: int | None
+    depth: int | None
+    detail: int
+    matched: bytes
+    spkis: bytes
+    """The SPKI digests seen, leaf first: n × 32 bytes."""
+
+
+class PinSetFields(NamedTuple):
+    """A PinSet as it stands in a compiled policy."""
+
+    mode: int
+    expires: int | None
+    """Seconds since 1970-01-01T00:00:00Z."""
+    expired_rejects: bool
+    runs: tuple[tuple[bytes, ...], ...]
+    """Eight tuples of digests: of list l and kind k at 2 × l + k."""
+
+
+_FLAG_EVERY_PEER = 2
+
+
+class OpenPolicy:
+    """An opened compiled policy: the handle that the C functions take.
+
+    It keeps the bytes alive. They must not change while it lives.
+    """
+
+    __slots__ = ("_data", "_handle", "_pinned_buffer")
+
+    def __init__(self, data: bytes | memoryview | mmap.mmap) -> None:
+        """Open and check *data*.
+
+        Raises:
+            PolicyError: *data* is not a compiled policy, whole and unchanged.
+        """
+        self._data = data
+        self._pinned_buffer = ffi.from_buffer(data)
+        self._handle = ffi.new("pv_policy *")
+        status = lib.pv_policy_open(self._handle, self._pinned_buffer, len(data))
+        if status != lib.PV_OK:
+            msg = f"not a compiled policy: {status_text(status)}"
+            raise PolicyError(msg)
+
+    @property
+    def data(self) -> bytes | memoryview | mmap.mmap:
+        """The compiled policy."""
+        return self._data
+
+    @property
+    def digest(self) -> bytes:
+        """The digest in its header: 32 bytes that name the policy."""
+        return bytes(ffi.buffer(self._pinned_buffer)[8:40])
+
+    def verify_many(
+        self,
+        hosts: Sequence[bytes],
+        chains: Sequence[Sequence[bytes]],
+        now: int,
+    ) -> list[RawReport]:
+        """Decide about n peers in one C call; see ``pv_verify_many``.
+
+        Args:
+            hosts: n host names, ASCII.
+            chains: n verified chains, each leaf first.
+            now: seconds since 1970-01-01T00:00:00Z.
+        """
+        certs = [cert for chain in chains for cert in chain]
+        chain_ends = array("Q", accumulate(map(len, chains), initial=0))
+        host_data, host_ends = _joined(hosts, None)
+        cert_data, cert_ends = _joined(certs, None)
+        reports = ffi.new("pv_report[]", len(hosts))
+        spkis = bytearray(DIGEST_LEN * len(certs))
+        status = lib.pv_verify_many(
+            reports,
+            ffi.from_buffer(spkis),
+            self._handle,
+            ffi.from_buffer(host_data),
+            len(host_data),
+            _offsets(host_ends),
+            ffi.from_buffer(cert_data),
+            len(cert_data),
+            _offsets(cert_ends),
+            len(certs),
+            _offsets(chain_ends),
+            len(hosts),
+            now,
+        )
+        _check_offsets(status)
+        return [
+            _raw_report(reports[i], spkis, DIGEST_LEN * chain_ends[i])
+            for i in range(len(hosts))
+        ]
+
+    def find(self, canonical: str) -> int | None:
+        """Return the index of the rule that decides about a canonical host."""
+        host = canonical.encode("ascii")
+        rule: int = lib.pv_policy_find(self._handle, host, len(host))
+        return None if rule == lib.PV_NO_RULE else rule
+
+    @property
+    def num_rules(self) -> int:
+        """How many rules there are."""
+        num: int = self._handle.num_rules
+        return num
+
+    @property
+    def every_peer(self) -> bool:
+        """Whether it is one PinSet for every peer: see the header's flags."""
+        every: bool = self._handle.flags & _FLAG_EVERY_PEER != 0
+        return every
+
+    def rule(self, index: int) -> tuple[str, int | None]:
+        """Return a rule's pattern and the index of its PinSet (None: unpinned)."""
+        out = ffi.new("pv_rule *")
+        _check_index(lib.pv_policy_rule(out, self._handle, index))
+        name = bytes(ffi.buffer(out.name, out.name_len)).decode("ascii")
+        prefix = {lib.PV_ONE_LABEL: "*.", lib.PV_ANY_LABELS: "**."}.get(out.shape, "")
+        pinset = None if out.pinset == lib.PV_UNPINNED else int(out.pinset)
+        return prefix + name, pinset
+
+    def pinset(self, index: int) -> PinSetFields:
+        """Return PinSet number *index*."""
+        out = ffi.new("pv_pinset *")
+        _check_index(lib.pv_policy_pinset(out, self._handle, index))
+        return PinSetFields(
+            out.mode,
+            out.expires if out.expires_set else None,
+            bool(out.expired_rejects),
+            tuple(
+                tuple(
+                    self._pin(index, run // 2, run % 2, i)
+                    for i in range(out.num_pins[run])
+                )
+                for run in range(8)
+            ),
+        )
+
+    def _pin(self, pinset: int, pin_list: int, kind: int, i: int) -> bytes:
+        out = ffi.new("uint8_t[32]")
+        _check_index(lib.pv_policy_pin(out, self._handle, pinset, pin_list, kind, i))
+        return bytes(ffi.buffer(out))
+
+
+def _raw_report(report: Any, spkis: bytearray, at: int) -> RawReport:  # noqa: ANN401
+    return RawReport(
+        report.accepted == 1,
+        report.reason,
+        report.mode,
+        report.matched_kind,
+        None if report.rule == lib.PV_NO_RULE else report.rule,
+        None if report.depth == lib.PV_NO_DEPTH else report.depth,
+        report.detail,
+        bytes(ffi.buffer(report.matched)),
+        bytes(spkis[at : at + DIGEST_LEN * report.num_seen]),
+    )
+
+
+# ---- sizes and statuses ------------------------------------------------------
+
+
+def _not_a_host(host: str | bytes, status: int) -> str:
+    return f"{host!r} is not a host: {status_text(status)}"
+
+
+def _not_a_certificate(status: int) -> str:
+    return f"not a strict-DER certificate: {status_text(status)}"
+
+
+def _num_pins(pins: bytes) -> int:
+    if len(pins) % DIGEST_LEN:
+        msg = f"pins are 32 bytes each, back to back; got {len(pins)} bytes"
+        raise ValueError(msg)
+    return len(pins) // DIGEST_LEN
+
+
+def _joined(
+    items: Sequence[bytes] | Buffer, offsets: Sequence[int] | None
+) -> tuple[Buffer, array[int]]:
+    """Return one buffer and its offsets for either form of many byte strings."""
+    if offsets is None:
+        parts: Any = items
+        return b"".join(parts), array("Q", accumulate(map(len, parts), initial=0))
+    if len(offsets) == 0:
+        msg = "offsets have one entry more than there are items, so at least one"
+        raise ValueError(msg)
+    try:
+        ends = array("Q", offsets)
+    except OverflowError:
+        msg = "an offset is negative or has more than 64 bits"
+        raise ValueError(msg) from None
+    buffer: Any = items
+    return memoryview(buffer).cast("B"), ends
+
+
+def _offsets(ends: array[int]) -> Any:  # noqa: ANN401 - a C pointer
+    return ffi.from_buffer("uint64_t[]", ends)
+
+
+def _check_offsets(status: int) -> None:
+    if status != lib.PV_OK:
+        msg = "offsets do not ascend, or pass the end of the buffer"
+        raise ValueError(msg)
+
+
+def _check_index(status: int) -> None:
+    if status != lib.PV_OK:
+        msg = "no rule, PinSet or pin has that number"
+        raise IndexError(msg)

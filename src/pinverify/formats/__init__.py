@@ -1,0 +1,43 @@
+"""Policy files. `load_policy` reads one; the format is said, never guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pinverify.errors import PolicyError
+from pinverify.formats import toml
+
+if TYPE_CHECKING:
+    import os
+
+    from pinverify.policy import Policy
+
+__all__ = ["load_policy"]
+
+_LOADERS = {"toml": toml.loads}
+
+
+def load_policy(path: str | os.PathLike[str], *, format: str = "toml") -> Policy:  # noqa: A002 - what it is called
+    """Read a policy file.
+
+    Args:
+        path: the file, UTF-8.
+        format: "toml": pinverify's own; see `pinverify.formats.toml`. A compiled
+            policy is opened with `Policy.open`.
+
+    Raises:
+        PolicyError: the file is wrong; the message names file, table and key.
+        OSError: the file can't be read.
+    """
+    loads = _LOADERS.get(format)
+    if loads is None:
+        msg = f"no policy format {format!r}; there is {', '.join(_LOADERS)}"
+        raise PolicyError(msg)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        msg = f"{path}: not a {format} file: {error}; a compiled policy is opened "
+        msg += "with Policy.open"
+        raise PolicyError(msg) from None
+    return loads(text, str(path))

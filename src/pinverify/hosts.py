@@ -1,0 +1,73 @@
+"""Hosts: from what people and TLS libraries write to the one ASCII spelling.
+
+The C core canonicalises ASCII. This module turns the rest into it: U-labels
+(RFC 5890) become A-labels, unless they have two readings.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+import idna
+
+from pinverify import core
+from pinverify.errors import PolicyError
+
+__all__ = ["canonical", "to_ascii"]
+
+# What IDNA 2003 and browsers read as a dot, and IDNA 2008 does not.
+_OTHER_DOTS = "\u3002\uff0e\uff61"
+
+
+def canonical(host: str | bytes) -> str:
+    """Return the one spelling that stands for *host*.
+
+    Raises:
+        PolicyError: the host has none; the message quotes it and says why.
+    """
+    return core.canonical_host(to_ascii(host))
+
+
+def to_ascii(host: str | bytes) -> bytes:
+    """Return *host* with U-labels turned to A-labels (RFC 5891, without mapping).
+
+    ASCII passes unchanged, good or bad: the C core judges it.
+
+    Raises:
+        PolicyError: a label is not ASCII and not a U-label, or IDNA 2003 and
+            IDNA 2008 read it differently.
+    """
+    if isinstance(host, bytes):
+        return host
+    if host.isascii():
+        return host.encode("ascii")
+    if any(dot in host for dot in _OTHER_DOTS):
+        msg = f"{host!r} is not a host: it has a dot that is not ASCII; write '.'"
+        raise PolicyError(msg)
+    return ".".join(_a_label(host, label) for label in host.split(".")).encode("ascii")
+
+
+def _a_label(host: str, label: str) -> str:
+    if label.isascii():
+        return label
+    if any(unicodedata.category(c) == "Nd" and not c.isascii() for c in label):
+        msg = f"{host!r} is not a host: it has a digit that is not ASCII"
+        raise PolicyError(msg)
+    try:
+        ours = idna.alabel(label).decode("ascii")
+    except UnicodeError as error:  # idna.IDNAError is one
+        msg = f"{host!r} is not a host: {label!r} is not a U-label: {error}"
+        raise PolicyError(msg) from None
+    # The ssl module still uses IDNA 2003, which maps 'ß' to 'ss': a rule for one
+    # of the two names must not be taken for a rule about the other.
+    try:
+        theirs = label.encode("idna").decode("ascii")
+    except UnicodeError:
+        theirs = ours
+    if ours != theirs:
+        msg = (
+            f"{host!r} is not a host: IDNA 2008 reads {label!r} as {ours!r}, "
+            f"IDNA 2003 as {theirs!r}; write the one that you mean"
+        )
+        raise PolicyError(msg)
+    return ours

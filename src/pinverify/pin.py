@@ -1,0 +1,247 @@
+"""Pins: SHA-256 fingerprints of a public key or a certificate, and their spellings.
+
+An SPKI pin is the SHA-256 of a DER SubjectPublicKeyInfo (RFC 7469, 2.4): it
+survives a renewed certificate with the same key. A certificate pin is the
+SHA-256 of one whole DER certificate. They never compare equal.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+import re
+from dataclasses import dataclass
+
+from pinverify import core
+from pinverify.errors import DERError, PolicyError
+
+__all__ = ["Pin", "PinKind"]
+
+_FORMS = (
+    "sha256/<base64>, sha256//<base64>, pin-sha256=\"<base64>\" (public keys), "
+    "cert-sha256:<hex> or SHA256 Fingerprint=<hex> (certificates)"
+)
+
+
+class PinKind(enum.IntEnum):
+    """What a pin is the SHA-256 of."""
+
+    SPKI = 0
+    """The SubjectPublicKeyInfo."""
+    CERTIFICATE = 1
+    """The whole certificate."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pin:
+    """One pin: its kind, and the 32 bytes of a SHA-256 digest.
+
+    Attributes:
+        kind: what was hashed.
+        digest: 32 bytes.
+    """
+
+    kind: PinKind
+    digest: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse what is no digest."""
+        if not isinstance(self.kind, PinKind):
+            msg = f"the kind of a pin is a PinKind, got {self.kind!r}"
+            raise TypeError(msg)
+        if not isinstance(self.digest, bytes):
+            msg = f"the digest of a pin is bytes, got {type(self.digest).__name__}"
+            raise TypeError(msg)
+        if len(self.digest) != core.DIGEST_LEN:
+            msg = f"a pin has 32 bytes, got {len(self.digest)}"
+            raise PolicyError(msg)
+
+    def __str__(self) -> str:
+        """Return ``sha256/<base64>`` or ``cert-sha256:<hex>``."""
+        if self.kind is PinKind.SPKI:
+            return "sha256/" + base64.b64encode(self.digest).decode("ascii")
+        return "cert-sha256:" + self.digest.hex()
+
+    @classmethod
+    def parse(cls, text: str) -> Pin:
+        """Read one pin in a spelling that says what it is a pin of.
+
+        ``sha256/<base64>`` (OkHttp, Chromium), ``sha256//<base64>`` (curl) and
+        ``pin-sha256="<base64>"`` (RFC 7469) are SPKI pins;
+        ``cert-sha256:<hex>``, colons allowed, and OpenSSL's ``SHA256
+        Fingerprint=AA:BB:…`` are certificate pins.
+
+        Args:
+            text: exactly one pin; no blanks around it.
+
+        Raises:
+            PolicyError: *text* is not one pin, or could be of either kind.
+        """
+        if not isinstance(text, str):
+            msg = f"a pin is text, got {type(text).__name__}; expected {_FORMS}"
+            raise TypeError(msg)
+        for pattern, kind, decode in _SPELLINGS:
+            match = pattern.fullmatch(text)
+            if match:
+                digest = decode(match[1])
+                if digest is not None:
+                    return cls(kind, digest)
+        raise PolicyError(_complaint(text))
+
+    @classmethod
+    def spki(cls, digest: bytes | str) -> Pin:
+        """Make an SPKI pin from 32 bytes, or from their hex or base64.
+
+        Raises:
+            PolicyError: *digest* is not the 32 bytes of a SHA-256.
+        """
+        return cls(PinKind.SPKI, _digest(digest))
+
+    @classmethod
+    def certificate(cls, digest: bytes | str) -> Pin:
+        """Make a certificate pin from 32 bytes, or from their hex or base64.
+
+        Raises:
+            PolicyError: *digest* is not the 32 bytes of a SHA-256.
+        """
+        return cls(PinKind.CERTIFICATE, _digest(digest))
+
+    @classmethod
+    def from_certificate(
+        cls, der_or_pem: bytes | str, *, kind: PinKind = PinKind.SPKI
+    ) -> Pin:
+        """Compute the pin of a certificate.
+
+        Args:
+            der_or_pem: one certificate, DER, or PEM with exactly one
+                ``CERTIFICATE`` block (RFC 7468, 5).
+            kind: which pin.
+
+        Raises:
+            DERError: it is not one strict-DER certificate.
+        """
+        der = _der(der_or_pem, "CERTIFICATE")
+        spki = core.spki(der)  # a certificate pin is of a certificate, too
+        return cls(kind, core.sha256(spki if kind is PinKind.SPKI else der))
+
+    @classmethod
+    def from_public_key(cls, der_or_pem: bytes | str) -> Pin:
+        """Compute the SPKI pin of a public key that is not in a certificate yet.
+
+        Args:
+            der_or_pem: one SubjectPublicKeyInfo, DER, or PEM with exactly one
+                ``PUBLIC KEY`` block (RFC 7468, 13).
+
+        Raises:
+            DERError: it is not one strict-DER SubjectPublicKeyInfo.
+        """
+        spki = _der(der_or_pem, "PUBLIC KEY")
+        # The walk reads keys inside certificates: give it the smallest one.
+        try:
+            whole = core.spki(_around(spki)) == spki
+        except DERError:
+            whole = False
+        if not whole:
+            msg = "not one strict-DER SubjectPublicKeyInfo"
+            raise DERError(msg)
+        return cls(PinKind.SPKI, core.sha256(spki))
+
+
+# ---- spellings ---------------------------------------------------------------
+
+
+def _from_base64(text: str) -> bytes | None:
+    """Decode the canonical base64 of 32 bytes, and nothing else (RFC 4648, 3.5)."""
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    same = base64.b64encode(digest).decode("ascii") == text
+    return digest if same and len(digest) == core.DIGEST_LEN else None
+
+
+def _from_hex(text: str) -> bytes | None:
+    """Decode 64 hex digits, with a colon after every second one or without."""
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}|(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}", text):
+        return None
+    return bytes.fromhex(text.replace(":", ""))
+
+
+# Base64 may begin with a slash itself, so "sha256//" is tried by the length of
+# what follows: both patterns take exactly 44 characters.
+_SPELLINGS = (
+    (re.compile(r"sha256//?([^\s]{44})"), PinKind.SPKI, _from_base64),
+    (re.compile(r'pin-sha256="([^"]*)"'), PinKind.SPKI, _from_base64),
+    (re.compile(r"cert-sha256:(.*)"), PinKind.CERTIFICATE, _from_hex),
+    (
+        re.compile(r"sha256 Fingerprint=(.*)", re.IGNORECASE),
+        PinKind.CERTIFICATE,
+        _from_hex,
+    ),
+)
+
+
+def _complaint(text: str) -> str:
+    if _from_hex(text) is not None or _from_base64(text) is not None:
+        return (
+            f"{text!r} does not say what it is a pin of; use Pin.spki(…) or "
+            "Pin.certificate(…), or write sha256/<base64> or cert-sha256:<hex>"
+        )
+    if re.match(r"sha-?1\b|md5\b", text, re.IGNORECASE):
+        return f"{text!r} is not SHA-256, and SHA-1 and MD5 can be forged; pin SHA-256"
+    return f"not a SHA-256 pin: {text!r}; expected {_FORMS}"
+
+
+def _digest(digest: bytes | str) -> bytes:
+    if isinstance(digest, bytes):
+        return digest
+    if not isinstance(digest, str):
+        msg = f"a digest is bytes or text, got {type(digest).__name__}"
+        raise TypeError(msg)
+    found = _from_hex(digest) or _from_base64(digest)
+    if found is None:
+        msg = f"not 32 bytes in hex or base64: {digest!r}"
+        raise PolicyError(msg)
+    return found
+
+
+# ---- files -------------------------------------------------------------------
+
+
+def _der(der_or_pem: bytes | str, label: str) -> bytes:
+    """Return DER as it is, or the one block *label* of a PEM text."""
+    data = der_or_pem.encode("utf-8") if isinstance(der_or_pem, str) else der_or_pem
+    # A long DER element begins with bytes that no text begins with; inside it
+    # anything may stand, also what looks like PEM.
+    if re.match(rb"\x30[\x81-\xff]", data) or b"-----BEGIN " not in data:
+        return bytes(data)
+    pattern = rf"-----BEGIN {label}-----([^-]*)-----END {label}-----"
+    blocks = re.findall(pattern.encode("ascii"), data)
+    if len(blocks) != 1:
+        msg = f"expected one {label} block in the PEM text, found {len(blocks)}"
+        raise DERError(msg)
+    try:
+        return base64.b64decode(b"".join(blocks[0].split()), validate=True)
+    except binascii.Error as error:
+        msg = f"the {label} block of the PEM text is not base64: {error}"
+        raise DERError(msg) from None
+
+
+def _element(tag: int, *contents: bytes) -> bytes:
+    """Return one DER element (X.690, 8.1)."""
+    content = b"".join(contents)
+    length = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
+    if len(content) < 0x80:  # noqa: PLR2004 - X.690, 8.1.3.4: the short form
+        return bytes([tag, len(content)]) + content
+    return bytes([tag, 0x80 | len(length)]) + length + content
+
+
+def _around(spki: bytes) -> bytes:
+    """Return the smallest certificate whose key is *spki*; nobody signed it."""
+    algorithm = _element(0x30, _element(0x06, b"\x2a"))
+    empty = _element(0x30)
+    tbs = _element(
+        0x30, _element(0x02, b"\x01"), algorithm, empty, empty, empty, spki
+    )
+    return _element(0x30, tbs, algorithm, _element(0x03, b"\x00"))

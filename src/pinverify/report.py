@@ -1,0 +1,198 @@
+"""Reports: the decision about one peer, and the text that a person acts on."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
+
+from pinverify import core
+from pinverify.pin import Pin, PinKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["Mode", "Reason", "Report", "rejection_message"]
+
+Mode: TypeAlias = Literal["enforce", "report"]
+
+
+class Reason(enum.IntEnum):
+    """Why a report accepts or rejects."""
+
+    MISMATCH = 0
+    """Pins are required, and the chain lacks one."""
+    MATCH = 1
+    """Every list of pins is hit."""
+    NOT_PINNED = 2
+    """No rule names the host, or one says "unpinned"."""
+    EXPIRED = 3
+    """The rule's time is over."""
+    NO_CERTIFICATE = 4
+    """The peer showed none."""
+    MALFORMED = 5
+    """A certificate is not strict DER."""
+    BLOCKED = 6
+    """A key or certificate of the chain is blocked."""
+    BAD_HOST = 7
+    """The host has no canonical form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The decision about one peer.
+
+    A report is no truth value, so that ``if report`` can't pass by accident: ask
+    ``report.accepted``.
+
+    Attributes:
+        accepted: whether the connection may be used.
+        reason: why.
+        host: the canonical host; as it was given if it has no canonical form;
+            None where one PinSet holds for every peer.
+        pattern: the rule that decided, None without one.
+        mode: the rule's mode; a rule in "report" mode never rejects for its pins.
+        matched: the pin that was hit, or that is blocked.
+        depth: the position in the chain of the certificate that decided, 0 for
+            the leaf: the first that is pinned, or blocked, or malformed.
+        chain: the SPKI pins seen, leaf first.
+        policy_digest: the SHA-256 that names the compiled policy: 32 bytes.
+        detail: why the host or a certificate is bad, in words; else empty.
+    """
+
+    accepted: bool
+    reason: Reason
+    host: str | None
+    pattern: str | None
+    mode: Mode
+    matched: Pin | None
+    depth: int | None
+    chain: tuple[Pin, ...]
+    policy_digest: bytes
+    detail: str = ""
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be a truth value."""
+        msg = "a Report is no truth value: ask report.accepted"
+        raise TypeError(msg)
+
+
+def rejection_message(
+    report: Report,
+    chain: Sequence[bytes],
+    expected: core.PinSetFields | None,
+) -> str:
+    """Return what a person needs to act: seen, expected, and what to do next.
+
+    The first line says what happened. Nothing of a certificate's subject can
+    break out of its line, whatever an attacker put there.
+
+    Args:
+        report: a rejection.
+        chain: the DER certificates behind it, leaf first.
+        expected: the PinSet of the rule, None without one.
+    """
+    rows: list[tuple[str, list[str]]] = []
+    if report.pattern is not None and report.pattern != report.host:
+        rows.append(("rule", [repr(report.pattern)]))
+    runs = expected.runs if expected is not None else ((),) * 8
+    if chain and report.reason is not Reason.BAD_HOST:
+        whole = any(runs[PinKind.CERTIFICATE :: 2])
+        rows.append(("chain", _chain_lines(report, chain, whole=whole)))
+    if report.reason is Reason.MISMATCH:
+        for number, name in enumerate(("pinned", "leaf", "ca")):
+            rows.append((name, _pin_lines(runs[2 * number : 2 * number + 2])))
+    rows.append(("next", [_next_step(report)]))
+    return "\n".join([_headline(report, expected), *_table(rows)])
+
+
+def _headline(report: Report, expected: core.PinSetFields | None) -> str:
+    who = "this peer" if report.host is None else repr(report.host)
+    if report.reason is Reason.BAD_HOST:
+        return f"the name of the peer is unusable: {report.detail}"
+    if report.reason is Reason.NOT_PINNED:
+        return f"no pin holds for {who}, and the policy rejects such hosts"
+    if report.reason is Reason.EXPIRED:
+        return f"the pins of {who} expired{_when(expected)}"
+    if report.reason is Reason.NO_CERTIFICATE:
+        return f"{who} showed no certificate"
+    if report.reason is Reason.MALFORMED:
+        return f"certificate {report.depth} of {who} is {report.detail}"
+    if report.reason is Reason.BLOCKED:
+        return f"{who} shows a blocked key or certificate: {report.matched}"
+    return f"no pin of {who} is in the chain"
+
+
+def _when(expected: core.PinSetFields | None) -> str:
+    if expected is None or expected.expires is None:
+        return ""
+    moment = datetime.datetime.fromtimestamp(expected.expires, datetime.UTC)
+    return f" at {moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _next_step(report: Report) -> str:
+    if report.reason is Reason.BAD_HOST:
+        return "connect by a host name or an IP address that has one meaning"
+    if report.reason is Reason.NOT_PINNED:
+        return "add a rule for the host, or compile with unpinned = 'allow'"
+    if report.reason is Reason.EXPIRED:
+        return "deploy a policy with today's pins and a later expiry"
+    if report.reason is Reason.NO_CERTIFICATE:
+        return "have the peer send its certificate (servers: request one)"
+    if report.reason is Reason.MALFORMED:
+        return "have the certificate issued again as strict DER (RFC 5280, 4.1)"
+    if report.reason is Reason.BLOCKED:
+        return "do not use this peer until its key is replaced"
+    return (
+        "if the key was changed on purpose, add one of the chain's pins to the "
+        "rule; if not, treat the connection as intercepted"
+    )
+
+
+def _chain_lines(
+    report: Report, chain: Sequence[bytes], *, whole: bool
+) -> list[str]:
+    lines = []
+    for depth, cert in enumerate(chain):
+        pin = str(report.chain[depth]) if depth < len(report.chain) else "(unread)"
+        mark = "  <- this one" if depth == report.depth else ""
+        lines.append(f"{pin:<51}  {_subject(cert)}{mark}")
+        if whole:
+            lines.append(f"  {Pin(PinKind.CERTIFICATE, core.sha256(cert))}")
+    return lines
+
+
+def _pin_lines(runs: Sequence[Iterable[bytes]]) -> list[str]:
+    return [
+        str(Pin(kind, digest))
+        for kind, run in zip(PinKind, runs, strict=True)
+        for digest in run
+    ]
+
+
+def _table(rows: list[tuple[str, list[str]]]) -> list[str]:
+    return [
+        f"  {name + ':' if i == 0 else '':<8} {line}".rstrip()
+        for name, lines in rows
+        for i, line in enumerate(lines)
+    ]
+
+
+_SUBJECT_MAX = 64
+
+
+def _subject(cert: bytes) -> str:
+    """Return a certificate's subject for display, if `cryptography` is there.
+
+    It is only looked at by people; the decision is made already. Anything may
+    stand in it, so what is not printable is escaped and what is long is cut.
+    """
+    try:
+        from cryptography import x509  # noqa: PLC0415 - optional
+
+        text = x509.load_der_x509_certificate(cert).subject.rfc4514_string()
+    except Exception:  # noqa: BLE001 - a subject is never worth a second error
+        return ""
+    safe = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return safe if len(safe) <= _SUBJECT_MAX else safe[: _SUBJECT_MAX - 1] + "…"

@@ -1,0 +1,136 @@
+"""The uses of a few lines: connect, wrap, check a server."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pinverify.errors import PinningError, PolicyError
+from pinverify.policy import PinSet, Policy
+from pinverify.sslcontext import pin_context
+
+if TYPE_CHECKING:
+    import os
+
+    from pinverify.policy import Pins
+    from pinverify.report import Report
+
+__all__ = ["check", "create_connection", "split_address", "wrap_socket"]
+
+_HTTPS_PORT = 443
+
+
+def create_connection(
+    address: tuple[str, int],
+    policy: Policy | PinSet,
+    *,
+    timeout: float | None = None,
+    context: ssl.SSLContext | None = None,
+) -> ssl.SSLSocket:
+    """Connect to a TLS server, and check its pins.
+
+    Args:
+        address: host and port. The host is verified, and looked up in *policy*.
+        policy: the pins.
+        timeout: seconds, for each step of connecting and each later operation;
+            None waits.
+        context: None is `ssl.create_default_context`. One that is given is
+            pinned with *policy* (see `pin_context`).
+
+    Raises:
+        PinningError: the server's key is not one that is expected.
+        OSError: there is no connection, or the certificate is not valid
+            (`ssl.SSLCertVerificationError`).
+    """
+    plain = socket.create_connection(address, timeout)
+    try:
+        return wrap_socket(plain, policy, server_hostname=address[0], context=context)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def wrap_socket(
+    sock: socket.socket,
+    policy: Policy | PinSet,
+    *,
+    server_hostname: str,
+    context: ssl.SSLContext | None = None,
+) -> ssl.SSLSocket:
+    """Speak TLS over a connected socket, and check the server's pins.
+
+    Args:
+        sock: connected; it belongs to the result from now on.
+        policy: the pins.
+        server_hostname: the name to verify, and to look up in *policy*.
+        context: as in `create_connection`.
+
+    Raises:
+        PinningError: the server's key is not one that is expected.
+        OSError: the handshake failed.
+    """
+    pinned = pin_context(context or ssl.create_default_context(), policy)
+    return pinned.wrap_socket(sock, server_hostname=server_hostname)
+
+
+def check(
+    server: str,
+    policy: Policy | PinSet | Pins,
+    *,
+    timeout: float = 60,
+    context: ssl.SSLContext | None = None,
+    cafile: str | os.PathLike[str] | None = None,
+) -> Report:
+    """Connect to a server, check its pins, and close the connection.
+
+    Args:
+        server: ``https://api.example.com``, ``api.example.com`` or
+            ``api.example.com:8443``. The port is 443 if there is none.
+        policy: the pins; a list of pins holds for any host.
+        timeout: seconds, for each step.
+        context: as in `create_connection`.
+        cafile: PEM certificates to trust in place of the system's.
+
+    Returns:
+        A report that accepts.
+
+    Raises:
+        PinningError: the server's key is not one that is expected.
+        OSError: there is no connection, or the certificate is not valid.
+        PolicyError: *server* is no address, or a pin is none.
+    """
+    if not isinstance(policy, Policy | PinSet):
+        policy = PinSet(policy)
+    if context is None:
+        context = ssl.create_default_context(cafile=cafile)
+    elif cafile is not None:
+        msg = "give check a context or a cafile, not both"
+        raise TypeError(msg)
+    with create_connection(
+        split_address(server), policy, timeout=timeout, context=context
+    ) as tls:
+        report: Report | None = getattr(tls, "pin_report", None)
+    if report is None:  # cannot be; never take it for an acceptance
+        msg = "the peer was not checked"
+        raise PinningError.of(msg)
+    return report
+
+
+def split_address(server: str) -> tuple[str, int]:
+    """Return host and port of an https URL, a host, or ``host:port``.
+
+    Raises:
+        PolicyError: *server* is none of these.
+    """
+    try:
+        parts = urlsplit(server if "://" in server else f"https://{server}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        msg = f"not a server: {server!r}: {error}"
+        raise PolicyError(msg) from None
+    if parts.scheme != "https" or not host:
+        msg = f"not a server: {server!r}; write https://host, host or host:port"
+        raise PolicyError(msg)
+    return host, _HTTPS_PORT if port is None else port
