@@ -228,7 +228,8 @@ def kernels() -> tuple[str, ...]:
 
 def kernel() -> str:
     """Return the name of the SHA-256 kernel in use."""
-    return kernels()[lib.pv_sha256_kernel()]
+    number: int = lib.pv_sha256_kernel()
+    return kernels()[number]
 
 
 @contextlib.contextmanager
@@ -253,7 +254,8 @@ def scan_kernels() -> tuple[str, ...]:
 
 def scan_kernel() -> str:
     """Return the name of the scan kernel in use."""
-    return scan_kernels()[lib.pv_scan_kernel()]
+    number: int = lib.pv_scan_kernel()
+    return scan_kernels()[number]
 
 
 @contextlib.contextmanager

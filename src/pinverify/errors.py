@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.policy import Report
+    from pinverify.report import Report
 
 __all__ = [
     "DERError",

@@ -19,7 +19,7 @@ from pinverify.errors import DERError, PolicyError
 __all__ = ["Pin", "PinKind"]
 
 _FORMS = (
-    "sha256/<base64>, sha256//<base64>, pin-sha256=\"<base64>\" (public keys), "
+    'sha256/<base64>, sha256//<base64>, pin-sha256="<base64>" (public keys), '
     "cert-sha256:<hex> or SHA256 Fingerprint=<hex> (certificates)"
 )
 
@@ -241,7 +241,5 @@ def _around(spki: bytes) -> bytes:
     """Return the smallest certificate whose key is *spki*; nobody signed it."""
     algorithm = _element(0x30, _element(0x06, b"\x2a"))
     empty = _element(0x30)
-    tbs = _element(
-        0x30, _element(0x02, b"\x01"), algorithm, empty, empty, empty, spki
-    )
+    tbs = _element(0x30, _element(0x02, b"\x01"), algorithm, empty, empty, empty, spki)
     return _element(0x30, tbs, algorithm, _element(0x03, b"\x00"))

@@ -6,7 +6,7 @@ bytes: a `Policy` made from rules and one opened from a file are the same thing.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import enum
 import mmap
 import os
@@ -71,7 +71,7 @@ class PinSet:
     ca: tuple[Pin, ...] = ()
     blocked: tuple[Pin, ...] = ()
     mode: Mode = "enforce"
-    expires: datetime.datetime | None = None
+    expires: dt.datetime | None = None
     after_expiry: Literal["allow", "reject"] | None = None
     _opened: list[Policy] = field(init=False, repr=False, compare=False)
 
@@ -83,7 +83,7 @@ class PinSet:
         blocked: Pins = (),
         *,
         mode: Mode = "enforce",
-        expires: datetime.datetime | None = None,
+        expires: dt.datetime | None = None,
         after_expiry: Literal["allow", "reject"] | None = None,
     ) -> None:
         """Read and check the fields."""
@@ -107,7 +107,7 @@ class PinSet:
         self,
         verified_chain: Sequence[bytes],
         *,
-        now: datetime.datetime | None = None,
+        now: dt.datetime | None = None,
     ) -> Report:
         """Decide about a peer, as `Policy.verify` does."""
         return self._as_policy().verify(None, verified_chain, now=now)
@@ -116,7 +116,7 @@ class PinSet:
         self,
         verified_chain: Sequence[bytes],
         *,
-        now: datetime.datetime | None = None,
+        now: dt.datetime | None = None,
     ) -> Report:
         """Decide about a peer, as `Policy.evaluate` does."""
         return self._as_policy().evaluate(None, verified_chain, now=now)
@@ -231,7 +231,7 @@ class Policy:
         host: str | bytes | None,
         verified_chain: Sequence[bytes],
         *,
-        now: datetime.datetime | None = None,
+        now: dt.datetime | None = None,
     ) -> Report:
         """Decide about one peer; a rejection is an exception.
 
@@ -261,7 +261,7 @@ class Policy:
         host: str | bytes | None,
         verified_chain: Sequence[bytes],
         *,
-        now: datetime.datetime | None = None,
+        now: dt.datetime | None = None,
     ) -> Report:
         """Decide about one peer; a rejection is a report like any other.
 
@@ -274,7 +274,7 @@ class Policy:
         hosts: Sequence[str | bytes | None],
         chains: Sequence[Sequence[bytes]],
         *,
-        now: datetime.datetime | None = None,
+        now: dt.datetime | None = None,
     ) -> list[Report]:
         """Decide about n peers at one time, in one C call.
 
@@ -430,10 +430,10 @@ def _check_expiry(expires: object, after_expiry: object) -> None:
         _check_choice("after_expiry", after_expiry, ("allow", "reject"))
 
 
-def _whole_seconds(expires: datetime.datetime | None) -> datetime.datetime | None:
+def _whole_seconds(expires: object) -> dt.datetime | None:
     if expires is None:
         return None
-    if not isinstance(expires, datetime.datetime) or expires.utcoffset() is None:
+    if not isinstance(expires, dt.datetime) or expires.utcoffset() is None:
         msg = f"expires: expected a datetime with a timezone, got {expires!r}"
         raise PolicyError(msg)
     return expires.replace(microsecond=0)
@@ -486,14 +486,14 @@ def _ascii_or_bad(host: str | bytes | None) -> tuple[bytes, str]:
         return b"", str(error)
 
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-def _seconds(moment: datetime.datetime | None) -> int:
+def _seconds(moment: dt.datetime | None) -> int:
     """Return whole seconds since 1970, rounded down; None is the current time."""
     if moment is None:
         return int(time.time())
     if moment.utcoffset() is None:
         msg = f"now: expected a datetime with a timezone, got {moment!r}"
         raise PolicyError(msg)
-    return (moment - _EPOCH) // datetime.timedelta(seconds=1)
+    return (moment - _EPOCH) // dt.timedelta(seconds=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
@@ -103,56 +103,65 @@ def rejection_message(
     if report.reason is Reason.MISMATCH:
         for number, name in enumerate(("pinned", "leaf", "ca")):
             rows.append((name, _pin_lines(runs[2 * number : 2 * number + 2])))
-    rows.append(("next", [_next_step(report)]))
-    return "\n".join([_headline(report, expected), *_table(rows)])
+    headline, next_step = _texts(report, expected)
+    rows.append(("next", [next_step]))
+    return "\n".join([headline, *_table(rows)])
 
 
-def _headline(report: Report, expected: core.PinSetFields | None) -> str:
-    who = "this peer" if report.host is None else repr(report.host)
-    if report.reason is Reason.BAD_HOST:
-        return f"the name of the peer is unusable: {report.detail}"
-    if report.reason is Reason.NOT_PINNED:
-        return f"no pin holds for {who}, and the policy rejects such hosts"
-    if report.reason is Reason.EXPIRED:
-        return f"the pins of {who} expired{_when(expected)}"
-    if report.reason is Reason.NO_CERTIFICATE:
-        return f"{who} showed no certificate"
-    if report.reason is Reason.MALFORMED:
-        return f"certificate {report.depth} of {who} is {report.detail}"
-    if report.reason is Reason.BLOCKED:
-        return f"{who} shows a blocked key or certificate: {report.matched}"
-    return f"no pin of {who} is in the chain"
+# What happened, and what a person does next.
+_TEXTS = {
+    Reason.MISMATCH: (
+        "no pin of {who} is in the chain",
+        "if the key was changed on purpose, add one of the chain's pins to the rule; "
+        "if not, treat the connection as intercepted",
+    ),
+    Reason.NOT_PINNED: (
+        "no pin holds for {who}, and the policy rejects such hosts",
+        "add a rule for the host, or make the policy with unpinned = 'allow'",
+    ),
+    Reason.EXPIRED: (
+        "the pins of {who} expired{when}",
+        "deploy a policy with today's pins and a later expiry",
+    ),
+    Reason.NO_CERTIFICATE: (
+        "{who} showed no certificate",
+        "have the peer send its certificate (a server must request one)",
+    ),
+    Reason.MALFORMED: (
+        "certificate {depth} of {who} is {detail}",
+        "have the certificate issued again as strict DER (RFC 5280, 4.1)",
+    ),
+    Reason.BLOCKED: (
+        "{who} shows a blocked key or certificate: {matched}",
+        "do not use this peer until its key is replaced",
+    ),
+    Reason.BAD_HOST: (
+        "the name of the peer is unusable: {detail}",
+        "connect by a host name or an IP address that has one meaning",
+    ),
+}
+
+
+def _texts(report: Report, expected: core.PinSetFields | None) -> list[str]:
+    """Return the first line and the next step."""
+    values = {
+        "who": "this peer" if report.host is None else repr(report.host),
+        "when": _when(expected),
+        "depth": report.depth,
+        "detail": report.detail,
+        "matched": report.matched,
+    }
+    return [text.format_map(values) for text in _TEXTS[report.reason]]
 
 
 def _when(expected: core.PinSetFields | None) -> str:
     if expected is None or expected.expires is None:
         return ""
-    moment = datetime.datetime.fromtimestamp(expected.expires, datetime.UTC)
+    moment = dt.datetime.fromtimestamp(expected.expires, dt.UTC)
     return f" at {moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _next_step(report: Report) -> str:
-    if report.reason is Reason.BAD_HOST:
-        return "connect by a host name or an IP address that has one meaning"
-    if report.reason is Reason.NOT_PINNED:
-        return "add a rule for the host, or compile with unpinned = 'allow'"
-    if report.reason is Reason.EXPIRED:
-        return "deploy a policy with today's pins and a later expiry"
-    if report.reason is Reason.NO_CERTIFICATE:
-        return "have the peer send its certificate (servers: request one)"
-    if report.reason is Reason.MALFORMED:
-        return "have the certificate issued again as strict DER (RFC 5280, 4.1)"
-    if report.reason is Reason.BLOCKED:
-        return "do not use this peer until its key is replaced"
-    return (
-        "if the key was changed on purpose, add one of the chain's pins to the "
-        "rule; if not, treat the connection as intercepted"
-    )
-
-
-def _chain_lines(
-    report: Report, chain: Sequence[bytes], *, whole: bool
-) -> list[str]:
+def _chain_lines(report: Report, chain: Sequence[bytes], *, whole: bool) -> list[str]:
     lines = []
     for depth, cert in enumerate(chain):
         pin = str(report.chain[depth]) if depth < len(report.chain) else "(unread)"

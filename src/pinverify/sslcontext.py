@@ -178,12 +178,12 @@ class _Pending:
         except PinningError as error:
             self._pinverify_fail(error)
         except Exception as cause:  # noqa: BLE001 - whatever it is: fail closed
-            error = PinningError.of(f"the peer could not be checked: {cause!r}")
-            error.__cause__ = cause
-            self._pinverify_fail(error)
+            failure = PinningError.of(f"the peer could not be checked: {cause!r}")
+            failure.__cause__ = cause
+            self._pinverify_fail(failure)
         else:
             self.pin_report = report
-            self.__class__ = self._pinverify_verified_class  # type: ignore[assignment]
+            self.__class__ = self._pinverify_verified_class
 
     def _pinverify_rule_in_force(self) -> _Rule:
         """Return the rule of the context in use, which SNI may have selected."""
@@ -322,11 +322,15 @@ def _see_that_it_works(context: ssl.SSLContext) -> None:
     with socket.socket() as plain:
         made = (
             context.wrap_bio(
-                ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=server,
+                ssl.MemoryBIO(),
+                ssl.MemoryBIO(),
+                server_side=server,
                 server_hostname=name,
             ),
             context.wrap_socket(
-                plain, server_side=server, server_hostname=name,
+                plain,
+                server_side=server,
+                server_hostname=name,
                 do_handshake_on_connect=False,
             ),
         )
