@@ -112,8 +112,10 @@ def rejection_message(
 _TEXTS = {
     Reason.MISMATCH: (
         "no pin of {who} is in the chain",
-        "if the key was changed on purpose, add one of the chain's pins to the rule; "
-        "if not, treat the connection as intercepted",
+        (
+            "if its key was changed on purpose, add the new pin to the rule; if not, "
+            "treat the connection as intercepted"
+        ),
     ),
     Reason.NOT_PINNED: (
         "no pin holds for {who}, and the policy rejects such hosts",

@@ -1,0 +1,221 @@
+"""Every code block of the README and of docs/ runs, and prints what it says.
+
+The hosts of the examples are served on the loopback interface, with keys that
+are always the same, so that the pins and the messages in the text are real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pki
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from tls_servers import TLSServer, server_context
+
+import pinverify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+HOSTS = ("api.example.com", "www.example.org")
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+class Block(NamedTuple):
+    """One fenced block of a page."""
+
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the fenced blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [Block(*found) for found in re.findall(r"```(\w*)\n(.*?)```", text, re.S)]
+
+
+class Cast(NamedTuple):
+    """Who plays in the examples."""
+
+    ca: pki.Authority
+    server: pki.Identity
+    backup: pki.Identity
+    proxy: pki.Authority
+    impostor: pki.Identity
+
+
+@pytest.fixture
+def cast(monkeypatch: pytest.MonkeyPatch) -> Cast:
+    """Make the certificates from the keys 1, 2, 3, …, which everybody knows."""
+    numbers = iter(range(1, 100))
+    monkeypatch.setattr(
+        pki,
+        "_new_key",
+        lambda _: ec.derive_private_key(next(numbers), ec.SECP256R1()),
+    )
+    ca = pki.Authority.root("Example CA 1")
+    proxy = pki.Authority.root("Corporate Proxy CA")
+    return Cast(
+        ca=ca,
+        server=ca.leaf(*HOSTS),
+        backup=ca.leaf(*HOSTS),
+        proxy=proxy,
+        impostor=proxy.leaf(*HOSTS),
+    )
+
+
+class Stage:
+    """The network of the examples: every host name leads to one server here."""
+
+    def __init__(self) -> None:
+        """Begin without a server."""
+        self._servers = contextlib.ExitStack()
+        self._real = socket.getaddrinfo
+        self.port = 0
+
+    def put(self, identity: pki.Identity) -> None:
+        """Let a server with this identity answer from now on."""
+        server = TLSServer(server_context(identity), greeting=RESPONSE, echo=False)
+        self.port = self._servers.enter_context(server).port
+
+    def getaddrinfo(self, host: str, *args: Any, **kwargs: Any) -> list[Any]:  # noqa: ANN401
+        """Answer as `socket.getaddrinfo` does."""
+        if host not in HOSTS:
+            return list(self._real(host, *args, **kwargs))
+        address = ("127.0.0.1", self.port)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
+
+    def close(self) -> None:
+        """End the servers."""
+        self._servers.close()
+
+
+@pytest.fixture
+def stage(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Stage]:
+    """Trust both authorities, as the computer of the examples does."""
+    roots = tmp_path / "roots.pem"
+    roots.write_text(cast.ca.pem + cast.proxy.pem, encoding="ascii")
+    monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+    stage = Stage()
+    monkeypatch.setattr(socket, "getaddrinfo", stage.getaddrinfo)
+    stage.put(cast.server)
+    try:
+        yield stage
+    finally:
+        stage.close()
+
+
+def run(code: str, names: dict[str, Any]) -> str:
+    """Run a block; return what it prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "<block>", "exec"), names)  # noqa: S102 - our own text
+    return printed.getvalue()
+
+
+def test_the_readme_shows_what_happens(cast: Cast, stage: Stage) -> None:
+    """The example of the README and its failing twin print what the page says."""
+    python = [block.text for block in blocks(PAGES[0]) if block.language == "python"]
+    expected = [block.text for block in blocks(PAGES[0]) if block.language == "text"]
+    assert (len(python), len(expected)) == (2, 2)
+    names: dict[str, Any] = {}
+    assert run(python[0], names) == expected[0]
+    stage.put(cast.impostor)
+    # Without pins the impostor is believed: the twin does not fail by itself.
+    names["urllib"].request.urlopen("https://api.example.com/").close()
+    assert run(python[1], names) == expected[1]
+
+
+@pytest.mark.usefixtures("stage")
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.name)
+def test_the_examples_print_what_the_page_says(
+    page: Path, cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python blocks run one after the other; a text block is what they print."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"leaf": cast.server.der, "ca": cast.ca.der}
+    printed = ""
+    for block in blocks(page):
+        if block.language == "python":
+            assert printed == "", "the page does not show what the block prints"
+            printed = run(block.text, names)
+        elif block.language == "text":
+            assert printed == block.text
+            printed = ""
+        elif block.language == "toml":
+            Path("pins.toml").write_text(block.text, encoding="utf-8")
+            assert len(pinverify.load_policy("pins.toml")) > 0
+    assert printed == "", "the page does not show what the block prints"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_c_blocks_compile(page: Path, tmp_path: Path) -> None:
+    """C blocks compile against the header, without a warning."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    assert compiler is not None
+    for number, block in enumerate(blocks(page)):
+        if block.language == "c":
+            source = tmp_path / f"block{number}.c"
+            source.write_text(block.text, encoding="utf-8")
+            subprocess.run(
+                [
+                    *(compiler, "-std=c11", "-Wall", "-Wextra", "-Wpedantic"),
+                    *("-Werror", f"-I{ROOT / 'csrc'}", "-fsyntax-only", str(source)),
+                ],
+                check=True,
+                timeout=60,
+            )
+
+
+def test_no_block_is_left_out() -> None:
+    """A block in a language that no test here knows would not be run."""
+    known = {"python", "text", "toml", "c", "console", "json"}
+    for page in PAGES:
+        assert {block.language for block in blocks(page)} <= known, page
+
+
+def test_commands_are_real() -> None:
+    """The commands of the README are targets of the Makefile, or install us."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    commands = [
+        line.removeprefix("$ ")
+        for block in blocks(PAGES[0])
+        if block.language == "console"
+        for line in block.text.splitlines()
+    ]
+    assert commands
+    for command in commands:
+        program, argument = command.split(maxsplit=1)
+        if program == "make":
+            assert re.search(rf"^{argument}:", makefile, re.M), command
+        else:
+            assert re.fullmatch(r"pip install '?pinverify(\[cli\])?'?", command)
+
+
+def test_links_lead_somewhere() -> None:
+    """Relative links of each page name a file that is there."""
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_names_of_the_table_exist() -> None:
+    """Each function that the README's table of doors names can be imported."""
+    table = PAGES[0].read_text(encoding="utf-8").partition("## Which name")[2]
+    for name in re.findall(r"`(?:policy\.)?(\w+)\(", table.partition("## Limits")[0]):
+        owners = (pinverify, pinverify.Policy, pinverify.PinSet, ssl)
+        assert any(hasattr(owner, name) for owner in owners), name
