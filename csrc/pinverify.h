@@ -149,6 +149,10 @@ typedef struct pv_report {
   uint8_t reason;        // a pv_reason
   uint8_t mode;          // the rule's pv_mode; PV_ENFORCE without a rule
   uint8_t matched_kind;  // a pv_kind: what `matched` is the digest of
+  uint8_t shape;         // the rule's pv_shape
+  uint8_t name_len;      // the rule's name is that many last bytes of the
+                         // canonical host; 0 without a rule
+  uint8_t zero[2];
   uint32_t rule;         // index of the rule that decided, or PV_NO_RULE
   uint32_t depth;        // position of the certificate that decided (0 = leaf):
                          // the first that hit a list of pins, or is blocked,

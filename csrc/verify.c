@@ -189,34 +189,45 @@ static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
   }
 }
 
+// Steps 1 and 2: the PinSet of the host's rule, or PV_UNPINNED when `out` says
+// why there is none.
+static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
+                            const char *host, size_t host_len) {
+  char canonical[PV_HOST_MAX + 1];
+  size_t canonical_len = 0;
+  pv_rule rule;
+  const pv_status status =
+      pv_host_canonical(canonical, &canonical_len, host, host_len);
+  if (status != PV_OK) {
+    out->reason = PV_BAD_HOST;
+    out->detail = (uint32_t)status;
+    return PV_UNPINNED;
+  }
+  out->rule = pv_policy_find(policy, canonical, canonical_len);
+  const pv_status found = pv_policy_rule(&rule, policy, out->rule);
+  out->shape = (uint8_t)rule.shape;
+  out->name_len = (uint8_t)rule.name_len;
+  if (found != PV_OK || rule.pinset == PV_UNPINNED) {
+    out->reason = PV_NOT_PINNED;
+    out->accepted = (policy->flags & POLICY_REJECT_UNPINNED) == 0;
+    return PV_UNPINNED;
+  }
+  return rule.pinset;
+}
+
 // Steps 1 to 3, which need no chain. Returns the PinSet whose pins decide, or
 // PV_UNPINNED when `out` already says what happens unless a key is blocked.
 static uint32_t decide_by_rule(pv_report *out, const pv_policy *policy,
                                const char *host, size_t host_len, int64_t now) {
   uint32_t index = 0;
-  if ((policy->flags & POLICY_EVERY_PEER) == 0) {
-    char canonical[PV_HOST_MAX + 1];
-    size_t canonical_len = 0;
-    pv_rule rule;
-    const pv_status status =
-        pv_host_canonical(canonical, &canonical_len, host, host_len);
-    if (status != PV_OK) {
-      out->reason = PV_BAD_HOST;
-      out->detail = (uint32_t)status;
-      return PV_UNPINNED;
-    }
-    out->rule = pv_policy_find(policy, canonical, canonical_len);
-    if (pv_policy_rule(&rule, policy, out->rule) != PV_OK ||
-        rule.pinset == PV_UNPINNED) {
-      out->reason = PV_NOT_PINNED;
-      out->accepted = (policy->flags & POLICY_REJECT_UNPINNED) == 0;
-      return PV_UNPINNED;
-    }
-    index = rule.pinset;
-  }
   pv_pinset pinset;
+  if ((policy->flags & POLICY_EVERY_PEER) != 0) {
+    out->shape = PV_EVERY_PEER;
+  } else {
+    index = find_pinset(out, policy, host, host_len);
+  }
   if (pv_policy_pinset(&pinset, policy, index) != PV_OK) {
-    return PV_UNPINNED;  // cannot be: open checked it. A rejection
+    return PV_UNPINNED;
   }
   out->mode = (uint8_t)pinset.mode;
   if (pinset.expires_set != 0 && now >= pinset.expires) {

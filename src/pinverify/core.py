@@ -8,6 +8,7 @@ to back. The GIL is released during each call.
 from __future__ import annotations
 
 import contextlib
+import struct
 from array import array
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DIGEST_LEN",
+    "NO_DEPTH",
+    "NO_RULE",
     "Buffer",
     "OpenPolicy",
     "PinSetFields",
+    "SHAPE_PREFIXES",
     "RawReport",
     "canonical_host",
     "is_address",
@@ -325,18 +329,29 @@ def is_address(canonical: str) -> bool:
 
 
 class RawReport(NamedTuple):
-    """A ``pv_report``, field by field; see pinverify.h."""
+    """The fields of a ``pv_report`` that Python needs; see pinverify.h."""
 
-    accepted: bool
+    accepted: int
     reason: int
     mode: int
     matched_kind: int
-    rule: int | None
-    depth: int | None
+    shape: int
+    name_len: int
+    rule: int
+    depth: int
+    num_seen: int
     detail: int
     matched: bytes
-    spkis: bytes
-    """The SPKI digests seen, leaf first: n × 32 bytes."""
+
+
+_REPORT = struct.Struct("=6B2x4I32s")
+"""A ``pv_report`` in memory."""
+
+SHAPE_PREFIXES = ("", "*.", "**.")
+"""How a pattern begins, by its ``pv_shape``."""
+
+NO_RULE: int = lib.PV_NO_RULE
+NO_DEPTH: int = lib.PV_NO_DEPTH
 
 
 class PinSetFields(NamedTuple):
@@ -385,27 +400,59 @@ class OpenPolicy:
         """The digest in its header: 32 bytes that name the policy."""
         return bytes(ffi.buffer(self._pinned_buffer)[8:40])
 
+    def verify(
+        self, host: bytes, chain: Sequence[bytes], now: int
+    ) -> tuple[RawReport, bytes]:
+        """Decide about one peer; see ``pv_verify``.
+
+        Args:
+            host: ASCII.
+            chain: the verified chain, leaf first.
+            now: seconds since 1970-01-01T00:00:00Z.
+
+        Returns:
+            The report, and the SPKI digests of the chain: n × 32 bytes.
+        """
+        num_certs = len(chain)
+        spans = ffi.new("pv_span[]", num_certs)
+        certs = [ffi.from_buffer(cert) for cert in chain]  # kept alive
+        for span, cert in zip(spans, certs, strict=True):
+            span.data = cert
+            span.len = len(cert)
+        report = ffi.new("pv_report *")
+        spkis = ffi.new("uint8_t[]", DIGEST_LEN * num_certs)
+        status = lib.pv_verify(
+            report, spkis, self._handle, host, len(host), spans, num_certs, now
+        )
+        if status != lib.PV_OK:
+            raise ValueError(status_text(status))
+        fields = _REPORT.unpack(ffi.buffer(report))
+        return RawReport._make(fields), bytes(ffi.buffer(spkis))
+
     def verify_many(
         self,
         hosts: Sequence[bytes],
         chains: Sequence[Sequence[bytes]],
         now: int,
-    ) -> list[RawReport]:
+    ) -> Iterator[tuple[RawReport, bytes]]:
         """Decide about n peers in one C call; see ``pv_verify_many``.
 
         Args:
             hosts: n host names, ASCII.
             chains: n verified chains, each leaf first.
             now: seconds since 1970-01-01T00:00:00Z.
+
+        Returns:
+            What `verify` would for each.
         """
         certs = [cert for chain in chains for cert in chain]
         chain_ends = array("Q", accumulate(map(len, chains), initial=0))
         host_data, host_ends = _joined(hosts, None)
         cert_data, cert_ends = _joined(certs, None)
-        reports = ffi.new("pv_report[]", len(hosts))
+        reports = bytearray(_REPORT.size * len(hosts))
         spkis = bytearray(DIGEST_LEN * len(certs))
         status = lib.pv_verify_many(
-            reports,
+            ffi.from_buffer("pv_report[]", reports),
             ffi.from_buffer(spkis),
             self._handle,
             ffi.from_buffer(host_data),
@@ -420,16 +467,17 @@ class OpenPolicy:
             now,
         )
         _check_offsets(status)
-        return [
-            _raw_report(reports[i], spkis, DIGEST_LEN * chain_ends[i])
-            for i in range(len(hosts))
-        ]
+        raw = map(RawReport._make, _REPORT.iter_unpack(reports))
+        for i, report in enumerate(raw):
+            first = DIGEST_LEN * chain_ends[i]
+            end = DIGEST_LEN * chain_ends[i + 1]
+            yield report, bytes(spkis[first:end])
 
     def find(self, canonical: str) -> int | None:
         """Return the index of the rule that decides about a canonical host."""
         host = canonical.encode("ascii")
         rule: int = lib.pv_policy_find(self._handle, host, len(host))
-        return None if rule == lib.PV_NO_RULE else rule
+        return None if rule == NO_RULE else rule
 
     @property
     def num_rules(self) -> int:
@@ -448,9 +496,8 @@ class OpenPolicy:
         out = ffi.new("pv_rule *")
         _check_index(lib.pv_policy_rule(out, self._handle, index))
         name = bytes(ffi.buffer(out.name, out.name_len)).decode("ascii")
-        prefix = {lib.PV_ONE_LABEL: "*.", lib.PV_ANY_LABELS: "**."}.get(out.shape, "")
         pinset = None if out.pinset == lib.PV_UNPINNED else int(out.pinset)
-        return prefix + name, pinset
+        return SHAPE_PREFIXES[out.shape] + name, pinset
 
     def pinset(self, index: int) -> PinSetFields:
         """Return PinSet number *index*."""
@@ -473,20 +520,6 @@ class OpenPolicy:
         out = ffi.new("uint8_t[32]")
         _check_index(lib.pv_policy_pin(out, self._handle, pinset, pin_list, kind, i))
         return bytes(ffi.buffer(out))
-
-
-def _raw_report(report: Any, spkis: bytearray, at: int) -> RawReport:  # noqa: ANN401
-    return RawReport(
-        report.accepted == 1,
-        report.reason,
-        report.mode,
-        report.matched_kind,
-        None if report.rule == lib.PV_NO_RULE else report.rule,
-        None if report.depth == lib.PV_NO_DEPTH else report.depth,
-        report.detail,
-        bytes(ffi.buffer(report.matched)),
-        bytes(spkis[at : at + DIGEST_LEN * report.num_seen]),
-    )
 
 
 # ---- sizes and statuses ------------------------------------------------------

@@ -13,7 +13,7 @@ import idna
 from pinverify import core
 from pinverify.errors import PolicyError
 
-__all__ = ["canonical", "to_ascii"]
+__all__ = ["canonical"]
 
 # What IDNA 2003 and browsers read as a dot, and IDNA 2008 does not.
 _OTHER_DOTS = "\u3002\uff0e\uff61"
@@ -22,29 +22,20 @@ _OTHER_DOTS = "\u3002\uff0e\uff61"
 def canonical(host: str | bytes) -> str:
     """Return the one spelling that stands for *host*.
 
-    Raises:
-        PolicyError: the host has none; the message quotes it and says why.
-    """
-    return core.canonical_host(to_ascii(host))
-
-
-def to_ascii(host: str | bytes) -> bytes:
-    """Return *host* with U-labels turned to A-labels (RFC 5891, without mapping).
-
-    ASCII passes unchanged, good or bad: the C core judges it.
+    U-labels become A-labels (RFC 5891, without mapping).
 
     Raises:
-        PolicyError: a label is not ASCII and not a U-label, or IDNA 2003 and
-            IDNA 2008 read it differently.
+        PolicyError: the host has none: the core refuses it, or a label is not
+            ASCII and not a U-label, or IDNA 2003 and IDNA 2008 read it
+            differently. The message quotes the host and says why.
     """
-    if isinstance(host, bytes):
-        return host
-    if host.isascii():
-        return host.encode("ascii")
+    if isinstance(host, bytes) or host.isascii():
+        return core.canonical_host(host)
     if any(dot in host for dot in _OTHER_DOTS):
         msg = f"{host!r} is not a host: it has a dot that is not ASCII; write '.'"
         raise PolicyError(msg)
-    return ".".join(_a_label(host, label) for label in host.split(".")).encode("ascii")
+    labels = (_a_label(host, label) for label in host.split("."))
+    return core.canonical_host(".".join(labels))
 
 
 def _a_label(host: str, label: str) -> str:

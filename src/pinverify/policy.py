@@ -267,7 +267,9 @@ class Policy:
 
         The arguments are those of `verify`. Bad input is a rejection, too.
         """
-        return self.evaluate_many([host], [verified_chain], now=now)[0]
+        name, why = self._canonical(host)
+        raw, spkis = self._core.verify(name.encode(), verified_chain, _seconds(now))
+        return self._report(raw, spkis, name, host, why)
 
     def evaluate_many(
         self,
@@ -292,46 +294,64 @@ class Policy:
         if len(hosts) != len(chains):
             msg = f"{len(hosts)} hosts and {len(chains)} chains: give one per peer"
             raise ValueError(msg)
-        ascii_hosts = [_ascii_or_bad(host) for host in hosts]
-        raw_reports = self._core.verify_many(
-            [host for host, _ in ascii_hosts], chains, _seconds(now)
+        names = [self._canonical(host) for host in hosts]
+        decided = self._core.verify_many(
+            [name.encode() for name, _ in names], chains, _seconds(now)
         )
         return [
-            self._report(raw, given, why)
-            for raw, given, (_, why) in zip(
-                raw_reports, hosts, ascii_hosts, strict=True
+            self._report(raw, spkis, name, given, why)
+            for (raw, spkis), (name, why), given in zip(
+                decided, names, hosts, strict=True
             )
         ]
 
+    def _canonical(self, host: str | bytes | None) -> tuple[str, str]:
+        """Return the canonical host; or, for the core to reject, "" and why."""
+        if self.every_peer:
+            return "", ""
+        if host is None:
+            return "", "the peer has no name (server_hostname is None)"
+        try:
+            return hosts.canonical(host), ""
+        except PolicyError as error:
+            return "", str(error)
+
     def _report(
-        self, raw: core.RawReport, given: str | bytes | None, why: str
+        self,
+        raw: core.RawReport,
+        spkis: bytes,
+        name: str,
+        given: str | bytes | None,
+        why: str,
     ) -> Report:
-        reason = Reason(raw.reason)
-        host, detail = None, ""
-        if reason is Reason.BAD_HOST:
-            detail = why or f"{given!r} is not a host: {core.status_text(raw.detail)}"
-            host = given.decode("latin-1") if isinstance(given, bytes) else given
-        elif not self.every_peer and given is not None:
-            host = hosts.canonical(given)
-        if reason is Reason.MALFORMED:
-            detail = f"not strict DER: {core.status_text(raw.detail)}"
+        seen = [
+            Pin(PinKind.SPKI, spkis[at : at + core.DIGEST_LEN])
+            for at in range(0, core.DIGEST_LEN * raw.num_seen, core.DIGEST_LEN)
+        ]
         matched = None
-        if reason in (Reason.MATCH, Reason.BLOCKED):
-            matched = Pin(PinKind(raw.matched_kind), raw.matched)
+        if raw.reason in _WITH_A_PIN:
+            matched = Pin(_KINDS[raw.matched_kind], raw.matched)
+        host: str | None = name
+        if why:
+            host = given.decode("latin-1") if isinstance(given, bytes) else given
+        elif self.every_peer:
+            host = None
+        elif raw.detail:
+            why = f"not strict DER: {core.status_text(raw.detail)}"
+        pattern = None
+        if raw.rule != core.NO_RULE:
+            pattern = core.SHAPE_PREFIXES[raw.shape] + name[-raw.name_len :]
         return Report(
-            accepted=raw.accepted,
-            reason=reason,
+            accepted=raw.accepted == 1,
+            reason=_REASONS[raw.reason],
             host=host,
-            pattern=None if raw.rule is None else self._core.rule(raw.rule)[0],
-            mode="report" if raw.mode else "enforce",
+            pattern=pattern,
+            mode=_MODES[raw.mode],
             matched=matched,
-            depth=raw.depth,
-            chain=tuple(
-                Pin(PinKind.SPKI, raw.spkis[at : at + core.DIGEST_LEN])
-                for at in range(0, len(raw.spkis), core.DIGEST_LEN)
-            ),
+            depth=None if raw.depth == core.NO_DEPTH else raw.depth,
+            chain=tuple(seen),
             policy_digest=self._digest,
-            detail=detail,
+            detail=why,
         )
 
     def _pinset_behind(self, report: Report) -> core.PinSetFields | None:
@@ -476,15 +496,11 @@ def _policy_bytes(
     return bytes(source)  # a copy where the bytes could change
 
 
-def _ascii_or_bad(host: str | bytes | None) -> tuple[bytes, str]:
-    """Return a host for the core; what is none becomes empty, with the reason."""
-    if host is None:
-        return b"", "the peer has no name (server_hostname is None)"
-    try:
-        return hosts.to_ascii(host), ""
-    except PolicyError as error:
-        return b"", str(error)
-
+# By the numbers of the core.
+_REASONS = tuple(Reason)
+_KINDS = tuple(PinKind)
+_MODES: tuple[Mode, ...] = ("enforce", "report")
+_WITH_A_PIN = (Reason.MATCH, Reason.BLOCKED)
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
