@@ -16,7 +16,7 @@ from pinverify.pin import Pin, PinKind
 from pinverify.policy import UNPINNED, PinSet, Policy
 from pinverify.report import Reason, Report
 from pinverify.sockets import check, create_connection, wrap_socket
-from pinverify.sslcontext import pin_context
+from pinverify.sslcontext import install, pin_context, uninstall
 
 __all__ = [
     "UNPINNED",
@@ -33,8 +33,10 @@ __all__ = [
     "check",
     "create_connection",
     "find_pinning_error",
+    "install",
     "load_policy",
     "pin_context",
+    "uninstall",
     "wrap_socket",
 ]
 

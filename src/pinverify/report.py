@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 from pinverify import core
+from pinverify.errors import DERError
 from pinverify.pin import Pin, PinKind
 
 if TYPE_CHECKING:
@@ -166,12 +167,18 @@ def _when(expected: core.PinSetFields | None) -> str:
 def _chain_lines(report: Report, chain: Sequence[bytes], *, whole: bool) -> list[str]:
     lines = []
     for depth, cert in enumerate(chain):
-        pin = str(report.chain[depth]) if depth < len(report.chain) else "(unread)"
         mark = "  <- this one" if depth == report.depth else ""
-        lines.append(f"{pin:<51}  {_subject(cert)}{mark}")
+        lines.append(f"{_spki_pin(cert):<51}  {_subject(cert)}{mark}".rstrip())
         if whole:
             lines.append(f"  {Pin(PinKind.CERTIFICATE, core.sha256(cert))}")
     return lines
+
+
+def _spki_pin(cert: bytes) -> str:
+    try:
+        return str(Pin(PinKind.SPKI, core.spki_sha256(cert)))
+    except DERError:
+        return "(not strict DER)"
 
 
 def _pin_lines(runs: Sequence[Iterable[bytes]]) -> list[str]:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pinverify.errors import PinningError, PolicyError
 from pinverify.policy import PinSet, Policy
-from pinverify.sslcontext import pin_context
+from pinverify.sslcontext import pin_connection
 
 if TYPE_CHECKING:
     import os
@@ -36,8 +36,8 @@ def create_connection(
         policy: the pins.
         timeout: seconds, for each step of connecting and each later operation;
             None waits.
-        context: None is `ssl.create_default_context`. One that is given is
-            pinned with *policy* (see `pin_context`).
+        context: None is `ssl.create_default_context`. A policy that it has of
+            its own is not looked at, and stays as it is.
 
     Raises:
         PinningError: the server's key is not one that is expected.
@@ -71,8 +71,12 @@ def wrap_socket(
         PinningError: the server's key is not one that is expected.
         OSError: the handshake failed.
     """
-    pinned = pin_context(context or ssl.create_default_context(), policy)
-    return pinned.wrap_socket(sock, server_hostname=server_hostname)
+    return pin_connection(
+        sock,
+        policy,
+        server_hostname=server_hostname,
+        context=context or ssl.create_default_context(),
+    )
 
 
 def check(

@@ -9,26 +9,31 @@ overriding ``do_handshake`` is not enough; each connection is a state machine:
        └──────► FAILED      closed; every later call raises the same error
 
 While it is PENDING, whatever moves data first completes the handshake and the
-check: no byte reaches the caller or the peer before.
+check: no byte reaches the caller or the peer before. Every handshake is checked,
+a resumed one too, with the policy in place at its end.
 """
 
 from __future__ import annotations
 
+import _ssl
 import contextlib
 import errno
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, cast
 
 from pinverify.errors import PinningError, PolicyError
+from pinverify.notice import OnReport, notice
 from pinverify.policy import PinSet, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pinverify.report import Report
 
-__all__ = ["pin_context"]
+__all__ = ["install", "pin_connection", "pin_context", "uninstall"]
 
 # What moves data; of these, the ones that a class has are gated.
 _MOVES_DATA = (
@@ -49,7 +54,12 @@ _MOVES_DATA = (
 )
 
 
-def pin_context(context: ssl.SSLContext, policy: Policy | PinSet) -> ssl.SSLContext:
+def pin_context(
+    context: ssl.SSLContext,
+    policy: Policy | PinSet,
+    *,
+    on_report: OnReport | None = None,
+) -> ssl.SSLContext:
     """Enforce pins on every connection that *context* makes from now on.
 
     Called again, it swaps the policy: each handshake is decided by the policy
@@ -63,6 +73,9 @@ def pin_context(context: ssl.SSLContext, policy: Policy | PinSet) -> ssl.SSLCont
             nobody has verified the rest of the chain.
         policy: what holds for the name that the client connects to. A server's
             clients have no name: give a `PinSet`.
+        on_report: called with each report that accepts although its pins are not
+            met (report mode, expiry). It can't accept anything; if it raises,
+            the connection is rejected.
 
     Returns:
         *context*.
@@ -72,48 +85,155 @@ def pin_context(context: ssl.SSLContext, policy: Policy | PinSet) -> ssl.SSLCont
             a way that pins can't be enforced on.
         PolicyError: a server's context is given rules for host names.
     """
-    if not isinstance(context, ssl.SSLContext):
-        msg = f"expected an ssl.SSLContext, got {type(context).__name__}"
-        raise TypeError(msg)
-    if not isinstance(policy, Policy | PinSet):
-        msg = f"expected a Policy or a PinSet, got {type(policy).__name__}"
-        raise TypeError(msg)
-    if _is_server(context) and not _is_for_every_peer(policy):
+    in_force = _in_force(policy, on_report)
+    if _is_server(context) and not in_force.for_every_peer:
         msg = "a server's clients have no host name: give pin_context a PinSet"
         raise PolicyError(msg)
-    rule = context.__dict__.get("_pinverify")
-    if rule is None:
-        rule = _Rule(policy)
-        _hook(context, rule)
-        context.__dict__["_pinverify"] = rule
-    rule.policy = policy
+    _hooked(context, _Rule(in_force)).in_force = in_force
     return context
 
 
+def pin_connection(
+    sock: socket.socket,
+    policy: Policy | PinSet,
+    *,
+    server_hostname: str,
+    context: ssl.SSLContext,
+) -> ssl.SSLSocket:
+    """Speak TLS over a connected socket; *policy* holds for this connection alone.
+
+    The policy of *context*, if it has one, is not looked at and stays as it is.
+    """
+    _hooked(context, _Rule(None))
+    tls: Any = context.wrap_socket(
+        sock, server_hostname=server_hostname, do_handshake_on_connect=False
+    )
+    try:
+        tls._pinverify_own_rule = _Rule(_in_force(policy, None))  # noqa: SLF001
+        tls.do_handshake()
+    except BaseException:
+        tls.close()
+        raise
+    return cast("ssl.SSLSocket", tls)
+
+
+def install(policy: Policy | PinSet, *, on_report: OnReport | None = None) -> None:
+    """Enforce pins on every client connection of this process. Think first.
+
+    This is for libraries that make an `ssl.SSLContext` of their own and take
+    none. It changes `ssl.SSLContext` for everybody, until `uninstall`; called
+    again, it swaps the policy. A context that is pinned itself keeps its own
+    policy. Servers are left alone.
+
+    Args:
+        policy: best with rules for each host that matters, since other hosts
+            are met as well.
+        on_report: as in `pin_context`.
+    """
+    in_force = _in_force(policy, on_report)
+    if _installed:
+        _installed[0].rule.in_force = in_force
+        return
+    rule = _Rule(in_force, servers=False)
+    for owner in ssl.SSLContext.__mro__:
+        if "sslsocket_class" in vars(owner):
+            _installed.append(_Installed(rule, owner, dict(vars(owner))))
+            _set_classes(owner, rule)  # the class, for all its instances
+            return
+    msg = "ssl.SSLContext has no sslsocket_class: it was replaced by something else"
+    raise TypeError(msg)
+
+
+def uninstall() -> None:
+    """Undo `install`. Connections that are established already stay."""
+    while _installed:
+        _, owner, before = _installed.pop()
+        for name in ("sslsocket_class", "sslobject_class"):
+            setattr(owner, name, before[name])
+
+
+# ---- what holds ---------------------------------------------------------------
+
+
+class _InForce(NamedTuple):
+    """A policy and who hears of it. Swapped as one."""
+
+    policy: Policy | PinSet
+    on_report: OnReport | None
+
+    @property
+    def for_every_peer(self) -> bool:
+        """Whether hosts do not count."""
+        return isinstance(self.policy, PinSet) or self.policy.every_peer
+
+    def evaluate(self, host: str | None, chain: list[bytes]) -> Report:
+        if isinstance(self.policy, PinSet):
+            return self.policy.evaluate(chain)
+        return self.policy.evaluate(host, chain)
+
+    def verify(self, host: str | None, chain: list[bytes]) -> Report:
+        if isinstance(self.policy, PinSet):
+            report = self.policy.verify(chain)
+        else:
+            report = self.policy.verify(host, chain)
+        notice(report, self.on_report)
+        return report
+
+
+def _in_force(policy: Policy | PinSet, on_report: OnReport | None) -> _InForce:
+    if not isinstance(policy, Policy | PinSet):
+        msg = f"expected a Policy or a PinSet, got {type(policy).__name__}"
+        raise TypeError(msg)
+    return _InForce(policy, on_report)
+
+
 class _Rule:
-    """What holds for the connections of one context; `policy` may be swapped."""
+    """What holds for the connections of one context.
 
-    __slots__ = ("policy",)
+    Attributes:
+        in_force: None if connections are not checked.
+        servers: whether server-side connections are checked.
+        memo: the evidence for resumed sessions.
+    """
 
-    def __init__(self, policy: Policy | PinSet) -> None:
-        self.policy = policy
+    __slots__ = ("in_force", "memo", "servers")
 
-    def verify(self, host: str | None, verified_chain: list[bytes]) -> Report:
-        policy = self.policy  # once: a swap must not be seen in between
-        if isinstance(policy, PinSet):
-            return policy.verify(verified_chain)
-        return policy.verify(host, verified_chain)
-
-
-def _is_server(context: ssl.SSLContext) -> bool:
-    return context.protocol is ssl.PROTOCOL_TLS_SERVER
+    def __init__(self, in_force: _InForce | None, *, servers: bool = True) -> None:
+        self.in_force = in_force
+        self.memo = _Memo()
+        self.servers = servers
 
 
-def _is_for_every_peer(policy: Policy | PinSet) -> bool:
-    return isinstance(policy, PinSet) or policy.every_peer
+_MEMO_MAX = 1024
 
 
-# ---- one connection ------------------------------------------------------------
+class _Memo:
+    """The chains seen in full, verified handshakes; for resumed ones.
+
+    A resumed session has no chain, and `ca` pins need one. The evidence must be
+    of the same host, the same side and the same leaf; without it, a `ca` pin is
+    not met. The oldest entry makes room.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._chains: OrderedDict[object, list[bytes]] = OrderedDict()
+
+    def keep(self, key: object, chain: list[bytes]) -> None:
+        with self._lock:
+            self._chains[key] = chain
+            self._chains.move_to_end(key)
+            if len(self._chains) > _MEMO_MAX:
+                self._chains.popitem(last=False)
+
+    def recall(self, key: object) -> list[bytes] | None:
+        with self._lock:
+            return self._chains.get(key)
+
+
+# ---- one connection -----------------------------------------------------------
+
+_ENCODING_DER = 2  # _ssl.ENCODING_DER, on every version
 
 
 class _Pending:
@@ -123,13 +243,13 @@ class _Pending:
     _pinverify_rule: ClassVar[_Rule]
     _pinverify_settled: ClassVar[bool] = False
     _pinverify_verified_class: ClassVar[type]
+    _pinverify_own_rule: _Rule | None = None
     _pinverify_error: PinningError | None = None
+    _pinverify_created_with: Any = None
     _pinverify_verifying = False
 
     if TYPE_CHECKING:  # from the class that this one is mixed into
         context: Any
-        server_hostname: str | None
-        server_side: bool
 
     @property
     def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
@@ -144,6 +264,7 @@ class _Pending:
         """
         self.__dict__["_sslobj"] = sslobj
         if sslobj is not None:
+            self._pinverify_created_with = sslobj.context
             self._pinverify_verifying = sslobj.context.verify_mode != ssl.CERT_NONE
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -170,40 +291,90 @@ class _Pending:
             raise error.with_traceback(None)
 
     def _pinverify_decide(self) -> None:
+        with self._pinverify_failing_closed():
+            rule, in_force = self._pinverify_in_force()
+            if in_force is not None:
+                self._pinverify_refuse_hidden_name()
+                chain = self._pinverify_chain(rule)
+                self.pin_report = in_force.verify(self._pinverify_host(), chain)
+        self.__class__ = self._pinverify_verified_class
+
+    @contextlib.contextmanager
+    def _pinverify_failing_closed(self) -> Iterator[None]:
+        """End the connection if the block raises, whatever it raises."""
         try:
-            report = self._pinverify_rule_in_force().verify(
-                None if self.server_side else self.server_hostname,
-                self._pinverify_chain(),
-            )
+            yield
         except PinningError as error:
             self._pinverify_fail(error)
         except Exception as cause:  # noqa: BLE001 - whatever it is: fail closed
             failure = PinningError.of(f"the peer could not be checked: {cause!r}")
             failure.__cause__ = cause
             self._pinverify_fail(failure)
-        else:
-            self.pin_report = report
-            self.__class__ = self._pinverify_verified_class
 
-    def _pinverify_rule_in_force(self) -> _Rule:
-        """Return the rule of the context in use, which SNI may have selected."""
-        selected: _Rule | None = self.context.__dict__.get("_pinverify")
-        return selected or self._pinverify_rule
+    def _pinverify_in_force(self) -> tuple[_Rule, _InForce | None]:
+        """Return the rule of the context in use, and what is in force now.
 
-    def _pinverify_chain(self) -> list[bytes]:
-        """Return the verified chain, leaf first; else the leaf; else nothing.
-
-        A chain that OpenSSL built without verifying it (CERT_NONE) ends at a CA
-        that a forged leaf merely names. A resumed session has no chain.
+        SNI may have selected another context than the one that listens.
         """
-        leaf = self._sslobj.getpeercert(True)  # noqa: FBT003 - OpenSSL's order
+        rule = (
+            self._pinverify_own_rule or _rule_of(self.context) or self._pinverify_rule
+        )
+        checked = rule.servers or not self._pinverify_is_server()
+        return rule, rule.in_force if checked else None
+
+    def _pinverify_refuse_hidden_name(self) -> None:
+        """Refuse a resumed TLS 1.2 session where the name selects the tenant.
+
+        OpenSSL then tells the callback the name of the session's first handshake,
+        not the one that this client asks for, and so selects the wrong tenant.
+        """
+        sslobj = self._sslobj
+        if (
+            sslobj.server_side
+            and sslobj.session_reused
+            and self._pinverify_created_with.sni_callback is not None
+            and sslobj.version() != "TLSv1.3"
+        ):
+            msg = (
+                "a resumed TLS 1.2 session does not tell which name the client asks "
+                "for; let it connect without the session, or use TLS 1.3"
+            )
+            raise PinningError.of(msg)
+
+    def _pinverify_is_server(self) -> bool:
+        return bool(self._sslobj.server_side)
+
+    def _pinverify_host(self) -> str | None:
+        """Return the name that OpenSSL verifies; a server's peer has none.
+
+        The C object knows it. The attribute of the Python object can be set.
+        """
+        host: str | None = self._sslobj.server_hostname
+        return None if self._pinverify_is_server() else host
+
+    def _pinverify_trusts_chain(self) -> bool:
+        """Say whether OpenSSL verified the chain, so that more than the leaf counts.
+
+        A chain that it built without verifying (CERT_NONE) ends at a CA that a
+        forged leaf merely names.
+        """
+        return bool(
+            self._pinverify_verifying and self.context.verify_mode != ssl.CERT_NONE
+        )
+
+    def _pinverify_chain(self, rule: _Rule) -> list[bytes]:
+        """Return the verified chain, leaf first; else the leaf; else nothing."""
+        leaf: bytes | None = self._sslobj.getpeercert(True)  # noqa: FBT003
         if leaf is None:
             return []
-        if self._pinverify_verifying and self.context.verify_mode != ssl.CERT_NONE:
-            chain = self._sslobj.get_verified_chain()
-            if chain:
-                return [cert.public_bytes(_ENCODING_DER) for cert in chain]
-        return [leaf]
+        if not self._pinverify_trusts_chain():
+            return [leaf]
+        key = (self._pinverify_is_server(), self._pinverify_host(), leaf)
+        chain = _ders(self._sslobj.get_verified_chain())
+        if chain:
+            rule.memo.keep(key, chain)
+            return chain
+        return rule.memo.recall(key) or [leaf]  # a resumed session has no chain
 
     def _pinverify_fail(self, error: PinningError) -> NoReturn:
         self._pinverify_error = error
@@ -215,11 +386,17 @@ class _Pending:
         raise NotImplementedError
 
 
-_ENCODING_DER = 2  # _ssl.ENCODING_DER, on every version
+def _ders(chain: list[Any] | None) -> list[bytes]:
+    return [cert.public_bytes(_ENCODING_DER) for cert in chain or ()]
 
 
 class _PendingSocket(_Pending):
     """The state of an SSL socket."""
+
+    @classmethod
+    def _create(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        _refuse_renegotiation(kwargs["context"])
+        return super()._create(*args, **kwargs)  # type: ignore[misc]
 
     def connect(self, addr: Any) -> None:  # noqa: ANN401
         """Connect, unless the check has failed."""
@@ -253,34 +430,106 @@ class _PendingObject(_Pending):
     """The state of an SSL object, which reads and writes memory buffers."""
 
     _pinverify_outgoing: ssl.MemoryBIO
+    _pinverify_passed_early = False
 
     @classmethod
     def _create(cls, incoming: Any, outgoing: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        _refuse_renegotiation(kwargs["context"])
         self: Any = super()._create(incoming, outgoing, *args, **kwargs)  # type: ignore[misc]
         self._pinverify_outgoing = outgoing
         return self
+
+    def do_handshake(self) -> None:
+        """Do the handshake, then decide about the peer; reject as early as can be."""
+        try:
+            super().do_handshake()
+        except ssl.SSLWantReadError:
+            if not (self._pinverify_passed_early or self._pinverify_is_server()):
+                self._pinverify_reject_early()
+            raise
+
+    def _pinverify_reject_early(self) -> None:
+        """Look at the peer before our answer leaves, which ends its turn in TLS 1.2.
+
+        The answer may carry a client certificate, and it is still in the buffer.
+        Only a rejection counts here; what passes is decided at the end.
+        """
+        if self._pinverify_trusts_chain():
+            chain = _ders(self._sslobj.get_verified_chain())
+        else:
+            chain = _ders(self._sslobj.get_unverified_chain())[:1]
+        if not chain:
+            return
+        with self._pinverify_failing_closed():
+            _, in_force = self._pinverify_in_force()
+            host = self._pinverify_host()
+            if in_force and not in_force.evaluate(host, chain).accepted:
+                in_force.verify(host, chain)
+        self._pinverify_passed_early = True
 
     def _pinverify_shut(self) -> None:
         # What waits there would end the handshake, or show a client certificate.
         self._pinverify_outgoing.read()
 
 
-# ---- the two classes of a context ------------------------------------------------
+# ---- the two classes of a context ---------------------------------------------
 
 
-def _hook(context: ssl.SSLContext, rule: _Rule) -> None:
-    """Make *context* use our classes, and see that it does."""
-    before = dict(context.__dict__)
-    context.sslsocket_class = _checked(_PendingSocket, context.sslsocket_class, rule)
-    context.sslobject_class = _checked(_PendingObject, context.sslobject_class, rule)
+def _is_server(context: Any) -> bool:  # noqa: ANN401
+    return getattr(context, "protocol", None) is ssl.PROTOCOL_TLS_SERVER
+
+
+def _inner(context: Any) -> Any:  # noqa: ANN401
+    """Return the context that makes the connections: truststore's has one inside."""
+    inner = context.__dict__.get("_ctx")
+    return inner if isinstance(inner, _ssl._SSLContext) else context  # noqa: SLF001
+
+
+def _rule_of(context: Any) -> _Rule | None:  # noqa: ANN401
+    rule: _Rule | None = context.__dict__.get("_pinverify")
+    return rule
+
+
+def _hooked(context: ssl.SSLContext, rule: _Rule) -> _Rule:
+    """Return the rule of *context*; make it use our classes and *rule* if not yet."""
+    # Not ssl.SSLContext, which truststore and gevent replace.
+    if not isinstance(context, _ssl._SSLContext):  # noqa: SLF001
+        msg = f"expected an ssl.SSLContext, got {type(context).__name__}"
+        raise TypeError(msg)
+    inner = _inner(context)
+    rule = _rule_of(inner) or rule
+    before = dict(inner.__dict__)
+    inner.__dict__["_pinverify"] = rule
     try:
-        _see_that_it_works(context)
+        # Not there yet, or replaced by somebody since.
+        if not _is_ours(inner.sslsocket_class, inner.sslobject_class, rule=rule):
+            _set_classes(inner, rule)
+        _see_that_it_works(context, rule)
     except BaseException:
-        context.__dict__.clear()
-        context.__dict__.update(before)
+        inner.__dict__.clear()
+        inner.__dict__.update(before)
         raise
-    # A TLS 1.2 peer could show another certificate after the check.
-    context.options |= ssl.OP_NO_RENEGOTIATION
+    return rule
+
+
+def _is_ours(*classes: Any, rule: _Rule) -> bool:  # noqa: ANN401
+    return all(getattr(c, "_pinverify_rule", None) is rule for c in classes)
+
+
+def _refuse_renegotiation(context: Any) -> None:  # noqa: ANN401
+    """A TLS 1.2 peer could show another certificate after the check."""
+    options = _OPTIONS.__get__(context)  # without the cost of an enum
+    if not options & ssl.OP_NO_RENEGOTIATION:
+        _OPTIONS.__set__(context, options | ssl.OP_NO_RENEGOTIATION)
+
+
+_OPTIONS: Any = _ssl._SSLContext.options  # noqa: SLF001
+
+
+def _set_classes(owner: Any, rule: _Rule) -> None:  # noqa: ANN401
+    """Set our classes on a context, or on the class of contexts."""
+    owner.sslsocket_class = _checked(_PendingSocket, owner.sslsocket_class, rule)
+    owner.sslobject_class = _checked(_PendingObject, owner.sslobject_class, rule)
 
 
 def _checked(pending: type[_Pending], base: type, rule: _Rule) -> Any:  # noqa: ANN401
@@ -311,34 +560,40 @@ def _gate(base_method: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def _see_that_it_works(context: ssl.SSLContext) -> None:
+def _see_that_it_works(context: ssl.SSLContext, rule: _Rule) -> None:
     """Make one connection of each class, without a peer, and look at it.
 
     Some contexts make their connections with another context's classes; pins
     would be set there and never checked.
     """
     server = _is_server(context)
-    name = None if server else "localhost"
+    how: dict[str, Any] = {"server_side": server}
+    if not server:
+        how["server_hostname"] = "localhost"
     with socket.socket() as plain:
-        made = (
-            context.wrap_bio(
-                ssl.MemoryBIO(),
-                ssl.MemoryBIO(),
-                server_side=server,
-                server_hostname=name,
-            ),
-            context.wrap_socket(
-                plain,
-                server_side=server,
-                server_hostname=name,
-                do_handshake_on_connect=False,
-            ),
-        )
+        made: list[Any] = [
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), **how),
+            context.wrap_socket(plain, do_handshake_on_connect=False, **how),
+        ]
         made[1].close()
-    if not all(isinstance(connection, _Pending) for connection in made):
+    if not all(
+        isinstance(connection, _Pending) and _rule_of(connection.context) is rule
+        for connection in made
+    ):
         msg = (
             f"{type(context).__module__}.{type(context).__name__} does not make its "
             "connections with its sslsocket_class and sslobject_class, so pins "
             "can't be enforced on it; pin an ssl.SSLContext"
         )
         raise TypeError(msg)
+
+
+class _Installed(NamedTuple):
+    """What `install` has changed."""
+
+    rule: _Rule
+    owner: Any
+    before: dict[str, Any]
+
+
+_installed: list[_Installed] = []

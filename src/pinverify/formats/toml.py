@@ -1,15 +1,263 @@
-"""pinverify's own policy format, in TOML."""
+"""pinverify's own policy format, in TOML; docs/policy-file.md is its manual.
+
+What the file looks like is checked here: keys, and types in the words of TOML.
+What it means is checked where it is checked for everybody, in `PinSet` and
+`Policy`. Either way the error begins with file, table and key.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import datetime as dt
+import difflib
+import json
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinverify.errors import PolicyError
+from pinverify.policy import UNPINNED, PinSet, Policy, Unpinned
 
 if TYPE_CHECKING:
-    from pinverify.policy import Policy
+    from collections.abc import Iterator
 
 __all__ = ["loads"]
 
+_VERSION = 1
+
 
 def loads(text: str, name: str = "<string>") -> Policy:
-    """Read a policy."""
-    raise NotImplementedError
+    """Read a policy.
+
+    Args:
+        text: TOML 1.0.
+        name: the file, for errors.
+
+    Raises:
+        PolicyError: the text is no policy; the message begins with *name* and says
+            where, what and what to do next.
+    """
+    with _at(name):
+        document = _parse(text)
+        _check_top(document)
+        unpinned = document.get("unpinned", "allow")
+        blocked = document.get("blocked", ())
+        Policy({}, unpinned=unpinned, blocked=blocked)  # errors at the top come first
+        rules: dict[str, PinSet | Unpinned] = {}
+        for pattern, value in document.get("hosts", {}).items():
+            with _at(f"[hosts.{_quoted(pattern)}]"):
+                rules[pattern] = _rule(pattern, value)
+        with _at("[hosts]"):
+            return Policy(rules, unpinned=unpinned, blocked=blocked)
+
+
+class _Key(NamedTuple):
+    """What a key takes."""
+
+    type: type
+    expected: str
+
+
+_PINS = _Key(list, 'a list of pins, as in ["sha256/…"]')
+_ALLOW_OR_REJECT = _Key(str, '"allow" or "reject"')
+
+_TOP = {
+    "version": _Key(int, str(_VERSION)),
+    "unpinned": _ALLOW_OR_REJECT,
+    "blocked": _PINS,
+    "hosts": _Key(dict, 'a table for each host, as in [hosts."api.example.com"]'),
+}
+_HOST = {
+    "pins": _PINS,
+    "leaf": _PINS,
+    "ca": _PINS,
+    "blocked": _PINS,
+    "mode": _Key(str, '"enforce" or "report"'),
+    "expires": _Key(dt.datetime, "a date-time, as in 2027-01-31T00:00:00Z"),
+    "after_expiry": _ALLOW_OR_REJECT,
+    "unpinned": _Key(
+        bool, 'true (the "allow" or "reject" for all hosts stands at the top)'
+    ),
+}
+
+_KINDS = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a float",
+    str: "a string",
+    list: "an array",
+    dict: "a table",
+    dt.datetime: "a date-time",
+    dt.date: "a date",
+    dt.time: "a time",
+}
+
+
+# ---- the file ----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Put *where* in front of the errors that come from inside."""
+    try:
+        yield
+    except PolicyError as error:
+        msg = f"{where}: {error}"
+        raise PolicyError(msg) from None
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if text.startswith("\ufeff"):
+        msg = "the file begins with a byte order mark; save it as UTF-8 without one"
+        raise PolicyError(msg)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        msg = "not TOML: nested too deeply; a host's table holds no further tables"
+        raise PolicyError(msg) from None
+    except ValueError as error:  # also of int(), for thousands of digits
+        advice = "pins, and hosts with dots or '*', stand in quotes"
+        if "twice" in str(error) or "overwrite" in str(error):
+            advice = "a key stands there for the second time; keep one of them"
+        msg = f"not TOML: {error}; {advice}"
+        raise PolicyError(msg) from None
+
+
+def _check_top(document: dict[str, Any]) -> None:
+    version = document.get("version", _VERSION)
+    # Before all else: a later version may have keys that are not known here.
+    if type(version) is int and version != _VERSION:
+        msg = (
+            f"version: this pinverify reads version {_VERSION} and no other; for a "
+            "later one, install a later pinverify"
+        )
+        raise PolicyError(msg)
+    for key, value in document.items():
+        if isinstance(value, dict) and not _nearest(key, _TOP):
+            raise PolicyError(_name_in_quotes(key, key, value))
+    _check_keys(document, _TOP, _HOST, 'in the table of a host, [hosts."…"]')
+    if "version" not in document:
+        msg = (
+            f"version is missing; write version = {_VERSION} at the top of the file, "
+            "above the first table"
+        )
+        raise PolicyError(msg)
+    if not (document.get("hosts") or document.get("blocked")):
+        msg = (
+            "hosts: there is no host, and nothing is blocked, so that nothing would "
+            'be checked; add one, as in hosts."api.example.com" = ["sha256/…"]'
+        )
+        raise PolicyError(msg)
+
+
+def _check_keys(
+    table: dict[str, Any],
+    keys: dict[str, _Key],
+    keys_elsewhere: dict[str, _Key],
+    elsewhere: str,
+) -> None:
+    """Check that the keys of *table* are known, and their values of the right type."""
+    for key, value in table.items():
+        if key not in keys:
+            if key in keys_elsewhere:
+                advice = f"it stands {elsewhere}"
+            elif near := _nearest(key, keys):
+                advice = f"did you mean {near!r}?"
+            else:
+                advice = f"the keys here are {', '.join(keys)}"
+            msg = f"unknown key {key!r}; {advice}"
+            raise PolicyError(msg)
+        if type(value) is not keys[key].type:  # a bool is an int, a date-time a date
+            msg = f"{key}: expected {keys[key].expected}, got {_KINDS[type(value)]}"
+            raise PolicyError(msg)
+
+
+def _nearest(key: str, keys: dict[str, _Key]) -> str | None:
+    return next(iter(difflib.get_close_matches(key.lower(), keys, n=1)), None)
+
+
+# ---- one host ----------------------------------------------------------------
+
+
+def _rule(pattern: str, value: object) -> PinSet | Unpinned:
+    if isinstance(value, list):  # the short form
+        value = {"pins": value}
+    if not isinstance(value, dict):
+        msg = f"expected {_PINS.expected}, or a table, got {_KINDS[type(value)]}"
+        raise PolicyError(msg)
+    _check_quotes(pattern, value)
+    _check_zone(value.get("expires"))
+    _check_keys(value, _HOST, _TOP, "at the top of the file, above the first table")
+    if "unpinned" in value:
+        _check_unpinned(value)
+        return UNPINNED
+    if not (value.get("pins") or value.get("leaf") or value.get("ca")):
+        msg = (
+            "pins: there is no pin in pins, leaf or ca; add one, or write unpinned = "
+            "true to leave the host without pins"
+        )
+        raise PolicyError(msg)
+    return PinSet(**value)
+
+
+def _check_unpinned(table: dict[str, Any]) -> None:
+    if not table["unpinned"]:
+        msg = "unpinned: expected true, got false; leave the key out for a pinned host"
+        raise PolicyError(msg)
+    others = [key for key in table if key != "unpinned"]
+    if others:
+        msg = (
+            "unpinned: true leaves the host without pins, so nothing else may stand "
+            f"here; remove it, or remove {', '.join(others)}"
+        )
+        raise PolicyError(msg)
+
+
+def _check_zone(expires: object) -> None:
+    """Refuse a date, and a date-time that is another moment in another place."""
+    if isinstance(expires, dt.date) and getattr(expires, "tzinfo", None) is None:
+        text = expires.isoformat()
+        whole = text if isinstance(expires, dt.datetime) else text + "T00:00:00"
+        msg = f"expires: {text} has no timezone; add Z for UTC: {whole}Z"
+        raise PolicyError(msg)
+
+
+# ---- quotes ------------------------------------------------------------------
+# Without quotes, TOML takes a host apart at its dots: [hosts.api.example.com] is
+# a table in a table in a table.
+
+
+def _check_quotes(pattern: str, table: dict[str, Any]) -> None:
+    """Refuse what is the rest of a host that stands without quotes."""
+    for key, value in table.items():
+        unknown_list = isinstance(value, list) and not _nearest(key, _HOST)
+        if isinstance(value, dict) or unknown_list:
+            raise PolicyError(_name_in_quotes(key, f"{pattern}.{key}", value))
+    # hosts.shop.ca = ["sha256/…"] would pin the host "shop", and shop.ca, in
+    # Canada, would silently be without pins.
+    if table.keys() == {"ca"} and re.fullmatch(r"[A-Za-z0-9_-]+", pattern):
+        msg = (
+            f"ca: without quotes, {pattern}.ca is the key ca of the host {pattern}; if "
+            'you mean that, add mode = "enforce" to it; if not, write hosts.'
+            + _quoted(f"{pattern}.ca")
+        )
+        raise PolicyError(msg)
+
+
+def _name_in_quotes(key: str, host: str, value: object) -> str:
+    """Return the error for *key*, which was meant to begin or continue a host."""
+    kind = _KINDS[type(value)]
+    while isinstance(value, dict) and not value.keys() & _HOST.keys():
+        label, value = next(iter(value.items()), ("", None))
+        if not isinstance(value, dict | list):
+            break
+        host += f".{label}"
+    return (
+        f"{key!r}: {kind} does not belong here; a host is named in quotes, "
+        f"as in [hosts.{_quoted(host)}]"
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return *text* as a TOML string; what is not printable is escaped."""
+    return json.dumps(text, ensure_ascii=not text.isprintable())

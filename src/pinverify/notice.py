@@ -1,0 +1,75 @@
+"""What is accepted although its pins are not met: told, and never more than told.
+
+A rule in report mode, and one that has expired, let a connection go on and keep
+the reason. Adapters hand such reports here: to the logger "pinverify", once a
+minute for each host and policy, and to the application's callback.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, TypeAlias
+
+from pinverify.report import Reason, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["OnReport", "notice"]
+
+OnReport: TypeAlias = "Callable[[Report], object]"
+"""A callback of the application. What it returns is ignored; if it raises, the
+connection is rejected."""
+
+_logger = logging.getLogger("pinverify")
+
+_PERIOD = 60.0  # seconds
+_HOSTS_MAX = 1024  # hosts remembered; the oldest is forgotten
+
+_UNMET = (Reason.MISMATCH, Reason.BLOCKED, Reason.EXPIRED)
+
+
+def notice(report: Report, on_report: OnReport | None) -> None:
+    """Tell of a report that accepts although its pins are not met."""
+    if report.reason not in _UNMET:
+        return
+    if on_report is not None:
+        on_report(report)
+    held_back = _log.admit((report.host, report.policy_digest), time.monotonic())
+    if held_back is not None:
+        _logger.warning(
+            "accepted in spite of its pins: %s of %s, rule %r, chain %s, policy %s%s",
+            report.reason.name,
+            report.host or "a peer",
+            report.pattern,
+            " ".join(map(str, report.chain)),
+            report.policy_digest.hex()[:16],
+            f" ({held_back} more held back)" if held_back else "",
+        )
+
+
+class _Log:
+    """Which hosts were logged when, and how often one was held back since."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[object, tuple[float, int]] = OrderedDict()
+
+    def admit(self, key: object, now: float) -> int | None:
+        """Return how many were held back since the last, or None: hold this back."""
+        with self._lock:
+            last, held_back = self._entries.get(key, (now - _PERIOD, 0))
+            if now - last < _PERIOD:
+                self._entries[key] = (last, held_back + 1)
+                return None
+            self._entries[key] = (now, 0)
+            self._entries.move_to_end(key)
+            if len(self._entries) > _HOSTS_MAX:
+                self._entries.popitem(last=False)
+            return held_back
+
+
+_log = _Log()
