@@ -1,0 +1,97 @@
+# The front door: `make` lists what it can do. Everything runs in a virtual
+# environment of its own, .venv/<interpreter>, so nothing needs to be activated.
+
+PYTHON ?= python3
+VENV := .venv/$(or $(shell '$(PYTHON)' -c 'import sys; \
+    print(sys.implementation.cache_tag + sys.abiflags)' 2>/dev/null),none)
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --quiet --disable-pip-version-check
+
+# The compiler: CC if somebody chose one, else the first of the usual names.
+there = $(shell command -v $(1) 2>/dev/null)
+COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
+    $(call there,gcc),$(call there,clang)),$(CC))
+
+# Another environment may be active, or its settings left behind: keep them out.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+.PHONY: help demo test lint bench slow sanitize clean
+help:
+	@echo 'make demo      shows pins at work, on this machine alone'
+	@echo 'make test      all fast tests; each bench once, untimed'
+	@echo 'make lint      ruff and mypy'
+	@echo 'make bench     times pinverify beside what people use today'
+	@echo 'make slow      the other tests: sdist and wheel, installed and checked'
+	@echo 'make sanitize  the C core under ASan and UBSan (needs clang)'
+	@echo 'make clean     removes all that make has made'
+	@echo
+	@echo 'PYTHON=/usr/bin/python3 chooses an interpreter, CC=clang a compiler, and'
+	@echo 'TESTS="tests/test_pin.py -x" what pytest is given.'
+
+demo: $(VENV)/built
+	@$(RUN) -m pinverify demo
+
+test: $(VENV)/built
+	@$(RUN) -m pytest $(TESTS)
+
+lint: $(VENV)/built
+	@$(RUN) -m ruff check
+	@$(RUN) -m ruff format --check
+	@$(RUN) -m mypy
+
+bench: $(VENV)/built
+	@$(RUN) -m pytest bench --benchmark-enable --benchmark-only
+
+slow: $(VENV)/built
+	@$(RUN) -m pytest -m slow $(TESTS)
+
+sanitize: $(VENV)/built
+	@$(MAKE) --no-print-directory -C tests/c sanitize PYTHON='$(abspath $(RUN))'
+
+clean:
+	rm -rf .venv build dist tests/c/build src/*.egg-info src/pinverify/_core.*.so
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The compiled module lies in src/pinverify and serves every interpreter, since
+# it keeps to Python's stable ABI. It is compiled again when csrc has changed, or
+# when it is gone.
+.PHONY: always
+$(VENV)/built: $(VENV)/packages setup.py $(wildcard csrc/*) \
+    $(if $(wildcard src/pinverify/_core.*.so),,always)
+	@echo 'Compiling the C core.'
+	@CC='$(COMPILER)' $(PIP) install --no-build-isolation --editable .
+	@touch $@
+
+# Only pip 25.1 and later know dependency groups.
+$(VENV)/packages: pyproject.toml
+	@$(SHELL) -c "$$CHECK_MACHINE"
+	@echo 'Fetching the development tools into $(VENV), once: about a minute.'
+	@$(PIP) --version >/dev/null 2>&1 || '$(PYTHON)' -m venv --clear $(VENV)
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --upgrade --group dev
+	@touch $@
+
+# What a machine may lack, each with the next step, before anything is fetched.
+define CHECK_MACHINE
+need() {
+  message=$$1; shift
+  "$$@" >/dev/null 2>&1 || { echo "pinverify: $$message" >&2; exit 1; }
+}
+need "'$(PYTHON)' does not run: install Python 3.11 or later (Debian and Ubuntu: \
+apt install python3 python3-venv python3-dev), or name one: make PYTHON=..." \
+  '$(PYTHON)' -c ''
+need "'$(PYTHON)' is older than Python 3.11: name a later one, \
+make PYTHON=/path/to/python3" \
+  '$(PYTHON)' -c 'import sys; assert sys.version_info >= (3, 11)'
+need "'$(PYTHON)' can make no virtual environment: install venv and ensurepip \
+(Debian and Ubuntu: apt install python3-venv)" \
+  '$(PYTHON)' -c 'import ensurepip, venv'
+need "'$(PYTHON)' has no Python.h: install its headers \
+(Debian and Ubuntu: apt install python3-dev)" \
+  '$(PYTHON)' -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")'
+need "no C compiler ($(or $(COMPILER),neither cc nor gcc nor clang)): install one \
+(Debian and Ubuntu: apt install gcc libc6-dev)" \
+  command -v $(firstword $(COMPILER) cc)
+endef
+export CHECK_MACHINE

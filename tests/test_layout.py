@@ -1,0 +1,511 @@
+"""The layout of the source: which file may use which, and what none may use.
+
+Files stand on floors. A file uses lower floors only, so a reader who starts at
+the bottom never meets a name that is not explained yet. Python files show what
+they use in their imports, C files in the undefined symbols of their objects.
+
+Every check is a function from source text or symbols to a list of faults. For
+each there is a test that the tree has none, and one that a planted fault is seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+__all__: list[str] = []
+
+ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
+PACKAGE = ROOT / "src" / "pinverify"
+
+# ---- Python ------------------------------------------------------------------
+
+PYTHON_FLOORS = {
+    "errors": 0,
+    "core": 1,
+    "compiler": 2,
+    "hosts": 2,
+    "pin": 2,
+    "report": 3,
+    "notice": 4,
+    "policy": 4,
+    "compat": 5,
+    "formats": 5,
+    "pyopenssl": 5,
+    "sslcontext": 5,
+    "twisted": 6,  # Twisted's connections are pyOpenSSL's
+    "sockets": 6,  # a few lines around pin_context
+    "cli": 7,
+    "demo": 7,
+    # The public names, and `python -m pinverify`: they only hand on.
+    "__init__": 8,
+    "__main__": 8,
+}
+
+# Below the floor of the adapters there is no network and no other process.
+FIRST_FLOOR_WITH_IO = 5
+IO_MODULES = {
+    "asyncio",
+    "http",
+    "select",
+    "selectors",
+    "socket",
+    "socketserver",
+    "subprocess",
+    "urllib",
+}
+
+# An oracle that the product used itself would prove nothing. compat.py compares
+# SHA-1 and MD5 fingerprints for other libraries' users: the core has neither.
+ORACLES = {"hashlib"}
+USERS_OF_ORACLES = {"compat"}
+
+SAYS_NOTHING = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
+
+
+class _Imports(ast.NodeVisitor):
+    """Collects what a module imports when it runs, lazily or not."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self.names: set[str] = set()
+
+    def visit_If(self, node: ast.If) -> None:
+        """Leave out what only a type checker imports."""
+        if ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+            for statement in node.orelse:
+                self.visit(statement)
+        else:
+            self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.names.update(alias.name for alias in node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        origin = node.module or ""
+        if node.level:
+            parents = self.package.split(".")
+            base = parents[: len(parents) - node.level + 1]
+            origin = ".".join([*base, origin] if origin else base)
+        # `from pinverify import core` names a module, `… import Pin` does not:
+        # both spellings are kept, and unit() below knows them apart.
+        self.names.update(f"{origin}.{alias.name}" for alias in node.names)
+
+
+def imports(source: str, package: str = "pinverify") -> set[str]:
+    """Return the dotted names that a module in *package* imports at run time."""
+    visitor = _Imports(package)
+    visitor.visit(ast.parse(source))
+    return visitor.names
+
+
+def unit(name: str) -> str | None:
+    """Return the module of ours that a dotted name belongs to, or None."""
+    top, *rest = name.split(".")
+    if top != "pinverify":
+        return None
+    known = rest and (rest[0] in PYTHON_FLOORS or rest[0] == "_core")
+    return rest[0] if known else "__init__"
+
+
+def python_faults(module: str, source: str, package: str = "pinverify") -> list[str]:
+    """Return what *module* (a name of PYTHON_FLOORS) imports and must not."""
+    if module not in PYTHON_FLOORS:
+        return [f"{module} stands on no floor"]
+    floor = PYTHON_FLOORS[module]
+    faults = []
+    for name in sorted(imports(source, package)):
+        top = name.split(".")[0]
+        used = unit(name)
+        if used == "_core":
+            if module != "core":
+                faults.append(f"{module} imports _core")
+        elif used is not None and used != module:
+            if PYTHON_FLOORS[used] >= floor:
+                faults.append(f"{module} imports {used}, which is not below it")
+        elif top in IO_MODULES and floor < FIRST_FLOOR_WITH_IO:
+            faults.append(f"{module} imports {top}: there is no I/O on its floor")
+        elif top in ORACLES and module not in USERS_OF_ORACLES:
+            faults.append(f"{module} imports {top}, an oracle of the tests")
+    return faults
+
+
+def python_sources() -> list[Path]:
+    """Return the package's modules."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "path", python_sources(), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_python_module_uses_lower_floors_only(path: Path) -> None:
+    """A module imports modules below it, and core.py alone imports _core."""
+    inside = path.relative_to(PACKAGE)
+    package = ".".join(["pinverify", *inside.parts[:-1]])
+    module = inside.parts[0].removesuffix(".py")
+    assert python_faults(module, path.read_text(encoding="utf-8"), package) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("pin", "from pinverify.policy import Policy"),
+        ("pin", "from .policy import Policy"),
+        ("pin", "from . import policy"),
+        ("pin", "from pinverify import Policy"),
+        ("pin", "import pinverify"),
+        ("pin", "import pinverify.cli"),
+        ("pin", "def late():\n    from pinverify import policy"),
+        ("pin", "if TYPE_CHECKING:\n    pass\nelse:\n    from . import policy"),
+        ("pin", "from pinverify._core import lib"),
+        ("pin", "from ._core import lib"),
+        ("pin", "import socket"),
+        ("pin", "from urllib.request import urlopen"),
+        ("pin", "import hashlib"),
+        ("compiler", "from pinverify.policy import Policy"),
+        ("sslcontext", "from pinverify import formats"),
+        ("utils", ""),
+    ],
+)
+def test_planted_import_is_seen(module: str, source: str) -> None:
+    """The check above does not pass by seeing nothing."""
+    assert len(python_faults(module, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("core", "from pinverify._core import ffi, lib"),
+        ("policy", "from pinverify import compiler, core, errors"),
+        ("policy", "import ssl\nfrom .pin import Pin"),
+        ("cli", "import socket\nfrom pinverify.policy import Policy"),
+        ("compat", "import hashlib"),
+        ("pin", "if TYPE_CHECKING:\n    from pinverify.policy import Policy"),
+        ("pin", "if typing.TYPE_CHECKING:\n    import socket"),
+        ("formats", "from pinverify.formats import toml"),
+    ],
+)
+def test_honest_import_is_no_fault(module: str, source: str) -> None:
+    """The check above forbids what the floors forbid, and nothing else."""
+    assert python_faults(module, source) == []
+
+
+def test_relative_import_in_a_subpackage_is_resolved() -> None:
+    """In pinverify/formats/, `..` is pinverify and `.` is formats."""
+    package = "pinverify.formats"
+    assert python_faults("formats", "from ..policy import Policy", package) == []
+    assert python_faults("formats", "from . import toml", package) == []
+    assert len(python_faults("formats", "from ..cli import main", package)) == 1
+
+
+def test_file_names_say_something() -> None:
+    """No file is called after the idea it lacks."""
+    folders = (PACKAGE, CSRC, ROOT / "tests", ROOT / "bench")
+    names = {path.stem for folder in folders for path in folder.rglob("*.*")}
+    assert "pinverify" in names
+    assert names & SAYS_NOTHING == set()
+
+
+# ---- C -----------------------------------------------------------------------
+
+# The first pattern that fits a file tells its floor.
+C_FLOORS = {
+    "der.c": 0,
+    "host.c": 0,
+    "cpu.c": 0,
+    "status.c": 0,
+    "sha256_*.c": 0,
+    "scan_*.c": 0,
+    "spki.c": 1,
+    "sha256.c": 1,
+    "scan.c": 1,
+    "policy.c": 2,
+    "fingerprint.c": 2,
+    "verify.c": 3,
+}
+
+LIBC = {"memchr", "memcmp", "memcpy", "memmove", "memset"}
+
+# The one thing that may change while a program runs: which kernel was chosen.
+# A compiler may number it, since more than one file has such a variable.
+WRITABLE = re.compile(r"chosen(\.\d+)?")
+
+# The objects that are looked at have no stack protector, whose runtime would be
+# one symbol more, and fixed addresses: so constant tables of pointers count as
+# the constants they are.
+COMPILE = (
+    *("-std=c11", "-O2", "-fvisibility=hidden", "-fno-stack-protector"),
+    *("-fno-pic", "-fno-pie", "-U_FORTIFY_SOURCE"),
+)
+
+WITHOUT_COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """What the object of one C file defines, and what it takes from elsewhere."""
+
+    file: str
+    defined: frozenset[str] = frozenset()
+    undefined: frozenset[str] = frozenset()
+    writable: frozenset[str] = frozenset()
+
+
+def compiler() -> str:
+    """Return a C compiler of this machine."""
+    for name in ("cc", "gcc", "clang"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no C compiler here")
+
+
+def run(*command: str | Path) -> str:
+    """Run a command of the tool chain; return what it prints."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def symbols(source: Path, folder: Path) -> Symbols:
+    """Compile one C file into *folder* and read the symbols of its object."""
+    obj = folder / f"{source.stem}.o"
+    run(compiler(), *COMPILE, "-I", CSRC, "-c", "-o", obj, source)
+    kinds: dict[str, set[str]] = {"defined": set(), "undefined": set(), "data": set()}
+    for line in run("nm", "-P", obj).splitlines():
+        name, kind = line.split()[:2]
+        if kind in "Uwv":
+            kinds["undefined"].add(name)
+        elif kind.isupper():
+            kinds["defined"].add(name)
+        if kind in "bBdDcCsSgG":
+            kinds["data"].add(name)
+    return Symbols(
+        source.name,
+        frozenset(kinds["defined"]),
+        frozenset(kinds["undefined"]),
+        frozenset(kinds["data"]),
+    )
+
+
+def planted(folder: Path, name: str, text: str) -> Symbols:
+    """Return the symbols of a C file that a test makes up."""
+    source = folder / name
+    source.write_text(text, encoding="ascii")
+    return symbols(source, folder)
+
+
+def c_floor(file: str) -> int | None:
+    """Return the floor of a C file, or None if it has none."""
+    floors = (floor for pattern, floor in C_FLOORS.items() if fnmatch(file, pattern))
+    return next(floors, None)
+
+
+def c_floor_faults(objects: list[Symbols]) -> list[str]:
+    """Return which files use a file that is not below them."""
+    faults = [
+        f"{o.file} stands on no floor" for o in objects if c_floor(o.file) is None
+    ]
+    home = {name: o.file for o in objects for name in o.defined}
+    for user in objects:
+        floor = c_floor(user.file)
+        for name in sorted(user.undefined & home.keys()):
+            used = c_floor(home[name])
+            if floor is None or used is None or used >= floor:
+                faults.append(f"{user.file} uses {name} of {home[name]}")
+    return faults
+
+
+def libc_faults(objects: list[Symbols]) -> list[str]:
+    """Return what the core takes from outside, but for functions on bytes."""
+    inside = LIBC.union(*(o.defined for o in objects))
+    return [
+        f"{o.file}: {name}" for o in objects for name in sorted(o.undefined - inside)
+    ]
+
+
+def writable_faults(objects: list[Symbols]) -> list[str]:
+    """Return what can be written while a program runs, but for kernel choices."""
+    names = ((o.file, name) for o in objects for name in sorted(o.writable))
+    return [f"{file}: {name}" for file, name in names if not WRITABLE.fullmatch(name)]
+
+
+def declared(header: str) -> set[str]:
+    """Return the functions that a header declares."""
+    return set(re.findall(r"\b(pv_\w+)\s*\(", WITHOUT_COMMENTS.sub("", header)))
+
+
+def exported(folder: Path, *sources: Path) -> set[str]:
+    """Link C files as one library; return what it shows to others."""
+    library = folder / "library.so"
+    flags = ("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
+    run(compiler(), *flags, "-I", CSRC, "-o", library, *sources)
+    lines = run("nm", "-DP", "--defined-only", library).splitlines()
+    linkers = {"_init", "_fini", "__bss_start", "_edata", "_end"}
+    return {line.split()[0] for line in lines} - linkers
+
+
+def text_faults(text: bytes, columns: int = 80) -> list[str]:
+    """Return what a C file holds beside lines of at most 80 ASCII characters."""
+    faults = []
+    for number, line in enumerate(text.split(b"\n"), 1):
+        if len(line) > columns:
+            faults.append(f"line {number} is longer than {columns}")
+        if any(not 0x20 <= byte < 0x7F for byte in line):
+            faults.append(f"line {number} holds a byte that is not printable ASCII")
+    return faults
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Symbols]:
+    """The symbols of the whole core."""
+    if shutil.which("nm") is None:
+        pytest.skip("no nm here")
+    folder = tmp_path_factory.mktemp("objects")
+    sources = sorted(CSRC.glob("*.c"))
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda source: symbols(source, folder), sources))
+    assert any("pv_verify" in o.defined for o in found)
+    return found
+
+
+def test_c_file_uses_lower_floors_only(objects: list[Symbols]) -> None:
+    """A file calls files below it only; files of one floor don't know each other."""
+    assert c_floor_faults(objects) == []
+
+
+def test_c_core_allocates_nothing_and_needs_nothing(objects: list[Symbols]) -> None:
+    """No malloc, no I/O, no clock: the core takes only mem* from outside."""
+    assert libc_faults(objects) == []
+
+
+def test_c_core_has_no_writable_globals(objects: list[Symbols]) -> None:
+    """Any thread may call any function: only the kernel choice can change."""
+    assert writable_faults(objects) == []
+
+
+def test_c_core_exports_what_its_header_declares(tmp_path: Path) -> None:
+    """Each function of pinverify.h exists, and nothing else is visible."""
+    header = (CSRC / "pinverify.h").read_text(encoding="ascii")
+    assert "pv_verify" in declared(header)
+    assert exported(tmp_path, *sorted(CSRC.glob("*.c"))) == declared(header)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CSRC.glob("*.[ch]")), ids=lambda path: str(path.name)
+)
+def test_c_file_is_short_lines_of_ascii(path: Path) -> None:
+    """No character in the core looks like another, and no line is cut off."""
+    assert text_faults(path.read_bytes()) == []
+
+
+def test_planted_upward_call_is_seen(tmp_path: Path) -> None:
+    """A call to a file above, or on the same floor, or without one, is a fault."""
+    low = planted(tmp_path, "der.c", "int spki(void); int der(void) {return spki();}")
+    same = planted(tmp_path, "scan.c", "int spki(void); int s(void) {return spki();}")
+    high = planted(tmp_path, "spki.c", "int spki(void) {return 1;}")
+    odd = planted(tmp_path, "odd.c", "int odd(void) {return 1;}")
+    assert c_floor_faults([low, high]) == ["der.c uses spki of spki.c"]
+    assert c_floor_faults([same, high]) == ["scan.c uses spki of spki.c"]
+    assert c_floor_faults([high]) == []
+    assert c_floor_faults([odd]) == ["odd.c stands on no floor"]
+
+
+def test_planted_allocation_is_seen(tmp_path: Path) -> None:
+    """A call of malloc, or of anything else that is not mem*, is a fault."""
+    text = "#include <stdlib.h>\nvoid *der(void) { return malloc(9); }"
+    assert libc_faults([planted(tmp_path, "der.c", text)]) == ["der.c: malloc"]
+
+
+@pytest.mark.parametrize(
+    "variable", ["int seen;", "static int seen = 1;", "static int seen;"]
+)
+def test_planted_writable_global_is_seen(tmp_path: Path, variable: str) -> None:
+    """Zeroed or not, static or not: a variable is a fault, a constant is none."""
+    text = f"{variable} int der(void) {{ return ++seen; }}"
+    assert writable_faults([planted(tmp_path, "der.c", text)]) == ["der.c: seen"]
+    table = "static int f(void) { return 1; } int (*const rows[])(void) = {f, f};"
+    assert writable_faults([planted(tmp_path, "cpu.c", table)]) == []
+
+
+def test_planted_export_is_seen(tmp_path: Path) -> None:
+    """A function that is public and not in the header differs from the header."""
+    source = tmp_path / "extra.c"
+    source.write_text(
+        '#include "pinverify.h"\nPV_API int pv_extra(void) { return 1; }\n'
+        "int inner(void) { return 1; }\n",
+        encoding="ascii",
+    )
+    assert exported(tmp_path, source) == {"pv_extra"}
+    assert declared("// pv_a(1)\n/* pv_b(1) */ int pv_c(int x);") == {"pv_c"}
+
+
+@pytest.mark.parametrize(
+    "text", [b"int caf\xc3\xa9;", b"int\tx;", b"int x;\r\n", b"// " + 78 * b"x"]
+)
+def test_planted_character_is_seen(text: bytes) -> None:
+    """Accents, tabs, carriage returns and long lines are faults."""
+    assert len(text_faults(text)) == 1
+    assert text_faults(b"int x;\n// " + 77 * b"x") == []
+
+
+# ---- every file --------------------------------------------------------------
+
+# Home folders, drives, and folders that only some machines have.
+MACHINE_PATH = re.compile(
+    rb"""(?<![\w.~$}/-]) (?: / (?:home|root|Users|work|mnt|srv) / [\w.]
+    | [A-Z]: \\ \w )""",
+    re.VERBOSE,
+)
+
+
+def tracked() -> list[Path]:
+    """Return the files that git knows or would add."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    names = run("git", "-C", ROOT, "ls-files", "-coz", "--exclude-standard")
+    return [ROOT / name for name in names.split("\0") if (ROOT / name).is_file()]
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    """What is written down holds on every machine."""
+    files = tracked()
+    assert CSRC / "pinverify.h" in files
+    found = {path.name: MACHINE_PATH.search(path.read_bytes()) for path in files}
+    assert {name: hit[0] for name, hit in found.items() if hit} == {}
+
+
+@pytest.mark.parametrize("folder", ["home", "root", "Users", "work"])
+def test_planted_path_of_one_machine_is_seen(folder: str) -> None:
+    """An absolute path into a home folder is seen; a part of an address is not."""
+    assert MACHINE_PATH.search(f'open("/{folder}/me/x")'.encode())
+    assert not MACHINE_PATH.search(f"https://example.org/{folder}/me".encode())
+
+
+def versions() -> dict[str, str | None]:
+    """Return the version as each file that tells it tells it."""
+    tellers = {
+        "pyproject.toml": r'^version = "(.+)"$',
+        "CHANGELOG.md": r"^## (\d\S+)",
+        "src/pinverify/__init__.py": r'^__version__ = "(.+)"$',
+    }
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in tellers}
+    hits = {name: re.search(tellers[name], texts[name], re.MULTILINE) for name in texts}
+    return {name: hit and hit[1] for name, hit in hits.items()}
+
+
+def test_version_is_the_same_everywhere() -> None:
+    """The package, its metadata and the newest entry of the changelog agree."""
+    told = versions()
+    assert set(told.values()) == {told["pyproject.toml"]}
+    assert told["pyproject.toml"] is not None

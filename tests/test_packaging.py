@@ -1,0 +1,309 @@
+"""What a person gets who installs pinverify: the wheel and the sdist.
+
+Both are built as a release is built, from a copy of the tree, then installed in
+clean environments and used there. That takes minutes and the package index, so
+these tests are slow ones: `make slow` runs them.
+
+Every check of a file's content is a function to a list of faults, and is shown a
+planted fault too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# What builds and test runs leave behind, where no git tells it from the sources.
+MADE = ("*.so", "*.o", "*.pyc", "*.egg-info/*", ".*_cache/*", ".venv/*", "build/*")
+
+WHEEL_NEEDS = {
+    "pinverify/__init__.py",
+    "pinverify/_core.abi3.so",
+    "pinverify/_core.pyi",
+    "pinverify/core.py",
+    "pinverify/py.typed",
+}
+
+# Ends with the path of the package, so that nobody mistakes one for another.
+SMOKE = """
+import sys
+import pinverify
+from pinverify import core
+
+assert pinverify.__file__.startswith(sys.prefix), pinverify.__file__
+assert core.sha256(b"abc").hex() == (
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+)
+assert core.kernels()[-1] == "portable", core.kernels()
+print("works:", pinverify.__file__)
+"""
+
+# An extension module that reaches for CPython's insides.
+OUTSIDE_THE_ABI = """
+extern void *_PyLong_AsByteArray(void);
+void *PyInit_planted(void) { return _PyLong_AsByteArray(); }
+"""
+
+
+class Release(NamedTuple):
+    """The two files of one release."""
+
+    sdist: Path
+    wheel: Path
+
+
+def environment() -> dict[str, str]:
+    """Return the environment without what could point at the source tree."""
+    ours = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+    return {name: text for name, text in os.environ.items() if name not in ours}
+
+
+def attempt(
+    *command: str | Path, cwd: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in *cwd*, with *variables* in its environment besides."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment() | variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def run(*command: str | Path, cwd: Path, **variables: str) -> str:
+    """Run a command that must succeed; return what it prints."""
+    done = attempt(*command, cwd=cwd, **variables)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+# ---- building ----------------------------------------------------------------
+
+
+def sources() -> set[str]:
+    """Return the files of the source tree: what git knows or would add."""
+    if (ROOT / ".git").exists():
+        listed = run("git", "ls-files", "-coz", "--exclude-standard", cwd=ROOT)
+        names = {name for name in listed.split("\0") if name}
+    else:
+        paths = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
+        names = {str(path) for path in paths if not any(map(path.match, MADE))}
+    return {name for name in names if (ROOT / name).is_file()}
+
+
+def build(folder: Path, **variables: str) -> Release:
+    """Copy the sources into *folder* and build a release there."""
+    for name in sorted(sources()):
+        copy = folder / "tree" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy)
+    # build makes the sdist from the tree, and the wheel from the sdist: so the
+    # sdist is shown to hold all that a build needs.
+    run(sys.executable, "-m", "build", "tree", cwd=folder, **variables)
+    dist = folder / "tree" / "dist"
+    (sdist,) = dist.glob("*.tar.gz")
+    (wheel,) = dist.glob("*.whl")
+    return Release(sdist, wheel)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The sdist and the wheel of this tree."""
+    return build(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="module")
+def extension(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled module, out of the wheel."""
+    with zipfile.ZipFile(release.wheel) as wheel:
+        folder = tmp_path_factory.mktemp("wheel")
+        return Path(wheel.extract("pinverify/_core.abi3.so", folder))
+
+
+# ---- what is inside ----------------------------------------------------------
+
+
+def wheel_faults(names: set[str]) -> list[str]:
+    """Return what a wheel lacks, or holds and should not."""
+    inside = re.compile(r"pinverify(-[\d.]+\.dist-info)?/")
+    unwanted = (".c", ".h", ".o", ".toml", "build_cffi.py")
+    return [
+        *(f"lacks {name}" for name in sorted(WHEEL_NEEDS - names)),
+        *(f"holds {name}" for name in sorted(names) if name.endswith(unwanted)),
+        *(f"misplaces {name}" for name in sorted(names) if not inside.match(name)),
+    ]
+
+
+def sdist_faults(names: set[str], wanted: set[str]) -> list[str]:
+    """Return what an sdist lacks of *wanted*, or holds and should not."""
+    made = sorted(name for name in names if any(map(Path(name).match, MADE[:3])))
+    lacking = sorted(wanted - names)
+    return [*(f"lacks {n}" for n in lacking), *(f"holds {n}" for n in made)]
+
+
+def hardening_faults(extension: Path) -> list[str]:
+    """Return what an ELF file lacks that makes an attack harder."""
+    parts = ("--dynamic", "--program-headers", "--dyn-syms")
+    text = run("readelf", "--wide", *parts, extension, cwd=extension.parent)
+    needed = {
+        "GNU_RELRO": r"\bGNU_RELRO\b",
+        "BIND_NOW": r"\bBIND_NOW\b",
+        "its own symbols first": r"\bSYMBOLIC\b",
+        "a stack that is not code": r"GNU_STACK .* RW ",
+        "a guarded stack": r"\b__stack_chk_fail\b",
+    }
+    return [name for name, line in needed.items() if not re.search(line, text)]
+
+
+def test_wheel_is_for_every_python_from_3_11_on(release: Release) -> None:
+    """One wheel per platform serves all versions: CPython's stable ABI."""
+    name = r"pinverify-[\d.]+-cp311-abi3-\w+\.whl"
+    assert re.fullmatch(name, release.wheel.name)
+
+
+def test_wheel_holds_the_package_and_nothing_else(release: Release) -> None:
+    """The types and the compiled module are there, the C sources are not."""
+    with zipfile.ZipFile(release.wheel) as wheel:
+        assert wheel_faults(set(wheel.namelist())) == []
+
+
+def test_planted_wheel_content_is_seen() -> None:
+    """A missing py.typed is a fault, and so is a header, and a stray folder."""
+    assert wheel_faults(WHEEL_NEEDS) == []
+    assert wheel_faults(WHEEL_NEEDS - {"pinverify/py.typed"}) == [
+        "lacks pinverify/py.typed"
+    ]
+    header = "pinverify/pinverify.h"
+    assert wheel_faults(WHEEL_NEEDS | {header}) == [f"holds {header}"]
+    assert wheel_faults(WHEEL_NEEDS | {"tests/a.py"}) == ["misplaces tests/a.py"]
+
+
+def test_sdist_holds_all_sources(release: Release) -> None:
+    """A packager can build, test and read pinverify from the sdist alone."""
+    with tarfile.open(release.sdist) as sdist:
+        files = [member.name for member in sdist.getmembers() if member.isfile()]
+    names = {name.partition("/")[2] for name in files}
+    wanted = sources()
+    assert {"csrc/pinverify.h", "csrc/build_cffi.py", "Makefile"} <= wanted
+    assert sdist_faults(names, wanted) == []
+
+
+def test_planted_sdist_content_is_seen() -> None:
+    """A source file that is missing is a fault, and so is a built module."""
+    assert sdist_faults({"a.c", "PKG-INFO"}, {"a.c"}) == []
+    assert sdist_faults(set(), {"a.c"}) == ["lacks a.c"]
+    assert sdist_faults({"x/a.so"}, set()) == ["holds x/a.so"]
+
+
+def audit(what: Path) -> subprocess.CompletedProcess[str]:
+    """Compare the symbols that an extension uses with CPython's stable ABI."""
+    auditor = (sys.executable, "-m", "abi3audit", "--strict", "--verbose")
+    return attempt(*auditor, what, cwd=what.parent, COLUMNS="200")
+
+
+def test_extension_keeps_to_the_stable_abi(release: Release) -> None:
+    """The module uses no symbol that a later Python may drop."""
+    done = audit(release.wheel)
+    assert done.returncode == 0, done.stdout
+    assert "1 extensions scanned" in done.stdout
+
+
+def test_planted_symbol_outside_the_abi_is_seen(tmp_path: Path) -> None:
+    """The auditor finds a private function of CPython."""
+    (tmp_path / "planted.c").write_text(OUTSIDE_THE_ABI, encoding="ascii")
+    run("cc", "-shared", "-fPIC", "-o", "planted.abi3.so", "planted.c", cwd=tmp_path)
+    done = audit(tmp_path / "planted.abi3.so")
+    assert done.returncode != 0
+    assert "_PyLong_AsByteArray" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
+def test_extension_is_hardened(extension: Path) -> None:
+    """No address can be rewritten after loading, and no stack be run or smashed."""
+    assert hardening_faults(extension) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
+def test_planted_soft_module_is_seen(tmp_path: Path) -> None:
+    """A module that is linked without the flags lacks each of these."""
+    (tmp_path / "soft.c").write_text("int soft;", encoding="ascii")
+    soft = ("-Wl,-z,norelro,-z,lazy,-z,execstack", "-shared", "-fPIC")
+    run("cc", *soft, "-o", "soft.so", "soft.c", cwd=tmp_path)
+    assert len(hardening_faults(tmp_path / "soft.so")) == 5
+
+
+def test_wheel_is_reproducible(release: Release, tmp_path: Path) -> None:
+    """Two builds of one tree, in two folders, give the same bytes."""
+    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
+    first, second = (build(tmp_path / name, **epoch) for name in ("one", "two"))
+    assert first.wheel.read_bytes() == second.wheel.read_bytes()
+    assert first.wheel.name == release.wheel.name
+
+
+# ---- installing and using ----------------------------------------------------
+
+
+def version_of(python: str) -> str | None:
+    """Return an interpreter's version, or None if it can't serve here."""
+    probe = "import sys, ensurepip; print('{}.{:02}'.format(*sys.version_info))"
+    done = attempt(python, "-I", "-c", probe, cwd=ROOT)
+    version = done.stdout.strip()
+    return version if done.returncode == 0 and version >= "3.11" else None
+
+
+def another_python() -> str:
+    """Return an interpreter of another version than this one."""
+    numbered = [f"python3.{minor}" for minor in range(11, 20)]
+    for name in (*numbered, "python3", "/usr/bin/python3"):
+        python = shutil.which(name)
+        if python and version_of(python) not in (None, version_of(sys.executable)):
+            return python
+    pytest.skip("no second Python of 3.11 or later here")
+
+
+def install(python: str, what: Path, folder: Path) -> Path:
+    """Install a wheel or sdist into a clean environment; return its Python."""
+    run(python, "-m", "venv", folder / "venv", cwd=folder)
+    installed = folder / "venv" / "bin" / "python"
+    run(installed, "-m", "pip", "install", "--quiet", what, cwd=folder)
+    return installed
+
+
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+@pytest.mark.parametrize("which", ["this Python", "another Python"])
+def test_installed_release_works(
+    release: Release, tmp_path: Path, kind: str, which: str
+) -> None:
+    """Installed where there is nothing else, it imports, hashes and has kernels."""
+    python = sys.executable if which == "this Python" else another_python()
+    installed = install(python, getattr(release, kind), tmp_path)
+    assert "works:" in run(installed, "-I", "-c", SMOKE, cwd=tmp_path)
+
+
+def test_smoke_test_is_not_fooled_by_the_source_tree(tmp_path: Path) -> None:
+    """A package that is imported from the tree does not count as installed."""
+    done = attempt(
+        sys.executable, "-c", SMOKE, cwd=tmp_path, PYTHONPATH=str(ROOT / "src")
+    )
+    assert done.returncode != 0
+    assert "AssertionError" in done.stdout
