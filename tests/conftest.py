@@ -1,0 +1,42 @@
+"""Fixtures that most test files share."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pki import Pki, example_pki
+from tls_servers import TLSServer
+
+__all__: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def pki() -> Pki:
+    """The authorities and identities of most tests, made once."""
+    return example_pki()
+
+
+@pytest.fixture(
+    params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3],
+    ids=["TLS1.2", "TLS1.3"],
+)
+def version(request: pytest.FixtureRequest) -> ssl.TLSVersion:
+    """Each TLS version in turn: their handshakes end in different ways."""
+    value: ssl.TLSVersion = request.param
+    return value
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., TLSServer]]:
+    """Start TLS servers, and close them when the test is over."""
+    with contextlib.ExitStack() as stack:
+
+        def start(context: ssl.SSLContext, **options: object) -> TLSServer:
+            server = TLSServer(context, **options)  # type: ignore[arg-type]
+            return stack.enter_context(server)
+
+        yield start
