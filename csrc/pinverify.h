@@ -142,6 +142,7 @@ typedef enum pv_shape {
 #define PV_NO_RULE 4294967295    // pv_report.rule: no rule names the host
 #define PV_UNPINNED 4294967295   // pv_rule.pinset: the rule says "unpinned"
 #define PV_NO_DEPTH 4294967295   // pv_report.depth: no certificate decided
+#define PV_ACCEPTED 256          // pv_decide: set in what it returns
 
 // A pv_report is the answer. All zero is a rejection.
 typedef struct pv_report {
@@ -455,6 +456,17 @@ PV_API PV_CHECK pv_status pv_verify(pv_report *out, uint8_t *out_spkis,
                                     size_t host_len,
                                     const pv_span *verified_chain,
                                     size_t num_certs, int64_t now);
+
+// pv_decide is pv_verify without a report, for one light call per handshake:
+// it returns the reason, plus PV_ACCEPTED if the peer is accepted; 0, which is a
+// rejection, when an argument is bad. Certificate i is bytes cert_offsets[i] to
+// cert_offsets[i + 1] of `certs`; there are num_certs + 1 offsets.
+// Time: as pv_verify.
+PV_API PV_CHECK uint32_t pv_decide(const pv_policy *policy, const char *host,
+                                   size_t host_len, const uint8_t *certs,
+                                   size_t certs_len,
+                                   const uint64_t *cert_offsets,
+                                   size_t num_certs, int64_t now);
 
 // pv_verify_many decides about `num_peers` peers at one time.
 //

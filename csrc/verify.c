@@ -269,6 +269,20 @@ pv_status pv_verify(pv_report *out, uint8_t *out_spkis, const pv_policy *policy,
   return PV_OK;
 }
 
+uint32_t pv_decide(const pv_policy *policy, const char *host, size_t host_len,
+                   const uint8_t *certs, size_t certs_len,
+                   const uint64_t *cert_offsets, size_t num_certs,
+                   int64_t now) {
+  pv_report report = {0};
+  if (policy->bytes == NULL || (host == NULL && host_len > 0) ||
+      !offsets_ascend(cert_offsets, num_certs, certs_len)) {
+    return 0;
+  }
+  const chain_view chain = {NULL, certs, cert_offsets, num_certs};
+  verify_peer(&report, NULL, policy, host, host_len, &chain, now);
+  return report.reason + (report.accepted != 0 ? PV_ACCEPTED : 0);
+}
+
 pv_status pv_verify_many(pv_report *out_reports, uint8_t *out_spkis,
                          const pv_policy *policy, const uint8_t *hosts,
                          size_t hosts_len, const uint64_t *host_offsets,

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -139,7 +139,7 @@ class Authority(Identity):
         key = _new_key(key_type)
         subject = _name(name)
         certificate = _certificate(
-            subject, key, _ca_extensions(), issuer=subject, issuer_key=key
+            subject, key, _ca_extensions(), _Issuer(subject, key)
         )
         return cls(certificate, key)
 
@@ -173,8 +173,7 @@ class Authority(Identity):
             _name(common_name or hosts[0]),
             key,
             _leaf_extensions(hosts, purpose),
-            issuer=self.certificate.subject,
-            issuer_key=self.key,
+            _Issuer(self.certificate.subject, self.key),
         )
         return Identity(certificate, key, self._sent_below())
 
@@ -189,9 +188,7 @@ class Authority(Identity):
             _name(common_name or hosts[0]),
             key,
             _leaf_extensions(hosts, "server"),
-            issuer=self.certificate.subject,
-            issuer_key=_new_key("p256"),
-            claimed_issuer_key=self.key,
+            _Issuer(self.certificate.subject, _new_key("p256"), claimed_key=self.key),
         )
         return Identity(certificate, key, self._sent_below())
 
@@ -200,8 +197,7 @@ class Authority(Identity):
             subject,
             key,
             _ca_extensions(),
-            issuer=self.certificate.subject,
-            issuer_key=self.key,
+            _Issuer(self.certificate.subject, self.key),
         )
         return Authority(certificate, key, self._sent_below())
 
@@ -217,7 +213,7 @@ def self_signed(*hosts: str, common_name: str | None = None) -> Identity:
     key = _new_key("p256")
     subject = _name(common_name or hosts[0])
     certificate = _certificate(
-        subject, key, _leaf_extensions(hosts, "server"), issuer=subject, issuer_key=key
+        subject, key, _leaf_extensions(hosts, "server"), _Issuer(subject, key)
     )
     return Identity(certificate, key)
 
@@ -295,23 +291,28 @@ def _new_key(key_type: KeyType) -> PrivateKey:
 _Extensions = list[tuple[x509.ExtensionType, bool]]
 
 
+class _Issuer(NamedTuple):
+    """Who signs a certificate, and whose key it says has signed it."""
+
+    name: x509.Name
+    key: PrivateKey
+    claimed_key: PrivateKey | None = None
+
+
 def _certificate(
     subject: x509.Name,
     key: PrivateKey,
     extensions: _Extensions,
-    *,
-    issuer: x509.Name,
-    issuer_key: PrivateKey,
-    claimed_issuer_key: PrivateKey | None = None,
+    issuer: _Issuer,
 ) -> x509.Certificate:
     """Build one certificate, fit for OpenSSL's strict checks (RFC 5280)."""
     # A little in the past, so that clocks that disagree do not matter.
     start = datetime.now(UTC) - timedelta(minutes=10)
-    authority = (claimed_issuer_key or issuer_key).public_key()
+    authority = (issuer.claimed_key or issuer.key).public_key()
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(issuer)
+        .issuer_name(issuer.name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
@@ -327,7 +328,7 @@ def _certificate(
     )
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
-    return builder.sign(issuer_key, hashes.SHA256())
+    return builder.sign(issuer.key, hashes.SHA256())
 
 
 def _ca_extensions() -> _Extensions:

@@ -572,6 +572,18 @@ def test_a_length_that_is_not_minimal_is_refused(octets: int) -> None:
     refused(certificate(spki=spki), "PV_ERR_DER_SPKI_KEY")
 
 
+@pytest.mark.parametrize("size", [1, 126, 127, 128, 255, 256, 65535, 65536])
+def test_a_length_in_one_octet_more_than_it_needs_is_refused(size: int) -> None:
+    """The shortest spelling passes at each size where it gets longer."""
+    good = encode(SEQUENCE, bytes(size))
+    accepted(certificate(subject=good))
+    header = good[: len(good) - size]
+    octets = len(header) - 2  # of the long form; the short form has none
+    longer = bytes((0x30, 0x81 + octets)) + size.to_bytes(octets + 1, "big")
+    der = certificate(subject=longer + bytes(size))
+    refused(der, "PV_ERR_DER_SUBJECT")
+
+
 def test_a_length_of_2_to_the_24_or_more_is_refused() -> None:
     """The longest element that is read has 2^24 - 1 bytes."""
     half = 1 << 23  # what surrounds the key is as long as with the whole

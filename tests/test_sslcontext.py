@@ -36,7 +36,9 @@ from pinverify import (
     Reason,
     Report,
     create_connection,
+    install,
     pin_context,
+    uninstall,
 )
 from pki import Identity, Pki, self_signed, sha256_pin
 from tls_servers import (
@@ -156,6 +158,12 @@ def pinning(pki: Pki) -> Policy:
     return Policy({"localhost": [pki.server.pin]}, unpinned="reject")
 
 
+def pins_in(place: str, pin: str) -> PinSet:
+    """Make a PinSet with one pin, in the list of the name *place*."""
+    lists: dict[str, Any] = {place: [pin]}
+    return PinSet(**lists)
+
+
 def unverifying(pki: Pki, policy: Policy | PinSet | None = None) -> ssl.SSLContext:
     """Make a client context that knows the roots and verifies nothing."""
     context = trusting(pki, policy)
@@ -197,6 +205,12 @@ def echo(tls: ssl.SSLSocket, data: bytes = SECRET) -> None:
         assert part
         back += part
     assert back == data
+
+
+def converse(link: MemoryLink) -> None:
+    """Let the client of *link* write SECRET and read the server's echo."""
+    link.run(lambda: link.client.write(SECRET))
+    assert link.run(lambda: link.client.read(100)) == SECRET
 
 
 def assert_nothing_said(record: Record) -> None:
@@ -310,7 +324,7 @@ def test_a_pinned_socket_works_without_blocking(
     """A non-blocking client gets SSLWantReadError, and then its data."""
     server = serve(server_context(pki.server, version=version))
     with later(trusting(pki, pinning(pki)), server) as tls:
-        tls.setblocking(False)
+        tls.settimeout(0)
         if handshake_first:
             _wait(tls, tls.do_handshake)
             assert tls.version() is not None
@@ -324,7 +338,7 @@ def test_a_pinned_socket_connects_without_blocking(
     """connect_ex() in progress, select(), do_handshake(): as documented."""
     server = serve(server_context(pki.server, version=version))
     sock = new_socket()
-    sock.setblocking(False)
+    sock.settimeout(0)
     context = trusting(pki, pinning(pki))
     with context.wrap_socket(
         sock, server_hostname="localhost", do_handshake_on_connect=False
@@ -438,17 +452,18 @@ def test_pitfall_1_no_operation_passes_without_blocking(
         server_context(pki.impostor, version=version), greeting=GREETING, echo=False
     )
     with later(trusting(pki, pinning(pki)), server) as tls:
-        tls.setblocking(False)
+        tls.settimeout(0)
         with pytest.raises(PinningError):
-            _wait(tls, lambda: operation(tls) or _not_none(tls, operation))
+            _wait(tls, lambda: _or_wait(operation, tls))
     assert_nothing_said(server.record())
 
 
-def _not_none(tls: ssl.SSLSocket, operation: Operation) -> None:
-    """Turn a file's "nothing yet", which is None, into what a socket says."""
-    del tls
-    if operation in (_makefile_read, _makefile_write):
+def _or_wait(operation: Operation, tls: ssl.SSLSocket) -> object:
+    """Do *operation*; turn a file's "nothing yet", None, into a socket's."""
+    result = operation(tls)
+    if result is None and operation in (_makefile_read, _makefile_write):
         raise ssl.SSLWantReadError
+    return result
 
 
 def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check(
@@ -481,9 +496,12 @@ def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check(
     assert server.record(0).application == SECRET
 
     pin_context(context, pinning(pki))
-    with ThreadPoolExecutor(1) as pool, later(context, server) as tls:
-        with pytest.raises(PinningError):
-            tls.do_handshake()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        later(context, server) as tls,
+        pytest.raises(PinningError),
+    ):
+        tls.do_handshake()
     assert isinstance(turns[-1].exception(LIMIT), PinningError)
     assert_nothing_said(server.record(1))
 
@@ -544,6 +562,10 @@ def test_an_ssl_object_with_the_right_pin_works(
     link.run(tls.unwrap)
 
 
+def _unwrap(tls: ssl.SSLSocket | ssl.SSLObject) -> None:
+    tls.unwrap()
+
+
 def test_pitfall_3_a_refused_socket_stays_refused(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
@@ -556,7 +578,7 @@ def test_pitfall_3_a_refused_socket_stays_refused(
     with later(trusting(pki, pinning(pki)), server) as tls:
         with pytest.raises(PinningError) as first:
             tls.do_handshake()
-        for name, operation in {**OPERATIONS, "unwrap": lambda t: t.unwrap()}.items():
+        for name, operation in {**OPERATIONS, "unwrap": _unwrap}.items():
             with pytest.raises(PinningError) as again:
                 operation(tls)
             assert again.value.report == first.value.report, name
@@ -578,7 +600,7 @@ def test_pitfall_3_a_refused_ssl_object_stays_refused(
         link.run(link.client.do_handshake)
     for name, operation in {
         **MEMORY_OPERATIONS,
-        "unwrap": lambda tls: tls.unwrap(),
+        "unwrap": _unwrap,
     }.items():
         with pytest.raises(PinningError) as again:
             operation(link.client)
@@ -616,10 +638,9 @@ IN_CLEAR: dict[str, Operation] = {**WRITES, "sendto": _sendto}
 
 def _assert_silent(tls: ssl.SSLSocket, server: TLSServer, record: int) -> None:
     """Check that no way of writing puts a byte of the application on the wire."""
-    for name, operation in IN_CLEAR.items():
+    for operation in IN_CLEAR.values():
         with pytest.raises((OSError, ValueError)):
             operation(tls)
-            pytest.fail(f"{name} sent something")
     tls.close()
     assert_nothing_said(server.record(record))
 
@@ -690,7 +711,7 @@ def test_pitfall_4_nothing_in_clear_while_connecting(
 
     def started(context: ssl.SSLContext) -> ssl.SSLSocket:
         sock = new_socket()
-        sock.setblocking(False)
+        sock.settimeout(0)
         tls = context.wrap_socket(
             sock, server_hostname="localhost", do_handshake_on_connect=False
         )
@@ -762,7 +783,7 @@ def test_pitfall_5_a_certificate_that_is_only_appended_counts_for_nothing(
         assert pinned.der in unverified_chain(tls)
         assert pinned.der not in verified_chain(tls)
 
-    policy = PinSet(**{place: [pinned.pin]})
+    policy = pins_in(place, pinned.pin)
     error = assert_refused(trusting(pki, policy), server, record=1)
     assert reason(error) is Reason.MISMATCH
     assert error.report is not None
@@ -777,7 +798,7 @@ def test_a_pinned_authority_is_found_in_the_verified_chain(
     """The root is matched although a server does not send it."""
     server = serve(server_context(pki.server, version=version))
     pinned: Identity = getattr(pki, who)
-    with connect(trusting(pki, PinSet(**{place: [pinned.pin]})), server) as tls:
+    with connect(trusting(pki, pins_in(place, pinned.pin)), server) as tls:
         echo(tls)
 
 
@@ -812,7 +833,7 @@ def test_pitfall_6_without_verification_an_authority_proves_nothing(
     with connect(unverifying(pki), server) as tls:
         assert pinned.der in verified_chain(tls)
 
-    context = unverifying(pki, PinSet(**{place: [pinned.pin]}))
+    context = unverifying(pki, pins_in(place, pinned.pin))
     error = assert_refused(context, server, record=1)
     assert reason(error) is Reason.MISMATCH
     assert error.report is not None
@@ -826,13 +847,13 @@ def test_pitfall_6_without_verification_a_pinned_leaf_is_accepted(
     """The handshake itself proves the leaf's key: so devices are pinned."""
     device = self_signed("device.local")
     server = serve(server_context(device, version=version))
-    context = unverifying(pki, PinSet(**{place: [device.pin]}))
+    context = unverifying(pki, pins_in(place, device.pin))
     with connect(context, server, server_hostname=None) as tls:
         echo(tls)
-    pin_context(context, PinSet(**{place: [device.certificate_pin]}))
+    pin_context(context, pins_in(place, device.certificate_pin))
     with connect(context, server, server_hostname=None) as tls:
         echo(tls)
-    pin_context(context, PinSet(**{place: [self_signed("device.local").pin]}))
+    pin_context(context, pins_in(place, self_signed("device.local").pin))
     assert_refused(context, server, record=2)
 
 
@@ -1035,10 +1056,9 @@ def test_a_resumed_session_without_a_chain_matches_no_authority(
     server = serve(server_context(pki.server, version=version))
     context = trusting(pki)
     session = _session(context, server)
-    pin_context(context, PinSet(**{place: [pki.ca.pin]}))
-    with later(context, server, session=session) as tls:
-        with pytest.raises(PinningError):
-            tls.sendall(SECRET)
+    pin_context(context, pins_in(place, pki.ca.pin))
+    with later(context, server, session=session) as tls, pytest.raises(PinningError):
+        tls.sendall(SECRET)
     record = server.record(1)
     assert record.resumed
     assert_nothing_said(record)
@@ -1053,14 +1073,13 @@ def test_a_refused_peer_is_refused_again_when_it_resumes(
     server = server_context(pki.impostor, version=version)
     context = trusting(pki)
     link = MemoryLink(context, server)
-    link.run(lambda: link.client.write(SECRET))
-    link.run(lambda: link.client.read(100))
+    converse(link)
     session = link.client.session
     pin_context(context, pinning(pki))
     for _ in range(2):
         link = MemoryLink(context, server, session=session)
         with pytest.raises(PinningError):
-            link.run(lambda link=link: link.client.write(SECRET))
+            converse(link)
         assert link.application == b""
         if link.client.session is not None:
             session = link.client.session
@@ -1099,7 +1118,7 @@ def test_a_peer_that_shows_no_certificate_at_all_is_refused(
     for policy in (PinSet(pins=[pki.server.pin]), pinning(pki)):
         link = MemoryLink(pin_context(client, policy), server)
         with pytest.raises(PinningError) as caught:
-            link.run(lambda link=link: link.client.write(SECRET))
+            converse(link)
         assert reason(caught.value) is Reason.NO_CERTIFICATE
         assert link.application == b""
 
@@ -1175,7 +1194,10 @@ def test_a_host_carved_out_of_a_rule_is_as_one_without_a_rule(
 ) -> None:
     """UNPINNED lifts the wider rule for one host, and for no other."""
     server = serve(server_context(pki.impostor, version=version))
-    rules = {"**.localhost": [pki.server.pin], "other.localhost": UNPINNED}
+    rules: dict[str, Any] = {
+        "**.localhost": [pki.server.pin],
+        "other.localhost": UNPINNED,
+    }
     context = trusting(pki, Policy(rules, unpinned="allow"))
     with connect(context, server, server_hostname="other.localhost") as tls:
         echo(tls)
@@ -1223,9 +1245,9 @@ def test_report_mode_lets_the_data_flow_and_logs(
     policy = Policy({"localhost": PinSet(pins=pins, mode="report")})
     context = trusting(pki, policy)
     server = serve(server_context(pki.impostor, version=version))
-    with caplog.at_level(logging.INFO, logger="pinverify"):
-        with connect(context, server) as tls:
-            echo(tls)
+    caplog.set_level(logging.INFO, logger="pinverify")
+    with connect(context, server) as tls:
+        echo(tls)
     records = [r for r in caplog.records if r.name.startswith("pinverify")]
     assert len(records) == 1
     assert records[0].levelno >= logging.WARNING
@@ -1304,7 +1326,7 @@ class _IgnoresForSockets(ssl.SSLContext):
 class _IgnoresForObjects(ssl.SSLContext):
     """Wraps BIOs in a class of its own choice."""
 
-    def wrap_bio(self, *bios: Any, **options: Any) -> ssl.SSLObject:  # type: ignore[override]  # noqa: ANN401
+    def wrap_bio(self, *bios: Any, **options: Any) -> ssl.SSLObject:  # noqa: ANN401
         return ssl.SSLObject._create(*bios, context=self, **options)  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
 
 
@@ -1349,13 +1371,15 @@ def test_pitfall_15_a_context_around_a_pinned_one_is_refused(pki: Pki) -> None:
 def test_pitfall_15_what_is_no_context_is_refused(pki: Pki) -> None:
     """Neither a duck nor a policy in the wrong place is taken."""
     pins = PinSet(pins=[pki.server.pin])
-    for thing in (object(), None, ssl.SSLContext, pins):
+    things: tuple[Any, ...] = (object(), None, ssl.SSLContext, pins)
+    for thing in things:
         with pytest.raises(TypeError):
-            pin_context(thing, pins)  # type: ignore[type-var]
-    for policy in (None, {}, [pki.server.pin], "sha256/"):
+            pin_context(thing, pins)
+    policies: tuple[Any, ...] = (None, {}, [pki.server.pin], "sha256/")
+    for policy in policies:
         context = trusting(pki)
         with pytest.raises(TypeError):
-            pin_context(context, policy)  # type: ignore[arg-type]
+            pin_context(context, policy)
         assert context.sslsocket_class is ssl.SSLSocket
 
 
@@ -1428,23 +1452,19 @@ def test_a_pin_context_that_fails_does_not_undo_another_one(
     """
 
     class Failing(ssl.SSLContext):
-        """Out of sockets at first, after another thread has had its turn."""
-
-        failing = False
+        """Out of sockets once, after another thread has had its turn."""
 
         def wrap_socket(self, *things: Any, **options: Any) -> ssl.SSLSocket:  # noqa: ANN401
-            if not self.failing:
+            if turns:
                 return super().wrap_socket(*things, **options)
-            self.failing = False
             turns.append(pool.submit(pin_context, self, pinning(pki)))
             with contextlib.suppress(TimeoutError):  # it may have to wait for us
                 turns[0].result(0.2)
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    turns: list[Future[Failing]] = []
+    turns: list[Future[ssl.SSLContext]] = []
     context = Failing(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=pki.trust_pem)
-    context.failing = True
     with ThreadPoolExecutor(1) as pool:
         with pytest.raises(OSError, match=os.strerror(errno.EMFILE)):
             pin_context(context, pinning(pki))
@@ -1516,6 +1536,58 @@ def _is_shared(thing: object) -> bool:
     return isinstance(thing, type) and (
         module == "ssl" or (module.startswith("pinverify") and "<" not in name)
     )
+
+
+# ---------------------------------------------------------------------------
+# install: every context of the process
+# ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def installed(pki: Pki) -> Iterator[None]:
+    """Pin the key of `pki.server` for localhost, for every client of the process."""
+    install(pinning(pki))
+    try:
+        yield
+    finally:
+        uninstall()
+        assert ssl.SSLContext.sslsocket_class is ssl.SSLSocket
+        assert ssl.SSLContext.sslobject_class is ssl.SSLObject
+
+
+@pytest.mark.usefixtures("installed")
+def test_pitfall_17_install_reaches_a_context_that_nobody_pinned(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """A library that makes its own context is reached, and no server is."""
+    with connect(
+        trusting(pki), serve(server_context(pki.server, version=version))
+    ) as tls:
+        echo(tls)
+    impostor = serve(server_context(pki.impostor, version=version))
+    assert_refused(trusting(pki), impostor)
+    uninstall()
+    with connect(trusting(pki), impostor) as tls:
+        echo(tls)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_context_with_pins_of_its_own_keeps_them_beside_install(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """pin_context() works on a process with install(), and its policy rules."""
+    server = serve(server_context(pki.impostor, version=version))
+    context = trusting(pki, PinSet(pins=[pki.impostor.pin]))
+    with connect(context, server) as tls:
+        echo(tls)
+    address = ("localhost", server.port)
+    pins = PinSet(ca=[pki.rogue_ca.pin])
+    with create_connection(address, pins, context=trusting(pki)) as tls:
+        echo(tls)
+    assert_refused(trusting(pki), server, record=2)
+    uninstall()
+    pin_context(context, pinning(pki))
+    assert_refused(context, server, record=3)
 
 
 # ---------------------------------------------------------------------------
@@ -1651,9 +1723,11 @@ def test_pitfall_26_a_name_that_two_standards_read_differently_is_never_unpinned
         return
     context = trusting(pki, policy)
     context.check_hostname = False
-    with later(context, server, server_hostname=host) as tls:
-        with pytest.raises(PinningError):
-            tls.sendall(SECRET)
+    with (
+        later(context, server, server_hostname=host) as tls,
+        pytest.raises(PinningError),
+    ):
+        tls.sendall(SECRET)
     assert_nothing_said(server.record())
 
 
@@ -1684,10 +1758,12 @@ def _serving(
 def _talk(context: ssl.SSLContext, sock: socket.socket) -> bytes:
     """Say SECRET to a server, and return its answer, empty if it hangs up."""
     # A server that refuses a client may close before the client has spoken.
-    with contextlib.suppress(OSError):
-        with context.wrap_socket(sock, server_hostname="localhost") as tls:
-            tls.sendall(SECRET)
-            return tls.recv(100)
+    with (
+        contextlib.suppress(OSError),
+        context.wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
+        tls.sendall(SECRET)
+        return tls.recv(100)
     return b""
 
 
@@ -1705,7 +1781,7 @@ def test_a_server_accepts_the_pinned_client_alone(
         assert _talk(_client_of(pki, pki.stranger), sock) == SECRET
         assert served.result(LIMIT) == SECRET
 
-    pin_context(context, PinSet(**{place: [pki.client.pin]}))
+    pin_context(context, pins_in(place, pki.client.pin))
     with _serving(context) as (sock, served):
         assert _talk(_client_of(pki, pki.client), sock) == SECRET
         assert served.result(LIMIT) == SECRET
@@ -1779,20 +1855,17 @@ def test_a_refused_client_gets_nowhere_with_its_ticket(
     context = server_context(pki.server, version=version, client_authority=pki.root)
     client = _client_of(pki, pki.stranger)
     link = MemoryLink(client, context)
-    link.run(lambda: link.client.write(SECRET))
-    link.run(lambda: link.client.read(100))
+    converse(link)
     session = link.client.session
     control = MemoryLink(client, context, session=session)
-    control.run(lambda: control.client.write(SECRET))
-    control.run(lambda: control.client.read(100))
+    converse(control)
     assert control.server.session_reused
 
     for pins in (PinSet(leaf=[pki.client.pin]), PinSet(ca=[pki.ca.pin])):
         pin_context(context, pins)
         link = MemoryLink(client, context, session=session)
         with pytest.raises(PinningError):
-            link.run(lambda link=link: link.client.write(SECRET))
-            link.run(lambda link=link: link.client.read(100))
+            converse(link)
         assert link.application == b""
 
 
@@ -1850,17 +1923,15 @@ def test_pitfall_11_a_session_of_one_tenant_opens_no_other(
     listening = tenants["localhost"]
     _select(listening, tenants)
     link = MemoryLink(client, listening)
-    link.run(lambda: link.client.write(SECRET))
-    link.run(lambda: link.client.read(100))
+    converse(link)
     session = link.client.session
 
     pin_context(tenants["other.localhost"], PinSet(leaf=[pki.stranger.pin]))
     attack = MemoryLink(
         client, listening, server_hostname="other.localhost", session=session
     )
-    with pytest.raises(PinningError):  # noqa: PT012  (whichever comes first)
-        attack.run(lambda: attack.client.write(SECRET))
-        attack.run(lambda: attack.client.read(100))
+    with pytest.raises(PinningError):
+        converse(attack)
     assert attack.application == b""
 
 
@@ -1875,8 +1946,7 @@ def test_pitfall_11_verification_that_only_the_selected_context_has_is_none(
     _select(listening, {"localhost": selected})
     link = MemoryLink(_client_of(pki, pki.client), listening)
     with pytest.raises(PinningError) as caught:
-        link.run(lambda: link.client.write(SECRET))
-        link.run(lambda: link.client.read(100))
+        converse(link)
     assert reason(caught.value) is Reason.NO_CERTIFICATE
     assert link.application == b""
 
@@ -1921,7 +1991,7 @@ def test_a_policy_on_a_server_context_is_refused(pki: Pki) -> None:
 
 def test_a_policy_on_a_context_for_both_sides_refuses_clients(pki: Pki) -> None:
     """Where the side shows only when a socket is wrapped, no client passes."""
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="PROTOCOL_TLS"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS)
     pki.server.load_into(context)
     context.load_verify_locations(cadata=pki.root.pem)
@@ -2181,11 +2251,12 @@ def test_an_error_inside_the_check_is_a_refusal(
     server = serve(server_context(pki.server, version=version))
     context = trusting(pki, pinning(pki))
 
-    def fail(*things: object, **options: object) -> None:
+    def fail(*_things: object, **_options: object) -> None:
         raise kind
 
     with later(context, server) as tls:
         with monkeypatch.context() as patch:
+            patch.setattr(Policy, "passes", fail)
             patch.setattr(Policy, "evaluate", fail)
             patch.setattr(Policy, "verify", fail)
             with pytest.raises(PinningError) as caught:
@@ -2207,7 +2278,7 @@ def test_an_interrupt_inside_the_check_does_not_open_the_socket(
     server = serve(server_context(pki.impostor, version=version), echo=False)
     context = trusting(pki, pinning(pki))
 
-    def interrupt(*things: object, **options: object) -> None:
+    def interrupt(*_things: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     with later(context, server) as tls:

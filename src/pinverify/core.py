@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
+    "ACCEPTED",
     "DIGEST_LEN",
     "NO_DEPTH",
     "NO_RULE",
@@ -350,6 +351,7 @@ _REPORT = struct.Struct("=6B2x4I32s")
 SHAPE_PREFIXES = ("", "*.", "**.")
 """How a pattern begins, by its ``pv_shape``."""
 
+ACCEPTED: int = lib.PV_ACCEPTED
 NO_RULE: int = lib.PV_NO_RULE
 NO_DEPTH: int = lib.PV_NO_DEPTH
 
@@ -399,6 +401,28 @@ class OpenPolicy:
     def digest(self) -> bytes:
         """The digest in its header: 32 bytes that name the policy."""
         return bytes(ffi.buffer(self._pinned_buffer)[8:40])
+
+    def decide(self, host: bytes, chain: Sequence[bytes], now: int) -> int:
+        """Decide about one peer and return no report; see ``pv_decide``.
+
+        The arguments are those of `verify`.
+
+        Returns:
+            The reason, plus `ACCEPTED` if the peer is accepted.
+        """
+        certs = b"".join(chain)
+        ends = array("Q", accumulate(map(len, chain), initial=0))
+        answer: int = lib.pv_decide(
+            self._handle,
+            host,
+            len(host),
+            certs,
+            len(certs),
+            _offsets(ends),
+            len(chain),
+            now,
+        )
+        return answer
 
     def verify(
         self, host: bytes, chain: Sequence[bytes], now: int
@@ -559,8 +583,11 @@ def _joined(
     return memoryview(buffer).cast("B"), ends
 
 
+_OFFSETS = ffi.typeof("uint64_t[]")
+
+
 def _offsets(ends: array[int]) -> Any:  # noqa: ANN401 - a C pointer
-    return ffi.from_buffer("uint64_t[]", ends)
+    return ffi.from_buffer(_OFFSETS, ends)
 
 
 def _check_offsets(status: int) -> None:

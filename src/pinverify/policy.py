@@ -110,7 +110,7 @@ class PinSet:
         now: dt.datetime | None = None,
     ) -> Report:
         """Decide about a peer, as `Policy.verify` does."""
-        return self._as_policy().verify(None, verified_chain, now=now)
+        return self.as_policy().verify(None, verified_chain, now=now)
 
     def evaluate(
         self,
@@ -119,14 +119,14 @@ class PinSet:
         now: dt.datetime | None = None,
     ) -> Report:
         """Decide about a peer, as `Policy.evaluate` does."""
-        return self._as_policy().evaluate(None, verified_chain, now=now)
+        return self.as_policy().evaluate(None, verified_chain, now=now)
 
     def compile(self) -> bytes:
         """Return the compiled policy of this one PinSet for every peer."""
         return compiler.compile_policy((), every_peer=_fields(self))
 
-    def _as_policy(self) -> Policy:
-        """Return the policy of this PinSet, made at the first use."""
+    def as_policy(self) -> Policy:
+        """Return this PinSet as a policy for every peer, made at the first use."""
         if not self._opened:
             self._opened.append(Policy.open(self.compile()))
         return self._opened[0]
@@ -270,6 +270,26 @@ class Policy:
         name, why = self._canonical(host)
         raw, spkis = self._core.verify(name.encode(), verified_chain, _seconds(now))
         return self._report(raw, spkis, name, host, why)
+
+    def passes(
+        self, host: str | None, verified_chain: Sequence[bytes], now: int
+    ) -> bool:
+        """Say whether a peer is accepted without more to tell: for hot paths.
+
+        False is not yet a rejection: the peer may be accepted in spite of its
+        pins (report mode, expiry). `verify` then says which.
+
+        Args:
+            host: as in `verify`.
+            verified_chain: as in `verify`.
+            now: seconds since 1970-01-01T00:00:00Z.
+
+        Returns:
+            Whether `verify` would return a report with the reason MATCH or
+            NOT_PINNED.
+        """
+        name = b"" if host is None or not host.isascii() else host.encode("ascii")
+        return self._core.decide(name, verified_chain, now) in _NOTHING_TO_TELL
 
     def evaluate_many(
         self,
@@ -501,6 +521,10 @@ _REASONS = tuple(Reason)
 _KINDS = tuple(PinKind)
 _MODES: tuple[Mode, ...] = ("enforce", "report")
 _WITH_A_PIN = (Reason.MATCH, Reason.BLOCKED)
+_NOTHING_TO_TELL = (
+    core.ACCEPTED + Reason.MATCH,
+    core.ACCEPTED + Reason.NOT_PINNED,
+)
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import _ssl
 import contextlib
+import datetime as dt
 import errno
 import socket
 import ssl
 import threading
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, cast
 
@@ -29,7 +31,7 @@ from pinverify.notice import OnReport, notice
 from pinverify.policy import PinSet, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pinverify.report import Report
 
@@ -86,7 +88,7 @@ def pin_context(
         PolicyError: a server's context is given rules for host names.
     """
     in_force = _in_force(policy, on_report)
-    if _is_server(context) and not in_force.for_every_peer:
+    if _is_server(context) and not in_force.policy.every_peer:
         msg = "a server's clients have no host name: give pin_context a PinSet"
         raise PolicyError(msg)
     _hooked(context, _Rule(in_force)).in_force = in_force
@@ -158,30 +160,40 @@ def uninstall() -> None:
 class _InForce(NamedTuple):
     """A policy and who hears of it. Swapped as one."""
 
-    policy: Policy | PinSet
+    policy: Policy
     on_report: OnReport | None
 
+    def verify(self, host: str | None, chain: list[bytes]) -> _Decision:
+        """Return the decision to accept a peer, or raise `PinningError`."""
+        decision = _Decision(self.policy, host, chain, int(time.time()))
+        if not self.policy.passes(host, chain, decision.now):
+            report = self.policy.verify(host, chain, now=decision.moment)
+            notice(report, self.on_report)
+        return decision
+
+
+class _Decision(NamedTuple):
+    """What was decided, from which evidence: its report is made when asked for."""
+
+    policy: Policy
+    host: str | None
+    chain: list[bytes]
+    now: int
+
     @property
-    def for_every_peer(self) -> bool:
-        """Whether hosts do not count."""
-        return isinstance(self.policy, PinSet) or self.policy.every_peer
+    def moment(self) -> dt.datetime:
+        """When it was decided."""
+        return dt.datetime.fromtimestamp(self.now, dt.UTC)
 
-    def evaluate(self, host: str | None, chain: list[bytes]) -> Report:
-        if isinstance(self.policy, PinSet):
-            return self.policy.evaluate(chain)
-        return self.policy.evaluate(host, chain)
-
-    def verify(self, host: str | None, chain: list[bytes]) -> Report:
-        if isinstance(self.policy, PinSet):
-            report = self.policy.verify(chain)
-        else:
-            report = self.policy.verify(host, chain)
-        notice(report, self.on_report)
-        return report
+    def report(self) -> Report:
+        """Return the report: the same evidence, at the same moment."""
+        return self.policy.evaluate(self.host, self.chain, now=self.moment)
 
 
 def _in_force(policy: Policy | PinSet, on_report: OnReport | None) -> _InForce:
-    if not isinstance(policy, Policy | PinSet):
+    if isinstance(policy, PinSet):
+        policy = policy.as_policy()
+    if not isinstance(policy, Policy):
         msg = f"expected a Policy or a PinSet, got {type(policy).__name__}"
         raise TypeError(msg)
     return _InForce(policy, on_report)
@@ -239,7 +251,6 @@ _ENCODING_DER = 2  # _ssl.ENCODING_DER, on every version
 class _Pending:
     """Mixed into an SSL socket or object; its state until the check is done."""
 
-    pin_report: Report | None = None
     _pinverify_rule: ClassVar[_Rule]
     _pinverify_settled: ClassVar[bool] = False
     _pinverify_verified_class: ClassVar[type]
@@ -247,9 +258,18 @@ class _Pending:
     _pinverify_error: PinningError | None = None
     _pinverify_created_with: Any = None
     _pinverify_verifying = False
+    _pinverify_decision: _Decision | None = None
 
     if TYPE_CHECKING:  # from the class that this one is mixed into
         context: Any
+
+    @property
+    def pin_report(self) -> Report | None:
+        """The decision about the peer; None before, and where no pins hold."""
+        if self._pinverify_error is not None:
+            return self._pinverify_error.report
+        decision = self._pinverify_decision
+        return None if decision is None else decision.report()
 
     @property
     def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
@@ -265,7 +285,7 @@ class _Pending:
         self.__dict__["_sslobj"] = sslobj
         if sslobj is not None:
             self._pinverify_created_with = sslobj.context
-            self._pinverify_verifying = sslobj.context.verify_mode != ssl.CERT_NONE
+            self._pinverify_verifying = _verifies(sslobj.context)
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Do the handshake, then decide about the peer."""
@@ -291,99 +311,100 @@ class _Pending:
             raise error.with_traceback(None)
 
     def _pinverify_decide(self) -> None:
-        with self._pinverify_failing_closed():
-            rule, in_force = self._pinverify_in_force()
+        # This runs in each handshake: it is written to be short when it is cold.
+        try:
+            sslobj = self._sslobj
+            rule, in_force = self._pinverify_in_force(sslobj)
             if in_force is not None:
-                self._pinverify_refuse_hidden_name()
-                chain = self._pinverify_chain(rule)
-                self.pin_report = in_force.verify(self._pinverify_host(), chain)
+                host = None if sslobj.server_side else sslobj.server_hostname
+                chain = self._pinverify_chain(sslobj, host, rule.memo)
+                self._pinverify_decision = in_force.verify(host, chain)
+        except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
+            self._pinverify_fail(error)
         self.__class__ = self._pinverify_verified_class
 
-    @contextlib.contextmanager
-    def _pinverify_failing_closed(self) -> Iterator[None]:
-        """End the connection if the block raises, whatever it raises."""
-        try:
-            yield
-        except PinningError as error:
-            self._pinverify_fail(error)
-        except Exception as cause:  # noqa: BLE001 - whatever it is: fail closed
-            failure = PinningError.of(f"the peer could not be checked: {cause!r}")
-            failure.__cause__ = cause
-            self._pinverify_fail(failure)
+    def _pinverify_in_force(self, sslobj: Any) -> tuple[_Rule, _InForce | None]:  # noqa: ANN401
+        """Return the rule that decides, and what is in force now.
 
-    def _pinverify_in_force(self) -> tuple[_Rule, _InForce | None]:
-        """Return the rule of the context in use, and what is in force now.
-
-        SNI may have selected another context than the one that listens.
+        SNI may have selected another context than the one that listens. Its rule
+        decides if it has one; no other context lifts the pins.
         """
-        rule = (
-            self._pinverify_own_rule or _rule_of(self.context) or self._pinverify_rule
-        )
-        checked = rule.servers or not self._pinverify_is_server()
-        return rule, rule.in_force if checked else None
+        rule = self._pinverify_own_rule or _rule_of(sslobj.context)
+        in_force = None if rule is None else rule.in_force
+        if rule is None or in_force is None:
+            rule = self._pinverify_rule
+            in_force = rule.in_force
+        return rule, in_force if rule.servers or not sslobj.server_side else None
 
-    def _pinverify_refuse_hidden_name(self) -> None:
+    def _pinverify_trusts_chain(self, sslobj: Any) -> bool:  # noqa: ANN401
+        """Say whether OpenSSL verified the chain, so that more than the leaf counts.
+
+        A chain that it built without verifying (CERT_NONE) ends at a CA that a
+        forged leaf merely names.
+        """
+        return self._pinverify_verifying and _verifies(sslobj.context)
+
+    def _pinverify_chain(
+        self,
+        sslobj: Any,  # noqa: ANN401
+        host: str | None,
+        memo: _Memo,
+    ) -> list[bytes]:
+        """Return the verified chain, leaf first; else the leaf; else nothing.
+
+        The host is the one that the C object verifies: the attribute of the
+        Python object can be set by anybody.
+        """
+        if self._pinverify_trusts_chain(sslobj):
+            chain = _ders(sslobj.get_verified_chain())
+            if chain:
+                memo.keep((sslobj.server_side, host, chain[0]), chain)
+                return chain
+        leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
+        if leaf is None:
+            return []
+        if not self._pinverify_trusts_chain(sslobj):
+            return [leaf]
+        if sslobj.server_side:
+            self._pinverify_refuse_hidden_name(sslobj)
+        # A resumed session has no chain: its first handshake is the evidence.
+        return memo.recall((sslobj.server_side, host, leaf)) or [leaf]
+
+    def _pinverify_refuse_hidden_name(self, sslobj: Any) -> None:  # noqa: ANN401
         """Refuse a resumed TLS 1.2 session where the name selects the tenant.
 
         OpenSSL then tells the callback the name of the session's first handshake,
         not the one that this client asks for, and so selects the wrong tenant.
         """
-        sslobj = self._sslobj
-        if (
-            sslobj.server_side
-            and sslobj.session_reused
-            and self._pinverify_created_with.sni_callback is not None
-            and sslobj.version() != "TLSv1.3"
-        ):
+        selects = self._pinverify_created_with.sni_callback is not None
+        if selects and sslobj.session_reused and sslobj.version() != "TLSv1.3":
             msg = (
                 "a resumed TLS 1.2 session does not tell which name the client asks "
                 "for; let it connect without the session, or use TLS 1.3"
             )
             raise PinningError.of(msg)
 
-    def _pinverify_is_server(self) -> bool:
-        return bool(self._sslobj.server_side)
-
-    def _pinverify_host(self) -> str | None:
-        """Return the name that OpenSSL verifies; a server's peer has none.
-
-        The C object knows it. The attribute of the Python object can be set.
-        """
-        host: str | None = self._sslobj.server_hostname
-        return None if self._pinverify_is_server() else host
-
-    def _pinverify_trusts_chain(self) -> bool:
-        """Say whether OpenSSL verified the chain, so that more than the leaf counts.
-
-        A chain that it built without verifying (CERT_NONE) ends at a CA that a
-        forged leaf merely names.
-        """
-        return bool(
-            self._pinverify_verifying and self.context.verify_mode != ssl.CERT_NONE
-        )
-
-    def _pinverify_chain(self, rule: _Rule) -> list[bytes]:
-        """Return the verified chain, leaf first; else the leaf; else nothing."""
-        leaf: bytes | None = self._sslobj.getpeercert(True)  # noqa: FBT003
-        if leaf is None:
-            return []
-        if not self._pinverify_trusts_chain():
-            return [leaf]
-        key = (self._pinverify_is_server(), self._pinverify_host(), leaf)
-        chain = _ders(self._sslobj.get_verified_chain())
-        if chain:
-            rule.memo.keep(key, chain)
-            return chain
-        return rule.memo.recall(key) or [leaf]  # a resumed session has no chain
-
-    def _pinverify_fail(self, error: PinningError) -> NoReturn:
+    def _pinverify_fail(self, cause: Exception) -> NoReturn:
+        """End the connection, with a `PinningError` whatever the cause is."""
+        error = cause if isinstance(cause, PinningError) else None
+        if error is None:
+            error = PinningError.of(f"the peer could not be checked: {cause!r}")
+            error.__cause__ = cause
         self._pinverify_error = error
-        self.pin_report = error.report
         self._pinverify_shut()
         raise error
 
     def _pinverify_shut(self) -> None:
         raise NotImplementedError
+
+
+# The C attributes, without the cost of making an enum of their values.
+_VERIFY_MODE: Any = _ssl._SSLContext.verify_mode  # noqa: SLF001
+_OPTIONS: Any = _ssl._SSLContext.options  # noqa: SLF001
+
+
+def _verifies(context: Any) -> bool:  # noqa: ANN401
+    return bool(_VERIFY_MODE.__get__(context) != ssl.CERT_NONE)
 
 
 def _ders(chain: list[Any] | None) -> list[bytes]:
@@ -444,28 +465,31 @@ class _PendingObject(_Pending):
         try:
             super().do_handshake()
         except ssl.SSLWantReadError:
-            if not (self._pinverify_passed_early or self._pinverify_is_server()):
-                self._pinverify_reject_early()
+            if not self._pinverify_passed_early:
+                self._pinverify_reject_early(self._sslobj)
             raise
 
-    def _pinverify_reject_early(self) -> None:
+    def _pinverify_reject_early(self, sslobj: Any) -> None:  # noqa: ANN401
         """Look at the peer before our answer leaves, which ends its turn in TLS 1.2.
 
         The answer may carry a client certificate, and it is still in the buffer.
         Only a rejection counts here; what passes is decided at the end.
         """
-        if self._pinverify_trusts_chain():
-            chain = _ders(self._sslobj.get_verified_chain())
-        else:
-            chain = _ders(self._sslobj.get_unverified_chain())[:1]
-        if not chain:
+        if sslobj.server_side:
             return
-        with self._pinverify_failing_closed():
-            _, in_force = self._pinverify_in_force()
-            host = self._pinverify_host()
-            if in_force and not in_force.evaluate(host, chain).accepted:
-                in_force.verify(host, chain)
-        self._pinverify_passed_early = True
+        try:
+            if self._pinverify_trusts_chain(sslobj):
+                chain = _ders(sslobj.get_verified_chain())
+            else:
+                chain = _ders(sslobj.get_unverified_chain())[:1]
+            _, in_force = self._pinverify_in_force(sslobj)
+            if chain and in_force is not None:
+                policy, host = in_force.policy, sslobj.server_hostname
+                if not policy.evaluate(host, chain).accepted:
+                    policy.verify(host, chain)
+                self._pinverify_passed_early = True
+        except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
+            self._pinverify_fail(error)
 
     def _pinverify_shut(self) -> None:
         # What waits there would end the handshake, or show a client certificate.
@@ -497,48 +521,53 @@ def _hooked(context: ssl.SSLContext, rule: _Rule) -> _Rule:
         msg = f"expected an ssl.SSLContext, got {type(context).__name__}"
         raise TypeError(msg)
     inner = _inner(context)
-    rule = _rule_of(inner) or rule
-    before = dict(inner.__dict__)
-    inner.__dict__["_pinverify"] = rule
-    try:
-        # Not there yet, or replaced by somebody since.
-        if not _is_ours(inner.sslsocket_class, inner.sslobject_class, rule=rule):
+    with _hooking:
+        rule = _rule_of(inner) or rule
+        before = dict(inner.__dict__)
+        inner.__dict__["_pinverify"] = rule
+        try:
             _set_classes(inner, rule)
-        _see_that_it_works(context, rule)
-    except BaseException:
-        inner.__dict__.clear()
-        inner.__dict__.update(before)
-        raise
+            _see_that_it_works(context, rule)
+        except BaseException:
+            inner.__dict__.clear()
+            inner.__dict__.update(before)
+            raise
     return rule
 
 
-def _is_ours(*classes: Any, rule: _Rule) -> bool:  # noqa: ANN401
-    return all(getattr(c, "_pinverify_rule", None) is rule for c in classes)
+# One thread at a time: what one that fails puts back must not undo another.
+_hooking = threading.RLock()
 
 
 def _refuse_renegotiation(context: Any) -> None:  # noqa: ANN401
     """A TLS 1.2 peer could show another certificate after the check."""
-    options = _OPTIONS.__get__(context)  # without the cost of an enum
+    options = _OPTIONS.__get__(context)
     if not options & ssl.OP_NO_RENEGOTIATION:
         _OPTIONS.__set__(context, options | ssl.OP_NO_RENEGOTIATION)
 
 
-_OPTIONS: Any = _ssl._SSLContext.options  # noqa: SLF001
-
-
 def _set_classes(owner: Any, rule: _Rule) -> None:  # noqa: ANN401
-    """Set our classes on a context, or on the class of contexts."""
-    owner.sslsocket_class = _checked(_PendingSocket, owner.sslsocket_class, rule)
-    owner.sslobject_class = _checked(_PendingObject, owner.sslobject_class, rule)
+    """Set our classes on a context, or on the class of contexts.
+
+    Not where they are already; but they may have been replaced since.
+    """
+    if getattr(owner.sslsocket_class, "_pinverify_rule", None) is not rule:
+        owner.sslsocket_class = _checked(_PendingSocket, owner.sslsocket_class, rule)
+    if getattr(owner.sslobject_class, "_pinverify_rule", None) is not rule:
+        owner.sslobject_class = _checked(_PendingObject, owner.sslobject_class, rule)
 
 
-def _checked(pending: type[_Pending], base: type, rule: _Rule) -> Any:  # noqa: ANN401
-    """Return *base* with the check; once VERIFIED, its methods are those of *base*."""
+def _checked(pending: type[_Pending], found: type, rule: _Rule) -> Any:  # noqa: ANN401
+    """Return the class *found* with the check.
+
+    Once VERIFIED, a connection has the methods of the class below the check.
+    """
+    base = vars(found).get("_pinverify_base", found)  # what we once mixed into
+    mixed_in = (base,) if issubclass(base, pending) else (pending, base)
     moves_data = [name for name in _MOVES_DATA if hasattr(base, name)]
-    gates = {name: _gate(getattr(base, name)) for name in moves_data}
-    checked = type(
-        f"Pinned{base.__name__}", (pending, base), {**gates, "_pinverify_rule": rule}
-    )
+    own: dict[str, Any] = {name: _gate(getattr(base, name)) for name in moves_data}
+    own |= {"_pinverify_rule": rule, "_pinverify_base": base}
+    checked = type(f"Pinned{base.__name__}", mixed_in, own)
     open_gates: dict[str, Any] = {name: getattr(base, name) for name in moves_data}
     # A plain attribute in place of the property: the instance's own comes first.
     open_gates |= {"_sslobj": None, "_pinverify_settled": True}

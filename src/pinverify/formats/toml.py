@@ -230,8 +230,8 @@ def _check_zone(expires: object) -> None:
 def _check_quotes(pattern: str, table: dict[str, Any]) -> None:
     """Refuse what is the rest of a host that stands without quotes."""
     for key, value in table.items():
-        unknown_list = isinstance(value, list) and not _nearest(key, _HOST)
-        if isinstance(value, dict) or unknown_list:
+        unknown_list = isinstance(value, list) and key not in _HOST
+        if isinstance(value, dict) or (unknown_list and not _nearest(key, _HOST)):
             raise PolicyError(_name_in_quotes(key, f"{pattern}.{key}", value))
     # hosts.shop.ca = ["sha256/…"] would pin the host "shop", and shop.ca, in
     # Canada, would silently be without pins.

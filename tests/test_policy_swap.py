@@ -1,0 +1,116 @@
+"""The policy is swapped while many threads shake hands: each has exactly one.
+
+Pitfall 28. A connection that was decided by half of one policy and half of the
+other, or by none, would be an acceptance that nobody wrote down.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tls_servers import MemoryLink, client_context, server_context
+
+from pinverify import PinningError, PinSet, Policy, Reason, pin_context
+
+if TYPE_CHECKING:
+    import ssl
+
+    from pki import Pki
+
+    from pinverify import Report
+
+THREADS = 32
+SWAP_EVERY = 0.05  # seconds
+GROWTH_MAX = 16 << 20  # bytes; one forgotten connection takes about 60 KiB
+
+
+def resident() -> int:
+    """Return the bytes of this process that are in memory."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Swapper:
+    """Puts one policy after the other on a context, until it is told to stop."""
+
+    def __init__(self, context: ssl.SSLContext, policies: list[Policy]) -> None:
+        """Start."""
+        self.swaps = 0
+        self._context = context
+        self._policies = policies
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(SWAP_EVERY):
+            self.swaps += 1
+            pin_context(self._context, self._policies[self.swaps % 2])
+
+    def stop(self) -> None:
+        """Stop, and wait for the end."""
+        self._stop.set()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+
+def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[bool, Report]:
+    """Return whether a byte could be sent, and the report of the connection."""
+    link = MemoryLink(client, server)
+    try:
+        link.run(lambda: link.client.write(b"x"))
+    except PinningError as error:
+        assert error.report is not None
+        assert link.application == b""
+        return False, error.report
+    assert link.application == b"x"
+    report: Report = link.client.pin_report  # type: ignore[attr-defined]
+    return True, report
+
+
+@pytest.mark.parametrize(
+    "handshakes", [1_000, pytest.param(10_000, marks=pytest.mark.slow)]
+)
+def test_pitfall_28_each_handshake_is_decided_by_exactly_one_policy(
+    pki: Pki, handshakes: int
+) -> None:
+    """The report's digest names a policy, and the outcome is that policy's."""
+    accepts = Policy({"localhost": [pki.server.pin]})
+    refuses = Policy({"localhost": PinSet(ca=[pki.impostor.pin])})
+    client = pin_context(client_context(pki.root, pki.rogue_root), accepts)
+    server = server_context(pki.server)
+
+    def several(number: int) -> list[tuple[bool, Report]]:
+        return [shake_hands(client, server) for _ in range(number)]
+
+    several(THREADS)  # what is made once is made before memory is measured
+    swapper = Swapper(client, [accepts, refuses])
+    grown = []
+    outcomes: Counter[tuple[bool, bytes, Reason]] = Counter()
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            for _ in range(4):
+                share = handshakes // THREADS // 4
+                for results in pool.map(several, [share] * THREADS, timeout=600):
+                    outcomes.update(
+                        (sent, report.policy_digest, report.reason)
+                        for sent, report in results
+                    )
+                grown.append(resident())
+    finally:
+        swapper.stop()
+    # A swap takes place between handshakes of each kind, so both have occurred.
+    assert swapper.swaps >= 2
+    assert set(outcomes) == {
+        (True, accepts.digest, Reason.MATCH),
+        (False, refuses.digest, Reason.MISMATCH),
+    }
+    assert outcomes.total() == handshakes // THREADS // 4 * 4 * THREADS
+    # The first quarter warms every thread's memory; the others add none.
+    assert grown[-1] - grown[0] < GROWTH_MAX
