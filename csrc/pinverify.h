@@ -468,6 +468,15 @@ PV_API PV_CHECK uint32_t pv_decide(const pv_policy *policy, const char *host,
                                    const uint64_t *cert_offsets,
                                    size_t num_certs, int64_t now);
 
+// pv_leaf_suffices says whether the peer is accepted by its leaf alone, with
+// nothing to tell: 1 if pv_verify would accept the leaf with the reason MATCH or
+// NOT_PINNED, and no key is blocked that could stand above it; else 0, which
+// means no more than: ask with the whole chain. Time: as pv_verify.
+PV_API PV_CHECK uint32_t pv_leaf_suffices(const pv_policy *policy,
+                                          const char *host, size_t host_len,
+                                          const uint8_t *leaf, size_t leaf_len,
+                                          int64_t now);
+
 // pv_verify_many decides about `num_peers` peers at one time.
 //
 // Host i is bytes host_offsets[i] to host_offsets[i + 1] of `hosts`.

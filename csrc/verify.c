@@ -283,6 +283,35 @@ uint32_t pv_decide(const pv_policy *policy, const char *host, size_t host_len,
   return report.reason + (report.accepted != 0 ? PV_ACCEPTED : 0);
 }
 
+// Whether a certificate above the leaf could still be a blocked one.
+static bool blocks_any(const pv_policy *policy, uint32_t rule) {
+  pv_rule found;
+  const pv_status status = pv_policy_rule(&found, policy, rule);
+  uint32_t pinset = status == PV_OK ? found.pinset : PV_UNPINNED;
+  if ((policy->flags & POLICY_EVERY_PEER) != 0) {
+    pinset = 0;
+  }
+  uint32_t num_pins = 0;
+  for (uint32_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
+    num_pins |= policy_run(policy, pinset, PV_LIST_BLOCKED, kind).num_pins;
+  }
+  return num_pins != 0 || policy_blocks(policy);
+}
+
+uint32_t pv_leaf_suffices(const pv_policy *policy, const char *host,
+                          size_t host_len, const uint8_t *leaf, size_t leaf_len,
+                          int64_t now) {
+  const pv_span span = {leaf, leaf_len};
+  pv_report report;
+  if (pv_verify(&report, NULL, policy, host, host_len, &span, 1, now) !=
+      PV_OK) {
+    return 0;
+  }
+  return report.accepted != 0 &&
+         (report.reason == PV_MATCH || report.reason == PV_NOT_PINNED) &&
+         !blocks_any(policy, report.rule);
+}
+
 pv_status pv_verify_many(pv_report *out_reports, uint8_t *out_spkis,
                          const pv_policy *policy, const uint8_t *hosts,
                          size_t hosts_len, const uint64_t *host_offsets,

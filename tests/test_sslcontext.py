@@ -18,6 +18,7 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -1217,6 +1218,45 @@ def test_a_blocked_key_is_refused_for_a_host_without_a_rule(
     assert reason(assert_refused(context, server)) is Reason.BLOCKED
 
 
+def test_a_leaf_that_is_pinned_does_not_excuse_the_rest_of_the_chain(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """A check that stops at the right leaf would not see what stands above it."""
+    server = serve(server_context(pki.server, version=version))
+    leaf, authority = [pki.server.pin], [pki.ca.pin]
+    other = [pki.rogue_ca.pin]
+    attempts = 0
+
+    def outcome(policy: Policy | PinSet) -> Reason | None:
+        nonlocal attempts
+        attempts += 1
+        context = trusting(pki, policy)
+        try:
+            with connect(context, server) as tls:
+                echo(tls)
+        except PinningError as error:
+            assert_nothing_said(server.record(attempts - 1))
+            return reason(error)
+        return None
+
+    for pins in (PinSet(leaf=leaf), PinSet(pins=leaf), PinSet(leaf=leaf, ca=authority)):
+        assert outcome(pins) is None
+    for pins in (
+        PinSet(leaf=leaf, ca=other),
+        PinSet(leaf=leaf, pins=other),
+        PinSet(pins=leaf, ca=other),
+        PinSet(leaf=other, ca=authority),
+    ):
+        assert outcome(pins) is Reason.MISMATCH
+        assert outcome(Policy({"localhost": pins})) is Reason.MISMATCH
+    for blocked in (leaf, authority, [pki.root.pin], [pki.root.certificate_pin]):
+        assert outcome(PinSet(leaf=leaf, blocked=blocked)) is Reason.BLOCKED
+        assert outcome(PinSet(pins=leaf, blocked=blocked)) is Reason.BLOCKED
+        rules = {"localhost": leaf}
+        assert outcome(Policy(rules, blocked=blocked)) is Reason.BLOCKED
+    assert outcome(Policy({"localhost": leaf}, blocked=other)) is None
+
+
 def test_a_pin_set_applies_whatever_the_host(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
@@ -1476,6 +1516,37 @@ def test_a_pin_context_that_fails_does_not_undo_another_one(
         link.run(lambda: link.client.write(SECRET))
 
 
+def test_a_pin_context_that_fails_does_not_unpin_for_a_moment(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one thread fails to swap the policy, others go on connecting.
+
+    They must find our classes on the context at every moment. A trace looks
+    before each line that runs.
+    """
+
+    def fail(*_things: object, **_options: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    context = trusting(pki, pinning(pki))
+    classes = (context.sslsocket_class, context.sslobject_class)
+    seen = set()
+
+    def trace(*_event: object) -> Any:  # noqa: ANN401
+        seen.add((context.sslsocket_class, context.sslobject_class))
+        return trace
+
+    monkeypatch.setattr(socket, "socket", fail)
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with contextlib.suppress(OSError):
+            pin_context(context, pinning(pki))
+    finally:
+        sys.settrace(before)
+    assert seen == {classes}
+
+
 def test_a_pin_context_that_fails_leaves_the_context_as_it_was(pki: Pki) -> None:
     """A TypeError is no half-pinned context."""
     context = _IgnoresForObjects(ssl.PROTOCOL_TLS_CLIENT)
@@ -1588,6 +1659,18 @@ def test_a_context_with_pins_of_its_own_keeps_them_beside_install(
     uninstall()
     pin_context(context, pinning(pki))
     assert_refused(context, server, record=3)
+
+
+@pytest.mark.usefixtures("installed")
+def test_pins_for_one_connection_do_not_lift_those_of_install(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """create_connection() leaves a context as it found it, here pinned by install."""
+    server = serve(server_context(pki.impostor, version=version))
+    context = trusting(pki)
+    address = ("localhost", server.port)
+    create_connection(address, PinSet(pins=[pki.impostor.pin]), context=context).close()
+    assert_refused(context, server, record=1)
 
 
 # ---------------------------------------------------------------------------
@@ -2256,6 +2339,7 @@ def test_an_error_inside_the_check_is_a_refusal(
 
     with later(context, server) as tls:
         with monkeypatch.context() as patch:
+            patch.setattr(Policy, "passes_by_leaf", fail)
             patch.setattr(Policy, "passes", fail)
             patch.setattr(Policy, "evaluate", fail)
             patch.setattr(Policy, "verify", fail)

@@ -402,6 +402,13 @@ class OpenPolicy:
         """The digest in its header: 32 bytes that name the policy."""
         return bytes(ffi.buffer(self._pinned_buffer)[8:40])
 
+    def leaf_suffices(self, host: bytes, leaf: bytes, now: int) -> bool:
+        """Say whether a peer is accepted by its leaf; see ``pv_leaf_suffices``."""
+        answer: int = lib.pv_leaf_suffices(
+            self._handle, host, len(host), leaf, len(leaf), now
+        )
+        return answer == 1
+
     def decide(self, host: bytes, chain: Sequence[bytes], now: int) -> int:
         """Decide about one peer and return no report; see ``pv_decide``.
 

@@ -288,8 +288,20 @@ class Policy:
             Whether `verify` would return a report with the reason MATCH or
             NOT_PINNED.
         """
-        name = b"" if host is None or not host.isascii() else host.encode("ascii")
-        return self._core.decide(name, verified_chain, now) in _NOTHING_TO_TELL
+        return self._core.decide(_name(host), verified_chain, now) in _NOTHING_TO_TELL
+
+    def passes_by_leaf(self, host: str | None, leaf: bytes, now: int) -> bool:
+        """Say whether the leaf alone makes `passes` true, whatever stands above it.
+
+        That needs no `ca` pins and nothing blocked. The certificates above the
+        leaf are not looked at then, so they need not be strict DER either.
+
+        Args:
+            host: as in `verify`.
+            leaf: the DER certificate of the peer itself.
+            now: as in `passes`.
+        """
+        return self._core.leaf_suffices(_name(host), leaf, now)
 
     def evaluate_many(
         self,
@@ -514,6 +526,11 @@ def _policy_bytes(
     if isinstance(source, str | os.PathLike):
         return Path(source).read_bytes()
     return bytes(source)  # a copy where the bytes could change
+
+
+def _name(host: str | None) -> bytes:
+    """Return an ASCII host for the core, which rejects the empty one."""
+    return b"" if host is None or not host.isascii() else host.encode("ascii")
 
 
 # By the numbers of the core.

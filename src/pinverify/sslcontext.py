@@ -163,10 +163,10 @@ class _InForce(NamedTuple):
     policy: Policy
     on_report: OnReport | None
 
-    def verify(self, host: str | None, chain: list[bytes]) -> _Decision:
+    def verify(self, host: str | None, chain: list[bytes], now: int) -> _Decision:
         """Return the decision to accept a peer, or raise `PinningError`."""
-        decision = _Decision(self.policy, host, chain, int(time.time()))
-        if not self.policy.passes(host, chain, decision.now):
+        decision = _Decision(self.policy, host, chain, now)
+        if not self.policy.passes(host, chain, now):
             report = self.policy.verify(host, chain, now=decision.moment)
             notice(report, self.on_report)
         return decision
@@ -252,6 +252,7 @@ class _Pending:
     """Mixed into an SSL socket or object; its state until the check is done."""
 
     _pinverify_rule: ClassVar[_Rule]
+    _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
     _pinverify_settled: ClassVar[bool] = False
     _pinverify_verified_class: ClassVar[type]
     _pinverify_own_rule: _Rule | None = None
@@ -259,9 +260,6 @@ class _Pending:
     _pinverify_created_with: Any = None
     _pinverify_verifying = False
     _pinverify_decision: _Decision | None = None
-
-    if TYPE_CHECKING:  # from the class that this one is mixed into
-        context: Any
 
     @property
     def pin_report(self) -> Report | None:
@@ -290,7 +288,7 @@ class _Pending:
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Do the handshake, then decide about the peer."""
         self._pinverify_raise_again()
-        super().do_handshake(*args, **kwargs)  # type: ignore[misc]
+        self._pinverify_base.do_handshake(self, *args, **kwargs)
         if not self._pinverify_settled:
             self._pinverify_decide()
 
@@ -311,17 +309,38 @@ class _Pending:
             raise error.with_traceback(None)
 
     def _pinverify_decide(self) -> None:
-        # This runs in each handshake: it is written to be short when it is cold.
+        # This runs once in each handshake, cold: it is written to be short. The
+        # leaf comes first; where it suffices, the chain is not even fetched.
         try:
             sslobj = self._sslobj
             rule, in_force = self._pinverify_in_force(sslobj)
             if in_force is not None:
-                host = None if sslobj.server_side else sslobj.server_hostname
-                chain = self._pinverify_chain(sslobj, host, rule.memo)
-                self._pinverify_decision = in_force.verify(host, chain)
+                self._pinverify_decision = self._pinverify_verify(
+                    sslobj, in_force, rule.memo
+                )
         except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
             self._pinverify_fail(error)
         self.__class__ = self._pinverify_verified_class
+
+    def _pinverify_verify(
+        self,
+        sslobj: Any,  # noqa: ANN401
+        in_force: _InForce,
+        memo: _Memo,
+    ) -> _Decision:
+        """Return the decision to accept the peer, or raise."""
+        host: str | None = None
+        if sslobj.server_side:
+            self._pinverify_refuse_hidden_name(sslobj)
+        else:
+            # What the C object verifies; the Python object's can be set.
+            host = sslobj.server_hostname
+        leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
+        now = int(time.time())
+        if leaf is not None and in_force.policy.passes_by_leaf(host, leaf, now):
+            return _Decision(in_force.policy, host, [leaf], now)
+        chain = self._pinverify_chain(sslobj, host, leaf, memo)
+        return in_force.verify(host, chain, now)
 
     def _pinverify_in_force(self, sslobj: Any) -> tuple[_Rule, _InForce | None]:  # noqa: ANN401
         """Return the rule that decides, and what is in force now.
@@ -333,6 +352,9 @@ class _Pending:
         in_force = None if rule is None else rule.in_force
         if rule is None or in_force is None:
             rule = self._pinverify_rule
+            in_force = rule.in_force
+        if in_force is None and _installed:
+            rule = _installed[0].rule
             in_force = rule.in_force
         return rule, in_force if rule.servers or not sslobj.server_side else None
 
@@ -348,27 +370,21 @@ class _Pending:
         self,
         sslobj: Any,  # noqa: ANN401
         host: str | None,
+        leaf: bytes | None,
         memo: _Memo,
     ) -> list[bytes]:
-        """Return the verified chain, leaf first; else the leaf; else nothing.
-
-        The host is the one that the C object verifies: the attribute of the
-        Python object can be set by anybody.
-        """
-        if self._pinverify_trusts_chain(sslobj):
-            chain = _ders(sslobj.get_verified_chain())
-            if chain:
-                memo.keep((sslobj.server_side, host, chain[0]), chain)
-                return chain
-        leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
+        """Return the verified chain, leaf first; else the leaf; else nothing."""
         if leaf is None:
             return []
         if not self._pinverify_trusts_chain(sslobj):
             return [leaf]
-        if sslobj.server_side:
-            self._pinverify_refuse_hidden_name(sslobj)
+        key = (sslobj.server_side, host, leaf)
+        chain = _ders(sslobj.get_verified_chain())
+        if chain:
+            memo.keep(key, chain)
+            return chain
         # A resumed session has no chain: its first handshake is the evidence.
-        return memo.recall((sslobj.server_side, host, leaf)) or [leaf]
+        return memo.recall(key) or [leaf]
 
     def _pinverify_refuse_hidden_name(self, sslobj: Any) -> None:  # noqa: ANN401
         """Refuse a resumed TLS 1.2 session where the name selects the tenant.
@@ -510,7 +526,7 @@ def _inner(context: Any) -> Any:  # noqa: ANN401
 
 
 def _rule_of(context: Any) -> _Rule | None:  # noqa: ANN401
-    rule: _Rule | None = context.__dict__.get("_pinverify")
+    rule: _Rule | None = vars(context).get("_pinverify")
     return rule
 
 
@@ -523,14 +539,17 @@ def _hooked(context: ssl.SSLContext, rule: _Rule) -> _Rule:
     inner = _inner(context)
     with _hooking:
         rule = _rule_of(inner) or rule
-        before = dict(inner.__dict__)
-        inner.__dict__["_pinverify"] = rule
+        before = dict(vars(inner))
+        vars(inner)["_pinverify"] = rule
         try:
             _set_classes(inner, rule)
             _see_that_it_works(context, rule)
         except BaseException:
-            inner.__dict__.clear()
-            inner.__dict__.update(before)
+            for name in ("sslsocket_class", "sslobject_class", "_pinverify"):
+                if name in before:
+                    vars(inner)[name] = before[name]
+                else:
+                    vars(inner).pop(name, None)
             raise
     return rule
 
@@ -560,21 +579,37 @@ def _set_classes(owner: Any, rule: _Rule) -> None:  # noqa: ANN401
 def _checked(pending: type[_Pending], found: type, rule: _Rule) -> Any:  # noqa: ANN401
     """Return the class *found* with the check.
 
-    Once VERIFIED, a connection has the methods of the class below the check.
+    Once VERIFIED, a connection is of a class that adds next to nothing to the
+    one below the check, so that its data flows as fast.
     """
     base = vars(found).get("_pinverify_base", found)  # what we once mixed into
-    mixed_in = (base,) if issubclass(base, pending) else (pending, base)
+    again = issubclass(base, pending)  # a subclass of one that we once made
     moves_data = [name for name in _MOVES_DATA if hasattr(base, name)]
-    own: dict[str, Any] = {name: _gate(getattr(base, name)) for name in moves_data}
-    own |= {"_pinverify_rule": rule, "_pinverify_base": base}
-    checked = type(f"Pinned{base.__name__}", mixed_in, own)
-    open_gates: dict[str, Any] = {name: getattr(base, name) for name in moves_data}
-    # A plain attribute in place of the property: the instance's own comes first.
-    open_gates |= {"_sslobj": None, "_pinverify_settled": True}
-    checked._pinverify_verified_class = type(  # type: ignore[attr-defined]  # noqa: SLF001
-        f"Verified{base.__name__}", (checked,), open_gates
+    own: dict[str, Any] = {"_pinverify_rule": rule, "_pinverify_base": base}
+    verified = own | {name: vars(_Pending)[name] for name in _KEPT_WHEN_VERIFIED}
+    verified |= {"_pinverify_settled": True, "_pinverify_settle": _nothing_to_do}
+    if again:  # a plain attribute hides the property
+        verified["_sslobj"] = None
+    own |= {name: _gate(getattr(base, name)) for name in moves_data}
+    own["_pinverify_verified_class"] = type(
+        f"Verified{base.__name__}", (base,), verified
     )
-    return checked
+    return type(f"Pinned{base.__name__}", (base,) if again else (pending, base), own)
+
+
+# What a VERIFIED connection still has: its report, and what methods that were
+# looked up before, on the PENDING one, go on to ask.
+_KEPT_WHEN_VERIFIED = (
+    "pin_report",
+    "verify_client_post_handshake",
+    "_pinverify_error",
+    "_pinverify_decision",
+    "_pinverify_raise_again",
+)
+
+
+def _nothing_to_do(_connection: object) -> None:
+    """Be what settling a VERIFIED connection is."""
 
 
 def _gate(base_method: Callable[..., Any]) -> Callable[..., Any]:
@@ -606,7 +641,8 @@ def _see_that_it_works(context: ssl.SSLContext, rule: _Rule) -> None:
         ]
         made[1].close()
     if not all(
-        isinstance(connection, _Pending) and _rule_of(connection.context) is rule
+        isinstance(connection, _Pending)
+        and _rule_of(cast("Any", connection).context) is rule
         for connection in made
     ):
         msg = (
