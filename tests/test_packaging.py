@@ -281,7 +281,7 @@ def another_python() -> str:
     pytest.skip("no second Python of 3.11 or later here")
 
 
-def install(python: str, what: Path, folder: Path) -> Path:
+def install(python: str, what: Path | str, folder: Path) -> Path:
     """Install a wheel or sdist into a clean environment; return its Python."""
     run(python, "-m", "venv", folder / "venv", cwd=folder)
     installed = folder / "venv" / "bin" / "python"
@@ -298,6 +298,25 @@ def test_installed_release_works(
     python = sys.executable if which == "this Python" else another_python()
     installed = install(python, getattr(release, kind), tmp_path)
     assert "works:" in run(installed, "-I", "-c", SMOKE, cwd=tmp_path)
+
+
+def test_command_without_its_extra_says_what_to_install(
+    release: Release, tmp_path: Path
+) -> None:
+    """Who installs only the library and types `pinverify` learns the next step."""
+    command = install(sys.executable, release.wheel, tmp_path).with_name("pinverify")
+    done = attempt(command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "pip install 'pinverify[cli]'" in done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+def test_command_with_its_extra_works(release: Release, tmp_path: Path) -> None:
+    """The extra names all that the command and its demo need."""
+    python = install(sys.executable, f"{release.wheel}[cli]", tmp_path)
+    command = python.with_name("pinverify")
+    assert "Usage" in run(command, "--help", cwd=tmp_path)
+    assert "PinningError" in run(command, "demo", cwd=tmp_path)
 
 
 def test_smoke_test_is_not_fooled_by_the_source_tree(tmp_path: Path) -> None:
