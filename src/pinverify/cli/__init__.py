@@ -1,0 +1,32 @@
+"""The command `pinverify`; docs/cli.md is its manual.
+
+The commands need the extra `cli`. This module does not, so that it can say so.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+_EXTRA = {"click", "cryptography", "markdown_it", "pygments", "rich"}
+_WRONG_USE = 2
+_INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the command with the arguments of the process; return its exit code."""
+    try:
+        from pinverify.cli.commands import run  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA:
+            raise
+        sys.stderr.write(
+            f"pinverify: the command line needs {package}; "
+            "run pip install 'pinverify[cli]'\n"
+        )
+        return _WRONG_USE
+    except KeyboardInterrupt:  # while Python still loads
+        return _INTERRUPTED
+    return run()

@@ -1,0 +1,303 @@
+"""The commands and their options, and how each of them ends.
+
+0    done; check: the key is pinned
+1    check: rejected; demo: it could not show what it says
+2    wrong use, or no answer: no such file, no connection, no valid certificate
+3    check: accepted, though no pin was matched
+130  Ctrl-C
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from rich.console import Console
+
+from pinverify import demo as demonstration
+from pinverify.cli.check import check_server
+from pinverify.cli.compile import compile_file
+from pinverify.cli.info import print_info
+from pinverify.cli.output import (
+    NoAnswerError,
+    Output,
+    abandon_stdout,
+    prepare_streams,
+)
+from pinverify.cli.pin import SPELLINGS, print_pins
+from pinverify.cli.servers import Server, trusting
+from pinverify.errors import PinverifyError, PolicyError
+from pinverify.formats import load_policy
+from pinverify.policy import PinSet, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["commands", "run"]
+
+_NOT_SHOWN = 1
+_WRONG_USE = 2
+_INTERRUPTED = 130
+
+# What a report says, the answer says: it is not logged besides.
+_SILENCE = logging.NullHandler()
+
+
+def run() -> NoReturn:
+    """Run the command of `sys.argv`, and exit."""
+    prepare_streams()
+    commands.main(prog_name="pinverify")
+
+
+class _Commands(click.Group):
+    """Commands that end with an exit code and at most one line on stderr."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        with _in_one_line(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command."""
+        logging.getLogger("pinverify").addHandler(_SILENCE)
+        with _in_one_line(ctx) as out:
+            super().invoke(ctx)
+            sys.stdout.flush()
+        ctx.exit(out.exit_code)
+
+
+@contextlib.contextmanager
+def _in_one_line(ctx: click.Context) -> Iterator[Output]:
+    """Turn what can go wrong into a line and an exit code."""
+    out = ctx.ensure_object(Output)
+    try:
+        yield out
+    except KeyboardInterrupt:
+        out.exit_code = _INTERRUPTED
+    except BrokenPipeError:
+        pass  # who reads has read enough; what was decided stays decided
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else ctx.command_path
+        problem = error.format_message().rstrip(".")
+        _fail(out, f"{problem}; see {command} --help", _WRONG_USE)
+    except NoAnswerError as error:
+        _fail(out, str(error), error.exit_code)
+    except PinverifyError as error:
+        _fail(out, str(error), _WRONG_USE)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(out, f"{where}{error.strerror or error}", _WRONG_USE)
+    else:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        abandon_stdout()
+    ctx.exit(out.exit_code)
+
+
+def _fail(out: Output, text: str, exit_code: int) -> None:
+    out.fail(text, exit_code)
+    if out.as_json:
+        with contextlib.suppress(OSError):  # stdout itself may be what failed
+            out.json({"error": text})
+
+
+# ---- options that several commands have ----------------------------------------
+
+
+def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's order
+    ctx.ensure_object(Output).as_json = value
+
+
+_json = click.option(
+    "--json",
+    is_flag=True,
+    is_eager=True,  # so that errors in other options know
+    expose_value=False,
+    callback=_set_json,
+    help="Print JSON.",
+)
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_cafile = click.option(
+    "--cafile",
+    type=_file,
+    metavar="FILE",
+    help="PEM certificates to trust in place of the system's.",
+)
+_timeout = click.option(
+    "--timeout",
+    type=click.IntRange(1, 3600),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a server may take for each step.",
+)
+
+
+# ---- the commands --------------------------------------------------------------
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(version("pinverify"), message="%(prog)s %(version)s")
+@click.pass_context
+def commands(ctx: click.Context) -> None:
+    """Pins of TLS servers: print them, check them, compile policies.
+
+    A pin adds to certificate validation and never replaces it.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(_WRONG_USE)
+
+
+@commands.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option(
+    "--format",
+    "spelling",
+    type=click.Choice(list(SPELLINGS)),
+    help="Print this spelling alone, one a line; of a server only the leaf's.",
+)
+@_cafile
+@_timeout
+@_json
+@click.pass_obj
+def pin(
+    out: Output,
+    sources: tuple[str, ...],
+    spelling: str | None,
+    cafile: Path | None,
+    timeout: int,
+) -> None:
+    """Print the fingerprints of servers, certificates and public keys.
+
+    A SOURCE is a server (host, host:port, https://host), a file (PEM with any
+    number of certificates and public keys, or DER), or - for stdin. What could
+    be both is a file if there is one of that name; ./NAME is always a file, and
+    HOST:443 always a server.
+    """
+    print_pins(out, sources, spelling=spelling, cafile=cafile, timeout=timeout)
+
+
+@commands.command(
+    epilog="Exit codes: 0 a pin matches; 1 rejected; 2 wrong use, no connection, or "
+    "no valid certificate; 3 accepted though no pin matched (no rule, expired, "
+    "report mode)."
+)
+@click.argument("server")
+@click.option(
+    "--pin", "pins", multiple=True, metavar="PIN", help="A pin; may be repeated."
+)
+@click.option("--policy", type=_file, metavar="FILE", help="A policy file.")
+@click.option(
+    "--format",
+    "policy_format",
+    type=click.Choice(["toml", "compiled"]),
+    default="toml",
+    show_default=True,
+    help="What --policy is.",
+)
+@_cafile
+@_timeout
+@_json
+@click.pass_obj
+def check(  # noqa: PLR0913, PLR0917 - one for each option
+    out: Output,
+    server: str,
+    pins: tuple[str, ...],
+    policy: Path | None,
+    policy_format: str,
+    cafile: Path | None,
+    timeout: int,
+) -> None:
+    """Check a server's key against pins or a policy.
+
+    SERVER is host, host:port or https://host.
+    """
+    if bool(pins) == (policy is not None):
+        msg = "give either --pin (once or more) or --policy"
+        raise click.UsageError(msg)
+    address = Server.parse(server)
+    check_server(
+        out,
+        address,
+        _load(out, policy, policy_format) if policy else _policy(address, pins),
+        context=trusting(cafile),
+        timeout=timeout,
+    )
+
+
+def _policy(server: Server, pins: tuple[str, ...]) -> Policy:
+    """Return a policy for one server, so that messages name it."""
+    try:
+        pinset = PinSet(pins)
+    except PolicyError as error:
+        msg = f"--pin: {str(error).removeprefix('pins: ')}"
+        raise NoAnswerError(msg) from error
+    return Policy({server.host: pinset})
+
+
+def _load(out: Output, path: Path, policy_format: str) -> Policy:
+    with out.progress(f"reading {path.name}"):
+        if policy_format == "compiled":
+            return Policy.open(path)
+        try:
+            return load_policy(path, format=policy_format)
+        except PolicyError as error:
+            if path.read_bytes().startswith(_COMPILED):
+                msg = f"{path}: this is a compiled policy; add --format compiled"
+                raise NoAnswerError(msg) from error
+            raise
+
+
+_COMPILED = b"pinvpol"  # how every compiled policy begins; it decides nothing here
+
+
+@commands.command("compile")
+@click.argument("source", type=_file, metavar="FILE")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Where the compiled policy goes. An old one is replaced as a whole.",
+)
+@_json
+@click.pass_obj
+def compile_(out: Output, source: Path, target: Path) -> None:
+    """Compile a policy file (TOML)."""
+    compile_file(out, source, target)
+
+
+@commands.command()
+@_json
+@click.pass_obj
+def info(out: Output) -> None:
+    """Print versions, and which kernels are in use."""
+    print_info(out)
+
+
+@commands.command()
+@_json
+@click.pass_obj
+def demo(out: Output) -> None:
+    """Show pins at work, on this machine alone."""
+    console = Console(quiet=True) if out.as_json else out.console
+    try:
+        outcome = demonstration.run(console)
+    except demonstration.NotShownError as error:
+        raise NoAnswerError(str(error), _NOT_SHOWN) from error
+    if out.as_json:
+        out.json(outcome)

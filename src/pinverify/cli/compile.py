@@ -1,0 +1,92 @@
+"""`pinverify compile`: a policy file becomes a compiled policy, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING
+
+from pinverify import core
+from pinverify.cli.output import Cell, NoAnswerError, Output, printable
+from pinverify.formats import load_policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["compile_file", "replace_file"]
+
+
+def compile_file(out: Output, source: Path, target: Path) -> None:
+    """Compile *source* to *target*, and print what is in it."""
+    _check_target(target, source)
+    with out.progress(f"compiling {source.name}"):
+        compiled = load_policy(source).compile()
+        opened = core.OpenPolicy(compiled)
+        rules = [opened.rule(number) for number in range(opened.num_rules)]
+    replace_file(target, compiled)
+    pinned = [pinset for _, pinset in rules if pinset is not None]
+    counts = {
+        "rules": len(rules),
+        "wildcards": sum(pattern.startswith("*") for pattern, _ in rules),
+        "unpinned": len(rules) - len(pinned),
+        "pinsets": len(set(pinned)),
+        "bytes": len(compiled),
+    }
+    digest = opened.digest.hex()
+    if out.as_json:
+        out.json({"policy": str(target), **counts, "digest": digest})
+        return
+    hosts = "{rules:,}; of these wildcards {wildcards:,}, unpinned {unpinned:,}"
+    out.fields(
+        [
+            ("policy", Cell(printable(str(target)), "bold")),
+            ("hosts", hosts.format_map(counts)),
+            ("PinSets", "{pinsets:,}".format_map(counts)),
+            ("bytes", "{bytes:,}".format_map(counts)),
+            ("digest", digest),
+        ]
+    )
+
+
+def _check_target(target: Path, source: Path) -> None:
+    """Refuse to replace what was not meant: the source, a link, a device."""
+    if not target.parent.is_dir():
+        msg = f"{target}: there is no folder {target.parent}; make it first"
+        raise NoAnswerError(msg)
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        msg = f"{target} is not a regular file; name the file that is to be replaced"
+        raise NoAnswerError(msg)
+    if target.exists() and target.samefile(source):
+        msg = f"{target} is the policy file itself; name another file with -o"
+        raise NoAnswerError(msg)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file so that its name leads to the whole old one or the whole new one.
+
+    The new one is another inode: who has mapped the old one keeps it. It has the
+    permissions of the old one.
+
+    Raises:
+        OSError: it can't be written; the old one is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        descriptor = os.open(temporary, flags, 0o666)  # less the umask
+        with os.fdopen(descriptor, "wb") as file:
+            if path.exists():
+                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    except BaseException:  # Ctrl-C, too
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # the new name survives a power cut
+    finally:
+        os.close(folder)

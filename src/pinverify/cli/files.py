@@ -1,0 +1,139 @@
+"""Certificates and public keys in files: PEM with any number of them, or DER."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from pinverify.errors import DERError
+from pinverify.pin import Pin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Item", "Kind", "read_items"]
+
+Kind: TypeAlias = Literal["certificate", "public key"]
+
+
+class Item(NamedTuple):
+    """One certificate, or one public key (a SubjectPublicKeyInfo)."""
+
+    kind: Kind
+    der: bytes
+
+
+_KINDS: dict[str, Kind] = {
+    "CERTIFICATE": "certificate",
+    "X509 CERTIFICATE": "certificate",  # RFC 7468, 5.3
+    "PUBLIC KEY": "public key",
+}
+
+# What people have in place of a certificate, and how to get a public key of it.
+_HINTS = {
+    "CERTIFICATE REQUEST": "openssl req -pubkey -noout -in FILE",
+    "NEW CERTIFICATE REQUEST": "openssl req -pubkey -noout -in FILE",
+    "RSA PUBLIC KEY": "openssl rsa -RSAPublicKey_in -pubout -in FILE",
+    "PRIVATE KEY": "openssl pkey -pubout -in FILE",
+    "RSA PRIVATE KEY": "openssl pkey -pubout -in FILE",
+    "EC PRIVATE KEY": "openssl pkey -pubout -in FILE",
+    "ENCRYPTED PRIVATE KEY": "openssl pkey -pubout -in FILE",
+    "TRUSTED CERTIFICATE": "openssl x509 -in FILE",
+    "PKCS7": "openssl pkcs7 -print_certs -in FILE",
+}
+
+
+def read_items(data: bytes) -> Iterator[Item | DERError]:
+    """Read a file; a block that is no certificate or key becomes an error.
+
+    Blocks of other kinds, such as a private key before its certificate, are
+    passed over.
+
+    Raises:
+        DERError: there is no certificate and no public key at all.
+    """
+    # As in `Pin.from_certificate`: no text begins like a long DER element.
+    if re.match(rb"\x30[\x81-\xff]", data) or b"-----BEGIN " not in data:
+        yield _item_of_der(data)
+        return
+    others = []
+    found = 0
+    for label, body in _blocks(data):
+        kind = _KINDS.get(label)
+        if kind is None:
+            others.append(label)
+            continue
+        found += 1
+        try:
+            yield _checked(Item(kind, _decoded(label, body)))
+        except DERError as error:
+            yield error
+    if not found:
+        raise DERError(_nothing_in(others))
+
+
+def _item_of_der(data: bytes) -> Item:
+    try:
+        return _checked(Item("certificate", data))
+    except DERError as not_a_certificate:
+        try:
+            return _checked(Item("public key", data))
+        except DERError:
+            pass
+        if data[:1] != b"\x30":
+            what = "neither PEM nor DER" if data else "empty"
+            msg = f"{what}; give a certificate or a public key"
+            raise DERError(msg) from None
+        msg = f"{not_a_certificate}; it is no public key either"
+        raise DERError(msg) from None
+
+
+def _checked(item: Item) -> Item:
+    if item.kind == "certificate":
+        Pin.from_certificate(item.der)
+    else:
+        Pin.from_public_key(item.der)
+    return item
+
+
+_BOUNDARY = re.compile(rb"-----(BEGIN|END) ([^-]+)-----")
+
+
+def _blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield label and body of each PEM block (RFC 7468, 2)."""
+    label = None
+    body: list[bytes] = []
+    for line in data.splitlines():
+        boundary = _BOUNDARY.fullmatch(line.strip())
+        if boundary is None:
+            body.append(line.strip())
+        elif boundary[1] == b"BEGIN":
+            if label is not None:
+                yield label, b"-"  # no END: no base64 either
+            label, body = boundary[2].decode("latin-1"), []
+        elif boundary[2].decode("latin-1") == label:
+            yield label, b"".join(body)
+            label = None
+    if label is not None:
+        yield label, b"-"
+
+
+def _decoded(label: str, body: bytes) -> bytes:
+    if body == b"-":
+        msg = f"a BEGIN {label} line without its END line"
+        raise DERError(msg)
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error as error:
+        msg = f"the {label} block is not base64: {error}"
+        raise DERError(msg) from None
+
+
+def _nothing_in(labels: list[str]) -> str:
+    if not labels:
+        return "no certificate and no public key in the PEM text"
+    hints = (_HINTS[label] for label in labels if label in _HINTS)
+    advice = f"; {hint} writes one" if (hint := next(hints, "")) else ""
+    return f"no certificate and no public key, only {', '.join(labels)}{advice}"

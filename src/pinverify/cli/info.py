@@ -1,0 +1,62 @@
+"""`pinverify info`: versions, and what the C core uses on this machine."""
+
+from __future__ import annotations
+
+import platform
+import ssl
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import cryptography
+from cryptography.hazmat.backends.openssl import backend
+
+from pinverify import core
+
+if TYPE_CHECKING:
+    from pinverify.cli.output import Output
+
+__all__ = ["print_info"]
+
+
+def print_info(out: Output) -> None:
+    """Print what a report of a problem should tell."""
+    if out.as_json:
+        out.json(
+            {
+                "pinverify": version("pinverify"),
+                "sha256": {"in_use": core.kernel(), "available": core.kernels()},
+                "scan": {
+                    "in_use": core.scan_kernel(),
+                    "available": core.scan_kernels(),
+                },
+                "python": platform.python_version(),
+                "implementation": platform.python_implementation(),
+                "platform": platform.platform(),
+                "openssl": ssl.OPENSSL_VERSION,
+                "cryptography": cryptography.__version__,
+                "cryptography_openssl": backend.openssl_version_text(),
+            }
+        )
+        return
+    out.fields(
+        [
+            ("pinverify", version("pinverify")),
+            ("SHA-256", _kernels(core.kernel(), core.kernels())),
+            ("scan", _kernels(core.scan_kernel(), core.scan_kernels())),
+            (
+                "Python",
+                f"{platform.python_implementation()} {platform.python_version()}",
+            ),
+            ("platform", platform.platform()),
+            ("OpenSSL", ssl.OPENSSL_VERSION),
+            (
+                "cryptography",
+                f"{cryptography.__version__} with {backend.openssl_version_text()}",
+            ),
+        ]
+    )
+
+
+def _kernels(in_use: str, available: tuple[str, ...]) -> str:
+    others = [name for name in available if name != in_use]
+    return f"{in_use} in use" + (f"; also {', '.join(others)}" if others else "")

@@ -1,0 +1,240 @@
+"""What the commands print: text in columns, colour on a terminal, or JSON.
+
+Names and subjects come from peers and files that nobody vouches for. They are
+printed through `printable`, and never read as markup.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = [
+    "Cell",
+    "NoAnswerError",
+    "Output",
+    "abandon_stdout",
+    "prepare_streams",
+    "printable",
+]
+
+
+class NoAnswerError(Exception):
+    """A command can't answer: one line for a person, and an exit code."""
+
+    def __init__(self, text: str, exit_code: int = 2) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class Cell(NamedTuple):
+    """A piece of text, and how it looks on a terminal."""
+
+    text: str
+    style: str = ""
+
+
+def printable(text: str) -> str:
+    """Return *text* on one line, with all that is not printable escaped.
+
+    A terminal obeys control characters, and characters that have no look of
+    their own change what the others look like.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+class Output:
+    """Where a command prints its answer, and what it exits with.
+
+    Attributes:
+        as_json: the answer is one JSON value on stdout.
+        exit_code: what the command ends with. It is set before the answer is
+            printed, so that it holds if nobody reads the answer to its end.
+    """
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self.exit_code = 0
+        self.console = _Console()
+        self._errors = _Console(stderr=True)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a person reads the answer as it is printed."""
+        return self.console.is_terminal
+
+    def line(self, *cells: Cell | str) -> None:
+        """Print one line. Only a terminal breaks it, and copies it as one."""
+        self.console.print(_text(cells), soft_wrap=True)
+
+    def fields(self, rows: Sequence[tuple[str, Cell | str]], indent: str = "") -> None:
+        """Print names and values in two columns."""
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            self.line(Cell(f"{indent}{name:<{width}}  ", "dim"), value)
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """Print a table: in a pipe, columns; on a terminal, with lines around them.
+
+        Nothing in it is cut or broken. A terminal that is too narrow gets one cell
+        below the other. Only for a terminal, a cell may have several lines.
+        """
+        if not self.is_terminal:
+            self._print_columns([[Cell(name) for name in header], *rows])
+            return
+        table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+        for name in header:
+            table.add_column(name, no_wrap=True)
+        for row in rows:
+            table.add_row(*(_text([cell]) for cell in row))
+        unlimited = self.console.options.update(max_width=1_000_000)
+        if self.console.measure(table, options=unlimited).maximum <= self.console.width:
+            self.console.print(table)
+            return
+        for row in rows:
+            for number, cell in enumerate(row):
+                for line in cell.text.splitlines():
+                    self.line("  " if number else "", Cell(line, cell.style))
+
+    def _print_columns(self, rows: Sequence[Sequence[Cell]]) -> None:
+        columns = zip(*rows, strict=True)
+        widths = [max(len(cell.text) for cell in column) for column in columns]
+        for row in rows:
+            padded = [
+                f"{cell.text:<{width}}" for cell, width in zip(row, widths, strict=True)
+            ]
+            self.line("  ".join(padded).rstrip())
+
+    def hanging(self, text: str, style: str = "", indent: int = 0) -> None:
+        """Print one line; on a terminal, what is too long for it is indented."""
+        _print_hanging(self.console, Cell(text, style), indent)
+
+    def message(self, text: str) -> None:
+        """Print the message of a rejection, whose second column stays one."""
+        for line in text.splitlines():
+            self.hanging(printable(line), indent=_MESSAGE_COLUMN)
+
+    def json(self, value: object) -> None:
+        """Print the answer as JSON, in ASCII."""
+        self.line(json.dumps(value, indent=2))
+
+    def warn(self, text: str) -> None:
+        """Print a warning on stderr."""
+        self._complain(Cell("pinverify: warning: ", "bold yellow"), text)
+
+    def fail(self, text: str, exit_code: int = 2) -> None:
+        """Print an error on stderr; the command will end with *exit_code*."""
+        self.exit_code = exit_code
+        self._complain(Cell("pinverify: ", "bold red"), text)
+
+    def _complain(self, beginning: Cell, text: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            _print_hanging(
+                self._errors, Cell(printable(text)), len(beginning.text), beginning
+            )
+
+    @contextlib.contextmanager
+    def progress(
+        self, doing: str, total: int | None = None
+    ) -> Iterator[Callable[[], None]]:
+        """Show a bar on stderr while the block runs, if that is a terminal.
+
+        Args:
+            doing: what is done.
+            total: of how many things; None if nobody knows.
+
+        Yields:
+            A function to call when one of them is done.
+        """
+        if not self._errors.is_terminal:
+            yield lambda: None
+            return
+        progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=self._errors,
+            transient=True,
+        )
+        task = progress.add_task(printable(doing), total=total)
+        with progress:
+            yield lambda: progress.advance(task)
+
+
+class _Console(Console):
+    """Prints text as it is, and leaves a closed pipe to the caller."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise, where rich would exit."""
+        raise BrokenPipeError
+
+
+def prepare_streams() -> None:
+    """See that stdout and stderr are there, and escape what their encoding lacks."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed before we began
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+            setattr(sys, name, nowhere)
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon_stdout() -> None:
+    """Send what is still to be printed nowhere: nobody reads it any more."""
+    with contextlib.suppress(OSError, ValueError):  # it has no descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _text(cells: Iterable[Cell | str]) -> Text:
+    text = Text()
+    for cell in cells:
+        if isinstance(cell, str):
+            text.append(cell)
+        else:
+            text.append(cell.text, cell.style)
+    return text
+
+
+_NOTHING = Cell("")
+_MESSAGE_COLUMN = 11  # where the second column of a message begins
+
+
+def _print_hanging(
+    console: Console, cell: Cell, indent: int, beginning: Cell = _NOTHING
+) -> None:
+    """Print one line, on a terminal several: no word is broken."""
+    text = cell.text
+    if console.is_terminal:
+        text = textwrap.fill(
+            text,
+            console.width,
+            initial_indent=" " * len(beginning.text),
+            subsequent_indent=" " * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )[len(beginning.text) :]
+    console.print(_text([beginning, Cell(text, cell.style)]), soft_wrap=True)

@@ -1,0 +1,141 @@
+"""Servers: what they send, what OpenSSL verifies of it, and why there is no answer."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinverify import hosts
+from pinverify.errors import PolicyError
+from pinverify.sockets import split_address
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "Server",
+    "Shown",
+    "connection_problem",
+    "look_at",
+    "trusting",
+    "verified_chain",
+]
+
+
+class Server(NamedTuple):
+    """Where to connect."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Server:
+        """Read ``host``, ``host:port`` or ``https://host``.
+
+        Raises:
+            PolicyError: it is none of these.
+        """
+        host, port = split_address(text)
+        return cls(hosts.canonical(host), port)
+
+    def __str__(self) -> str:
+        """Return ``host:port``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Shown(NamedTuple):
+    """What a server showed.
+
+    Attributes:
+        verified: the chain that OpenSSL verified, leaf first; empty if it did not.
+        sent: the chain as the server sent it, which proves nothing but the leaf.
+        problem: why it was not verified; else empty.
+    """
+
+    verified: list[bytes]
+    sent: list[bytes]
+    problem: str
+
+
+def trusting(cafile: Path | None) -> ssl.SSLContext:
+    """Return a context that trusts the system's authorities, or those of a file.
+
+    Raises:
+        PolicyError: the file has no PEM certificates.
+    """
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except ssl.SSLError:
+        msg = f"{cafile}: no certificates; --cafile takes PEM certificates to trust"
+        raise PolicyError(msg) from None
+
+
+def look_at(server: Server, context: ssl.SSLContext, timeout: float) -> Shown:
+    """Ask a server for its chain; without verification if it fails that.
+
+    Raises:
+        OSError: there is no connection.
+    """
+    try:
+        with _connect(server, context, timeout) as tls:
+            return Shown(verified_chain(tls), _chain_as_sent(tls), "")
+    except ssl.SSLCertVerificationError as error:
+        problem = error.verify_message
+    blind = ssl.create_default_context()
+    blind.check_hostname = False
+    blind.verify_mode = ssl.CERT_NONE
+    with _connect(server, blind, timeout) as tls:
+        return Shown([], _chain_as_sent(tls), problem)
+
+
+def _connect(server: Server, context: ssl.SSLContext, timeout: float) -> ssl.SSLSocket:
+    plain = socket.create_connection(server, timeout)
+    try:
+        return context.wrap_socket(plain, server_hostname=server.host)
+    except BaseException:
+        plain.close()
+        raise
+
+
+# Both are public methods from Python 3.13 on only.
+
+
+def verified_chain(tls: ssl.SSLSocket) -> list[bytes]:
+    """Return the chain that OpenSSL built, leaf first.
+
+    It is the verified chain because the context of *tls* verifies; without that
+    it would be what a forged leaf names.
+    """
+    inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
+    return _der(inner.get_verified_chain())
+
+
+def _chain_as_sent(tls: ssl.SSLSocket) -> list[bytes]:
+    inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
+    return _der(inner.get_unverified_chain())
+
+
+_ENCODING_DER = 2  # _ssl.ENCODING_DER, on every version
+
+
+def _der(chain: list[Any] | None) -> list[bytes]:
+    return [cert.public_bytes(_ENCODING_DER) for cert in chain or ()]
+
+
+def connection_problem(server: Server, error: OSError, timeout: float) -> str:
+    """Return why there is no connection, and what to do next."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of {server} is not valid: {error.verify_message}; pins "
+            "add to validation, so make it valid, or trust its authority: --cafile"
+        )
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or str(error)).replace("_", " ").lower()
+        return f"no TLS with {server}: {reason}; is this the right port?"
+    if isinstance(error, TimeoutError):
+        return f"no answer from {server} in {timeout:g} seconds; try --timeout"
+    if isinstance(error, socket.gaierror):
+        return f"no address of {server.host}: {error.strerror}; is the name right?"
+    return f"no connection to {server}: {error.strerror or error}; is it running?"

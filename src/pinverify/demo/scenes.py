@@ -1,0 +1,270 @@
+"""The story: the right key, a man in the middle, rotation, forgery, report mode."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinverify.demo.cost import cost
+from pinverify.demo.network import HOST, Authority, Identity, Network
+from pinverify.demo.stage import Stage
+from pinverify.errors import PinningError
+from pinverify.pin import Pin
+from pinverify.report import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+__all__ = ["run"]
+
+
+class Cast(NamedTuple):
+    """Who plays.
+
+    Attributes:
+        ca: the authority of the real server.
+        server: the real server.
+        renewed: the real server after a change of its key.
+        proxy: an authority that the client trusts as well, as computers trust
+            many, and companies add their own.
+        impostor: has a certificate for the same name from that authority.
+    """
+
+    ca: Authority
+    server: Identity
+    renewed: Identity
+    proxy: Authority
+    impostor: Identity
+
+    @classmethod
+    def new(cls) -> Cast:
+        """Make fresh keys for everybody."""
+        ca = Authority.new("Example CA")
+        proxy = Authority.new("Proxy CA")
+        return cls(ca, ca.issue(HOST), ca.issue(HOST), proxy, proxy.issue(HOST))
+
+
+def run(console: Console) -> dict[str, object]:
+    """Play all scenes on *console*.
+
+    Returns:
+        What was shown, and what a verification costs: fit for JSON.
+
+    Raises:
+        NotShownError: something did not happen as it is told.
+    """
+    cast = Cast.new()
+    with Network() as network, _log_is_printed():
+        stage = Stage(
+            console,
+            {
+                "network": network.address,
+                "trusted": cast.ca.pem + cast.proxy.pem,
+                "IN_USE": cast.server.pin,
+                "BACKUP": cast.renewed.pin,
+                "CA": cast.ca.pin,
+                "chain_as_sent": lambda context: _chain_as_sent(context, network),
+            },
+        )
+        stage.say(
+            """This is Python at work, on 127.0.0.1 alone. The keys and certificates
+            are made now, and are gone at the end."""
+        )
+        for number, (title, scene) in enumerate(_SCENES.items(), 1):
+            stage.heading(f"{number}. {title}")
+            scene(stage, network, cast)
+        stage.heading(f"{len(_SCENES) + 1}. {_COST_TITLE}")
+        costs = _cost(stage, network, cast)
+        stage.heading("For your own code")
+        _last_words(stage)
+    return {"scenes": [*_SCENES, _COST_TITLE], "cost": costs}
+
+
+# ---- scenes ------------------------------------------------------------------
+
+
+def _right_key(stage: Stage, network: Network, cast: Cast) -> None:
+    network.lead_to(cast.server)
+    stage.say(
+        """A client pins two keys of api.example.com: IN_USE, and BACKUP, which is kept
+        offline. The computer trusts two authorities, the server's and a proxy of the
+        company. The address that the name leads to is called network."""
+    )
+    stage.run(r"""
+        import socket, ssl, pinverify
+        policy = pinverify.Policy({"api.example.com": [IN_USE, BACKUP]})
+        context = ssl.create_default_context(cadata=trusted)
+        context = pinverify.pin_context(context, policy)
+        def get(context):  # plain ssl, as inside of any client
+            sock = socket.create_connection(network, timeout=5)
+            with context.wrap_socket(sock, server_hostname="api.example.com") as tls:
+                tls.sendall(b"GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n")
+                print(tls.recv(4096).decode().splitlines()[0])
+                return tls
+        report = get(context).pin_report
+        print(report.reason.name, report.matched)
+    """)
+    report = stage.names["report"]
+    stage.must(report.matched == Pin.parse(cast.server.pin), "the key in use is pinned")
+    stage.must(network.request() != b"", "the server got the request")
+
+
+def _man_in_the_middle(stage: Stage, network: Network, cast: Cast) -> None:
+    network.lead_to(cast.impostor)
+    stage.say(
+        """Now the name leads to a man in the middle. He has a certificate for
+        api.example.com from an authority that the computer trusts, so a client without
+        pins believes him."""
+    )
+    stage.run("""
+        unpinned = ssl.create_default_context(cadata=trusted)
+        tls = get(unpinned)
+    """)
+    stage.must(network.request() != b"", "the man in the middle got the request")
+    stage.say("With pins:")
+    _refused(stage, network)
+
+
+def _refused(stage: Stage, network: Network) -> None:
+    report = stage.fail("get(context)", PinningError).report
+    refused = report is not None and report.reason is Reason.MISMATCH
+    stage.must(refused, "the connection is refused")
+    stage.must(network.request() == b"", "he got no byte of the request")
+
+
+def _rotation(stage: Stage, network: Network, cast: Cast) -> None:
+    network.lead_to(cast.renewed)
+    stage.say(
+        """The server changes its key: to the backup, which clients have pinned all the
+        time. They need nothing new."""
+    )
+    stage.run("""
+        report = get(context).pin_report
+        print(report.reason.name, str(report.matched) == BACKUP)
+    """)
+    report = stage.names["report"]
+    stage.must(report.matched == Pin.parse(cast.renewed.pin), "the backup is pinned")
+    stage.must(network.request() != b"", "the server got the request")
+
+
+def _forged_chain(stage: Stage, network: Network, cast: Cast) -> None:
+    network.lead_to(cast.server)
+    stage.say(
+        """An authority can be pinned instead of a key. The policy of a context may be
+        swapped at any time."""
+    )
+    stage.run("""
+        policy = pinverify.Policy({"api.example.com": pinverify.PinSet(ca=[CA])})
+        context = pinverify.pin_context(context, policy)
+        report = get(context).pin_report
+        print(report.reason.name, "at depth", report.depth)
+    """)
+    stage.must(stage.names["report"].depth == 1, "the authority is pinned")
+    network.request()
+    network.lead_to(cast.impostor.sending(cast.ca))
+    stage.say(
+        """The man in the middle sends his own chain, and appends the certificate of the
+        pinned authority, which is public (CVE-2016-2402). Whoever looks for pins in the
+        chain as it was sent finds one:"""
+    )
+    stage.run("""
+        sent = chain_as_sent(unpinned)
+        print([str(pinverify.Pin.from_certificate(cert)) == CA for cert in sent])
+    """)
+    network.request()
+    pins = [str(Pin.from_certificate(cert)) for cert in stage.names["sent"]]
+    stage.must(pins[1:] == [cast.ca.pin], "a check of the chain as sent would accept")
+    stage.say("pinverify looks at the chain that OpenSSL verified:")
+    _refused(stage, network)
+
+
+def _report_only(stage: Stage, network: Network, cast: Cast) -> None:
+    network.lead_to(cast.impostor)
+    stage.say(
+        """Before pins are enforced, they can be watched: nothing is refused, and what
+        would have been is logged. Here the man in the middle is let through, and
+        noticed."""
+    )
+    stage.run("""
+        watched = pinverify.PinSet([IN_USE, BACKUP], mode="report")
+        policy = pinverify.Policy({"api.example.com": watched})
+        context = pinverify.pin_context(context, policy)
+        report = get(context).pin_report
+        print(report.accepted, report.reason.name)
+    """)
+    report = stage.names["report"]
+    kept = report.accepted and report.reason is Reason.MISMATCH
+    stage.must(kept, "accepted, and the reason is kept")
+    stage.must(network.request() != b"", "the request was sent")
+
+
+def _cost(stage: Stage, network: Network, cast: Cast) -> dict[str, object]:
+    network.lead_to(cast.server)
+    context = ssl.create_default_context(cadata=cast.ca.pem)
+    return cost(
+        stage,
+        cast.server.der,
+        cast.impostor.der,
+        [cast.server.pin, cast.renewed.pin],
+        handshake=lambda: _chain_as_sent(context, network),
+    )
+
+
+_SCENES = {
+    "The right key": _right_key,
+    "A man in the middle whom the computer trusts": _man_in_the_middle,
+    "A change of keys": _rotation,
+    "A forged chain": _forged_chain,
+    "Report mode": _report_only,
+}
+_COST_TITLE = "What it costs"
+
+
+def _last_words(stage: Stage) -> None:
+    stage.say("pinverify pin api.example.com prints the pins; this enforces them:")
+    stage.show("""
+        import ssl
+        import pinverify
+
+        policy = pinverify.Policy({"api.example.com": ["sha256/…", "sha256/…"]})
+        context = pinverify.pin_context(ssl.create_default_context(), policy)
+    """)
+
+
+# ---- behind the scenes -------------------------------------------------------
+
+
+def _chain_as_sent(context: ssl.SSLContext, network: Network) -> list[bytes]:
+    """Connect and return what the server sent; public from Python 3.13 on only."""
+    plain = socket.create_connection(network.address, timeout=5)
+    with context.wrap_socket(plain, server_hostname=HOST) as tls:
+        inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
+        return [
+            ssl.PEM_cert_to_DER_cert(cert.public_bytes())
+            for cert in inner.get_unverified_chain()
+        ]
+
+
+class _Printer(logging.Handler):
+    """Prints what is logged where the stage reads."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"{record.levelname}:{record.name}:{record.getMessage()}"
+        sys.stdout.write(line + "\n")
+
+
+@contextlib.contextmanager
+def _log_is_printed() -> Iterator[None]:
+    logger = logging.getLogger("pinverify")
+    handler = _Printer()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
