@@ -19,15 +19,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pki
-from tls_servers import client_context, server_context
-
 from pinverify import PinSet, Policy, pin_context
+from tls_servers import client_context, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__: list[str] = []
-
 
 
 class Loopback:

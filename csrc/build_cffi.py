@@ -78,6 +78,7 @@ ffibuilder.set_source(
     sources=found("*.c"),
     depends=[*found("*.h"), *found("build_cffi.py")],
     include_dirs=[os.path.relpath(CSRC)],
+    define_macros=[("PV_API", "")],  # the module shows none of the core's names
     extra_compile_args=compile_flags(),
     extra_link_args=link_flags(),
     py_limited_api=True,

@@ -20,9 +20,12 @@
 enum {
   DER_INTEGER = 0x02,
   DER_BIT_STRING = 0x03,
+  DER_OCTET_STRING = 0x04,
   DER_NULL = 0x05,
   DER_OID = 0x06,
   DER_SEQUENCE = 0x30,
+  DER_SET = 0x31,
+  DER_CLASS_BITS = 0xc0,           // zero for universal tags
   DER_CONTEXT_0 = 0xa0,            // [0], constructed
   DER_CONTEXT_1_PRIMITIVE = 0x81,  // [1] IMPLICIT, primitive
   DER_CONTEXT_2_PRIMITIVE = 0x82,  // [2] IMPLICIT, primitive
@@ -108,8 +111,6 @@ extern const pv_kernel pv_sha256_portable;
 extern const pv_kernel pv_sha256_shani;
 extern const pv_kernel pv_scan_portable;
 extern const pv_kernel pv_scan_avx2;
-
-extern const uint32_t pv_sha256_k[64];  // FIPS 180-4, 4.2.2
 
 // cpu_features gives CPU_ flags. It asks the CPU each time, which is slow.
 uint32_t cpu_features(void);

@@ -8,7 +8,8 @@
 //   host -------> rule (pins, mode, expiry) -------^
 //
 // To use the core in a C program, copy the folder and compile every .c file in
-// it (C11, no flags needed, nothing but memcpy, memset and memcmp is used):
+// it (C11, no flags needed, nothing but memcpy, memset, memcmp and memchr is
+// used):
 //
 //   pv_policy policy;                        // a view: keep `bytes` alive
 //   if (pv_policy_open(&policy, bytes, len) != PV_OK) { refuse to start }
@@ -35,12 +36,18 @@
 extern "C" {
 #endif
 
-// PV_API marks what is public. PV_CHECK marks what must not be ignored.
+// PV_API marks what is public; who compiles the core into a program of its own
+// may define it empty. PV_CHECK marks what must not be ignored.
+#ifndef PV_API
 #if defined(__GNUC__)
 #define PV_API __attribute__((visibility("default")))
-#define PV_CHECK __attribute__((warn_unused_result))
 #else
 #define PV_API
+#endif
+#endif
+#if defined(__GNUC__)
+#define PV_CHECK __attribute__((warn_unused_result))
+#else
 #define PV_CHECK
 #endif
 
@@ -212,10 +219,13 @@ PV_API const char *pv_status_text(pv_status status);
 //
 // The whole frame is read to its last byte: every field of Certificate,
 // TBSCertificate, AlgorithmIdentifier and SubjectPublicKeyInfo, with definite
-// and minimal lengths below 2^24. What lies inside names, validity, extensions,
-// algorithm parameters, key bits and the signature is not interpreted.
+// and minimal lengths below 2^24. Parameters of an algorithm are NULL, an OID,
+// an OCTET STRING, or what has a structure of its own. What lies inside names,
+// validity, extensions, such parameters, key bits and the signature is not
+// interpreted.
 //
-// Fails with the PV_ERR_DER_ status of the first field that is not strict DER.
+// Fails with the PV_ERR_DER_ status of a field that is not strict DER; where
+// several are not, of one of them.
 // Time: linear in the number of fields; not constant (certificates are public).
 PV_API PV_CHECK pv_status pv_spki_from_cert(pv_span *out_spki,
                                             const uint8_t *cert,
@@ -457,10 +467,10 @@ PV_API PV_CHECK pv_status pv_verify(pv_report *out, uint8_t *out_spkis,
                                     const pv_span *verified_chain,
                                     size_t num_certs, int64_t now);
 
-// pv_decide is pv_verify without a report, for one light call per handshake:
-// it returns the reason, plus PV_ACCEPTED if the peer is accepted; 0, which is a
-// rejection, when an argument is bad. Certificate i is bytes cert_offsets[i] to
-// cert_offsets[i + 1] of `certs`; there are num_certs + 1 offsets.
+// pv_decide is pv_verify without a report, for one light call per handshake: it
+// returns the reason, plus PV_ACCEPTED if the peer is accepted; 0, which is a
+// rejection, when an argument is bad. Certificate i is bytes cert_offsets[i]
+// to cert_offsets[i + 1] of `certs`; there are num_certs + 1 offsets.
 // Time: as pv_verify.
 PV_API PV_CHECK uint32_t pv_decide(const pv_policy *policy, const char *host,
                                    size_t host_len, const uint8_t *certs,
@@ -469,8 +479,8 @@ PV_API PV_CHECK uint32_t pv_decide(const pv_policy *policy, const char *host,
                                    size_t num_certs, int64_t now);
 
 // pv_leaf_suffices says whether the peer is accepted by its leaf alone, with
-// nothing to tell: 1 if pv_verify would accept the leaf with the reason MATCH or
-// NOT_PINNED, and no key is blocked that could stand above it; else 0, which
+// nothing to tell: 1 if pv_verify would accept the leaf with the reason MATCH
+// or NOT_PINNED, and no key is blocked that could stand above it; else 0, which
 // means no more than: ask with the whole chain. Time: as pv_verify.
 PV_API PV_CHECK uint32_t pv_leaf_suffices(const pv_policy *policy,
                                           const char *host, size_t host_len,

@@ -5,6 +5,8 @@
 #if PV_X86_64
 #include <immintrin.h>
 
+#include "sha256_k.h"
+
 PV_TARGET_BEGIN("sha,ssse3,sse4.1")
 
 // The instructions keep the eight words of the state in two registers, highest
@@ -60,7 +62,7 @@ static inline __m128i next_words(__m128i w0, __m128i w4, __m128i w8,
 }
 
 static inline shani_state hash_block(shani_state s, const uint8_t *block) {
-  const uint32_t *k = pv_sha256_k;
+  const uint32_t *k = sha256_k;
   __m128i w0 = load_words(block);
   __m128i w4 = load_words(block + 16);
   __m128i w8 = load_words(block + 32);

@@ -30,34 +30,44 @@ static bool read_serial(der_cursor *in) {
 }
 
 // OBJECT IDENTIFIER: whole arcs, none padded (X.690, 8.19.2).
-static bool read_oid(der_cursor *in) {
-  der_cursor oid;
-  if (!der_enter(in, &oid, DER_OID) || der_at_end(&oid)) {
-    return false;
-  }
+static bool is_oid(const der_cursor *oid) {
   bool arc_begins = true;
-  for (size_t i = oid.pos; i < oid.end; i++) {
-    if (arc_begins && oid.base[i] == 0x80) {
+  for (size_t i = oid->pos; i < oid->end; i++) {
+    if (arc_begins && oid->base[i] == 0x80) {
       return false;
     }
-    arc_begins = oid.base[i] < 0x80;
+    arc_begins = oid->base[i] < 0x80;
   }
-  return arc_begins;
+  return arc_begins && !der_at_end(oid);
+}
+
+// Parameters are NULL, an OID, or nothing that a parser decodes unasked. Other
+// simple types have rules of their own, which OpenSSL checks and no algorithm
+// needs: they are refused.
+static bool is_parameters(uint8_t tag, const der_cursor *content) {
+  if (tag == DER_NULL) {
+    return der_at_end(content);
+  }
+  if (tag == DER_OID) {
+    return is_oid(content);
+  }
+  return tag == DER_OCTET_STRING || tag == DER_SEQUENCE || tag == DER_SET ||
+         (tag & DER_CLASS_BITS) != 0;
 }
 
 // AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER,
 //   parameters ANY DEFINED BY algorithm OPTIONAL }
 static bool is_algorithm(der_cursor in) {
-  if (!read_oid(&in)) {
+  der_cursor oid, parameters;
+  uint8_t tag = 0;
+  if (!der_enter(&in, &oid, DER_OID) || !is_oid(&oid)) {
     return false;
   }
   if (der_at_end(&in)) {
     return true;
   }
-  der_cursor parameters;
-  uint8_t tag = 0;
   return der_enter_any(&in, &parameters, &tag) && der_at_end(&in) &&
-         (tag != DER_NULL || der_at_end(&parameters));
+         is_parameters(tag, &parameters);
 }
 
 // BIT STRING (X.690, 8.6.2): the first octet counts the unused bits of the

@@ -280,7 +280,7 @@ uint32_t pv_decide(const pv_policy *policy, const char *host, size_t host_len,
   }
   const chain_view chain = {NULL, certs, cert_offsets, num_certs};
   verify_peer(&report, NULL, policy, host, host_len, &chain, now);
-  return report.reason + (report.accepted != 0 ? PV_ACCEPTED : 0);
+  return report.reason | (report.accepted != 0 ? PV_ACCEPTED : 0u);
 }
 
 // Whether a certificate above the leaf could still be a blocked one.

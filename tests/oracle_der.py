@@ -311,17 +311,27 @@ def _strict_algorithm(algorithm: Element, field: str) -> None:
     """Check that *algorithm* is one OBJECT IDENTIFIER and at most one element."""
     row = _Row(_strict_split(field, algorithm.data, algorithm.body, algorithm.body_end))
     oid = row.next(field, OID).content
-    # An octet below 0x80 ends an arc; the next may not begin with 0x80.
-    padded = re.search(rb"(?:\A|[\x00-\x7f])\x80", oid)
-    if not oid or oid[-1] >= 0x80 or padded:
+    if not _is_oid(oid):
         raise FrameError(field)
     parameters = row.any(field)
-    if parameters is not None:
-        filled_null = parameters.tag == NULL and parameters.content
-        end_mark = parameters.tag in {0x00, 0x20}  # universal 0 is no type
-        if filled_null or end_mark:
-            raise FrameError(field)
+    if parameters is not None and not _are_parameters(parameters):
+        raise FrameError(field)
     row.end(field)
+
+
+def _is_oid(content: bytes) -> bool:
+    """Whether *content* is one or more whole arcs, none of them padded."""
+    # An octet below 0x80 ends an arc; the next may not begin with 0x80.
+    padded = re.search(rb"(?:\A|[\x00-\x7f])\x80", content)
+    return bool(content) and content[-1] < 0x80 and not padded
+
+
+def _are_parameters(element: Element) -> bool:
+    """Whether *element* is of a type that parameters have, and sound in itself."""
+    universal = element.tag < 0x40
+    sound = {NULL: element.content == b"", OID: _is_oid(element.content)}
+    opaque = element.tag in {0x04, SEQUENCE, 0x31}  # OCTET STRING, SET
+    return not universal or opaque or sound.get(element.tag, False)
 
 
 def _is_bit_string(content: bytes) -> bool:

@@ -626,7 +626,6 @@ def test_a_policy_compiles_to_the_same_bytes_twice() -> None:
     )
 
 
-@pytest.mark.xfail(reason="pins are stored in the order in which a set gives them")
 def test_a_set_of_pins_compiles_to_the_same_bytes_under_every_hash_seed() -> None:
     """A PinSet takes any iterable; the order of a set differs from run to run."""
     code = """

@@ -766,9 +766,34 @@ def test_a_null_with_content_is_refused() -> None:
     )
 
 
+@pytest.mark.parametrize("tag", [0x01, 0x02, 0x03, 0x0A, 0x0C, 0x17, 0x18, 0x24, 0x25])
+def test_parameters_of_another_simple_type_are_refused(tag: int) -> None:
+    """OpenSSL decodes them unasked, by rules that the walk does not repeat."""
+    algorithm = encode(SEQUENCE, RSA_OID, encode(tag, b"\0"))
+    refused(certificate(signature=algorithm), "PV_ERR_DER_SIGNATURE")
+    refused(certificate(algorithm=algorithm), "PV_ERR_DER_SPKI_ALGORITHM")
+    refused(
+        certificate(signature_algorithm=algorithm), "PV_ERR_DER_SIGNATURE_ALGORITHM"
+    )
+
+
+@pytest.mark.parametrize("oid", ["", "80", "8001", "2a80", "2a8001"])
+def test_parameters_that_are_no_whole_oid_are_refused(oid: str) -> None:
+    """X.690, 8.19.2, as in the algorithm itself."""
+    algorithm = encode(SEQUENCE, RSA_OID, encode(0x06, bytes.fromhex(oid)))
+    refused(certificate(algorithm=algorithm), "PV_ERR_DER_SPKI_ALGORITHM")
+
+
 def test_other_parameters_and_none_pass() -> None:
     """They are not interpreted; only their frame is read."""
-    others = (b"", encode(0x06, b"\x80"), encode(SEQUENCE, b"?"), encode(0x80, b"?"))
+    others = (
+        b"",
+        encode(0x06, b"\x2a\x03"),
+        encode(0x04, b"?"),
+        encode(SEQUENCE, b"?"),
+        encode(0x31, b"?"),
+        encode(0x80, b"?"),
+    )
     for parameters in others:
         algorithm = encode(SEQUENCE, RSA_OID, parameters)
         accepted(certificate(signature=algorithm, signature_algorithm=algorithm))

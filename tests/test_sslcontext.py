@@ -1067,6 +1067,95 @@ def test_a_resumed_session_without_a_chain_matches_no_authority(
         echo(tls)
 
 
+@pytest.mark.parametrize("place", ["pins", "ca"])
+def test_pitfall_8_a_resumed_session_matches_the_authority_it_was_verified_with(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, place: str
+) -> None:
+    """The chain of the full handshake is evidence, for the policy of today.
+
+    Without it every resumption under a pin of an authority would fail; if it
+    were the verdict that is kept, a pin that was removed would still open.
+    """
+    server = serve(server_context(pki.server, version=version))
+    context = trusting(pki, pins_in(place, pki.ca.pin))
+    session = _session(context, server)
+    for pin in (pki.ca.pin, pki.root.pin):
+        pin_context(context, pins_in(place, pin))
+        with later(context, server, session=session) as tls:
+            echo(tls)
+            assert tls.session_reused
+    pin_context(context, pins_in(place, pki.rogue_ca.pin))
+    with later(context, server, session=session) as tls, pytest.raises(PinningError):
+        tls.sendall(SECRET)
+    record = server.record(3)
+    assert record.resumed
+    assert_nothing_said(record)
+
+
+def test_pitfall_9_a_resumed_session_is_evidence_for_its_own_host_alone(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """OpenSSL resumes under another name, and does not look at the name again."""
+    server = serve(server_context(pki.ca.leaf("localhost"), version=version))
+    context = trusting(pki, PinSet(ca=[pki.ca.pin]))
+    session = _session(context, server)
+    with later(context, server, "elsewhere.example", session) as tls:
+        with pytest.raises(PinningError):
+            tls.sendall(SECRET)
+        record = server.record(1)
+    assert record.resumed
+    assert record.server_name in {"elsewhere.example", "localhost"}
+    assert_nothing_said(record)
+
+
+def test_pitfall_9_a_resumed_session_is_evidence_for_its_own_leaf_alone(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """The chain of the genuine server does not vouch for the impostor's session."""
+    impostor = serve(server_context(pki.impostor, version=version))
+    context = trusting(pki)
+    session = _session(context, impostor)
+    pin_context(context, PinSet(ca=[pki.ca.pin]))
+    genuine = serve(server_context(pki.server, version=version))
+    with connect(context, genuine) as tls:
+        echo(tls)
+    with later(context, impostor, session=session) as tls:
+        with pytest.raises(PinningError):
+            tls.sendall(SECRET)
+        record = impostor.record(1)
+    assert record.resumed
+    assert_nothing_said(record)
+
+
+@pytest.mark.parametrize("rule", ["none", "pins", "leaf"])
+def test_a_resumed_session_does_not_hide_a_blocked_authority(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, rule: str
+) -> None:
+    """An authority is blocked after it was broken: sessions are older than that.
+
+    Its impostor resumes the session that it once got, and shows no chain. Who
+    looks for the blocked key in what is left, the leaf, does not find it.
+    """
+    server = serve(server_context(pki.impostor, version=version))
+    context = trusting(pki)
+    session = _session(context, server)
+    leaf = [pki.impostor.pin]
+    rules = {
+        "none": {},
+        "pins": {"localhost": PinSet(pins=leaf)},
+        "leaf": {"localhost": PinSet(leaf=leaf)},
+    }[rule]
+    pin_context(context, Policy(rules, blocked=[pki.rogue_ca.pin]))
+    with later(context, server, session=session) as tls, pytest.raises(PinningError):
+        tls.sendall(SECRET)
+    record = server.record(1)
+    assert record.resumed
+    assert_nothing_said(record)
+
+    error = assert_refused(context, server, record=2)  # the chain is shown again
+    assert reason(error) is Reason.BLOCKED
+
+
 def test_a_refused_peer_is_refused_again_when_it_resumes(
     pki: Pki, version: ssl.TLSVersion
 ) -> None:

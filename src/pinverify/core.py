@@ -348,6 +348,10 @@ class RawReport(NamedTuple):
 _REPORT = struct.Struct("=6B2x4I32s")
 """A ``pv_report`` in memory."""
 
+if _REPORT.size != ffi.sizeof("pv_report"):
+    msg = "pinverify._core is of another version: build or install it again"
+    raise ImportError(msg)
+
 SHAPE_PREFIXES = ("", "*.", "**.")
 """How a pattern begins, by its ``pv_shape``."""
 

@@ -12,6 +12,7 @@ import mmap
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
@@ -363,11 +364,9 @@ class Policy:
         matched = None
         if raw.reason in _WITH_A_PIN:
             matched = Pin(_KINDS[raw.matched_kind], raw.matched)
-        host: str | None = name
+        host: str | None = None if self.every_peer else name
         if why:
             host = given.decode("latin-1") if isinstance(given, bytes) else given
-        elif self.every_peer:
-            host = None
         elif raw.detail:
             why = f"not strict DER: {core.status_text(raw.detail)}"
         pattern = None
@@ -405,10 +404,12 @@ def _read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
         msg = f"{where}: expected a list of pins, got {pins!r}; write [{pins!r}]"
         raise PolicyError(msg)
     try:
-        return tuple(pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins)
+        read = [pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins]
     except (PolicyError, TypeError) as error:
         msg = f"{where}: {error}"
         raise PolicyError(msg) from None
+    # A set has no order of its own; equal policies have equal bytes all the same.
+    return tuple(sorted(read) if isinstance(pins, AbstractSet) else read)
 
 
 def _read_rules(

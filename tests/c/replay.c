@@ -372,7 +372,24 @@ static void check_batch(const input *in, const pv_policy *policy,
          in->path, "a batch of one can be decided");
   expect(memcmp(&report, expected, sizeof report) == 0, in->path,
          "a batch of one decides as the one");
+  const uint32_t light =
+      pv_decide(policy, (const char *)host->data, host->len, certs, certs_len,
+                cert_offsets, num_certs, now);
+  expect(light == report.reason + (report.accepted ? PV_ACCEPTED : 0u),
+         in->path, "the light call decides as the one");
   free(certs);
+}
+
+// What a leaf suffices for, a chain of that leaf alone is accepted for.
+static void check_leaf(const input *in, const pv_policy *policy,
+                       const input *host, const pv_span *leaf, int64_t now,
+                       const pv_report *report) {
+  const bool good = report->accepted == 1 && (report->reason == PV_MATCH ||
+                                              report->reason == PV_NOT_PINNED);
+  const uint32_t suffices = pv_leaf_suffices(
+      policy, (const char *)host->data, host->len, leaf->data, leaf->len, now);
+  expect(suffices == 0 || (suffices == 1 && good), in->path,
+         "a leaf suffices only where it is accepted");
 }
 
 // Returns whether the peer is accepted.
@@ -388,6 +405,9 @@ static bool check_decision(const input *in, const pv_policy *policy,
   expect(status == PV_OK, in->path, "the question can be answered");
   check_report(in, &report, spkis, chain, num_certs);
   check_batch(in, policy, host, chain, num_certs, now, &report);
+  if (num_certs == 1) {
+    check_leaf(in, policy, host, chain, now, &report);
+  }
   return report.accepted == 1;
 }
 
