@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -429,7 +430,7 @@ def test_pin_tells_what_was_only_sent(
     assert all(entry["proven"] for entry in said["entries"][:-1])
     text = run("pin", address(server), *trust).out.partition("only sent")[2]
     assert text.count(pki.ca.pin) == 1
-    assert "sha256//" not in text  # nothing to paste
+    assert "pin-sha256" not in text  # nothing to paste
     assert "warning: anybody can send this certificate" in text
 
 
@@ -1096,6 +1097,38 @@ def test_printable_escapes_what_a_terminal_obeys() -> None:
     assert "\n" not in printable(HOSTILE)
     assert printable("Zürich 東京 [b]") == "Zürich 東京 [b]"
     assert printable("\x1b\u202e") == r"\x1b\u202e"
+
+
+def test_a_long_subject_is_cut(pki: Pki, serve: Serve, trust: tuple[str, Path]) -> None:
+    """It can't push anything off the screen, nor the table out of shape."""
+    parts = [x509.NameAttribute(x509.NameOID.COMMON_NAME, "n" * 60)] * 9
+    leaf = named_leaf(pki.ca, x509.Name(parts))
+    server = serve(server_context(leaf))
+    command = ("check", address(server), "--pin", leaf.pin, *trust)
+    checked = run(*command).out
+    assert len(re.findall(r"CN=n.*", checked)[0]) == len(leaf.pin)
+    printed = run("pin", address(server), *trust).out
+    assert len(re.findall(r"CN=n.*", printed)[0]) == 95
+    _, shown = on_terminal(*command, columns=80)
+    assert FRAMES.search(shown)
+
+
+def named_leaf(ca: Authority, subject: x509.Name) -> Identity:
+    """Issue a leaf for 127.0.0.1 with this subject."""
+    leaf = ca.leaf("127.0.0.1")
+    builder = (
+        x509.CertificateBuilder()
+        .issuer_name(ca.certificate.subject)
+        .subject_name(subject)
+        .public_key(leaf.key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(leaf.certificate.not_valid_before_utc)
+        .not_valid_after(leaf.certificate.not_valid_after_utc)
+    )
+    for extension in leaf.certificate.extensions:
+        builder = builder.add_extension(extension.value, critical=extension.critical)
+    certificate = builder.sign(ca.key, hashes.SHA256())
+    return Identity(certificate, leaf.key, leaf.issuers)
 
 
 def test_a_hostile_subject_reaches_no_terminal(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinverify.cli.output import Cell, NoAnswerError, Output, printable
+from pinverify.cli.output import Cell, NoAnswerError, Output, shortened
 from pinverify.cli.servers import Server, connection_problem, verified_chain
 from pinverify.cli.x509 import facts
 from pinverify.errors import DERError, PinningError
@@ -101,7 +101,8 @@ def _chain_table(
     for depth, cert in enumerate(chain):
         said = facts(cert)
         role = Cell("leaf" if depth == 0 else said.role or "")
-        pin, subject = _key_pin(cert), printable(said.subject)
+        pin = _key_pin(cert)
+        subject = shortened(said.subject, len(pin))
         mark = Cell(report.reason.name, "bold") if depth == report.depth else Cell("")
         if out.is_terminal:  # too wide for one line
             rows.append([role, Cell(f"{pin}\n{subject}"), mark])

@@ -31,6 +31,7 @@ __all__ = [
     "abandon_stdout",
     "prepare_streams",
     "printable",
+    "shortened",
 ]
 
 
@@ -59,6 +60,12 @@ def printable(text: str) -> str:
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
         for c in text
     )
+
+
+def shortened(text: str, length: int) -> str:
+    """Return printable text of at most *length* characters: a subject may be long."""
+    text = printable(text)
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 class Output:
@@ -204,8 +211,9 @@ def prepare_streams() -> None:
 def abandon_stdout() -> None:
     """Send what is still to be printed nowhere: nobody reads it any more."""
     with contextlib.suppress(OSError, ValueError):  # it has no descriptor
+        stdout = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stdout)
         os.close(nowhere)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify import core
 from pinverify.cli.files import Item, Kind, read_items
-from pinverify.cli.output import Cell, Output, printable
+from pinverify.cli.output import Cell, Output, printable, shortened
 from pinverify.cli.servers import (
     Server,
     Shown,
@@ -264,6 +264,9 @@ def _print_one_spelling(out: Output, answer: Answer, spelling: str) -> None:
             out.line(fingerprint)
 
 
+_SUBJECT_MAX = 95  # as long as a fingerprint in hex
+
+
 def _print_all(out: Output, answer: Answer) -> None:
     heading: list[Cell | str] = [Cell(printable(answer.source), "bold")]
     if answer.shown is not None:
@@ -277,7 +280,7 @@ def _print_all(out: Output, answer: Answer) -> None:
         out.hanging(f"  warning: {warning}", "yellow", indent=11)
     for entry in answer.entries:
         out.line()
-        name = f"  {printable(entry.subject)}" if entry.subject else ""
+        name = f"  {shortened(entry.subject, _SUBJECT_MAX)}" if entry.subject else ""
         out.line("  ", Cell(entry.role, "bold cyan"), name)
         fingerprints = list(entry.fingerprints().items())
         if not entry.proven:  # nothing to paste, only to compare

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import queue
 import socket
 import ssl
-import tempfile
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from cryptography import x509
@@ -30,6 +29,7 @@ from cryptography.x509.oid import NameOID
 from pinverify.pin import Pin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 __all__ = ["HOST", "Authority", "Identity", "Network"]
@@ -70,17 +70,32 @@ class Identity:
         """Return the context of a server that shows this identity."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         chain = (self.certificate, *self.sends)
-        # ssl reads keys from files only; this one lives for a moment.
-        with tempfile.TemporaryDirectory(prefix="pinverify-demo-") as folder:
-            file = Path(folder, "chain.pem")
-            file.write_bytes(
+        with (
+            _as_file(b"".join(c.public_bytes(Encoding.PEM) for c in chain)) as certs,
+            _as_file(
                 self.key.private_bytes(
                     Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
                 )
-                + b"".join(c.public_bytes(Encoding.PEM) for c in chain)
-            )
-            context.load_cert_chain(file)
+            ) as key,
+        ):
+            context.load_cert_chain(certs, key)
         return context
+
+
+@contextlib.contextmanager
+def _as_file(data: bytes) -> Iterator[str]:
+    """Yield a path from which *data* can be read once.
+
+    The ssl module loads keys from files only. This one is a pipe, so that nothing
+    is on the disk, and nothing stays there whatever ends the demo.
+    """
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(data)  # a few kilobytes: less than a pipe holds
+        yield f"/dev/fd/{reading}"
+    finally:
+        os.close(reading)
 
 
 class Authority(Identity):
@@ -163,7 +178,6 @@ class Network:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._listener.getsockname()
         self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
 
     def lead_to(self, identity: Identity) -> None:
         """Let a server with this identity answer from now on."""
@@ -174,7 +188,8 @@ class Network:
         return self._requests.get(timeout=_LIMIT)
 
     def __enter__(self) -> Self:
-        """Return the network itself."""
+        """Begin to answer."""
+        self._thread.start()
         return self
 
     def __exit__(
@@ -192,12 +207,13 @@ class Network:
         self._listener.close()
 
     def _serve(self) -> None:
-        while True:
-            plain, _ = self._listener.accept()
-            if self._ending:
-                plain.close()
-                return
-            self._requests.put(self._answer(plain))
+        with contextlib.suppress(OSError):  # the listener is closed
+            while True:
+                plain, _ = self._listener.accept()
+                if self._ending:
+                    plain.close()
+                    return
+                self._requests.put(self._answer(plain))
 
     def _answer(self, plain: socket.socket) -> bytes:
         """Answer one connection; return the request, empty if there was none."""
