@@ -467,6 +467,11 @@ PV_API PV_CHECK pv_status pv_verify(pv_report *out, uint8_t *out_spkis,
                                     const pv_span *verified_chain,
                                     size_t num_certs, int64_t now);
 
+// pv_rule_blocks says whether any key is blocked for the hosts of a rule (or of
+// none, PV_NO_RULE), by the rule itself or by the policy: 1 or 0. A chain that
+// is only known in part can't be cleared of a blocked key then. Time: constant.
+PV_API uint32_t pv_rule_blocks(const pv_policy *policy, uint32_t rule);
+
 // pv_decide is pv_verify without a report, for one light call per handshake: it
 // returns the reason, plus PV_ACCEPTED if the peer is accepted; 0, which is a
 // rejection, when an argument is bad. Certificate i is bytes cert_offsets[i]

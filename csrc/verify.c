@@ -283,8 +283,7 @@ uint32_t pv_decide(const pv_policy *policy, const char *host, size_t host_len,
   return report.reason | (report.accepted != 0 ? PV_ACCEPTED : 0u);
 }
 
-// Whether a certificate above the leaf could still be a blocked one.
-static bool blocks_any(const pv_policy *policy, uint32_t rule) {
+uint32_t pv_rule_blocks(const pv_policy *policy, uint32_t rule) {
   pv_rule found;
   const pv_status status = pv_policy_rule(&found, policy, rule);
   uint32_t pinset = status == PV_OK ? found.pinset : PV_UNPINNED;
@@ -309,7 +308,7 @@ uint32_t pv_leaf_suffices(const pv_policy *policy, const char *host,
   }
   return report.accepted != 0 &&
          (report.reason == PV_MATCH || report.reason == PV_NOT_PINNED) &&
-         !blocks_any(policy, report.rule);
+         pv_rule_blocks(policy, report.rule) == 0;
 }
 
 pv_status pv_verify_many(pv_report *out_reports, uint8_t *out_spkis,

@@ -75,6 +75,12 @@ def answer(*arguments: object) -> Any:  # noqa: ANN401 - JSON
     return json.loads(run(*arguments, "--json").out)
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment without what changes the output, and *variables*."""
+    ours = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "PYTHONUNBUFFERED"}
+    return {k: v for k, v in os.environ.items() if k not in ours} | variables
+
+
 def process(
     *arguments: object,
     code: str = "",
@@ -82,9 +88,15 @@ def process(
 ) -> subprocess.Popen[str]:
     """Start a command in a process of its own, or *code* in its place."""
     program = ["-c", code] if code else ["-m", "pinverify"]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    defaults: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": environment(),
+    }
     return subprocess.Popen(
-        [sys.executable, *program, *map(str, arguments)], text=True, **streams
+        [sys.executable, *program, *map(str, arguments)],
+        text=True,
+        **(defaults | options),
     )
 
 
@@ -100,7 +112,7 @@ def ended(child: subprocess.Popen[str]) -> Ended:
 
 
 def on_terminal(
-    *arguments: object, columns: int = 100, **environment: str
+    *arguments: object, columns: int = 100, **variables: str
 ) -> tuple[int, str]:
     """Run a command on a terminal of its own; return exit code and what it shows."""
     ours, theirs = pty.openpty()
@@ -109,12 +121,7 @@ def on_terminal(
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={
-            **{k: v for k, v in os.environ.items() if k not in COLOUR_VARIABLES},
-            "TERM": "xterm-256color",
-            "COLUMNS": str(columns),
-            **environment,
-        },
+        env=environment(TERM="xterm-256color", COLUMNS=str(columns), **variables),
     )
     os.close(theirs)
     shown = b""
@@ -123,9 +130,6 @@ def on_terminal(
             shown += data
     os.close(ours)
     return child.wait(LIMIT), shown.decode("utf-8")
-
-
-COLOUR_VARIABLES = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE"}
 
 
 def colons(digest: bytes) -> str:
@@ -948,7 +952,7 @@ def test_a_pipe_gets_plain_text(
     """No colour, no frame, no progress bar; the same as in the tests above."""
     server = serve(server_context(pki.server))
     command = ("check", address(server), "--pin", pki.server.pin, *trust)
-    done = ended(process(*command, env={**os.environ, "TERM": "xterm-256color"}))
+    done = ended(process(*command, env=environment(TERM="xterm-256color")))
     assert (done.code, done.err) == (0, "")
     assert "\x1b" not in done.out
     assert not FRAMES.search(done.out)
@@ -1006,14 +1010,15 @@ def test_long_work_shows_a_bar_on_a_terminal(source: Path, tmp_path: Path) -> No
     assert FRAMES.search(shown)
 
 
-@pytest.mark.parametrize("command", ["check", "pin"])
+@pytest.mark.parametrize("command", ["check", "pin", "--help"])
 def test_a_closed_pipe_is_no_error(
     command: str, pki: Pki, serve: Serve, trust: tuple[str, Path]
 ) -> None:
     """Who reads only the beginning gets no complaint, and check keeps its verdict."""
     server = serve(server_context(pki.impostor))
     options = ("--pin", pki.server.pin) if command == "check" else ()
-    child = process(command, address(server), *options, *trust)
+    rest = () if command == "--help" else (address(server), *options, *trust)
+    child = process(command, *rest)
     assert child.stdout is not None
     child.stdout.close()
     child.stdout = None
@@ -1051,7 +1056,7 @@ def test_an_ascii_stdout_gets_escapes(tmp_path: Path) -> None:
     """What the encoding lacks is escaped; nothing fails for it."""
     file = tmp_path / "cert.pem"
     file.write_text(Authority.root("Zürich").pem, encoding="ascii")
-    child = process("pin", file, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    child = process("pin", file, env=environment(PYTHONIOENCODING="ascii"))
     done = ended(child)
     assert (done.code, done.err) == (0, "")
     assert r"CN=Z\xfcrich" in done.out

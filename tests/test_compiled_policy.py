@@ -955,6 +955,15 @@ def _filler(row: int, byte: int) -> Callable[[Parts], None]:
     return damage
 
 
+def _block_across_sections(parts: Parts) -> None:
+    """Let seven rows be there of a block of eight; the rest of it is the PinSet.
+
+    Its two runs are equal, so the eighth pin of the block would repeat the seventh.
+    """
+    parts.pins = bytes(7 * 32)
+    parts.pinsets[0] = pinset_row((0, 7), (0, 7))
+
+
 def _blocked_filler(parts: Parts) -> None:
     parts.pins += SIX[:-1] + b"\0"
     parts.blocked[0] = (4, 6)
@@ -1077,6 +1086,7 @@ REFUSED: dict[str, tuple[str, Callable[[Parts], None]]] = {
     "2^32 - 1 pins from the last row on": ("PINSET", _run(NONE, NONE)),
     "an empty run that is not zero": ("PINSET", _run(1, 0)),
     "a block of which 4 rows are there": ("PINSET", _run(0, 6)),
+    "a block that ends in the next section": ("PINSET", _block_across_sections),
     **{
         f"filler {row} that differs in byte {byte}": ("PINSET", _filler(row, byte))
         for row in (6, 7)
@@ -1170,9 +1180,17 @@ def test_a_rule_in_another_bucket_than_its_own_is_refused() -> None:
         Parts(flags=2, pins=PINS, pinsets=[pinset_row((0, 1)), pinset_row((1, 1))]),
         replace(base(), flags=2),
         replace(indexed((b"a", 0, 0)), flags=2),
+        replace(indexed((b"a", 0, 0)), flags=2, pinsets=[pinset_row((0, 1))]),
         Parts(flags=3, pins=PINS, pinsets=[pinset_row((0, 1))]),
     ],
-    ids=["no PinSet", "two PinSets", "rules", "a rule", "rejects what is unpinned"],
+    ids=[
+        "no PinSet",
+        "two PinSets",
+        "rules and two PinSets",
+        "a rule and two PinSets",
+        "a rule and one PinSet",
+        "rejects what is unpinned",
+    ],
 )
 def test_one_pin_set_for_every_peer_has_no_rules_beside_it(parts: Parts) -> None:
     """There would be two answers to who decides."""

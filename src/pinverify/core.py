@@ -514,10 +514,22 @@ class OpenPolicy:
         rule: int = lib.pv_policy_find(self._handle, host, len(host))
         return None if rule == NO_RULE else rule
 
+    def blocks(self, rule: int | None) -> bool:
+        """Say whether a key is blocked for a rule's hosts; see ``pv_rule_blocks``."""
+        number = NO_RULE if rule is None else rule
+        answer: int = lib.pv_rule_blocks(self._handle, number)
+        return answer == 1
+
     @property
     def num_rules(self) -> int:
         """How many rules there are."""
         num: int = self._handle.num_rules
+        return num
+
+    @property
+    def num_pinsets(self) -> int:
+        """How many different PinSets there are."""
+        num: int = self._handle.num_pinsets
         return num
 
     @property

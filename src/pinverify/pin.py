@@ -175,7 +175,7 @@ _SPELLINGS = (
     (re.compile(r'pin-sha256="([^"]*)"'), PinKind.SPKI, _from_base64),
     (re.compile(r"cert-sha256:(.*)"), PinKind.CERTIFICATE, _from_hex),
     (
-        re.compile(r"sha256 Fingerprint=(.*)", re.IGNORECASE),
+        re.compile(r"sha256 Fingerprint=(.*)", re.IGNORECASE | re.ASCII),
         PinKind.CERTIFICATE,
         _from_hex,
     ),
@@ -216,11 +216,13 @@ def _der(der_or_pem: bytes | str, label: str) -> bytes:
     # anything may stand, also what looks like PEM.
     if re.match(rb"\x30[\x81-\xff]", data) or b"-----BEGIN " not in data:
         return bytes(data)
-    pattern = rf"-----BEGIN {label}-----([^-]*)-----END {label}-----"
-    blocks = re.findall(pattern.encode("ascii"), data)
-    if len(blocks) != 1:
+    begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
+    blocks = re.findall(f"{begin}([^-]*){end}".encode("ascii"), data)
+    num_begun = data.count(begin.encode("ascii"))  # also those that never end
+    if len(blocks) != 1 or num_begun != 1:
+        damaged = ", and a damaged one" if num_begun > len(blocks) else ""
         msg = f"expected one {label} block in the PEM text, found {len(blocks)}"
-        raise DERError(msg)
+        raise DERError(msg + damaged)
     try:
         return base64.b64decode(b"".join(blocks[0].split()), validate=True)
     except binascii.Error as error:

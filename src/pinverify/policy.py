@@ -304,6 +304,18 @@ class Policy:
         """
         return self._core.leaf_suffices(_name(host), leaf, now)
 
+    def blocks(self, host: str | bytes | None) -> bool:
+        """Say whether any key is blocked for *host*.
+
+        If so, a chain of which a part is missing can't be cleared of it.
+
+        Raises:
+            PolicyError: *host* is no host.
+        """
+        if self.every_peer or host is None:
+            return self._core.blocks(None)
+        return self._core.blocks(self._core.find(hosts.canonical(host)))
+
     def evaluate_many(
         self,
         hosts: Sequence[str | bytes | None],
@@ -459,7 +471,7 @@ def _bad_pattern(text: str, why: str) -> str:
         advice = "; a wildcard is '*.' or '**.' at the beginning, then a name"
     elif text.count(":") == 1:
         advice = "; write the host without a port: rules hold for all ports"
-    return f"not a pattern: {why}{advice}"
+    return f"{text!r} is not a pattern: {why}{advice}"
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -57,7 +57,8 @@ class Report:
         matched: the pin that was hit, or that is blocked.
         depth: the position in the chain of the certificate that decided, 0 for
             the leaf: the first that is pinned, or blocked, or malformed.
-        chain: the SPKI pins seen, leaf first.
+        chain: the SPKI pins that were looked at, leaf first. Where an adapter
+            needs no more than the leaf to accept, it is that one.
         policy_digest: the SHA-256 that names the compiled policy: 32 bytes.
         detail: why the host or a certificate is bad, in words; else empty.
     """

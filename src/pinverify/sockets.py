@@ -43,8 +43,13 @@ def create_connection(
         PinningError: the server's key is not one that is expected.
         OSError: there is no connection, or the certificate is not valid
             (`ssl.SSLCertVerificationError`).
+        PolicyError: the host is none.
     """
-    plain = socket.create_connection(address, timeout)
+    try:
+        plain = socket.create_connection(address, timeout)
+    except ValueError as error:  # a NUL, or a label that is too long
+        msg = f"{address[0]!r} is not a host: {error}"
+        raise PolicyError(msg) from error
     try:
         return wrap_socket(plain, policy, server_hostname=address[0], context=context)
     except BaseException:

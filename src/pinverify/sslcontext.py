@@ -23,7 +23,6 @@ import socket
 import ssl
 import threading
 import time
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, cast
 
 from pinverify.errors import PinningError, PolicyError
@@ -185,6 +184,15 @@ class _Decision(NamedTuple):
         """When it was decided."""
         return dt.datetime.fromtimestamp(self.now, dt.UTC)
 
+    def refuse_hidden_chain(self) -> None:
+        """Refuse a leaf without its chain where a blocked key may hide in that."""
+        if self.policy.blocks(self.host) and self.report().mode == "enforce":
+            msg = (
+                "a resumed session shows no chain, and a key that is blocked may be "
+                "in it; connect again without the session"
+            )
+            raise PinningError.of(msg)
+
     def report(self) -> Report:
         """Return the report: the same evidence, at the same moment."""
         return self.policy.evaluate(self.host, self.chain, now=self.moment)
@@ -220,7 +228,7 @@ _MEMO_MAX = 1024
 
 
 class _Memo:
-    """The chains seen in full, verified handshakes; for resumed ones.
+    """What a context has seen in full, verified handshakes.
 
     A resumed session has no chain, and `ca` pins need one. The evidence must be
     of the same host, the same side and the same leaf; without it, a `ca` pin is
@@ -229,18 +237,33 @@ class _Memo:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._chains: OrderedDict[object, list[bytes]] = OrderedDict()
+        self._chains: dict[object, list[bytes]] = {}
+        self.hosts_with_chain: set[str | None] = set()
+        """Hosts whose leaf did not suffice: it need not be tried again."""
 
-    def keep(self, key: object, chain: list[bytes]) -> None:
-        with self._lock:
+    def keep(self, host: str | None, chain: list[bytes], *, server: bool) -> None:
+        key = self._key(host, chain[0], server=server)
+        if key in self._chains:
             self._chains[key] = chain
-            self._chains.move_to_end(key)
-            if len(self._chains) > _MEMO_MAX:
-                self._chains.popitem(last=False)
-
-    def recall(self, key: object) -> list[bytes] | None:
+            return
         with self._lock:
-            return self._chains.get(key)
+            while len(self._chains) >= _MEMO_MAX:
+                del self._chains[next(iter(self._chains))]
+            self._chains[key] = chain
+            if len(self.hosts_with_chain) >= _MEMO_MAX:
+                self.hosts_with_chain.clear()
+            self.hosts_with_chain.add(host)
+
+    def recall(
+        self, host: str | None, leaf: bytes, *, server: bool
+    ) -> list[bytes] | None:
+        chain = self._chains.get(self._key(host, leaf, server=server))
+        return chain if chain is not None and chain[0] == leaf else None
+
+    @staticmethod
+    def _key(host: str | None, leaf: bytes, *, server: bool) -> object:
+        # The end of a certificate is its signature. The whole is compared later.
+        return server, host, leaf[-32:]
 
 
 # ---- one connection -----------------------------------------------------------
@@ -337,10 +360,17 @@ class _Pending:
             host = sslobj.server_hostname
         leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
         now = int(time.time())
-        if leaf is not None and in_force.policy.passes_by_leaf(host, leaf, now):
+        if (
+            leaf is not None
+            and host not in memo.hosts_with_chain
+            and in_force.policy.passes_by_leaf(host, leaf, now)
+        ):
             return _Decision(in_force.policy, host, [leaf], now)
         chain = self._pinverify_chain(sslobj, host, leaf, memo)
-        return in_force.verify(host, chain, now)
+        decision = in_force.verify(host, chain, now)
+        if sslobj.session_reused and len(chain) == 1:
+            decision.refuse_hidden_chain()
+        return decision
 
     def _pinverify_in_force(self, sslobj: Any) -> tuple[_Rule, _InForce | None]:  # noqa: ANN401
         """Return the rule that decides, and what is in force now.
@@ -348,7 +378,9 @@ class _Pending:
         SNI may have selected another context than the one that listens. Its rule
         decides if it has one; no other context lifts the pins.
         """
-        rule = self._pinverify_own_rule or _rule_of(sslobj.context)
+        rule = self._pinverify_own_rule
+        if rule is None and sslobj.context is not self._pinverify_created_with:
+            rule = _rule_of(sslobj.context)
         in_force = None if rule is None else rule.in_force
         if rule is None or in_force is None:
             rule = self._pinverify_rule
@@ -378,13 +410,13 @@ class _Pending:
             return []
         if not self._pinverify_trusts_chain(sslobj):
             return [leaf]
-        key = (sslobj.server_side, host, leaf)
+        server = sslobj.server_side
         chain = _ders(sslobj.get_verified_chain())
         if chain:
-            memo.keep(key, chain)
+            memo.keep(host, chain, server=server)
             return chain
         # A resumed session has no chain: its first handshake is the evidence.
-        return memo.recall(key) or [leaf]
+        return memo.recall(host, leaf, server=server) or [leaf]
 
     def _pinverify_refuse_hidden_name(self, sslobj: Any) -> None:  # noqa: ANN401
         """Refuse a resumed TLS 1.2 session where the name selects the tenant.
