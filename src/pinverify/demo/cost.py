@@ -116,8 +116,8 @@ def _print(stage: Stage, costs: dict[str, Cost], handshake: float) -> None:
     stage.say(
         f"""The times are of this machine at this moment and do not travel; the ratios
         travel better. A TLS handshake with the server above takes {handshake:.0f} µs.
-        The first way decides about one certificate; the second, which pin_context
-        takes, also finds the rule of the host and makes a report."""
+        The first way decides about one certificate; the second also finds the rule of
+        the host and makes a report. A handshake takes a way between the two."""
     )
 
 
