@@ -474,13 +474,12 @@ PV_API uint32_t pv_rule_blocks(const pv_policy *policy, uint32_t rule);
 
 // pv_decide is pv_verify without a report, for one light call per handshake: it
 // returns the reason, plus PV_ACCEPTED if the peer is accepted; 0, which is a
-// rejection, when an argument is bad. Certificate i is bytes cert_offsets[i]
-// to cert_offsets[i + 1] of `certs`; there are num_certs + 1 offsets.
-// Time: as pv_verify.
+// rejection, when an argument is bad. The certificates lie back to back in
+// `certs`; `cert_lens` has the length of each, 4 bytes, little-endian, and they
+// add up to `certs_len`. Time: as pv_verify, and quadratic in num_certs.
 PV_API PV_CHECK uint32_t pv_decide(const pv_policy *policy, const char *host,
                                    size_t host_len, const uint8_t *certs,
-                                   size_t certs_len,
-                                   const uint64_t *cert_offsets,
+                                   size_t certs_len, const uint8_t *cert_lens,
                                    size_t num_certs, int64_t now);
 
 // pv_leaf_suffices says whether the peer is accepted by its leaf alone, with

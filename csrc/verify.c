@@ -7,9 +7,10 @@
 // ---- the chain, however the caller stores it --------------------------------
 
 typedef struct chain_view {
-  const pv_span *spans;     // one per certificate, or NULL: then
-  const uint8_t *data;      // certificate i is data[offsets[i]] to
-  const uint64_t *offsets;  // data[offsets[i + 1] - 1]
+  const pv_span *spans;     // one per certificate; or NULL: then they lie in
+  const uint8_t *data;      // `data`, certificate i from offsets[i] to
+  const uint64_t *offsets;  // offsets[i + 1]; or, if this is NULL too, each
+  const uint8_t *lens;      // behind the one before, 4 bytes for each length
   size_t num_certs;
 } chain_view;
 
@@ -17,8 +18,28 @@ static pv_span chain_cert(const chain_view *chain, size_t i) {
   if (chain->spans != NULL) {
     return chain->spans[i];
   }
-  return (pv_span){chain->data + chain->offsets[i],
-                   (size_t)(chain->offsets[i + 1] - chain->offsets[i])};
+  if (chain->offsets != NULL) {
+    return (pv_span){chain->data + chain->offsets[i],
+                     (size_t)(chain->offsets[i + 1] - chain->offsets[i])};
+  }
+  size_t at = 0;
+  for (size_t before = 0; before < i; before++) {
+    at += load_le32(chain->lens + 4 * before);
+  }
+  return (pv_span){chain->data + at, load_le32(chain->lens + 4 * i)};
+}
+
+// Whether `num` lengths add up to `total`.
+static bool lens_add_up(const uint8_t *lens, size_t num, size_t total) {
+  size_t left = total;
+  for (size_t i = 0; i < num; i++) {
+    const uint32_t len = load_le32(lens + 4 * i);
+    if (len > left) {
+      return false;
+    }
+    left -= len;
+  }
+  return left == 0;
 }
 
 // ---- what the chain shows ---------------------------------------------------
@@ -264,21 +285,21 @@ pv_status pv_verify(pv_report *out, uint8_t *out_spkis, const pv_policy *policy,
       (verified_chain == NULL && num_certs > 0)) {
     return PV_ERR_ARGUMENT;
   }
-  const chain_view chain = {verified_chain, NULL, NULL, num_certs};
+  const chain_view chain = {.spans = verified_chain, .num_certs = num_certs};
   verify_peer(out, out_spkis, policy, host, host_len, &chain, now);
   return PV_OK;
 }
 
 uint32_t pv_decide(const pv_policy *policy, const char *host, size_t host_len,
                    const uint8_t *certs, size_t certs_len,
-                   const uint64_t *cert_offsets, size_t num_certs,
-                   int64_t now) {
+                   const uint8_t *cert_lens, size_t num_certs, int64_t now) {
   pv_report report = {0};
   if (policy->bytes == NULL || (host == NULL && host_len > 0) ||
-      !offsets_ascend(cert_offsets, num_certs, certs_len)) {
+      !lens_add_up(cert_lens, num_certs, certs_len)) {
     return 0;
   }
-  const chain_view chain = {NULL, certs, cert_offsets, num_certs};
+  const chain_view chain = {
+      .data = certs, .lens = cert_lens, .num_certs = num_certs};
   verify_peer(&report, NULL, policy, host, host_len, &chain, now);
   return report.reason | (report.accepted != 0 ? PV_ACCEPTED : 0u);
 }
@@ -331,8 +352,10 @@ pv_status pv_verify_many(pv_report *out_reports, uint8_t *out_spkis,
   }
   for (size_t i = 0; i < num_peers; i++) {
     const size_t first = (size_t)chain_offsets[i];
-    const chain_view chain = {NULL, certs, cert_offsets + first,
-                              (size_t)chain_offsets[i + 1] - first};
+    const chain_view chain = {
+        .data = certs,
+        .offsets = cert_offsets + first,
+        .num_certs = (size_t)chain_offsets[i + 1] - first};
     uint8_t *spkis =
         out_spkis == NULL ? NULL : out_spkis + PV_DIGEST_LEN * first;
     verify_peer(&out_reports[i], spkis, policy,

@@ -1142,7 +1142,7 @@ def test_rules_in_a_bucket_ascend_by_tag_name_and_shape_and_none_is_there_twice(
 
     The two long names have the same tag.
     """
-    one, other = b"h158185.example", b"h787.example"
+    one, other = b"h382662.example", b"h470954.example"
     assert fnv1a(one) >> 32 == fnv1a(other) >> 32
     good = [
         [(one, 0, 0), (other, 0, 0)],

@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import itertools
 import pickle
+import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -293,10 +294,11 @@ def fnv1a(name: bytes) -> int:
 
 
 def test_two_names_with_the_same_tag_in_one_bucket_are_told_apart() -> None:
-    """The index compares names, not only their hashes: an attacker may know those."""
-    names = ["h787.example", "h158185.example"]
+    """The index compares names, not only hashes and lengths: anybody can make those."""
+    names = ["h382662.example", "h470954.example"]
     one, other = (fnv1a(name.encode()) for name in names)
     assert one >> 32 == other >> 32
+    assert len(names[0]) == len(names[1])
     assert (one ^ one >> 32) % 2 == (other ^ other >> 32) % 2
     for patterns in (names, names[:1], names[1:]):
         found = _finder(patterns)
@@ -1247,20 +1249,20 @@ def test_pv_verify_without_a_pointer_fails_and_rejects(pki: Pki) -> None:
 
 
 def test_pv_decide_and_pv_leaf_suffices_reject_what_they_cannot_ask(pki: Pki) -> None:
-    """No policy, no host, offsets that lead out of the certificates: never a pass."""
+    """No policy, no host, lengths that do not add up: never a pass."""
     opened, _keep = opened_in_c(Policy({}))
     closed = ffi.new("pv_policy *")
     der = pki.server.der
-    good = ffi.new("uint64_t[]", [0, len(der)])
+    good = struct.pack("<I", len(der))
     asked = lib.pv_decide(opened, b"a", 1, der, len(der), good, 1, NOW)
     assert asked == lib.PV_ACCEPTED + lib.PV_NOT_PINNED
     assert lib.pv_leaf_suffices(opened, b"a", 1, der, len(der), NOW) == 1
     for policy, host in ((closed, b"a"), (opened, ffi.NULL)):
         assert lib.pv_decide(policy, host, 1, der, len(der), good, 1, NOW) == 0
         assert lib.pv_leaf_suffices(policy, host, 1, der, len(der), NOW) == 0
-    for offsets in ([1, 0], [0, len(der) + 1], [2**64 - 1, 0], [0, 2**64 - 1]):
-        ends = ffi.new("uint64_t[]", offsets)
-        assert lib.pv_decide(opened, b"a", 1, der, len(der), ends, 1, NOW) == 0
+    for wrong in ([0], [len(der) - 1], [len(der) + 1], [2**32 - 1], [len(der), 1], []):
+        lens, num = struct.pack(f"<{len(wrong)}I", *wrong), len(wrong)
+        assert lib.pv_decide(opened, b"a", 1, der, len(der), lens, num, NOW) == 0
 
 
 @pytest.mark.parametrize(

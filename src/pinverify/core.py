@@ -422,16 +422,10 @@ class OpenPolicy:
             The reason, plus `ACCEPTED` if the peer is accepted.
         """
         certs = b"".join(chain)
-        ends = array("Q", accumulate(map(len, chain), initial=0))
+        num_certs = len(chain)
+        lens = struct.pack(f"<{num_certs}I", *map(len, chain))
         answer: int = lib.pv_decide(
-            self._handle,
-            host,
-            len(host),
-            certs,
-            len(certs),
-            _offsets(ends),
-            len(chain),
-            now,
+            self._handle, host, len(host), certs, len(certs), lens, num_certs, now
         )
         return answer
 

@@ -358,15 +358,12 @@ class _Pending:
         else:
             # What the C object verifies; the Python object's can be set.
             host = sslobj.server_hostname
-        leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
         now = int(time.time())
-        if (
-            leaf is not None
-            and host not in memo.hosts_with_chain
-            and in_force.policy.passes_by_leaf(host, leaf, now)
-        ):
-            return _Decision(in_force.policy, host, [leaf], now)
-        chain = self._pinverify_chain(sslobj, host, leaf, memo)
+        if host not in memo.hosts_with_chain:
+            leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
+            if leaf is not None and in_force.policy.passes_by_leaf(host, leaf, now):
+                return _Decision(in_force.policy, host, [leaf], now)
+        chain = self._pinverify_chain(sslobj, host, memo)
         decision = in_force.verify(host, chain, now)
         if sslobj.session_reused and len(chain) == 1:
             decision.refuse_hidden_chain()
@@ -402,21 +399,22 @@ class _Pending:
         self,
         sslobj: Any,  # noqa: ANN401
         host: str | None,
-        leaf: bytes | None,
         memo: _Memo,
     ) -> list[bytes]:
         """Return the verified chain, leaf first; else the leaf; else nothing."""
+        trusts_chain = self._pinverify_trusts_chain(sslobj)
+        server = sslobj.server_side
+        if trusts_chain:
+            chain = _ders(sslobj.get_verified_chain())
+            if chain:
+                memo.keep(host, chain, server=server)
+                return chain
+        leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
         if leaf is None:
             return []
-        if not self._pinverify_trusts_chain(sslobj):
-            return [leaf]
-        server = sslobj.server_side
-        chain = _ders(sslobj.get_verified_chain())
-        if chain:
-            memo.keep(host, chain, server=server)
-            return chain
         # A resumed session has no chain: its first handshake is the evidence.
-        return memo.recall(host, leaf, server=server) or [leaf]
+        known = memo.recall(host, leaf, server=server) if trusts_chain else None
+        return known or [leaf]
 
     def _pinverify_refuse_hidden_name(self, sslobj: Any) -> None:  # noqa: ANN401
         """Refuse a resumed TLS 1.2 session where the name selects the tenant.
@@ -464,7 +462,8 @@ class _PendingSocket(_Pending):
 
     @classmethod
     def _create(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        _refuse_renegotiation(kwargs["context"])
+        if not cls._pinverify_rule.servers:  # install(): nobody pinned this context
+            _refuse_renegotiation(kwargs["context"])
         return super()._create(*args, **kwargs)  # type: ignore[misc]
 
     def connect(self, addr: Any) -> None:  # noqa: ANN401
@@ -503,7 +502,8 @@ class _PendingObject(_Pending):
 
     @classmethod
     def _create(cls, incoming: Any, outgoing: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        _refuse_renegotiation(kwargs["context"])
+        if not cls._pinverify_rule.servers:  # install(): nobody pinned this context
+            _refuse_renegotiation(kwargs["context"])
         self: Any = super()._create(incoming, outgoing, *args, **kwargs)  # type: ignore[misc]
         self._pinverify_outgoing = outgoing
         return self
@@ -576,6 +576,7 @@ def _hooked(context: ssl.SSLContext, rule: _Rule) -> _Rule:
         try:
             _set_classes(inner, rule)
             _see_that_it_works(context, rule)
+            _refuse_renegotiation(inner)
         except BaseException:
             for name in ("sslsocket_class", "sslobject_class", "_pinverify"):
                 if name in before:
