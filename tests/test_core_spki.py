@@ -74,7 +74,9 @@ def ask(der: bytes) -> Answer:
     try:
         return Answer(core.spki(der), "PV_OK")
     except DERError as error:
-        return Answer(None, STATUS_BY_TEXT[str(error).partition(": ")[2]])
+        # Advice may follow in brackets.
+        phrase = str(error).partition(": ")[2].partition(" (")[0]
+        return Answer(None, STATUS_BY_TEXT[phrase])
 
 
 def strict(der: bytes) -> bytes | None:

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 import policy_model as model
 from pinverify import (
     UNPINNED,
+    DERError,
     Pin,
     PinKind,
     PinningError,
@@ -1342,3 +1343,56 @@ def test_a_policy_is_read_back_by_number_and_no_further() -> None:
         assert bytes(ffi.buffer(pin)) == digest
     with pytest.raises(IndexError):
         core.OpenPolicy(policy.compile()).rule(2)
+
+
+# ---- what a beginner may give --------------------------------------------------
+
+
+def test_a_wrong_type_is_a_type_error_that_says_what_to_write(pki: Pki) -> None:
+    """No error of the C binding reaches a user."""
+    policy = Policy({"a.example": [pki.server.pin]})
+    der: Any = pki.server.der
+    anything: Any = 3
+    with pytest.raises(TypeError, match=r"write \[certificate\]"):
+        policy.evaluate("a.example", der)
+    with pytest.raises(TypeError, match=r"write \[certificate\]"):
+        policy.evaluate_many(["a.example"], [der])
+    with pytest.raises(TypeError, match="expected bytes, got str"):
+        policy.evaluate("a.example", ["text"])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match="a host is text, got int"):
+        policy.evaluate(anything, [der])
+    with pytest.raises(TypeError, match="datetime with a timezone"):
+        policy.evaluate("a.example", [der], now=anything)
+
+
+def test_pem_in_place_of_der_is_named(pki: Pki) -> None:
+    """The advice is about the encoding, not about the certificate."""
+    pem = pki.server.pem.encode()
+    with pytest.raises(PinningError, match="give the chain as DER"):
+        Policy({"a.example": [pki.server.pin]}).verify("a.example", [pem])
+    for call in (core.spki, core.spki_sha256, core.matcher(bytes(32))):
+        with pytest.raises(DERError, match="this is PEM"):
+            call(pem)
+
+
+def test_as_many_chains_as_hosts_are_needed(pki: Pki) -> None:
+    """C would read past the end of the offsets otherwise."""
+    opened = core.OpenPolicy(Policy({"a.example": [pki.server.pin]}).compile())
+    for num_hosts, num_chains in ((2, 1), (1, 2), (1, 0), (0, 1)):
+        chains: list[list[bytes]] = [[] for _ in range(num_chains)]
+        with pytest.raises(ValueError, match="one per peer"):
+            list(opened.verify_many([b"a"] * num_hosts, chains, 0))
+
+
+def test_many_items_may_come_from_any_iterable_and_any_buffer(pki: Pki) -> None:
+    """A generator is not empty, and a view of words is as long as its bytes."""
+    der = pki.server.der
+    expected = core.spki_sha256(der) * 2
+    given: Any = (cert for cert in (der, der))
+    assert core.spki_sha256_many(given) == (expected, [])
+    words: Any = memoryview(bytes(range(64))).cast("I")
+    assert core.sha256(words) == hashlib.sha256(bytes(range(64))).digest()
+    assert core.sha256_many([words]) == core.sha256(words)
+    with pytest.raises(TypeError, match="give offsets"):
+        core.spki_sha256_many(der)
+    assert core.matcher(core.spki_sha256(der))(memoryview(der))  # type: ignore[arg-type]

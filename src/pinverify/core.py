@@ -2,7 +2,8 @@
 
 Sizes are checked here, and statuses become exceptions here. Certificates and
 messages are ``bytes``; digests and pins are 32 bytes each, several of them back
-to back. The GIL is released during each call.
+to back. The GIL is released during a call, but for those of about a microsecond
+(see csrc/build_cffi.py).
 """
 
 from __future__ import annotations
@@ -73,10 +74,10 @@ def spki(cert: bytes) -> bytes:
         DERError: *cert* is not one strict-DER Certificate (RFC 5280, 4.1).
     """
     out = ffi.new("pv_span *")
-    data = ffi.from_buffer(cert)
-    status = lib.pv_spki_from_cert(out, data, len(cert))
+    cert = _as_bytes(cert)
+    status = lib.pv_spki_from_cert(out, ffi.from_buffer(cert), len(cert))
     if status != lib.PV_OK:
-        raise DERError(_not_a_certificate(status))
+        raise DERError(_not_a_certificate(status, cert))
     return bytes(ffi.buffer(out.data, out.len))
 
 
@@ -87,9 +88,10 @@ def spki_sha256(cert: bytes) -> bytes:
         DERError: *cert* is not one strict-DER Certificate.
     """
     out = ffi.new("uint8_t[32]")
-    status = lib.pv_spki_sha256(out, ffi.from_buffer(cert), len(cert))
+    cert = _as_bytes(cert)
+    status = lib.pv_spki_sha256(out, cert, len(cert))
     if status != lib.PV_OK:
-        raise DERError(_not_a_certificate(status))
+        raise DERError(_not_a_certificate(status, cert))
     return bytes(ffi.buffer(out))
 
 
@@ -146,9 +148,11 @@ def matcher(pins: bytes) -> Callable[[bytes], bool]:
     cert_is_pinned = lib.pv_cert_is_pinned
 
     def is_pinned(cert: bytes) -> bool:
+        if type(cert) is not bytes:
+            cert = _as_bytes(cert)
         answer: int = cert_is_pinned(packed, num_pins, cert, len(cert))
         if answer < 0:
-            raise DERError(_not_a_certificate(-answer))
+            raise DERError(_not_a_certificate(-answer, cert))
         return answer == 1
 
     return is_pinned
@@ -160,7 +164,8 @@ def matcher(pins: bytes) -> Callable[[bytes], bool]:
 def sha256(data: Buffer) -> bytes:
     """Return the SHA-256 of *data*: 32 bytes (FIPS 180-4)."""
     out = ffi.new("uint8_t[32]")
-    lib.pv_sha256(out, ffi.from_buffer(data), len(data))
+    view = memoryview(data).cast("B")  # whatever its items are, count bytes
+    lib.pv_sha256(out, ffi.from_buffer(view), len(view))
     return bytes(ffi.buffer(out))
 
 
@@ -444,7 +449,7 @@ class OpenPolicy:
         """
         num_certs = len(chain)
         spans = ffi.new("pv_span[]", num_certs)
-        certs = [ffi.from_buffer(cert) for cert in chain]  # kept alive
+        certs = [ffi.from_buffer(_as_bytes(cert)) for cert in chain]  # kept alive
         for span, cert in zip(spans, certs, strict=True):
             span.data = cert
             span.len = len(cert)
@@ -474,6 +479,10 @@ class OpenPolicy:
         Returns:
             What `verify` would for each.
         """
+        chains = [list(chain) for chain in chains]
+        if len(hosts) != len(chains):
+            msg = f"{len(hosts)} hosts and {len(chains)} chains: give one per peer"
+            raise ValueError(msg)
         certs = [cert for chain in chains for cert in chain]
         chain_ends = array("Q", accumulate(map(len, chains), initial=0))
         host_data, host_ends = _joined(hosts, None)
@@ -570,8 +579,24 @@ def _not_a_host(host: str | bytes, status: int) -> str:
     return f"{host!r} is not a host: {status_text(status)}"
 
 
-def _not_a_certificate(status: int) -> str:
-    return f"not a strict-DER certificate: {status_text(status)}"
+def _not_a_certificate(status: int, cert: bytes) -> str:
+    pem = cert.startswith(b"-----BEGIN ")
+    advice = " (this is PEM; ssl.PEM_cert_to_DER_cert makes DER of it)" if pem else ""
+    return f"not a strict-DER certificate: {status_text(status)}{advice}"
+
+
+def _as_bytes(data: Any) -> bytes:  # noqa: ANN401 - whatever a caller gives
+    """Return the bytes of a buffer.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if isinstance(data, bytes):
+        return data
+    if not isinstance(data, bytearray | memoryview):
+        msg = f"expected bytes, got {type(data).__name__}"
+        raise TypeError(msg)
+    return bytes(data)
 
 
 def _num_pins(pins: bytes) -> int:
@@ -586,7 +611,10 @@ def _joined(
 ) -> tuple[Buffer, array[int]]:
     """Return one buffer and its offsets for either form of many byte strings."""
     if offsets is None:
-        parts: Any = items
+        if isinstance(items, bytes | bytearray | memoryview):
+            msg = "expected a list of byte strings; for one buffer give offsets, too"
+            raise TypeError(msg)
+        parts = [_as_bytes(item) for item in items]
         return b"".join(parts), array("Q", accumulate(map(len, parts), initial=0))
     if len(offsets) == 0:
         msg = "offsets have one entry more than there are items, so at least one"

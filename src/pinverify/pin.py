@@ -57,6 +57,10 @@ class Pin:
             msg = f"a pin has 32 bytes, got {len(self.digest)}"
             raise PolicyError(msg)
 
+    def __repr__(self) -> str:
+        """Return a call that makes the same pin."""
+        return f"Pin.parse({str(self)!r})"
+
     def __str__(self) -> str:
         """Return ``sha256/<base64>`` or ``cert-sha256:<hex>``."""
         if self.kind is PinKind.SPKI:
@@ -212,6 +216,10 @@ def _digest(digest: bytes | str) -> bytes:
 def _der(der_or_pem: bytes | str, label: str) -> bytes:
     """Return DER as it is, or the one block *label* of a PEM text."""
     data = der_or_pem.encode("utf-8") if isinstance(der_or_pem, str) else der_or_pem
+    if not isinstance(data, bytes | bytearray):
+        msg = f"expected DER or PEM, got {type(data).__name__}; of a key or a "
+        msg += "certificate of `cryptography` give its public_bytes(…)"
+        raise TypeError(msg)
     # A long DER element begins with bytes that no text begins with; inside it
     # anything may stand, also what looks like PEM.
     if re.match(rb"\x30[\x81-\xff]", data) or b"-----BEGIN " not in data:

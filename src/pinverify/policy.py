@@ -185,7 +185,13 @@ class Policy:
             OSError: the file can't be read.
         """
         self = cls.__new__(cls)
-        self._set_core(core.OpenPolicy(_policy_bytes(source)))
+        try:
+            self._set_core(core.OpenPolicy(_policy_bytes(source)))
+        except PolicyError as error:
+            if not isinstance(source, str | os.PathLike):
+                raise
+            msg = f"{source}: {error}; a policy in TOML is read by load_policy"
+            raise PolicyError(msg) from None
         return self
 
     def _set_core(self, opened: core.OpenPolicy) -> None:
@@ -266,10 +272,15 @@ class Policy:
     ) -> Report:
         """Decide about one peer; a rejection is a report like any other.
 
-        The arguments are those of `verify`. Bad input is a rejection, too.
+        The arguments are those of `verify`. Bytes that are no certificate and text
+        that is no host are a rejection, too.
+
+        Raises:
+            TypeError: an argument is of another type.
         """
         name, why = self._canonical(host)
-        raw, spkis = self._core.verify(name.encode(), verified_chain, _seconds(now))
+        chain = _as_chain(verified_chain)
+        raw, spkis = self._core.verify(name.encode(), chain, _seconds(now))
         return self._report(raw, spkis, name, host, why)
 
     def passes(
@@ -336,12 +347,11 @@ class Policy:
         Raises:
             ValueError: there are not as many chains as hosts.
         """
-        if len(hosts) != len(chains):
-            msg = f"{len(hosts)} hosts and {len(chains)} chains: give one per peer"
-            raise ValueError(msg)
         names = [self._canonical(host) for host in hosts]
         decided = self._core.verify_many(
-            [name.encode() for name, _ in names], chains, _seconds(now)
+            [name.encode() for name, _ in names],
+            [_as_chain(chain) for chain in chains],
+            _seconds(now),
         )
         return [
             self._report(raw, spkis, name, given, why)
@@ -356,6 +366,9 @@ class Policy:
             return "", ""
         if host is None:
             return "", "the peer has no name (server_hostname is None)"
+        if not isinstance(host, str | bytes):
+            msg = f"a host is text, got {type(host).__name__}"
+            raise TypeError(msg)
         try:
             return hosts.canonical(host), ""
         except PolicyError as error:
@@ -541,6 +554,13 @@ def _policy_bytes(
     return bytes(source)  # a copy where the bytes could change
 
 
+def _as_chain(chain: Sequence[bytes]) -> list[bytes]:
+    if isinstance(chain, bytes | bytearray | memoryview | str):
+        msg = "a chain is a list of DER certificates, leaf first; write [certificate]"
+        raise TypeError(msg)
+    return list(chain)
+
+
 def _name(host: str | None) -> bytes:
     """Return an ASCII host for the core, which rejects the empty one."""
     return b"" if host is None or not host.isascii() else host.encode("ascii")
@@ -563,6 +583,9 @@ def _seconds(moment: dt.datetime | None) -> int:
     """Return whole seconds since 1970, rounded down; None is the current time."""
     if moment is None:
         return int(time.time())
+    if not isinstance(moment, dt.datetime):
+        msg = f"now: expected a datetime with a timezone, got {moment!r}"
+        raise TypeError(msg)
     if moment.utcoffset() is None:
         msg = f"now: expected a datetime with a timezone, got {moment!r}"
         raise PolicyError(msg)

@@ -106,6 +106,10 @@ def rejection_message(
         for number, name in enumerate(("pinned", "leaf", "ca")):
             rows.append((name, _pin_lines(runs[2 * number : 2 * number + 2])))
     headline, next_step = _texts(report, expected)
+    if report.depth is not None and chain[report.depth].startswith(b"-----BEGIN "):
+        next_step = "give the chain as DER: ssl.PEM_cert_to_DER_cert(text)"
+    if report.reason is Reason.NOT_PINNED and report.pattern is not None:
+        next_step = "its rule says unpinned: give it pins, or unpinned = 'allow' to all"
     rows.append(("next", [next_step]))
     return "\n".join([headline, *_table(rows)])
 

@@ -204,6 +204,9 @@ def _in_force(policy: Policy | PinSet, on_report: OnReport | None) -> _InForce:
     if not isinstance(policy, Policy):
         msg = f"expected a Policy or a PinSet, got {type(policy).__name__}"
         raise TypeError(msg)
+    if on_report is not None and not callable(on_report):
+        msg = f"on_report: expected a function, got {on_report!r}"
+        raise TypeError(msg)
     return _InForce(policy, on_report)
 
 
