@@ -30,9 +30,9 @@ pv_status pv_spki_sha256_many(uint8_t *out_digests, uint8_t *out_statuses,
     return PV_ERR_ARGUMENT;
   }
   for (size_t i = 0; i < num_certs; i++) {
-    const pv_status status =
-        pv_spki_sha256(out_digests + PV_DIGEST_LEN * i, data + offsets[i],
-                       (size_t)(offsets[i + 1] - offsets[i]));
+    const pv_status status = pv_spki_sha256(
+        out_digests + PV_DIGEST_LEN * i, or_empty(data) + offsets[i],
+        (size_t)(offsets[i + 1] - offsets[i]));
     out_statuses[i] = (uint8_t)status;
     *out_num_malformed += status != PV_OK;
   }

@@ -178,6 +178,13 @@ static inline void store_be32(uint8_t *p, uint32_t x) {
   p[3] = (uint8_t)x;
 }
 
+// or_empty gives a pointer that may be added to, where a caller has no bytes
+// and so no pointer: NULL + 0 is undefined (C11, 6.5.6).
+static inline const uint8_t *or_empty(const uint8_t *bytes) {
+  static const uint8_t nothing[1] = {0};
+  return bytes != NULL ? bytes : nothing;
+}
+
 // offsets_ascend checks num + 1 offsets: each at most the next, the last at
 // most `end`.
 static inline bool offsets_ascend(const uint64_t *offsets, size_t num,

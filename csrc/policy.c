@@ -368,6 +368,9 @@ static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
 
 uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                         size_t host_len) {
+  if (policy->bytes == NULL || host_len == 0) {
+    return PV_NO_RULE;
+  }
   const char *dot = memchr(host, '.', host_len);
   const size_t second_label = dot == NULL ? host_len : (size_t)(dot - host) + 1;
   uint64_t hash = hash_basis;
@@ -431,7 +434,8 @@ pv_status pv_policy_pin(uint8_t out[32], const pv_policy *policy,
                         uint32_t i) {
   memset(out, 0, PV_DIGEST_LEN);
   const bool policy_wide = pinset == PV_UNPINNED && list == PV_LIST_BLOCKED;
-  if ((!policy_wide && pinset >= policy->num_pinsets) ||
+  if (policy->bytes == NULL ||
+      (!policy_wide && pinset >= policy->num_pinsets) ||
       list > PV_LIST_BLOCKED || kind > PV_CERTIFICATE) {
     return PV_ERR_ARGUMENT;
   }

@@ -81,7 +81,7 @@ pv_status pv_sha256_many(uint8_t *out_digests, const uint8_t *data,
     return PV_ERR_ARGUMENT;
   }
   for (size_t i = 0; i < num_messages; i++) {
-    pv_sha256(out_digests + PV_DIGEST_LEN * i, data + offsets[i],
+    pv_sha256(out_digests + PV_DIGEST_LEN * i, or_empty(data) + offsets[i],
               (size_t)(offsets[i + 1] - offsets[i]));
   }
   return PV_OK;

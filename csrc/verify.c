@@ -299,12 +299,15 @@ uint32_t pv_decide(const pv_policy *policy, const char *host, size_t host_len,
     return 0;
   }
   const chain_view chain = {
-      .data = certs, .lens = cert_lens, .num_certs = num_certs};
+      .data = or_empty(certs), .lens = cert_lens, .num_certs = num_certs};
   verify_peer(&report, NULL, policy, host, host_len, &chain, now);
   return report.reason | (report.accepted != 0 ? PV_ACCEPTED : 0u);
 }
 
 uint32_t pv_rule_blocks(const pv_policy *policy, uint32_t rule) {
+  if (policy->bytes == NULL) {
+    return 1;  // no policy clears nothing
+  }
   pv_rule found;
   const pv_status status = pv_policy_rule(&found, policy, rule);
   uint32_t pinset = status == PV_OK ? found.pinset : PV_UNPINNED;
@@ -353,13 +356,13 @@ pv_status pv_verify_many(pv_report *out_reports, uint8_t *out_spkis,
   for (size_t i = 0; i < num_peers; i++) {
     const size_t first = (size_t)chain_offsets[i];
     const chain_view chain = {
-        .data = certs,
+        .data = or_empty(certs),
         .offsets = cert_offsets + first,
         .num_certs = (size_t)chain_offsets[i + 1] - first};
     uint8_t *spkis =
         out_spkis == NULL ? NULL : out_spkis + PV_DIGEST_LEN * first;
     verify_peer(&out_reports[i], spkis, policy,
-                (const char *)hosts + host_offsets[i],
+                (const char *)or_empty(hosts) + host_offsets[i],
                 (size_t)(host_offsets[i + 1] - host_offsets[i]), &chain, now);
   }
   return PV_OK;

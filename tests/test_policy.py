@@ -7,6 +7,7 @@ certificates that `cryptography` made. Then random policies, hosts and chains ag
 
 from __future__ import annotations
 
+import ctypes
 import datetime as dt
 import functools
 import hashlib
@@ -1396,3 +1397,22 @@ def test_many_items_may_come_from_any_iterable_and_any_buffer(pki: Pki) -> None:
     with pytest.raises(TypeError, match="give offsets"):
         core.spki_sha256_many(der)
     assert core.matcher(core.spki_sha256(der))(memoryview(der))  # type: ignore[arg-type]
+
+
+def test_an_expiry_that_no_calendar_has_is_told_all_the_same(pki: Pki) -> None:
+    """The year 10000 in UTC is a valid moment in another zone."""
+    early = dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1)))
+    late = dt.datetime.max.replace(tzinfo=dt.timezone(dt.timedelta(hours=-1)))
+    expired = PinSet([pki.server.pin], expires=early, after_expiry="reject")
+    with pytest.raises(PinningError, match=r"expired .* seconds after 1970"):
+        expired.verify([pki.server.der])
+    holds = PinSet([pki.server.pin], expires=late, after_expiry="reject")
+    with pytest.raises(PinningError, match="no pin of this peer"):
+        holds.verify([pki.ca.der])
+
+
+def test_a_view_with_strange_items_is_measured_in_bytes() -> None:
+    """Items of no bytes have a length, and C would read that many pins."""
+    strange: Any = memoryview(((ctypes.c_ubyte * 0) * 64)())
+    assert not core.pins_contain(strange, bytes(32))
+    assert core.pack_pins(strange) == b""

@@ -2470,3 +2470,97 @@ def test_the_public_names_are_there() -> None:
     """What this file uses is what the package exports."""
     names = ("pin_context", "Policy", "PinSet", "UNPINNED", "PinningError", "Reason")
     assert set(names) <= set(pinverify.__all__)
+
+
+# ---------------------------------------------------------------------------
+# What a reviewer found
+# ---------------------------------------------------------------------------
+
+
+class _LineSocket(ssl.SSLSocket):
+    """An application's class, with a method that passes no gate of ours."""
+
+    def line(self, data: bytes) -> int:
+        return super().send(data + b"\n")
+
+
+class _LineObject(ssl.SSLObject):
+    """The same in memory."""
+
+    def line(self, data: bytes) -> int:
+        return super().write(data + b"\n")
+
+
+def test_a_method_of_the_application_moves_no_data_before_the_check(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """It calls the methods of ssl directly, and OpenSSL shakes hands in those."""
+    for policy, passes in ((None, True), (pinning(pki), False)):
+        context = trusting(pki)
+        context.sslsocket_class = _LineSocket
+        context.sslobject_class = _LineObject
+        if policy is not None:
+            pin_context(context, policy)
+        server = serve(server_context(pki.impostor, version=version))
+        with later(context, server) as tls, contextlib.suppress(PinningError):
+            cast("_LineSocket", tls).line(SECRET)
+        assert (SECRET in server.record().application) is passes
+        link = MemoryLink(context, server_context(pki.impostor, version=version))
+        line = cast("_LineObject", link.client).line
+        with contextlib.suppress(PinningError):
+            link.run(lambda line=line: line(SECRET))  # type: ignore[misc]
+        assert (SECRET in link.application) is passes
+
+
+def test_a_failed_connect_leaves_no_socket_that_speaks_in_clear(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Not even to a method of the application that passes no gate."""
+    context = ssl.create_default_context()  # trusts nobody here
+    context.sslsocket_class = _LineSocket
+    pin_context(context, pinning(pki))
+    server = serve(server_context(pki.server, version=version))
+    tls = context.wrap_socket(socket.socket(), server_hostname="localhost")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        tls.connect(server.address)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        cast("_LineSocket", tls).line(SECRET)
+    tls.close()
+    assert_nothing_said(server.record())
+
+
+@pytest.mark.parametrize("mode", [ssl.CERT_REQUIRED, ssl.CERT_NONE])
+def test_a_leaf_that_is_the_whole_chain_may_be_resumed(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, mode: ssl.VerifyMode
+) -> None:
+    """Nothing blocked can hide above it, or nothing above it would have counted."""
+    leaf = self_signed("localhost")
+    context = ssl.create_default_context(cadata=leaf.pem)
+    context.check_hostname = False
+    context.verify_mode = mode
+    pin_context(context, PinSet([leaf.pin], blocked=[pki.rogue_ca.pin]))
+    server = serve(server_context(leaf, version=version))
+    session = _session(context, server)
+    with later(context, server, session=session) as tls:
+        echo(tls)
+        assert tls.session_reused
+
+
+def test_a_handshake_that_is_done_may_be_done_again(pki: Pki) -> None:
+    """Also by a method that was looked up before."""
+    link = MemoryLink(trusting(pki, pinning(pki)), server_context(pki.server))
+    do_handshake = link.client.do_handshake
+    converse(link)
+    do_handshake()
+    link.client.do_handshake()
+
+
+def test_the_c_object_is_freed_with_its_connection(pki: Pki) -> None:
+    """The guard of a PENDING connection keeps nothing alive."""
+    link = MemoryLink(trusting(pki, pinning(pki)), server_context(pki.server))
+    pending = MemoryLink(trusting(pki, pinning(pki)), server_context(pki.server))
+    converse(link)
+    gone = [weakref.ref(link.client), weakref.ref(pending.client)]
+    del link, pending
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]

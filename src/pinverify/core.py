@@ -143,6 +143,7 @@ def matcher(pins: bytes) -> Callable[[bytes], bool]:
         ValueError: *pins* is not a multiple of 32 bytes.
         DERError: (by the function) its argument is not a strict-DER Certificate.
     """
+    pins = _as_bytes(pins)
     num_pins = _num_pins(pins)
     packed = ffi.from_buffer(pack_pins(pins))
     cert_is_pinned = lib.pv_cert_is_pinned
@@ -206,6 +207,7 @@ def pins_contain(pins: bytes, digest: bytes) -> bool:
     Raises:
         ValueError: a length is wrong.
     """
+    pins, digest = _as_bytes(pins), _as_bytes(digest)
     num_pins = _num_pins(pins)
     if len(digest) != DIGEST_LEN:
         msg = f"a digest has 32 bytes, got {len(digest)}"
@@ -222,6 +224,7 @@ def pack_pins(pins: bytes) -> bytes:
     Raises:
         ValueError: *pins* is not a multiple of 32 bytes.
     """
+    pins = _as_bytes(pins)
     num_pins = _num_pins(pins)
     packed = bytearray(lib.pv_pins_packed_len(num_pins))
     lib.pv_pins_pack(ffi.from_buffer(packed), ffi.from_buffer(pins), num_pins)
@@ -413,6 +416,7 @@ class OpenPolicy:
 
     def leaf_suffices(self, host: bytes, leaf: bytes, now: int) -> bool:
         """Say whether a peer is accepted by its leaf; see ``pv_leaf_suffices``."""
+        leaf = _as_bytes(leaf)
         answer: int = lib.pv_leaf_suffices(
             self._handle, host, len(host), leaf, len(leaf), now
         )
@@ -591,12 +595,12 @@ def _as_bytes(data: Any) -> bytes:  # noqa: ANN401 - whatever a caller gives
     Raises:
         TypeError: it is none.
     """
-    if isinstance(data, bytes):
+    if type(data) is bytes:
         return data
-    if not isinstance(data, bytearray | memoryview):
+    if not isinstance(data, bytes | bytearray | memoryview):
         msg = f"expected bytes, got {type(data).__name__}"
         raise TypeError(msg)
-    return bytes(data)
+    return memoryview(data).tobytes()  # the true bytes, whatever len() says
 
 
 def _num_pins(pins: bytes) -> int:

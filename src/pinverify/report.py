@@ -154,7 +154,7 @@ def _texts(report: Report, expected: core.PinSetFields | None) -> list[str]:
     """Return the first line and the next step."""
     values = {
         "who": "this peer" if report.host is None else repr(report.host),
-        "when": _when(expected),
+        "when": _when(expected) if report.reason is Reason.EXPIRED else "",
         "depth": report.depth,
         "detail": report.detail,
         "matched": report.matched,
@@ -165,7 +165,10 @@ def _texts(report: Report, expected: core.PinSetFields | None) -> list[str]:
 def _when(expected: core.PinSetFields | None) -> str:
     if expected is None or expected.expires is None:
         return ""
-    moment = dt.datetime.fromtimestamp(expected.expires, dt.UTC)
+    try:
+        moment = dt.datetime.fromtimestamp(expected.expires, dt.UTC)
+    except (ValueError, OverflowError):  # a year that no calendar has
+        return f" {expected.expires} seconds after 1970"
     return f" at {moment:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -23,6 +23,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, cast
 
 from pinverify.errors import PinningError, PolicyError
@@ -297,7 +298,12 @@ class _Pending:
 
     @property
     def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
-        return self.__dict__.get("_sslobj")
+        """What the methods of ssl see: the C object behind the check.
+
+        The gates are on our class; a class of the application may have methods
+        of its own, which call those of ssl without passing them.
+        """
+        return self.__dict__.get("_pinverify_guarded")
 
     @_sslobj.setter
     def _sslobj(self, sslobj: Any) -> None:  # noqa: ANN401
@@ -307,9 +313,15 @@ class _Pending:
         be told otherwise later, without effect on this connection.
         """
         self.__dict__["_sslobj"] = sslobj
+        self.__dict__["_pinverify_guarded"] = None
         if sslobj is not None:
+            self.__dict__["_pinverify_guarded"] = _Guarded(self, sslobj)
             self._pinverify_created_with = sslobj.context
             self._pinverify_verifying = _verifies(sslobj.context)
+
+    def _pinverify_sslobj(self) -> Any:  # noqa: ANN401
+        """Return the C object itself."""
+        return self.__dict__.get("_sslobj")
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Do the handshake, then decide about the peer."""
@@ -338,7 +350,7 @@ class _Pending:
         # This runs once in each handshake, cold: it is written to be short. The
         # leaf comes first; where it suffices, the chain is not even fetched.
         try:
-            sslobj = self._sslobj
+            sslobj = self._pinverify_sslobj()
             rule, in_force = self._pinverify_in_force(sslobj)
             if in_force is not None:
                 self._pinverify_decision = self._pinverify_verify(
@@ -346,6 +358,7 @@ class _Pending:
                 )
         except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
             self._pinverify_fail(error)
+        self.__dict__.pop("_pinverify_guarded", None)
         self.__class__ = self._pinverify_verified_class
 
     def _pinverify_verify(
@@ -366,9 +379,9 @@ class _Pending:
             leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
             if leaf is not None and in_force.policy.passes_by_leaf(host, leaf, now):
                 return _Decision(in_force.policy, host, [leaf], now)
-        chain = self._pinverify_chain(sslobj, host, memo)
+        chain, complete = self._pinverify_chain(sslobj, host, memo)
         decision = in_force.verify(host, chain, now)
-        if sslobj.session_reused and len(chain) == 1:
+        if not complete:
             decision.refuse_hidden_chain()
         return decision
 
@@ -403,21 +416,25 @@ class _Pending:
         sslobj: Any,  # noqa: ANN401
         host: str | None,
         memo: _Memo,
-    ) -> list[bytes]:
-        """Return the verified chain, leaf first; else the leaf; else nothing."""
+    ) -> tuple[list[bytes], bool]:
+        """Return the verified chain, leaf first; else the leaf; else nothing.
+
+        Returns:
+            The chain, and whether that is all that a full handshake would show.
+        """
         trusts_chain = self._pinverify_trusts_chain(sslobj)
         server = sslobj.server_side
         if trusts_chain:
             chain = _ders(sslobj.get_verified_chain())
             if chain:
                 memo.keep(host, chain, server=server)
-                return chain
+                return chain, True
         leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
         if leaf is None:
-            return []
+            return [], True
         # A resumed session has no chain: its first handshake is the evidence.
         known = memo.recall(host, leaf, server=server) if trusts_chain else None
-        return known or [leaf]
+        return known or [leaf], known is not None or not trusts_chain
 
     def _pinverify_refuse_hidden_name(self, sslobj: Any) -> None:  # noqa: ANN401
         """Refuse a resumed TLS 1.2 session where the name selects the tenant.
@@ -460,25 +477,59 @@ def _ders(chain: list[Any] | None) -> list[bytes]:
     return [cert.public_bytes(_ENCODING_DER) for cert in chain or ()]
 
 
+class _Guarded:
+    """The C object of a PENDING connection: it moves data after the check only."""
+
+    __slots__ = ("_connection", "_sslobj")
+
+    def __init__(self, connection: _Pending, sslobj: Any) -> None:  # noqa: ANN401
+        object.__setattr__(self, "_connection", weakref.ref(connection))
+        object.__setattr__(self, "_sslobj", sslobj)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        if name in _C_MOVES_DATA:
+            connection = self._connection()
+            if connection is None:
+                msg = "the connection is gone"
+                raise ValueError(msg)
+            connection._pinverify_settle()  # noqa: SLF001
+        return getattr(self._sslobj, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
+        setattr(self._sslobj, name, value)
+
+
+_C_MOVES_DATA = ("read", "write", "shutdown", "sendfile")
+
+
 class _PendingSocket(_Pending):
     """The state of an SSL socket."""
 
     @classmethod
     def _create(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        if not cls._pinverify_rule.servers:  # install(): nobody pinned this context
-            _refuse_renegotiation(kwargs["context"])
+        _refuse_renegotiation(kwargs["context"])
         return super()._create(*args, **kwargs)  # type: ignore[misc]
 
     def connect(self, addr: Any) -> None:  # noqa: ANN401
         """Connect, unless the check has failed."""
-        self._pinverify_raise_again()
-        super().connect(addr)  # type: ignore[misc]
+        self._pinverify_connect(self._pinverify_base.connect, addr)
 
     def connect_ex(self, addr: Any) -> int:  # noqa: ANN401
         """Connect, unless the check has failed."""
-        self._pinverify_raise_again()
-        rc: int = super().connect_ex(addr)  # type: ignore[misc]
+        rc: int = self._pinverify_connect(self._pinverify_base.connect_ex, addr)
         return rc
+
+    def _pinverify_connect(self, connect: Callable[..., Any], addr: Any) -> Any:  # noqa: ANN401
+        self._pinverify_raise_again()
+        connection: Any = self
+        _refuse_renegotiation(connection.context)
+        try:
+            return connect(self, addr)
+        except BaseException:
+            # ssl would leave a socket that is connected, and speaks in clear.
+            if connection._connected:  # noqa: SLF001
+                self._pinverify_shut()
+            raise
 
     def _pinverify_settle(self) -> None:
         if self._sslobj is None and self._pinverify_error is None:
@@ -505,8 +556,7 @@ class _PendingObject(_Pending):
 
     @classmethod
     def _create(cls, incoming: Any, outgoing: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        if not cls._pinverify_rule.servers:  # install(): nobody pinned this context
-            _refuse_renegotiation(kwargs["context"])
+        _refuse_renegotiation(kwargs["context"])
         self: Any = super()._create(incoming, outgoing, *args, **kwargs)  # type: ignore[misc]
         self._pinverify_outgoing = outgoing
         return self
@@ -514,10 +564,10 @@ class _PendingObject(_Pending):
     def do_handshake(self) -> None:
         """Do the handshake, then decide about the peer; reject as early as can be."""
         try:
-            super().do_handshake()
+            _Pending.do_handshake(self)
         except ssl.SSLWantReadError:
             if not self._pinverify_passed_early:
-                self._pinverify_reject_early(self._sslobj)
+                self._pinverify_reject_early(self._pinverify_sslobj())
             raise
 
     def _pinverify_reject_early(self, sslobj: Any) -> None:  # noqa: ANN401
@@ -579,7 +629,6 @@ def _hooked(context: ssl.SSLContext, rule: _Rule) -> _Rule:
         try:
             _set_classes(inner, rule)
             _see_that_it_works(context, rule)
-            _refuse_renegotiation(inner)
         except BaseException:
             for name in ("sslsocket_class", "sslobject_class", "_pinverify"):
                 if name in before:
@@ -624,7 +673,7 @@ def _checked(pending: type[_Pending], found: type, rule: _Rule) -> Any:  # noqa:
     own: dict[str, Any] = {"_pinverify_rule": rule, "_pinverify_base": base}
     verified = own | {name: vars(_Pending)[name] for name in _KEPT_WHEN_VERIFIED}
     verified |= {"_pinverify_settled": True, "_pinverify_settle": _nothing_to_do}
-    if again:  # a plain attribute hides the property
+    if again:  # a plain attribute hides the property, the instance's own comes first
         verified["_sslobj"] = None
     own |= {name: _gate(getattr(base, name)) for name in moves_data}
     own["_pinverify_verified_class"] = type(
