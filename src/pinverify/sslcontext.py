@@ -480,11 +480,11 @@ def _ders(chain: list[Any] | None) -> list[bytes]:
 class _Guarded:
     """The C object of a PENDING connection: it moves data after the check only."""
 
-    __slots__ = ("_connection", "_sslobj")
+    __slots__ = ("_connection", "_raw")
 
-    def __init__(self, connection: _Pending, sslobj: Any) -> None:  # noqa: ANN401
-        object.__setattr__(self, "_connection", weakref.ref(connection))
-        object.__setattr__(self, "_sslobj", sslobj)
+    def __init__(self, connection: _Pending, raw: Any) -> None:  # noqa: ANN401
+        self._connection = weakref.ref(connection)
+        self._raw = raw
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         if name in _C_MOVES_DATA:
@@ -493,10 +493,26 @@ class _Guarded:
                 msg = "the connection is gone"
                 raise ValueError(msg)
             connection._pinverify_settle()  # noqa: SLF001
-        return getattr(self._sslobj, name)
+        return getattr(self._raw, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401
-        setattr(self._sslobj, name, value)
+    def do_handshake(self) -> None:
+        self._raw.do_handshake()
+
+    @property
+    def context(self) -> Any:  # noqa: ANN401
+        return self._raw.context
+
+    @context.setter
+    def context(self, context: Any) -> None:  # noqa: ANN401
+        self._raw.context = context
+
+    @property
+    def session(self) -> Any:  # noqa: ANN401
+        return self._raw.session
+
+    @session.setter
+    def session(self, session: Any) -> None:  # noqa: ANN401
+        self._raw.session = session
 
 
 _C_MOVES_DATA = ("read", "write", "shutdown", "sendfile")
