@@ -1078,13 +1078,19 @@ def assert_light_calls_agree(
     passes = report.accepted and report.reason.name in NOTHING_TO_TELL
     if isinstance(host, str):
         assert policy.passes(host, der, NOW) == passes
+    blocks = bool(drawn.blocked or blocked_by_rule(drawn, report.pattern))
+    if report.reason is Reason.BAD_HOST:
+        with pytest.raises(PolicyError, match="is not a host"):
+            policy.blocks(host)
+    else:
+        assert policy.blocks(host) == blocks
     if not chain:
         return
     by_leaf = model.decide(drawn, host, chain[:1], NOW)
     suffices = (
         by_leaf.accepted
         and by_leaf.reason in NOTHING_TO_TELL
-        and not (drawn.blocked or blocked_by_rule(drawn, by_leaf))
+        and not blocks
     )
     assert light.leaf_suffices(name, der[0], NOW) == suffices
     if isinstance(host, str):
@@ -1096,11 +1102,11 @@ def assert_light_calls_agree(
 NOTHING_TO_TELL = ("MATCH", "NOT_PINNED")
 
 
-def blocked_by_rule(drawn: ModelPolicy, verdict: Verdict) -> tuple[ModelPin, ...]:
-    """Return what the PinSet that decided blocks."""
+def blocked_by_rule(drawn: ModelPolicy, pattern: str | None) -> tuple[ModelPin, ...]:
+    """Return what the PinSet of a rule blocks, or that for every peer."""
     pinset = drawn.every_peer
-    if verdict.pattern is not None:
-        pinset = drawn.rules[verdict.pattern]
+    if pattern is not None:
+        pinset = drawn.rules[pattern]
     return () if pinset is None else pinset.blocked
 
 
@@ -1250,7 +1256,7 @@ def test_pv_verify_without_a_pointer_fails_and_rejects(pki: Pki) -> None:
     assert report.reason == lib.PV_NOT_PINNED
 
 
-def test_pv_decide_and_pv_leaf_suffices_reject_what_they_cannot_ask(pki: Pki) -> None:
+def test_the_light_calls_of_c_reject_what_they_cannot_ask(pki: Pki) -> None:
     """No policy, no host, lengths that do not add up: never a pass."""
     opened, _keep = opened_in_c(Policy({}))
     closed = ffi.new("pv_policy *")
@@ -1262,6 +1268,8 @@ def test_pv_decide_and_pv_leaf_suffices_reject_what_they_cannot_ask(pki: Pki) ->
     for policy, host in ((closed, b"a"), (opened, ffi.NULL)):
         assert lib.pv_decide(policy, host, 1, der, len(der), good, 1, NOW) == 0
         assert lib.pv_leaf_suffices(policy, host, 1, der, len(der), NOW) == 0
+    assert lib.pv_rule_blocks(closed, 0) == 1
+    assert lib.pv_rule_blocks(opened, lib.PV_NO_RULE) == 0
     for wrong in ([0], [len(der) - 1], [len(der) + 1], [2**32 - 1], [len(der), 1], []):
         lens, num = struct.pack(f"<{len(wrong)}I", *wrong), len(wrong)
         assert lib.pv_decide(opened, b"a", 1, der, len(der), lens, num, NOW) == 0

@@ -460,8 +460,10 @@ class _Pending:
         self._pinverify_shut()
         raise error
 
-    def _pinverify_shut(self) -> None:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # a socket and an object have their own
+
+        def _pinverify_shut(self) -> None:
+            """Let nothing more in or out."""
 
 
 # The C attributes, without the cost of making an enum of their values.
