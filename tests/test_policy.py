@@ -1087,11 +1087,7 @@ def assert_light_calls_agree(
     if not chain:
         return
     by_leaf = model.decide(drawn, host, chain[:1], NOW)
-    suffices = (
-        by_leaf.accepted
-        and by_leaf.reason in NOTHING_TO_TELL
-        and not blocks
-    )
+    suffices = by_leaf.accepted and by_leaf.reason in NOTHING_TO_TELL and not blocks
     assert light.leaf_suffices(name, der[0], NOW) == suffices
     if isinstance(host, str):
         assert policy.passes_by_leaf(host, der[0], NOW) == suffices
