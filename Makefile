@@ -15,13 +15,14 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Another environment may be active, or its settings left behind: keep them out.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow sanitize clean
+.PHONY: help demo test lint bench slow clients sanitize clean
 help:
 	@echo 'make demo      shows pins at work, on this machine alone'
 	@echo 'make test      all fast tests; each bench once, untimed'
 	@echo 'make lint      ruff and mypy'
 	@echo 'make bench     times pinverify beside what people use today'
 	@echo 'make slow      the other tests: sdist and wheel, installed and checked'
+	@echo 'make clients   pins on HTTP and other clients, which it fetches'
 	@echo 'make sanitize  the C core under ASan and UBSan (needs clang)'
 	@echo 'make clean     removes all that make has made'
 	@echo
@@ -44,6 +45,13 @@ bench: $(VENV)/built
 
 slow: $(VENV)/built
 	@$(RUN) -m pytest -m slow $(TESTS)
+
+# In an environment of their own: `make test` is to pass without these packages.
+clients:
+	@$(MAKE) --no-print-directory test VENV='$(VENV)-clients' \
+	    EXTRA_GROUP='--group clients' TESTS='$(or $(TESTS),$(CLIENT_TESTS))'
+CLIENT_TESTS := tests/test_clients.py tests/test_compat.py \
+    tests/test_pyopenssl.py tests/test_mitmdump.py
 
 sanitize: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/c sanitize PYTHON='$(abspath $(RUN))'
@@ -69,7 +77,7 @@ $(VENV)/packages: pyproject.toml
 	@echo 'Fetching the development tools into $(VENV), once: about a minute.'
 	@$(PIP) --version >/dev/null 2>&1 || '$(PYTHON)' -m venv --clear $(VENV)
 	@$(PIP) install --upgrade 'pip>=25.1'
-	@$(PIP) install --upgrade --group dev
+	@$(PIP) install --upgrade --group dev $(EXTRA_GROUP)
 	@touch $@
 
 # What a machine may lack, each with the next step, before anything is fetched.

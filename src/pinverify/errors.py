@@ -51,13 +51,19 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
     def __init__(
         self, errno: int, message: str, *, report: Report | None = None
     ) -> None:
-        """Keep *message*, which a person will read, and the *report* behind it."""
-        super().__init__(errno, message)
+        """Keep *message*, which a person will read, and the *report* behind it.
+
+        Only its first line becomes an argument: libraries look for words of
+        OpenSSL's in those, and the rest has the subjects that a peer has chosen.
+        """
+        headline = message.partition("\n")[0]
+        super().__init__(errno, headline)
         self.report = report
+        self._message = message
         self.library = "PINVERIFY"
         self.reason = "PINNING_FAILED"
         self.verify_code = _VERIFY_CODE
-        self.verify_message = message.partition("\n")[0]
+        self.verify_message = headline
 
     @classmethod
     def of(cls, message: str, report: Report | None = None) -> Self:
@@ -65,8 +71,8 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
         return cls(ssl.SSLErrorNumber.SSL_ERROR_SSL, message, report=report)
 
     def __str__(self) -> str:
-        """Return the message alone."""
-        return str(self.args[1])
+        """Return the whole message."""
+        return self._message
 
 
 def find_pinning_error(error: BaseException | None) -> PinningError | None:

@@ -6,7 +6,7 @@ those it finds. OpenSSL does the handshake inside of reads and writes as well, s
 overriding ``do_handshake`` is not enough; each connection is a state machine:
 
     PENDING ──► VERIFIED    data flows at the cost of plain ssl
-       └──────► FAILED      closed; every later call raises the same error
+       └──────► FAILED      shut down, closed; later calls raise the same error
 
 While it is PENDING, whatever moves data first completes the handshake and the
 check: no byte reaches the caller or the peer before. Every handshake is checked,
@@ -562,8 +562,11 @@ class _PendingSocket(_Pending):
         connection: Any = self
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)  # also what makefile() keeps open
-        with contextlib.suppress(OSError):
-            connection.close()
+        # An event loop still watches the number of a non-blocking socket, which
+        # another socket could get: there, closing is for the loop.
+        if connection.gettimeout() != 0:
+            with contextlib.suppress(OSError):
+                connection.close()
 
 
 class _PendingObject(_Pending):
