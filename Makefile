@@ -51,7 +51,8 @@ clients:
 	@$(MAKE) --no-print-directory test VENV='$(VENV)-clients' \
 	    EXTRA_GROUP='--group clients' TESTS='$(or $(TESTS),$(CLIENT_TESTS))'
 CLIENT_TESTS := tests/test_clients.py tests/test_compat.py \
-    tests/test_pyopenssl.py tests/test_mitmdump.py
+    tests/test_pyopenssl.py tests/test_twisted.py tests/test_mitmdump.py \
+    tests/test_mitmproxy.py
 
 sanitize: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/c sanitize PYTHON='$(abspath $(RUN))'

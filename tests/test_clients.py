@@ -801,6 +801,14 @@ def test_pitfall_27_a_pool_for_each_digest_does_not(stage: Stage) -> None:
             pool.clear()
 
 
+def test_a_context_of_urllib3_on_pyopenssl_is_refused(stage: Stage) -> None:
+    """It looks like an `ssl.SSLContext` and knows nothing of its classes."""
+    contrib: Any = pytest.importorskip("urllib3.contrib.pyopenssl")
+    context = contrib.PyOpenSSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with pytest.raises(TypeError, match="PyOpenSSLContext"):
+        pinverify.pin_context(context, stage.policy())
+
+
 def test_urllib3_and_its_default_retries_find_the_same(stage: Stage) -> None:
     """Four handshakes, four refusals, and the last one is told."""
     client = BY_HEADING["urllib3"]

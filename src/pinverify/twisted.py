@@ -1,0 +1,150 @@
+"""Pins for Twisted's TLS clients: endpoints, `startTLS`, and `twisted.web`'s Agent.
+
+    agent = Agent(reactor, PinnedPolicyForHTTPS(policy))
+    endpoint = wrapClientTLS(PinnedConnectionCreator("api.example.com", policy), …)
+
+These make their connections themselves. Those of Twisted's `optionsForClientTLS`
+can't be pinned: it gives each one a verify callback of its own, which replaces
+whatever was on the context and does not let anybody else in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from OpenSSL import SSL
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import CertificateOptions, platformTrust
+from twisted.python.failure import Failure
+from twisted.web.iweb import IPolicyForHTTPS
+from zope.interface import implementer  # type: ignore[import-untyped]
+
+from pinverify import core
+from pinverify.hosts import canonical
+from pinverify.pyopenssl import pin_connection
+
+if TYPE_CHECKING:
+    from OpenSSL import crypto
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
+
+    from pinverify.notice import OnReport
+    from pinverify.policy import PinSet, Policy
+
+__all__ = ["PinnedConnectionCreator", "PinnedPolicyForHTTPS"]
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class PinnedConnectionCreator:
+    """Makes a client's connections to one host, as `optionsForClientTLS` does.
+
+    The certificate must be valid, and be for the host; and the pins must hold.
+    """
+
+    def __init__(
+        self,
+        hostname: str | bytes,
+        policy: Policy | PinSet,
+        *,
+        options: CertificateOptions | None = None,
+        on_report: OnReport | None = None,
+    ) -> None:
+        """Keep what holds for the connections.
+
+        Args:
+            hostname: a host name or an IP address, to verify and to look up.
+            policy: what holds for it.
+            options: which authorities to trust (``trustRoot=…``), which client
+                certificate to show, and so on. None trusts the platform's.
+            on_report: as in `pinverify.pyopenssl.pin_connection`.
+
+        Raises:
+            PolicyError: *hostname* is no host.
+        """
+        self._host = canonical(hostname)
+        self._policy = policy
+        self._options = _options(options)
+        self._on_report = on_report
+
+    def clientConnectionForTLS(  # noqa: N802 - Twisted's name
+        self,
+        tlsProtocol: TLSMemoryBIOProtocol,  # noqa: N803
+    ) -> SSL.Connection:
+        """Make a connection, with its handshake still to do."""
+        conn = self._options.clientConnectionForTLS(tlsProtocol)
+        address = core.is_address(self._host)
+        if not address:  # RFC 6066, 3: a server name is no address
+            conn.set_tlsext_host_name(self._host.encode("ascii"))
+        expected = (IPAddress_ID if address else DNS_ID)(self._host)
+
+        def is_for_host(
+            _: SSL.Connection, cert: crypto.X509, __: int, depth: int, ok: int
+        ) -> bool:
+            if not ok or depth > 0:
+                return bool(ok)
+            try:
+                verify_service_identity(extract_patterns(cert), [expected], [])
+            except Exception:  # noqa: BLE001 - whatever it is: fail closed
+                failure = Failure()  # type: ignore[no-untyped-call]
+                tlsProtocol.failVerification(failure)  # type: ignore[no-untyped-call]
+                return False
+            return True
+
+        # Not only if the options say so: there is no such choice with Twisted's.
+        mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        conn.set_verify(mode)
+        return pin_connection(
+            conn,
+            self._policy,
+            host=self._host,
+            callback=is_for_host,
+            on_report=self._on_report,
+        )
+
+
+@implementer(IPolicyForHTTPS)
+class PinnedPolicyForHTTPS:
+    """Pins for the https requests of `twisted.web.client.Agent`.
+
+    A rejected server ends a request with `ResponseNeverReceived`, in which
+    `pinverify.find_pinning_error` finds the `PinningError`.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | PinSet,
+        *,
+        options: CertificateOptions | None = None,
+        on_report: OnReport | None = None,
+    ) -> None:
+        """Keep what holds for the connections.
+
+        Args:
+            policy: what holds for each host.
+            options: as in `PinnedConnectionCreator`, for all hosts.
+            on_report: as in `pinverify.pyopenssl.pin_connection`.
+        """
+        self._policy = policy
+        self._options = _options(options)
+        self._on_report = on_report
+
+    def creatorForNetloc(  # noqa: N802 - Twisted's name
+        self, hostname: bytes, port: int
+    ) -> PinnedConnectionCreator:
+        """Return what makes the connections to a host.
+
+        Raises:
+            PolicyError: *hostname* is no host.
+        """
+        del port  # rules hold for all ports
+        return PinnedConnectionCreator(
+            hostname, self._policy, options=self._options, on_report=self._on_report
+        )
+
+
+def _options(options: CertificateOptions | None) -> CertificateOptions:
+    if options is not None:
+        return options
+    trust = platformTrust()  # type: ignore[no-untyped-call]
+    return CertificateOptions(trustRoot=trust)
