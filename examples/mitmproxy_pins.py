@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mitmproxy import ctx
 from mitmproxy.exceptions import AddonHalt, OptionsError
 
-from pinverify import Policy, PolicyError, load_policy
+from pinverify import PinningError, Policy, PolicyError, load_policy
 from pinverify.pyopenssl import pin_connection
 
 if TYPE_CHECKING:
@@ -65,6 +65,12 @@ class Pins:
             logger.exception("a server can't be pinned")
             data.ssl_conn = None
             raise AddonHalt from error
+
+    def tls_failed_server(self, data: TlsData) -> None:
+        """Tell which pins were seen and expected: mitmproxy tells the first line."""
+        error: PinningError | None = getattr(data.ssl_conn, "pin_error", None)
+        if error is not None:
+            logger.error("%s", error)
 
     def quic_start_server(self, data: QuicTlsData) -> None:
         """Refuse: QUIC is not pyOpenSSL's."""

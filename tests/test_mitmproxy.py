@@ -188,11 +188,12 @@ def test_an_impostor_is_not_asked(
     record = server.record()
     assert record.application == b""
     assert not record.handshake
-    found = process.wait_for("Server TLS handshake failed.*")
-    assert found is not None
-    assert "no pin of 'localhost' is in the chain" in found[0]
-    assert pki.impostor.pin in found[0]
-    assert pki.server.pin in found[0]
+    for words in (
+        "no pin of 'localhost' is in the chain",
+        f"chain: .*{re.escape(pki.impostor.pin)}",
+        f"pinned: .*{re.escape(pki.server.pin)}",
+    ):
+        assert process.wait_for(words) is not None
 
 
 def test_a_name_without_a_rule_follows_the_policy(
@@ -204,9 +205,7 @@ def test_a_name_without_a_rule_follows_the_policy(
     status, _ = get(process, port, server, "other.localhost")
     assert status == 502
     assert server.record().application == b""
-    found = process.wait_for("Server TLS handshake failed.*")
-    assert found is not None
-    assert "no pin holds for 'other.localhost'" in found[0]
+    assert process.wait_for("no pin holds for 'other.localhost'") is not None
 
 
 @pytest.mark.parametrize("policy", [None, "version = 1\n[hosts]\n'a..b' = []\n"])

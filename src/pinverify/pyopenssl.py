@@ -12,7 +12,7 @@ also gives the connection another class, since OpenSSL does the handshake inside
 of reads and writes as well, and calls back in full handshakes only:
 
     PENDING ──► VERIFIED    data flows at the cost of plain pyOpenSSL
-       └──────► FAILED      closed; every later call raises the same error
+       └──────► FAILED      shut down, closed; later calls raise the same error
 
 While it is PENDING, whatever moves data first completes the handshake and the
 check: no byte reaches the caller or the peer before.
@@ -48,8 +48,8 @@ VerifyCallback: TypeAlias = (
 class PinningSSLError(PinningError, SSL.Error):
     """A `PinningError` for those who expect an `OpenSSL.SSL.Error`.
 
-    As in pyOpenSSL's own errors, the first argument is a list of (library,
-    function, reason). Twisted and mitmproxy look into it.
+    As in pyOpenSSL's own errors, the argument is a list of (library, function,
+    reason). Twisted and mitmproxy look into it.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class PinningSSLError(PinningError, SSL.Error):
     ) -> None:
         """Keep the *message* and the *report*, as a `PinningError` does."""
         super().__init__(errno, message, report=report)
-        self.args = ([("pinverify", "", self.verify_message)], message)
+        self.args = ([("pinverify", "", self.verify_message)],)
 
     def __reduce__(self) -> tuple[object, tuple[str, Report | None]]:
         """Pickle what it was made of."""
@@ -88,8 +88,9 @@ def pin_connection(
     has verified the rest of the chain. pyOpenSSL does not compare the host with
     the certificate: the application has to, as before.
 
-    The decision is the connection's attribute ``pin_report``, once it is made. A
-    connection that a pinned one accepts is pinned as well.
+    The decision is the connection's attribute ``pin_report``, once it is made;
+    ``pin_error`` is the error if the peer is rejected. A connection that a pinned
+    one accepts is pinned as well.
 
     Args:
         conn: a client's or a server's connection.
@@ -423,6 +424,11 @@ class _Pending(SSL.Connection):
         error = self._pinverify.error
         return self._pinverify.report if error is None else error.report
 
+    @property
+    def pin_error(self) -> PinningSSLError | None:
+        """What the peer was rejected with, for those who did not catch it."""
+        return self._pinverify.error
+
     def do_handshake(self) -> None:
         """Do the handshake, then decide about the peer."""
         check = self._pinverify
@@ -528,8 +534,11 @@ class _Pending(SSL.Connection):
         # In memory there is no socket, and not every socket can be shut down.
         with contextlib.suppress(OSError, AttributeError):
             self.sock_shutdown(socket.SHUT_RDWR)
+        # An event loop still watches the number of a non-blocking socket, which
+        # another socket could get: there, closing is for the loop.
         with contextlib.suppress(OSError, AttributeError):
-            self.close()
+            if self.gettimeout() != 0:
+                self.close()
         raise error from error.__cause__
 
 
