@@ -130,6 +130,16 @@ size_t kernel_number(const kernel_table *table);
 const char *kernel_name(const kernel_table *table, size_t i);
 pv_status kernel_use(const kernel_table *table, size_t i);
 
+// ---- sha256.c ---------------------------------------------------------------
+
+enum { SHA256_CHUNK = 256 };
+
+// sha256_chunk hashes up to SHA256_CHUNK messages of any lengths, side by side
+// where the kernel in use can; digest i stands at out_digests + 32 * i. A
+// message whose `data` is NULL is none: its digest is zero.
+void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
+                  size_t num_messages);
+
 // ---- scan.c -----------------------------------------------------------------
 
 // packed_num_rows counts the 32-byte rows that `num_pins` packed pins take.

@@ -70,6 +70,18 @@ void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
   }
 }
 
+void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
+                  size_t num_messages) {
+  for (size_t i = 0; i < num_messages; i++) {
+    if (messages[i].data == NULL) {
+      memset(out_digests + PV_DIGEST_LEN * i, 0, PV_DIGEST_LEN);
+    } else {
+      pv_sha256(out_digests + PV_DIGEST_LEN * i, messages[i].data,
+                messages[i].len);
+    }
+  }
+}
+
 pv_status pv_sha256_many(uint8_t *out_digests, const uint8_t *data,
                          size_t data_len, const uint64_t *offsets,
                          size_t num_messages) {
@@ -80,9 +92,15 @@ pv_status pv_sha256_many(uint8_t *out_digests, const uint8_t *data,
     memset(out_digests, 0, PV_DIGEST_LEN * num_messages);
     return PV_ERR_ARGUMENT;
   }
-  for (size_t i = 0; i < num_messages; i++) {
-    pv_sha256(out_digests + PV_DIGEST_LEN * i, or_empty(data) + offsets[i],
-              (size_t)(offsets[i + 1] - offsets[i]));
+  for (size_t done = 0; done < num_messages;) {
+    pv_span chunk[SHA256_CHUNK];
+    size_t num = 0;
+    for (; num < SHA256_CHUNK && done + num < num_messages; num++) {
+      const uint64_t *at = offsets + done + num;
+      chunk[num] = (pv_span){or_empty(data) + at[0], (size_t)(at[1] - at[0])};
+    }
+    sha256_chunk(out_digests + PV_DIGEST_LEN * done, chunk, num);
+    done += num;
   }
   return PV_OK;
 }
