@@ -1,0 +1,55 @@
+"""The C benches: built, run, and what they print read.
+
+``bench/c/Makefile`` builds them, ``bench/c/bench.h`` says what is in a line.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import certificates
+
+__all__ = ["figures"]
+
+FOLDER = Path(__file__).resolve().parent / "c"
+
+
+def figures(certs: Path, build: Path, *, quick: bool = False) -> list[dict[str, Any]]:
+    """Build the C benches, run them, and return what they print.
+
+    Args:
+        certs: where the sets of certificates are written.
+        build: where the programs are built.
+        quick: one short round of each.
+    """
+    certificates.write(certs)
+    command = ["make", "-s", "-C", str(FOLDER), f"CERTS={certs}", f"BUILD={build}"]
+    command += ["QUICK=--quick"] if quick else []
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, timeout=1200, check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _has_openssl_headers() -> bool:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or shutil.which("make") is None:
+        return False
+    command = [compiler, "-E", "-include", "openssl/x509.h", "-x", "c", "/dev/null"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_the_c_benches_run(tmp_path: Path) -> None:
+    """Each competitor answers, and each line is a figure."""
+    if not _has_openssl_headers():
+        pytest.skip("no C compiler, or no headers of OpenSSL (Debian: libssl-dev)")
+    found = figures(tmp_path / "certs", tmp_path / "build", quick=True)
+    assert {"verify", "batch", "two threads"} <= {line["bench"] for line in found}
+    for line in found:
+        assert min(line["ours_ns"], line["theirs_ns"], line["ratio"]["median"]) > 0
