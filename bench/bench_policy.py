@@ -83,11 +83,19 @@ class Batch:
         self._policy = ffi.new("pv_policy *")
         if lib.pv_policy_open(self._policy, self._bytes, len(data)) != lib.PV_OK:
             raise AssertionError
-        self._hosts = "".join(hosts).encode()
+        data = "".join(hosts).encode()
         ends = itertools.accumulate(map(len, hosts), initial=0)
-        self._host_ends = ffi.new("uint64_t[]", list(ends))
-        self._no_certs = ffi.new("uint64_t[]", len(hosts) + 1)
-        self.num = len(hosts)
+        self._kept = (
+            ffi.from_buffer(data),
+            ffi.new("uint64_t[]", list(ends)),
+            ffi.new("uint64_t[]", len(hosts) + 1),
+        )
+        at, host_ends, none = self._kept
+        num = len(hosts)
+        self._hosts = ffi.new("pv_column *", (at, len(data), (host_ends, 8, num)))
+        self._certs = ffi.new("pv_column *", (ffi.NULL, 0, (none, 8, 0)))
+        self._chains = ffi.new("pv_offsets *", (none, 8, num))
+        self.num = num
         self.reports = ffi.new("pv_report[]", self.num)
         self()
         wanted = Reason.NO_CERTIFICATE if opened.num_rules else Reason.NOT_PINNED
@@ -100,14 +108,8 @@ class Batch:
             ffi.NULL,
             self._policy,
             self._hosts,
-            len(self._hosts),
-            self._host_ends,
-            b"",
-            0,
-            self._no_certs,
-            0,
-            self._no_certs,
-            self.num,
+            self._certs,
+            self._chains,
             NOW,
         )
         assert status == lib.PV_OK

@@ -16,29 +16,6 @@ pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
   return status;
 }
 
-pv_status pv_spki_sha256_many(uint8_t *out_digests, uint8_t *out_statuses,
-                              size_t *out_num_malformed, const uint8_t *data,
-                              size_t data_len, const uint64_t *offsets,
-                              size_t num_certs) {
-  *out_num_malformed = 0;
-  if (num_certs == 0) {
-    return PV_OK;
-  }
-  if (!offsets_ascend(offsets, num_certs, data_len)) {
-    memset(out_digests, 0, PV_DIGEST_LEN * num_certs);
-    memset(out_statuses, 0, num_certs);
-    return PV_ERR_ARGUMENT;
-  }
-  for (size_t i = 0; i < num_certs; i++) {
-    const pv_status status = pv_spki_sha256(
-        out_digests + PV_DIGEST_LEN * i, or_empty(data) + offsets[i],
-        (size_t)(offsets[i + 1] - offsets[i]));
-    out_statuses[i] = (uint8_t)status;
-    *out_num_malformed += status != PV_OK;
-  }
-  return PV_OK;
-}
-
 int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
                       const uint8_t *cert, size_t cert_len) {
   uint8_t digest[PV_DIGEST_LEN];
@@ -47,4 +24,84 @@ int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
     return -(int)status;
   }
   return (int)pv_packed_contain(packed, num_pins, digest);
+}
+
+// ---- columns ----------------------------------------------------------------
+
+// Up to SHA256_CHUNK certificates of a column, and where their results go.
+typedef struct chunk {
+  const pv_column *certs;
+  size_t first;
+  size_t num;
+  uint8_t *out_digests;
+  uint8_t *out_statuses;
+} chunk;
+
+static chunk next_chunk(const pv_column *certs, size_t done) {
+  const size_t left = certs->offsets.num - done;
+  return (chunk){.certs = certs,
+                 .first = done,
+                 .num = left < SHA256_CHUNK ? left : SHA256_CHUNK};
+}
+
+// Returns how many are malformed.
+static size_t hash_chunk(const chunk *part) {
+  pv_span spkis[SHA256_CHUNK];
+  size_t num_malformed = 0;
+  for (size_t i = 0; i < part->num; i++) {
+    const pv_span cert = column_item(part->certs, part->first + i);
+    const pv_status status = pv_spki_from_cert(&spkis[i], cert.data, cert.len);
+    part->out_statuses[i] = (uint8_t)status;
+    num_malformed += status != PV_OK;
+  }
+  sha256_chunk(part->out_digests, spkis, part->num);
+  return num_malformed;
+}
+
+pv_status pv_spki_sha256_many(uint8_t *out_digests, uint8_t *out_statuses,
+                              size_t *out_num_malformed,
+                              const pv_column *certs) {
+  const size_t num = certs->offsets.num;
+  *out_num_malformed = 0;
+  if (!column_fits(certs)) {
+    clear(out_digests, PV_DIGEST_LEN * num);
+    clear(out_statuses, num);
+    return PV_ERR_ARGUMENT;
+  }
+  for (size_t done = 0; done < num; done += SHA256_CHUNK) {
+    chunk part = next_chunk(certs, done);
+    part.out_digests = out_digests + PV_DIGEST_LEN * done;
+    part.out_statuses = out_statuses + done;
+    *out_num_malformed += hash_chunk(&part);
+  }
+  return PV_OK;
+}
+
+pv_status pv_certs_are_pinned(uint8_t *out_pinned, uint8_t *out_digests,
+                              uint8_t *out_statuses, size_t *out_num_malformed,
+                              const uint8_t *packed, size_t num_pins,
+                              const pv_column *certs) {
+  const size_t num = certs->offsets.num;
+  uint8_t digests[SHA256_CHUNK * PV_DIGEST_LEN];
+  uint8_t found[SHA256_CHUNK];
+  *out_num_malformed = 0;
+  clear(out_pinned, num / 8 + (num % 8 != 0));
+  if (!column_fits(certs)) {
+    clear(out_digests, PV_DIGEST_LEN * num);
+    clear(out_statuses, num);
+    return PV_ERR_ARGUMENT;
+  }
+  for (size_t done = 0; done < num; done += SHA256_CHUNK) {
+    chunk part = next_chunk(certs, done);
+    part.out_digests =
+        out_digests == NULL ? digests : out_digests + PV_DIGEST_LEN * done;
+    part.out_statuses = out_statuses + done;
+    *out_num_malformed += hash_chunk(&part);
+    pv_packed_contain_many(found, packed, num_pins, part.out_digests, part.num);
+    for (size_t i = 0; i < part.num; i++) {
+      const uint8_t pinned = found[i] & (part.out_statuses[i] == PV_OK);
+      out_pinned[(done + i) / 8] |= (uint8_t)(pinned << (i % 8));
+    }
+  }
+  return PV_OK;
 }

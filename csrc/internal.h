@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "pinverify.h"
 
@@ -195,16 +196,56 @@ static inline const uint8_t *or_empty(const uint8_t *bytes) {
   return bytes != NULL ? bytes : nothing;
 }
 
-// offsets_ascend checks num + 1 offsets: each at most the next, the last at
-// most `end`.
-static inline bool offsets_ascend(const uint64_t *offsets, size_t num,
-                                  uint64_t end) {
-  for (size_t i = 0; i < num; i++) {
-    if (offsets[i] > offsets[i + 1]) {
+// clear zeroes an output, which may be missing where there is nothing to put
+// into it.
+static inline void clear(uint8_t *out, size_t len) {
+  if (out != NULL && len > 0) {
+    memset(out, 0, len);
+  }
+}
+
+// ---- columns ----------------------------------------------------------------
+
+// offset_at gives position number `i`, i <= offsets->num.
+static inline uint64_t offset_at(const pv_offsets *offsets, size_t i) {
+  const uint8_t *at = offsets->at;
+  if (offsets->width == sizeof(uint32_t)) {
+    uint32_t narrow = 0;
+    memcpy(&narrow, at + sizeof narrow * i, sizeof narrow);
+    return narrow;
+  }
+  uint64_t wide = 0;
+  memcpy(&wide, at + sizeof wide * i, sizeof wide);
+  return wide;
+}
+
+// offsets_fit checks them all: their width, each at most the next, the last at
+// most `end`. Where there are none to cut, no position is read.
+static inline bool offsets_fit(const pv_offsets *offsets, size_t end) {
+  if (offsets->width != sizeof(uint32_t) &&
+      offsets->width != sizeof(uint64_t)) {
+    return false;
+  }
+  uint64_t previous = 0;
+  for (size_t i = 0; offsets->num > 0 && i <= offsets->num; i++) {
+    const uint64_t position = offset_at(offsets, i);
+    if (position < previous) {
       return false;
     }
+    previous = position;
   }
-  return offsets[num] <= end;
+  return previous <= end;
+}
+
+static inline bool column_fits(const pv_column *column) {
+  return offsets_fit(&column->offsets, column->data_len);
+}
+
+// column_item gives string number `i` of a column that fits.
+static inline pv_span column_item(const pv_column *column, size_t i) {
+  const uint64_t start = offset_at(&column->offsets, i);
+  const uint64_t end = offset_at(&column->offsets, i + 1);
+  return (pv_span){or_empty(column->data) + start, (size_t)(end - start)};
 }
 
 #endif  // PINVERIFY_INTERNAL_H

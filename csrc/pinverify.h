@@ -65,6 +65,26 @@ typedef struct pv_span {
   size_t len;
 } pv_span;
 
+// pv_offsets cut something into `num` pieces: piece i reaches from position i
+// to position i + 1, so there are num + 1 positions, each at most the next. A
+// position has `width` bytes, 4 or 8, is unsigned, in the machine's byte order,
+// and needs no alignment. (Arrow's positions are signed and never negative.)
+typedef struct pv_offsets {
+  const void *at;
+  size_t width;
+  size_t num;
+} pv_offsets;
+
+// A pv_column is many byte strings that lie back to back in one buffer, which
+// may hold more before and after: string i is bytes offset i to offset i + 1 of
+// `data`. So Arrow lays out a binary column (4-byte offsets) and a large_binary
+// column (8-byte offsets). It owns nothing.
+typedef struct pv_column {
+  const uint8_t *data;
+  size_t data_len;
+  pv_offsets offsets;
+} pv_column;
+
 // A pv_status is PV_OK, or the one thing that went wrong.
 typedef enum pv_status {
   PV_OK = 0,
@@ -237,20 +257,19 @@ PV_API PV_CHECK pv_status pv_spki_from_cert(pv_span *out_spki,
 PV_API PV_CHECK pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
                                          size_t cert_len);
 
-// pv_spki_sha256_many does that for `num_certs` certificates that lie back to
-// back in `data`: certificate i is bytes offsets[i] to offsets[i + 1] (the
-// layout of an Arrow binary column). `offsets` has num_certs + 1 entries.
+// pv_spki_sha256_many does that for every certificate of a column.
 //
-// `out_digests` receives num_certs x 32 bytes and `out_statuses` num_certs
-// bytes, each a pv_status. A malformed certificate gets a zero digest and its
-// status, and does not stop the others. `*out_num_malformed` counts them.
+// `out_digests` receives 32 bytes for each and `out_statuses` one, a pv_status.
+// A malformed certificate gets a zero digest and its status, and does not stop
+// the others. `*out_num_malformed` counts them.
 //
-// Fails with PV_ERR_ARGUMENT, all outputs zero, when the offsets do not ascend
-// or pass `data_len`. Time: linear in the bytes.
-PV_API PV_CHECK pv_status pv_spki_sha256_many(
-    uint8_t *out_digests, uint8_t *out_statuses, size_t *out_num_malformed,
-    const uint8_t *data, size_t data_len, const uint64_t *offsets,
-    size_t num_certs);
+// Fails with PV_ERR_ARGUMENT, all outputs zero, when the offsets do not ascend,
+// pass the end of the data, or are neither 4 nor 8 bytes wide. Time: linear in
+// the bytes.
+PV_API PV_CHECK pv_status pv_spki_sha256_many(uint8_t *out_digests,
+                                              uint8_t *out_statuses,
+                                              size_t *out_num_malformed,
+                                              const pv_column *certs);
 
 // ---------------------------------------------------------------------------
 // 2. SHA-256 (FIPS 180-4) and its kernels
@@ -259,14 +278,12 @@ PV_API PV_CHECK pv_status pv_spki_sha256_many(
 // pv_sha256 hashes one message of `len` bytes. Time: linear in `len`.
 PV_API void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len);
 
-// pv_sha256_many hashes `num_messages` messages; message i is bytes offsets[i]
-// to offsets[i + 1] of `data`. `out_digests` receives num_messages x 32 bytes.
-// Fails with PV_ERR_ARGUMENT, digests zero, when the offsets do not ascend or
-// pass `data_len`. Time: linear in the bytes.
+// pv_sha256_many hashes every message of a column: `out_digests` receives 32
+// bytes for each. Fails with PV_ERR_ARGUMENT, digests zero, when the offsets do
+// not ascend, pass the end of the data, or are neither 4 nor 8 bytes wide.
+// Time: linear in the bytes.
 PV_API PV_CHECK pv_status pv_sha256_many(uint8_t *out_digests,
-                                         const uint8_t *data, size_t data_len,
-                                         const uint64_t *offsets,
-                                         size_t num_messages);
+                                         const pv_column *messages);
 
 // Kernels are the implementations that this machine can run, best first; the
 // last is portable C. pv_sha256_kernel_name gives the name of number `i`, or
@@ -307,10 +324,31 @@ PV_API void pv_pins_unpack(uint8_t out[32], const uint8_t *packed,
 PV_API uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
                                   const uint8_t digest[32]);
 
+// pv_packed_contain_many asks for several digests in one pass over the pins:
+// out_found[i] is what pv_packed_contain says of digest i, and the digests lie
+// back to back. Where the pins do not fit into the first cache, three digests
+// take hardly longer than one. Time: linear in num_pins times num_digests,
+// constant in every byte.
+PV_API void pv_packed_contain_many(uint8_t *out_found, const uint8_t *packed,
+                                   size_t num_pins, const uint8_t *digests,
+                                   size_t num_digests);
+
 // pv_cert_is_pinned says whether the SPKI of one certificate is among packed
 // pins, in one call: 1 or 0, or minus the pv_status if it is not strict DER.
 PV_API int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
                              const uint8_t *cert, size_t cert_len);
+
+// pv_certs_are_pinned does that for every certificate of a column, and fails as
+// pv_spki_sha256_many does.
+//
+// `out_pinned` receives a bit for each certificate, the first in the lowest bit
+// of the first byte (an Arrow bitmap), 1 if it is pinned; so (num + 7) / 8
+// bytes, of which the last is filled with zeros. `out_digests` is NULL, or
+// receives the digests. A malformed certificate is not pinned.
+PV_API PV_CHECK pv_status pv_certs_are_pinned(
+    uint8_t *out_pinned, uint8_t *out_digests, uint8_t *out_statuses,
+    size_t *out_num_malformed, const uint8_t *packed, size_t num_pins,
+    const pv_column *certs);
 
 // The scan has kernels too, listed and forced like those of SHA-256.
 PV_API const char *pv_scan_kernel_name(size_t i);
@@ -491,23 +529,23 @@ PV_API PV_CHECK uint32_t pv_leaf_suffices(const pv_policy *policy,
                                           const uint8_t *leaf, size_t leaf_len,
                                           int64_t now);
 
-// pv_verify_many decides about `num_peers` peers at one time.
+// pv_verify_many decides about many peers at one time.
 //
-// Host i is bytes host_offsets[i] to host_offsets[i + 1] of `hosts`.
-// Certificate j is bytes cert_offsets[j] to cert_offsets[j + 1] of `certs`.
-// Peer i showed the certificates chain_offsets[i] to chain_offsets[i + 1]. Each
-// array of offsets has one entry more than it names things; cert_offsets has
-// num_certs + 1. `out_reports` receives num_peers reports, each what pv_verify
-// would give, and `out_spkis` (or NULL) num_certs x 32 bytes.
+// Peer i has the name number i of `hosts`, and showed the certificates that
+// piece i of `chains` names: positions in the column `certs`, leaf first (an
+// Arrow column of lists). `out_reports` receives a report for each peer, what
+// pv_verify would give, and `out_spkis` (or NULL) 32 bytes for each
+// certificate.
 //
-// Fails with PV_ERR_ARGUMENT, every report zero, when offsets do not ascend or
-// pass their end. Time: linear in the bytes.
-PV_API PV_CHECK pv_status pv_verify_many(
-    pv_report *out_reports, uint8_t *out_spkis, const pv_policy *policy,
-    const uint8_t *hosts, size_t hosts_len, const uint64_t *host_offsets,
-    const uint8_t *certs, size_t certs_len, const uint64_t *cert_offsets,
-    size_t num_certs, const uint64_t *chain_offsets, size_t num_peers,
-    int64_t now);
+// Fails with PV_ERR_ARGUMENT, every report zero, when offsets do not ascend,
+// pass their end or are neither 4 nor 8 bytes wide, or when there are not as
+// many chains as hosts. Time: linear in the bytes.
+PV_API PV_CHECK pv_status pv_verify_many(pv_report *out_reports,
+                                         uint8_t *out_spkis,
+                                         const pv_policy *policy,
+                                         const pv_column *hosts,
+                                         const pv_column *certs,
+                                         const pv_offsets *chains, int64_t now);
 
 // cdef: end
 

@@ -86,3 +86,12 @@ uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
   const size_t num_blocks = (num_pins - 1) / BLOCK_PINS + 1;
   return ct_declassify(kernel->scan_blocks(packed, num_blocks, digest));
 }
+
+void pv_packed_contain_many(uint8_t *out_found, const uint8_t *packed,
+                            size_t num_pins, const uint8_t *digests,
+                            size_t num_digests) {
+  for (size_t i = 0; i < num_digests; i++) {
+    out_found[i] = (uint8_t)pv_packed_contain(packed, num_pins,
+                                              digests + PV_DIGEST_LEN * i);
+  }
+}

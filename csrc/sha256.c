@@ -82,22 +82,17 @@ void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
   }
 }
 
-pv_status pv_sha256_many(uint8_t *out_digests, const uint8_t *data,
-                         size_t data_len, const uint64_t *offsets,
-                         size_t num_messages) {
-  if (num_messages == 0) {
-    return PV_OK;
-  }
-  if (!offsets_ascend(offsets, num_messages, data_len)) {
-    memset(out_digests, 0, PV_DIGEST_LEN * num_messages);
+pv_status pv_sha256_many(uint8_t *out_digests, const pv_column *messages) {
+  const size_t num_messages = messages->offsets.num;
+  if (!column_fits(messages)) {
+    clear(out_digests, PV_DIGEST_LEN * num_messages);
     return PV_ERR_ARGUMENT;
   }
   for (size_t done = 0; done < num_messages;) {
     pv_span chunk[SHA256_CHUNK];
     size_t num = 0;
     for (; num < SHA256_CHUNK && done + num < num_messages; num++) {
-      const uint64_t *at = offsets + done + num;
-      chunk[num] = (pv_span){or_empty(data) + at[0], (size_t)(at[1] - at[0])};
+      chunk[num] = column_item(messages, done + num);
     }
     sha256_chunk(out_digests + PV_DIGEST_LEN * done, chunk, num);
     done += num;

@@ -7,10 +7,11 @@
 // ---- the chain, however the caller stores it --------------------------------
 
 typedef struct chain_view {
-  const pv_span *spans;     // one per certificate; or NULL: then they lie in
-  const uint8_t *data;      // `data`, certificate i from offsets[i] to
-  const uint64_t *offsets;  // offsets[i + 1]; or, if this is NULL too, each
-  const uint8_t *lens;      // behind the one before, 4 bytes for each length
+  const pv_span *spans;     // one per certificate; or NULL: then they are in
+  const pv_column *column;  // this one, from number `first` on; or, if this is
+  size_t first;             // NULL too, they lie in
+  const uint8_t *data;      // `data`, each behind the one before, with
+  const uint8_t *lens;      // 4 bytes for each length
   size_t num_certs;
 } chain_view;
 
@@ -18,9 +19,8 @@ static pv_span chain_cert(const chain_view *chain, size_t i) {
   if (chain->spans != NULL) {
     return chain->spans[i];
   }
-  if (chain->offsets != NULL) {
-    return (pv_span){chain->data + chain->offsets[i],
-                     (size_t)(chain->offsets[i + 1] - chain->offsets[i])};
+  if (chain->column != NULL) {
+    return column_item(chain->column, chain->first + i);
   }
   size_t at = 0;
   for (size_t before = 0; before < i; before++) {
@@ -259,12 +259,6 @@ static uint32_t decide_by_rule(pv_report *out, const pv_policy *policy,
   return index;
 }
 
-static void clear_digests(uint8_t *out, size_t num_digests) {
-  if (out != NULL && num_digests > 0) {
-    memset(out, 0, PV_DIGEST_LEN * num_digests);
-  }
-}
-
 static void verify_peer(pv_report *out, uint8_t *out_spkis,
                         const pv_policy *policy, const char *host,
                         size_t host_len, const chain_view *chain, int64_t now) {
@@ -280,7 +274,7 @@ pv_status pv_verify(pv_report *out, uint8_t *out_spkis, const pv_policy *policy,
                     const pv_span *verified_chain, size_t num_certs,
                     int64_t now) {
   *out = (pv_report){0};
-  clear_digests(out_spkis, num_certs);
+  clear(out_spkis, PV_DIGEST_LEN * num_certs);
   if (policy->bytes == NULL || (host == NULL && host_len > 0) ||
       (verified_chain == NULL && num_certs > 0)) {
     return PV_ERR_ARGUMENT;
@@ -336,34 +330,30 @@ uint32_t pv_leaf_suffices(const pv_policy *policy, const char *host,
 }
 
 pv_status pv_verify_many(pv_report *out_reports, uint8_t *out_spkis,
-                         const pv_policy *policy, const uint8_t *hosts,
-                         size_t hosts_len, const uint64_t *host_offsets,
-                         const uint8_t *certs, size_t certs_len,
-                         const uint64_t *cert_offsets, size_t num_certs,
-                         const uint64_t *chain_offsets, size_t num_peers,
+                         const pv_policy *policy, const pv_column *hosts,
+                         const pv_column *certs, const pv_offsets *chains,
                          int64_t now) {
-  clear_digests(out_spkis, num_certs);
-  if (num_peers == 0) {
-    return PV_OK;
+  const size_t num_peers = hosts->offsets.num;
+  clear(out_spkis, PV_DIGEST_LEN * certs->offsets.num);
+  if (num_peers > 0) {
+    memset(out_reports, 0, num_peers * sizeof *out_reports);
   }
-  memset(out_reports, 0, num_peers * sizeof *out_reports);
-  if (policy->bytes == NULL ||
-      !offsets_ascend(host_offsets, num_peers, hosts_len) ||
-      !offsets_ascend(cert_offsets, num_certs, certs_len) ||
-      !offsets_ascend(chain_offsets, num_peers, num_certs)) {
+  if (policy->bytes == NULL || chains->num != num_peers ||
+      !column_fits(hosts) || !column_fits(certs) ||
+      !offsets_fit(chains, certs->offsets.num)) {
     return PV_ERR_ARGUMENT;
   }
   for (size_t i = 0; i < num_peers; i++) {
-    const size_t first = (size_t)chain_offsets[i];
+    const pv_span host = column_item(hosts, i);
+    const size_t first = (size_t)offset_at(chains, i);
     const chain_view chain = {
-        .data = or_empty(certs),
-        .offsets = cert_offsets + first,
-        .num_certs = (size_t)chain_offsets[i + 1] - first};
+        .column = certs,
+        .first = first,
+        .num_certs = (size_t)offset_at(chains, i + 1) - first};
     uint8_t *spkis =
         out_spkis == NULL ? NULL : out_spkis + PV_DIGEST_LEN * first;
-    verify_peer(&out_reports[i], spkis, policy,
-                (const char *)or_empty(hosts) + host_offsets[i],
-                (size_t)(host_offsets[i + 1] - host_offsets[i]), &chain, now);
+    verify_peer(&out_reports[i], spkis, policy, (const char *)host.data,
+                host.len, &chain, now);
   }
   return PV_OK;
 }

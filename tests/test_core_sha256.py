@@ -180,7 +180,9 @@ def test_the_digests_are_zero_when_the_offsets_are_refused() -> None:
     """In C nothing is left in them that could be taken for an answer."""
     out = ffi.new("uint8_t[96]", b"\xff" * 96)
     offsets = ffi.new("uint64_t[]", [0, 4, 2, 10])
-    status = lib.pv_sha256_many(out, bytes(10), 10, offsets, 3)
+    data = ffi.from_buffer(bytes(10))
+    column = ffi.new("pv_column *", [data, 10, [offsets, 8, 3]])
+    status = lib.pv_sha256_many(out, column)
     assert status == lib.PV_ERR_ARGUMENT
     assert not any(bytes(ffi.buffer(out)))
 

@@ -1291,19 +1291,16 @@ def test_pv_verify_many_refuses_offsets_that_do_not_ascend_or_pass_their_end(
     given = {"hosts": [0, 1, 2], "certs": [0, 4, 8], "chains": [0, 1, 2]} | offsets
     reports = ffi.new("pv_report[]", [{"accepted": 1}, {"accepted": 1}])
     spkis = ffi.new("uint8_t[64]", b"\xff" * 64)
+    at = {name: ffi.new("uint64_t[]", positions) for name, positions in given.items()}
+    hosts = ffi.from_buffer(b"ab")
+    certs = ffi.from_buffer(b"\x30\x02\x02\x00\x30\x02\x02\x00")
     status = lib.pv_verify_many(
         reports,
         spkis,
         opened,
-        b"ab",
-        2,
-        ffi.new("uint64_t[]", given["hosts"]),
-        b"\x30\x02\x02\x00\x30\x02\x02\x00",
-        8,
-        ffi.new("uint64_t[]", given["certs"]),
-        2,
-        ffi.new("uint64_t[]", given["chains"]),
-        2,
+        ffi.new("pv_column *", [hosts, 2, [at["hosts"], 8, 2]]),
+        ffi.new("pv_column *", [certs, 8, [at["certs"], 8, 2]]),
+        ffi.new("pv_offsets *", [at["chains"], 8, 2]),
         NOW,
     )
     assert status == lib.PV_ERR_ARGUMENT
@@ -1386,7 +1383,7 @@ def test_as_many_chains_as_hosts_are_needed(pki: Pki) -> None:
     for num_hosts, num_chains in ((2, 1), (1, 2), (1, 0), (0, 1)):
         chains: list[list[bytes]] = [[] for _ in range(num_chains)]
         with pytest.raises(ValueError, match="one per peer"):
-            list(opened.verify_many([b"a"] * num_hosts, chains, 0))
+            list(opened.verify_many([b"a"] * num_hosts, core.Chains(chains), 0))
 
 
 def test_many_items_may_come_from_any_iterable_and_any_buffer(pki: Pki) -> None:

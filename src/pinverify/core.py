@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import mmap
     from collections.abc import Callable, Iterator, Sequence
 
+    from _typeshed import ReadableBuffer
+
 __all__ = [
     "ACCEPTED",
     "DIGEST_LEN",
@@ -28,10 +30,14 @@ __all__ = [
     "NO_RULE",
     "SHAPE_PREFIXES",
     "Buffer",
+    "Chains",
+    "Matches",
+    "Offsets",
     "OpenPolicy",
     "PinSetFields",
     "RawReport",
     "canonical_host",
+    "certs_are_pinned",
     "is_address",
     "kernel",
     "kernels",
@@ -52,8 +58,16 @@ __all__ = [
 
 DIGEST_LEN: int = lib.PV_DIGEST_LEN
 
-Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap.mmap"
-"""Whatever holds contiguous bytes."""
+Buffer: TypeAlias = "ReadableBuffer"
+"""Whatever shows contiguous bytes: bytes, bytearray, memoryview, mmap.mmap,
+array.array, a numpy array, a pyarrow buffer."""
+
+Offsets: TypeAlias = "Sequence[int] | ReadableBuffer"
+"""n + 1 ascending positions: item i reaches from position i to position i + 1.
+
+A buffer of 4- or 8-byte integers is read where it lies, whatever made it:
+array.array, numpy, ``memoryview(buffer).cast("i")`` of a buffer of Arrow's.
+"""
 
 
 def status_text(status: int) -> str:
@@ -96,14 +110,15 @@ def spki_sha256(cert: bytes) -> bytes:
 
 
 def spki_sha256_many(
-    certs: Sequence[bytes] | Buffer, offsets: Sequence[int] | None = None
+    certs: Sequence[bytes] | Buffer, offsets: Offsets | None = None
 ) -> tuple[bytes, list[int]]:
-    """Return the SPKI digests of many certificates, in one call.
+    """Return the SPKI digests of many certificates.
 
     Args:
-        certs: DER certificates; or, with *offsets*, one buffer that holds them.
-        offsets: n + 1 ascending positions: certificate i is bytes offsets[i] to
-            offsets[i + 1] of the buffer (the layout of an Arrow binary column).
+        certs: DER certificates; or, with *offsets*, one buffer that holds them
+            (the data of an Arrow binary or large_binary column). It is read where
+            it lies: no other thread may change it meanwhile.
+        offsets: certificate i is bytes offsets[i] to offsets[i + 1] of the buffer.
 
     Returns:
         The digests, n × 32 bytes back to back, and the indices of the
@@ -111,24 +126,73 @@ def spki_sha256_many(
 
     Raises:
         ValueError: the offsets do not ascend, or pass the end of the buffer.
+        TypeError: the offsets are not integers of 4 or 8 bytes.
     """
-    data, ends = _joined(certs, offsets)
-    num = len(ends) - 1
-    digests = bytearray(DIGEST_LEN * num)
-    statuses = bytearray(num)
+    num, columns = _columns(certs, offsets)
+    digests, statuses = bytearray(DIGEST_LEN * num), bytearray(num)
+    out_digests, out_statuses = _bytes_at(digests), _bytes_at(statuses)
     num_malformed = ffi.new("size_t *")
-    status = lib.pv_spki_sha256_many(
-        ffi.from_buffer(digests),
-        ffi.from_buffer(statuses),
-        num_malformed,
-        ffi.from_buffer(data),
-        len(data),
-        _offsets(ends),
-        num,
-    )
-    _check_offsets(status)
-    malformed = [i for i, s in enumerate(statuses) if s] if num_malformed[0] else []
-    return bytes(digests), malformed
+    for first, column in columns:
+        status = lib.pv_spki_sha256_many(
+            out_digests + DIGEST_LEN * first,
+            out_statuses + first,
+            num_malformed,
+            column.handle,
+        )
+        _check_offsets(status)
+    return bytes(digests), _malformed(statuses)
+
+
+class Matches(NamedTuple):
+    """Which certificates of many are pinned."""
+
+    pinned: bytes
+    """One bit for each certificate, the first in the lowest bit of the first byte
+    (an Arrow bitmap)."""
+    digests: bytes
+    """Their SPKI digests, n × 32 bytes, as `spki_sha256_many` gives them."""
+    malformed: list[int]
+    """The indices of those that are not strict DER; they are not pinned."""
+
+    def is_pinned(self, i: int) -> bool:
+        """Say whether certificate number *i* is pinned."""
+        return self.pinned[i // 8] >> i % 8 & 1 == 1
+
+
+def certs_are_pinned(
+    pins: bytes, certs: Sequence[bytes] | Buffer, offsets: Offsets | None = None
+) -> Matches:
+    """Say which of many certificates have an SPKI that is pinned.
+
+    Args:
+        pins: n × 32 bytes, back to back.
+        certs: as in `spki_sha256_many`.
+        offsets: as in `spki_sha256_many`.
+
+    Raises:
+        ValueError: *pins* is not a multiple of 32 bytes, or the offsets do not
+            ascend, or pass the end of the buffer.
+        TypeError: the offsets are not integers of 4 or 8 bytes.
+    """
+    packed, num_pins = pack_pins(pins), _num_pins(pins)
+    num, columns = _columns(certs, offsets)
+    pinned = bytearray((num + 7) // 8)
+    digests, statuses = bytearray(DIGEST_LEN * num), bytearray(num)
+    out_pinned = _bytes_at(pinned)
+    out_digests, out_statuses = _bytes_at(digests), _bytes_at(statuses)
+    num_malformed = ffi.new("size_t *")
+    for first, column in columns:
+        status = lib.pv_certs_are_pinned(
+            out_pinned + first // 8,
+            out_digests + DIGEST_LEN * first,
+            out_statuses + first,
+            num_malformed,
+            packed,
+            num_pins,
+            column.handle,
+        )
+        _check_offsets(status)
+    return Matches(bytes(pinned), bytes(digests), _malformed(statuses))
 
 
 def matcher(pins: bytes) -> Callable[[bytes], bool]:
@@ -165,32 +229,24 @@ def matcher(pins: bytes) -> Callable[[bytes], bool]:
 def sha256(data: Buffer) -> bytes:
     """Return the SHA-256 of *data*: 32 bytes (FIPS 180-4)."""
     out = ffi.new("uint8_t[32]")
-    view = memoryview(data).cast("B")  # whatever its items are, count bytes
-    lib.pv_sha256(out, ffi.from_buffer(view), len(view))
+    view = _view(data)
+    lib.pv_sha256(out, view, len(view))
     return bytes(ffi.buffer(out))
 
 
 def sha256_many(
-    messages: Sequence[bytes] | Buffer, offsets: Sequence[int] | None = None
+    messages: Sequence[bytes] | Buffer, offsets: Offsets | None = None
 ) -> bytes:
     """Return the SHA-256 of many messages: n × 32 bytes, back to back.
 
-    The arguments are those of `spki_sha256_many`.
-
-    Raises:
-        ValueError: the offsets do not ascend, or pass the end of the buffer.
+    The arguments and the errors are those of `spki_sha256_many`.
     """
-    data, ends = _joined(messages, offsets)
-    num = len(ends) - 1
+    num, columns = _columns(messages, offsets)
     digests = bytearray(DIGEST_LEN * num)
-    status = lib.pv_sha256_many(
-        ffi.from_buffer(digests),
-        ffi.from_buffer(data),
-        len(data),
-        _offsets(ends),
-        num,
-    )
-    _check_offsets(status)
+    out = _bytes_at(digests)
+    for first, column in columns:
+        status = lib.pv_sha256_many(out + DIGEST_LEN * first, column.handle)
+        _check_offsets(status)
     return bytes(digests)
 
 
@@ -334,6 +390,174 @@ def is_address(canonical: str) -> bool:
     return ":" in canonical or canonical.rpartition(".")[2].isdigit()
 
 
+# ---- columns: many byte strings ----------------------------------------------
+
+
+class _Column:
+    """A ``pv_column``, and what it points to: the handle lives as long as this."""
+
+    __slots__ = ("_kept", "handle", "num")
+
+    def __init__(self, data: Buffer, offsets: Offsets) -> None:
+        view, positions = _view(data), _positions(offsets)
+        data_len = len(view)
+        if positions.format in _SIGNED and positions.itemsize == _NARROW:
+            # Signed positions reach no further, so a negative one passes the end.
+            data_len = min(data_len, _NARROW_MAX)
+        at = ffi.from_buffer(positions)
+        self.num = len(positions) - 1
+        self.handle = ffi.new(
+            "pv_column *", (view, data_len, (at, positions.itemsize, self.num))
+        )
+        self._kept = view, at
+
+    @classmethod
+    def of_list(cls, items: Sequence[bytes]) -> _Column:
+        """Make a column of a list of byte strings, which are copied."""
+        if set(map(type, items)) - {bytes}:
+            items = [_as_bytes(item) for item in items]
+        return cls(b"".join(items), _ends(items))
+
+
+class Chains:
+    """n chains of certificates, as `OpenPolicy.verify_many` takes them."""
+
+    __slots__ = ("certs", "handle", "num", "positions")
+
+    def __init__(
+        self,
+        chains: Sequence[Sequence[bytes]] | Buffer,
+        offsets: Offsets | None = None,
+        chain_offsets: Offsets | None = None,
+    ) -> None:
+        """Find the certificates, and which of them make a chain.
+
+        Args:
+            chains: n chains, each leaf first; or, with *offsets*, one buffer that
+                holds the certificates of all.
+            offsets: certificate j is bytes offsets[j] to offsets[j + 1].
+            chain_offsets: chain i is the certificates chain_offsets[i] to
+                chain_offsets[i + 1]; None: each certificate is a chain.
+        """
+        given: Any = chains
+        if offsets is not None:
+            self.certs = _Column(given, offsets)
+            if chain_offsets is None:
+                chain_offsets = range(self.certs.num + 1)
+        elif chain_offsets is None:
+            _check_list(given)
+            lists = [list(certs) for certs in given]
+            self.certs = _Column.of_list([cert for certs in lists for cert in certs])
+            chain_offsets = _ends(lists)
+        else:
+            msg = "chain_offsets are for certificates in one buffer: give offsets, too"
+            raise TypeError(msg)
+        self.positions = _positions(chain_offsets)
+        self.num = len(self.positions) - 1
+        at = ffi.from_buffer(self.positions)
+        self.handle = ffi.new("pv_offsets *", (at, self.positions.itemsize, self.num))
+
+
+# Lists are joined this many at a time: the copies stay in the caches.
+_ITEMS_AT_ONCE = 256
+
+
+def _columns(
+    items: Sequence[bytes] | Buffer, offsets: Offsets | None
+) -> tuple[int, Iterator[tuple[int, _Column]]]:
+    """Return how many byte strings there are, and the columns that hold them.
+
+    Each column comes with the index of its first. All but the last have a multiple
+    of `_ITEMS_AT_ONCE`.
+    """
+    given: Any = items
+    if offsets is not None:
+        column = _Column(given, offsets)
+        return column.num, iter([(0, column)])
+    _check_list(given)
+    rows = list(given)
+    firsts = range(0, len(rows), _ITEMS_AT_ONCE)
+    columns = (
+        (first, _Column.of_list(rows[first : first + _ITEMS_AT_ONCE]))
+        for first in firsts
+    )
+    return len(rows), columns
+
+
+def _check_list(items: Any) -> None:  # noqa: ANN401 - whatever a caller gives
+    try:
+        memoryview(items)
+    except TypeError:
+        return
+    msg = "expected a list of byte strings; for one buffer give offsets, too"
+    raise TypeError(msg)
+
+
+def _view(data: Buffer) -> Any:  # noqa: ANN401 - a C array
+    """Return the bytes of *data* where they lie."""
+    try:
+        return ffi.from_buffer(data)
+    except BufferError as error:
+        msg = f"expected contiguous bytes; make a copy of them first ({error})"
+        raise TypeError(msg) from None
+
+
+_SIGNED, _UNSIGNED = ("i", "l", "q"), ("I", "L", "Q")
+_NARROW, _WIDE = 4, 8
+_NARROW_MAX = 2**31 - 1
+
+
+def _positions(offsets: Offsets) -> memoryview:
+    """Return offsets as integers of 4 or 8 bytes; those of a buffer are not copied."""
+    given: Any = offsets
+    try:
+        view = memoryview(given)
+    except TypeError:
+        view = memoryview(_as_array(given))
+    if view.ndim != 1 or view.format not in _SIGNED + _UNSIGNED:
+        msg = (
+            f"offsets are integers of 4 or 8 bytes, got a buffer of {view.format!r}; "
+            "for a buffer of Arrow's write memoryview(offsets).cast('i') if the "
+            "column is binary, .cast('q') if it is large_binary"
+        )
+        raise TypeError(msg)
+    if not view.c_contiguous:
+        msg = "the offsets are not contiguous; make a copy of them first"
+        raise TypeError(msg)
+    if len(view) == 0:
+        msg = "offsets have one entry more than there are items, so at least one"
+        raise ValueError(msg)
+    return view
+
+
+def _as_array(offsets: Sequence[int]) -> array[int]:
+    try:
+        return array("Q", offsets)
+    except OverflowError:
+        msg = "an offset is negative or has more than 64 bits"
+        raise ValueError(msg) from None
+
+
+def _ends(items: Sequence[Sequence[Any]]) -> array[int]:
+    return array("Q", accumulate(map(len, items), initial=0))
+
+
+def _bytes_at(buffer: bytearray) -> Any:  # noqa: ANN401 - a C pointer
+    return ffi.from_buffer("uint8_t[]", buffer)
+
+
+def _malformed(statuses: bytearray) -> list[int]:
+    if not any(statuses):
+        return []
+    return [i for i, status in enumerate(statuses) if status]
+
+
+def _check_offsets(status: int) -> None:
+    if status != lib.PV_OK:
+        msg = "offsets do not ascend, or pass the end of the buffer"
+        raise ValueError(msg)
+
+
 # ---- policies ----------------------------------------------------------------
 
 
@@ -468,51 +692,38 @@ class OpenPolicy:
         return RawReport._make(fields), bytes(ffi.buffer(spkis))
 
     def verify_many(
-        self,
-        hosts: Sequence[bytes],
-        chains: Sequence[Sequence[bytes]],
-        now: int,
+        self, hosts: Sequence[bytes], chains: Chains, now: int
     ) -> Iterator[tuple[RawReport, bytes]]:
         """Decide about n peers in one C call; see ``pv_verify_many``.
 
         Args:
             hosts: n host names, ASCII.
-            chains: n verified chains, each leaf first.
+            chains: their n chains.
             now: seconds since 1970-01-01T00:00:00Z.
 
         Returns:
             What `verify` would for each.
         """
-        chains = [list(chain) for chain in chains]
-        if len(hosts) != len(chains):
-            msg = f"{len(hosts)} hosts and {len(chains)} chains: give one per peer"
+        names = _Column.of_list(hosts)
+        if names.num != chains.num:
+            msg = f"{names.num} hosts and {chains.num} chains: give one per peer"
             raise ValueError(msg)
-        certs = [cert for chain in chains for cert in chain]
-        chain_ends = array("Q", accumulate(map(len, chains), initial=0))
-        host_data, host_ends = _joined(hosts, None)
-        cert_data, cert_ends = _joined(certs, None)
-        reports = bytearray(_REPORT.size * len(hosts))
-        spkis = bytearray(DIGEST_LEN * len(certs))
+        reports = bytearray(_REPORT.size * names.num)
+        spkis = bytearray(DIGEST_LEN * chains.certs.num)
         status = lib.pv_verify_many(
             ffi.from_buffer("pv_report[]", reports),
-            ffi.from_buffer(spkis),
+            _bytes_at(spkis),
             self._handle,
-            ffi.from_buffer(host_data),
-            len(host_data),
-            _offsets(host_ends),
-            ffi.from_buffer(cert_data),
-            len(cert_data),
-            _offsets(cert_ends),
-            len(certs),
-            _offsets(chain_ends),
-            len(hosts),
+            names.handle,
+            chains.certs.handle,
+            chains.handle,
             now,
         )
         _check_offsets(status)
         raw = map(RawReport._make, _REPORT.iter_unpack(reports))
         for i, report in enumerate(raw):
-            first = DIGEST_LEN * chain_ends[i]
-            end = DIGEST_LEN * chain_ends[i + 1]
+            first = DIGEST_LEN * chains.positions[i]
+            end = DIGEST_LEN * chains.positions[i + 1]
             yield report, bytes(spkis[first:end])
 
     def find(self, canonical: str) -> int | None:
@@ -608,41 +819,6 @@ def _num_pins(pins: bytes) -> int:
         msg = f"pins are 32 bytes each, back to back; got {len(pins)} bytes"
         raise ValueError(msg)
     return len(pins) // DIGEST_LEN
-
-
-def _joined(
-    items: Sequence[bytes] | Buffer, offsets: Sequence[int] | None
-) -> tuple[Buffer, array[int]]:
-    """Return one buffer and its offsets for either form of many byte strings."""
-    if offsets is None:
-        if isinstance(items, bytes | bytearray | memoryview):
-            msg = "expected a list of byte strings; for one buffer give offsets, too"
-            raise TypeError(msg)
-        parts = [_as_bytes(item) for item in items]
-        return b"".join(parts), array("Q", accumulate(map(len, parts), initial=0))
-    if len(offsets) == 0:
-        msg = "offsets have one entry more than there are items, so at least one"
-        raise ValueError(msg)
-    try:
-        ends = array("Q", offsets)
-    except OverflowError:
-        msg = "an offset is negative or has more than 64 bits"
-        raise ValueError(msg) from None
-    buffer: Any = items
-    return memoryview(buffer).cast("B"), ends
-
-
-_OFFSETS = ffi.typeof("uint64_t[]")
-
-
-def _offsets(ends: array[int]) -> Any:  # noqa: ANN401 - a C pointer
-    return ffi.from_buffer(_OFFSETS, ends)
-
-
-def _check_offsets(status: int) -> None:
-    if status != lib.PV_OK:
-        msg = "offsets do not ascend, or pass the end of the buffer"
-        raise ValueError(msg)
 
 
 def _check_index(status: int) -> None:

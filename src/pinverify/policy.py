@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from pinverify import compiler, core, hosts
 from pinverify.errors import PinningError, PolicyError
@@ -121,6 +121,19 @@ class PinSet:
     ) -> Report:
         """Decide about a peer, as `Policy.evaluate` does."""
         return self.as_policy().evaluate(None, verified_chain, now=now)
+
+    def evaluate_many(
+        self,
+        chains: Sequence[Sequence[bytes]] | core.Buffer,
+        *,
+        offsets: core.Offsets | None = None,
+        chain_offsets: core.Offsets | None = None,
+        now: dt.datetime | None = None,
+    ) -> list[Report]:
+        """Decide about n peers at one time, as `Policy.evaluate_many` does."""
+        return self.as_policy().evaluate_many(
+            None, chains, offsets=offsets, chain_offsets=chain_offsets, now=now
+        )
 
     def compile(self) -> bytes:
         """Return the compiled policy of this one PinSet for every peer."""
@@ -329,34 +342,49 @@ class Policy:
 
     def evaluate_many(
         self,
-        hosts: Sequence[str | bytes | None],
-        chains: Sequence[Sequence[bytes]],
+        hosts: Sequence[str | bytes | None] | None,
+        chains: Sequence[Sequence[bytes]] | core.Buffer,
         *,
+        offsets: core.Offsets | None = None,
+        chain_offsets: core.Offsets | None = None,
         now: dt.datetime | None = None,
     ) -> list[Report]:
         """Decide about n peers at one time, in one C call.
 
         Args:
-            hosts: n hosts.
-            chains: n verified chains, each leaf first.
+            hosts: n hosts. None stands for n peers without a name, as a policy for
+                every peer takes them.
+            chains: n verified chains, each leaf first; or, with *offsets*, one
+                buffer that holds the certificates of all. It is read where it lies:
+                no other thread may change it meanwhile.
+            offsets: certificate j is bytes offsets[j] to offsets[j + 1] of the buffer
+                (the layout of an Arrow binary column).
+            chain_offsets: chain i is the certificates chain_offsets[i] to
+                chain_offsets[i + 1]; None: each certificate is a chain, the leaf
+                alone.
             now: timezone-aware; None is the current time.
 
         Returns:
             n reports, in the same order.
 
         Raises:
-            ValueError: there are not as many chains as hosts.
+            ValueError: there are not as many chains as hosts; or offsets do not
+                ascend, or pass the end of what they cut.
+            TypeError: the offsets are not integers of 4 or 8 bytes.
         """
-        names = [self._canonical(host) for host in hosts]
+        shown: Any = chains
+        if offsets is None:
+            shown = [_as_chain(chain) for chain in shown]
+        peers = core.Chains(shown, offsets, chain_offsets)
+        given = [None] * peers.num if hosts is None else hosts
+        names = [self._canonical(host) for host in given]
         decided = self._core.verify_many(
-            [name.encode() for name, _ in names],
-            [_as_chain(chain) for chain in chains],
-            _seconds(now),
+            [name.encode() for name, _ in names], peers, _seconds(now)
         )
         return [
-            self._report(raw, spkis, name, given, why)
-            for (raw, spkis), (name, why), given in zip(
-                decided, names, hosts, strict=True
+            self._report(raw, spkis, name, host, why)
+            for (raw, spkis), (name, why), host in zip(
+                decided, names, given, strict=True
             )
         ]
 

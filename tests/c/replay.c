@@ -162,13 +162,20 @@ static void check_digest(const input *in, pv_status status, pv_span spki) {
 
   uint8_t many[32], statuses[1];
   size_t num_malformed = 7;
-  const uint64_t offsets[2] = {0, in->len};
-  expect(pv_spki_sha256_many(many, statuses, &num_malformed, in->data, in->len,
-                             offsets, 1) == PV_OK,
+  const uint64_t positions[2] = {0, in->len};
+  const pv_column column = {in->data, in->len, {positions, 8, 1}};
+  expect(pv_spki_sha256_many(many, statuses, &num_malformed, &column) == PV_OK,
          in->path, "a batch of one can be hashed");
   expect(memcmp(many, expected, 32) == 0 && statuses[0] == (uint8_t)status &&
              num_malformed == (status != PV_OK),
          in->path, "a batch of one gives what the one gives");
+  uint8_t bits[1];
+  expect(pv_certs_are_pinned(bits, NULL, statuses, &num_malformed, expected, 1,
+                             &column) == PV_OK,
+         in->path, "a batch of one can be matched");
+  expect(bits[0] == (status == PV_OK) && statuses[0] == (uint8_t)status &&
+             num_malformed == (status != PV_OK),
+         in->path, "a batch of one matches as the one does");
 }
 
 // A certificate ends with the input, so no prefix of one is one.
@@ -364,11 +371,14 @@ static void check_batch(const input *in, const pv_policy *policy,
     }
   }
   const uint64_t host_offsets[2] = {0, host->len};
-  const uint64_t chain_offsets[2] = {0, num_certs};
+  const uint32_t chain_offsets[2] = {0, (uint32_t)num_certs};
+  const pv_column host_column = {host->data, host->len, {host_offsets, 8, 1}};
+  const pv_column cert_column = {
+      certs, certs_len, {cert_offsets, 8, num_certs}};
+  const pv_offsets chains = {chain_offsets, 4, 1};
   pv_report report;
-  expect(pv_verify_many(&report, NULL, policy, host->data, host->len,
-                        host_offsets, certs, certs_len, cert_offsets, num_certs,
-                        chain_offsets, 1, now) == PV_OK,
+  expect(pv_verify_many(&report, NULL, policy, &host_column, &cert_column,
+                        &chains, now) == PV_OK,
          in->path, "a batch of one can be decided");
   expect(memcmp(&report, expected, sizeof report) == 0, in->path,
          "a batch of one decides as the one");
