@@ -1417,3 +1417,9 @@ def test_a_view_with_strange_items_is_measured_in_bytes() -> None:
     strange: Any = memoryview(((ctypes.c_ubyte * 0) * 64)())
     assert not core.pins_contain(strange, bytes(32))
     assert core.pack_pins(strange) == b""
+
+
+def test_a_policy_is_true_even_without_rules() -> None:
+    """Who writes `if policy:` means "is there one", and must not lose its pins."""
+    assert Policy({}, unpinned="reject")
+    assert PinSet(leaf=[Pin.spki(bytes(32))]).as_policy()

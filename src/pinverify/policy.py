@@ -229,6 +229,10 @@ class Policy:
         """Return the number of rules."""
         return self._core.num_rules
 
+    def __bool__(self) -> bool:
+        """Be true, without rules too: such a policy may still reject."""
+        return True
+
     def __repr__(self) -> str:
         """Return the number of rules and the beginning of the digest."""
         what = "every peer" if self.every_peer else f"{len(self)} rules"
