@@ -34,6 +34,7 @@ PYTHON_FLOORS = {
     "core": 1,
     "compiler": 2,
     "hosts": 2,
+    "memo": 2,
     "pin": 2,
     "report": 3,
     "notice": 4,

@@ -1070,14 +1070,24 @@ def assert_light_calls_agree(
     They must never pass what the report rejects or has something to tell about. By
     the leaf alone passes only what would pass under every chain above it.
     """
-    light = core.OpenPolicy(policy.compile())
     name = host if isinstance(host, bytes) else host.encode("utf-8")
     der = [cert.der for cert in chain]
     accepted = core.ACCEPTED if report.accepted else 0
-    assert light.decide(name, der, NOW) == report.reason + accepted
+    joined = core.chain(der)
+    assert joined.certs == der
+    answer = lib.pv_decide(
+        policy.opened._handle,  # noqa: SLF001
+        name,
+        len(name),
+        joined.data,
+        len(joined.data),
+        joined.lens,
+        len(der),
+        NOW,
+    )
+    assert answer == report.reason + accepted
     passes = report.accepted and report.reason.name in NOTHING_TO_TELL
-    if isinstance(host, str):
-        assert policy.passes(host, der, NOW) == passes
+    assert policy.opened.passes(name, joined, NOW) == passes
     blocks = bool(drawn.blocked or blocked_by_rule(drawn, report.pattern))
     if report.reason is Reason.BAD_HOST:
         with pytest.raises(PolicyError, match="is not a host"):
@@ -1088,9 +1098,7 @@ def assert_light_calls_agree(
         return
     by_leaf = model.decide(drawn, host, chain[:1], NOW)
     suffices = by_leaf.accepted and by_leaf.reason in NOTHING_TO_TELL and not blocks
-    assert light.leaf_suffices(name, der[0], NOW) == suffices
-    if isinstance(host, str):
-        assert policy.passes_by_leaf(host, der[0], NOW) == suffices
+    assert policy.opened.leaf_suffices(name, der[0], NOW) == suffices
     if suffices and all(cert.spki for cert in chain):
         assert passes
 

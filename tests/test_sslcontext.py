@@ -36,6 +36,7 @@ from pinverify import (
     PolicyError,
     Reason,
     Report,
+    core,
     create_connection,
     install,
     pin_context,
@@ -2428,8 +2429,8 @@ def test_an_error_inside_the_check_is_a_refusal(
 
     with later(context, server) as tls:
         with monkeypatch.context() as patch:
-            patch.setattr(Policy, "passes_by_leaf", fail)
-            patch.setattr(Policy, "passes", fail)
+            patch.setattr(core.OpenPolicy, "leaf_suffices", fail)
+            patch.setattr(core.OpenPolicy, "passes", fail)
             patch.setattr(Policy, "evaluate", fail)
             patch.setattr(Policy, "verify", fail)
             with pytest.raises(PinningError) as caught:

@@ -30,6 +30,7 @@ __all__ = [
     "NO_RULE",
     "SHAPE_PREFIXES",
     "Buffer",
+    "Chain",
     "Chains",
     "Matches",
     "Offsets",
@@ -38,6 +39,7 @@ __all__ = [
     "RawReport",
     "canonical_host",
     "certs_are_pinned",
+    "chain",
     "is_address",
     "kernel",
     "kernels",
@@ -588,8 +590,29 @@ SHAPE_PREFIXES = ("", "*.", "**.")
 """How a pattern begins, by its ``pv_shape``."""
 
 ACCEPTED: int = lib.PV_ACCEPTED
+_NOTHING_TO_TELL: tuple[int, ...] = (
+    lib.PV_ACCEPTED + lib.PV_MATCH,
+    lib.PV_ACCEPTED + lib.PV_NOT_PINNED,
+)
 NO_RULE: int = lib.PV_NO_RULE
 NO_DEPTH: int = lib.PV_NO_DEPTH
+
+
+class Chain(NamedTuple):
+    """Certificates, and the form in which C takes them in one call."""
+
+    certs: Sequence[bytes]
+    """DER, leaf first."""
+    data: bytes
+    """The same, back to back."""
+    lens: bytes
+    """The length of each: 4 bytes, little-endian."""
+
+
+def chain(certs: Sequence[bytes]) -> Chain:
+    """Return *certs* (DER, leaf first) as a `Chain`."""
+    lens = struct.pack(f"<{len(certs)}I", *map(len, certs))
+    return Chain(certs, b"".join(certs), lens)
 
 
 class PinSetFields(NamedTuple):
@@ -639,28 +662,35 @@ class OpenPolicy:
         return bytes(ffi.buffer(self._pinned_buffer)[8:40])
 
     def leaf_suffices(self, host: bytes, leaf: bytes, now: int) -> bool:
-        """Say whether a peer is accepted by its leaf; see ``pv_leaf_suffices``."""
-        leaf = _as_bytes(leaf)
+        """Say whether the leaf alone makes `passes` true, whatever stands above it.
+
+        That needs no `ca` pins and nothing blocked. The certificates above the
+        leaf are not looked at then, so they need not be strict DER either.
+
+        Args:
+            host: ASCII; the empty one is rejected.
+            leaf: the DER certificate of the peer itself.
+            now: seconds since 1970-01-01T00:00:00Z.
+        """
         answer: int = lib.pv_leaf_suffices(
             self._handle, host, len(host), leaf, len(leaf), now
         )
         return answer == 1
 
-    def decide(self, host: bytes, chain: Sequence[bytes], now: int) -> int:
-        """Decide about one peer and return no report; see ``pv_decide``.
+    def passes(self, host: bytes, chain: Chain, now: int) -> bool:
+        """Say whether a peer is accepted without more to tell: for hot paths.
 
-        The arguments are those of `verify`.
+        False is not yet a rejection: the peer may be accepted in spite of its
+        pins (report mode, expiry), and `verify` then says which.
 
         Returns:
-            The reason, plus `ACCEPTED` if the peer is accepted.
+            Whether `verify` would accept with the reason MATCH or NOT_PINNED.
         """
-        certs = b"".join(chain)
-        num_certs = len(chain)
-        lens = struct.pack(f"<{num_certs}I", *map(len, chain))
+        certs, data, lens = chain
         answer: int = lib.pv_decide(
-            self._handle, host, len(host), certs, len(certs), lens, num_certs, now
+            self._handle, host, len(host), data, len(data), lens, len(certs), now
         )
-        return answer
+        return answer in _NOTHING_TO_TELL
 
     def verify(
         self, host: bytes, chain: Sequence[bytes], now: int

@@ -221,6 +221,11 @@ class Policy:
         return self._digest
 
     @property
+    def opened(self) -> core.OpenPolicy:
+        """The core's handle, for adapters: it decides without making a report."""
+        return self._core
+
+    @property
     def every_peer(self) -> bool:
         """Whether this is one PinSet for every peer, and hosts do not count."""
         return self._core.every_peer
@@ -299,38 +304,6 @@ class Policy:
         chain = _as_chain(verified_chain)
         raw, spkis = self._core.verify(name.encode(), chain, _seconds(now))
         return self._report(raw, spkis, name, host, why)
-
-    def passes(
-        self, host: str | None, verified_chain: Sequence[bytes], now: int
-    ) -> bool:
-        """Say whether a peer is accepted without more to tell: for hot paths.
-
-        False is not yet a rejection: the peer may be accepted in spite of its
-        pins (report mode, expiry). `verify` then says which.
-
-        Args:
-            host: as in `verify`.
-            verified_chain: as in `verify`.
-            now: seconds since 1970-01-01T00:00:00Z.
-
-        Returns:
-            Whether `verify` would return a report with the reason MATCH or
-            NOT_PINNED.
-        """
-        return self._core.decide(_name(host), verified_chain, now) in _NOTHING_TO_TELL
-
-    def passes_by_leaf(self, host: str | None, leaf: bytes, now: int) -> bool:
-        """Say whether the leaf alone makes `passes` true, whatever stands above it.
-
-        That needs no `ca` pins and nothing blocked. The certificates above the
-        leaf are not looked at then, so they need not be strict DER either.
-
-        Args:
-            host: as in `verify`.
-            leaf: the DER certificate of the peer itself.
-            now: as in `passes`.
-        """
-        return self._core.leaf_suffices(_name(host), leaf, now)
 
     def blocks(self, host: str | bytes | None) -> bool:
         """Say whether any key is blocked for *host*.
@@ -593,20 +566,11 @@ def _as_chain(chain: Sequence[bytes]) -> list[bytes]:
     return list(chain)
 
 
-def _name(host: str | None) -> bytes:
-    """Return an ASCII host for the core, which rejects the empty one."""
-    return b"" if host is None or not host.isascii() else host.encode("ascii")
-
-
 # By the numbers of the core.
 _REASONS = tuple(Reason)
 _KINDS = tuple(PinKind)
 _MODES: tuple[Mode, ...] = ("enforce", "report")
 _WITH_A_PIN = (Reason.MATCH, Reason.BLOCKED)
-_NOTHING_TO_TELL = (
-    core.ACCEPTED + Reason.MATCH,
-    core.ACCEPTED + Reason.NOT_PINNED,
-)
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

@@ -24,14 +24,24 @@ import ssl
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    NamedTuple,
+    NoReturn,
+    TypeAlias,
+    cast,
+)
 
+from pinverify import core
 from pinverify.errors import PinningError, PolicyError
+from pinverify.memo import Memo
 from pinverify.notice import OnReport, notice
 from pinverify.policy import PinSet, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pinverify.report import Report
 
@@ -161,42 +171,39 @@ class _InForce(NamedTuple):
     """A policy and who hears of it. Swapped as one."""
 
     policy: Policy
+    opened: core.OpenPolicy
     on_report: OnReport | None
 
-    def verify(self, host: str | None, chain: list[bytes], now: int) -> _Decision:
-        """Return the decision to accept a peer, or raise `PinningError`."""
-        decision = _Decision(self.policy, host, chain, now)
-        if not self.policy.passes(host, chain, now):
-            report = self.policy.verify(host, chain, now=decision.moment)
-            notice(report, self.on_report)
-        return decision
+    def accept_or_raise(self, evidence: Evidence) -> None:
+        """Return if a peer is accepted in spite of its pins, else `PinningError`."""
+        _, host, certs, now = evidence
+        report = self.policy.verify(host, certs, now=_moment(now))
+        notice(report, self.on_report)
 
 
-class _Decision(NamedTuple):
-    """What was decided, from which evidence: its report is made when asked for."""
+Evidence: TypeAlias = "tuple[Policy, str | None, Sequence[bytes], int]"
+"""What decided about whom, on which chain and when (seconds since 1970). It is kept
+in place of a report, which is made when somebody asks for it."""
 
-    policy: Policy
-    host: str | None
-    chain: list[bytes]
-    now: int
 
-    @property
-    def moment(self) -> dt.datetime:
-        """When it was decided."""
-        return dt.datetime.fromtimestamp(self.now, dt.UTC)
+def _report(evidence: Evidence) -> Report:
+    policy, host, certs, now = evidence
+    return policy.evaluate(host, certs, now=_moment(now))
 
-    def refuse_hidden_chain(self) -> None:
-        """Refuse a leaf without its chain where a blocked key may hide in that."""
-        if self.policy.blocks(self.host) and self.report().mode == "enforce":
-            msg = (
-                "a resumed session shows no chain, and a key that is blocked may be "
-                "in it; connect again without the session"
-            )
-            raise PinningError.of(msg)
 
-    def report(self) -> Report:
-        """Return the report: the same evidence, at the same moment."""
-        return self.policy.evaluate(self.host, self.chain, now=self.moment)
+def _moment(now: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(now, dt.UTC)
+
+
+def _refuse_hidden_chain(evidence: Evidence) -> None:
+    """Refuse a leaf without its chain where a blocked key may hide in that."""
+    policy, host, _, _ = evidence
+    if policy.blocks(host) and _report(evidence).mode == "enforce":
+        msg = (
+            "a resumed session shows no chain, and a key that is blocked may be "
+            "in it; connect again without the session"
+        )
+        raise PinningError.of(msg)
 
 
 def _in_force(policy: Policy | PinSet, on_report: OnReport | None) -> _InForce:
@@ -208,7 +215,7 @@ def _in_force(policy: Policy | PinSet, on_report: OnReport | None) -> _InForce:
     if on_report is not None and not callable(on_report):
         msg = f"on_report: expected a function, got {on_report!r}"
         raise TypeError(msg)
-    return _InForce(policy, on_report)
+    return _InForce(policy, policy.opened, on_report)
 
 
 class _Rule:
@@ -217,62 +224,20 @@ class _Rule:
     Attributes:
         in_force: None if connections are not checked.
         servers: whether server-side connections are checked.
-        memo: the evidence for resumed sessions.
+        memo: what was seen of servers, as the evidence for resumed sessions.
+        memo_of_clients: the same, where we are the server.
     """
 
-    __slots__ = ("in_force", "memo", "servers")
+    __slots__ = ("in_force", "memo", "memo_of_clients", "servers")
 
     def __init__(self, in_force: _InForce | None, *, servers: bool = True) -> None:
         self.in_force = in_force
-        self.memo = _Memo()
+        self.memo = Memo()
+        self.memo_of_clients = Memo()
         self.servers = servers
 
 
-_MEMO_MAX = 1024
-
-
-class _Memo:
-    """What a context has seen in full, verified handshakes.
-
-    A resumed session has no chain, and `ca` pins need one. The evidence must be
-    of the same host, the same side and the same leaf; without it, a `ca` pin is
-    not met. The oldest entry makes room.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._chains: dict[object, list[bytes]] = {}
-        self.hosts_with_chain: set[str | None] = set()
-        """Hosts whose leaf did not suffice: it need not be tried again."""
-
-    def keep(self, host: str | None, chain: list[bytes], *, server: bool) -> None:
-        key = self._key(host, chain[0], server=server)
-        if key in self._chains:
-            self._chains[key] = chain
-            return
-        with self._lock:
-            while len(self._chains) >= _MEMO_MAX:
-                del self._chains[next(iter(self._chains))]
-            self._chains[key] = chain
-            if len(self.hosts_with_chain) >= _MEMO_MAX:
-                self.hosts_with_chain.clear()
-            self.hosts_with_chain.add(host)
-
-    def recall(
-        self, host: str | None, leaf: bytes, *, server: bool
-    ) -> list[bytes] | None:
-        chain = self._chains.get(self._key(host, leaf, server=server))
-        return chain if chain is not None and chain[0] == leaf else None
-
-    @staticmethod
-    def _key(host: str | None, leaf: bytes, *, server: bool) -> object:
-        # The end of a certificate is its signature. The whole is compared later.
-        return server, host, leaf[-32:]
-
-
 # ---- one connection -----------------------------------------------------------
-
-_ENCODING_DER = 2  # _ssl.ENCODING_DER, on every version
 
 
 class _Pending:
@@ -280,21 +245,23 @@ class _Pending:
 
     _pinverify_rule: ClassVar[_Rule]
     _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
+    _pinverify_base_is_ssls: ClassVar[bool]  # and no class of an application
     _pinverify_settled: ClassVar[bool] = False
     _pinverify_verified_class: ClassVar[type]
+    _pinverify_create_verified: ClassVar[Callable[..., Any]]
     _pinverify_own_rule: _Rule | None = None
     _pinverify_error: PinningError | None = None
     _pinverify_created_with: Any = None
     _pinverify_verifying = False
-    _pinverify_decision: _Decision | None = None
+    _pinverify_evidence: Evidence | None = None
 
     @property
     def pin_report(self) -> Report | None:
         """The decision about the peer; None before, and where no pins hold."""
         if self._pinverify_error is not None:
             return self._pinverify_error.report
-        decision = self._pinverify_decision
-        return None if decision is None else decision.report()
+        evidence = self._pinverify_evidence
+        return None if evidence is None else _report(evidence)
 
     @property
     def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
@@ -347,43 +314,25 @@ class _Pending:
             raise error.with_traceback(None)
 
     def _pinverify_decide(self) -> None:
-        # This runs once in each handshake, cold: it is written to be short. The
-        # leaf comes first; where it suffices, the chain is not even fetched.
         try:
             sslobj = self._pinverify_sslobj()
             rule, in_force = self._pinverify_in_force(sslobj)
             if in_force is not None:
-                self._pinverify_decision = self._pinverify_verify(
-                    sslobj, in_force, rule.memo
+                server: bool = sslobj.server_side
+                if server:
+                    self._pinverify_refuse_hidden_name(sslobj)
+                self._pinverify_evidence = _decide(
+                    sslobj,
+                    in_force,
+                    rule.memo_of_clients if server else rule.memo,
+                    # What the C object verifies; the Python object's can be set.
+                    None if server else sslobj.server_hostname,
+                    verifying=self._pinverify_verifying,
                 )
         except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
             self._pinverify_fail(error)
         self.__dict__.pop("_pinverify_guarded", None)
         self.__class__ = self._pinverify_verified_class
-
-    def _pinverify_verify(
-        self,
-        sslobj: Any,  # noqa: ANN401
-        in_force: _InForce,
-        memo: _Memo,
-    ) -> _Decision:
-        """Return the decision to accept the peer, or raise."""
-        host: str | None = None
-        if sslobj.server_side:
-            self._pinverify_refuse_hidden_name(sslobj)
-        else:
-            # What the C object verifies; the Python object's can be set.
-            host = sslobj.server_hostname
-        now = int(time.time())
-        if host not in memo.hosts_with_chain:
-            leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
-            if leaf is not None and in_force.policy.passes_by_leaf(host, leaf, now):
-                return _Decision(in_force.policy, host, [leaf], now)
-        chain, complete = self._pinverify_chain(sslobj, host, memo)
-        decision = in_force.verify(host, chain, now)
-        if not complete:
-            decision.refuse_hidden_chain()
-        return decision
 
     def _pinverify_in_force(self, sslobj: Any) -> tuple[_Rule, _InForce | None]:  # noqa: ANN401
         """Return the rule that decides, and what is in force now.
@@ -402,39 +351,6 @@ class _Pending:
             rule = _installed[0].rule
             in_force = rule.in_force
         return rule, in_force if rule.servers or not sslobj.server_side else None
-
-    def _pinverify_trusts_chain(self, sslobj: Any) -> bool:  # noqa: ANN401
-        """Say whether OpenSSL verified the chain, so that more than the leaf counts.
-
-        A chain that it built without verifying (CERT_NONE) ends at a CA that a
-        forged leaf merely names.
-        """
-        return self._pinverify_verifying and _verifies(sslobj.context)
-
-    def _pinverify_chain(
-        self,
-        sslobj: Any,  # noqa: ANN401
-        host: str | None,
-        memo: _Memo,
-    ) -> tuple[list[bytes], bool]:
-        """Return the verified chain, leaf first; else the leaf; else nothing.
-
-        Returns:
-            The chain, and whether that is all that a full handshake would show.
-        """
-        trusts_chain = self._pinverify_trusts_chain(sslobj)
-        server = sslobj.server_side
-        if trusts_chain:
-            chain = _ders(sslobj.get_verified_chain())
-            if chain:
-                memo.keep(host, chain, server=server)
-                return chain, True
-        leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
-        if leaf is None:
-            return [], True
-        # A resumed session has no chain: its first handshake is the evidence.
-        known = memo.recall(host, leaf, server=server) if trusts_chain else None
-        return known or [leaf], known is not None or not trusts_chain
 
     def _pinverify_refuse_hidden_name(self, sslobj: Any) -> None:  # noqa: ANN401
         """Refuse a resumed TLS 1.2 session where the name selects the tenant.
@@ -466,17 +382,81 @@ class _Pending:
             """Let nothing more in or out."""
 
 
-# The C attributes, without the cost of making an enum of their values.
-_VERIFY_MODE: Any = _ssl._SSLContext.verify_mode  # noqa: SLF001
-_OPTIONS: Any = _ssl._SSLContext.options  # noqa: SLF001
+# ---- the decision ---------------------------------------------------------------
+
+
+def _decide(
+    sslobj: Any,  # noqa: ANN401
+    in_force: _InForce,
+    memo: Memo,
+    host: str | None,
+    *,
+    verifying: bool,
+) -> Evidence:
+    """Return the evidence on which the peer is accepted, or raise.
+
+    This runs once in each handshake, when no cache holds anything of it: each
+    thing that is touched costs a microsecond, so there are few. The leaf comes
+    first; where it suffices, the chain is not even fetched.
+
+    Args:
+        sslobj: the C object, after the handshake.
+        in_force: what decides.
+        memo: what was seen of peers on this side.
+        host: the name that the C object verifies; None for a server's client.
+        verifying: whether OpenSSL was to verify the chain when *sslobj* was made.
+    """
+    policy, opened, _ = in_force
+    now = int(_time())
+    name = b"" if host is None else host.encode()  # the core rejects what is no host
+    if not memo.latest or host not in memo.latest:
+        leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
+        if leaf is not None and opened.leaf_suffices(name, leaf, now):
+            return policy, host, (leaf,), now
+    trusts_chain = verifying and _verify_mode(sslobj.context) != _CERT_NONE
+    certs = sslobj.get_verified_chain() if trusts_chain else None
+    hidden = False
+    if certs:
+        chain = memo.chain(host, certs, _der)
+    elif (leaf := sslobj.getpeercert(True)) is None:  # noqa: FBT003
+        chain = core.chain(())
+    else:
+        # A resumed session has no chain: its first handshake is the evidence.
+        known = memo.recall(host, leaf) if trusts_chain else None
+        hidden = trusts_chain and known is None
+        chain = known or core.chain((leaf,))
+    evidence = policy, host, chain.certs, now
+    if not opened.passes(name, chain, now):
+        in_force.accept_or_raise(evidence)
+    if hidden:
+        _refuse_hidden_chain(evidence)
+    return evidence
+
+
+_ENCODING_DER = 2  # _ssl.ENCODING_DER, on every version
+
+
+def _der(cert: Any) -> bytes:  # noqa: ANN401
+    der: bytes = cert.public_bytes(_ENCODING_DER)
+    return der
+
+
+# The C attributes and plain numbers, without the cost of making enums of them.
+_verify_mode: Any = _ssl._SSLContext.verify_mode.__get__  # type: ignore[attr-defined] # noqa: SLF001
+_options: Any = _ssl._SSLContext.options.__get__  # type: ignore[attr-defined] # noqa: SLF001
+_set_options: Any = _ssl._SSLContext.options.__set__  # type: ignore[attr-defined] # noqa: SLF001
+_NO_RENEGOTIATION = int(ssl.OP_NO_RENEGOTIATION)
+_CERT_NONE = int(ssl.CERT_NONE)
+_time = time.time
 
 
 def _verifies(context: Any) -> bool:  # noqa: ANN401
-    return bool(_VERIFY_MODE.__get__(context) != ssl.CERT_NONE)
+    """Say whether OpenSSL verifies chains, so that more than the leaf counts.
 
-
-def _ders(chain: list[Any] | None) -> list[bytes]:
-    return [cert.public_bytes(_ENCODING_DER) for cert in chain or ()]
+    A chain that it built without verifying (CERT_NONE) ends at a CA that a forged
+    leaf merely names.
+    """
+    return bool(_verify_mode(context) != _CERT_NONE)
 
 
 class _Guarded:
@@ -524,9 +504,44 @@ class _PendingSocket(_Pending):
     """The state of an SSL socket."""
 
     @classmethod
-    def _create(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        _refuse_renegotiation(kwargs["context"])
-        return super()._create(*args, **kwargs)  # type: ignore[misc]
+    def _create(cls, **how: Any) -> Any:  # noqa: ANN401
+        """Make a connection; check it, if the handshake is done on the way.
+
+        Nobody sees a client's connection before this returns it, so it can do
+        without gates while it is PENDING: the short way, and the usual one.
+        """
+        context = how["context"]
+        _refuse_renegotiation(context)
+        if (
+            how["server_side"]  # a callback for SNI sees it
+            or not how["do_handshake_on_connect"]
+            or not cls._pinverify_base_is_ssls  # who knows what others do
+        ):
+            return super()._create(**how)  # type: ignore[misc]
+        verifying = _verify_mode(context) != _CERT_NONE
+        self: Any = cls._pinverify_create_verified(**how)
+        if not self._connected:
+            self.__class__ = cls
+            return self
+        try:
+            rule = cls._pinverify_rule
+            if rule.in_force is None and _installed:
+                rule = _installed[0].rule
+            if (in_force := rule.in_force) is not None:
+                self._pinverify_evidence = _decide(
+                    self._sslobj,
+                    in_force,
+                    rule.memo,
+                    self.server_hostname,
+                    verifying=verifying,
+                )
+        except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
+            self.__class__ = cls
+            self._pinverify_fail(error)
+        except BaseException:  # Ctrl-C: nobody gets what has not been checked
+            self.close()
+            raise
+        return self
 
     def connect(self, addr: Any) -> None:  # noqa: ANN401
         """Connect, unless the check has failed."""
@@ -600,10 +615,11 @@ class _PendingObject(_Pending):
         if sslobj.server_side:
             return
         try:
-            if self._pinverify_trusts_chain(sslobj):
-                chain = _ders(sslobj.get_verified_chain())
+            if self._pinverify_verifying and _verifies(sslobj.context):
+                certs = sslobj.get_verified_chain() or ()
             else:
-                chain = _ders(sslobj.get_unverified_chain())[:1]
+                certs = (sslobj.get_unverified_chain() or ())[:1]
+            chain = [_der(cert) for cert in certs]
             _, in_force = self._pinverify_in_force(sslobj)
             if chain and in_force is not None:
                 policy, host = in_force.policy, sslobj.server_hostname
@@ -666,9 +682,9 @@ _hooking = threading.RLock()
 
 def _refuse_renegotiation(context: Any) -> None:  # noqa: ANN401
     """A TLS 1.2 peer could show another certificate after the check."""
-    options = _OPTIONS.__get__(context)
-    if not options & ssl.OP_NO_RENEGOTIATION:
-        _OPTIONS.__set__(context, options | ssl.OP_NO_RENEGOTIATION)
+    options = _options(context)
+    if not options & _NO_RENEGOTIATION:
+        _set_options(context, options | _NO_RENEGOTIATION)
 
 
 def _set_classes(owner: Any, rule: _Rule) -> None:  # noqa: ANN401
@@ -691,15 +707,19 @@ def _checked(pending: type[_Pending], found: type, rule: _Rule) -> Any:  # noqa:
     base = vars(found).get("_pinverify_base", found)  # what we once mixed into
     again = issubclass(base, pending)  # a subclass of one that we once made
     moves_data = [name for name in _MOVES_DATA if hasattr(base, name)]
-    own: dict[str, Any] = {"_pinverify_rule": rule, "_pinverify_base": base}
+    own: dict[str, Any] = {
+        "_pinverify_rule": rule,
+        "_pinverify_base": base,
+        "_pinverify_base_is_ssls": base.__module__ == "ssl",
+    }
     verified = own | {name: vars(_Pending)[name] for name in _KEPT_WHEN_VERIFIED}
     verified |= {"_pinverify_settled": True, "_pinverify_settle": _nothing_to_do}
     if again:  # a plain attribute hides the property, the instance's own comes first
         verified["_sslobj"] = None
     own |= {name: _gate(getattr(base, name)) for name in moves_data}
-    own["_pinverify_verified_class"] = type(
-        f"Verified{base.__name__}", (base,), verified
-    )
+    verified_class: Any = type(f"Verified{base.__name__}", (base,), verified)
+    own["_pinverify_verified_class"] = verified_class
+    own["_pinverify_create_verified"] = getattr(verified_class, "_create", None)
     return type(f"Pinned{base.__name__}", (base,) if again else (pending, base), own)
 
 
@@ -709,7 +729,7 @@ _KEPT_WHEN_VERIFIED = (
     "pin_report",
     "verify_client_post_handshake",
     "_pinverify_error",
-    "_pinverify_decision",
+    "_pinverify_evidence",
     "_pinverify_raise_again",
 )
 
