@@ -1697,30 +1697,6 @@ def test_a_pinned_connection_can_be_collected(pki: Pki) -> None:
     assert all(reference() is None for reference in alive)
 
 
-def test_the_memo_forgets_the_oldest(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that meets many clients does not grow with them."""
-    monkeypatch.setattr(pinverify.pyopenssl, "_MEMO_MAX", 2)
-    context = for_servers(pki)
-    identities = [
-        pki.ca.leaf(f"client{number}.example", purpose="client") for number in range(3)
-    ]
-    sessions = []
-    contexts = [_client_of(pki, identity) for identity in identities]
-    pins = PinSet(ca=[pki.ca.pin])
-    for client in contexts:
-        link = Link(in_memory(client), in_memory(context, pins, server=True))
-        link.talk()
-        sessions.append(link.part())
-    heard = []
-    for client, session in zip(contexts, sessions, strict=True):
-        server = in_memory(context, pins, server=True)
-        link = Link(in_memory(client, session=session), server)
-        link.talk()
-        assert server.get_verified_chain() is None
-        heard.append(link.heard)
-    assert heard == [b"", SECRET, SECRET]
-
-
 # ---------------------------------------------------------------------------
 # Without pinning: verify() after the handshake
 # ---------------------------------------------------------------------------

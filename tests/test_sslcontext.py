@@ -2467,6 +2467,67 @@ def test_an_interrupt_inside_the_check_does_not_open_the_socket(
     assert_nothing_said(server.record())
 
 
+@pytest.mark.parametrize("kind", [RuntimeError, MemoryError, KeyboardInterrupt])
+def test_nobody_gets_a_connection_whose_check_did_not_end(
+    pki: Pki,
+    serve: Serve,
+    version: ssl.TLSVersion,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[BaseException],
+) -> None:
+    """Where wrap_socket does the handshake, it raises, and the socket is closed."""
+    server = serve(server_context(pki.server, version=version), echo=False)
+    context = trusting(pki, pinning(pki))
+    made: list[ssl.SSLSocket] = []
+
+    def fail(*_things: object, **_options: object) -> None:
+        raise kind
+
+    def note(sock: ssl.SSLSocket) -> object:
+        made.append(sock)  # the only way to it before wrap_socket returns
+        return socket.socket.getpeername(sock)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(core.OpenPolicy, "leaf_suffices", fail)
+        patch.setattr(ssl.SSLSocket, "getpeername", note, raising=False)
+        with pytest.raises(
+            KeyboardInterrupt if kind is KeyboardInterrupt else PinningError
+        ) as caught:
+            context.wrap_socket(server.connect(), server_hostname="localhost")
+    if isinstance(caught.value, PinningError):
+        assert isinstance(caught.value.__cause__, kind)
+        with pytest.raises(PinningError):
+            made[0].sendall(SECRET)
+    assert made[0].fileno() == -1
+    assert_nothing_said(server.record())
+
+
+def test_a_chain_that_differs_above_the_leaf_is_looked_at_again(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """What a host showed before does not stand for what it shows now.
+
+    The second server has the same leaf with another intermediate above, which has
+    the same name and key but is not the pinned certificate.
+    """
+    twin = pki.root.cross_sign(pki.ca)
+    shows_twin = Identity(pki.server.certificate, pki.server.key, (twin.certificate,))
+    policy = Policy({"localhost": PinSet(ca=[pki.ca.certificate_pin])})
+    context = trusting(pki, policy)
+    first = server_context(pki.server, version=version)
+    for _ in range(2):
+        link = MemoryLink(context, first)
+        link.run(link.client.do_handshake)
+    link = MemoryLink(context, server_context(shows_twin, version=version))
+    with pytest.raises(PinningError) as caught:
+        link.run(link.client.do_handshake)
+    assert caught.value.report is not None
+    assert caught.value.report.reason is Reason.MISMATCH
+    pin_context(context, Policy({"localhost": PinSet(ca=[twin.certificate_pin])}))
+    link = MemoryLink(context, server_context(shows_twin, version=version))
+    link.run(link.client.do_handshake)
+
+
 def test_the_public_names_are_there() -> None:
     """What this file uses is what the package exports."""
     names = ("pin_context", "Policy", "PinSet", "UNPINNED", "PinningError", "Reason")

@@ -22,13 +22,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from OpenSSL import SSL, crypto
 
 from pinverify.errors import PinningError, PolicyError
+from pinverify.memo import Memo
 from pinverify.notice import OnReport, notice
 from pinverify.policy import PinSet, Policy
 
@@ -336,15 +335,15 @@ class _Check:
         chain = [] if leaf is None else [leaf]
         resumed = False
         if leaf is not None and _verifies(conn) and not self.doubted:
-            memo, key = _memo(conn.get_context()), (self.host, leaf)
+            memo = _memo(conn.get_context())
             if self.seen.get(0) == leaf:
                 chain = self.chain()
-                memo.keep(key, chain)
+                memo.chain(self.host, chain, bytes)
             else:
                 # A resumed session: its first handshake is the evidence.
-                evidence = memo.recall(key)
+                evidence = memo.recall(self.host, leaf)
                 resumed = evidence is None
-                chain = evidence or chain
+                chain = chain if evidence is None else list(evidence.certs)
         if self.judged is not None and self.judged[0] == chain:
             report = self.judged[1]
         else:
@@ -357,35 +356,8 @@ def _verifies(conn: SSL.Connection) -> bool:
     return bool(conn.get_verify_mode() & SSL.VERIFY_PEER)
 
 
-_MEMO_MAX = 1024
-
-
-class _Memo:
-    """The chains seen in full, verified handshakes of a context; for resumed ones.
-
-    A resumed session has no chain, and `ca` pins need one. The evidence must be
-    of the same host and the same leaf; without it, a `ca` pin is not met. The
-    oldest entry makes room.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._chains: OrderedDict[object, list[bytes]] = OrderedDict()
-
-    def keep(self, key: object, chain: list[bytes]) -> None:
-        with self._lock:
-            self._chains[key] = chain
-            self._chains.move_to_end(key)
-            if len(self._chains) > _MEMO_MAX:
-                self._chains.popitem(last=False)
-
-    def recall(self, key: object) -> list[bytes] | None:
-        with self._lock:
-            return self._chains.get(key)
-
-
-def _memo(context: SSL.Context) -> _Memo:
-    memo: _Memo = context.__dict__.setdefault("_pinverify_memo", _Memo())
+def _memo(context: SSL.Context) -> Memo:
+    memo: Memo = context.__dict__.setdefault("_pinverify_memo", Memo())
     return memo
 
 
