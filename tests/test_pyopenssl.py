@@ -26,6 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from OpenSSL import SSL, crypto
 
+import pinverify.memo
 import pinverify.pyopenssl
 from pinverify import (
     PinningError,
@@ -1766,3 +1767,27 @@ def test_verify_tells_of_report_mode(pki: Pki, serve: Serve) -> None:
         with pytest.raises(PinningError) as caught:
             verify(conn, pins, on_report=on_report)
         assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_the_memo_forgets_the_oldest(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that meets many clients does not grow with them."""
+    monkeypatch.setattr(pinverify.memo, "_CHAINS_MAX", 2)
+    context = for_servers(pki)
+    identities = [
+        pki.ca.leaf(f"client{number}.example", purpose="client") for number in range(3)
+    ]
+    sessions = []
+    contexts = [_client_of(pki, identity) for identity in identities]
+    pins = PinSet(ca=[pki.ca.pin])
+    for client in contexts:
+        link = Link(in_memory(client), in_memory(context, pins, server=True))
+        link.talk()
+        sessions.append(link.part())
+    heard = []
+    for client, session in zip(contexts, sessions, strict=True):
+        server = in_memory(context, pins, server=True)
+        link = Link(in_memory(client, session=session), server)
+        link.talk()
+        assert server.get_verified_chain() is None
+        heard.append(link.heard)
+    assert heard == [b"", SECRET, SECRET]
