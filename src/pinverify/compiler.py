@@ -28,7 +28,7 @@ _EVERY_PEER = 2
 _UNPINNED = 0xFFFFFFFF
 _ROWS_MAX = 4  # pins up to this many are rows anyway
 
-_SHAPES = (("**.", 2), ("*.", 1), ("", 0))
+_NO_RUN = (0, 0)
 
 
 class Rule(NamedTuple):
@@ -92,10 +92,12 @@ class _PinTable:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self._runs: dict[tuple[bytes, ...], tuple[int, int]] = {(): (0, 0)}
+        self._runs: dict[tuple[bytes, ...], tuple[int, int]] = {}
 
-    def run(self, digests: Iterable[bytes]) -> tuple[int, int]:
+    def run(self, digests: Sequence[bytes]) -> tuple[int, int]:
         """Return the row where these digests begin, and how many they are."""
+        if not digests:  # most of a PinSet's eight runs, so this is worth a line
+            return _NO_RUN
         distinct = tuple(dict.fromkeys(digests))
         found = self._runs.get(distinct)
         if found is None:
@@ -139,10 +141,11 @@ class _Entry(NamedTuple):
 
 
 def _entry(rule: Rule, pinsets: _PinSetTable) -> _Entry:
-    prefix, shape = next(s for s in _SHAPES if rule.pattern.startswith(s[0]))
-    name = rule.pattern[len(prefix) :].encode("ascii")
+    name = rule.pattern.lstrip("*")  # a canonical name has no asterisk
+    shape = len(rule.pattern) - len(name)
+    encoded = name[shape > 0 :].encode("ascii")  # without the wildcard's dot
     pinset = _UNPINNED if rule.pinset is None else pinsets.index(rule.pinset)
-    return _Entry(name, shape, _hash(name), pinset)
+    return _Entry(encoded, shape, _hash(encoded), pinset)
 
 
 def _hash(name: bytes) -> int:
