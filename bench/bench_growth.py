@@ -1,0 +1,151 @@
+"""How cost grows: with pins, hosts, certificates and threads.
+
+Each curve is the CPU time of one task for growing sizes. Its slope is the exponent of
+the power law that fits the larger half of the curve best: 1 is linear, 0 is flat.
+Ratios and slopes travel, times do not.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import bench_policy
+import certificates
+import measure
+from pinverify import Policy, core
+
+__all__ = ["Curve", "curves"]
+
+SIZES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
+FIT_FROM = 10_000
+"""Below this size the price of the call itself shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One growing cost."""
+
+    name: str
+    of: str
+    """What there are more and more of."""
+    sizes: list[int]
+    seconds: list[float]
+    """The least CPU time of the task, at each size."""
+    expected: tuple[float, float]
+    """Between which the slope should lie."""
+
+    @property
+    def slope(self) -> float:
+        """The exponent of the larger half."""
+        pairs = [
+            pair
+            for pair in zip(self.sizes, self.seconds, strict=True)
+            if pair[0] >= min(FIT_FROM, self.sizes[-1] // 100)
+        ]
+        return measure.slope([x for x, _ in pairs], [y for _, y in pairs])
+
+    @property
+    def grows_as_it_should(self) -> bool:
+        """Whether the slope lies where it is expected."""
+        return self.expected[0] <= self.slope <= self.expected[1]
+
+
+LINEAR = (0.85, 1.15)
+FLAT = (-0.1, 0.25)
+
+
+def least_seconds(task: Callable[[], object], at_least_s: float = 0.05) -> float:
+    """Return the least CPU time of a task, repeated for a while."""
+    least = float("inf")
+    spent = 0.0
+    while spent < at_least_s or spent == 0.0:
+        start = time.thread_time()
+        task()
+        taken = time.thread_time() - start
+        least = min(least, taken)
+        spent += max(taken, 1e-7)
+    return least
+
+
+def _many_times(task: Callable[[], object], times: int) -> Callable[[], object]:
+    def repeat() -> None:
+        for _ in range(times):
+            task()
+
+    return repeat
+
+
+def _pins(sizes: Sequence[int]) -> Curve:
+    """One certificate, verified against more and more pins."""
+    [cert] = certificates.same_type("P-256", 1)
+    seconds = []
+    for size in sizes:
+        matcher = core.matcher(hashlib.shake_128(b"pins").digest(32 * size))
+        times = max(1, 10_000 // size)
+        task = _many_times(functools.partial(matcher, cert), times)
+        seconds.append(least_seconds(task) / times)
+    name = "verify one certificate"
+    return Curve(name, "pins", list(sizes), seconds, LINEAR)
+
+
+def _certificates(sizes: Sequence[int]) -> Curve:
+    """More and more certificates in one call."""
+    certs = certificates.web()
+    seconds = []
+    for size in sizes:
+        some = (certs * (size // len(certs) + 1))[:size]
+        data = b"".join(some)
+        offsets = array("Q", accumulate(map(len, some), initial=0))
+        times = max(1, 1_000 // size)
+        task = _many_times(
+            functools.partial(core.spki_sha256_many, data, offsets), times
+        )
+        seconds.append(least_seconds(task) / times)
+    name = "hash the keys, one call"
+    return Curve(name, "certificates", list(sizes), seconds, LINEAR)
+
+
+def _hosts(sizes: Sequence[int]) -> list[Curve]:
+    """Policies of more and more hosts: to compile, to open, to look up in."""
+    found: dict[str, list[float]] = {"compile": [], "open": [], "hot": [], "cold": []}
+    for size in sizes:
+        rules = dict(bench_policy.ManyHosts(size))
+        start = time.thread_time()
+        blob = Policy(rules).compile()
+        found["compile"].append(time.thread_time() - start)
+        found["open"].append(least_seconds(functools.partial(Policy.open, blob)))
+        opened = core.OpenPolicy(blob)
+        hosts = bench_policy.some_of(size, min(size, 100_000))
+        for name, some in (("hot", hosts[:1_000]), ("cold", hosts)):
+            batch = bench_policy.Batch(opened, some)
+            found[name].append(least_seconds(batch) / batch.num)
+    return [
+        Curve(name, "hosts", list(sizes), found[key], expected)
+        for key, name, expected in (
+            ("compile", "compile a policy", LINEAR),
+            ("open", "open a policy", LINEAR),
+            ("hot", "look a host up, among 1,000", FLAT),
+            # A million hosts are in no cache: that is a miss or two, for each of them.
+            ("cold", "look a host up, among all", (-0.1, 0.5)),
+        )
+    ]
+
+
+def curves(sizes: Sequence[int] = SIZES) -> list[Curve]:
+    """Return all curves but that of threads, which takes time on the wall."""
+    return [_pins(sizes), _certificates(sizes), *_hosts(sizes)]
+
+
+def test_the_curves_are_drawn_from_small_sizes() -> None:
+    """Each has a time for each size, and a slope."""
+    found = curves((1, 4, 16))
+    assert len(found) == 6
+    for curve in found:
+        assert min(curve.seconds) > 0
+        assert isinstance(curve.slope, float)
