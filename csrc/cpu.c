@@ -10,41 +10,81 @@ enum {
   LEAF1_ECX_SSE41 = 1 << 19,
   LEAF1_ECX_OSXSAVE = 1 << 27,
   LEAF7_EBX_AVX2 = 1 << 5,
+  LEAF7_EBX_AVX512F = 1 << 16,
   LEAF7_EBX_SHA = 1 << 29,
-  XCR0_SSE_AND_AVX = 6
+  LEAF7_EBX_AVX512BW = 1 << 30,
+  XCR0_AVX = 0x06,     // xmm and ymm
+  XCR0_AVX512 = 0xe6,  // and the mask registers, the rest of zmm, zmm16 to 31
+  INTEL_EBX = 0x756e6547  // "Genu", of "GenuineIntel"
 };
+
+static const uint32_t leaf7_ebx_avx512vl = 1u << 31;  // too large for an enum
 
 // XGETBV tells which registers the operating system saves on a task switch:
 // without its consent an instruction set is not to be used. Intel SDM 1, 14.3.
-static uint32_t enabled_registers(void) {
+static uint32_t enabled_registers(uint32_t leaf1_ecx) {
   uint32_t eax = 0;
   uint32_t edx = 0;
-  __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+  if ((leaf1_ecx & LEAF1_ECX_OSXSAVE) != 0) {
+    __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+  }
   return eax;
+}
+
+static bool has_all(uint32_t bits, uint32_t wanted) {
+  return (bits & wanted) == wanted;
 }
 
 uint32_t cpu_features(void) {
   uint32_t eax = 0;
-  uint32_t ebx = 0;
+  uint32_t ebx0 = 0;
+  uint32_t ebx1 = 0;
   uint32_t ecx1 = 0;
   uint32_t ebx7 = 0;
   uint32_t ecx = 0;
   uint32_t edx = 0;
-  if (!__get_cpuid(1, &eax, &ebx, &ecx1, &edx) ||
+  if (!__get_cpuid(0, &eax, &ebx0, &ecx, &edx) ||
+      !__get_cpuid(1, &eax, &ebx1, &ecx1, &edx) ||
       !__get_cpuid_count(7, 0, &eax, &ebx7, &ecx, &edx)) {
     return CPU_ANY;
   }
-  const uint32_t sse = LEAF1_ECX_SSSE3 | LEAF1_ECX_SSE41;
+  const uint32_t registers = enabled_registers(ecx1);
+  const bool has_avx2 = has_all(registers, XCR0_AVX) &&  //
+                        has_all(ebx7, LEAF7_EBX_AVX2);
+  const uint32_t avx512 =
+      LEAF7_EBX_AVX512F | LEAF7_EBX_AVX512BW | leaf7_ebx_avx512vl;
   uint32_t features = CPU_ANY;
-  if ((ecx1 & sse) == sse && (ebx7 & LEAF7_EBX_SHA) != 0) {
+  if (has_all(ecx1, LEAF1_ECX_SSSE3 | LEAF1_ECX_SSE41) &&
+      has_all(ebx7, LEAF7_EBX_SHA)) {
     features |= CPU_SHANI;
   }
-  if ((ecx1 & LEAF1_ECX_OSXSAVE) != 0 &&
-      (enabled_registers() & XCR0_SSE_AND_AVX) == XCR0_SSE_AND_AVX &&
-      (ebx7 & LEAF7_EBX_AVX2) != 0) {
+  if (has_avx2) {
     features |= CPU_AVX2;
   }
+  if (has_avx2 && has_all(registers, XCR0_AVX512) && has_all(ebx7, avx512)) {
+    features |= CPU_AVX512;
+  }
+  if (ebx0 == INTEL_EBX) {
+    features |= CPU_INTEL;
+  }
   return features;
+}
+
+#elif PV_AARCH64 && defined(__linux__)
+#include <sys/auxv.h>
+
+// The kernel's word for it: asm/hwcap.h of arm64.
+enum { HWCAP_SHA2_BIT = 1 << 6 };
+
+uint32_t cpu_features(void) {
+  return (getauxval(AT_HWCAP) & HWCAP_SHA2_BIT) != 0 ? CPU_ARM_SHA2 : CPU_ANY;
+}
+
+#elif PV_AARCH64 && defined(__APPLE__)
+
+// Every 64-bit ARM of Apple has the instructions, and has to for macOS.
+uint32_t cpu_features(void) {
+  return CPU_ARM_SHA2;
 }
 
 #else

@@ -68,37 +68,64 @@ bool host_is_address(const char *host, size_t host_len);
 #define PV_X86_64 0
 #endif
 
-// Between these two, functions are compiled for a CPU that has `isa`; the rest
-// of the file is not. So all files are compiled with the same flags.
-#if defined(__clang__)
+#if defined(__aarch64__) && defined(__GNUC__) && \
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define PV_AARCH64 1
+#else
+#define PV_AARCH64 0
+#endif
+
+// Between PV_TARGET_BEGIN and _END, functions are compiled for a CPU that has
+// `isa`; the rest of the file is not. So all files are compiled with the same
+// flags. PV_INLINE functions are part of their caller, and a loop after
+// PV_UNROLL is written out: what a kernel keeps in registers may not depend on
+// what a compiler thinks of its size.
 #define PV_PRAGMA(x) _Pragma(#x)
+#if defined(__clang__)
 #define PV_TARGET_BEGIN(isa) \
   PV_PRAGMA(                 \
       clang attribute push(__attribute__((target(isa))), apply_to = function))
 #define PV_TARGET_END _Pragma("clang attribute pop")
+#define PV_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define PV_PRAGMA(x) _Pragma(#x)
 #define PV_TARGET_BEGIN(isa) \
   _Pragma("GCC push_options") PV_PRAGMA(GCC target(isa))
 #define PV_TARGET_END _Pragma("GCC pop_options")
+#define PV_UNROLL _Pragma("GCC unroll 16")
 #endif
+#define PV_INLINE static inline __attribute__((always_inline))
 
 enum {
   CPU_ANY = 0,
-  CPU_SHANI = 1 << 0,  // SHA, SSSE3, SSE4.1
-  CPU_AVX2 = 1 << 1    // AVX2, with its registers saved by the system
+  CPU_SHANI = 1 << 0,    // SHA, SSSE3, SSE4.1
+  CPU_AVX2 = 1 << 1,     // AVX2, with its registers saved by the system
+  CPU_AVX512 = 1 << 2,   // AVX-512 F, VL and BW, and AVX2, likewise
+  CPU_INTEL = 1 << 3,    // made by Intel
+  CPU_ARM_SHA2 = 1 << 4  // the SHA-256 instructions of ARMv8
 };
 
-// A kernel is one implementation. A kernel of the SHA-256 table has `sha256`, a
-// kernel of the scan table has the two scans.
+// A sha256_fn takes `num_blocks` blocks of each of its lanes into the states of
+// the lanes. Block i of lane l is the 64 bytes at blocks[lanes * i + l].
+typedef void sha256_fn(uint32_t (*states)[8], const uint8_t *const *blocks,
+                       size_t num_blocks);
+
+// A sha256_step is one way to hash `lanes` messages side by side. From `enough`
+// messages on it is faster than what has fewer lanes, idle lanes included.
+typedef struct sha256_step {
+  uint32_t lanes;
+  uint32_t enough;
+  sha256_fn *hash;
+} sha256_step;
+
+enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16 };
+
+// A kernel is one implementation. A kernel of the SHA-256 table has `sha256`:
+// the steps from one lane up; those that it does not need are zero. A kernel of
+// the scan table has the two scans.
 typedef struct pv_kernel {
   const char *name;
   uint32_t needs;  // CPU_ flags
-  uint32_t lanes;  // messages that `sha256` hashes side by side
-
-  // Takes `num_blocks` x 64 bytes of each of `lanes` messages into
-  // state[word * lanes + lane].
-  void (*sha256)(uint32_t *state, const uint8_t *const *in, size_t num_blocks);
+  sha256_step sha256[SHA256_STEPS];
 
   // Whether `digest` is among rows of 32 bytes, or in blocks of packed pins: a
   // mask (ct.h). Constant-time.
@@ -108,8 +135,12 @@ typedef struct pv_kernel {
                           const uint8_t *digest);
 } pv_kernel;
 
-extern const pv_kernel pv_sha256_portable;
-extern const pv_kernel pv_sha256_shani;
+sha256_fn sha256_portable;
+sha256_fn sha256_shani, sha256_shani_x2, sha256_shani_x3;
+sha256_fn sha256_avx2_x8;
+sha256_fn sha256_avx512_x16;
+sha256_fn sha256_armv8, sha256_armv8_x2;
+
 extern const pv_kernel pv_scan_portable;
 extern const pv_kernel pv_scan_avx2;
 

@@ -46,6 +46,5 @@ static uint64_t scan_blocks(const uint8_t *blocks, size_t num_blocks,
 
 const pv_kernel pv_scan_portable = {.name = "portable",
                                     .needs = CPU_ANY,
-                                    .lanes = 1,
                                     .scan_rows = scan_rows,
                                     .scan_blocks = scan_blocks};

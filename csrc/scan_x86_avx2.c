@@ -66,7 +66,6 @@ PV_TARGET_END
 
 const pv_kernel pv_scan_avx2 = {.name = "avx2",
                                 .needs = CPU_AVX2,
-                                .lanes = 1,
                                 .scan_rows = scan_rows,
                                 .scan_blocks = scan_blocks};
 

@@ -1,5 +1,5 @@
-// sha256_x86_shani.c: the SHA-256 block function on the SHA extensions of
-// x86-64 (Intel SDM 2, SHA256RNDS2 and its neighbours), one message at a time.
+// sha256_x86_shani.c: SHA-256 on the SHA extensions of x86-64 (Intel SDM 2,
+// SHA256RNDS2 and its neighbours): one message, and two or three side by side.
 #include "internal.h"
 
 #if PV_X86_64
@@ -9,6 +9,8 @@
 
 PV_TARGET_BEGIN("sha,ssse3,sse4.1")
 
+enum { LANES_MAX = 3 };
+
 // The instructions keep the eight words of the state in two registers, highest
 // word first: ABEF and CDGH.
 typedef struct shani_state {
@@ -16,7 +18,7 @@ typedef struct shani_state {
   __m128i cdgh;
 } shani_state;
 
-static inline shani_state load_state(const uint32_t *state) {
+PV_INLINE shani_state load_state(const uint32_t *state) {
   const __m128i dcba = _mm_loadu_si128((const __m128i *)(const void *)state);
   const __m128i hgfe =
       _mm_loadu_si128((const __m128i *)(const void *)(state + 4));
@@ -26,7 +28,7 @@ static inline shani_state load_state(const uint32_t *state) {
                        _mm_blend_epi16(efgh, cdab, 0xf0)};
 }
 
-static inline void store_state(uint32_t *state, shani_state s) {
+PV_INLINE void store_state(uint32_t *state, shani_state s) {
   const __m128i feba = _mm_shuffle_epi32(s.abef, 0x1b);
   const __m128i dchg = _mm_shuffle_epi32(s.cdgh, 0xb1);
   _mm_storeu_si128((__m128i *)(void *)state, _mm_blend_epi16(feba, dchg, 0xf0));
@@ -35,7 +37,7 @@ static inline void store_state(uint32_t *state, shani_state s) {
 }
 
 // Four words of the message, from big-endian.
-static inline __m128i load_words(const uint8_t *p) {
+PV_INLINE __m128i load_words(const uint8_t *p) {
   const __m128i swap =
       _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
   return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)p),
@@ -43,8 +45,7 @@ static inline __m128i load_words(const uint8_t *p) {
 }
 
 // Four rounds with the words w, whose constants begin at k.
-static inline shani_state four_rounds(shani_state s, __m128i w,
-                                      const uint32_t *k) {
+PV_INLINE shani_state four_rounds(shani_state s, __m128i w, const uint32_t *k) {
   __m128i wk =
       _mm_add_epi32(w, _mm_loadu_si128((const __m128i *)(const void *)k));
   s.cdgh = _mm_sha256rnds2_epu32(s.cdgh, s.abef, wk);
@@ -54,51 +55,101 @@ static inline shani_state four_rounds(shani_state s, __m128i w,
 }
 
 // The next four words of the schedule, from the sixteen before them.
-static inline __m128i next_words(__m128i w0, __m128i w4, __m128i w8,
-                                 __m128i w12) {
+PV_INLINE __m128i next_words(__m128i w0, __m128i w4, __m128i w8, __m128i w12) {
   const __m128i w9 = _mm_alignr_epi8(w12, w8, 4);
   return _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w0, w4), w9),
                               w12);
 }
 
-static inline shani_state hash_block(shani_state s, const uint8_t *block) {
-  const uint32_t *k = sha256_k;
-  __m128i w0 = load_words(block);
-  __m128i w4 = load_words(block + 16);
-  __m128i w8 = load_words(block + 32);
-  __m128i w12 = load_words(block + 48);
-  for (int round = 0; round < 48; round += 16) {
-    s = four_rounds(s, w0, k + round);
-    w0 = next_words(w0, w4, w8, w12);
-    s = four_rounds(s, w4, k + round + 4);
-    w4 = next_words(w4, w8, w12, w0);
-    s = four_rounds(s, w8, k + round + 8);
-    w8 = next_words(w8, w12, w0, w4);
-    s = four_rounds(s, w12, k + round + 12);
-    w12 = next_words(w12, w0, w4, w8);
+// A lane is one message on its way through a block: its state, and the last
+// sixteen words of its schedule.
+typedef struct shani_lane {
+  shani_state s;
+  __m128i w[4];
+} shani_lane;
+
+// The two below go on with all lanes in turn. A round waits four cycles for the
+// one before it: meanwhile the processor works on the other lanes.
+PV_INLINE void rounds_side_by_side(shani_lane *lane, int num_lanes, int i,
+                                   const uint32_t *k) {
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    lane[l].s = four_rounds(lane[l].s, lane[l].w[i], k);
   }
-  s = four_rounds(s, w0, k + 48);
-  s = four_rounds(s, w4, k + 52);
-  s = four_rounds(s, w8, k + 56);
-  return four_rounds(s, w12, k + 60);
 }
 
-static void hash_blocks(uint32_t *state, const uint8_t *const *in,
-                        size_t num_blocks) {
-  shani_state s = load_state(state);
-  for (size_t i = 0; i < num_blocks; i++) {
-    const shani_state before = s;
-    s = hash_block(s, in[0] + 64 * i);
-    s.abef = _mm_add_epi32(s.abef, before.abef);
-    s.cdgh = _mm_add_epi32(s.cdgh, before.cdgh);
+PV_INLINE void words_side_by_side(shani_lane *lane, int num_lanes, int i) {
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    __m128i *w = lane[l].w;
+    w[i] = next_words(w[i], w[(i + 1) % 4], w[(i + 2) % 4], w[(i + 3) % 4]);
   }
-  store_state(state, s);
+}
+
+PV_INLINE void hash_block(shani_state *s, const uint8_t *const *block,
+                          int num_lanes) {
+  shani_lane lane[LANES_MAX];
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    lane[l].s = s[l];
+    lane[l].w[0] = load_words(block[l]);
+    lane[l].w[1] = load_words(block[l] + 16);
+    lane[l].w[2] = load_words(block[l] + 32);
+    lane[l].w[3] = load_words(block[l] + 48);
+  }
+  PV_UNROLL
+  for (int i = 0; i < 12; i++) {
+    rounds_side_by_side(lane, num_lanes, i % 4, sha256_k + 4 * i);
+    words_side_by_side(lane, num_lanes, i % 4);
+  }
+  PV_UNROLL
+  for (int i = 12; i < 16; i++) {
+    rounds_side_by_side(lane, num_lanes, i % 4, sha256_k + 4 * i);
+  }
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    s[l].abef = _mm_add_epi32(s[l].abef, lane[l].s.abef);
+    s[l].cdgh = _mm_add_epi32(s[l].cdgh, lane[l].s.cdgh);
+  }
+}
+
+PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *blocks,
+                           size_t num_blocks, int num_lanes) {
+  shani_state s[LANES_MAX];
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    s[l] = load_state(states[l]);
+  }
+  for (size_t i = 0; i < num_blocks; i++) {
+    hash_block(s, blocks + i * (size_t)num_lanes, num_lanes);
+  }
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    store_state(states[l], s[l]);
+  }
+}
+
+void sha256_shani(uint32_t (*states)[8], const uint8_t *const *blocks,
+                  size_t num_blocks) {
+  hash_blocks(states, blocks, num_blocks, 1);
+}
+
+void sha256_shani_x2(uint32_t (*states)[8], const uint8_t *const *blocks,
+                     size_t num_blocks) {
+  hash_blocks(states, blocks, num_blocks, 2);
 }
 
 PV_TARGET_END
 
-const pv_kernel pv_sha256_shani = {
-    .name = "shani", .needs = CPU_SHANI, .lanes = 1, .sha256 = hash_blocks};
+// Three lanes want more than sixteen registers: AVX-512VL has thirty-two.
+PV_TARGET_BEGIN("sha,ssse3,sse4.1,avx512vl")
+
+void sha256_shani_x3(uint32_t (*states)[8], const uint8_t *const *blocks,
+                     size_t num_blocks) {
+  hash_blocks(states, blocks, num_blocks, 3);
+}
+
+PV_TARGET_END
 
 #else
 

@@ -1,0 +1,123 @@
+// sha256_armv8.c: SHA-256 on the SHA-2 instructions of ARMv8 (Arm ARM, SHA256H
+// and its neighbours): one message, and two side by side.
+#include "internal.h"
+
+#if PV_AARCH64
+#include <arm_neon.h>
+
+#include "sha256_k.h"
+
+PV_TARGET_BEGIN("+sha2")
+
+enum { LANES_MAX = 2 };
+
+typedef struct armv8_state {
+  uint32x4_t abcd;
+  uint32x4_t efgh;
+} armv8_state;
+
+// Four rounds with the words w, whose constants begin at k.
+PV_INLINE armv8_state four_rounds(armv8_state s, uint32x4_t w,
+                                  const uint32_t *k) {
+  const uint32x4_t wk = vaddq_u32(w, vld1q_u32(k));
+  return (armv8_state){vsha256hq_u32(s.abcd, s.efgh, wk),
+                       vsha256h2q_u32(s.efgh, s.abcd, wk)};
+}
+
+// The next four words of the schedule, from the sixteen before them.
+PV_INLINE uint32x4_t next_words(uint32x4_t w0, uint32x4_t w4, uint32x4_t w8,
+                                uint32x4_t w12) {
+  return vsha256su1q_u32(vsha256su0q_u32(w0, w4), w8, w12);
+}
+
+// Four words of the message, from big-endian.
+PV_INLINE uint32x4_t load_words(const uint8_t *p) {
+  return vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(p)));
+}
+
+// A lane is one message on its way through a block: its state, and the last
+// sixteen words of its schedule.
+typedef struct armv8_lane {
+  armv8_state s;
+  uint32x4_t w[4];
+} armv8_lane;
+
+// The two below go on with all lanes in turn: while a round of one waits for
+// the round before it, the processor works on the other.
+PV_INLINE void rounds_side_by_side(armv8_lane *lane, int num_lanes, int i,
+                                   const uint32_t *k) {
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    lane[l].s = four_rounds(lane[l].s, lane[l].w[i], k);
+  }
+}
+
+PV_INLINE void words_side_by_side(armv8_lane *lane, int num_lanes, int i) {
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    uint32x4_t *w = lane[l].w;
+    w[i] = next_words(w[i], w[(i + 1) % 4], w[(i + 2) % 4], w[(i + 3) % 4]);
+  }
+}
+
+PV_INLINE void hash_block(armv8_state *s, const uint8_t *const *block,
+                          int num_lanes) {
+  armv8_lane lane[LANES_MAX];
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    lane[l].s = s[l];
+    lane[l].w[0] = load_words(block[l]);
+    lane[l].w[1] = load_words(block[l] + 16);
+    lane[l].w[2] = load_words(block[l] + 32);
+    lane[l].w[3] = load_words(block[l] + 48);
+  }
+  PV_UNROLL
+  for (int i = 0; i < 12; i++) {
+    rounds_side_by_side(lane, num_lanes, i % 4, sha256_k + 4 * i);
+    words_side_by_side(lane, num_lanes, i % 4);
+  }
+  PV_UNROLL
+  for (int i = 12; i < 16; i++) {
+    rounds_side_by_side(lane, num_lanes, i % 4, sha256_k + 4 * i);
+  }
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    s[l].abcd = vaddq_u32(s[l].abcd, lane[l].s.abcd);
+    s[l].efgh = vaddq_u32(s[l].efgh, lane[l].s.efgh);
+  }
+}
+
+PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *blocks,
+                           size_t num_blocks, int num_lanes) {
+  armv8_state s[LANES_MAX];
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    s[l] = (armv8_state){vld1q_u32(states[l]), vld1q_u32(states[l] + 4)};
+  }
+  for (size_t i = 0; i < num_blocks; i++) {
+    hash_block(s, blocks + i * (size_t)num_lanes, num_lanes);
+  }
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    vst1q_u32(states[l], s[l].abcd);
+    vst1q_u32(states[l] + 4, s[l].efgh);
+  }
+}
+
+void sha256_armv8(uint32_t (*states)[8], const uint8_t *const *blocks,
+                  size_t num_blocks) {
+  hash_blocks(states, blocks, num_blocks, 1);
+}
+
+void sha256_armv8_x2(uint32_t (*states)[8], const uint8_t *const *blocks,
+                     size_t num_blocks) {
+  hash_blocks(states, blocks, num_blocks, 2);
+}
+
+PV_TARGET_END
+
+#else
+
+typedef int not_on_this_cpu;  // a C file may not be empty
+
+#endif
