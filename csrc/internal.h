@@ -2,7 +2,7 @@
 // part of the public API.
 //
 // Floors, each of which uses lower ones only:
-//   0  der.c host.c cpu.c status.c sha256_*.c scan_*.c
+//   0  der.h host.c cpu.c status.c sha256_*.c scan_*.c
 //   1  spki.c sha256.c scan.c
 //   2  policy.c fingerprint.c
 //   3  verify.c
@@ -15,45 +15,6 @@
 #include <string.h>
 
 #include "pinverify.h"
-
-// ---- der.c: strict DER, one element at a time -------------------------------
-
-enum {
-  DER_INTEGER = 0x02,
-  DER_BIT_STRING = 0x03,
-  DER_OCTET_STRING = 0x04,
-  DER_NULL = 0x05,
-  DER_OID = 0x06,
-  DER_SEQUENCE = 0x30,
-  DER_SET = 0x31,
-  DER_CLASS_BITS = 0xc0,           // zero for universal tags
-  DER_CONTEXT_0 = 0xa0,            // [0], constructed
-  DER_CONTEXT_1_PRIMITIVE = 0x81,  // [1] IMPLICIT, primitive
-  DER_CONTEXT_2_PRIMITIVE = 0x82,  // [2] IMPLICIT, primitive
-  DER_CONTEXT_3 = 0xa3             // [3], constructed
-};
-
-// A der_cursor reads base[pos] to base[end - 1], and pos <= end always. It
-// works by index, so that every bound can be stated and proved without
-// pointers.
-typedef struct der_cursor {
-  const uint8_t *base;
-  size_t pos;
-  size_t end;
-} der_cursor;
-
-// Each reader returns false, and leaves its cursor where it was, when what
-// comes next is not one whole element of that tag with a definite, minimal
-// length.
-bool der_at_end(const der_cursor *in);
-bool der_next_is(const der_cursor *in, uint8_t tag);
-bool der_enter(der_cursor *in, der_cursor *out_content, uint8_t tag);
-bool der_skip(der_cursor *in, uint8_t tag);
-bool der_take(der_cursor *in, pv_span *out_element, uint8_t tag);
-
-// der_enter_any enters one element of any low tag (X.690, 8.1.2.2) and tells
-// which.
-bool der_enter_any(der_cursor *in, der_cursor *out_content, uint8_t *out_tag);
 
 // ---- host.c -----------------------------------------------------------------
 
@@ -94,6 +55,13 @@ bool host_is_address(const char *host, size_t host_len);
 #define PV_UNROLL _Pragma("GCC unroll 16")
 #endif
 #define PV_INLINE static inline __attribute__((always_inline))
+
+// With FLAT, all that a function calls becomes part of it where a compiler can.
+#if defined(__GNUC__)
+#define FLAT __attribute__((flatten))
+#else
+#define FLAT
+#endif
 
 enum {
   CPU_ANY = 0,

@@ -2,6 +2,7 @@
 // RFC 5280, 4.1, and refuses whatever could make a TLS library read another
 // key: the frame is checked to its last byte. What lies inside names, validity,
 // extensions, parameters, key bits and the signature is the TLS library's.
+#include "der.h"
 #include "internal.h"
 
 enum { VERSION_1 = 0, VERSION_2 = 1, VERSION_3 = 2 };
@@ -29,16 +30,45 @@ static bool read_serial(der_cursor *in) {
   return !(first == 0x00 && top_bit == 0) && !(first == 0xff && top_bit == 1);
 }
 
-// OBJECT IDENTIFIER: whole arcs, none padded (X.690, 8.19.2).
-static bool is_oid(const der_cursor *oid) {
+// Whether no arc of an OID begins with 0x80, which would pad it.
+static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len) {
   bool arc_begins = true;
-  for (size_t i = oid->pos; i < oid->end; i++) {
-    if (arc_begins && oid->base[i] == 0x80) {
+  for (size_t i = 0; i < oid_len; i++) {
+    if (arc_begins && oid[i] == 0x80) {
       return false;
     }
-    arc_begins = oid->base[i] < 0x80;
+    arc_begins = oid[i] < 0x80;
   }
-  return arc_begins && !der_at_end(oid);
+  return true;
+}
+
+// Whether one of eight octets is 0x80, the only one with its top bit set and no
+// other: 0x7f added to the others carries into the top bit.
+static bool holds_0x80(uint64_t octets) {
+  const uint64_t low_bits = UINT64_C(0x7f7f7f7f7f7f7f7f);
+  return (octets & ~((octets & low_bits) + low_bits) & ~low_bits) != 0;
+}
+
+// OBJECT IDENTIFIER: whole arcs, none padded (X.690, 8.19.2). Where there is no
+// 0x80 at all, none is padded: those in use have none, and are short.
+static bool is_oid(const der_cursor *oid) {
+  const size_t oid_len = oid->end - oid->pos;
+  const uint8_t *octets = oid->base + oid->pos;
+  if (oid_len == 0 || octets[oid_len - 1] >= 0x80) {
+    return false;
+  }
+  size_t i = 0;
+  for (; oid_len - i >= 8; i += 8) {
+    if (holds_0x80(load_le64(octets + i))) {
+      return arcs_are_minimal(octets, oid_len);
+    }
+  }
+  for (; i < oid_len; i++) {
+    if (octets[i] == 0x80) {
+      return arcs_are_minimal(octets, oid_len);
+    }
+  }
+  return true;
 }
 
 // Parameters are NULL, an OID, or nothing that a parser decodes unasked. Other
@@ -224,8 +254,8 @@ static pv_status read_certificate(der_cursor in, pv_span *out_spki) {
   return status;
 }
 
-pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
-                            size_t cert_len) {
+FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
+                                 size_t cert_len) {
   *out_spki = (pv_span){NULL, 0};
   return read_certificate((der_cursor){cert, 0, cert_len}, out_spki);
 }

@@ -221,7 +221,6 @@ def test_file_names_say_something() -> None:
 
 # The first pattern that fits a file tells its floor.
 C_FLOORS = {
-    "der.c": 0,
     "host.c": 0,
     "cpu.c": 0,
     "status.c": 0,
@@ -413,11 +412,11 @@ def test_c_file_is_short_lines_of_ascii(path: Path) -> None:
 
 def test_planted_upward_call_is_seen(tmp_path: Path) -> None:
     """A call to a file above, or on the same floor, or without one, is a fault."""
-    low = planted(tmp_path, "der.c", "int spki(void); int der(void) {return spki();}")
+    low = planted(tmp_path, "host.c", "int spki(void); int host(void) {return spki();}")
     same = planted(tmp_path, "scan.c", "int spki(void); int s(void) {return spki();}")
     high = planted(tmp_path, "spki.c", "int spki(void) {return 1;}")
     odd = planted(tmp_path, "odd.c", "int odd(void) {return 1;}")
-    assert c_floor_faults([low, high]) == ["der.c uses spki of spki.c"]
+    assert c_floor_faults([low, high]) == ["host.c uses spki of spki.c"]
     assert c_floor_faults([same, high]) == ["scan.c uses spki of spki.c"]
     assert c_floor_faults([high]) == []
     assert c_floor_faults([odd]) == ["odd.c stands on no floor"]
@@ -426,7 +425,7 @@ def test_planted_upward_call_is_seen(tmp_path: Path) -> None:
 def test_planted_allocation_is_seen(tmp_path: Path) -> None:
     """A call of malloc, or of anything else that is not mem*, is a fault."""
     text = "#include <stdlib.h>\nvoid *der(void) { return malloc(9); }"
-    assert libc_faults([planted(tmp_path, "der.c", text)]) == ["der.c: malloc"]
+    assert libc_faults([planted(tmp_path, "host.c", text)]) == ["host.c: malloc"]
 
 
 @pytest.mark.parametrize(
@@ -434,8 +433,8 @@ def test_planted_allocation_is_seen(tmp_path: Path) -> None:
 )
 def test_planted_writable_global_is_seen(tmp_path: Path, variable: str) -> None:
     """Zeroed or not, static or not: a variable is a fault, a constant is none."""
-    text = f"{variable} int der(void) {{ return ++seen; }}"
-    assert writable_faults([planted(tmp_path, "der.c", text)]) == ["der.c: seen"]
+    text = f"{variable} int host(void) {{ return ++seen; }}"
+    assert writable_faults([planted(tmp_path, "host.c", text)]) == ["host.c: seen"]
     table = "static int f(void) { return 1; } int (*const rows[])(void) = {f, f};"
     assert writable_faults([planted(tmp_path, "cpu.c", table)]) == []
 
