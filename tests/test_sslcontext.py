@@ -36,10 +36,10 @@ from pinverify import (
     PolicyError,
     Reason,
     Report,
-    core,
     create_connection,
     install,
     pin_context,
+    sslcontext,
     uninstall,
 )
 from pki import Identity, Pki, self_signed, sha256_pin
@@ -2429,8 +2429,7 @@ def test_an_error_inside_the_check_is_a_refusal(
 
     with later(context, server) as tls:
         with monkeypatch.context() as patch:
-            patch.setattr(core.OpenPolicy, "leaf_suffices", fail)
-            patch.setattr(core.OpenPolicy, "passes", fail)
+            patch.setattr(sslcontext, "_time", fail)
             patch.setattr(Policy, "evaluate", fail)
             patch.setattr(Policy, "verify", fail)
             with pytest.raises(PinningError) as caught:
@@ -2488,7 +2487,7 @@ def test_nobody_gets_a_connection_whose_check_did_not_end(
         return socket.socket.getpeername(sock)
 
     with monkeypatch.context() as patch:
-        patch.setattr(core.OpenPolicy, "leaf_suffices", fail)
+        patch.setattr(sslcontext, "_time", fail)
         patch.setattr(ssl.SSLSocket, "getpeername", note, raising=False)
         with pytest.raises(
             KeyboardInterrupt if kind is KeyboardInterrupt else PinningError

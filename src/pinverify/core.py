@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from array import array
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCEPTED",
     "DIGEST_LEN",
+    "NOTHING_TO_TELL",
     "NO_DEPTH",
     "NO_RULE",
     "SHAPE_PREFIXES",
@@ -590,10 +592,11 @@ SHAPE_PREFIXES = ("", "*.", "**.")
 """How a pattern begins, by its ``pv_shape``."""
 
 ACCEPTED: int = lib.PV_ACCEPTED
-_NOTHING_TO_TELL: tuple[int, ...] = (
+NOTHING_TO_TELL: tuple[int, ...] = (
     lib.PV_ACCEPTED + lib.PV_MATCH,
     lib.PV_ACCEPTED + lib.PV_NOT_PINNED,
 )
+"""What ``pv_decide`` returns where there is nothing to report."""
 NO_RULE: int = lib.PV_NO_RULE
 NO_DEPTH: int = lib.PV_NO_DEPTH
 
@@ -633,9 +636,20 @@ class OpenPolicy:
     """An opened compiled policy: the handle that the C functions take.
 
     It keeps the bytes alive. They must not change while it lives.
+
+    Attributes:
+        leaf_suffices: ``pv_leaf_suffices`` of this policy. Its arguments: host (ASCII;
+            the empty one is rejected), its length, the leaf in DER, its length, and
+            the time in seconds since 1970-01-01T00:00:00Z. It returns 1 if the leaf
+            alone decides that the peer is accepted, whatever stands above it.
+        decide: ``pv_decide`` of this policy. Its arguments: host and its length, the
+            certificates back to back (see `Chain`) and their length, the length of
+            each, their number, and the time. Where it returns one of
+            `NOTHING_TO_TELL`, `verify` would accept with the reason MATCH or
+            NOT_PINNED; else `verify` says more, and that may be an acceptance, too.
     """
 
-    __slots__ = ("_data", "_handle", "_pinned_buffer")
+    __slots__ = ("_data", "_handle", "_pinned_buffer", "decide", "leaf_suffices")
 
     def __init__(self, data: bytes | memoryview | mmap.mmap) -> None:
         """Open and check *data*.
@@ -650,6 +664,13 @@ class OpenPolicy:
         if status != lib.PV_OK:
             msg = f"not a compiled policy: {status_text(status)}"
             raise PolicyError(msg)
+        # Without a Python function around them: handshakes meet these two cold.
+        self.leaf_suffices: Callable[[bytes, int, bytes, int, int], int] = partial(
+            lib.pv_leaf_suffices, self._handle
+        )
+        self.decide: Callable[[bytes, int, bytes, int, bytes, int, int], int] = partial(
+            lib.pv_decide, self._handle
+        )
 
     @property
     def data(self) -> bytes | memoryview | mmap.mmap:
@@ -660,37 +681,6 @@ class OpenPolicy:
     def digest(self) -> bytes:
         """The digest in its header: 32 bytes that name the policy."""
         return bytes(ffi.buffer(self._pinned_buffer)[8:40])
-
-    def leaf_suffices(self, host: bytes, leaf: bytes, now: int) -> bool:
-        """Say whether the leaf alone makes `passes` true, whatever stands above it.
-
-        That needs no `ca` pins and nothing blocked. The certificates above the
-        leaf are not looked at then, so they need not be strict DER either.
-
-        Args:
-            host: ASCII; the empty one is rejected.
-            leaf: the DER certificate of the peer itself.
-            now: seconds since 1970-01-01T00:00:00Z.
-        """
-        answer: int = lib.pv_leaf_suffices(
-            self._handle, host, len(host), leaf, len(leaf), now
-        )
-        return answer == 1
-
-    def passes(self, host: bytes, chain: Chain, now: int) -> bool:
-        """Say whether a peer is accepted without more to tell: for hot paths.
-
-        False is not yet a rejection: the peer may be accepted in spite of its
-        pins (report mode, expiry), and `verify` then says which.
-
-        Returns:
-            Whether `verify` would accept with the reason MATCH or NOT_PINNED.
-        """
-        certs, data, lens = chain
-        answer: int = lib.pv_decide(
-            self._handle, host, len(host), data, len(data), lens, len(certs), now
-        )
-        return answer in _NOTHING_TO_TELL
 
     def verify(
         self, host: bytes, chain: Sequence[bytes], now: int

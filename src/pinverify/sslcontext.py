@@ -245,10 +245,9 @@ class _Pending:
 
     _pinverify_rule: ClassVar[_Rule]
     _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
-    _pinverify_base_is_ssls: ClassVar[bool]  # and no class of an application
     _pinverify_settled: ClassVar[bool] = False
     _pinverify_verified_class: ClassVar[type]
-    _pinverify_create_verified: ClassVar[Callable[..., Any]]
+    _pinverify_short_way: ClassVar[tuple[Callable[..., Any], _Rule] | None] = None
     _pinverify_own_rule: _Rule | None = None
     _pinverify_error: PinningError | None = None
     _pinverify_created_with: Any = None
@@ -411,7 +410,9 @@ def _decide(
     name = b"" if host is None else host.encode()  # the core rejects what is no host
     if not memo.latest or host not in memo.latest:
         leaf: bytes | None = sslobj.getpeercert(True)  # noqa: FBT003
-        if leaf is not None and opened.leaf_suffices(name, leaf, now):
+        if leaf is not None and opened.leaf_suffices(
+            name, len(name), leaf, len(leaf), now
+        ):
             return policy, host, (leaf,), now
     trusts_chain = verifying and _verify_mode(sslobj.context) != _CERT_NONE
     certs = sslobj.get_verified_chain() if trusts_chain else None
@@ -425,8 +426,10 @@ def _decide(
         known = memo.recall(host, leaf) if trusts_chain else None
         hidden = trusts_chain and known is None
         chain = known or core.chain((leaf,))
-    evidence = policy, host, chain.certs, now
-    if not opened.passes(name, chain, now):
+    certs, data, lens = chain
+    answer = opened.decide(name, len(name), data, len(data), lens, len(certs), now)
+    evidence = policy, host, certs, now
+    if answer not in core.NOTHING_TO_TELL:
         in_force.accept_or_raise(evidence)
     if hidden:
         _refuse_hidden_chain(evidence)
@@ -508,23 +511,26 @@ class _PendingSocket(_Pending):
         """Make a connection; check it, if the handshake is done on the way.
 
         Nobody sees a client's connection before this returns it, so it can do
-        without gates while it is PENDING: the short way, and the usual one.
+        without gates while it is PENDING: the short way, and the usual one. A
+        server's is shown to a callback for SNI.
         """
         context = how["context"]
-        _refuse_renegotiation(context)
+        if not _options(context) & _NO_RENEGOTIATION:
+            _refuse_renegotiation(context)
+        short_way = cls._pinverify_short_way
         if (
-            how["server_side"]  # a callback for SNI sees it
+            short_way is None
+            or how["server_side"]
             or not how["do_handshake_on_connect"]
-            or not cls._pinverify_base_is_ssls  # who knows what others do
         ):
             return super()._create(**how)  # type: ignore[misc]
+        create_verified, rule = short_way
         verifying = _verify_mode(context) != _CERT_NONE
-        self: Any = cls._pinverify_create_verified(**how)
+        self = create_verified(**how)
         if not self._connected:
             self.__class__ = cls
             return self
         try:
-            rule = cls._pinverify_rule
             if rule.in_force is None and _installed:
                 rule = _installed[0].rule
             if (in_force := rule.in_force) is not None:
@@ -710,7 +716,6 @@ def _checked(pending: type[_Pending], found: type, rule: _Rule) -> Any:  # noqa:
     own: dict[str, Any] = {
         "_pinverify_rule": rule,
         "_pinverify_base": base,
-        "_pinverify_base_is_ssls": base.__module__ == "ssl",
     }
     verified = own | {name: vars(_Pending)[name] for name in _KEPT_WHEN_VERIFIED}
     verified |= {"_pinverify_settled": True, "_pinverify_settle": _nothing_to_do}
@@ -719,7 +724,8 @@ def _checked(pending: type[_Pending], found: type, rule: _Rule) -> Any:  # noqa:
     own |= {name: _gate(getattr(base, name)) for name in moves_data}
     verified_class: Any = type(f"Verified{base.__name__}", (base,), verified)
     own["_pinverify_verified_class"] = verified_class
-    own["_pinverify_create_verified"] = getattr(verified_class, "_create", None)
+    if base.__module__ == "ssl":  # who knows what other classes do
+        own["_pinverify_short_way"] = verified_class._create, rule  # noqa: SLF001
     return type(f"Pinned{base.__name__}", (base,) if again else (pending, base), own)
 
 
