@@ -10,8 +10,12 @@
     boringssl-cert-corpus  ../shared/vectors: seeds of a fuzzer
     trustkit               ../shared/vectors: certificates with known pins
 
+``everything()`` adds what ``fetched.py`` has in its cache: Go's, Debian's and those
+of other TLS libraries.
+
 ``mutants(der)`` damages one certificate in each field of its frame.
 
+    python tests/corpora.py --fetch         fetches what fetched.py lists
     python tests/corpora.py --counts        prints how many there are
     python tests/corpora.py --export DIR    writes cert/, host/ and policy/ for
                                             tests/c/replay.c and the fuzzers
@@ -32,6 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import certifi
 
+import fetched
 import oracle_der
 from oracle_der import encode
 
@@ -51,6 +56,7 @@ __all__ = [
     "Mutant",
     "boring_files",
     "counts",
+    "everything",
     "export",
     "inputs",
     "mutants",
@@ -155,13 +161,39 @@ def inputs() -> tuple[Input, ...]:
     return tuple(unique.values())
 
 
-def counts() -> dict[str, Count]:
+# A fetched file that is not PEM is taken for a certificate if its name says so.
+_DER_NAME = re.compile(
+    r"\.(der|crt|cer|crl|cert|x509|raw|bin)$|/(corpus|fuzz)", re.IGNORECASE
+)
+
+
+def _fetched() -> Iterator[Input]:
+    """Yield every input of what has been fetched, repeated ones too."""
+    for file in fetched.files():
+        is_pem = b"-----BEGIN " in file.content
+        is_der = file.content[:1] == b"\x30" and _DER_NAME.search(file.name)
+        if is_pem or is_der:
+            for name, der in _certificates(file.name, file.content):
+                yield Input(file.source, name, der)
+
+
+@functools.cache
+def everything() -> tuple[Input, ...]:
+    """Return ``inputs()``, and then every fetched input that is not among them."""
+    unique = {entry.der: entry for entry in inputs()}
+    for entry in _fetched():
+        unique.setdefault(entry.der, entry)
+    return tuple(unique.values())
+
+
+def counts(*, fetched_too: bool = False) -> dict[str, Count]:
     """Return how many inputs each source has."""
     found: dict[str, int] = {}
     unique: dict[str, int] = {}
-    for entry in _sources():
+    more = _fetched() if fetched_too else ()
+    for entry in (*_sources(), *more):
         found[entry.source] = found.get(entry.source, 0) + 1
-    for entry in inputs():
+    for entry in everything() if fetched_too else inputs():
         unique[entry.source] = unique.get(entry.source, 0) + 1
     return {s: Count(found[s], unique.get(s, 0)) for s in found}
 
@@ -465,13 +497,13 @@ def _policies() -> Iterator[bytes]:
     yield PinSet(pins=pins[:2]).compile()
 
 
-def export(folder: Path) -> None:
+def export(folder: Path, *, fetched_too: bool = False) -> None:
     """Write inputs as cert/, host/ and policy/ below *folder*, one a file.
 
     With them go the mutants of one certificate.
     """
     first = inputs()[0].der
-    certificates = [entry.der for entry in inputs()]
+    certificates = [entry.der for entry in (everything() if fetched_too else inputs())]
     certificates += [mutant.der for mutant in mutants(first)]
     hosts = [host.encode() for host in _HOSTS]
     for kind, contents in (
@@ -488,15 +520,19 @@ def export(folder: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description="The corpora of the tests.")
+    parser.add_argument("--fetch", action="store_true", help="fill the cache")
     parser.add_argument("--counts", action="store_true", help="print the table")
     parser.add_argument("--export", type=Path, metavar="DIR", help="write the files")
     options = parser.parse_args(arguments)
+    if options.fetch:
+        for source, outcome in fetched.fetch().items():
+            print(f"{source:<22} {outcome}")  # noqa: T201 - it is what was asked for
     if options.counts:
-        for source, count in counts().items():
+        for source, count in counts(fetched_too=True).items():
             line = f"{source:<22} {count.found:>6} found {count.unique:>6} new"
-            print(line)  # noqa: T201 - it is what was asked for
+            print(line)  # noqa: T201
     if options.export is not None:
-        export(options.export)
+        export(options.export, fetched_too=True)
 
 
 if __name__ == "__main__":
