@@ -15,7 +15,7 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Another environment may be active, or its settings left behind: keep them out.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow clients sanitize ct clean
+.PHONY: help demo test lint bench slow clients sanitize fuzz differential ct clean
 help:
 	@echo 'make demo      shows pins at work, on this machine alone'
 	@echo 'make test      all fast tests; each bench once, untimed'
@@ -24,6 +24,9 @@ help:
 	@echo 'make slow      the other tests: sdist and wheel, installed and checked'
 	@echo 'make clients   pins on HTTP and other clients, which it fetches'
 	@echo 'make sanitize  the C core under ASan and UBSan (needs clang)'
+	@echo 'make fuzz      each fuzz target for TIME=60 seconds (needs clang, libssl-dev)'
+	@echo 'make differential'
+	@echo '               pinverify beside OpenSSL over MUTANTS=200000 mutants'
 	@echo 'make ct        asks binaries whether the scan is constant-time'
 	@echo 'make clean     removes all that make has made'
 	@echo
@@ -58,11 +61,15 @@ CLIENT_TESTS := tests/test_clients.py tests/test_compat.py \
 sanitize: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/c sanitize PYTHON='$(abspath $(RUN))'
 
+# Either fetches certificates of other projects into a cache, once.
+fuzz differential: $(VENV)/built
+	@$(MAKE) --no-print-directory -C tests/fuzz $@ PYTHON='$(abspath $(RUN))'
+
 ct: $(VENV)/built
 	@$(RUN) tests/ct/run.py
 
 clean:
-	rm -rf .venv build dist tests/c/build tests/ct/build src/*.egg-info src/pinverify/_core.*.so
+	rm -rf .venv build dist tests/c/build tests/fuzz/build tests/ct/build src/*.egg-info src/pinverify/_core.*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
