@@ -786,6 +786,14 @@ def test_parameters_that_are_no_whole_oid_are_refused(oid: str) -> None:
     refused(certificate(algorithm=algorithm), "PV_ERR_DER_SPKI_ALGORITHM")
 
 
+def test_parameters_with_a_tag_of_two_octets_are_refused() -> None:
+    """[32], of 31 bytes: who takes the second octet of the tag for a length is lost."""
+    algorithm = encode(SEQUENCE, RSA_OID, b"\xbf\x20\x1f" + bytes(31))
+    der = certificate(algorithm=algorithm)
+    assert oracle_der.d2i_accepts(der)
+    refused(der, "PV_ERR_DER_SPKI_ALGORITHM")
+
+
 def test_other_parameters_and_none_pass() -> None:
     """They are not interpreted; only their frame is read."""
     others = (

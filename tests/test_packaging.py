@@ -53,6 +53,20 @@ assert core.kernels()[-1] == "portable", core.kernels()
 print("works:", pinverify.__file__)
 """
 
+# All that the module takes from outside, beside CPython's stable ABI: functions on
+# bytes, what the compiler adds to guard them and the stack, and the loader's hooks.
+FOREIGN = re.compile(
+    r"_?Py\w+"
+    r"|mem(chr|cmp|cpy|move|set)|__mem(cpy|move|set)_chk"
+    r"|__stack_chk_fail"
+    r"|__cxa_finalize|__gmon_start__|_ITM_(de)?registerTMCloneTable"
+)
+
+# What hardening-check would ask for, and can't be had here: a library is no PIE;
+# every size is known when the core is compiled, so that no call is left to fortify;
+# Debian's own start files are without the marks of control flow.
+NOT_ASKED = ("--nopie", "--nofortify", "--nocfprotection", "--nobranchprotection")
+
 # An extension module that reaches for CPython's insides.
 OUTSIDE_THE_ABI = """
 extern void *_PyLong_AsByteArray(void);
@@ -111,12 +125,19 @@ def sources() -> set[str]:
     return {name for name in names if (ROOT / name).is_file()}
 
 
-def build(folder: Path, **variables: str) -> Release:
-    """Copy the sources into *folder* and build a release there."""
+def build(folder: Path, *, age: int = 0, **variables: str) -> Release:
+    """Copy the sources into *folder* and build a release there.
+
+    Their files are *age* seconds old, and without one only their owner reads them.
+    """
     for name in sorted(sources()):
         copy = folder / "tree" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy)
+        if age:
+            then = copy.stat().st_mtime - age
+            os.utime(copy, (then, then))
+            copy.chmod(copy.stat().st_mode & 0o700)
     # build makes the sdist from the tree, and the wheel from the sdist: so the
     # sdist is shown to hold all that a build needs.
     run(sys.executable, "-m", "build", "tree", cwd=folder, **variables)
@@ -159,6 +180,13 @@ def sdist_faults(names: set[str], wanted: set[str]) -> list[str]:
     made = sorted(name for name in names if any(map(Path(name).match, MADE[:3])))
     lacking = sorted(wanted - names)
     return [*(f"lacks {n}" for n in lacking), *(f"holds {n}" for n in made)]
+
+
+def foreign_symbols(extension: Path) -> list[str]:
+    """Return what an ELF file takes from outside and should not."""
+    lines = run("nm", "-DP", "--undefined-only", extension, cwd=extension.parent)
+    names = {line.split()[0].partition("@")[0] for line in lines.splitlines()}
+    return sorted(name for name in names if not FOREIGN.fullmatch(name))
 
 
 def hardening_faults(extension: Path) -> list[str]:
@@ -243,21 +271,85 @@ def test_extension_is_hardened(extension: Path) -> None:
     assert hardening_faults(extension) == []
 
 
+def soft_module(folder: Path) -> Path:
+    """Return a module that is compiled and linked without the flags."""
+    # A frame of many pages, so that there is something to guard.
+    code = "int soft(int i) { volatile char frame[65536] = {0}; return frame[i]; }"
+    (folder / "soft.c").write_text(code, encoding="ascii")
+    soft = ("-fno-stack-protector", "-fno-stack-clash-protection")
+    link = ("-Wl,-z,norelro,-z,lazy,-z,execstack", "-shared", "-fPIC")
+    run("cc", *soft, *link, "-o", "soft.so", "soft.c", cwd=folder)
+    return folder / "soft.so"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
 def test_planted_soft_module_is_seen(tmp_path: Path) -> None:
     """A module that is linked without the flags lacks each of these."""
-    (tmp_path / "soft.c").write_text("int soft;", encoding="ascii")
-    soft = ("-Wl,-z,norelro,-z,lazy,-z,execstack", "-shared", "-fPIC")
-    run("cc", *soft, "-o", "soft.so", "soft.c", cwd=tmp_path)
-    assert len(hardening_faults(tmp_path / "soft.so")) == 5
+    assert len(hardening_faults(soft_module(tmp_path))) == 5
 
 
-def test_wheel_is_reproducible(release: Release, tmp_path: Path) -> None:
-    """Two builds of one tree, in two folders, give the same bytes."""
-    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
-    first, second = (build(tmp_path / name, **epoch) for name in ("one", "two"))
+def hardening_check(module: Path) -> subprocess.CompletedProcess[str]:
+    """Ask Debian's hardening-check about an ELF file."""
+    if shutil.which("hardening-check") is None:
+        pytest.skip("no hardening-check here (Debian and Ubuntu: devscripts)")
+    return attempt("hardening-check", *NOT_ASKED, module, cwd=module.parent)
+
+
+def test_hardening_check_has_nothing_to_say(extension: Path) -> None:
+    """A guarded stack, that no frame steps over; nothing to rewrite after loading."""
+    done = hardening_check(extension)
+    assert done.returncode == 0, done.stdout
+    for line in (
+        "Stack protected: yes",
+        "Read-only relocations: yes",
+        "Immediate binding: yes",
+        "Stack clash protection: yes",
+    ):
+        assert line in done.stdout
+
+
+def test_hardening_check_sees_a_planted_soft_module(tmp_path: Path) -> None:
+    """It fails, so that its silence means something."""
+    done = hardening_check(soft_module(tmp_path))
+    assert done.returncode != 0
+    assert done.stdout.count("no, not found!") >= 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
+def test_extension_takes_nothing_else_from_outside(extension: Path) -> None:
+    """Python's stable ABI and functions on bytes: no allocation, no I/O, no clock."""
+    assert foreign_symbols(extension) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
+def test_planted_foreign_symbol_is_seen(tmp_path: Path) -> None:
+    """A module that allocates or reads a clock is found out."""
+    code = "#include <stdlib.h>\n#include <time.h>\n"
+    code += "void *planted(void) { return malloc(time(NULL)); }"
+    (tmp_path / "planted.c").write_text(code, encoding="ascii")
+    run("cc", "-shared", "-fPIC", "-o", "planted.so", "planted.c", cwd=tmp_path)
+    assert foreign_symbols(tmp_path / "planted.so") == ["malloc", "time"]
+
+
+def test_release_is_reproducible(release: Release, tmp_path: Path) -> None:
+    """Two builds of one tree give the same bytes, the sdist's and the wheel's.
+
+    They differ in the folder, the time, and the times and permissions of the files.
+    """
+    epoch = "1700000000"
+    first = build(tmp_path / "one", SOURCE_DATE_EPOCH=epoch)
+    other = tmp_path / "another folder"
+    second = build(other, age=86_400, SOURCE_DATE_EPOCH=epoch)
     assert first.wheel.read_bytes() == second.wheel.read_bytes()
+    assert first.sdist.read_bytes() == second.sdist.read_bytes()
     assert first.wheel.name == release.wheel.name
+    assert first.sdist.name == release.sdist.name
+
+
+def test_release_without_an_epoch_tells_its_time(release: Release) -> None:
+    """The twin: the bytes are the same because they were evened out."""
+    with tarfile.open(release.sdist) as sdist:
+        assert len({member.mtime for member in sdist.getmembers()}) > 1
 
 
 # ---- installing and using ----------------------------------------------------

@@ -1,0 +1,95 @@
+"""What the C functions read and write: the input they are given, all their outputs.
+
+The header promises that outputs are written on every path, so that a caller who
+forgets to look at a status finds nothing in them; and an answer never depends on
+the bytes that happen to lie behind an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pinverify import Pin, Policy
+from pinverify._core import ffi, lib
+from pki import Pki
+
+__all__: list[str] = []
+
+BEHIND: dict[str, Callable[[bytes], bytes]] = {
+    "zeros": lambda rest: bytes(len(rest)),
+    "ones": lambda rest: b"\xff" * len(rest),
+    "the rest": lambda rest: rest,
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_no_byte_behind_a_certificate_counts(pki: Pki, behind: str) -> None:
+    """Cut anywhere, it is refused for the same reason, whatever follows."""
+    der = pki.server.der
+    out = ffi.new("pv_span *")
+    for end in range(len(der)):
+        alone = lib.pv_spki_from_cert(out, ffi.from_buffer(der[:end]), end)
+        data = ffi.from_buffer(der[:end] + BEHIND[behind](der[end:]))
+        assert lib.pv_spki_from_cert(out, data, end) == alone != lib.PV_OK, end
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_no_byte_behind_an_inner_element_counts(pki: Pki, behind: str) -> None:
+    """A tbsCertificate that claims more than the certificate has is refused.
+
+    The reason is the same whatever lies there: it was not read.
+    """
+    der = pki.server.der
+    inner = 4  # where tbsCertificate begins; its length has two octets there
+    assert der[inner : inner + 2] == b"\x30\x82"
+    room = len(der) - inner - 4
+    out = ffi.new("pv_span *")
+    for length in (room + 1, room + 2, 0x7FFF, 0xFFFF):
+        claim = der[: inner + 2] + length.to_bytes(2, "big") + der[inner + 4 :]
+        data = ffi.from_buffer(claim + BEHIND[behind](der * 256))
+        status = lib.pv_spki_from_cert(out, data, len(der))
+        assert status == lib.PV_ERR_DER_TBS, length
+
+
+def test_a_failure_of_the_walk_leaves_the_slice_empty(pki: Pki) -> None:
+    """Whatever stood in it before."""
+    der = pki.server.der
+    for wrong in (b"", der[:-1], der + b"\0"):
+        out = ffi.new("pv_span *", {"data": ffi.from_buffer(der), "len": 7})
+        status = lib.pv_spki_from_cert(out, ffi.from_buffer(wrong), len(wrong))
+        assert status != lib.PV_OK
+        assert (out.data, out.len) == (ffi.NULL, 0)
+
+
+def test_a_failure_behind_the_key_leaves_the_slice_empty(pki: Pki) -> None:
+    """The signature stands last, and all else has been read by then."""
+    der = pki.server.der
+    at = len(der) - len(pki.server.certificate.signature) - 1
+    assert der[at] == 0  # the count of unused bits
+    wrong = der[:at] + b"\x08" + der[at + 1 :]
+    out = ffi.new("pv_span *", {"data": ffi.from_buffer(der), "len": 7})
+    status = lib.pv_spki_from_cert(out, ffi.from_buffer(wrong), len(wrong))
+    assert status == lib.PV_ERR_DER_SIGNATURE_VALUE
+    assert (out.data, out.len) == (ffi.NULL, 0)
+
+
+def test_a_key_that_cannot_be_read_has_a_digest_of_zeros(pki: Pki) -> None:
+    """Of one certificate, and of one among others."""
+    wrong = pki.server.der[:-1]
+    out = ffi.new("uint8_t[32]", b"\xff" * 32)
+    assert lib.pv_spki_sha256(out, ffi.from_buffer(wrong), len(wrong)) != lib.PV_OK
+    assert not any(bytes(ffi.buffer(out)))
+
+
+def test_a_refused_policy_leaves_no_view() -> None:
+    """Nobody can go on with the half of it that was fine."""
+    good = Policy({"a.example": [Pin.spki(bytes(32))]}).compile()
+    for at in range(0, len(good), 8):
+        wrong = bytearray(good)
+        wrong[at] ^= 1
+        view = ffi.new("pv_policy *", {"num_rules": 9})
+        data = ffi.from_buffer(wrong)
+        assert lib.pv_policy_open(view, data, len(wrong)) != lib.PV_OK
+        assert not any(bytes(ffi.buffer(view)))
