@@ -15,7 +15,7 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Another environment may be active, or its settings left behind: keep them out.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow clients sanitize fuzz differential ct clean
+.PHONY: help demo test lint bench slow clients sanitize fuzz differential ct prove clean
 help:
 	@echo 'make demo      shows pins at work, on this machine alone'
 	@echo 'make test      all fast tests; each bench once, untimed'
@@ -28,6 +28,7 @@ help:
 	@echo 'make differential'
 	@echo '               pinverify beside OpenSSL over MUTANTS=200000 mutants'
 	@echo 'make ct        asks binaries whether the scan is constant-time'
+	@echo 'make prove     proves the C core function by function (needs cbmc, cvc5)'
 	@echo 'make clean     removes all that make has made'
 	@echo
 	@echo 'PYTHON=/usr/bin/python3 chooses an interpreter, CC=clang a compiler, and'
@@ -68,6 +69,10 @@ fuzz differential: $(VENV)/built
 ct: $(VENV)/built
 	@$(RUN) tests/ct/run.py
 
+# PROOFS="der read_serial" chooses files or functions, JOBS=2 how many run at once.
+prove: $(VENV)/prover
+	@$(RUN) tests/prove/prove.py $(PROOFS)
+
 clean:
 	rm -rf .venv build dist tests/c/build tests/fuzz/build tests/ct/build src/*.egg-info src/pinverify/_core.*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
@@ -90,6 +95,11 @@ $(VENV)/packages: pyproject.toml
 	@$(PIP) --version >/dev/null 2>&1 || '$(PYTHON)' -m venv --clear $(VENV)
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --upgrade --group dev $(EXTRA_GROUP)
+	@touch $@
+
+# The solver comes from the package index, CBMC from the system.
+$(VENV)/prover: $(VENV)/packages
+	@$(PIP) install --group prove
 	@touch $@
 
 # What a machine may lack, each with the next step, before anything is fetched.

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "contracts.h"
 #include "pinverify.h"
 
 enum {
@@ -39,11 +40,17 @@ typedef struct der_cursor {
 // comes next is not one whole element of that tag with a definite, minimal
 // length.
 
-static inline bool der_at_end(const der_cursor *in) {
+static inline bool der_at_end(const der_cursor *in)  //
+    REQUIRES(IS_CURSOR(in))                          //
+    ASSIGNS()                                        //
+    ENSURES(RESULT == (in->pos == in->end)) {
   return in->pos == in->end;
 }
 
-static inline bool der_next_is(const der_cursor *in, uint8_t tag) {
+static inline bool der_next_is(const der_cursor *in, uint8_t tag)  //
+    REQUIRES(IS_CURSOR(in))                                        //
+    ASSIGNS()                                                      //
+    ENSURES(RESULT == NEXT_IS(in, in->pos, tag)) {
   return in->pos < in->end && in->base[in->pos] == tag;
 }
 
@@ -51,7 +58,13 @@ static inline bool der_next_is(const der_cursor *in, uint8_t tag) {
 // possible; 0x80 is the indefinite form, which DER forbids. `*pos` is behind
 // the tag, with an octet to read there, and moves behind the length.
 static inline bool read_length(const der_cursor *in, size_t *pos,
-                               size_t *out_len) {
+                               size_t *out_len)                  //
+    REQUIRES(IS_CURSOR(in))                                      //
+    REQUIRES(IS_OUT(pos) && *pos < in->end && IS_OUT(out_len))   //
+    ASSIGNS(*pos, *out_len)                                      //
+    ENSURES(RESULT == IS_LENGTH(in, OLD(*pos)))                  //
+    ENSURES(IMPLIES(RESULT, *out_len == LENGTH(in, OLD(*pos))))  //
+    ENSURES(IMPLIES(RESULT, *pos == OLD(*pos) + LENGTH_LEN(in, OLD(*pos)))) {
   const uint8_t *octets = in->base + *pos;
   const size_t left = in->end - *pos;
   if (octets[0] < 0x80) {
@@ -78,7 +91,13 @@ static inline bool read_length(const der_cursor *in, size_t *pos,
 }
 
 // Reads one whole element of whatever tag, without looking at the tag.
-static inline bool read_element(der_cursor *in, der_cursor *out_content) {
+static inline bool read_element(der_cursor *in, der_cursor *out_content)  //
+    REQUIRES(IS_CURSOR(in))                                               //
+    REQUIRES(IS_OUT(out_content))                                         //
+    ASSIGNS(in->pos, *out_content)                                        //
+    ENSURES(RESULT == IS_ELEMENT(in, OLD(in->pos)))                       //
+    ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))      //
+    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
   if (in->end - in->pos < 2) {
     return false;
   }
@@ -93,17 +112,37 @@ static inline bool read_element(der_cursor *in, der_cursor *out_content) {
 }
 
 static inline bool der_enter(der_cursor *in, der_cursor *out_content,
-                             uint8_t tag) {
+                             uint8_t tag)                             //
+    REQUIRES(IS_CURSOR(in))                                           //
+    REQUIRES(IS_OUT(out_content))                                     //
+    ASSIGNS(in->pos, *out_content)                                    //
+    ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))           //
+    ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))  //
+    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
   return in->end - in->pos >= 2 && in->base[in->pos] == tag &&
          read_element(in, out_content);
 }
 
-static inline bool der_skip(der_cursor *in, uint8_t tag) {
+static inline bool der_skip(der_cursor *in, uint8_t tag)                //
+    REQUIRES(IS_CURSOR(in))                                             //
+    ASSIGNS(in->pos)                                                    //
+    ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))             //
+    ENSURES(IMPLIES(RESULT, in->pos == ELEMENT_END(in, OLD(in->pos))))  //
+    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
   der_cursor content;
   return der_enter(in, &content, tag);
 }
 
-static inline bool der_take(der_cursor *in, pv_span *out_element, uint8_t tag) {
+static inline bool der_take(der_cursor *in, pv_span *out_element,
+                            uint8_t tag)                                    //
+    REQUIRES(IS_CURSOR(in))                                                 //
+    REQUIRES(IS_OUT(out_element))                                           //
+    ASSIGNS(in->pos, *out_element)                                          //
+    ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))                 //
+    ENSURES(IMPLIES(RESULT, in->pos == ELEMENT_END(in, OLD(in->pos))))      //
+    ENSURES(IMPLIES(RESULT, out_element->data == in->base + OLD(in->pos)))  //
+    ENSURES(IMPLIES(RESULT, out_element->len == in->pos - OLD(in->pos)))    //
+    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
   const size_t start = in->pos;
   der_cursor content;
   if (!der_enter(in, &content, tag)) {
@@ -116,7 +155,14 @@ static inline bool der_take(der_cursor *in, pv_span *out_element, uint8_t tag) {
 // der_enter_any enters one element of any low tag (X.690, 8.1.2.2) and tells
 // which.
 static inline bool der_enter_any(der_cursor *in, der_cursor *out_content,
-                                 uint8_t *out_tag) {
+                                 uint8_t *out_tag)                       //
+    REQUIRES(IS_CURSOR(in))                                              //
+    REQUIRES(IS_OUT(out_content) && IS_OUT(out_tag))                     //
+    ASSIGNS(in->pos, *out_content, *out_tag)                             //
+    ENSURES(IMPLIES(RESULT, IS_ELEMENT_OF(in, OLD(in->pos), *out_tag)))  //
+    ENSURES(IMPLIES(RESULT, (*out_tag & 0x1f) != 0x1f))                  //
+    ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))     //
+    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
   if (in->end - in->pos < 2) {
     return false;
   }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "contracts.h"
 #include "pinverify.h"
 
 // ---- host.c -----------------------------------------------------------------

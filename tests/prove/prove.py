@@ -1,0 +1,312 @@
+"""Proves the C core, function by function, with the model checker CBMC.
+
+    python tests/prove/prove.py                 # every proof
+    python tests/prove/prove.py der read_serial # of these files or functions
+
+Each ``*.toml`` beside this file is a part of the table of proofs, and README.md
+says what its columns mean. A proof counts only if
+
+* every property holds, for every input that the contract allows;
+* every ``REACHED`` of its harness can be reached, so that what holds does not
+  hold for want of inputs;
+* the same proof fails on a copy of the source with the row's planted bug.
+
+The exit status is 0 only if all of that is so. ``JOBS`` (2) says how many proofs
+run side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__: list[str] = []
+
+HERE = Path(__file__).resolve().parent
+CSRC = HERE.parent.parent / "csrc"
+
+MEMORY_KIB = 4 * 1024 * 1024  # each job may have this much, no more
+SECONDS = 300  # and this long
+
+CHECKS = [
+    "--bounds-check",
+    "--pointer-check",
+    "--pointer-overflow-check",
+    "--pointer-primitive-check",
+    "--signed-overflow-check",
+    "--unsigned-overflow-check",
+    "--conversion-check",
+    "--undefined-shift-check",
+    "--div-by-zero-check",
+    "--unwinding-assertions",
+]
+
+# The wheel on the package index has Bitwuzla as a library. CBMC wants a program
+# that takes a file.
+BITWUZLA = """#!{python}
+import sys, bitwuzla
+manager = bitwuzla.TermManager()
+bitwuzla.Parser(manager, bitwuzla.Options()).parse(sys.argv[-1], False)
+"""
+
+
+class ProofError(Exception):
+    """A proof that did not come to an end: a tool is missing, or it refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A planted bug: in *file* of csrc, *put* stands where *find* stood."""
+
+    file: str
+    find: str
+    put: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One row of the table; README.md says what each column means."""
+
+    function: str
+    harness: str
+    shows: str
+    bug: Bug
+    contract: bool = True
+    replace: list[str] = field(default_factory=list)
+    link: list[str] = field(default_factory=list)
+    loops: bool = False
+    unwind: int = 8
+    solver: str = "bitwuzla"
+    flags: list[str] = field(default_factory=list)
+    defines: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one proof."""
+
+    proof: Proof
+    seconds: float = 0.0
+    num_properties: int = 0
+    num_reached: int = 0
+    bug_found: str = ""
+    fault: str = ""  # empty: proved
+
+
+# ---- the table ----------------------------------------------------------------
+
+
+def read_table(path: Path) -> list[Proof]:
+    """Return the proofs of one file: its defaults, then its rows."""
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    rows: list[dict[str, Any]] = table.pop("proof")
+    proofs = []
+    for row in rows:
+        merged = table | row
+        bug = merged.pop("bug")
+        bug.setdefault("file", f"{path.stem}.c")
+        merged.setdefault("harness", f"prove_{path.stem}.c")
+        proofs.append(Proof(**merged, bug=Bug(**bug)))
+    return proofs
+
+
+def chosen(names: list[str]) -> list[Proof]:
+    """Return the proofs of the named files or functions; without a name, all."""
+    tables = {path.stem: read_table(path) for path in sorted(HERE.glob("*.toml"))}
+    proofs = [
+        proof
+        for stem, rows in tables.items()
+        for proof in rows
+        if not names or stem in names or proof.function in names
+    ]
+    known = {*tables, *(proof.function for rows in tables.values() for proof in rows)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        msg = f"no file and no function of the table: {', '.join(unknown)}"
+        raise ProofError(msg)
+    return proofs
+
+
+def plant(bug: Bug, source: Path, folder: Path) -> Path:
+    """Copy *source* to *folder* with the bug in it, and return the copy."""
+    copy = folder / "csrc"
+    shutil.copytree(source, copy)
+    path = copy / bug.file
+    text = path.read_text(encoding="ascii")
+    if text.count(bug.find) != 1:
+        msg = f"{bug.file} has this {text.count(bug.find)} times: {bug.find!r}"
+        raise ProofError(msg)
+    path.write_text(text.replace(bug.find, bug.put), encoding="ascii")
+    return copy
+
+
+# ---- one run of CBMC ------------------------------------------------------------
+
+
+def run(command: list[str], folder: Path, path: str) -> str:
+    """Run a tool with a limit to its memory and time; return what it printed."""
+    limited = f"ulimit -v {MEMORY_KIB}; exec {shlex.join(command)}"
+    with subprocess.Popen(
+        ["sh", "-c", limited],
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # CBMC's solver is to end with it
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            msg = f"{command[0]} took more than {SECONDS} s"
+            raise ProofError(msg) from None
+    # 10: a property does not hold. That is for the caller to judge.
+    if process.returncode not in (0, 10):
+        msg = f"{command[0]} ended with {process.returncode}:\n{output[-1500:]}"
+        raise ProofError(msg)
+    return output
+
+
+def compile_proof(proof: Proof, csrc: Path, folder: Path, path: str) -> Path:
+    """Return the program to check: the harness, the sources, the contracts."""
+    program, checked = folder / "program.gb", folder / "checked.gb"
+    entry = f"prove_{proof.function}"
+    sources = [str(HERE / proof.harness), *(str(csrc / name) for name in proof.link)]
+    defines = [f"-D{name}" for name in ("PV_PROVE", *proof.defines)]
+    include = ["-I", str(csrc), "-I", str(HERE)]
+    compiler = ["goto-cc", "-std=c11", *defines, *include, "--function", entry]
+    run([*compiler, "-o", str(program), *sources], folder, path)
+    if not proof.contract:
+        return program
+    contracts = ["--enforce-contract", proof.function]
+    for name in proof.replace:
+        contracts += ["--replace-call-with-contract", name]
+    contracts += ["--apply-loop-contracts"] if proof.loops else []
+    instrument = ["goto-instrument", "--dfcc", entry, *contracts]
+    said = run([*instrument, str(program), str(checked)], folder, path)
+    # Without a contract to enforce, it would make up one that says nothing.
+    if "not found, deriving empty" in said:
+        msg = f"a contract is missing:\n{said}"
+        raise ProofError(msg)
+    return checked
+
+
+def check(
+    proof: Proof, csrc: Path, folder: Path, path: str, *, stop: bool
+) -> list[dict[str, Any]]:
+    """Return CBMC's properties, or with *stop* the first that does not hold."""
+    program = compile_proof(proof, csrc, folder, path)
+    command = ["cbmc", "--json-ui", f"--{proof.solver}", *CHECKS, *proof.flags]
+    command += ["--unwind", str(proof.unwind), *(["--stop-on-fail"] if stop else [])]
+    text = run([*command, str(program)], folder, path)
+    messages: list[dict[str, Any]] = json.loads(text)
+    if stop:
+        return [message for message in messages if "property" in message]
+    for message in messages:
+        if "result" in message:
+            return list(message["result"])
+    msg = f"cbmc gave no results:\n{text[-1500:]}"
+    raise ProofError(msg)
+
+
+# ---- one proof --------------------------------------------------------------------
+
+
+def judge(outcome: Outcome, properties: list[dict[str, Any]]) -> None:
+    """Note whether each property holds and each mark is reached."""
+    marks = [p for p in properties if p["description"].startswith("reached: ")]
+    others = [p for p in properties if p not in marks]
+    outcome.num_reached = len(marks)
+    outcome.num_properties = len(others)
+    missed = [p["description"] for p in marks if p["status"] != "FAILURE"]
+    broken = [
+        f"{p['status']} {p['property']} line {p['sourceLocation'].get('line', '?')}: "
+        f"{p['description']}"
+        for p in others
+        if p["status"] != "SUCCESS"
+    ]
+    if broken:
+        outcome.fault = "\n".join(broken[:20])
+    elif missed or not marks:
+        outcome.fault = f"vacuous, not {missed or 'one mark is reached'}"
+
+
+def prove(proof: Proof, tools: str) -> Outcome:
+    """Carry out one proof with its controls."""
+    outcome = Outcome(proof)
+    start = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="prove-") as name:
+            clean = Path(name) / "clean"
+            clean.mkdir()
+            judge(outcome, check(proof, CSRC, clean, tools, stop=False))
+            planted = Path(name) / "planted"
+            csrc = plant(proof.bug, CSRC, planted)
+            wrong = Proof(
+                **{
+                    **{key: getattr(proof, key) for key in proof.__slots__},
+                    "defines": [*proof.defines, "PLANTED"],
+                }
+            )
+            found = check(wrong, csrc, planted, tools, stop=True)
+            if found:
+                outcome.bug_found = found[0]["description"]
+            elif not outcome.fault:
+                outcome.fault = "the planted bug is not found"
+    except ProofError as error:
+        outcome.fault = str(error)
+    outcome.seconds = time.monotonic() - start
+    return outcome
+
+
+def tell(outcome: Outcome) -> None:
+    """Print one line of the table, and below it what went wrong."""
+    proof = outcome.proof
+    verdict = "FAILED" if outcome.fault else "proved"
+    print(
+        f"{verdict}  {proof.function:<22} {outcome.seconds:6.1f} s "
+        f"{outcome.num_properties:5} properties, {outcome.num_reached} reached;"
+        f" bug: {outcome.bug_found or 'NOT FOUND'}",
+        flush=True,
+    )
+    if outcome.fault:
+        print("    " + outcome.fault.replace("\n", "\n    "), flush=True)
+
+
+def main(names: list[str]) -> int:
+    """Carry out the proofs and return the exit status."""
+    proofs = chosen(names)
+    with tempfile.TemporaryDirectory(prefix="solver-") as folder:
+        script = Path(folder) / "bitwuzla"
+        script.write_text(BITWUZLA.format(python=sys.executable), encoding="utf-8")
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        tools = f"{folder}{os.pathsep}{os.environ['PATH']}"
+        with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
+            start = time.monotonic()
+            failed = 0
+            for outcome in pool.map(lambda proof: prove(proof, tools), proofs):
+                tell(outcome)
+                failed += bool(outcome.fault)
+    print(
+        f"{len(proofs) - failed} of {len(proofs)} proved in "
+        f"{time.monotonic() - start:.0f} s"
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
