@@ -71,7 +71,7 @@ ct: $(VENV)/built
 
 # PROOFS="der read_serial" chooses files or functions, JOBS=2 how many run at once.
 prove: $(VENV)/prover
-	@$(RUN) tests/prove/prove.py $(PROOFS)
+	@$(RUN) tests/prove/run.py $(PROOFS)
 
 clean:
 	rm -rf .venv build dist tests/c/build tests/fuzz/build tests/ct/build src/*.egg-info src/pinverify/_core.*.so

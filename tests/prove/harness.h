@@ -9,7 +9,7 @@
 
 // REACHED(x) marks an outcome that some input must lead to. It is an assertion
 // of the contrary, which has to fail: a proof that holds because its contract
-// allows no input would be worth nothing. prove.py tells it by its words.
+// allows no input would be worth nothing. run.py tells it by its words.
 #if defined(PLANTED)
 #define REACHED(x) ((void)(x))
 #else

@@ -1,7 +1,7 @@
 """Proves the C core, function by function, with the model checker CBMC.
 
-    python tests/prove/prove.py                 # every proof
-    python tests/prove/prove.py der read_serial # of these files or functions
+    python tests/prove/run.py                 # every proof
+    python tests/prove/run.py der read_serial # of these files or functions
 
 Each ``*.toml`` beside this file is a part of the table of proofs, and README.md
 says what its columns mean. A proof counts only if
