@@ -73,9 +73,9 @@ enum {
   CPU_ARM_SHA2 = 1 << 4  // the SHA-256 instructions of ARMv8
 };
 
-// A sha256_fn takes `num_blocks` blocks of each of its lanes into the states of
-// the lanes. Block i of lane l is the 64 bytes at blocks[lanes * i + l].
-typedef void sha256_fn(uint32_t (*states)[8], const uint8_t *const *blocks,
+// A sha256_fn takes `num_blocks` x 64 bytes of each of its lanes into the
+// lane's state; those of lane l begin at in[l].
+typedef void sha256_fn(uint32_t (*states)[8], const uint8_t *const *in,
                        size_t num_blocks);
 
 // A sha256_step is one way to hash `lanes` messages side by side. From `enough`
@@ -187,6 +187,17 @@ static inline void store_be32(uint8_t *p, uint32_t x) {
   p[1] = (uint8_t)(x >> 16);
   p[2] = (uint8_t)(x >> 8);
   p[3] = (uint8_t)x;
+}
+
+static inline void store_be64(uint8_t *p, uint64_t x) {
+  p[0] = (uint8_t)(x >> 56);
+  p[1] = (uint8_t)(x >> 48);
+  p[2] = (uint8_t)(x >> 40);
+  p[3] = (uint8_t)(x >> 32);
+  p[4] = (uint8_t)(x >> 24);
+  p[5] = (uint8_t)(x >> 16);
+  p[6] = (uint8_t)(x >> 8);
+  p[7] = (uint8_t)x;
 }
 
 // or_empty gives a pointer that may be added to, where a caller has no bytes

@@ -111,29 +111,34 @@ typedef struct padded {
 // FIPS 180-4, 5.1.1: one bit, zeros, and the length in bits take 9 bytes at
 // least.
 static size_t num_padded_blocks(size_t len) {
-  return len / BLOCK_LEN + (len % BLOCK_LEN < LENGTH_AT ? 1 : 2);
+  return len / BLOCK_LEN + (len % BLOCK_LEN + 8) / BLOCK_LEN + 1;
 }
 
-static padded pad(tail *t, pv_span message) {
-  const padded p = {message.data, t->blocks, message.len / BLOCK_LEN,
-                    num_padded_blocks(message.len)};
-  const size_t rest_len = message.len % BLOCK_LEN;
-  uint8_t *end = t->blocks + rest_len;
-  uint8_t *length =
-      t->blocks + BLOCK_LEN * (p.num_blocks - p.num_whole - 1) + LENGTH_AT;
-  memset(t->blocks, 0, sizeof t->blocks);
-  // A copy of as many bytes each time is a few instructions, a copy of a number
-  // that varies is a call. What precedes the rest lands in `before`.
+// Everything is copied 64 bytes at a time, which is a few instructions: a copy
+// of a number of bytes that varies would be a call. What is too much lands in
+// `before`, or is written over by the next copy.
+static void write_tail(tail *t, pv_span message, size_t num_blocks) {
+  static const uint8_t one_bit_and_zeros[BLOCK_LEN] = {0x80};
+  uint8_t *end = t->blocks + message.len % BLOCK_LEN;
   if (message.len >= BLOCK_LEN) {
     memcpy(end - BLOCK_LEN, message.data + (message.len - BLOCK_LEN),
            BLOCK_LEN);
   } else if (message.len > 0) {
     memcpy(t->blocks, message.data, message.len);
   }
-  *end = 0x80;
-  store_be32(length, (uint32_t)((uint64_t)message.len >> 29));
-  store_be32(length + 4, (uint32_t)((uint64_t)message.len << 3));
-  return p;
+  memcpy(end, one_bit_and_zeros, BLOCK_LEN);
+  if (num_blocks == 2) {
+    memset(t->blocks + BLOCK_LEN, 0, BLOCK_LEN);
+  }
+  store_be64(t->blocks + BLOCK_LEN * (num_blocks - 1) + LENGTH_AT,
+             (uint64_t)message.len << 3);
+}
+
+static padded pad(tail *t, pv_span message) {
+  const size_t num_whole = message.len / BLOCK_LEN;
+  const size_t num_blocks = num_padded_blocks(message.len);
+  write_tail(t, message, num_blocks - num_whole);
+  return (padded){message.data, t->blocks, num_whole, num_blocks};
 }
 
 static const uint8_t *block_of(const padded *p, size_t i) {
@@ -149,30 +154,7 @@ static void write_digest(uint8_t *out, const uint32_t state[8]) {
 
 // ---- messages side by side --------------------------------------------------
 
-// Takes blocks `from` to `until` - 1 of `num` messages into their states, in
-// one step. Lanes without a message repeat the first one, and their states
-// come to nothing.
-static void hash_side_by_side(const sha256_step *step, uint32_t (*states)[8],
-                              const padded *messages, size_t num, size_t from,
-                              size_t until) {
-  enum { POINTERS = 16 * SHA256_LANES_MAX };
-  const uint8_t *blocks[POINTERS];
-  const size_t lanes = step->lanes;
-  while (from < until) {
-    size_t num_blocks = 0;
-    for (; num_blocks < POINTERS / lanes && from < until; num_blocks++) {
-      for (size_t l = 0; l < lanes; l++) {
-        blocks[lanes * num_blocks + l] =
-            block_of(&messages[l < num ? l : 0], from);
-      }
-      from += 1;
-    }
-    step->hash(states, blocks, num_blocks);
-  }
-}
-
-// A group is what goes side by side: messages with as many blocks or fewer from
-// each to the next.
+// A group is what goes side by side, the message with the most blocks first.
 typedef struct group {
   size_t num;
   uint8_t *outs[SHA256_LANES_MAX];
@@ -190,24 +172,44 @@ static const sha256_step *widest_step(const pv_kernel *kernel, size_t num) {
   return &kernel->sha256[i];
 }
 
-// All go together for as many blocks as the last one has; then that is done,
-// and the others go on.
+// How far the whole group can go from block `done` on: to where a message ends,
+// or its tail begins, which lies elsewhere.
+static size_t next_stop(const group *g, size_t done) {
+  size_t stop = g->messages[g->num - 1].num_blocks;
+  for (size_t l = 0; l < g->num; l++) {
+    const size_t num_whole = g->messages[l].num_whole;
+    stop = num_whole > done && num_whole < stop ? num_whole : stop;
+  }
+  return stop;
+}
+
+// Takes blocks `done` to `stop` - 1 of every message into its state. Lanes
+// without a message repeat another's bytes, and their states come to nothing.
+static void hash_blocks(const pv_kernel *kernel, const group *g,
+                        uint32_t (*states)[8], size_t done, size_t stop) {
+  const uint8_t *in[SHA256_LANES_MAX];
+  for (size_t l = 0; l < g->num; l++) {
+    in[l] = block_of(&g->messages[l], done);
+  }
+  for (size_t l = 0; l < g->num;) {
+    const sha256_step *step = widest_step(kernel, g->num - l);
+    for (size_t idle = g->num; idle < l + step->lanes; idle++) {
+      in[idle] = in[l];
+    }
+    step->hash(states + l, in + l, stop - done);
+    l += step->lanes;
+  }
+}
+
 static void hash_group(const pv_kernel *kernel, group *g) {
   uint32_t states[SHA256_LANES_MAX][8];
-  for (size_t l = 0; l < SHA256_LANES_MAX; l++) {
+  for (size_t l = 0; l < g->num; l++) {
     memcpy(states[l], initial_state, sizeof initial_state);
   }
-  size_t done = 0;
-  while (g->num > 0) {
-    const size_t until = g->messages[g->num - 1].num_blocks;
-    for (size_t l = 0; l < g->num;) {
-      const sha256_step *step = widest_step(kernel, g->num - l);
-      const size_t left = g->num - l;
-      const size_t num = left < step->lanes ? left : step->lanes;
-      hash_side_by_side(step, states + l, g->messages + l, num, done, until);
-      l += num;
-    }
-    done = until;
+  for (size_t done = 0; g->num > 0;) {
+    const size_t stop = next_stop(g, done);
+    hash_blocks(kernel, g, states, done, stop);
+    done = stop;
     while (g->num > 0 && g->messages[g->num - 1].num_blocks == done) {
       g->num -= 1;
       write_digest(g->outs[g->num], states[g->num]);
@@ -221,19 +223,14 @@ void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
   tail t;
   const padded message = pad(&t, (pv_span){data, len});
   memcpy(states[0], initial_state, sizeof initial_state);
-  hash_side_by_side(one, states, &message, 1, 0, message.num_blocks);
+  if (message.num_whole > 0) {
+    one->hash(states, &message.whole, message.num_whole);
+  }
+  one->hash(states, &message.tail, message.num_blocks - message.num_whole);
   write_digest(out, states[0]);
 }
 
 // ---- many messages ----------------------------------------------------------
-
-// From MANY blocks on, messages are counted as if they had MANY.
-enum { MANY = 64 };
-
-static size_t counted_blocks(pv_span message) {
-  const size_t num_blocks = num_padded_blocks(message.len);
-  return num_blocks < MANY ? num_blocks : MANY;
-}
 
 // Puts the first `num` of `order` right by insertion.
 static void sort_long_ones(uint8_t *order, size_t num,
@@ -251,26 +248,31 @@ static void sort_long_ones(uint8_t *order, size_t num,
   }
 }
 
-// Lists the messages by their number of blocks, most first, and leaves out what
-// is none; returns how many there are. Most have few blocks, so it is done by
-// counting.
+// Lists the messages by their number of blocks, most first, and last what is
+// none; returns how many messages there are. Most have few blocks, so it is
+// done by counting; from MANY blocks on they are counted as if they had MANY.
 static size_t sort_by_blocks(uint8_t order[SHA256_CHUNK],
                              const pv_span *messages, size_t num_messages) {
-  size_t next[MANY + 1] = {0};
+  enum { NONE = 0, MANY = 64 };
+  uint8_t counted[SHA256_CHUNK];
+  uint32_t next[MANY + 1] = {0};
   for (size_t i = 0; i < num_messages; i++) {
-    next[counted_blocks(messages[i])] += messages[i].data != NULL;
+    const size_t num_blocks = num_padded_blocks(messages[i].len);
+    counted[i] = (uint8_t)(messages[i].data == NULL ? NONE
+                           : num_blocks < MANY      ? num_blocks
+                                                    : MANY);
+    next[counted[i]] += 1;
   }
   const size_t num_long = next[MANY];
-  size_t num = 0;
+  uint32_t before = 0;
   for (size_t b = MANY + 1; b-- > 0;) {
-    const size_t count = next[b];
-    next[b] = num;
-    num += count;
+    const uint32_t count = next[b];
+    next[b] = before;
+    before += count;
   }
+  const size_t num = next[NONE];
   for (size_t i = 0; i < num_messages; i++) {
-    if (messages[i].data != NULL) {
-      order[next[counted_blocks(messages[i])]++] = (uint8_t)i;
-    }
+    order[next[counted[i]]++] = (uint8_t)i;
   }
   sort_long_ones(order, num_long, messages);
   return num;
@@ -291,12 +293,10 @@ void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
   const size_t lanes = widest_step(kernel, SHA256_LANES_MAX)->lanes;
   uint8_t order[SHA256_CHUNK];
   group g;
-  for (size_t i = 0; i < num_messages; i++) {
-    if (messages[i].data == NULL) {
-      memset(out_digests + PV_DIGEST_LEN * i, 0, PV_DIGEST_LEN);
-    }
-  }
   const size_t num = sort_by_blocks(order, messages, num_messages);
+  for (size_t i = num; i < num_messages; i++) {
+    memset(out_digests + PV_DIGEST_LEN * order[i], 0, PV_DIGEST_LEN);
+  }
   for (size_t at = 0; at < num; at += lanes) {
     fill_group(&g, out_digests, messages, order + at,
                num - at < lanes ? num - at : lanes);

@@ -60,16 +60,16 @@ PV_INLINE void words_side_by_side(armv8_lane *lane, int num_lanes, int i) {
   }
 }
 
-PV_INLINE void hash_block(armv8_state *s, const uint8_t *const *block,
+PV_INLINE void hash_block(armv8_state *s, const uint8_t *const *in, size_t at,
                           int num_lanes) {
   armv8_lane lane[LANES_MAX];
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
     lane[l].s = s[l];
-    lane[l].w[0] = load_words(block[l]);
-    lane[l].w[1] = load_words(block[l] + 16);
-    lane[l].w[2] = load_words(block[l] + 32);
-    lane[l].w[3] = load_words(block[l] + 48);
+    lane[l].w[0] = load_words(in[l] + at);
+    lane[l].w[1] = load_words(in[l] + at + 16);
+    lane[l].w[2] = load_words(in[l] + at + 32);
+    lane[l].w[3] = load_words(in[l] + at + 48);
   }
   PV_UNROLL
   for (int i = 0; i < 12; i++) {
@@ -87,7 +87,7 @@ PV_INLINE void hash_block(armv8_state *s, const uint8_t *const *block,
   }
 }
 
-PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *blocks,
+PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *in,
                            size_t num_blocks, int num_lanes) {
   armv8_state s[LANES_MAX];
   PV_UNROLL
@@ -95,7 +95,7 @@ PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *blocks,
     s[l] = (armv8_state){vld1q_u32(states[l]), vld1q_u32(states[l] + 4)};
   }
   for (size_t i = 0; i < num_blocks; i++) {
-    hash_block(s, blocks + i * (size_t)num_lanes, num_lanes);
+    hash_block(s, in, 64 * i, num_lanes);
   }
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
@@ -104,14 +104,14 @@ PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *blocks,
   }
 }
 
-void sha256_armv8(uint32_t (*states)[8], const uint8_t *const *blocks,
+void sha256_armv8(uint32_t (*states)[8], const uint8_t *const *in,
                   size_t num_blocks) {
-  hash_blocks(states, blocks, num_blocks, 1);
+  hash_blocks(states, in, num_blocks, 1);
 }
 
-void sha256_armv8_x2(uint32_t (*states)[8], const uint8_t *const *blocks,
+void sha256_armv8_x2(uint32_t (*states)[8], const uint8_t *const *in,
                      size_t num_blocks) {
-  hash_blocks(states, blocks, num_blocks, 2);
+  hash_blocks(states, in, num_blocks, 2);
 }
 
 PV_TARGET_END

@@ -5,7 +5,7 @@ typedef uint32_t word;
 
 #include "sha256_rounds.h"
 
-static void hash_block(uint32_t state[8], const uint8_t *block) {
+PV_INLINE void hash_block(uint32_t state[8], const uint8_t *block) {
   uint32_t w[16];
   for (int t = 0; t < 16; t++) {
     w[t] = load_be32(block + 4 * t);
@@ -13,9 +13,9 @@ static void hash_block(uint32_t state[8], const uint8_t *block) {
   hash_words(state, w);
 }
 
-void sha256_portable(uint32_t (*states)[8], const uint8_t *const *blocks,
+void sha256_portable(uint32_t (*states)[8], const uint8_t *const *in,
                      size_t num_blocks) {
   for (size_t i = 0; i < num_blocks; i++) {
-    hash_block(states[0], blocks[i]);
+    hash_block(states[0], in[0] + 64 * i);
   }
 }

@@ -9,38 +9,38 @@
 
 #include "sha256_k.h"
 
-static inline word rotr(word x, int n) {
+PV_INLINE word rotr(word x, int n) {
   return x >> n | x << (32 - n);
 }
 
-static inline word ch(word x, word y, word z) {
+PV_INLINE word ch(word x, word y, word z) {
   return (x & y) ^ (~x & z);
 }
 
-static inline word maj(word x, word y, word z) {
+PV_INLINE word maj(word x, word y, word z) {
   return (x & y) ^ (x & z) ^ (y & z);
 }
 
-static inline word big_sigma0(word x) {
+PV_INLINE word big_sigma0(word x) {
   return rotr(x, 2) ^ rotr(x, 13) ^ rotr(x, 22);
 }
 
-static inline word big_sigma1(word x) {
+PV_INLINE word big_sigma1(word x) {
   return rotr(x, 6) ^ rotr(x, 11) ^ rotr(x, 25);
 }
 
-static inline word small_sigma0(word x) {
+PV_INLINE word small_sigma0(word x) {
   return rotr(x, 7) ^ rotr(x, 18) ^ x >> 3;
 }
 
-static inline word small_sigma1(word x) {
+PV_INLINE word small_sigma1(word x) {
   return rotr(x, 17) ^ rotr(x, 19) ^ x >> 10;
 }
 
 // One round. Only d and h get new values; the other six change their names,
 // which is what the order of the arguments does from call to call.
-static inline void one_round(word a, word b, word c, word *d, word e, word f,
-                             word g, word *h, word w, uint32_t k) {
+PV_INLINE void one_round(word a, word b, word c, word *d, word e, word f,
+                         word g, word *h, word w, uint32_t k) {
   *h += w + k;
   *h += ch(e, f, g);
   *h += big_sigma1(e);
@@ -49,7 +49,7 @@ static inline void one_round(word a, word b, word c, word *d, word e, word f,
 }
 
 // Eight rounds, after which each variable has its own name again.
-static inline void eight_rounds(word s[8], const word *w, const uint32_t *k) {
+PV_INLINE void eight_rounds(word s[8], const word *w, const uint32_t *k) {
   one_round(s[0], s[1], s[2], &s[3], s[4], s[5], s[6], &s[7], w[0], k[0]);
   one_round(s[7], s[0], s[1], &s[2], s[3], s[4], s[5], &s[6], w[1], k[1]);
   one_round(s[6], s[7], s[0], &s[1], s[2], s[3], s[4], &s[5], w[2], k[2]);
@@ -62,12 +62,12 @@ static inline void eight_rounds(word s[8], const word *w, const uint32_t *k) {
 
 // Replaces w[t], the oldest of the last sixteen words of the message schedule,
 // by the word that comes sixteen later.
-static inline void next_word(word w[16], int t) {
+PV_INLINE void next_word(word w[16], int t) {
   w[t] += small_sigma1(w[(t + 14) % 16]) + w[(t + 9) % 16] +
           small_sigma0(w[(t + 1) % 16]);
 }
 
-static inline void eight_next_words(word w[16], int t) {
+PV_INLINE void eight_next_words(word w[16], int t) {
   next_word(w, t);
   next_word(w, t + 1);
   next_word(w, t + 2);
@@ -79,7 +79,7 @@ static inline void eight_next_words(word w[16], int t) {
 }
 
 // Takes one block, given as its sixteen words, into the state.
-static inline void hash_words(word state[8], word w[16]) {
+PV_INLINE void hash_words(word state[8], word w[16]) {
   word s[8];
   for (int i = 0; i < 8; i++) {
     s[i] = state[i];

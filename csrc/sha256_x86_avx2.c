@@ -13,13 +13,13 @@ typedef uint32_t word __attribute__((vector_size(4 * LANES)));
 
 #include "sha256_rounds.h"
 
-static inline __m256i load_row(const void *p) {
+PV_INLINE __m256i load_row(const void *p) {
   return _mm256_loadu_si256((const __m256i *)p);
 }
 
 // Row i becomes column i: word j of row i goes to word i of row j. First
 // within each half of a vector, from pairs to fours; then the halves.
-static inline void transpose(__m256i r[LANES]) {
+PV_INLINE void transpose(__m256i r[LANES]) {
   __m256i two[LANES], four[LANES];
   for (int i = 0; i < LANES; i += 2) {
     two[i] = _mm256_unpacklo_epi32(r[i], r[i + 1]);
@@ -37,15 +37,14 @@ static inline void transpose(__m256i r[LANES]) {
   }
 }
 
-// Eight words of each block, from big-endian, beginning with byte `at`.
-static inline void load_words(word w[LANES], const uint8_t *const *block,
-                              size_t at) {
+// Eight words of each lane, from big-endian, beginning with byte `at`.
+PV_INLINE void load_words(word w[LANES], const uint8_t *const *in, size_t at) {
   const __m256i swap =
       _mm256_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL,
                         0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
   __m256i rows[LANES];
   for (int l = 0; l < LANES; l++) {
-    rows[l] = _mm256_shuffle_epi8(load_row(block[l] + at), swap);
+    rows[l] = _mm256_shuffle_epi8(load_row(in[l] + at), swap);
   }
   transpose(rows);
   for (int t = 0; t < LANES; t++) {
@@ -53,7 +52,7 @@ static inline void load_words(word w[LANES], const uint8_t *const *block,
   }
 }
 
-static inline void load_states(word s[8], uint32_t (*states)[8]) {
+PV_INLINE void load_states(word s[8], uint32_t (*states)[8]) {
   __m256i rows[LANES];
   for (int l = 0; l < LANES; l++) {
     rows[l] = load_row(states[l]);
@@ -64,7 +63,7 @@ static inline void load_states(word s[8], uint32_t (*states)[8]) {
   }
 }
 
-static inline void store_states(uint32_t (*states)[8], const word s[8]) {
+PV_INLINE void store_states(uint32_t (*states)[8], const word s[8]) {
   __m256i rows[LANES];
   for (int i = 0; i < 8; i++) {
     rows[i] = (__m256i)s[i];
@@ -75,14 +74,14 @@ static inline void store_states(uint32_t (*states)[8], const word s[8]) {
   }
 }
 
-void sha256_avx2_x8(uint32_t (*states)[8], const uint8_t *const *blocks,
+void sha256_avx2_x8(uint32_t (*states)[8], const uint8_t *const *in,
                     size_t num_blocks) {
   word s[8];
   load_states(s, states);
   for (size_t i = 0; i < num_blocks; i++) {
     word w[16];
-    load_words(w, blocks + LANES * i, 0);
-    load_words(w + 8, blocks + LANES * i, 32);
+    load_words(w, in, 64 * i);
+    load_words(w + 8, in, 64 * i + 32);
     hash_words(s, w);
   }
   store_states(states, s);

@@ -86,16 +86,16 @@ PV_INLINE void words_side_by_side(shani_lane *lane, int num_lanes, int i) {
   }
 }
 
-PV_INLINE void hash_block(shani_state *s, const uint8_t *const *block,
+PV_INLINE void hash_block(shani_state *s, const uint8_t *const *in, size_t at,
                           int num_lanes) {
   shani_lane lane[LANES_MAX];
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
     lane[l].s = s[l];
-    lane[l].w[0] = load_words(block[l]);
-    lane[l].w[1] = load_words(block[l] + 16);
-    lane[l].w[2] = load_words(block[l] + 32);
-    lane[l].w[3] = load_words(block[l] + 48);
+    lane[l].w[0] = load_words(in[l] + at);
+    lane[l].w[1] = load_words(in[l] + at + 16);
+    lane[l].w[2] = load_words(in[l] + at + 32);
+    lane[l].w[3] = load_words(in[l] + at + 48);
   }
   PV_UNROLL
   for (int i = 0; i < 12; i++) {
@@ -113,7 +113,7 @@ PV_INLINE void hash_block(shani_state *s, const uint8_t *const *block,
   }
 }
 
-PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *blocks,
+PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *in,
                            size_t num_blocks, int num_lanes) {
   shani_state s[LANES_MAX];
   PV_UNROLL
@@ -121,7 +121,7 @@ PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *blocks,
     s[l] = load_state(states[l]);
   }
   for (size_t i = 0; i < num_blocks; i++) {
-    hash_block(s, blocks + i * (size_t)num_lanes, num_lanes);
+    hash_block(s, in, 64 * i, num_lanes);
   }
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
@@ -129,14 +129,14 @@ PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *blocks,
   }
 }
 
-void sha256_shani(uint32_t (*states)[8], const uint8_t *const *blocks,
+void sha256_shani(uint32_t (*states)[8], const uint8_t *const *in,
                   size_t num_blocks) {
-  hash_blocks(states, blocks, num_blocks, 1);
+  hash_blocks(states, in, num_blocks, 1);
 }
 
-void sha256_shani_x2(uint32_t (*states)[8], const uint8_t *const *blocks,
+void sha256_shani_x2(uint32_t (*states)[8], const uint8_t *const *in,
                      size_t num_blocks) {
-  hash_blocks(states, blocks, num_blocks, 2);
+  hash_blocks(states, in, num_blocks, 2);
 }
 
 PV_TARGET_END
@@ -144,9 +144,9 @@ PV_TARGET_END
 // Three lanes want more than sixteen registers: AVX-512VL has thirty-two.
 PV_TARGET_BEGIN("sha,ssse3,sse4.1,avx512vl")
 
-void sha256_shani_x3(uint32_t (*states)[8], const uint8_t *const *blocks,
+void sha256_shani_x3(uint32_t (*states)[8], const uint8_t *const *in,
                      size_t num_blocks) {
-  hash_blocks(states, blocks, num_blocks, 3);
+  hash_blocks(states, in, num_blocks, 3);
 }
 
 PV_TARGET_END
