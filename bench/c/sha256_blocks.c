@@ -1,13 +1,13 @@
-// sha256_blocks.c: what one block costs each SHA-256 function of the core, below
+// sha256_blocks.c: what a block costs each SHA-256 function of the core, below
 // all scheduling; and a fixed number of blocks, for tools that count.
 //
 //   sha256_blocks                       times all that this machine can run
 //   sha256_blocks FUNCTION BLOCKS       hashes BLOCKS blocks in each lane, once
 //
-// It prints JSON, one line for each function: the least nanoseconds a block, and
-// on x86-64 the cycles. Cycles are nanoseconds divided by those of a chain of
-// multiplications, which takes three cycles each; it is timed in turn, since the
-// clock of a processor changes with what it does.
+// It prints JSON, one line for each function: the least nanoseconds a block,
+// and on x86-64 the cycles. Cycles are nanoseconds divided by those of a chain
+// of multiplications, which takes three cycles each; it is timed in turn, since
+// the clock of a processor changes with what it does.
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
