@@ -57,11 +57,12 @@ bool host_is_address(const char *host, size_t host_len);
 #endif
 #define PV_INLINE static inline __attribute__((always_inline))
 
-// With FLAT, all that a function calls becomes part of it where a compiler can.
+// With PV_FLAT, all that a function calls becomes part of it, if a compiler
+// can.
 #if defined(__GNUC__)
-#define FLAT __attribute__((flatten))
+#define PV_FLAT __attribute__((flatten))
 #else
-#define FLAT
+#define PV_FLAT
 #endif
 
 enum {
@@ -86,7 +87,7 @@ typedef struct sha256_step {
   sha256_fn *hash;
 } sha256_step;
 
-enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16 };
+enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16, SCAN_DIGESTS = 4 };
 
 // A kernel is one implementation. A kernel of the SHA-256 table has `sha256`:
 // the steps from one lane up; those that it does not need are zero. A kernel of
@@ -96,12 +97,14 @@ typedef struct pv_kernel {
   uint32_t needs;  // CPU_ flags
   sha256_step sha256[SHA256_STEPS];
 
-  // Whether `digest` is among rows of 32 bytes, or in blocks of packed pins: a
-  // mask (ct.h). Constant-time.
+  // Whether `digest` is among rows of 32 bytes; whether each of 1 to
+  // SCAN_DIGESTS digests is in blocks of packed pins. Masks (ct.h), found in
+  // constant time.
   uint64_t (*scan_rows)(const uint8_t *rows, size_t num_rows,
                         const uint8_t *digest);
-  uint64_t (*scan_blocks)(const uint8_t *blocks, size_t num_blocks,
-                          const uint8_t *digest);
+  void (*scan_blocks)(uint64_t *out_found, const uint8_t *blocks,
+                      size_t num_blocks, const uint8_t *digests,
+                      size_t num_digests);
 } pv_kernel;
 
 sha256_fn sha256_portable;
@@ -112,6 +115,7 @@ sha256_fn sha256_armv8, sha256_armv8_x2;
 
 extern const pv_kernel pv_scan_portable;
 extern const pv_kernel pv_scan_avx2;
+extern const pv_kernel pv_scan_avx512;
 
 // cpu_features gives CPU_ flags. It asks the CPU each time, which is slow.
 uint32_t cpu_features(void);

@@ -11,7 +11,7 @@ enum { ROWS_MAX = 4, BLOCK_PINS = 8, BLOCK_LEN = BLOCK_PINS * PV_DIGEST_LEN };
 
 static const pv_kernel *const rows[] = {
 #if PV_X86_64
-    &pv_scan_avx2,
+    &pv_scan_avx512, &pv_scan_avx2,
 #endif
     &pv_scan_portable};
 
@@ -77,21 +77,39 @@ void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
   }
 }
 
+// Whether each of up to SCAN_DIGESTS digests is among packed pins: masks.
+static void scan_packed(uint64_t *out_found, const uint8_t *packed,
+                        size_t num_pins, const uint8_t *digests,
+                        size_t num_digests) {
+  const pv_kernel *kernel = kernel_in_use(&kernels);
+  if (num_pins > ROWS_MAX) {
+    const size_t num_blocks = (num_pins - 1) / BLOCK_PINS + 1;
+    kernel->scan_blocks(out_found, packed, num_blocks, digests, num_digests);
+    return;
+  }
+  for (size_t i = 0; i < num_digests; i++) {
+    out_found[i] =
+        kernel->scan_rows(packed, num_pins, digests + PV_DIGEST_LEN * i);
+  }
+}
+
 uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
                            const uint8_t digest[32]) {
-  const pv_kernel *kernel = kernel_in_use(&kernels);
-  if (num_pins <= ROWS_MAX) {
-    return ct_declassify(kernel->scan_rows(packed, num_pins, digest));
-  }
-  const size_t num_blocks = (num_pins - 1) / BLOCK_PINS + 1;
-  return ct_declassify(kernel->scan_blocks(packed, num_blocks, digest));
+  uint64_t found = CT_FALSE;
+  scan_packed(&found, packed, num_pins, digest, 1);
+  return ct_declassify(found);
 }
 
 void pv_packed_contain_many(uint8_t *out_found, const uint8_t *packed,
                             size_t num_pins, const uint8_t *digests,
                             size_t num_digests) {
-  for (size_t i = 0; i < num_digests; i++) {
-    out_found[i] = (uint8_t)pv_packed_contain(packed, num_pins,
-                                              digests + PV_DIGEST_LEN * i);
+  for (size_t done = 0; done < num_digests; done += SCAN_DIGESTS) {
+    const size_t left = num_digests - done;
+    const size_t num = left < SCAN_DIGESTS ? left : SCAN_DIGESTS;
+    uint64_t found[SCAN_DIGESTS] = {CT_FALSE};
+    scan_packed(found, packed, num_pins, digests + PV_DIGEST_LEN * done, num);
+    for (size_t i = 0; i < num; i++) {
+      out_found[done + i] = (uint8_t)ct_declassify(found[i]);
+    }
   }
 }

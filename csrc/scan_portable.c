@@ -35,13 +35,17 @@ static uint64_t scan_block(const uint8_t *block, const uint8_t *digest) {
   return found;
 }
 
-static uint64_t scan_blocks(const uint8_t *blocks, size_t num_blocks,
-                            const uint8_t *digest) {
-  uint64_t found = CT_FALSE;
-  for (size_t i = 0; i < num_blocks; i++) {
-    found |= scan_block(blocks + 256 * i, digest);
+static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
+                        size_t num_blocks, const uint8_t *digests,
+                        size_t num_digests) {
+  for (size_t d = 0; d < num_digests; d++) {
+    out_found[d] = CT_FALSE;
   }
-  return found;
+  for (size_t i = 0; i < num_blocks; i++) {
+    for (size_t d = 0; d < num_digests; d++) {
+      out_found[d] |= scan_block(blocks + 256 * i, digests + PV_DIGEST_LEN * d);
+    }
+  }
 }
 
 const pv_kernel pv_scan_portable = {.name = "portable",

@@ -37,29 +37,59 @@ static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
   return any_lane(found);
 }
 
-static uint64_t scan_blocks(const uint8_t *blocks, size_t num_blocks,
-                            const uint8_t *digest) {
-  const __m256i zero = _mm256_setzero_si256();
-  __m256i wanted[4];
-  __m256i found = zero;
-  for (int plane = 0; plane < 4; plane++) {
-    wanted[plane] =
-        _mm256_set1_epi64x((long long)load_le64(digest + 8 * plane));
-  }
-  for (size_t i = 0; i < num_blocks; i++) {
-    const uint8_t *block = blocks + 256 * i;
-    __m256i low = zero;   // how pins 0 to 3 differ
-    __m256i high = zero;  // how pins 4 to 7 differ
-    for (int plane = 0; plane < 4; plane++) {
-      const __m256i pins_low = load(block + 64 * plane);
-      const __m256i pins_high = load(block + 64 * plane + 32);
-      low = _mm256_or_si256(low, _mm256_xor_si256(pins_low, wanted[plane]));
-      high = _mm256_or_si256(high, _mm256_xor_si256(pins_high, wanted[plane]));
+// `num_digests` is a constant, so that each digest has registers of its own.
+PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
+                          size_t num_blocks, const uint8_t *digests,
+                          size_t num_digests) {
+  __m256i wanted[SCAN_DIGESTS][4];
+  __m256i found[SCAN_DIGESTS];
+  PV_UNROLL
+  for (size_t d = 0; d < num_digests; d++) {
+    PV_UNROLL
+    for (size_t plane = 0; plane < 4; plane++) {
+      const uint8_t *part = digests + PV_DIGEST_LEN * d + 8 * plane;
+      wanted[d][plane] = _mm256_set1_epi64x((long long)load_le64(part));
     }
-    found = _mm256_or_si256(found, _mm256_cmpeq_epi64(low, zero));
-    found = _mm256_or_si256(found, _mm256_cmpeq_epi64(high, zero));
+    found[d] = _mm256_setzero_si256();
   }
-  return any_lane(found);
+  for (size_t i = 0; i < 2 * num_blocks; i++) {
+    const uint8_t *half = blocks + 256 * (i / 2) + 32 * (i % 2);
+    const __m256i planes[4] = {load(half), load(half + 64), load(half + 128),
+                               load(half + 192)};
+    PV_UNROLL
+    for (size_t d = 0; d < num_digests; d++) {
+      const __m256i first =
+          _mm256_and_si256(_mm256_cmpeq_epi64(planes[0], wanted[d][0]),
+                           _mm256_cmpeq_epi64(planes[1], wanted[d][1]));
+      const __m256i last =
+          _mm256_and_si256(_mm256_cmpeq_epi64(planes[2], wanted[d][2]),
+                           _mm256_cmpeq_epi64(planes[3], wanted[d][3]));
+      found[d] = _mm256_or_si256(found[d], _mm256_and_si256(first, last));
+    }
+  }
+  PV_UNROLL
+  for (size_t d = 0; d < num_digests; d++) {
+    out_found[d] = any_lane(found[d]);
+  }
+}
+
+static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
+                        size_t num_blocks, const uint8_t *digests,
+                        size_t num_digests) {
+  switch (num_digests) {
+    case 1:
+      scan_group(out_found, blocks, num_blocks, digests, 1);
+      break;
+    case 2:
+      scan_group(out_found, blocks, num_blocks, digests, 2);
+      break;
+    case 3:
+      scan_group(out_found, blocks, num_blocks, digests, 3);
+      break;
+    default:
+      scan_group(out_found, blocks, num_blocks, digests, SCAN_DIGESTS);
+      break;
+  }
 }
 
 PV_TARGET_END

@@ -254,8 +254,8 @@ static pv_status read_certificate(der_cursor in, pv_span *out_spki) {
   return status;
 }
 
-FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
-                                 size_t cert_len) {
+PV_FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
+                                    size_t cert_len) {
   *out_spki = (pv_span){NULL, 0};
   return read_certificate((der_cursor){cert, 0, cert_len}, out_spki);
 }

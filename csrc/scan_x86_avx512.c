@@ -1,0 +1,114 @@
+// scan_x86_avx512.c: the constant-time scan with 64-byte registers: a plane of
+// a block is one register, and one instruction adds how it differs.
+#include "internal.h"
+
+#if PV_X86_64
+#include <immintrin.h>
+
+#include "ct.h"
+
+PV_TARGET_BEGIN("avx2,avx512f,avx512vl")
+
+// Blocks that the first cache can't hold are asked for this many blocks ahead.
+// Those that it holds would only be asked for twice.
+enum { BLOCKS_AHEAD = 8, FIRST_CACHE_BLOCKS = 160 };
+
+PV_INLINE __m512i load(const uint8_t *p) {
+  return _mm512_loadu_si512((const void *)p);
+}
+
+PV_INLINE void ask_for(const uint8_t *block) {
+  PV_UNROLL
+  for (int line = 0; line < 4; line++) {
+    _mm_prefetch((const char *)(block + 64 * line), _MM_HINT_T0);
+  }
+}
+
+static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
+                          const uint8_t *digest) {
+  const __m256i wanted = _mm256_loadu_si256((const void *)digest);
+  uint64_t found = CT_FALSE;
+  for (size_t i = 0; i < num_rows; i++) {
+    const __m256i row =
+        _mm256_loadu_si256((const void *)(rows + PV_DIGEST_LEN * i));
+    const uint64_t differ = _mm256_cmpneq_epi64_mask(row, wanted);
+    found |= ct_is_zero(differ);
+  }
+  return found;
+}
+
+// difference | (pins ^ wanted): 0xf6 is its truth table.
+PV_INLINE __m512i add_difference(__m512i difference, __m512i pins,
+                                 __m512i wanted) {
+  return _mm512_ternarylogic_epi64(difference, pins, wanted, 0xf6);
+}
+
+// `num_digests` is a constant, so that each digest has registers of its own. A
+// pin that matches leaves a zero in its lane of `least`.
+PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
+                          size_t num_blocks, const uint8_t *digests,
+                          size_t num_digests) {
+  const size_t num_asked_for =
+      num_blocks > FIRST_CACHE_BLOCKS ? num_blocks - BLOCKS_AHEAD : 0;
+  __m512i wanted[SCAN_DIGESTS][4];
+  __m512i least[SCAN_DIGESTS];
+  PV_UNROLL
+  for (size_t d = 0; d < num_digests; d++) {
+    PV_UNROLL
+    for (size_t plane = 0; plane < 4; plane++) {
+      const uint8_t *part = digests + PV_DIGEST_LEN * d + 8 * plane;
+      wanted[d][plane] = _mm512_set1_epi64((long long)load_le64(part));
+    }
+    least[d] = _mm512_set1_epi64(-1);
+  }
+  for (size_t i = 0; i < num_blocks; i++) {
+    const uint8_t *block = blocks + 256 * i;
+    if (i < num_asked_for) {
+      ask_for(block + 256 * BLOCKS_AHEAD);
+    }
+    PV_UNROLL
+    for (size_t d = 0; d < num_digests; d++) {
+      __m512i difference = _mm512_xor_si512(load(block), wanted[d][0]);
+      difference = add_difference(difference, load(block + 64), wanted[d][1]);
+      difference = add_difference(difference, load(block + 128), wanted[d][2]);
+      difference = add_difference(difference, load(block + 192), wanted[d][3]);
+      least[d] = _mm512_min_epu64(least[d], difference);
+    }
+  }
+  PV_UNROLL
+  for (size_t d = 0; d < num_digests; d++) {
+    out_found[d] = ct_is_zero(_mm512_reduce_min_epu64(least[d]));
+  }
+}
+
+static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
+                        size_t num_blocks, const uint8_t *digests,
+                        size_t num_digests) {
+  switch (num_digests) {
+    case 1:
+      scan_group(out_found, blocks, num_blocks, digests, 1);
+      break;
+    case 2:
+      scan_group(out_found, blocks, num_blocks, digests, 2);
+      break;
+    case 3:
+      scan_group(out_found, blocks, num_blocks, digests, 3);
+      break;
+    default:
+      scan_group(out_found, blocks, num_blocks, digests, SCAN_DIGESTS);
+      break;
+  }
+}
+
+PV_TARGET_END
+
+const pv_kernel pv_scan_avx512 = {.name = "avx512",
+                                  .needs = CPU_AVX512,
+                                  .scan_rows = scan_rows,
+                                  .scan_blocks = scan_blocks};
+
+#else
+
+typedef int not_on_this_cpu;  // a C file may not be empty
+
+#endif
