@@ -53,10 +53,18 @@ def packed(pins: bytes) -> bytes:
 def scan_both(pins: bytes, digest: bytes) -> tuple[int, int]:
     """Return what the scan says of rows, and of packed pins."""
     num_pins = len(pins) // 32
-    return (
-        lib.pv_pins_contain(pins, num_pins, digest),
-        lib.pv_packed_contain(core.pack_pins(pins), num_pins, digest),
-    )
+    blob = core.pack_pins(pins)
+    alone = lib.pv_packed_contain(blob, num_pins, digest)
+    assert scan_many(blob, num_pins, [digest]) == [alone]
+    return lib.pv_pins_contain(pins, num_pins, digest), alone
+
+
+def scan_many(packed_pins: bytes, num_pins: int, digests: Sequence[bytes]) -> list[int]:
+    """Return what one scan for several digests says of each."""
+    found = ffi.new("uint8_t[]", [0xAA] * len(digests))
+    blob = b"".join(digests)
+    lib.pv_packed_contain_many(found, packed_pins, num_pins, blob, len(digests))
+    return list(found)
 
 
 # ---- every number of pins ----------------------------------------------------
@@ -215,6 +223,47 @@ def test_pins_and_digests_may_lie_at_any_address(kernel: str) -> None:
                 digest_at = ffi.from_buffer(digest) + shift
                 assert lib.pv_pins_contain(at, 16, digest_at) == expected
                 assert lib.pv_packed_contain(blocks_at, 16, digest_at) == expected
+                found = ffi.new("uint8_t *")
+                lib.pv_packed_contain_many(found, blocks_at, 16, digest_at, 1)
+                assert found[0] == expected
+
+
+# ---- several digests in one pass ---------------------------------------------
+
+
+@every_kernel
+def test_several_digests_get_what_each_gets_alone(kernel: str) -> None:
+    """For up to 9 digests and 40 pins: each pin is asked for at each place.
+
+    The others are absent, so an answer that slips to a neighbour is seen.
+    """
+    with core.use_scan_kernel(kernel):
+        for num_pins in range(41):
+            blob = core.pack_pins(ALL[: 32 * num_pins])
+            for num_digests in range(10):
+                for place in range(num_digests):
+                    digests = [ABSENT] * num_digests
+                    digests[place] = PINS[(7 * place + num_pins) % 41]
+                    expected = [naive(PINS[:num_pins], digest) for digest in digests]
+                    found = scan_many(blob, num_pins, digests)
+                    assert found == expected, (num_pins, num_digests, place)
+                many = [PINS[(i + num_pins // 2) % 41] for i in range(num_digests)]
+                expected = [naive(PINS[:num_pins], digest) for digest in many]
+                assert scan_many(blob, num_pins, many) == expected
+
+
+@every_kernel
+def test_several_digests_are_found_among_up_to_10000_pins(kernel: str) -> None:
+    """Near each size at which a scan goes another way: blocks, caches, the end."""
+    sizes = {1, 4, 5, 8, 9, 1000, 1272, 1279, 1280, 1281, 1288, 1289, 5000, NUM_PINS}
+    with core.use_scan_kernel(kernel):
+        for num_pins in sorted(sizes):
+            blob = core.pack_pins(ALL[: 32 * num_pins])
+            known = PINS[:num_pins]
+            for first in {0, num_pins // 2, num_pins - 1}:
+                digests = [PINS[first], ABSENT, PINS[-1], known[-1], PINS[0]]
+                expected = [naive(known, digest) for digest in digests]
+                assert scan_many(blob, num_pins, digests) == expected
 
 
 # ---- packed pins -------------------------------------------------------------
