@@ -7,16 +7,10 @@
 // where it may not: every input lies in a block of memory of exactly its size.
 // It also checks what must hold for any input. It prints counts, and exits with
 // 1 if something does not hold, with 2 if there was nothing to read.
-#include <dirent.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "inputs.h"
 #include "pinverify.h"
 
-enum { CHAIN_LEN = 3, LONGEST_PREFIX = 2048, PATH_LEN = 4096 };
+enum { CHAIN_LEN = 3, LONGEST_PREFIX = 2048 };
 
 // ---- what does not hold -----------------------------------------------------
 
@@ -36,99 +30,6 @@ static bool is_zero(const void *bytes, size_t len) {
     }
   }
   return true;
-}
-
-// ---- inputs -----------------------------------------------------------------
-
-typedef struct input {
-  char *path;
-  uint8_t *data;  // a block of exactly `len` bytes
-  size_t len;
-} input;
-
-typedef struct folder {
-  input *inputs;
-  size_t num_inputs;
-} folder;
-
-static void *allocate(size_t len) {
-  void *block = malloc(len);
-  if (block == NULL && len > 0) {
-    fprintf(stderr, "replay: out of memory\n");
-    exit(2);
-  }
-  return block;
-}
-
-// The bytes in a block of exactly that size. The caller frees it.
-static uint8_t *exact_copy(const void *bytes, size_t len) {
-  uint8_t *copy = allocate(len);
-  if (len > 0) {
-    memcpy(copy, bytes, len);
-  }
-  return copy;
-}
-
-static bool read_input(input *out, const char *path) {
-  FILE *file = fopen(path, "rb");
-  if (file == NULL) {
-    return false;
-  }
-  uint8_t *bytes = NULL;
-  size_t len = 0, got = 0;
-  do {
-    bytes = realloc(bytes, len + 65536);
-    if (bytes == NULL) {
-      fprintf(stderr, "replay: out of memory\n");
-      exit(2);
-    }
-    got = fread(bytes + len, 1, 65536, file);
-    len += got;
-  } while (got > 0);
-  const bool failed = ferror(file) != 0;  // a folder, for one
-  fclose(file);
-  if (!failed) {
-    const size_t path_size = strlen(path) + 1;
-    *out = (input){(char *)exact_copy(path, path_size), exact_copy(bytes, len),
-                   len};
-  }
-  free(bytes);
-  return !failed;
-}
-
-static folder read_folder(const char *parent, const char *name) {
-  folder out = {NULL, 0};
-  char path[PATH_LEN];
-  snprintf(path, sizeof path, "%s/%s", parent, name);
-  DIR *dir = opendir(path);
-  if (dir == NULL) {
-    return out;
-  }
-  for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-    input one;
-    const int n =
-        snprintf(path, sizeof path, "%s/%s/%s", parent, name, entry->d_name);
-    if (n < 0 || (size_t)n >= sizeof path || !read_input(&one, path)) {
-      continue;
-    }
-    input *more = realloc(out.inputs, (out.num_inputs + 1) * sizeof *more);
-    if (more == NULL) {
-      fprintf(stderr, "replay: out of memory\n");
-      exit(2);
-    }
-    out.inputs = more;
-    out.inputs[out.num_inputs++] = one;
-  }
-  closedir(dir);
-  return out;
-}
-
-static void free_folder(folder *in) {
-  for (size_t i = 0; i < in->num_inputs; i++) {
-    free(in->inputs[i].path);
-    free(in->inputs[i].data);
-  }
-  free(in->inputs);
 }
 
 // ---- certificates -----------------------------------------------------------
@@ -205,6 +106,102 @@ static size_t check_certificates(const folder *certs) {
     num_accepted += check_certificate(&certs->inputs[i]);
   }
   return num_accepted;
+}
+
+// ---- kernels ----------------------------------------------------------------
+
+// All certificates back to back, with what is made of each of them.
+typedef struct batch {
+  uint8_t *data;
+  uint64_t *positions;
+  uint8_t *digests;
+  uint8_t *statuses;
+  uint8_t *bits;
+  pv_column column;
+  size_t num_malformed;
+} batch;
+
+static batch make_batch(const folder *certs) {
+  const size_t num = certs->num_inputs;
+  batch out = {.positions = allocate(8 * (num + 1)),
+               .digests = allocate(32 * num),
+               .statuses = allocate(num),
+               .bits = allocate(num / 8 + 1)};
+  out.positions[0] = 0;
+  for (size_t i = 0; i < num; i++) {
+    out.positions[i + 1] = out.positions[i] + certs->inputs[i].len;
+  }
+  out.data = allocate((size_t)out.positions[num]);
+  for (size_t i = 0; i < num; i++) {
+    if (certs->inputs[i].len > 0) {
+      memcpy(out.data + out.positions[i], certs->inputs[i].data,
+             certs->inputs[i].len);
+    }
+  }
+  out.column = (pv_column){
+      out.data, (size_t)out.positions[num], {out.positions, 8, num}};
+  return out;
+}
+
+static void free_batch(batch *in) {
+  free(in->data);
+  free(in->positions);
+  free(in->digests);
+  free(in->statuses);
+  free(in->bits);
+}
+
+// The digests of keys and of whole certificates, by the kernels in use.
+static void hash_batch(batch *in, uint8_t *whole) {
+  expect(pv_spki_sha256_many(in->digests, in->statuses, &in->num_malformed,
+                             &in->column) == PV_OK,
+         "the batch", "all certificates can be hashed");
+  expect(pv_sha256_many(whole, &in->column) == PV_OK, "the batch",
+         "all certificates can be hashed whole");
+}
+
+// Each kernel of SHA-256 gives for a batch what the portable one, the last,
+// gives; each of the scan finds in it what the portable one finds.
+static size_t check_kernels(const folder *certs) {
+  const size_t num = certs->num_inputs;
+  batch expected = make_batch(certs), found = make_batch(certs);
+  uint8_t *whole = allocate(32 * num), *same = allocate(32 * num);
+  size_t num_sha256 = 0, num_scan = 0;
+  while (pv_sha256_use_kernel(num_sha256) == PV_OK) {
+    num_sha256++;
+  }
+  hash_batch(&expected, whole);
+  for (size_t k = 0; k < num_sha256; k++) {
+    expect(pv_sha256_use_kernel(k) == PV_OK && pv_sha256_kernel() == k,
+           pv_sha256_kernel_name(k), "a kernel that is there can be used");
+    hash_batch(&found, same);
+    expect(memcmp(found.digests, expected.digests, 32 * num) == 0 &&
+               memcmp(found.statuses, expected.statuses, num) == 0 &&
+               memcmp(same, whole, 32 * num) == 0,
+           pv_sha256_kernel_name(k), "a kernel hashes as the portable one");
+  }
+  const size_t num_pins = num < 100 ? num : 100;
+  uint8_t *packed = allocate(pv_pins_packed_len(num_pins));
+  pv_pins_pack(packed, expected.digests, num_pins);
+  while (pv_scan_use_kernel(num_scan) == PV_OK) {
+    expect(pv_certs_are_pinned(found.bits, found.digests, found.statuses,
+                               &found.num_malformed, packed, num_pins,
+                               &found.column) == PV_OK,
+           pv_scan_kernel_name(num_scan), "all certificates can be matched");
+    expect(
+        num_scan == 0 || memcmp(found.bits, expected.bits, (num + 7) / 8) == 0,
+        pv_scan_kernel_name(num_scan), "a kernel finds as the others do");
+    memcpy(expected.bits, found.bits, (num + 7) / 8);
+    num_scan++;
+  }
+  expect(pv_sha256_use_kernel(0) == PV_OK && pv_scan_use_kernel(0) == PV_OK,
+         "the kernels", "the best one can be used again");
+  free(packed);
+  free(whole);
+  free(same);
+  free_batch(&expected);
+  free_batch(&found);
+  return num_sha256 + num_scan;
 }
 
 // ---- hosts ------------------------------------------------------------------
@@ -388,9 +385,8 @@ static void check_batch(const input *in, const pv_policy *policy,
       cert_lens[4 * i + (size_t)byte] = (uint8_t)(chain[i].len >> (8 * byte));
     }
   }
-  const uint32_t light =
-      pv_decide(policy, (const char *)host->data, host->len, certs, certs_len,
-                cert_lens, num_certs, now);
+  const uint32_t light = pv_decide(policy, (const char *)host->data, host->len,
+                                   certs, certs_len, cert_lens, num_certs, now);
   expect(light == report.reason + (report.accepted ? PV_ACCEPTED : 0u),
          in->path, "the light call decides as the one");
   free(certs);
@@ -485,9 +481,11 @@ int main(int argc, char **argv) {
   folder hosts = read_folder(argv[1], "host");
   folder policies = read_folder(argv[1], "policy");
   const size_t num_keys = check_certificates(&certs);
+  const size_t num_kernels = certs.num_inputs > 0 ? check_kernels(&certs) : 0;
   const size_t num_canonical = check_hosts(&hosts);
   const counts decided = check_policies(&policies, &hosts, &certs);
   printf("cert    %zu read, %zu have a key\n", certs.num_inputs, num_keys);
+  printf("kernels %zu agree about all of them\n", num_kernels);
   printf("host    %zu read, %zu are canonical or become so\n", hosts.num_inputs,
          num_canonical);
   printf("policy  %zu read, %zu opened, %zu decisions, %zu accepted\n",
