@@ -16,9 +16,9 @@ enum { CHAIN_LEN = 3, LONGEST_PREFIX = 2048 };
 
 static size_t num_findings = 0;
 
-static void expect(bool holds, const char *input, const char *what) {
+static void expect(bool holds, const char *about, const char *what) {
   if (!holds) {
-    fprintf(stderr, "replay: %s: not so: %s\n", input, what);
+    fprintf(stderr, "replay: %s: not so: %s\n", about, what);
     num_findings++;
   }
 }
