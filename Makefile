@@ -15,7 +15,7 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Another environment may be active, or its settings left behind: keep them out.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow clients sanitize fuzz differential ct prove clean
+.PHONY: help demo test lint bench slow clients remedies each-remedy sanitize fuzz differential ct prove clean
 help:
 	@echo 'make demo      shows pins at work, on this machine alone'
 	@echo 'make test      all fast tests; each bench once, untimed'
@@ -23,6 +23,7 @@ help:
 	@echo 'make bench     times pinverify beside what people use today'
 	@echo 'make slow      the other tests: sdist and wheel, installed and checked'
 	@echo 'make clients   pins on HTTP and other clients, which it fetches'
+	@echo 'make remedies  takes each remedy of a pitfall away, and sees its tests fail'
 	@echo 'make sanitize  the C core under ASan and UBSan (needs clang)'
 	@echo 'make fuzz      each fuzz target for TIME=60 seconds (needs clang, libssl-dev)'
 	@echo 'make differential'
@@ -50,6 +51,13 @@ bench: $(VENV)/built
 
 slow: $(VENV)/built
 	@$(RUN) -m pytest -m slow $(TESTS)
+
+# REMEDIES="5 13" chooses those of pitfalls 5 and 13.
+remedies:
+	@$(MAKE) --no-print-directory each-remedy VENV='$(VENV)-clients' \
+	    EXTRA_GROUP='--group clients'
+each-remedy: $(VENV)/built
+	@PYTHONPATH=tests $(RUN) -m remedies.run $(REMEDIES)
 
 # In an environment of their own: `make test` is to pass without these packages.
 clients:

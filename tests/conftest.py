@@ -6,12 +6,17 @@ import contextlib
 import ssl
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from pki import Pki, example_pki
 from tls_servers import TLSServer
 
 __all__: list[str] = []
+
+# No test depends on how fast the machine is, or on what else it does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

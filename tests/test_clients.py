@@ -39,14 +39,14 @@ import pinverify
 from client_servers import HELLO, Conversation, Record, Server
 from pinverify import PinningError, PinSet, Policy, Reason, find_pinning_error
 from pki import Identity, Pki
-from tls_servers import LIMIT, client_context, server_context
+from tls_servers import LIMIT, TLSServer, client_context, server_context
 
 # Some libraries let their loop end before a transport is closed to the last byte,
 # and leave the rest to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "clients.md"
-SOURCE = PAGE.parent.parent / "src"
+SOURCE = Path(pinverify.__file__).resolve().parent.parent
 
 
 # ---- the page ----------------------------------------------------------------
@@ -749,6 +749,32 @@ def test_pitfall_25_no_protocol_starts_before_the_check(
     with pytest.raises(PinningError):
         start(listen(pinverify.pin_context(context, stage.policy())))
     assert heard == []
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "anyio", "anyio with trio"])
+def test_pitfall_14_an_impostor_does_not_see_the_client_certificate(
+    stage: Stage, loop: str
+) -> None:
+    """Event loops do TLS in memory: the client's certificate waits there.
+
+    Without a check before it leaves, an impostor that asks learns who we are. In
+    TLS 1.2 that is in the middle of the handshake.
+    """
+    client = BY_HEADING[loop]
+    client.require()
+    asking = server_context(
+        stage.pki.impostor, version=stage.version, client_authority=stage.pki.root
+    )
+    server: Any = stage.stack.enter_context(TLSServer(asking))
+    context = client_context(
+        stage.pki.root, stage.pki.rogue_root, identity=stage.pki.client
+    )
+    served = Served(server)
+    assert stage.ask(client, served, None, context=context) == client.answer
+    error = stage.refused(client, served, stage.policy(), context=context)
+    assert find_pinning_error(error) is not None
+    assert server.record(0).client_certificate
+    assert not server.record(1).client_certificate
 
 
 def _greet(line: client_servers.Line) -> None:

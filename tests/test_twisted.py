@@ -360,13 +360,13 @@ def _get(
     return body
 
 
-def test_an_agent_asks_the_pinned_server_alone(
+def test_pitfall_19_an_agent_asks_the_pinned_server_alone(
     reactor: Any,  # noqa: ANN401
     pki: Pki,
     serve: Serve,
     version: ssl.TLSVersion,
 ) -> None:
-    """No request reaches an impostor; the error is in the reasons (pitfall 19)."""
+    """No request reaches an impostor; the error is in the reasons."""
     https = PinnedPolicyForHTTPS(
         Policy({"localhost": [pki.server.pin]}, unpinned="reject"),
         options=trusting(pki.root, pki.rogue_root),

@@ -1,0 +1,135 @@
+"""remedies.toml names lines and tests that are there; its runner sees what is wrong.
+
+`make remedies` runs it all. What stands here is fast, so that who changes a remedy
+hears of it at once.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+
+import pytest
+
+from remedies import run, witness
+from remedies.run import Change, Remedy
+
+__all__: list[str] = []
+
+REMEDIES = run.remedies()
+PITFALLS = 30
+
+
+def test_every_pitfall_has_a_remedy() -> None:
+    """None of them is forgotten, and none is called what it is not."""
+    numbers = set(range(1, PITFALLS + 1))
+    assert set(run.cases()) == numbers
+    assert {remedy.pitfall for remedy in REMEDIES} == numbers
+
+
+@pytest.mark.parametrize(
+    "remedy", REMEDIES, ids=lambda remedy: f"{remedy.pitfall}: {remedy.what}"
+)
+def test_a_remedy_is_where_the_list_says(remedy: Remedy) -> None:
+    """Its lines are in the source, once; without them it is Python still."""
+    run.changed(remedy.changes)
+    assert run.faults_of_pages([remedy]) == []
+    assert bool(remedy.changes) is not bool(remedy.page)
+    assert remedy.tests
+    for test in remedy.tests:
+        file, _, name = test.partition("[")[0].partition("::")
+        assert _docstrings(file).get(name), test
+
+
+@functools.cache
+def _docstrings(file: str) -> dict[str, str | None]:
+    """Return those of the functions in a test file, by their names."""
+    tree = ast.parse((run.ROOT / file).read_text(encoding="utf-8"))
+    return {
+        node.name: ast.get_docstring(node)
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def test_lines_that_are_gone_are_an_error() -> None:
+    """An entry that no longer fits would prove nothing."""
+    change = Change("pin.py", "x = 1\n", "x = 2\n")
+    assert change.apply("a = 0\nx = 1\n") == "a = 0\nx = 2\n"
+    with pytest.raises(ValueError, match=r"pin\.py: .* no longer there; bring"):
+        change.apply("a = 0\n")
+    with pytest.raises(ValueError, match="there 2 times"):
+        change.apply("x = 1\nx = 1\n")
+    with pytest.raises(SyntaxError):
+        Change("pin.py", "x = 1\n", "x =\n").apply("x = 1\n")
+
+
+def test_a_remedy_whose_lines_are_gone_is_a_row_that_says_so() -> None:
+    """The other remedies go on."""
+    remedy = Remedy(1, "what", ("tests/test_pin.py::x",), (Change("pin.py", "¤", ""),))
+    (row,) = run.tried(remedy)
+    assert not row.good
+    assert "no longer there" in row.result
+
+
+# A test that passes whatever the source is; and one that fails at once.
+_PASSES = "tests/test_remedies.py::test_every_pitfall_has_a_remedy"
+
+
+def _cut(after: str) -> Remedy:
+    change = Change("errors.py", "_VERIFY_CODE = 50\n", after)
+    test = "test_pitfall_19_the_attributes_are_those_of_an_ssl_error"
+    tests = (f"tests/test_errors.py::{test}", _PASSES)
+    return Remedy(19, "what", tests, (change,))
+
+
+def test_the_runner_tells_a_dead_mutant_from_a_living_one() -> None:
+    """A test that does not fail without its remedy is what it is there to find."""
+    killed, survived = run.tried(_cut("_VERIFY_CODE = 51\n"))
+    assert (killed.result, killed.good) == ("1 killed", True)
+    assert (survived.result, survived.good) == ("1 passed", False)
+
+
+def test_a_broken_import_kills_nothing() -> None:
+    """Whatever fails then fails for another reason."""
+    rows = run.tried(_cut("import no_such_module\n"))
+    assert not any(row.good for row in rows)
+
+
+def test_a_test_that_is_gone_kills_nothing() -> None:
+    """Nobody may think that it has failed."""
+    remedy = Remedy(1, "what", (f"{_PASSES}[no such parameter]",))
+    (row,) = run.tried(remedy)
+    assert not row.good
+    assert row.result == "1 no such test"
+
+
+def test_a_test_is_meant_by_its_function_or_by_its_parameters() -> None:
+    """Brackets are no pattern, and stars stand for any text."""
+    name = "tests/test_a.py::test_b[TLS1.2-not verifying]"
+    for test in (
+        "tests/test_a.py::test_b",
+        "tests/test_a.py::test_b[TLS1.2-*]",
+        "tests/test_a.py::test_b[*-not verifying]",
+        name,
+    ):
+        assert witness.is_meant(test, name)
+    for test in (
+        "tests/test_a.py::test_",
+        "tests/test_a.py::test_b[TLS1.3-*]",
+        "tests/test_a.py::test_b[not verifying]",
+    ):
+        assert not witness.is_meant(test, name)
+
+
+def test_the_table_says_a_thing_once() -> None:
+    """A case and a remedy stand in the first of their rows."""
+    remedy = Remedy(1, "a remedy", ("f::one", "f::two"), (Change("f", "a", "b"),))
+    rows = [run.Row(remedy, test, "1 killed", good=True) for test in remedy.tests]
+    rows.append(run.Row(remedy, "f::three", "1 passed", good=False))
+    lines = list(run.table(rows, {1: "a case"}))[2:]
+    assert [line.split() for line in lines] == [
+        ["1", "a", "case", "a", "remedy", "one", "1", "killed"],
+        ["two", "1", "killed"],
+        ["three", "WRONG"],
+    ]
