@@ -20,7 +20,7 @@ help:
 	@echo 'make demo      shows pins at work, on this machine alone'
 	@echo 'make test      all fast tests; each bench once, untimed'
 	@echo 'make lint      ruff and mypy'
-	@echo 'make bench     times pinverify beside what people use today'
+	@echo 'make bench     times pinverify beside what people use today: ten minutes'
 	@echo 'make slow      the other tests: sdist and wheel, installed and checked'
 	@echo 'make clients   pins on HTTP and other clients, which it fetches'
 	@echo 'make remedies  takes each remedy of a pitfall away, and sees its tests fail'
@@ -30,6 +30,7 @@ help:
 	@echo '               pinverify beside OpenSSL over MUTANTS=200000 mutants'
 	@echo 'make ct        asks binaries whether the scan is constant-time'
 	@echo 'make prove     proves the C core function by function (needs cbmc, cvc5)'
+	@echo 'make counts    instructions that the core takes, beside those stored'
 	@echo 'make clean     removes all that make has made'
 	@echo
 	@echo 'PYTHON=/usr/bin/python3 chooses an interpreter, CC=clang a compiler, and'
@@ -46,8 +47,21 @@ lint: $(VENV)/built
 	@$(RUN) -m ruff format --check
 	@$(RUN) -m mypy
 
-bench: $(VENV)/built
-	@$(RUN) -m pytest bench --benchmark-enable --benchmark-only
+# In an environment of their own, too: a few competitors are needed here alone.
+bench:
+	@$(MAKE) --no-print-directory run-bench VENV='$(VENV)-bench' \
+	    EXTRA_GROUP='--group bench'
+
+.PHONY: run-bench counts
+run-bench: $(VENV)/built
+	@$(RUN) -m pytest bench --benchmark-enable --benchmark-only \
+	    --benchmark-max-time=0.2 --benchmark-columns=min,median,iqr,rounds
+	@PYTHONPATH=tests $(RUN) bench/bench_report.py --cc '$(COMPILER)' \
+	    $(if $(PUBLISH),--publish)
+
+counts: $(VENV)/built
+	@PYTHONPATH=tests $(RUN) bench/bench_counts.py --cc '$(COMPILER)' \
+	    $(if $(UPDATE),--update)
 
 slow: $(VENV)/built
 	@$(RUN) -m pytest -m slow $(TESTS)
@@ -82,7 +96,8 @@ prove: $(VENV)/prover
 	@$(RUN) tests/prove/run.py $(PROOFS)
 
 clean:
-	rm -rf .venv build dist tests/c/build tests/fuzz/build tests/ct/build src/*.egg-info src/pinverify/_core.*.so
+	rm -rf .venv build dist bench/c/build tests/c/build tests/fuzz/build
+	rm -rf tests/ct/build src/*.egg-info src/pinverify/_core.*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -20,16 +20,18 @@ __all__ = ["figures"]
 FOLDER = Path(__file__).resolve().parent / "c"
 
 
-def figures(certs: Path, build: Path, *, quick: bool = False) -> list[dict[str, Any]]:
+def figures(
+    certs: Path, *, compiler: str = "gcc", quick: bool = False
+) -> list[dict[str, Any]]:
     """Build the C benches, run them, and return what they print.
 
     Args:
         certs: where the sets of certificates are written.
-        build: where the programs are built.
+        compiler: the C compiler.
         quick: one short round of each.
     """
     certificates.write(certs)
-    command = ["make", "-s", "-C", str(FOLDER), f"CERTS={certs}", f"BUILD={build}"]
+    command = ["make", "-s", "-C", str(FOLDER), f"CERTS={certs}", f"CC={compiler}"]
     command += ["QUICK=--quick"] if quick else []
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, timeout=1200, check=True
@@ -49,7 +51,7 @@ def test_the_c_benches_run(tmp_path: Path) -> None:
     """Each competitor answers, and each line is a figure."""
     if not _has_openssl_headers():
         pytest.skip("no C compiler, or no headers of OpenSSL (Debian: libssl-dev)")
-    found = figures(tmp_path / "certs", tmp_path / "build", quick=True)
+    found = figures(tmp_path, quick=True)
     assert {"verify", "batch", "two threads"} <= {line["bench"] for line in found}
     for line in found:
         assert min(line["ours_ns"], line["theirs_ns"], line["ratio"]["median"]) > 0

@@ -28,7 +28,16 @@ import corpora
 from oracle_der import encode
 from pinverify import core
 
-__all__ = ["KEY_TYPES", "WEB_SHARES", "leaf", "real", "same_type", "web", "write"]
+__all__ = [
+    "KEY_TYPES",
+    "WEB_SHARES",
+    "by_name",
+    "leaf",
+    "real",
+    "same_type",
+    "web",
+    "write",
+]
 
 SEED = 20_260_101
 
@@ -246,12 +255,18 @@ def _loads(der: bytes) -> bool:
 # ---- for the C benches -------------------------------------------------------
 
 
+def by_name(name: str) -> tuple[bytes, ...]:
+    """Return a set: "web", "real", or the name of a key type."""
+    if name in KEY_TYPES:
+        return same_type(name)
+    return {"web": web, "real": real}[name]()
+
+
 def write(folder: Path) -> None:
     """Write the sets that the C benches read."""
-    sets: dict[str, Sequence[bytes]] = {"web": web(), "real": real()}
-    sets |= {key_type: same_type(key_type) for key_type in KEY_TYPES}
     folder.mkdir(parents=True, exist_ok=True)
-    for name, certs in sets.items():
+    for name in ("web", "real", *KEY_TYPES):
+        certs = by_name(name)
         data = b"".join(len(der).to_bytes(4, "little") + der for der in certs)
         (folder / f"{name}.certs").write_bytes(data)
 

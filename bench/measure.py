@@ -41,6 +41,16 @@ class Spread:
         low, median, high = statistics.quantiles(values, n=4, method="inclusive")
         return cls(median, low, high, len(values))
 
+    def scaled(self, factor: float) -> Spread:
+        """Return the spread of each value times a factor."""
+        low, high = self.low * factor, self.high * factor
+        return Spread(self.median * factor, low, high, self.rounds)
+
+    def added_percent(self) -> Spread:
+        """Return by how much each value is more than one, in percent."""
+        low, high = 100 * (self.low - 1), 100 * (self.high - 1)
+        return Spread(100 * (self.median - 1), low, high, self.rounds)
+
     def inverse(self) -> Spread:
         """Return the spread of one by each value."""
         return Spread(1 / self.median, 1 / self.high, 1 / self.low, self.rounds)
@@ -111,7 +121,7 @@ def compare(  # noqa: PLR0913 - a comparison is what has these
         theirs: the other one.
         unit: what a task handles `units` of.
         units: how many one run of either handles.
-        rounds: how often they take turns.
+        rounds: how often they take turns; once is quick and shows only that it runs.
         wall_clock: count time on the wall, for tasks with threads; else only the
             CPU time of this thread.
     """
@@ -120,7 +130,7 @@ def compare(  # noqa: PLR0913 - a comparison is what has these
         timeit.Timer(task.statement, timer=clock, globals=task.names)
         for task in (ours, theirs)
     ]
-    repeats = [_repeats(timer) for timer in timers]
+    repeats = [_repeats(timer, quick=rounds == 1) for timer in timers]
     times: list[list[float]] = [[], []]
     for number in range(rounds):
         # Neither is always the first, nor always behind the same neighbour.
@@ -141,9 +151,11 @@ def compare(  # noqa: PLR0913 - a comparison is what has these
     )
 
 
-def _repeats(timer: timeit.Timer) -> int:
+def _repeats(timer: timeit.Timer, *, quick: bool) -> int:
     """Return how many runs fill a slice; this also warms caches up."""
     number = 1
+    if quick:
+        return number
     while timer.timeit(number) < SLICE_S:
         number *= 2
     return number

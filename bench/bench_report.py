@@ -1,0 +1,416 @@
+"""`make bench`: runs everything, and says what was reached and what was missed.
+
+It writes, into a folder of results, ``figures.json`` (everything measured),
+``table.md`` (the gates and their verdicts) and the plots. ``--publish`` puts the table
+and the plots into docs/performance.md, too.
+
+    make bench                 about ten minutes on two cores
+    make bench PUBLISH=1       ... and into the docs
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench_batch
+import bench_c
+import bench_counts
+import bench_growth
+import bench_handshake
+import bench_single
+import bench_tail
+import gates
+import machine
+import plots
+from bench_growth import Curve
+from bench_tail import Latency
+from gates import Row
+from measure import Figure, Spread
+
+__all__ = ["Results", "collect", "table"]
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+PUBLISHED = RESULTS / "published.json"
+PAGE = ROOT / "docs" / "performance.md"
+PLOTS = ROOT / "docs" / "performance"
+MARKS = re.compile(r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)", re.DOTALL)
+
+HANDSHAKES = (60, 60)  # rounds, and handshakes of each kind in one
+
+
+@dataclass
+class Results:
+    """Everything that one run has measured."""
+
+    facts: dict[str, str]
+    figures: list[Figure] = field(default_factory=list)
+    handshakes: dict[str, Spread] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)
+    latencies: list[Latency] = field(default_factory=list)
+
+    def figure(self, bench: str, case: str, theirs: str = "") -> Figure | None:
+        """Return the first figure whose names begin so."""
+        for found in self.figures:
+            names = (found.bench, found.case, found.theirs)
+            if all(map(str.startswith, names, (bench, case, theirs))):
+                return found
+        return None
+
+    def to_json(self) -> str:
+        """Return all of it."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Results:
+        """Read what `to_json` wrote."""
+        data: dict[str, Any] = json.loads(text)
+        return cls(
+            facts=data["facts"],
+            figures=[Figure.read(one) for one in data["figures"]],
+            handshakes={k: Spread(**v) for k, v in data["handshakes"].items()},
+            counts=data["counts"],
+            curves=[
+                Curve(**{**one, "expected": tuple(one["expected"])})
+                for one in data["curves"]
+            ],
+            latencies=[Latency(**one) for one in data["latencies"]],
+        )
+
+
+# ---- measuring ---------------------------------------------------------------
+
+
+def _steps(
+    results: Results, folder: Path, compiler: str
+) -> dict[str, Callable[[], None]]:
+    """Return what there is to do, by what is said while it is done."""
+
+    def in_c() -> None:
+        lines = bench_c.figures(folder, compiler=compiler)
+        results.figures += [Figure.read(line) for line in lines]
+
+    def one_by_one() -> None:
+        results.figures += bench_single.figures()
+
+    def batches() -> None:
+        results.figures += bench_batch.figures()
+
+    def handshakes() -> None:
+        ratios = bench_handshake.added_to_handshakes(*HANDSHAKES)
+        results.handshakes = {name: Spread.of(r) for name, r in ratios.items()}
+
+    def counts() -> None:
+        if shutil.which("valgrind") is None:
+            print("  no valgrind: instructions are not counted")
+            return
+        results.counts = bench_counts.count_all(compiler, folder)
+
+    def growth() -> None:
+        results.curves = bench_growth.curves()
+
+    def tail() -> None:
+        results.latencies = bench_tail.latencies()
+
+    return {
+        "C benches": in_c,
+        "one certificate from Python": one_by_one,
+        "many certificates from Python": batches,
+        "TLS handshakes": handshakes,
+        "instructions": counts,
+        "latency beside a busy thread": tail,
+        "growth, up to a million": growth,
+    }
+
+
+def collect(compiler: str) -> Results:
+    """Measure everything."""
+    results = Results(machine.facts(compiler))
+    before = machine.load()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, step in _steps(results, Path(folder), compiler).items():
+            start = time.monotonic()
+            print(f"{name} …", flush=True)
+            step()
+            print(f"  {time.monotonic() - start:.0f} s", flush=True)
+    results.facts["load"] = f"{before:.1f} before, {machine.load():.1f} after"
+    return results
+
+
+# ---- judging -----------------------------------------------------------------
+
+SINGLE = "one certificate"
+FROM_FIGURES = {
+    "1 P-256": (SINGLE, "P-256", "cryptography"),
+    "1 RSA-2048": (SINGLE, "RSA-2048", "cryptography"),
+    "1 Ed25519": (SINGLE, "Ed25519", "cryptography"),
+    "2 pyOpenSSL": (SINGLE, "P-256", "pyOpenSSL"),
+    "2 asn1crypto": (SINGLE, "P-256", "asn1crypto"),
+    "3 P-256": (SINGLE, "P-256", "Python DER walk"),
+    "3 RSA-2048": (SINGLE, "RSA-2048", "Python DER walk"),
+    "4 P-256": (SINGLE, "P-256", "urllib3"),
+    "4 RSA-2048": (SINGLE, "RSA-2048", "urllib3"),
+    "5 P-256": (SINGLE, "P-256", "hashlib"),
+    "6 P-256": ("verify", "P-256", "OpenSSL"),
+    "6 RSA-2048": ("verify", "RSA-2048", "OpenSSL"),
+    "8 web": ("SHA-256 of many keys", "web"),
+    "9 web": ("batch", "web"),
+    "9 real": ("batch", "real"),
+    "10 contiguous": ("batch from Python", "contiguous"),
+    "10 list[bytes]": ("batch from Python", "list"),
+    "11 1,000 pins": ("scan", "1,000 pins"),
+    "11 10,000 pins": ("scan", "10,000 pins"),
+    "11 100,000 pins": ("scan", "100,000 pins"),
+    "12 10,000 pins": ("three digests", "10,000 pins"),
+    "12 100,000 pins": ("three digests", "100,000 pins"),
+    "15 in C": ("two threads", "web"),
+    "15 from Python": ("two threads from Python", "contiguous"),
+}
+"""Where the measured value of a gate is found: bench, case, and who else."""
+
+INVERSE = ("5 ", "12 ")  # our time by theirs, where a figure is theirs by ours
+SHARES = ("11 ",)  # in percent
+
+
+def values(results: Results) -> dict[str, Spread]:
+    """Return what was measured, by the key of its gate."""
+    found: dict[str, Spread] = {}
+    for key, names in FROM_FIGURES.items():
+        figure = results.figure(*names)
+        if figure is None:
+            continue
+        ratio = figure.ratio
+        if key.startswith(INVERSE):
+            ratio = ratio.inverse()
+        found[key] = ratio.scaled(100) if key.startswith(SHARES) else ratio
+    for kind in ("leaf pin", "CA pin"):
+        if kind in results.handshakes:
+            found[f"13 {kind}"] = results.handshakes[kind].added_percent()
+    walks = [n for name, n in results.counts.items() if name.startswith("walk/")]
+    if walks:
+        found["7"] = Spread.of([max(walks)])
+    for curve in results.curves:
+        if curve.name == bench_growth.HOT and curve.sizes[-1] >= 1_000_000:
+            found["14"] = Spread.of([1e9 * curve.seconds[-1]])
+    return found
+
+
+def limits(results: Results) -> dict[str, float]:
+    """Return what could be reached here if all but hashing and calling took no time.
+
+    A key has to be hashed, by the faster of pinverify and OpenSSL; and Python has to
+    call C, which costs what a call takes that does nothing.
+    """
+    found: dict[str, float] = {}
+    call = results.figure("a call that does nothing", "")
+    for key, names in FROM_FIGURES.items():
+        figure = results.figure(*names)
+        hashing = results.figure("sha256 of one SPKI", names[1])
+        if figure is None or hashing is None:
+            continue
+        least = min(hashing.ours_ns, hashing.theirs_ns)
+        if names[0] == "verify":
+            found[key] = figure.theirs_ns / least
+        elif names[0] == SINGLE and call is not None:
+            limit = figure.theirs_ns / (least + call.ours_ns)
+            found[key] = 1 / limit if key.startswith(INVERSE) else limit
+    return found
+
+
+def rows(results: Results) -> list[Row]:
+    """Return all gates with their verdicts."""
+    return gates.judge(values(results), limits(results))
+
+
+# ---- writing -----------------------------------------------------------------
+
+
+def _number(value: float) -> str:
+    """Return three digits, or all before the point."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    return f"{_number(value)} {unit}" if unit != "instructions" else f"{value:,.0f}"
+
+
+def _table_row(row: Row) -> list[str]:
+    gate, measured = row.gate, row.measured
+    sign = "≤" if gate.at_most else "≥"
+    spread = ""
+    if measured is not None and measured.rounds > 1:
+        spread = f" ({_number(measured.low)} to {_number(measured.high)})"
+    return [
+        str(gate.number),
+        gate.name,
+        _with_unit(measured.median, gate.unit) + spread if measured else "",
+        f"{sign} {_with_unit(gate.gate, gate.unit)}",
+        _with_unit(gate.edge, gate.unit),
+        _with_unit(row.limit_here, gate.unit),
+        f"**{row.verdict}**" if row.verdict == "missed" else row.verdict,
+    ]
+
+
+def _markdown(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    header = list(header)
+    all_lines = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in all_lines) + "\n"
+
+
+def table(results: Results) -> str:
+    """Return the verdicts, the slopes and the machine, in Markdown."""
+    judged = rows(results)
+    reached = sum(row.reached for row in judged)
+    header = ["#", "what", "measured", "gate", "edge", "limit here", "verdict"]
+    parts = [
+        f"{reached} of {len(judged)} are reached.\n",
+        _markdown(header, map(_table_row, judged)),
+        _growth(results.curves),
+        _machine(results.facts),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _growth(curves: list[Curve]) -> str:
+    lines = [
+        [
+            curve.name,
+            curve.of,
+            f"{curve.slope:.2f}",
+            _expected(curve),
+            f"{_time(curve.seconds[-1])} at {curve.sizes[-1]:,}",
+            "as it should" if curve.grows_as_it_should else "**not as it should**",
+        ]
+        for curve in curves
+    ]
+    header = ["cost", "grows with", "slope", "expected", "time", "verdict"]
+    return _markdown(header, lines) if lines else ""
+
+
+def _expected(curve: Curve) -> str:
+    if curve.reference:
+        reading = curve.slope - curve.compared_slope
+        return f"{reading:.2f} ± {curve.expected[1]:g}, as to read them"
+    return f"{curve.expected[0]:g} to {curve.expected[1]:g}"
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{_number(seconds / size)} {unit}"
+    return f"{_number(seconds * 1e9)} ns"
+
+
+def _machine(facts: dict[str, str]) -> str:
+    return _markdown(["measured on", ""], ([k, v] for k, v in facts.items() if v))
+
+
+def write(results: Results, folder: Path) -> None:
+    """Write the results, the table and the plots into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "figures.json").write_text(results.to_json(), encoding="utf-8")
+    (folder / "table.md").write_text(table(results), encoding="utf-8")
+    _write_plots(results, folder)
+
+
+def _write_plots(results: Results, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, svg in plots.all_plots(rows(results), results).items():
+        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+def publish(results: Results) -> None:
+    """Put the table and the plots into the docs, and the figures beside the benches."""
+    PUBLISHED.write_text(results.to_json(), encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(_with_table(page, results), encoding="utf-8")
+    _write_plots(results, PLOTS)
+
+
+def _with_table(page: str, results: Results) -> str:
+    """Return the page with the table between its marks."""
+    return MARKS.sub(lambda marks: f"{marks[1]}{table(results)}{marks[2]}", page)
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(description="All benches.")
+    parser.add_argument("--cc", default="gcc", help="the C compiler")
+    parser.add_argument("--publish", action="store_true", help="into the docs, too")
+    parser.add_argument("--from", dest="source", type=Path, help="figures.json to read")
+    options = parser.parse_args(arguments)
+    if options.source:
+        results = Results.from_json(options.source.read_text(encoding="utf-8"))
+    else:
+        results = collect(options.cc)
+        write(results, RESULTS / "latest")
+    if options.publish:
+        publish(results)
+    print("\n" + table(results))
+    print(f"More is in {(RESULTS / 'latest').relative_to(ROOT)}.")
+    return 0
+
+
+# ---- tests -------------------------------------------------------------------
+
+
+def _published() -> Results:
+    return Results.from_json(PUBLISHED.read_text(encoding="utf-8"))
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    """Nobody edits a figure: table and plots are what the figures make of them."""
+    results = _published()
+    page = PAGE.read_text(encoding="utf-8")
+    assert MARKS.search(page)
+    assert page == _with_table(page, results)
+    for name, svg in plots.all_plots(rows(results), results).items():
+        assert (PLOTS / f"{name}.svg").read_text(encoding="utf-8") == svg, name
+
+
+def test_results_survive_being_stored() -> None:
+    """What is published is all that a run has measured."""
+    results = _published()
+    assert Results.from_json(results.to_json()) == results
+    assert results.figures
+    assert results.facts["processor"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict"), [(0.79, "reached"), (0.80, "reached"), (0.81, "missed")]
+)
+def test_a_gate_is_reached_on_one_side_only(measured: float, verdict: str) -> None:
+    """At most 0.80: more is missed; and what was not measured is not reached."""
+    judged = gates.judge({"5 P-256": Spread.of([measured])}, {})
+    (row,) = [row for row in judged if row.gate.number == 5]
+    assert row.verdict == verdict
+    others = [row for row in judged if row.gate.number != 5]
+    assert {row.verdict for row in others} == {"not measured"}
+    assert not any(row.reached for row in others)
+
+
+def test_a_value_without_a_gate_is_a_mistake() -> None:
+    """A misspelt key would leave its gate unmeasured."""
+    with pytest.raises(KeyError, match="99 nothing"):
+        gates.judge({"99 nothing": Spread.of([1.0])}, {})
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,144 @@
+"""What pinverify must reach to be called fast, row by row.
+
+The gates were set before the code was written, from prototypes on a Zen 4 processor.
+They are never lowered to fit a result: a row that is missed says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from measure import Spread
+
+__all__ = ["GATES", "Gate", "Row", "judge"]
+
+Unit = Literal["×", "%", "ns", "instructions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One number that must be reached."""
+
+    number: int
+    what: str
+    """In words, with {} for the case."""
+    case: str
+    gate: float
+    unit: Unit = "×"
+    at_most: bool = False
+    """The measured value must not be more; without, not be less."""
+    edge: float | None = None
+    """The limit of what is possible, as far as it is known."""
+
+    @property
+    def name(self) -> str:
+        """What is measured, in words."""
+        return self.what.format(self.case)
+
+    @property
+    def key(self) -> str:
+        """Its name among the measured values."""
+        return f"{self.number} {self.case}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A gate, and what was measured."""
+
+    gate: Gate
+    measured: Spread | None
+    """None if nothing was."""
+    limit_here: float | None = None
+    """The limit on the machine of this run, where it can be measured."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the median is on the right side of the gate."""
+        if self.measured is None:
+            return False
+        if self.gate.at_most:
+            return self.measured.median <= self.gate.gate
+        return self.measured.median >= self.gate.gate
+
+    @property
+    def verdict(self) -> str:
+        """In one word, or two."""
+        if self.measured is None:
+            return "not measured"
+        return "reached" if self.reached else "missed"
+
+
+PYTHON_ONE = "one certificate from Python, against "
+PYTHON_MANY = "many certificates from Python, against cryptography, {}"
+C_ONE = "one certificate in C, against OpenSSL, {}"
+C_MANY = "many certificates in C, against OpenSSL, {}"
+SCAN = "scan, share of the read bandwidth, {}"
+THREE = "time of three digests in one pass, by that of one, {}"
+HANDSHAKE = "CPU added to a TLS 1.3 handshake, both ends, {}"
+
+GATES = (
+    Gate(1, PYTHON_ONE + "cryptography, {}", "P-256", 40, edge=55),
+    Gate(1, PYTHON_ONE + "cryptography, {}", "RSA-2048", 11, edge=14),
+    Gate(1, PYTHON_ONE + "cryptography, {}", "Ed25519", 16, edge=22),
+    Gate(2, PYTHON_ONE + "{}, P-256", "pyOpenSSL", 120),
+    Gate(2, PYTHON_ONE + "{}, P-256", "asn1crypto", 40),
+    Gate(3, PYTHON_ONE + "a walk in Python, {}", "P-256", 7, edge=10),
+    Gate(3, PYTHON_ONE + "a walk in Python, {}", "RSA-2048", 6, edge=8),
+    Gate(4, PYTHON_ONE + "assert_fingerprint, {}", "P-256", 4, edge=6),
+    Gate(4, PYTHON_ONE + "assert_fingerprint, {}", "RSA-2048", 3.5, edge=4.6),
+    Gate(
+        5,
+        "time of that, by that of an empty hashlib.sha256, {}",
+        "P-256",
+        0.80,
+        at_most=True,
+        edge=0.61,
+    ),
+    Gate(6, C_ONE, "P-256", 240),
+    Gate(6, C_ONE, "RSA-2048", 85),
+    Gate(
+        7,
+        "instructions of a strict walk to the last byte, at most",
+        "",
+        450,
+        unit="instructions",
+        at_most=True,
+        edge=260,
+    ),
+    Gate(8, "SHA-256 of many keys in C, against OpenSSL, {}", "web", 1.9, edge=2.5),
+    Gate(9, C_MANY, "web", 160, edge=230),
+    Gate(9, C_MANY, "real", 125),
+    Gate(10, PYTHON_MANY, "contiguous", 60, edge=90),
+    Gate(10, PYTHON_MANY, "list[bytes]", 28, edge=65),
+    Gate(11, SCAN, "1,000 pins", 90, unit="%", edge=100),
+    Gate(11, SCAN, "10,000 pins", 90, unit="%", edge=100),
+    Gate(11, SCAN, "100,000 pins", 90, unit="%", edge=100),
+    Gate(12, THREE, "10,000 pins", 1.15, at_most=True, edge=1),
+    Gate(12, THREE, "100,000 pins", 1.15, at_most=True, edge=1),
+    Gate(13, HANDSHAKE, "leaf pin", 3, unit="%", at_most=True, edge=1),
+    Gate(13, HANDSHAKE, "CA pin", 4, unit="%", at_most=True),
+    Gate(14, "hot look-up of a host among a million", "", 300, unit="ns", at_most=True),
+    Gate(15, "two threads against one, many certificates, {}", "in C", 1.8, edge=2),
+    Gate(
+        15,
+        "two threads against one, many certificates, {}",
+        "from Python",
+        1.8,
+        edge=2,
+    ),
+)
+
+
+def judge(values: dict[str, Spread], limits: dict[str, float]) -> list[Row]:
+    """Put gates and measured values together.
+
+    Args:
+        values: what was measured, by `Gate.key`.
+        limits: what could be reached on this machine, by the same.
+    """
+    unknown = values.keys() - {gate.key for gate in GATES}
+    if unknown:
+        msg = f"measured, and in no gate: {', '.join(sorted(unknown))}"
+        raise KeyError(msg)
+    return [Row(gate, values.get(gate.key), limits.get(gate.key)) for gate in GATES]
