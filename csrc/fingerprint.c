@@ -44,11 +44,25 @@ static chunk next_chunk(const pv_column *certs, size_t done) {
                  .num = left < SHA256_CHUNK ? left : SHA256_CHUNK};
 }
 
+// The walk skips from field to field, which no processor foresees: whole
+// certificates are asked for, this many ahead.
+enum { CERTS_AHEAD = 12, CACHE_LINE = 64 };
+
+static void prefetch_cert(const pv_column *certs, size_t i) {
+  if (i < certs->offsets.num) {
+    const pv_span cert = column_item(certs, i);
+    for (size_t at = 0; at < cert.len; at += CACHE_LINE) {
+      PV_PREFETCH(cert.data + at);
+    }
+  }
+}
+
 // Returns how many are malformed.
 static size_t hash_chunk(const chunk *part) {
   pv_span spkis[SHA256_CHUNK];
   size_t num_malformed = 0;
   for (size_t i = 0; i < part->num; i++) {
+    prefetch_cert(part->certs, part->first + i + CERTS_AHEAD);
     const pv_span cert = column_item(part->certs, part->first + i);
     const pv_status status = pv_spki_from_cert(&spkis[i], cert.data, cert.len);
     part->out_statuses[i] = (uint8_t)status;

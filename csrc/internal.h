@@ -57,6 +57,13 @@ bool host_is_address(const char *host, size_t host_len);
 #endif
 #define PV_INLINE static inline __attribute__((always_inline))
 
+// PV_PREFETCH asks for the cache line at an address, which need not be valid.
+#if defined(__GNUC__)
+#define PV_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PV_PREFETCH(address) ((void)(address))
+#endif
+
 // With PV_FLAT, all that a function calls becomes part of it, if a compiler
 // can.
 #if defined(__GNUC__)
