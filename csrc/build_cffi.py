@@ -78,6 +78,7 @@ def link_flags() -> list[str]:
 # switch interval (5 ms) to get the GIL back. These few keep it; they are short,
 # whatever a peer sends. The names are constants to the compiler.
 KEEP_THE_GIL = (
+    "add_matcher",
     "pv_cert_is_pinned",
     "pv_decide",
     "pv_host_canonical",
@@ -109,16 +110,19 @@ static inline int keeps_the_gil(const char *function) {{
       keeps_the_gil(__func__) ? NULL : PyEval_SaveThread();
 #define Py_END_ALLOW_THREADS \\
     if (saved != NULL) {{ PyEval_RestoreThread(saved); }} }}
+
+#include "python/matcher.c"
 """
 
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations())
+ffibuilder.cdef("int add_matcher(void);")
 ffibuilder.set_source(
     "pinverify._core",
     preamble(),
     sources=found("*.c"),
-    depends=[*found("*.h"), *found("build_cffi.py")],
+    depends=[*found("*.h"), *found("python/*"), *found("build_cffi.py")],
     include_dirs=[os.path.relpath(CSRC)],
     define_macros=[("PV_API", "")],  # the module shows none of the core's names
     extra_compile_args=compile_flags(),

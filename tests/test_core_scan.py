@@ -10,7 +10,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import random
+import sys
+import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -331,6 +334,40 @@ def test_a_matcher_refuses_what_is_not_strict_der(pki: Pki) -> None:
         with pytest.raises(DERError, match="not a strict-DER certificate"):
             is_pinned(wrong)
     assert is_pinned(pki.server.der) is True
+
+
+def test_a_matcher_reads_whatever_holds_bytes_and_nothing_else(pki: Pki) -> None:
+    """Bytes take the short way, the others the long one: the answers are the same."""
+
+    class MyBytes(bytes):
+        pass
+
+    is_pinned = core.matcher(hashlib.sha256(pki.server.spki).digest())
+    for pinned, der in ((True, pki.server.der), (False, pki.ca.der)):
+        shown: list[Any] = [bytes(der), bytearray(der), memoryview(der), MyBytes(der)]
+        for cert in shown:
+            assert is_pinned(cert) is pinned, type(cert)
+    for wrong in (None, 7, pki.server.pem, [pki.server.der]):
+        with pytest.raises(TypeError, match="expected bytes"):
+            is_pinned(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        is_pinned(pki.server.der, pki.ca.der)  # type: ignore[call-arg]
+
+
+def test_a_matcher_lets_go_of_what_it_was_made_of(pki: Pki) -> None:
+    """It is made in C, so the counts of references are kept by hand."""
+    is_pinned = core.matcher(hashlib.sha256(pki.server.spki).digest())
+    held: Any = is_pinned
+    packed, _ = held.__self__
+    before = sys.getrefcount(packed), sys.getrefcount(pki.server.der)
+    for _ in range(1000):
+        assert is_pinned(pki.server.der)
+        with pytest.raises(DERError):
+            is_pinned(packed)
+    assert (sys.getrefcount(packed), sys.getrefcount(pki.server.der)) == before
+    gone = weakref.ref(is_pinned)
+    del is_pinned, held
+    assert gone() is None
 
 
 def test_a_matcher_keeps_its_pins(pki: Pki) -> None:

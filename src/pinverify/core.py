@@ -15,6 +15,7 @@ from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from pinverify import _core
 from pinverify._core import ffi, lib
 from pinverify.errors import DERError, PolicyError
 
@@ -61,6 +62,10 @@ __all__ = [
 ]
 
 DIGEST_LEN: int = lib.PV_DIGEST_LEN
+
+if not lib.add_matcher():
+    msg = "pinverify._core can't be completed: build or install it again"
+    raise ImportError(msg)
 
 Buffer: TypeAlias = "ReadableBuffer"
 """Whatever shows contiguous bytes: bytes, bytearray, memoryview, mmap.mmap,
@@ -211,20 +216,18 @@ def matcher(pins: bytes) -> Callable[[bytes], bool]:
         ValueError: *pins* is not a multiple of 32 bytes.
         DERError: (by the function) its argument is not a strict-DER Certificate.
     """
-    pins = _as_bytes(pins)
-    num_pins = _num_pins(pins)
-    packed = ffi.from_buffer(pack_pins(pins))
-    cert_is_pinned = lib.pv_cert_is_pinned
+    packed = pack_pins(pins)
+    answer: Callable[[bytes], bool] = _core.matcher(packed, partial(_is_pinned, packed))
+    return answer
 
-    def is_pinned(cert: bytes) -> bool:
-        if type(cert) is not bytes:
-            cert = _as_bytes(cert)
-        answer: int = cert_is_pinned(packed, num_pins, cert, len(cert))
-        if answer < 0:
-            raise DERError(_not_a_certificate(-answer, cert))
-        return answer == 1
 
-    return is_pinned
+def _is_pinned(packed: bytes, cert: bytes) -> bool:
+    """Answer, or raise, where `matcher` meets what is no certificate in bytes."""
+    cert = _as_bytes(cert)
+    answer: int = lib.pv_cert_is_pinned(packed, _num_pins(packed), cert, len(cert))
+    if answer < 0:
+        raise DERError(_not_a_certificate(-answer, cert))
+    return answer == 1
 
 
 # ---- SHA-256 -----------------------------------------------------------------
