@@ -1503,6 +1503,32 @@ class _Delegates(ssl.SSLContext):
         return self.inside.wrap_bio(*things, **options)
 
 
+class _WantsPeers(ssl.SSLContext):
+    """Looks at the peer of each socket at once, as truststore did before 0.10.5."""
+
+    def wrap_socket(self, *things: Any, **options: Any) -> ssl.SSLSocket:  # noqa: ANN401
+        tls = super().wrap_socket(*things, **options)
+        try:
+            tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
+        except Exception:
+            tls.close()
+            raise
+        return tls
+
+
+def test_pitfall_15_a_context_that_can_not_be_tried_is_refused(pki: Pki) -> None:
+    """The error names the next step; the context is as it was.
+
+    That such a context enforces pins could not be seen without a peer.
+    """
+    context = _WantsPeers(ssl.PROTOCOL_TLS_CLIENT)
+    before = dict(vars(context))
+    with pytest.raises(TypeError, match=r"from truststore 0\.10\.5 on") as caught:
+        pin_context(context, pinning(pki))
+    assert isinstance(caught.value.__cause__, AttributeError)
+    assert vars(context) == before
+
+
 @pytest.mark.parametrize("side", [ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER])
 @pytest.mark.parametrize("kind", [_IgnoresForSockets, _IgnoresForObjects, _Delegates])
 def test_pitfall_15_a_context_that_ignores_the_hooks_is_refused(

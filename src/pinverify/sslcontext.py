@@ -762,27 +762,37 @@ def _see_that_it_works(context: ssl.SSLContext, rule: _Rule) -> None:
     Some contexts make their connections with another context's classes; pins
     would be set there and never checked.
     """
-    server = _is_server(context)
-    how: dict[str, Any] = {"server_side": server}
-    if not server:
-        how["server_hostname"] = "localhost"
-    with socket.socket() as plain:
-        made: list[Any] = [
-            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), **how),
-            context.wrap_socket(plain, do_handshake_on_connect=False, **how),
-        ]
-        made[1].close()
+    name = f"{type(context).__module__}.{type(context).__name__}"
+    try:
+        made = _made_without_a_peer(context)
+    except (AttributeError, NotImplementedError, ValueError) as error:
+        msg = (
+            f"{name} does not wrap a socket that is not connected yet ({error}), so "
+            "pins can't be tried on it; pin an ssl.SSLContext, or truststore's from "
+            "truststore 0.10.5 on"
+        )
+        raise TypeError(msg) from error
     if not all(
         isinstance(connection, _Pending)
         and _rule_of(cast("Any", connection).context) is rule
         for connection in made
     ):
         msg = (
-            f"{type(context).__module__}.{type(context).__name__} does not make its "
-            "connections with its sslsocket_class and sslobject_class, so pins "
-            "can't be enforced on it; pin an ssl.SSLContext"
+            f"{name} does not make its connections with its sslsocket_class and "
+            "sslobject_class, so pins can't be enforced on it; pin an ssl.SSLContext"
         )
         raise TypeError(msg)
+
+
+def _made_without_a_peer(context: ssl.SSLContext) -> list[Any]:
+    server = _is_server(context)
+    how: dict[str, Any] = {"server_side": server}
+    if not server:
+        how["server_hostname"] = "localhost"
+    with socket.socket() as plain:
+        tls: Any = context.wrap_socket(plain, do_handshake_on_connect=False, **how)
+        tls.close()
+    return [tls, context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), **how)]
 
 
 class _Installed(NamedTuple):
