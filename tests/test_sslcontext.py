@@ -2207,6 +2207,104 @@ def test_pitfall_11_verification_that_only_the_selected_context_has_is_none(
     assert link.application == b""
 
 
+def test_pitfall_11_verification_that_the_selected_context_lacks_is_none(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """Verification must be on in both: else the chain is the leaf alone.
+
+    The selected context is of somebody who verifies no client, and so believes
+    no authority.
+    """
+    listening = server_context(pki.server, version=version, client_authority=pki.root)
+    selected = server_context(
+        pki.server,
+        version=version,
+        client_authority=pki.root,
+        client_mode=ssl.CERT_NONE,
+    )
+    for context in (listening, selected):
+        pin_context(context, PinSet(ca=[pki.ca.pin]))
+    _select(listening, {"localhost": selected})
+    client = _client_of(pki, pki.client)
+    accepted = MemoryLink(client, listening, server_hostname="other.localhost")
+    converse(accepted)
+    link = MemoryLink(client, listening)
+    with pytest.raises(PinningError) as caught:
+        converse(link)
+    assert reason(caught.value) is Reason.MISMATCH
+    assert link.application == b""
+
+
+def test_pitfall_11_a_selected_context_without_pins_lifts_none(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """The pins of the context that listens hold, whatever is selected.
+
+    A tenant who forgets the pins would let every client in otherwise.
+    """
+    listening, selected = (
+        server_context(pki.server, version=version, client_authority=pki.root)
+        for _ in range(2)
+    )
+    pin_context(listening, PinSet(leaf=[pki.client.pin]))
+    _select(listening, {"localhost": selected})
+    converse(MemoryLink(_client_of(pki, pki.client), listening))
+    link = MemoryLink(_client_of(pki, pki.stranger), listening)
+    with pytest.raises(PinningError):
+        converse(link)
+    assert link.application == b""
+
+
+def test_pitfall_11_a_context_that_listens_without_pins_checks_nobody(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """A limit that the guide names, and the way out of it.
+
+    The connection is made by the context that listens, and the selected one is
+    never asked: `ssl` tells it nothing. So the pins are worth nothing until the
+    one that listens has pins too, any pins: those of the selected one decide.
+    """
+    listening, selected = (
+        server_context(pki.server, version=version, client_authority=pki.root)
+        for _ in range(2)
+    )
+    pin_context(selected, PinSet(leaf=[pki.client.pin]))
+    _select(listening, {"localhost": selected})
+
+    def heard(identity: Identity) -> bytes:
+        link = MemoryLink(_client_of(pki, identity), listening)
+        with contextlib.suppress(PinningError):
+            converse(link)
+        return bytes(link.application)
+
+    assert heard(pki.stranger) == SECRET
+    pin_context(listening, PinSet(leaf=[pki.impostor.pin]))
+    assert heard(pki.stranger) == b""
+    assert heard(pki.client) == SECRET
+
+
+@pytest.mark.usefixtures("installed")
+def test_pitfall_11_install_makes_the_selected_context_decide(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """With `install`, every context makes its connections with our classes.
+
+    Its own policy leaves servers alone; the pins of the selected context count.
+    """
+    listening, selected = (
+        server_context(pki.server, version=version, client_authority=pki.root)
+        for _ in range(2)
+    )
+    pin_context(selected, PinSet(leaf=[pki.client.pin]))
+    _select(listening, {"localhost": selected})
+    converse(MemoryLink(_client_of(pki, pki.client), listening))
+    link = MemoryLink(_client_of(pki, pki.stranger), listening)
+    with pytest.raises(PinningError):
+        converse(link)
+    alone = server_context(pki.server, version=version, client_authority=pki.root)
+    converse(MemoryLink(_client_of(pki, pki.stranger), alone))
+
+
 def test_a_listening_socket_hands_out_checked_connections(
     pki: Pki, version: ssl.TLSVersion
 ) -> None:

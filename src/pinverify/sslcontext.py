@@ -82,7 +82,9 @@ def pin_context(
     Args:
         context: for clients or servers. Its own checks stay as they are; without
             certificate validation (``CERT_NONE``) only the leaf counts, since
-            nobody has verified the rest of the chain.
+            nobody has verified the rest of the chain. Where a callback for SNI
+            selects a server's context, pin the one that listens too: it makes
+            the connections, and without pins of its own it checks nobody.
         policy: what holds for the name that the client connects to. A server's
             clients have no name: give a `PinSet`.
         on_report: called with each report that accepts although its pins are not
