@@ -52,6 +52,8 @@ def test_the_c_benches_run(tmp_path: Path) -> None:
     if not _has_openssl_headers():
         pytest.skip("no C compiler, or no headers of OpenSSL (Debian: libssl-dev)")
     found = figures(tmp_path, quick=True)
-    assert {"verify", "batch", "two threads"} <= {line["bench"] for line in found}
+    assert {"verify", "batch", "two threads", "scan"} <= {
+        line["bench"] for line in found
+    }
     for line in found:
         assert min(line["ours_ns"], line["theirs_ns"], line["ratio"]["median"]) > 0

@@ -77,7 +77,9 @@ PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
   }
   PV_UNROLL
   for (size_t d = 0; d < num_digests; d++) {
-    out_found[d] = ct_is_zero(_mm512_reduce_min_epu64(least[d]));
+    const uint64_t zeros =
+        _mm512_cmpeq_epi64_mask(least[d], _mm512_setzero_si512());
+    out_found[d] = ~ct_is_zero(zeros);
   }
 }
 
