@@ -27,7 +27,7 @@ import pytest
 
 import certificates
 
-__all__ = ["compare_counts", "count_all"]
+__all__ = ["FOLDER", "compare_counts", "compiler_name", "count_all"]
 
 FOLDER = Path(__file__).resolve().parent
 STORED = FOLDER / "counts.json"

@@ -27,6 +27,7 @@ import pytest
 
 import bench_batch
 import bench_c
+import bench_compilers
 import bench_counts
 import bench_growth
 import bench_handshake
@@ -62,6 +63,7 @@ class Results:
     counts: dict[str, float] = field(default_factory=dict)
     curves: list[Curve] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
+    cycles: bench_compilers.Cycles = field(default_factory=dict)
 
     def figure(self, bench: str, case: str, theirs: str = "") -> Figure | None:
         """Return the first figure whose names begin so."""
@@ -89,6 +91,7 @@ class Results:
                 for one in data["curves"]
             ],
             latencies=[Latency(**one) for one in data["latencies"]],
+            cycles=data.get("cycles", {}),
         )
 
 
@@ -120,6 +123,9 @@ def _steps(
             return
         results.counts = bench_counts.count_all(compiler, folder)
 
+    def compilers() -> None:
+        results.cycles = bench_compilers.cycles()
+
     def growth() -> None:
         results.curves = bench_growth.curves()
 
@@ -132,6 +138,7 @@ def _steps(
         "many certificates from Python": batches,
         "TLS handshakes": handshakes,
         "instructions": counts,
+        "compilers": compilers,
         "latency beside a busy thread": tail,
         "growth, up to a million": growth,
     }
@@ -283,6 +290,7 @@ def table(results: Results) -> str:
         f"{reached} of {len(judged)} are reached.\n",
         _markdown(header, map(_table_row, judged)),
         _growth(results.curves),
+        _compilers(results.cycles),
         _machine(results.facts),
     ]
     return "\n".join(part for part in parts if part)
@@ -301,6 +309,20 @@ def _growth(curves: list[Curve]) -> str:
         for curve in curves
     ]
     header = ["cost", "grows with", "slope", "expected", "time", "verdict"]
+    return _markdown(header, lines) if lines else ""
+
+
+def _compilers(cycles: bench_compilers.Cycles) -> str:
+    compilers = list(dict.fromkeys(name for found in cycles.values() for name in found))
+    lines = []
+    for function, found in cycles.items():
+        costs = [f"{found[c]:.1f}" if c in found else "" for c in compilers]
+        spread = bench_compilers.spread(found)
+        percent = f"{100 * spread:.0f} %"
+        if spread > bench_compilers.MOST_SPREAD:
+            percent = f"**{percent}**"
+        lines.append([function, *costs, percent])
+    header = ["cycles for a block of SHA-256", *compilers, "spread"]
     return _markdown(header, lines) if lines else ""
 
 

@@ -1,0 +1,64 @@
+"""What a block of SHA-256 costs by the hands of different compilers.
+
+The same source can be fast with one compiler and slow with the next. Here each
+compiler of this machine builds the core, and the programs take turns; the figure of a
+function is its least cycles for one block, and the spread is how much more the worst
+compiler takes than the best.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench_counts import FOLDER, compiler_name
+
+__all__ = ["COMPILERS", "MOST_SPREAD", "Cycles", "cycles", "spread"]
+
+COMPILERS = ("gcc", "gcc-12", "gcc-14", "clang-19")
+MOST_SPREAD = 0.10
+
+Cycles = dict[str, dict[str, float]]
+"""Cycles for one block, by function and compiler."""
+
+
+def _programs() -> dict[str, Path]:
+    """Build with each compiler, and return the programs by the compilers' names."""
+    found = {}
+    for compiler in filter(shutil.which, COMPILERS):
+        target = Path("build", compiler, "sha256_blocks")
+        command = ["make", "-s", "-C", str(FOLDER / "c"), f"CC={compiler}", str(target)]
+        subprocess.run(command, check=True)
+        found[compiler_name(compiler)] = FOLDER / "c" / target
+    return found
+
+
+def cycles(rounds: int = 5) -> Cycles:
+    """Return the least cycles of each function; nanoseconds where none are counted."""
+    found: Cycles = {}
+    programs = _programs()
+    for _ in range(rounds):
+        for compiler, program in programs.items():
+            done = subprocess.run([program], capture_output=True, text=True, check=True)
+            for line in map(json.loads, done.stdout.splitlines()):
+                of_function = found.setdefault(line["function"], {})
+                cost = line["cycles"] or line["ns"]
+                of_function[compiler] = min(cost, of_function.get(compiler, cost))
+    return found
+
+
+def spread(of_function: dict[str, float]) -> float:
+    """Return by how much the worst compiler is worse than the best: 0.1 is 10 %."""
+    return max(of_function.values()) / min(of_function.values()) - 1
+
+
+def test_the_spread_is_that_of_the_best_and_the_worst() -> None:
+    """One compiler alone has none."""
+    assert spread({"gcc 12": 100.0}) == 0
+    assert spread({"gcc 12": 100.0, "gcc 14": 105.0, "clang 19": 120.0}) == (
+        pytest.approx(0.2)
+    )
