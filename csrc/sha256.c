@@ -111,13 +111,13 @@ typedef struct padded {
 // FIPS 180-4, 5.1.1: one bit, zeros, and the length in bits take 9 bytes at
 // least.
 static size_t num_padded_blocks(size_t len) {
-  return len / BLOCK_LEN + (len % BLOCK_LEN + 8) / BLOCK_LEN + 1;
+  return len / BLOCK_LEN + 1 + (len % BLOCK_LEN >= LENGTH_AT);
 }
 
 // Everything is copied 64 bytes at a time, which is a few instructions: a copy
 // of a number of bytes that varies would be a call. What is too much lands in
 // `before`, or is written over by the next copy.
-static void write_tail(tail *t, pv_span message, size_t num_blocks) {
+PV_INLINE void write_tail(tail *t, pv_span message, size_t num_blocks) {
   static const uint8_t one_bit_and_zeros[BLOCK_LEN] = {0x80};
   uint8_t *end = t->blocks + message.len % BLOCK_LEN;
   if (message.len >= BLOCK_LEN) {
@@ -134,7 +134,7 @@ static void write_tail(tail *t, pv_span message, size_t num_blocks) {
              (uint64_t)message.len << 3);
 }
 
-static padded pad(tail *t, pv_span message) {
+PV_INLINE padded pad(tail *t, pv_span message) {
   const size_t num_whole = message.len / BLOCK_LEN;
   const size_t num_blocks = num_padded_blocks(message.len);
   write_tail(t, message, num_blocks - num_whole);
@@ -195,6 +195,7 @@ static void hash_blocks(const pv_kernel *kernel, const group *g,
     const sha256_step *step = widest_step(kernel, g->num - l);
     for (size_t idle = g->num; idle < l + step->lanes; idle++) {
       in[idle] = in[l];
+      memcpy(states[idle], initial_state, sizeof initial_state);
     }
     step->hash(states + l, in + l, stop - done);
     l += step->lanes;
