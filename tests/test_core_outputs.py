@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from oracle_der import SEQUENCE, encode
 from pinverify import Pin, Policy
 from pinverify._core import ffi, lib
 from pki import Pki
@@ -33,6 +34,18 @@ def test_no_byte_behind_a_certificate_counts(pki: Pki, behind: str) -> None:
         alone = lib.pv_spki_from_cert(out, ffi.from_buffer(der[:end]), end)
         data = ffi.from_buffer(der[:end] + BEHIND[behind](der[end:]))
         assert lib.pv_spki_from_cert(out, data, end) == alone != lib.PV_OK, end
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_no_byte_behind_what_a_certificate_holds_counts(pki: Pki, behind: str) -> None:
+    """The same where the certificate is whole and ends in the middle of an element."""
+    content = pki.server.der[4:]
+    out = ffi.new("pv_span *")
+    for end in range(len(content)):
+        short = encode(SEQUENCE, content[:end])
+        alone = lib.pv_spki_from_cert(out, ffi.from_buffer(short), len(short))
+        data = ffi.from_buffer(short + BEHIND[behind](content[end:] + content))
+        assert lib.pv_spki_from_cert(out, data, len(short)) == alone != lib.PV_OK, end
 
 
 @pytest.mark.parametrize("behind", BEHIND)

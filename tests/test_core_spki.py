@@ -758,6 +758,19 @@ def test_an_oid_that_is_empty_unfinished_or_padded_is_refused(oid: str) -> None:
         refused(certificate(**{field: algorithm}), status)
 
 
+@pytest.mark.parametrize("octets", range(2, 21))
+def test_a_padded_arc_is_found_anywhere_in_a_long_oid(octets: int) -> None:
+    """Eight octets are looked at together, and 0x80 within an arc is none's padding."""
+    for at in range(1, octets - 1):
+        padded = bytearray(b"\x2a" + (octets - 1) * b"\x03")
+        padded[at] = 0x80
+        algorithm = encode(SEQUENCE, encode(0x06, padded))
+        refused(certificate(algorithm=algorithm), "PV_ERR_DER_SPKI_ALGORITHM")
+        padded[at - 1] |= 0x81  # now the arc begins there
+        algorithm = encode(SEQUENCE, encode(0x06, padded))
+        accepted(certificate(algorithm=algorithm))
+
+
 def test_a_null_with_content_is_refused() -> None:
     """X.690, 8.8.2, as parameters of each AlgorithmIdentifier."""
     algorithm = encode(SEQUENCE, RSA_OID, b"\x05\x01\x00")

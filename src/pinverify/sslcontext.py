@@ -332,8 +332,8 @@ class _Pending:
                 )
         except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
             self._pinverify_fail(error)
-        self.__dict__.pop("_pinverify_guarded", None)
         self.__class__ = self._pinverify_verified_class
+        self.__dict__.pop("_pinverify_guarded", None)
 
     def _pinverify_in_force(self, sslobj: Any) -> tuple[_Rule, _InForce | None]:  # noqa: ANN401
         """Return the rule that decides, and what is in force now.
