@@ -105,7 +105,7 @@ clean:
 # it keeps to Python's stable ABI. It is compiled again when csrc has changed, or
 # when it is gone.
 .PHONY: always
-$(VENV)/built: $(VENV)/packages setup.py $(wildcard csrc/*) \
+$(VENV)/built: $(VENV)/packages setup.py $(wildcard csrc/* csrc/*/*) \
     $(if $(wildcard src/pinverify/_core.*.so),,always)
 	@echo 'Compiling the C core.'
 	@CC='$(COMPILER)' $(PIP) install --no-build-isolation --editable .
