@@ -15,7 +15,8 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Another environment may be active, or its settings left behind: keep them out.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow clients remedies each-remedy sanitize fuzz differential ct prove clean
+.PHONY: help demo test lint bench slow clients remedies each-remedy sanitize fuzz differential \
+    coverage ct prove clean
 help:
 	@echo 'make demo      shows pins at work, on this machine alone'
 	@echo 'make test      all fast tests; each bench once, untimed'
@@ -24,10 +25,11 @@ help:
 	@echo 'make slow      the other tests: sdist and wheel, installed and checked'
 	@echo 'make clients   pins on HTTP and other clients, which it fetches'
 	@echo 'make remedies  takes each remedy of a pitfall away, and sees its tests fail'
-	@echo 'make sanitize  the C core under ASan and UBSan (needs clang)'
+	@echo 'make sanitize  the C core under ASan, UBSan, MSan and TSan (needs clang)'
 	@echo 'make fuzz      each fuzz target for TIME=60 seconds (needs clang, libssl-dev)'
 	@echo 'make differential'
 	@echo '               pinverify beside OpenSSL over MUTANTS=200000 mutants'
+	@echo 'make coverage  which lines of the C core tests and corpora reach (needs clang)'
 	@echo 'make ct        asks binaries whether the scan is constant-time'
 	@echo 'make prove     proves the C core function by function (needs cbmc, cvc5)'
 	@echo 'make counts    instructions that the core takes, beside those stored'
@@ -81,8 +83,8 @@ CLIENT_TESTS := tests/test_clients.py tests/test_compat.py \
     tests/test_pyopenssl.py tests/test_twisted.py tests/test_mitmdump.py \
     tests/test_mitmproxy.py
 
-sanitize: $(VENV)/built
-	@$(MAKE) --no-print-directory -C tests/c sanitize PYTHON='$(abspath $(RUN))'
+sanitize coverage: $(VENV)/built
+	@$(MAKE) --no-print-directory -C tests/c $@ PYTHON='$(abspath $(RUN))'
 
 # Either fetches certificates of other projects into a cache, once.
 fuzz differential: $(VENV)/built

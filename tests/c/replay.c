@@ -472,6 +472,29 @@ static counts check_policies(const folder *policies, const folder *hosts,
   return out;
 }
 
+// What must hold whatever there is to read.
+static void check_without_inputs(void) {
+  const pv_policy no_policy = {0};
+  const uint64_t positions[2] = {0, 0};
+  const pv_column column = {NULL, 0, {positions, 2, 1}};
+  uint8_t digest[32];
+  for (int status = 0; status < 256; status++) {
+    expect(pv_status_text((pv_status)status)[0] != '\0', "a status",
+           "each number has words");
+  }
+  expect(pv_policy_find(&no_policy, "example.org", 11) == PV_NO_RULE,
+         "no policy", "it has no rule");
+  expect(pv_sha256_many(digest, &column) == PV_ERR_ARGUMENT &&
+             is_zero(digest, sizeof digest),
+         "offsets of 2 bytes", "they are refused");
+  uint8_t bits[1] = {0xff}, statuses[1] = {0xff};
+  size_t num_malformed = 7;
+  expect(pv_certs_are_pinned(bits, digest, statuses, &num_malformed, digest, 1,
+                             &column) == PV_ERR_ARGUMENT &&
+             bits[0] == 0 && statuses[0] == 0 && num_malformed == 0,
+         "offsets of 2 bytes", "nothing is found with them");
+}
+
 int main(int argc, char **argv) {
   if (argc != 2) {
     fprintf(stderr, "usage: replay DIR\n");
@@ -480,6 +503,7 @@ int main(int argc, char **argv) {
   folder certs = read_folder(argv[1], "cert");
   folder hosts = read_folder(argv[1], "host");
   folder policies = read_folder(argv[1], "policy");
+  check_without_inputs();
   const size_t num_keys = check_certificates(&certs);
   const size_t num_kernels = certs.num_inputs > 0 ? check_kernels(&certs) : 0;
   const size_t num_canonical = check_hosts(&hosts);

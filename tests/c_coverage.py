@@ -1,0 +1,152 @@
+"""Which lines and branches of the C core do the tests and corpora reach?
+
+Reads what ``llvm-cov export -format=lcov`` prints, and compares the lines that were
+never reached with ``vectors/uncovered.json``, which has a reason for each: a line that
+is not listed fails, and so does a listed one that is reached after all.
+
+    python tests/c_coverage.py build/core.lcov
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pinverify import core
+
+__all__ = ["UNCOVERED", "Covered", "faults", "read_lcov"]
+
+CSRC = Path(__file__).resolve().parent.parent / "csrc"
+UNCOVERED = Path(__file__).parent / "vectors" / "uncovered.json"
+
+LEAST_LINES = 0.99
+LEAST_BRANCHES = 0.95
+
+# Files of a kernel that not every machine can run, and the kernel's name.
+KERNEL_FILES = {
+    "sha256_x86_shani.c": "shani",
+    "sha256_x86_avx2.c": "avx2",
+    "sha256_x86_avx512.c": "avx512",
+    "scan_x86_avx2.c": "avx2",
+    "scan_x86_avx512.c": "avx512",
+}
+
+
+@dataclass
+class Covered:
+    """How often each line of one file was reached, and each way of a branch."""
+
+    lines: dict[int, int] = field(default_factory=dict)
+    branches: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    def missed(self, text: list[str]) -> list[str]:
+        """Return the lines that were never reached, each behind the one before it.
+
+        The brace that ends a block adds nothing to what stands in it.
+        """
+        missed = [
+            n for n, c in self.lines.items() if not c and text[n - 1].strip() != "}"
+        ]
+        return [f"{text[n - 2].strip()} {text[n - 1].strip()}" for n in missed]
+
+
+def read_lcov(report: str) -> dict[str, Covered]:
+    """Return each C file of the core with what was reached in it."""
+    files: dict[str, Covered] = {}
+    current = Covered()
+    for line in report.splitlines():
+        key, _, value = line.partition(":")
+        if key == "SF":
+            path = Path(value)
+            known = path.parent.resolve() == CSRC
+            current = files.setdefault(path.name, Covered()) if known else Covered()
+        elif key == "DA":
+            number, count = map(int, value.split(",")[:2])
+            current.lines[number] = current.lines.get(number, 0) + count
+        elif key == "BRDA":
+            *where, taken = value.split(",")
+            times = 0 if taken == "-" else int(taken)
+            way = tuple(where)
+            current.branches[way] = current.branches.get(way, 0) + times
+    return files
+
+
+def runnable(files: dict[str, Covered]) -> dict[str, Covered]:
+    """Return the files that hold code which this machine can run."""
+    here = {part for name in core.kernels() for part in name.split("+")}
+    here |= set(core.scan_kernels())
+    return {
+        name: covered
+        for name, covered in files.items()
+        # Of the public header llvm-cov reports nothing but constants.
+        if name != "pinverify.h" and KERNEL_FILES.get(name, "portable") in here
+    }
+
+
+def _share(reached: list[bool]) -> float:
+    return sum(reached) / len(reached) if reached else 1.0
+
+
+def faults(
+    files: dict[str, Covered], listed: dict[str, Any], texts: dict[str, list[str]]
+) -> list[str]:
+    """Return what is missed and unlisted, listed and reached, or too little."""
+    known = {(entry["file"], entry["line"]) for entry in listed["lines"]}
+    # Some lines are reached on other machines.
+    always = {(e["file"], e["line"]) for e in listed["lines"] if not e["elsewhere"]}
+    missed = {(n, line) for n, c in files.items() for line in c.missed(texts[n])}
+    wrong = [f"never reached, and not listed: {n}: {x}" for n, x in missed - known]
+    wrong += [
+        f"listed, but reached or gone: {name}: {line}"
+        for name, line in always - missed
+        if name in files
+    ]
+    lines = [count > 0 for c in files.values() for count in c.lines.values()]
+    branches = [count > 0 for c in files.values() for count in c.branches.values()]
+    if _share(lines) < LEAST_LINES:
+        wrong.append(f"only {_share(lines):.2%} of the lines")
+    if _share(branches) < LEAST_BRANCHES:
+        wrong.append(f"only {_share(branches):.2%} of the branches")
+    return sorted(wrong)
+
+
+def table(files: dict[str, Covered]) -> str:
+    """Return the shares as lines of text."""
+    whole: dict[str, tuple[list[bool], list[bool]]] = {"all": ([], [])}
+    for name, covered in sorted(files.items()):
+        lines = [count > 0 for count in covered.lines.values()]
+        branches = [count > 0 for count in covered.branches.values()]
+        whole[name] = lines, branches
+        whole["all"][0].extend(lines)
+        whole["all"][1].extend(branches)
+    return "\n".join(
+        f"{name:<20} {sum(lines):>5} of {len(lines):>5} lines {_share(lines):>8.2%}"
+        f"   {sum(branches):>5} of {len(branches):>5} branches {_share(branches):>8.2%}"
+        for name, (lines, branches) in whole.items()
+    )
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description="What is reached in the C core.")
+    parser.add_argument("report", type=Path)
+    options = parser.parse_args()
+    files = runnable(read_lcov(options.report.read_text(encoding="utf-8")))
+    texts = {
+        name: (CSRC / name).read_text(encoding="ascii").splitlines() for name in files
+    }
+    print(table(files))  # noqa: T201 - it is what was asked for
+    for name, covered in sorted(files.items()):
+        for number, count in sorted(covered.lines.items()):
+            if not count:
+                print(f"{name}:{number}: {texts[name][number - 1]}")  # noqa: T201
+    listed = json.loads(UNCOVERED.read_text(encoding="utf-8"))
+    sys.exit("\n".join(faults(files, listed, texts)) if files else "nothing to read")
+
+
+if __name__ == "__main__":
+    main()
