@@ -81,7 +81,7 @@ clients:
 	    EXTRA_GROUP='--group clients' TESTS='$(or $(TESTS),$(CLIENT_TESTS))'
 CLIENT_TESTS := tests/test_clients.py tests/test_compat.py \
     tests/test_pyopenssl.py tests/test_twisted.py tests/test_mitmdump.py \
-    tests/test_mitmproxy.py
+    tests/test_mitmproxy.py tests/test_core_columns.py
 
 sanitize coverage: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/c $@ PYTHON='$(abspath $(RUN))'

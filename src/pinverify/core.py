@@ -504,7 +504,7 @@ def _view(data: Buffer) -> Any:  # noqa: ANN401 - a C array
     """Return the bytes of *data* where they lie."""
     try:
         return ffi.from_buffer(data)
-    except BufferError as error:
+    except (BufferError, ValueError) as error:  # numpy says ValueError
         msg = f"expected contiguous bytes; make a copy of them first ({error})"
         raise TypeError(msg) from None
 
