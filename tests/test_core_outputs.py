@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from oracle_der import SEQUENCE, encode
-from pinverify import Pin, Policy
+from pinverify import Pin, Policy, core
 from pinverify._core import ffi, lib
 from pki import Pki
 
@@ -92,8 +92,18 @@ def test_a_key_that_cannot_be_read_has_a_digest_of_zeros(pki: Pki) -> None:
     """Of one certificate, and of one among others."""
     wrong = pki.server.der[:-1]
     out = ffi.new("uint8_t[32]", b"\xff" * 32)
-    assert lib.pv_spki_sha256(out, ffi.from_buffer(wrong), len(wrong)) != lib.PV_OK
+    wrong_status = lib.pv_spki_sha256(out, ffi.from_buffer(wrong), len(wrong))
+    assert wrong_status != lib.PV_OK
     assert not any(bytes(ffi.buffer(out)))
+    out = ffi.new("uint8_t[64]", b"\xff" * 64)
+    statuses, num_malformed = ffi.new("uint8_t[2]"), ffi.new("size_t *")
+    data = ffi.from_buffer(wrong + pki.server.der)
+    ends = ffi.new("uint64_t[]", [0, len(wrong), len(data)])
+    column = ffi.new("pv_column *", [data, len(data), [ends, 8, 2]])
+    lib.pv_spki_sha256_many(out, statuses, num_malformed, column)
+    assert (statuses[0], statuses[1], num_malformed[0]) == (wrong_status, lib.PV_OK, 1)
+    assert not any(bytes(ffi.buffer(out)[:32]))
+    assert bytes(ffi.buffer(out)[32:]) == core.spki_sha256(pki.server.der)
 
 
 def test_a_refused_policy_leaves_no_view() -> None:

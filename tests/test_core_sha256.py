@@ -158,6 +158,16 @@ def test_many_messages_of_one_length_agree_with_hashlib(
         assert core.sha256_many(messages) == expected
 
 
+@pytest.mark.parametrize("kernel", core.kernels())
+def test_long_messages_in_any_order_agree_with_hashlib(kernel: str) -> None:
+    """Those of 64 blocks and more are sorted in another way than the others."""
+    lengths = [64 * blocks + 5 for blocks in (70, 66, 90, 64, 63, 200, 65, 3, 80)]
+    messages = [bytes([i]) * length for i, length in enumerate(lengths + lengths[::-1])]
+    with core.use_kernel(kernel):
+        digests = core.sha256_many(messages)
+    assert digests == b"".join(hashlib.sha256(m).digest() for m in messages)
+
+
 def test_no_messages_have_no_digests() -> None:
     """An empty list, and one offset."""
     assert core.sha256_many([]) == b""

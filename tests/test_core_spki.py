@@ -764,10 +764,10 @@ def test_a_padded_arc_is_found_anywhere_in_a_long_oid(octets: int) -> None:
     for at in range(1, octets - 1):
         padded = bytearray(b"\x2a" + (octets - 1) * b"\x03")
         padded[at] = 0x80
-        algorithm = encode(SEQUENCE, encode(0x06, padded))
+        algorithm = encode(SEQUENCE, encode(0x06, bytes(padded)))
         refused(certificate(algorithm=algorithm), "PV_ERR_DER_SPKI_ALGORITHM")
         padded[at - 1] |= 0x81  # now the arc begins there
-        algorithm = encode(SEQUENCE, encode(0x06, padded))
+        algorithm = encode(SEQUENCE, encode(0x06, bytes(padded)))
         accepted(certificate(algorithm=algorithm))
 
 
