@@ -32,7 +32,7 @@
 #define UNPOISON(bytes, len) (void)VALGRIND_MAKE_MEM_DEFINED(bytes, len)
 #endif
 
-enum { MOST_PINS = 64, MOST_DIGESTS = 8 };
+enum { MOST_PINS = 2000, MOST_DIGESTS = 8 };
 
 // What a scan may write its answers to.
 static uint8_t answers[4 * MOST_DIGESTS];
@@ -47,6 +47,12 @@ static void pins_contain(size_t num_pins) {
 static void packed_contain(size_t num_pins) {
   const uint32_t answer = pv_packed_contain(pins, num_pins, digests);
   memcpy(answers, &answer, sizeof answer);
+}
+
+static void packed_contain_many(size_t num_pins) {
+  for (size_t num = 0; num <= MOST_DIGESTS; num++) {
+    pv_packed_contain_many(answers, pins, num_pins, digests, num);
+  }
 }
 
 #define TWIN(name)                                         \
@@ -68,6 +74,7 @@ static const struct {
   void (*call)(size_t num_pins);
 } scans[] = {{"pv_pins_contain", pins_contain},
              {"pv_packed_contain", packed_contain},
+             {"pv_packed_contain_many", packed_contain_many},
              {"twin_branch_on_mask", call_twin_branch_on_mask},
              {"twin_division", call_twin_division},
              {"twin_early_exit", call_twin_early_exit},
@@ -92,7 +99,7 @@ static int list(void) {
 // The bytes are zero for the program and unknown to the checker. They are
 // declared anew for each number of pins, since packed pins fill other bytes.
 static int check(void (*call)(size_t num_pins)) {
-  static const size_t numbers[] = {0, 1, 2, 3, 4, 5, 8, 9, 17, 64};
+  static const size_t numbers[] = {0, 1, 2, 3, 4, 5, 8, 9, 17, 64, MOST_PINS};
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
     POISON(pins, sizeof pins);
     POISON(digests, sizeof digests);
