@@ -2,15 +2,16 @@
 // of one byte and lengths that are definite, minimal and below 2^24.
 //
 // It is a header so that a walk keeps its cursors in registers: a walk through
-// memory takes three times as long.
+// memory takes three times as long. Bounds are compared as sums, `pos + 2 <=
+// end`, which takes an instruction less than the difference; an input is so
+// short that no sum overflows.
 #ifndef PINVERIFY_DER_H
 #define PINVERIFY_DER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "contracts.h"
-#include "pinverify.h"
+#include "internal.h"
 
 enum {
   DER_INTEGER = 0x02,
@@ -27,9 +28,12 @@ enum {
   DER_CONTEXT_3 = 0xa3             // [3], constructed
 };
 
-// A der_cursor reads base[pos] to base[end - 1], and pos <= end always. It
-// works by index, so that every bound can be stated and proved without
-// pointers.
+// No element is longer: its length has three octets at most.
+#define DER_ELEMENT_MAX (((size_t)1 << 24) + 4)
+
+// A der_cursor reads base[pos] to base[end - 1], and pos <= end <=
+// DER_ELEMENT_MAX always. It works by index, so that every bound can be stated
+// and proved without pointers.
 typedef struct der_cursor {
   const uint8_t *base;
   size_t pos;
@@ -40,90 +44,101 @@ typedef struct der_cursor {
 // comes next is not one whole element of that tag with a definite, minimal
 // length.
 
-static inline bool der_at_end(const der_cursor *in)  //
-    REQUIRES(IS_CURSOR(in))                          //
-    ASSIGNS()                                        //
+PV_PART bool der_at_end(const der_cursor *in)  //
+    REQUIRES(IS_CURSOR(in))                    //
+    ASSIGNS()                                  //
     ENSURES(RESULT == (in->pos == in->end)) {
   return in->pos == in->end;
 }
 
-static inline bool der_next_is(const der_cursor *in, uint8_t tag)  //
-    REQUIRES(IS_CURSOR(in))                                        //
-    ASSIGNS()                                                      //
+PV_PART bool der_next_is(const der_cursor *in, uint8_t tag)  //
+    REQUIRES(IS_CURSOR(in))                                  //
+    ASSIGNS()                                                //
     ENSURES(RESULT == NEXT_IS(in, in->pos, tag)) {
   return in->pos < in->end && in->base[in->pos] == tag;
 }
 
-// Length octets (X.690, 10.1): the short form below 128, else as few octets as
-// possible; 0x80 is the indefinite form, which DER forbids. `*pos` is behind
-// the tag, with an octet to read there, and moves behind the length.
-static inline bool read_length(const der_cursor *in, size_t *pos,
-                               size_t *out_len)                  //
-    REQUIRES(IS_CURSOR(in))                                      //
-    REQUIRES(IS_OUT(pos) && *pos < in->end && IS_OUT(out_len))   //
-    ASSIGNS(*pos, *out_len)                                      //
-    ENSURES(RESULT == IS_LENGTH(in, OLD(*pos)))                  //
-    ENSURES(IMPLIES(RESULT, *out_len == LENGTH(in, OLD(*pos))))  //
-    ENSURES(IMPLIES(RESULT, *pos == OLD(*pos) + LENGTH_LEN(in, OLD(*pos)))) {
-  const uint8_t *octets = in->base + *pos;
-  const size_t left = in->end - *pos;
-  if (octets[0] < 0x80) {
-    *pos += 1;
-    *out_len = octets[0];
-    return true;
-  }
-  if (octets[0] == 0x82 && left >= 3) {
-    *pos += 3;
-    *out_len = (size_t)octets[1] << 8 | octets[2];
-    return *out_len >= 0x100;
-  }
-  if (octets[0] == 0x81 && left >= 2) {
+// What stands for a length that is none: no input is as long.
+#define DER_NO_LENGTH ((size_t)1 << 30)
+
+// The long form of a length (X.690, 10.1): as few octets as possible, and no
+// fewer than two in all; 0x80 is the indefinite form, which DER forbids. `*pos`
+// is behind the first octet, `first`, and moves behind the last.
+PV_PART size_t long_length(const der_cursor *in, size_t first,
+                           size_t *pos)                                      //
+    REQUIRES(IS_CURSOR(in))                                                  //
+    REQUIRES(IS_OUT(pos) && 0 < *pos && *pos <= in->end)                     //
+    REQUIRES(first >= 0x80 && first == in->base[*pos - 1])                   //
+    ASSIGNS(*pos)                                                            //
+    ENSURES((RESULT != DER_NO_LENGTH) == IS_LENGTH(in, OLD(*pos) - 1))       //
+    ENSURES(RESULT == DER_NO_LENGTH || RESULT == LENGTH(in, OLD(*pos) - 1))  //
+    ENSURES(OLD(*pos) <= *pos && *pos <= OLD(*pos) + 3)                      //
+    ENSURES(RESULT == DER_NO_LENGTH ||
+            *pos == OLD(*pos) - 1 + LENGTH_LEN(in, OLD(*pos) - 1)) {
+  size_t len = 0;
+  if (first == 0x82) {
     *pos += 2;
-    *out_len = octets[1];
-    return *out_len >= 0x80;
+    if (PV_RARE(*pos > in->end)) {
+      return DER_NO_LENGTH;
+    }
+    len = (size_t)in->base[*pos - 2] << 8 | in->base[*pos - 1];
+    return PV_RARE(len < 0x100) ? DER_NO_LENGTH : len;
   }
-  if (octets[0] == 0x83 && left >= 4) {
-    *pos += 4;
-    *out_len = (size_t)octets[1] << 16 | (size_t)octets[2] << 8 | octets[3];
-    return *out_len >= 0x10000;
+  if (first == 0x81) {
+    *pos += 1;
+    if (PV_RARE(*pos > in->end)) {
+      return DER_NO_LENGTH;
+    }
+    len = in->base[*pos - 1];
+    return PV_RARE(len < 0x80) ? DER_NO_LENGTH : len;
   }
-  return false;
+  *pos += 3;
+  if (PV_RARE(first != 0x83 || *pos > in->end)) {
+    return DER_NO_LENGTH;
+  }
+  len = (size_t)in->base[*pos - 3] << 16 | (size_t)in->base[*pos - 2] << 8 |
+        in->base[*pos - 1];
+  return PV_RARE(len < 0x10000) ? DER_NO_LENGTH : len;
 }
 
 // Reads one whole element of whatever tag, without looking at the tag.
-static inline bool read_element(der_cursor *in, der_cursor *out_content)  //
-    REQUIRES(IS_CURSOR(in))                                               //
-    REQUIRES(IS_OUT(out_content))                                         //
-    ASSIGNS(in->pos, *out_content)                                        //
-    ENSURES(RESULT == IS_ELEMENT(in, OLD(in->pos)))                       //
-    ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))      //
+PV_PART bool read_element(der_cursor *in, der_cursor *out_content)    //
+    REQUIRES(IS_CURSOR(in))                                           //
+    REQUIRES(IS_OUT(out_content))                                     //
+    ASSIGNS(in->pos, *out_content)                                    //
+    ENSURES(RESULT == IS_ELEMENT(in, OLD(in->pos)))                   //
+    ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))  //
     ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
-  if (in->end - in->pos < 2) {
+  size_t start = in->pos + 2;
+  if (PV_RARE(start > in->end)) {
     return false;
   }
-  size_t pos = in->pos + 1;
-  size_t len = 0;
-  if (!read_length(in, &pos, &len) || len > in->end - pos) {
+  size_t len = in->base[in->pos + 1];
+  if (len >= 0x80) {
+    len = long_length(in, len, &start);
+  }
+  const size_t end = start + len;
+  if (PV_RARE(end > in->end)) {
     return false;
   }
-  *out_content = (der_cursor){in->base, pos, pos + len};
-  in->pos = pos + len;
+  *out_content = (der_cursor){in->base, start, end};
+  in->pos = end;
   return true;
 }
 
-static inline bool der_enter(der_cursor *in, der_cursor *out_content,
-                             uint8_t tag)                             //
+PV_PART bool der_enter(der_cursor *in, der_cursor *out_content,
+                       uint8_t tag)                                   //
     REQUIRES(IS_CURSOR(in))                                           //
     REQUIRES(IS_OUT(out_content))                                     //
     ASSIGNS(in->pos, *out_content)                                    //
     ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))           //
     ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))  //
     ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
-  return in->end - in->pos >= 2 && in->base[in->pos] == tag &&
+  return !PV_RARE(in->pos + 2 > in->end || in->base[in->pos] != tag) &&
          read_element(in, out_content);
 }
 
-static inline bool der_skip(der_cursor *in, uint8_t tag)                //
+PV_PART bool der_skip(der_cursor *in, uint8_t tag)                      //
     REQUIRES(IS_CURSOR(in))                                             //
     ASSIGNS(in->pos)                                                    //
     ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))             //
@@ -133,8 +148,8 @@ static inline bool der_skip(der_cursor *in, uint8_t tag)                //
   return der_enter(in, &content, tag);
 }
 
-static inline bool der_take(der_cursor *in, pv_span *out_element,
-                            uint8_t tag)                                    //
+PV_PART bool der_take(der_cursor *in, pv_span *out_element,
+                      uint8_t tag)                                          //
     REQUIRES(IS_CURSOR(in))                                                 //
     REQUIRES(IS_OUT(out_element))                                           //
     ASSIGNS(in->pos, *out_element)                                          //
@@ -154,8 +169,8 @@ static inline bool der_take(der_cursor *in, pv_span *out_element,
 
 // der_enter_any enters one element of any low tag (X.690, 8.1.2.2) and tells
 // which.
-static inline bool der_enter_any(der_cursor *in, der_cursor *out_content,
-                                 uint8_t *out_tag)                       //
+PV_PART bool der_enter_any(der_cursor *in, der_cursor *out_content,
+                           uint8_t *out_tag)                             //
     REQUIRES(IS_CURSOR(in))                                              //
     REQUIRES(IS_OUT(out_content) && IS_OUT(out_tag))                     //
     ASSIGNS(in->pos, *out_content, *out_tag)                             //
@@ -163,7 +178,7 @@ static inline bool der_enter_any(der_cursor *in, der_cursor *out_content,
     ENSURES(IMPLIES(RESULT, (*out_tag & 0x1f) != 0x1f))                  //
     ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))     //
     ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
-  if (in->end - in->pos < 2) {
+  if (in->pos + 2 > in->end) {
     return false;
   }
   const uint8_t tag = in->base[in->pos];

@@ -65,11 +65,24 @@ bool host_is_address(const char *host, size_t host_len);
 #endif
 
 // With PV_FLAT, all that a function calls becomes part of it, if a compiler
-// can.
+// can. clang does so with direct calls alone, and wants to see PV_PART on what
+// these call.
 #if defined(__GNUC__)
 #define PV_FLAT __attribute__((flatten))
 #else
 #define PV_FLAT
+#endif
+#if defined(__clang__)
+#define PV_PART PV_INLINE
+#else
+#define PV_PART static inline
+#endif
+
+// PV_RARE(x) is x, and seldom true: what follows then is put out of the way.
+#if defined(__GNUC__)
+#define PV_RARE(x) __builtin_expect((x), 0)
+#else
+#define PV_RARE(x) (x)
 #endif
 
 enum {

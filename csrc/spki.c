@@ -5,7 +5,7 @@
 #include "der.h"
 #include "internal.h"
 
-enum { VERSION_1 = 0, VERSION_2 = 1, VERSION_3 = 2 };
+enum { VERSION_1 = 0, VERSION_2 = 1, VERSION_3 = 2, VERSION_LEN = 5 };
 
 // What read_tbs finds. The two cursors are contents, not yet looked into.
 typedef struct tbs_fields {
@@ -17,7 +17,7 @@ typedef struct tbs_fields {
 
 // INTEGER: at least one octet, and no first octet that says nothing
 // (X.690, 8.3.2). Negative numbers, zero and long ones exist and pass.
-static bool read_serial(der_cursor *in) {
+PV_PART bool read_serial(der_cursor *in) {
   der_cursor n;
   if (!der_enter(in, &n, DER_INTEGER) || der_at_end(&n)) {
     return false;
@@ -42,44 +42,56 @@ static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len) {
   return true;
 }
 
-// Whether one of eight octets is 0x80, the only one with its top bit set and no
-// other: 0x7f added to the others carries into the top bit.
-static bool holds_0x80(uint64_t octets) {
+// The top bits of eight octets, of those that are 0x80: the only octet with its
+// top bit set and no other. 0x7f added to others carries into the top bit.
+PV_PART uint64_t find_0x80(uint64_t octets) {
   const uint64_t low_bits = UINT64_C(0x7f7f7f7f7f7f7f7f);
-  return (octets & ~((octets & low_bits) + low_bits) & ~low_bits) != 0;
+  return octets & ~((octets & low_bits) + low_bits) & ~low_bits;
 }
 
 // OBJECT IDENTIFIER: whole arcs, none padded (X.690, 8.19.2). Where there is no
-// 0x80 at all, none is padded: those in use have none, and are short.
-static bool is_oid(const der_cursor *oid) {
+// 0x80 at all, none is padded: those in use have none, and up to 16 octets.
+// The last eight octets may begin before the OID: that far into a certificate
+// there are always as many.
+PV_PART bool is_oid(const der_cursor *oid) {
   const size_t oid_len = oid->end - oid->pos;
   const uint8_t *octets = oid->base + oid->pos;
-  if (oid_len == 0 || octets[oid_len - 1] >= 0x80) {
+  if (oid_len == 0 || oid->end < 8) {
     return false;
   }
-  size_t i = 0;
-  for (; oid_len - i >= 8; i += 8) {
-    if (holds_0x80(load_le64(octets + i))) {
-      return arcs_are_minimal(octets, oid_len);
-    }
+  const uint64_t last = load_le64(oid->base + oid->end - 8);
+  if (last >> 63 != 0) {
+    return false;
   }
-  for (; i < oid_len; i++) {
-    if (octets[i] == 0x80) {
-      return arcs_are_minimal(octets, oid_len);
-    }
+  if (oid_len <= 8) {
+    return find_0x80(last >> (64 - 8 * oid_len)) == 0 ||
+           arcs_are_minimal(octets, oid_len);
   }
-  return true;
+  return (oid_len <= 16 &&
+          (find_0x80(load_le64(octets)) | find_0x80(last)) == 0) ||
+         arcs_are_minimal(octets, oid_len);
+}
+
+// NULL has one spelling.
+PV_PART bool is_null(const der_cursor *in) {
+  return in->end - in->pos == 2 && in->base[in->pos] == DER_NULL &&
+         in->base[in->pos + 1] == 0;
 }
 
 // Parameters are NULL, an OID, or nothing that a parser decodes unasked. Other
 // simple types have rules of their own, which OpenSSL checks and no algorithm
 // needs: they are refused.
-static bool is_parameters(uint8_t tag, const der_cursor *content) {
-  if (tag == DER_NULL) {
-    return der_at_end(content);
+PV_PART bool is_parameters(der_cursor in) {
+  der_cursor content;
+  uint8_t tag = 0;
+  if (is_null(&in)) {
+    return true;
+  }
+  if (!der_enter_any(&in, &content, &tag) || !der_at_end(&in)) {
+    return false;
   }
   if (tag == DER_OID) {
-    return is_oid(content);
+    return is_oid(&content);
   }
   return tag == DER_OCTET_STRING || tag == DER_SEQUENCE || tag == DER_SET ||
          (tag & DER_CLASS_BITS) != 0;
@@ -87,22 +99,27 @@ static bool is_parameters(uint8_t tag, const der_cursor *content) {
 
 // AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER,
 //   parameters ANY DEFINED BY algorithm OPTIONAL }
-static bool is_algorithm(der_cursor in) {
-  der_cursor oid, parameters;
-  uint8_t tag = 0;
+PV_PART bool is_algorithm(der_cursor in) {
+  der_cursor oid;
   if (!der_enter(&in, &oid, DER_OID) || !is_oid(&oid)) {
     return false;
   }
-  if (der_at_end(&in)) {
-    return true;
+  return der_at_end(&in) || is_parameters(in);
+}
+
+// Whether two contents are the same 8 to 16 octets.
+PV_PART bool is_same(const der_cursor *a, const der_cursor *b) {
+  const size_t len = a->end - a->pos;
+  if (b->end - b->pos != len || len < 8 || len > 16) {
+    return false;
   }
-  return der_enter_any(&in, &parameters, &tag) && der_at_end(&in) &&
-         is_parameters(tag, &parameters);
+  return memcmp(a->base + a->pos, b->base + b->pos, 8) == 0 &&
+         memcmp(a->base + a->end - 8, b->base + b->end - 8, 8) == 0;
 }
 
 // BIT STRING (X.690, 8.6.2): the first octet counts the unused bits of the
 // last one.
-static bool is_bit_string(const der_cursor *bits) {
+PV_PART bool is_bit_string(const der_cursor *bits) {
   if (der_at_end(bits)) {
     return false;
   }
@@ -111,24 +128,24 @@ static bool is_bit_string(const der_cursor *bits) {
 }
 
 // version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1. DER forbids
-// to write the default, so v1 is absent.
-static bool read_version(der_cursor *tbs, uint8_t *out_version) {
-  der_cursor explicit_tag, number;
+// to write the default, so v1 is absent; the others have one spelling.
+PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version) {
+  const uint8_t *octets = tbs->base + tbs->pos;
   *out_version = VERSION_1;
   if (!der_next_is(tbs, DER_CONTEXT_0)) {
     return true;
   }
-  if (!der_enter(tbs, &explicit_tag, DER_CONTEXT_0) ||
-      !der_enter(&explicit_tag, &number, DER_INTEGER) ||
-      !der_at_end(&explicit_tag) || number.end - number.pos != 1) {
+  if (tbs->pos + VERSION_LEN > tbs->end ||
+      memcmp(octets, "\xa0\x03\x02\x01", 4) != 0) {
     return false;
   }
-  *out_version = number.base[number.pos];
+  *out_version = octets[4];
+  tbs->pos += VERSION_LEN;
   return *out_version == VERSION_2 || *out_version == VERSION_3;
 }
 
 // issuerUniqueID [1], subjectUniqueID [2] IMPLICIT BIT STRING OPTIONAL: v2, v3
-static bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag) {
+PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag) {
   der_cursor bits;
   if (!der_next_is(tbs, tag)) {
     return true;
@@ -138,7 +155,7 @@ static bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag) {
 }
 
 // extensions [3] EXPLICIT SEQUENCE OPTIONAL: v3
-static bool read_extensions(der_cursor *tbs, uint8_t version) {
+PV_PART bool read_extensions(der_cursor *tbs, uint8_t version) {
   der_cursor explicit_tag;
   if (!der_next_is(tbs, DER_CONTEXT_3)) {
     return true;
@@ -148,7 +165,7 @@ static bool read_extensions(der_cursor *tbs, uint8_t version) {
 }
 
 // The fields of TBSCertificate before the key.
-static pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
+PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
   if (!read_version(tbs, &out->version)) {
     return PV_ERR_DER_VERSION;
   }
@@ -171,7 +188,7 @@ static pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
 }
 
 // The fields of TBSCertificate after the key.
-static pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
+PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
   if (!read_unique_id(tbs, version, DER_CONTEXT_1_PRIMITIVE) ||
       !read_unique_id(tbs, version, DER_CONTEXT_2_PRIMITIVE)) {
     return PV_ERR_DER_UNIQUE_ID;
@@ -186,7 +203,7 @@ static pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
 //   INTEGER, signature AlgorithmIdentifier, issuer Name, validity Validity,
 //   subject Name, subjectPublicKeyInfo SubjectPublicKeyInfo, issuerUniqueID [1]
 //   OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] OPTIONAL }
-static pv_status read_tbs(der_cursor *tbs, tbs_fields *out) {
+PV_PART pv_status read_tbs(der_cursor *tbs, tbs_fields *out) {
   const pv_status head = read_tbs_head(tbs, out);
   if (head != PV_OK) {
     return head;
@@ -201,7 +218,7 @@ static pv_status read_tbs(der_cursor *tbs, tbs_fields *out) {
 
 // SubjectPublicKeyInfo ::= SEQUENCE { algorithm AlgorithmIdentifier,
 //   subjectPublicKey BIT STRING }. Every key is a whole number of octets.
-static pv_status check_spki(der_cursor spki) {
+PV_PART pv_status check_spki(der_cursor spki) {
   der_cursor algorithm, key;
   if (!der_enter(&spki, &algorithm, DER_SEQUENCE) || !is_algorithm(algorithm)) {
     return PV_ERR_DER_SPKI_ALGORITHM;
@@ -214,10 +231,11 @@ static pv_status check_spki(der_cursor spki) {
 }
 
 // What follows tbsCertificate in a Certificate.
-static pv_status read_certificate_tail(der_cursor *certificate) {
+PV_PART pv_status read_certificate_tail(der_cursor *certificate,
+                                        const der_cursor *inner) {
   der_cursor algorithm, signature;
   if (!der_enter(certificate, &algorithm, DER_SEQUENCE) ||
-      !is_algorithm(algorithm)) {
+      !(is_same(&algorithm, inner) || is_algorithm(algorithm))) {
     return PV_ERR_DER_SIGNATURE_ALGORITHM;
   }
   if (!der_enter(certificate, &signature, DER_BIT_STRING) ||
@@ -229,7 +247,7 @@ static pv_status read_certificate_tail(der_cursor *certificate) {
 
 // Certificate ::= SEQUENCE { tbsCertificate TBSCertificate,
 //   signatureAlgorithm AlgorithmIdentifier, signatureValue BIT STRING }
-static pv_status read_certificate(der_cursor in, pv_span *out_spki) {
+PV_PART pv_status read_certificate(der_cursor in, pv_span *out_spki) {
   der_cursor certificate, tbs;
   tbs_fields fields;
   if (!der_enter(&in, &certificate, DER_SEQUENCE) || !der_at_end(&in)) {
@@ -246,7 +264,7 @@ static pv_status read_certificate(der_cursor in, pv_span *out_spki) {
     status = check_spki(fields.spki_content);
   }
   if (status == PV_OK) {
-    status = read_certificate_tail(&certificate);
+    status = read_certificate_tail(&certificate, &fields.signature);
   }
   if (status == PV_OK) {
     *out_spki = fields.spki;
@@ -256,6 +274,12 @@ static pv_status read_certificate(der_cursor in, pv_span *out_spki) {
 
 PV_FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
                                     size_t cert_len) {
-  *out_spki = (pv_span){NULL, 0};
-  return read_certificate((der_cursor){cert, 0, cert_len}, out_spki);
+  pv_status status = PV_ERR_DER_CERTIFICATE;
+  if (cert_len <= DER_ELEMENT_MAX) {
+    status = read_certificate((der_cursor){cert, 0, cert_len}, out_spki);
+  }
+  if (status != PV_OK) {
+    *out_spki = (pv_span){NULL, 0};
+  }
+  return status;
 }
