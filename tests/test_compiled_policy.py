@@ -1013,6 +1013,13 @@ def _padding(parts: Parts) -> None:
     parts.filler = bytes(len(blob) % 8) + b"\1"
 
 
+def _shared_name(parts: Parts) -> None:
+    """Let two rules have their name at one place; as many bytes are unused."""
+    shared = indexed((b"a.example", 0, 0), (b"a.example", 1, 0))
+    shared.rules[1].name_at = 0
+    vars(parts).update(vars(shared))
+
+
 REFUSED: dict[str, tuple[str, Callable[[Parts], None]]] = {
     # the frame
     "another magic": ("MAGIC", _set(magic=b"pinvpol2")),
@@ -1106,6 +1113,7 @@ REFUSED: dict[str, tuple[str, Callable[[Parts], None]]] = {
         for what, fields in RULE_FIELDS.items()
     },
     "a gap between names": ("RULE", _gap),
+    "two rules with one name in memory": ("RULE", _shared_name),
     "a byte after the last name": ("RULE", lambda p: _set(names=p.names + b"x")(p)),
     "8 bytes after the last name": (
         "RULE",
@@ -1162,8 +1170,10 @@ def test_rules_in_a_bucket_ascend_by_tag_name_and_shape_and_none_is_there_twice(
 
 def test_a_rule_in_another_bucket_than_its_own_is_refused() -> None:
     """It would not be found, and a wider rule would decide in its place."""
-    parts = indexed(*[(b"h%d.example" % i, 0, 0) for i in range(20)], num_buckets=8)
+    names = [hashlib.sha256(b"%d" % i).hexdigest()[:9].encode() for i in range(12)]
+    parts = indexed(*[(name + b".example", 0, 0) for name in names], num_buckets=8)
     assert assert_opens_iff_well_formed(put_together(parts))
+    num_in_order = 0
     for bucket in range(1, 8):
         for step in (-1, 1):
             moved = replace(parts, buckets=list(parts.buckets))
@@ -1171,6 +1181,12 @@ def test_a_rule_in_another_bucket_than_its_own_is_refused() -> None:
             blob = put_together(moved)
             assert status_of(blob) in {"RULE", "BUCKETS"}
             assert not assert_opens_iff_well_formed(blob)
+            num_in_order += status_of(blob) == "RULE" and all(
+                a.tag < b.tag
+                for start, end in itertools.pairwise(moved.buckets)
+                for a, b in itertools.pairwise(moved.rules[start:end])
+            )
+    assert num_in_order > 0  # nothing else is wrong with those
 
 
 @pytest.mark.parametrize(

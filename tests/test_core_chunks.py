@@ -70,6 +70,30 @@ def test_a_column_is_pinned_where_its_certificates_are(
     assert sum(map(answers.is_pinned, range(NUM))) > 50
 
 
+@pytest.mark.parametrize("keeps_digests", [True, False])
+def test_one_column_may_be_asked_about_at_once(
+    certs: list[bytes], pki: Pki, *, keeps_digests: bool
+) -> None:
+    """The call of C itself again: one bit for each certificate, from the first on."""
+    ends = ffi.new("uint64_t[]", [0, *accumulate(map(len, certs))])
+    data = ffi.from_buffer(b"".join(certs))
+    column = ffi.new("pv_column *", [data, len(data), [ends, 8, NUM]])
+    digests = ffi.new("uint8_t[]", 32 * NUM) if keeps_digests else ffi.NULL
+    pinned, statuses = ffi.new("uint8_t[]", NUM // 8), ffi.new("uint8_t[]", NUM)
+    num_malformed = ffi.new("size_t *")
+    pin = core.spki_sha256(pki.client.der)
+    status = lib.pv_certs_are_pinned(
+        pinned, digests, statuses, num_malformed, pin, 1, column
+    )
+    assert status == lib.PV_OK
+    assert num_malformed[0] == sum(map(is_cut, range(NUM)))
+    for i, cert in enumerate(certs):
+        expected = not is_cut(i) and core.spki_sha256(cert) == pin
+        assert pinned[i // 8] >> i % 8 & 1 == expected, i
+    if keeps_digests:
+        assert bytes(ffi.buffer(digests)) == core.spki_sha256_many(certs)[0]
+
+
 def test_zeros_are_not_the_pin_of_what_cannot_be_read(certs: list[bytes]) -> None:
     """Its digest is zeros, which somebody may have pinned."""
     answers = core.certs_are_pinned(bytes(32), certs)

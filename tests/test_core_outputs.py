@@ -7,6 +7,7 @@ the bytes that happen to lie behind an input.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 import pytest
@@ -116,3 +117,15 @@ def test_a_refused_policy_leaves_no_view() -> None:
         data = ffi.from_buffer(wrong)
         assert lib.pv_policy_open(view, data, len(wrong)) != lib.PV_OK
         assert not any(bytes(ffi.buffer(view)))
+
+
+def test_a_policy_that_is_refused_for_its_contents_leaves_no_view() -> None:
+    """Its digest is right, so all of it is read; the last rule is what is wrong."""
+    wrong = bytearray(Policy({"a.example": [Pin.spki(bytes(32))]}).compile())
+    at = wrong.index(b"a.example")
+    wrong[at] ^= 1  # another name than the one that the index has
+    wrong[8:40] = hashlib.sha256(wrong[40:]).digest()
+    view = ffi.new("pv_policy *", {"num_rules": 9})
+    data = ffi.from_buffer(wrong)
+    assert lib.pv_policy_open(view, data, len(wrong)) == lib.PV_ERR_POLICY_RULE
+    assert not any(bytes(ffi.buffer(view)))

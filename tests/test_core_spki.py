@@ -561,6 +561,8 @@ def test_an_indefinite_length_is_refused() -> None:
     spki = b"\x30\x80" + KEY_ALGORITHM + KEY_BITS + b"\0\0"
     assert oracle_der.d2i_accepts(certificate(spki=spki))
     refused(certificate(spki=spki), "PV_ERR_DER_SPKI")
+    # 0x80 is no length of 128 either.
+    refused(certificate(subject=b"\x30\x80" + bytes(128)), "PV_ERR_DER_SUBJECT")
 
 
 @pytest.mark.parametrize("octets", [1, 2, 3, 4, 8])
@@ -595,6 +597,23 @@ def test_a_length_of_2_to_the_24_or_more_is_refused() -> None:
     assert longest[:5] == b"\x30\x83\xff\xff\xff"
     accepted(longest)
     refused(certificate(key=encode(0x03, bytes(room + 1))), "PV_ERR_DER_CERTIFICATE")
+
+
+@pytest.mark.parametrize("first", [0x84, 0x88, 0xFF])
+def test_a_length_of_more_than_three_octets_is_refused(first: int) -> None:
+    """Nobody may take three of them for all."""
+    subject = bytes((0x30, first)) + (1 << 16).to_bytes(3, "big") + bytes(1 << 16)
+    refused(certificate(subject=subject), "PV_ERR_DER_SUBJECT")
+
+
+@pytest.mark.parametrize("tag", [0x10, 0x70, 0xB0, 0xF0])
+def test_the_class_of_a_tag_counts(tag: int) -> None:
+    """[16] is no SEQUENCE, whatever its class is; nor is one that is primitive."""
+    for field in ("issuer", "validity", "subject"):
+        other = {field: encode(tag, b"")}
+        refused(certificate(**other), f"PV_ERR_DER_{field.upper()}")
+    spki = encode(tag, KEY_ALGORITHM, KEY_BITS)
+    refused(certificate(spki=spki), "PV_ERR_DER_SPKI")
 
 
 def test_the_high_form_of_a_tag_is_refused() -> None:

@@ -361,6 +361,7 @@ def test_the_canonical_form_is_that_of_ipaddress(address: bytes) -> None:
         ("1:2:3:4:5:6:7.8.9.10", "1:2:3:4:5:6:708:90a"),
         ("::1.2.3.4", "::102:304"),
         ("1::0.0.0.0", "1::"),
+        ("FEDC:ba98::aF", "fedc:ba98::af"),
     ],
 )
 def test_the_shortest_form_is_that_of_rfc_5952(text: str, canonical: str) -> None:
@@ -385,6 +386,8 @@ def test_the_shortest_form_is_that_of_rfc_5952(text: str, canonical: str) -> Non
         "::1:",
         "1:2:3:4:5:6:7",
         "1:2:3:4:5:6:7:8:9",
+        "1:2:3:4:5:6:7:8:7",  # the ninth group, where a count may stand in memory
+        "1:2:3:4:5:6:7:0.0.0.6",
         "1:2:3:4:5:6:7:8::",
         "::1:2:3:4:5:6:7:8",
         "1:2:3:4::5:6:7:8",

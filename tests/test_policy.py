@@ -633,6 +633,10 @@ def test_step_4_a_certificate_that_is_not_strict_der_is_rejected(pki: Pki) -> No
     assert "not strict DER: Certificate" in report.detail
     with pytest.raises(PinningError, match="not strict DER: Certificate"):
         PinSet([pki.server.pin]).verify([pki.server.der, damaged])
+    # What follows it does not make it good.
+    report = PinSet([pki.server.pin]).evaluate([pki.server.der, damaged, pki.root.der])
+    assert (report.accepted, report.reason) == (False, Reason.MALFORMED)
+    assert report.depth == 1
 
 
 def test_step_4_comes_before_step_5(pki: Pki) -> None:
@@ -1308,6 +1312,22 @@ def test_pv_verify_many_refuses_offsets_that_do_not_ascend_or_pass_their_end(
     assert status == lib.PV_ERR_ARGUMENT
     assert not any(bytes(ffi.buffer(reports)))
     assert not any(bytes(ffi.buffer(spkis)))
+
+
+@pytest.mark.parametrize("num_chains", [0, 1, 3])
+def test_pv_verify_many_refuses_another_number_of_chains_than_hosts(
+    num_chains: int,
+) -> None:
+    """Whose chain would it be? Every report is zero: nobody is accepted."""
+    opened, _keep = opened_in_c(Policy({}))
+    at = ffi.new("uint64_t[]", [0, 1, 2, 2])
+    reports = ffi.new("pv_report[]", [{"accepted": 1}, {"accepted": 1}])
+    text = ffi.from_buffer(b"ab")
+    column = ffi.new("pv_column *", [text, 2, [at, 8, 2]])
+    chains = ffi.new("pv_offsets *", [at, 8, num_chains])
+    status = lib.pv_verify_many(reports, ffi.NULL, opened, column, column, chains, NOW)
+    assert status == lib.PV_ERR_ARGUMENT
+    assert not any(bytes(ffi.buffer(reports)))
 
 
 def test_a_policy_is_read_back_by_number_and_no_further() -> None:
