@@ -15,8 +15,8 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Another environment may be active, or its settings left behind: keep them out.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow clients remedies each-remedy sanitize fuzz differential \
-    coverage ct prove clean
+.PHONY: help demo test lint bench slow clients remedies each-remedy mutants sanitize fuzz \
+    differential coverage ct prove clean
 help:
 	@echo 'make demo      shows pins at work, on this machine alone'
 	@echo 'make test      all fast tests; each bench once, untimed'
@@ -25,6 +25,7 @@ help:
 	@echo 'make slow      the other tests: sdist and wheel, installed and checked'
 	@echo 'make clients   pins on HTTP and other clients, which it fetches'
 	@echo 'make remedies  takes each remedy of a pitfall away, and sees its tests fail'
+	@echo 'make mutants   breaks the C core in small ways, and sees its tests fail'
 	@echo 'make sanitize  the C core under ASan, UBSan, MSan and TSan (needs clang)'
 	@echo 'make fuzz      each fuzz target for TIME=60 seconds (needs clang, libssl-dev)'
 	@echo 'make differential'
@@ -74,6 +75,10 @@ remedies:
 	    EXTRA_GROUP='--group clients'
 each-remedy: $(VENV)/built
 	@PYTHONPATH=tests $(RUN) -m remedies.run $(REMEDIES)
+
+# MUTANTS="host policy" chooses those of these files, JOBS=2 how many run at once.
+mutants: $(VENV)/built
+	@$(RUN) tests/mutants/run.py $(MUTANTS)
 
 # In an environment of their own: `make test` is to pass without these packages.
 clients:

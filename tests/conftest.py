@@ -18,6 +18,10 @@ __all__: list[str] = []
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+# For who asks whether a test fails, and not for how little it takes: `make mutants`.
+_phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+hypothesis.settings.register_profile("unshrunk", deadline=None, phases=_phases)
+
 
 @pytest.fixture(scope="session")
 def pki() -> Pki:
