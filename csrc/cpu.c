@@ -110,13 +110,9 @@ static const pv_kernel *runnable(const kernel_table *table, size_t i) {
   return NULL;
 }
 
-const pv_kernel *kernel_in_use(const kernel_table *table) {
-  const pv_kernel *kernel =
-      atomic_load_explicit(table->chosen, memory_order_relaxed);
-  if (kernel == NULL) {
-    kernel = runnable(table, 0);
-    atomic_store_explicit(table->chosen, kernel, memory_order_relaxed);
-  }
+const pv_kernel *kernel_choose(const kernel_table *table) {
+  const pv_kernel *kernel = runnable(table, 0);
+  atomic_store_explicit(table->chosen, kernel, memory_order_relaxed);
   return kernel;
 }
 

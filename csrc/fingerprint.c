@@ -4,8 +4,8 @@
 
 #include "internal.h"
 
-pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
-                         size_t cert_len) {
+static inline pv_status hash_spki(uint8_t out[32], const uint8_t *cert,
+                                  size_t cert_len) {
   pv_span spki;
   const pv_status status = pv_spki_from_cert(&spki, cert, cert_len);
   if (status == PV_OK) {
@@ -16,10 +16,15 @@ pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
   return status;
 }
 
+pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
+                         size_t cert_len) {
+  return hash_spki(out, cert, cert_len);
+}
+
 int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
                       const uint8_t *cert, size_t cert_len) {
   uint8_t digest[PV_DIGEST_LEN];
-  const pv_status status = pv_spki_sha256(digest, cert, cert_len);
+  const pv_status status = hash_spki(digest, cert, cert_len);
   if (status != PV_OK) {
     return -(int)status;
   }

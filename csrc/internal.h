@@ -99,6 +99,10 @@ enum {
 typedef void sha256_fn(uint32_t (*states)[8], const uint8_t *const *in,
                        size_t num_blocks);
 
+// A sha256_whole_fn hashes one message, padding and all.
+typedef void sha256_whole_fn(uint8_t *out_digest, const uint8_t *data,
+                             size_t len);
+
 // A sha256_step is one way to hash `lanes` messages side by side. From `enough`
 // messages on it is faster than what has fewer lanes, idle lanes included.
 typedef struct sha256_step {
@@ -110,12 +114,14 @@ typedef struct sha256_step {
 enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16, SCAN_DIGESTS = 4 };
 
 // A kernel is one implementation. A kernel of the SHA-256 table has `sha256`:
-// the steps from one lane up; those that it does not need are zero. A kernel of
-// the scan table has the two scans.
+// the steps from one lane up; those that it does not need are zero; and, where
+// that is faster, one function for a message by itself. A kernel of the scan
+// table has the two scans.
 typedef struct pv_kernel {
   const char *name;
   uint32_t needs;  // CPU_ flags
   sha256_step sha256[SHA256_STEPS];
+  sha256_whole_fn *sha256_whole;
 
   // Whether `digest` is among rows of 32 bytes; whether each of 1 to
   // SCAN_DIGESTS digests is in blocks of packed pins. Masks (ct.h), found in
@@ -128,6 +134,7 @@ typedef struct pv_kernel {
 } pv_kernel;
 
 sha256_fn sha256_portable;
+sha256_whole_fn sha256_shani_whole;
 sha256_fn sha256_shani, sha256_shani_x2, sha256_shani_x3;
 sha256_fn sha256_avx2_x8;
 sha256_fn sha256_avx512_x16;
@@ -149,8 +156,16 @@ typedef struct kernel_table {
   _Atomic(const pv_kernel *) *chosen;
 } kernel_table;
 
+// kernel_choose puts the best one that this machine can run into use.
+const pv_kernel *kernel_choose(const kernel_table *table);
+
+static inline const pv_kernel *kernel_in_use(const kernel_table *table) {
+  const pv_kernel *kernel =
+      atomic_load_explicit(table->chosen, memory_order_relaxed);
+  return PV_RARE(kernel == NULL) ? kernel_choose(table) : kernel;
+}
+
 // Numbers count only the kernels that this machine can run.
-const pv_kernel *kernel_in_use(const kernel_table *table);
 size_t kernel_number(const kernel_table *table);
 const char *kernel_name(const kernel_table *table, size_t i);
 pv_status kernel_use(const kernel_table *table, size_t i);
@@ -206,22 +221,17 @@ static inline uint32_t load_be32(const uint8_t *p) {
          (uint32_t)p[3];
 }
 
-static inline void store_be32(uint8_t *p, uint32_t x) {
-  p[0] = (uint8_t)(x >> 24);
-  p[1] = (uint8_t)(x >> 16);
-  p[2] = (uint8_t)(x >> 8);
-  p[3] = (uint8_t)x;
-}
-
+// gcc does not see that this is one instruction and a store; what it makes of
+// the bytes takes twenty times as long.
 static inline void store_be64(uint8_t *p, uint64_t x) {
-  p[0] = (uint8_t)(x >> 56);
-  p[1] = (uint8_t)(x >> 48);
-  p[2] = (uint8_t)(x >> 40);
-  p[3] = (uint8_t)(x >> 32);
-  p[4] = (uint8_t)(x >> 24);
-  p[5] = (uint8_t)(x >> 16);
-  p[6] = (uint8_t)(x >> 8);
-  p[7] = (uint8_t)x;
+#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  x = __builtin_bswap64(x);
+  memcpy(p, &x, sizeof x);
+#else
+  for (int i = 0; i < 8; i++) {
+    p[i] = (uint8_t)(x >> (56 - 8 * i));
+  }
+#endif
 }
 
 // or_empty gives a pointer that may be added to, where a caller has no bytes

@@ -95,6 +95,9 @@ static void scan_packed(uint64_t *out_found, const uint8_t *packed,
 
 uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
                            const uint8_t digest[32]) {
+  if (num_pins <= ROWS_MAX) {
+    return pv_pins_contain(packed, num_pins, digest);
+  }
   uint64_t found = CT_FALSE;
   scan_packed(&found, packed, num_pins, digest, 1);
   return ct_declassify(found);

@@ -19,13 +19,15 @@ static const pv_kernel avx512_shani = {
     .needs = CPU_AVX512 | CPU_SHANI | CPU_INTEL,
     .sha256 = {{1, 1, sha256_shani},
                {2, 2, sha256_shani_x2},
-               {16, 11, sha256_avx512_x16}}};
+               {16, 11, sha256_avx512_x16}},
+    .sha256_whole = sha256_shani_whole};
 
 static const pv_kernel shani_x3 = {.name = "shani-x3",
                                    .needs = CPU_SHANI | CPU_AVX512,
                                    .sha256 = {{1, 1, sha256_shani},
                                               {2, 2, sha256_shani_x2},
-                                              {3, 3, sha256_shani_x3}}};
+                                              {3, 3, sha256_shani_x3}},
+                                   .sha256_whole = sha256_shani_whole};
 
 static const pv_kernel shani_x2 = {
     .name = "shani-x2",
@@ -147,8 +149,8 @@ static const uint8_t *block_of(const padded *p, size_t i) {
 }
 
 static void write_digest(uint8_t *out, const uint32_t state[8]) {
-  for (int i = 0; i < 8; i++) {
-    store_be32(out + 4 * i, state[i]);
+  for (int i = 0; i < 8; i += 2) {
+    store_be64(out + 4 * i, (uint64_t)state[i] << 32 | state[i + 1]);
   }
 }
 
@@ -218,17 +220,25 @@ static void hash_group(const pv_kernel *kernel, group *g) {
   }
 }
 
-void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
-  const sha256_step *one = &kernel_in_use(&kernels)->sha256[0];
+static void hash_one(const sha256_step *one, uint8_t *out, pv_span span) {
   uint32_t states[1][8];
   tail t;
-  const padded message = pad(&t, (pv_span){data, len});
+  const padded message = pad(&t, span);
   memcpy(states[0], initial_state, sizeof initial_state);
   if (message.num_whole > 0) {
     one->hash(states, &message.whole, message.num_whole);
   }
   one->hash(states, &message.tail, message.num_blocks - message.num_whole);
   write_digest(out, states[0]);
+}
+
+void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
+  const pv_kernel *kernel = kernel_in_use(&kernels);
+  if (kernel->sha256_whole != NULL) {
+    kernel->sha256_whole(out, or_empty(data), len);
+  } else {
+    hash_one(&kernel->sha256[0], out, (pv_span){data, len});
+  }
 }
 
 // ---- many messages ----------------------------------------------------------

@@ -95,16 +95,11 @@ PV_INLINE void words_side_by_side(shani_lane *lane, int num_lanes, int i) {
   }
 }
 
-PV_INLINE void hash_block(shani_state *s, const uint8_t *const *in, size_t at,
-                          int num_lanes) {
-  shani_lane lane[LANES_MAX];
+// Takes one block of each lane, whose words are in lane[l].w, into the states.
+PV_INLINE void hash_words(shani_state *s, shani_lane *lane, int num_lanes) {
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
     lane[l].s = s[l];
-    lane[l].w[0] = load_words(in[l] + at);
-    lane[l].w[1] = load_words(in[l] + at + 16);
-    lane[l].w[2] = load_words(in[l] + at + 32);
-    lane[l].w[3] = load_words(in[l] + at + 48);
   }
   PV_UNROLL
   for (int i = 0; i < 12; i++) {
@@ -120,6 +115,19 @@ PV_INLINE void hash_block(shani_state *s, const uint8_t *const *in, size_t at,
     s[l].abef = _mm_add_epi32(s[l].abef, lane[l].s.abef);
     s[l].cdgh = _mm_add_epi32(s[l].cdgh, lane[l].s.cdgh);
   }
+}
+
+PV_INLINE void hash_block(shani_state *s, const uint8_t *const *in, size_t at,
+                          int num_lanes) {
+  shani_lane lane[LANES_MAX];
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    lane[l].w[0] = load_words(in[l] + at);
+    lane[l].w[1] = load_words(in[l] + at + 16);
+    lane[l].w[2] = load_words(in[l] + at + 32);
+    lane[l].w[3] = load_words(in[l] + at + 48);
+  }
+  hash_words(s, lane, num_lanes);
 }
 
 PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *in,
@@ -156,6 +164,61 @@ PV_TARGET_BEGIN("sha,ssse3,sse4.1,avx512vl")
 void sha256_shani_x3(uint32_t (*states)[8], const uint8_t *const *in,
                      size_t num_blocks) {
   hash_blocks(states, in, num_blocks, 3);
+}
+
+PV_TARGET_END
+
+// One message from its first byte to its digest, in registers all the way: what
+// is stored and loaded again keeps the processor from what comes after. The
+// padding needs AVX-512, which loads a part of a block by a mask.
+PV_TARGET_BEGIN("sha,ssse3,sse4.1,avx2,avx512vl,avx512bw")
+
+// FIPS 180-4, 5.3.3, as load_state puts it.
+PV_INLINE shani_state initial_state(void) {
+  return (shani_state){
+      _mm_set_epi32(0x6a09e667, (int)0xbb67ae85, 0x510e527f, (int)0x9b05688c),
+      _mm_set_epi32(0x3c6ef372, (int)0xa54ff53a, 0x1f83d9ab, 0x5be0cd19)};
+}
+
+PV_INLINE void store_digest(uint8_t *out, shani_state s) {
+  const __m256i swap = _mm256_broadcastsi128_si256(
+      _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL));
+  const __m128i feba = _mm_shuffle_epi32(s.abef, 0x1b);
+  const __m128i dchg = _mm_shuffle_epi32(s.cdgh, 0xb1);
+  const __m256i digest = _mm256_set_m128i(_mm_alignr_epi8(dchg, feba, 8),
+                                          _mm_blend_epi16(feba, dchg, 0xf0));
+  _mm256_storeu_si256((__m256i *)(void *)out,
+                      _mm256_shuffle_epi8(digest, swap));
+}
+
+PV_INLINE void hash_last(shani_state *s, __m512i block) {
+  const __m512i words = _mm512_shuffle_epi8(
+      block, _mm512_set4_epi32(0x0c0d0e0f, 0x08090a0b, 0x04050607, 0x00010203));
+  shani_lane lane = {.w = {_mm512_castsi512_si128(words),
+                           _mm512_extracti32x4_epi32(words, 1),
+                           _mm512_extracti32x4_epi32(words, 2),
+                           _mm512_extracti32x4_epi32(words, 3)}};
+  hash_words(s, &lane, 1);
+}
+
+void sha256_shani_whole(uint8_t *out, const uint8_t *data, size_t len) {
+  shani_state s = initial_state();
+  size_t at = 0;
+  for (; len - at >= 64; at += 64) {
+    hash_block(&s, &data, at, 1);
+  }
+  // FIPS 180-4, 5.1.1: the rest, one bit, zeros, and the length in bits.
+  const size_t rest = len - at;
+  const __mmask64 bit_at = (__mmask64)1 << rest;
+  const long long num_bits = (long long)__builtin_bswap64((uint64_t)len << 3);
+  __m512i block = _mm512_maskz_loadu_epi8(bit_at - 1, data + at);
+  block = _mm512_mask_blend_epi8(bit_at, block, _mm512_set1_epi8(-128));
+  if (rest >= 56) {
+    hash_last(&s, block);
+    block = _mm512_setzero_si512();
+  }
+  hash_last(&s, _mm512_mask_set1_epi64(block, 0x80, num_bits));
+  store_digest(out, s);
 }
 
 PV_TARGET_END
