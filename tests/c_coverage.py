@@ -145,7 +145,8 @@ def main() -> None:
             if not count:
                 print(f"{name}:{number}: {texts[name][number - 1]}")  # noqa: T201
     listed = json.loads(UNCOVERED.read_text(encoding="utf-8"))
-    sys.exit("\n".join(faults(files, listed, texts)) if files else "nothing to read")
+    wrong = faults(files, listed, texts) if files else ["nothing to read"]
+    sys.exit("\n".join(wrong) or None)
 
 
 if __name__ == "__main__":
