@@ -14,6 +14,8 @@
 #define ASSIGNS(...)
 #define INVARIANT(...)
 #define DECREASES(...)
+#define LOOP(...)
+#define CHANGES(...)
 
 #else
 
@@ -31,19 +33,50 @@
 // smaller from time to time and is never negative, so that the loop ends.
 #define INVARIANT(...) __CPROVER_loop_invariant(__VA_ARGS__)
 #define DECREASES(...) __CPROVER_decreases(__VA_ARGS__)
+#define LOOP(decreases, ...) INVARIANT(__VA_ARGS__) DECREASES(decreases)
+
+// All that a loop changes, where CBMC does not see it by itself.
+#define CHANGES(...) ASSIGNS(__VA_ARGS__)
+
+// Between these, bytes are read without asking whether they are there. For CBMC
+// a byte outside of an object may be any byte, so that what is shown with it
+// holds for each; and the proof takes half the time.
+#define MAY_READ_BEGIN                                                       \
+  _Pragma("CPROVER check push") _Pragma("CPROVER check disable \"pointer\"") \
+      _Pragma("CPROVER check disable \"bounds\"")                            \
+          _Pragma("CPROVER check disable \"pointer-overflow\"")              \
+              _Pragma("CPROVER check disable \"pointer-primitive\"")         \
+                  _Pragma("CPROVER check disable \"unsigned-overflow\"")     \
+                      _Pragma("CPROVER check disable \"conversion\"")
+#define MAY_READ_END _Pragma("CPROVER check pop")
 
 // `p` points to an object of `n` bytes of its own: one byte further is outside.
 #define FRESH(p, n) __CPROVER_is_fresh(p, n)
 
+// `p` is that other pointer. What is known of a pointer after a call must be
+// told so: from p == q no prover concludes what p points to.
+#define SAME(p, q) __CPROVER_pointer_equals(p, q)
+
 #define RESULT __CPROVER_return_value
 #define OLD(x) __CPROVER_old(x)
 #define IMPLIES(a, b) (!(a) || (b))
+
+// The `n` bytes at `p`, where all of them may change.
+#define BYTES(p, n) __CPROVER_object_upto(p, n)
+
+// More than any machine has.
+#define PV_PROVED_LEN_MAX ((size_t)1 << 40)
+
+// Any index, and always the same one: nothing is known of it. What is shown of
+// the byte at it is shown of every byte.
+extern size_t some;
 
 // ---- DER, said a second time ------------------------------------------------
 //
 // The header of an element as X.690, 8.1 and 10.1 describe it, case by case:
 // what der.c reads with a loop is compared with this. `p` is behind the tag.
 
+MAY_READ_BEGIN
 static inline size_t spec_length_len(const uint8_t *p) {
   return p[0] < 0x80 ? 1 : (size_t)p[0] - 0x7f;
 }
@@ -87,6 +120,62 @@ static inline size_t spec_element_len(const uint8_t *p) {
   return 1 + spec_length_len(p + 1) + spec_length(p + 1);
 }
 
+// What may stand in such an element, and what in a certificate (RFC 5280, 4.1).
+// `p` is the first octet of the content, `len` counts its octets.
+
+static inline bool spec_is_element_of(const uint8_t *p, size_t room,
+                                      uint8_t tag) {
+  return spec_is_element(p, room) && p[0] == tag;
+}
+
+static inline const uint8_t *spec_content(const uint8_t *p) {
+  return p + 1 + spec_length_len(p + 1);
+}
+
+// INTEGER (X.690, 8.3.2): the first nine bits are not all equal.
+static inline bool spec_is_integer(const uint8_t *p, size_t len) {
+  return len == 1 || (len > 1 && (p[0] != 0 || p[1] >= 0x80) &&
+                      (p[0] != 0xff || p[1] < 0x80));
+}
+
+static inline bool spec_holds_0x80(uint64_t octets) {
+  bool holds = false;
+  for (size_t i = 0; i < 8; i++) {
+    holds = holds || (octets >> 8 * i & 0xff) == 0x80;
+  }
+  return holds;
+}
+
+// BIT STRING (X.690, 8.6.2)
+static inline bool spec_is_bits(const uint8_t *p, size_t len) {
+  return len == 1 ? p[0] == 0 : len > 1 && p[0] < 8;
+}
+
+// An algorithm, and a BIT STRING without unused bits that is not empty.
+static inline bool spec_is_key(const uint8_t *p, size_t len) {
+  if (!spec_is_element_of(p, len, 0x30)) {
+    return false;
+  }
+  const size_t at = spec_element_len(p);
+  return spec_is_element_of(p + at, len - at, 0x03) &&
+         spec_element_len(p + at) == len - at && spec_length(p + at + 1) >= 2 &&
+         spec_content(p + at)[0] == 0;
+}
+
+// Where the key begins, counted from the first field of a TBSCertificate:
+// behind a version, if there is one, and five fields.
+static inline size_t spec_key_at(const uint8_t *p) {
+  size_t at = p[0] == 0xa0 ? spec_element_len(p) : 0;
+  at += spec_element_len(p + at);  // serialNumber
+  at += spec_element_len(p + at);  // signature
+  at += spec_element_len(p + at);  // issuer
+  at += spec_element_len(p + at);  // validity
+  at += spec_element_len(p + at);  // subject
+  return at;
+}
+
+MAY_READ_END
+
 #define LENGTH(in, at) spec_length((in)->base + (at))
 #define LENGTH_LEN(in, at) spec_length_len((in)->base + (at))
 #define IS_LENGTH(in, at) spec_is_length((in)->base + (at), (in)->end - (at))
@@ -101,17 +190,83 @@ static inline size_t spec_element_len(const uint8_t *p) {
 // A cursor over an input of any length up to the limit.
 #define IS_CURSOR(in)                                   \
   (FRESH(in, sizeof *(in)) && (in)->pos <= (in)->end && \
-   (in)->end <= PV_PROVED_INPUT_MAX && FRESH((in)->base, (in)->end))
+   (in)->end <= DER_ELEMENT_MAX && FRESH((in)->base, (in)->end))
+
+// OBJECT IDENTIFIER (X.690, 8.19.2): an arc begins at `i`, with 0x80.
+#define IS_PADDED(oid, i) \
+  ((oid)[i] == 0x80 && ((i) == 0 || (oid)[(i) - 1] < 0x80))
+
+#define MAY_BE_PARAMETERS(tag)                                           \
+  ((tag) >= 0x40 || ((tag) >= 0x04 && (tag) <= 0x06) || (tag) == 0x30 || \
+   (tag) == 0x31)
+
+// The same, where a function gets a copy.
+#define IS_CURSOR_COPY(in)                                \
+  ((in).pos <= (in).end && (in).end <= DER_ELEMENT_MAX && \
+   FRESH((in).base, (in).end))
+
+// `content` reads a part of what `in` reads.
+#define INSIDE(content, in)                                                 \
+  (SAME((content)->base, (in)->base) && (content)->pos <= (content)->end && \
+   (content)->end <= (in)->end)
+
+// A field that may be missing: `in` has moved from `at` behind it, or not.
+#define PASSED_IF(in, at, tag)                                  \
+  (NEXT_IS(in, at, tag)                                         \
+       ? IS_ELEMENT(in, at) && (in)->pos == ELEMENT_END(in, at) \
+       : (in)->pos == (at))
+
+#define IS_SERIAL(in, at)         \
+  (IS_ELEMENT_OF(in, at, 0x02) && \
+   spec_is_integer(spec_content((in)->base + (at)), LENGTH(in, (at) + 1)))
+
+// `in` has moved from the first field of a TBSCertificate to its key.
+#define IS_AT_KEY(in, at) \
+  ((in)->pos <= (in)->end && (in)->pos == (at) + spec_key_at((in)->base + (at)))
+
+// `span` is the SubjectPublicKeyInfo among the `len` bytes of the fields of a
+// TBSCertificate: it lies where they say, and all of it lies among them.
+#define IS_KEY(span, fields, length)                                         \
+  (spec_key_at(fields) < (length) &&                                         \
+   SAME((span)->data, (fields) + spec_key_at(fields)) &&                     \
+   spec_is_element_of((span)->data, (length) - spec_key_at(fields), 0x30) && \
+   (span)->len == spec_element_len((span)->data))
+
+// `content` is the inside of the element `span`.
+#define IS_CONTENT(content, span)                                    \
+  ((content)->base + (content)->pos == spec_content((span)->data) && \
+   (content)->end - (content)->pos == spec_length((span)->data + 1))
+
+// The same of a whole Certificate.
+#define IS_KEY_OF(span, cert, length)                                       \
+  (spec_is_element_of(cert, length, 0x30) &&                                \
+   spec_element_len(cert) == (length) &&                                    \
+   spec_is_element_of(spec_content(cert), spec_length((cert) + 1), 0x30) && \
+   IS_KEY(span, spec_content(spec_content(cert)),                           \
+          spec_length(spec_content(cert) + 1)))
 
 // `content` is the inside of the element that began at `at`, and `in` has moved
 // behind it.
 #define ENTERED(in, at, content)                            \
-  ((content)->base == (in)->base &&                         \
+  (SAME((content)->base, (in)->base) &&                     \
    (content)->pos == (at) + 1 + LENGTH_LEN(in, (at) + 1) && \
    (content)->end == ELEMENT_END(in, at) && (in)->pos == (content)->end)
 
-// 16 MiB, as long as a length of DER is read, and a header.
-#define PV_PROVED_INPUT_MAX 16777220
+// ---- hosts ------------------------------------------------------------------
+
+// A host or name of any length.
+#define IS_HOST(host, host_len) \
+  ((host_len) <= PV_PROVED_LEN_MAX && FRESH(host, host_len))
+
+// What a canonical name is made of.
+#define IS_CANONICAL(c)                                                      \
+  (((c) >= 'a' && (c) <= 'z') || ((c) >= '0' && (c) <= '9') || (c) == '-' || \
+   (c) == '.' || (c) == '_')
+
+// Up to eight groups, and the gap stands among them.
+#define IS_IPV6(address)         \
+  ((address)->num_groups <= 8 && \
+   ((address)->gap == 9 || (address)->gap <= (address)->num_groups))
 
 #endif  // PV_PROVE
 

@@ -149,14 +149,15 @@ PV_PART bool der_skip(der_cursor *in, uint8_t tag)                      //
 }
 
 PV_PART bool der_take(der_cursor *in, pv_span *out_element,
-                      uint8_t tag)                                          //
-    REQUIRES(IS_CURSOR(in))                                                 //
-    REQUIRES(IS_OUT(out_element))                                           //
-    ASSIGNS(in->pos, *out_element)                                          //
-    ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))                 //
-    ENSURES(IMPLIES(RESULT, in->pos == ELEMENT_END(in, OLD(in->pos))))      //
-    ENSURES(IMPLIES(RESULT, out_element->data == in->base + OLD(in->pos)))  //
-    ENSURES(IMPLIES(RESULT, out_element->len == in->pos - OLD(in->pos)))    //
+                      uint8_t tag)                                      //
+    REQUIRES(IS_CURSOR(in))                                             //
+    REQUIRES(IS_OUT(out_element))                                       //
+    ASSIGNS(in->pos, *out_element)                                      //
+    ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))             //
+    ENSURES(IMPLIES(RESULT, in->pos == ELEMENT_END(in, OLD(in->pos))))  //
+    ENSURES(IMPLIES(RESULT,
+                    SAME(out_element->data, in->base + OLD(in->pos))))    //
+    ENSURES(IMPLIES(RESULT, out_element->len == in->pos - OLD(in->pos)))  //
     ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
   const size_t start = in->pos;
   der_cursor content;

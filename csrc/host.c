@@ -4,16 +4,23 @@
 
 #include "internal.h"
 
-static bool is_digit(char c) {
+static bool is_digit(char c)  //
+    ASSIGNS()                 //
+    ENSURES(RESULT == (c >= 0x30 && c <= 0x39)) {
   return c >= '0' && c <= '9';
 }
 
-static char to_lower(char c) {
+static char to_lower(char c)  //
+    ASSIGNS()                 //
+    ENSURES(RESULT == (c >= 0x41 && c <= 0x5a ? c + 0x20 : c)) {
   return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 // The value of a hexadecimal digit, or 16.
-static uint32_t hex_value(char c) {
+static uint32_t hex_value(char c)  //
+    ASSIGNS()                      //
+    ENSURES(RESULT <= 16)          //
+    ENSURES(IMPLIES(c < 0x30, RESULT == 16)) {
   if (is_digit(c)) {
     return (uint32_t)(c - '0');
   }
@@ -25,7 +32,12 @@ static uint32_t hex_value(char c) {
 
 // One number from 0 to 255 at host[*pos]; moves behind it.
 static bool read_octet(const char *host, size_t host_len, size_t *pos,
-                       uint32_t *out_octet) {
+                       uint32_t *out_octet)                                  //
+    REQUIRES(IS_HOST(host, host_len) && IS_OUT(pos) && *pos <= host_len)     //
+    REQUIRES(IS_OUT(out_octet))                                              //
+    ASSIGNS(*pos, *out_octet)                                                //
+    ENSURES(*pos >= OLD(*pos) && *pos <= host_len && *pos - OLD(*pos) <= 3)  //
+    ENSURES(IMPLIES(RESULT, *pos > OLD(*pos) && *out_octet <= 255)) {
   const size_t start = *pos;
   uint32_t value = 0;
   while (*pos < host_len && *pos - start < 3 && is_digit(host[*pos])) {
@@ -38,7 +50,10 @@ static bool read_octet(const char *host, size_t host_len, size_t *pos,
          !(num_digits > 1 && host[start] == '0');
 }
 
-static bool read_ipv4(const char *host, size_t host_len, uint32_t *out) {
+static bool read_ipv4(const char *host, size_t host_len, uint32_t *out)  //
+    REQUIRES(IS_HOST(host, host_len) && IS_OUT(out))                     //
+    ASSIGNS(*out)                                                        //
+    ENSURES(IMPLIES(RESULT, host_len >= 7 && host_len <= 15)) {
   size_t pos = 0;
   uint32_t address = 0;
   for (int i = 0; i < 4; i++) {
@@ -60,15 +75,21 @@ static bool read_ipv4(const char *host, size_t host_len, uint32_t *out) {
 
 // Whether the last label is decimal, or 0x and hexadecimal. The URL standard
 // and inet_aton read such a host as an IPv4 address ("127.1", "1.2.3.0x4").
-static bool ends_in_number(const char *host, size_t host_len) {
+static bool ends_in_number(const char *host, size_t host_len)  //
+    REQUIRES(IS_HOST(host, host_len))                          //
+    ASSIGNS()                                                  //
+    ENSURES(IMPLIES(RESULT, host_len > 0)) {
   size_t start = host_len;
-  while (start > 0 && host[start - 1] != '.') {
+  while (start > 0 && host[start - 1] != '.') LOOP(start, start <= host_len)
+  {
     start -= 1;
   }
   bool decimal = start < host_len;
   bool hexadecimal = host_len - start >= 2 && host[start] == '0' &&
                      to_lower(host[start + 1]) == 'x';
-  for (size_t i = start; i < host_len; i++) {
+  for (size_t i = start; i < host_len; i++)
+    LOOP(host_len - i, start <= i && i <= host_len)
+  {
     decimal = decimal && is_digit(host[i]);
     hexadecimal = hexadecimal && (i < start + 2 || hex_value(host[i]) < 16);
   }
@@ -87,7 +108,12 @@ enum { NO_GAP = 9 };
 
 // One group at host[*pos], or the dotted quad that may end the address.
 static bool read_group(const char *host, size_t host_len, size_t *pos,
-                       ipv6 *out) {
+                       ipv6 *out)                                        //
+    REQUIRES(IS_HOST(host, host_len) && IS_OUT(pos) && *pos < host_len)  //
+    REQUIRES(IS_OUT(out) && IS_IPV6(out))                                //
+    ASSIGNS(*pos, out->num_groups, out->groups)                          //
+    ENSURES(*pos >= OLD(*pos) && *pos <= host_len && IS_IPV6(out))       //
+    ENSURES(IMPLIES(RESULT, *pos > OLD(*pos))) {
   const size_t start = *pos;
   uint32_t value = 0;
   while (*pos < host_len && *pos - start < 4 && hex_value(host[*pos]) < 16) {
@@ -116,7 +142,11 @@ static bool read_group(const char *host, size_t host_len, size_t *pos,
 
 // What stands between two groups, or after the last: ":" or "::".
 static bool read_colons(const char *host, size_t host_len, size_t *pos,
-                        ipv6 *out) {
+                        ipv6 *out)                                       //
+    REQUIRES(IS_HOST(host, host_len) && IS_OUT(pos) && *pos < host_len)  //
+    REQUIRES(IS_OUT(out) && IS_IPV6(out))                                //
+    ASSIGNS(*pos, out->gap)                                              //
+    ENSURES(*pos >= OLD(*pos) && *pos <= host_len && IS_IPV6(out)) {
   if (host[*pos] != ':') {
     return false;
   }
@@ -135,14 +165,34 @@ static bool read_colons(const char *host, size_t host_len, size_t *pos,
   return true;
 }
 
-static bool read_ipv6(const char *host, size_t host_len, ipv6 *out) {
+// Moves what follows the gap to the end, zeros in between.
+static void spread_gap(ipv6 *out)                           //
+    REQUIRES(IS_OUT(out) && IS_IPV6(out) && out->gap != 9)  //
+    ASSIGNS(out->groups)                                    //
+    ENSURES(IMPLIES(some < 8 - out->num_groups,
+                    out->groups[out->gap + some] == 0)) {
+  const size_t num_moved = out->num_groups - out->gap;
+  for (size_t i = 0; i < num_moved; i++) {
+    out->groups[7 - i] = out->groups[out->num_groups - 1 - i];
+  }
+  for (size_t i = out->gap; i < 8 - num_moved; i++) {
+    out->groups[i] = 0;
+  }
+}
+
+static bool read_ipv6(const char *host, size_t host_len, ipv6 *out)  //
+    REQUIRES(IS_HOST(host, host_len) && IS_OUT(out))                 //
+    ASSIGNS(*out) {
   size_t pos = 0;
   *out = (ipv6){.gap = NO_GAP};
   if (host_len >= 2 && host[0] == ':' && host[1] == ':') {
     out->gap = 0;
     pos = 2;
   }
-  while (pos < host_len) {
+  while (pos < host_len)  //
+    CHANGES(pos, out->num_groups, out->gap, BYTES(out->groups, 32))
+  LOOP(host_len - pos, pos <= host_len && IS_IPV6(out))
+  {
     if (!read_group(host, host_len, &pos, out)) {
       return false;
     }
@@ -156,20 +206,17 @@ static bool read_ipv6(const char *host, size_t host_len, ipv6 *out) {
   if (out->num_groups == 8) {
     return false;  // "::" stands for at least one group
   }
-  // Move what follows the gap to the end, zeros in between.
-  const size_t num_moved = out->num_groups - out->gap;
-  for (size_t i = 0; i < num_moved; i++) {
-    out->groups[7 - i] = out->groups[out->num_groups - 1 - i];
-  }
-  for (size_t i = out->gap; i < 8 - num_moved; i++) {
-    out->groups[i] = 0;
-  }
+  spread_gap(out);
   return true;
 }
 
 // The first of the longest runs of two zero groups or more, which RFC 5952, 4.2
 // shortens. Returns its length, 0 without one.
-static size_t longest_zeros(const ipv6 *address, size_t *out_start) {
+static size_t longest_zeros(const ipv6 *address, size_t *out_start)  //
+    REQUIRES(FRESH(address, sizeof *address) && IS_OUT(out_start))   //
+    ASSIGNS(*out_start)                                              //
+    ENSURES(RESULT != 1 && RESULT <= 8)                              //
+    ENSURES(RESULT == 0 ? *out_start == 8 : *out_start <= 8 - RESULT) {
   size_t best = 1;
   size_t run = 0;
   *out_start = 8;
@@ -183,7 +230,10 @@ static size_t longest_zeros(const ipv6 *address, size_t *out_start) {
   return best > 1 ? best : 0;
 }
 
-static size_t write_group(char *out, uint32_t group) {
+static size_t write_group(char *out, uint32_t group)  //
+    REQUIRES(FRESH(out, 4))                           //
+    ASSIGNS(BYTES(out, 4))                            //
+    ENSURES(RESULT >= 1 && RESULT <= 4) {
   size_t len = 0;
   for (int shift = 12; shift >= 0; shift -= 4) {
     const uint32_t digit = group >> shift & 15;
@@ -195,7 +245,10 @@ static size_t write_group(char *out, uint32_t group) {
   return len;
 }
 
-static size_t write_ipv6(char *out, const ipv6 *address) {
+static size_t write_ipv6(char *out, const ipv6 *address)         //
+    REQUIRES(FRESH(out, 39) && FRESH(address, sizeof *address))  //
+    ASSIGNS(BYTES(out, 39))                                      //
+    ENSURES(RESULT >= 2 && RESULT <= 39) {
   size_t zeros_at = 8;
   const size_t num_zeros = longest_zeros(address, &zeros_at);
   size_t len = 0;
@@ -218,14 +271,25 @@ static size_t write_ipv6(char *out, const ipv6 *address) {
 
 // ---- names (RFC 1035, 2.3; RFC 1123, 2.1; and the '_' that is in use) -------
 
-static bool is_name_character(char c) {
+static bool is_name_character(char c)  //
+    ASSIGNS()                          //
+    ENSURES(RESULT == (IS_CANONICAL(c) && c != 0x2e)) {
   return is_digit(c) || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
 }
 
 // Writes the lower case of a name of at most PV_HOST_MAX bytes.
-static pv_status write_name(char *out, const char *host, size_t host_len) {
+static pv_status write_name(char *out, const char *host, size_t host_len)  //
+    REQUIRES(host_len <= 253 && FRESH(out, host_len) &&
+             FRESH(host, host_len))                  //
+    ASSIGNS(BYTES(out, host_len))                    //
+    ENSURES(IMPLIES(RESULT == PV_OK, host_len > 0))  //
+    ENSURES(IMPLIES(some < host_len && RESULT == PV_OK,
+                    IS_CANONICAL(out[some]))) {
   size_t label_len = 0;
-  for (size_t i = 0; i < host_len; i++) {
+  for (size_t i = 0; i < host_len; i++)
+    LOOP(host_len - i, i <= host_len && label_len <= i && label_len <= 63 &&
+                           IMPLIES(some < i, IS_CANONICAL(out[some])))
+  {
     const char c = to_lower(host[i]);
     out[i] = c;
     if (c == '.') {
@@ -249,7 +313,13 @@ static pv_status write_name(char *out, const char *host, size_t host_len) {
 // ---- all three --------------------------------------------------------------
 
 static pv_status canonical(char *out, size_t *out_len, const char *host,
-                           size_t host_len) {
+                           size_t host_len)       //
+    REQUIRES(FRESH(out, 254) && IS_OUT(out_len))  //
+    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
+             (host_len == 0 || FRESH(host, host_len)))                  //
+    ASSIGNS(*out_len, BYTES(out, 253))                                  //
+    ENSURES(IMPLIES(RESULT == PV_OK, *out_len > 0 && *out_len <= 253))  //
+    ENSURES(IMPLIES(RESULT != PV_OK, *out_len == OLD(*out_len))) {
   if (host_len == 0) {
     return PV_ERR_HOST_EMPTY;
   }
@@ -280,7 +350,14 @@ static pv_status canonical(char *out, size_t *out_len, const char *host,
 }
 
 pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
-                            size_t host_len) {
+                            size_t host_len)      //
+    REQUIRES(FRESH(out, 254) && IS_OUT(out_len))  //
+    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
+             (host_len == 0 || FRESH(host, host_len)))  //
+    ASSIGNS(*out_len, BYTES(out, 254))                  //
+    ENSURES(*out_len <= 253 && out[253] == 0)           //
+    ENSURES((RESULT == PV_OK) == (*out_len > 0))        //
+    ENSURES(IMPLIES(RESULT != PV_OK, out[0] == 0)) {
   memset(out, 0, PV_HOST_MAX + 1);
   *out_len = 0;
   const pv_status status = canonical(out, out_len, host, host_len);
@@ -290,7 +367,11 @@ pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
   return status;
 }
 
-bool host_is_address(const char *host, size_t host_len) {
+bool host_is_address(const char *host, size_t host_len)  //
+    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
+             (host_len == 0 || FRESH(host, host_len)))  //
+    ASSIGNS()                                           //
+    ENSURES(IMPLIES(RESULT, host_len > 0)) {
   return host_len > 0 && (memchr(host, ':', host_len) != NULL ||
                           ends_in_number(host, host_len));
 }

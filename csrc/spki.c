@@ -17,7 +17,11 @@ typedef struct tbs_fields {
 
 // INTEGER: at least one octet, and no first octet that says nothing
 // (X.690, 8.3.2). Negative numbers, zero and long ones exist and pass.
-PV_PART bool read_serial(der_cursor *in) {
+PV_PART bool read_serial(der_cursor *in)            //
+    REQUIRES(IS_CURSOR(in))                         //
+    ASSIGNS(in->pos)                                //
+    ENSURES(RESULT == IS_SERIAL(in, OLD(in->pos)))  //
+    ENSURES(IMPLIES(RESULT, in->pos == ELEMENT_END(in, OLD(in->pos)))) {
   der_cursor n;
   if (!der_enter(in, &n, DER_INTEGER) || der_at_end(&n)) {
     return false;
@@ -31,9 +35,16 @@ PV_PART bool read_serial(der_cursor *in) {
 }
 
 // Whether no arc of an OID begins with 0x80, which would pad it.
-static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len) {
+static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len)  //
+    REQUIRES(oid_len <= DER_ELEMENT_MAX && FRESH(oid, oid_len))   //
+    ASSIGNS()                                                     //
+    ENSURES(IMPLIES(some < oid_len && RESULT, !IS_PADDED(oid, some))) {
   bool arc_begins = true;
-  for (size_t i = 0; i < oid_len; i++) {
+  for (size_t i = 0; i < oid_len; i++)
+    LOOP(oid_len - i, i <= oid_len &&
+                          arc_begins == (i == 0 || oid[i - 1] < 0x80) &&
+                          IMPLIES(some < i, !IS_PADDED(oid, some)))
+  {
     if (arc_begins && oid[i] == 0x80) {
       return false;
     }
@@ -44,7 +55,9 @@ static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len) {
 
 // The top bits of eight octets, of those that are 0x80: the only octet with its
 // top bit set and no other. 0x7f added to others carries into the top bit.
-PV_PART uint64_t find_0x80(uint64_t octets) {
+PV_PART uint64_t find_0x80(uint64_t octets)  //
+    ASSIGNS()                                //
+    ENSURES((RESULT != 0) == spec_holds_0x80(octets)) {
   const uint64_t low_bits = UINT64_C(0x7f7f7f7f7f7f7f7f);
   return octets & ~((octets & low_bits) + low_bits) & ~low_bits;
 }
@@ -53,7 +66,13 @@ PV_PART uint64_t find_0x80(uint64_t octets) {
 // 0x80 at all, none is padded: those in use have none, and up to 16 octets.
 // The last eight octets may begin before the OID: that far into a certificate
 // there are always as many.
-PV_PART bool is_oid(const der_cursor *oid) {
+PV_PART bool is_oid(const der_cursor *oid)  //
+    REQUIRES(IS_CURSOR(oid))                //
+    ASSIGNS()                               //
+    ENSURES(IMPLIES(RESULT,
+                    oid->pos < oid->end && oid->base[oid->end - 1] < 0x80))  //
+    ENSURES(IMPLIES(some < oid->end - oid->pos && RESULT,
+                    !IS_PADDED(oid->base + oid->pos, some))) {
   const size_t oid_len = oid->end - oid->pos;
   const uint8_t *octets = oid->base + oid->pos;
   if (oid_len == 0 || oid->end < 8) {
@@ -73,7 +92,11 @@ PV_PART bool is_oid(const der_cursor *oid) {
 }
 
 // NULL has one spelling.
-PV_PART bool is_null(const der_cursor *in) {
+PV_PART bool is_null(const der_cursor *in)  //
+    REQUIRES(IS_CURSOR(in))                 //
+    ASSIGNS()                               //
+    ENSURES(IMPLIES(RESULT, in->end - in->pos == 2 &&
+                                IS_ELEMENT_OF(in, in->pos, DER_NULL))) {
   return in->end - in->pos == 2 && in->base[in->pos] == DER_NULL &&
          in->base[in->pos + 1] == 0;
 }
@@ -81,7 +104,11 @@ PV_PART bool is_null(const der_cursor *in) {
 // Parameters are NULL, an OID, or nothing that a parser decodes unasked. Other
 // simple types have rules of their own, which OpenSSL checks and no algorithm
 // needs: they are refused.
-PV_PART bool is_parameters(der_cursor in) {
+PV_PART bool is_parameters(der_cursor in)  //
+    REQUIRES(IS_CURSOR_COPY(in))           //
+    ASSIGNS()                              //
+    ENSURES(IMPLIES(RESULT,
+                    in.pos < in.end && MAY_BE_PARAMETERS(in.base[in.pos]))) {
   der_cursor content;
   uint8_t tag = 0;
   if (is_null(&in)) {
@@ -99,7 +126,10 @@ PV_PART bool is_parameters(der_cursor in) {
 
 // AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER,
 //   parameters ANY DEFINED BY algorithm OPTIONAL }
-PV_PART bool is_algorithm(der_cursor in) {
+PV_PART bool is_algorithm(der_cursor in)  //
+    REQUIRES(IS_CURSOR_COPY(in))          //
+    ASSIGNS()                             //
+    ENSURES(IMPLIES(RESULT, in.pos < in.end && in.base[in.pos] == DER_OID)) {
   der_cursor oid;
   if (!der_enter(&in, &oid, DER_OID) || !is_oid(&oid)) {
     return false;
@@ -108,7 +138,11 @@ PV_PART bool is_algorithm(der_cursor in) {
 }
 
 // Whether two contents are the same 8 to 16 octets.
-PV_PART bool is_same(const der_cursor *a, const der_cursor *b) {
+PV_PART bool is_same(const der_cursor *a, const der_cursor *b)     //
+    REQUIRES(IS_CURSOR(a) && FRESH(b, sizeof *b) && INSIDE(b, a))  //
+    ASSIGNS()                                                      //
+    ENSURES(IMPLIES(RESULT, a->end - a->pos == b->end - b->pos &&
+                                a->end - a->pos <= 16)) {
   const size_t len = a->end - a->pos;
   if (b->end - b->pos != len || len < 8 || len > 16) {
     return false;
@@ -119,7 +153,11 @@ PV_PART bool is_same(const der_cursor *a, const der_cursor *b) {
 
 // BIT STRING (X.690, 8.6.2): the first octet counts the unused bits of the
 // last one.
-PV_PART bool is_bit_string(const der_cursor *bits) {
+PV_PART bool is_bit_string(const der_cursor *bits)  //
+    REQUIRES(IS_CURSOR(bits))                       //
+    ASSIGNS()                                       //
+    ENSURES(RESULT ==
+            spec_is_bits(bits->base + bits->pos, bits->end - bits->pos)) {
   if (der_at_end(bits)) {
     return false;
   }
@@ -129,7 +167,13 @@ PV_PART bool is_bit_string(const der_cursor *bits) {
 
 // version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1. DER forbids
 // to write the default, so v1 is absent; the others have one spelling.
-PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version) {
+PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version)            //
+    REQUIRES(IS_CURSOR(tbs) && IS_OUT(out_version))                         //
+    ASSIGNS(tbs->pos, *out_version)                                         //
+    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_0)))  //
+    ENSURES(IMPLIES(RESULT, *out_version <= VERSION_3))                     //
+    ENSURES(IMPLIES(RESULT, (*out_version == VERSION_1) ==
+                                !NEXT_IS(tbs, OLD(tbs->pos), DER_CONTEXT_0))) {
   const uint8_t *octets = tbs->base + tbs->pos;
   *out_version = VERSION_1;
   if (!der_next_is(tbs, DER_CONTEXT_0)) {
@@ -145,7 +189,12 @@ PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version) {
 }
 
 // issuerUniqueID [1], subjectUniqueID [2] IMPLICIT BIT STRING OPTIONAL: v2, v3
-PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag) {
+PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag)  //
+    REQUIRES(IS_CURSOR(tbs))                                                //
+    ASSIGNS(tbs->pos)                                                       //
+    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), tag)))            //
+    ENSURES(IMPLIES(NEXT_IS(tbs, OLD(tbs->pos), tag) && RESULT,
+                    version != VERSION_1)) {
   der_cursor bits;
   if (!der_next_is(tbs, tag)) {
     return true;
@@ -155,7 +204,12 @@ PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag) {
 }
 
 // extensions [3] EXPLICIT SEQUENCE OPTIONAL: v3
-PV_PART bool read_extensions(der_cursor *tbs, uint8_t version) {
+PV_PART bool read_extensions(der_cursor *tbs, uint8_t version)              //
+    REQUIRES(IS_CURSOR(tbs))                                                //
+    ASSIGNS(tbs->pos)                                                       //
+    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_3)))  //
+    ENSURES(IMPLIES(NEXT_IS(tbs, OLD(tbs->pos), DER_CONTEXT_3) && RESULT,
+                    version == VERSION_3)) {
   der_cursor explicit_tag;
   if (!der_next_is(tbs, DER_CONTEXT_3)) {
     return true;
@@ -165,7 +219,12 @@ PV_PART bool read_extensions(der_cursor *tbs, uint8_t version) {
 }
 
 // The fields of TBSCertificate before the key.
-PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
+PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out)     //
+    REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))                           //
+    ASSIGNS(tbs->pos, *out)                                           //
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_AT_KEY(tbs, OLD(tbs->pos))))  //
+    ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->signature, tbs)))   //
+    ENSURES(IMPLIES(RESULT == PV_OK, out->version <= VERSION_3)) {
   if (!read_version(tbs, &out->version)) {
     return PV_ERR_DER_VERSION;
   }
@@ -188,7 +247,10 @@ PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
 }
 
 // The fields of TBSCertificate after the key.
-PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
+PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version)  //
+    REQUIRES(IS_CURSOR(tbs))                                       //
+    ASSIGNS(tbs->pos)                                              //
+    ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos == tbs->end)) {
   if (!read_unique_id(tbs, version, DER_CONTEXT_1_PRIMITIVE) ||
       !read_unique_id(tbs, version, DER_CONTEXT_2_PRIMITIVE)) {
     return PV_ERR_DER_UNIQUE_ID;
@@ -203,7 +265,17 @@ PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
 //   INTEGER, signature AlgorithmIdentifier, issuer Name, validity Validity,
 //   subject Name, subjectPublicKeyInfo SubjectPublicKeyInfo, issuerUniqueID [1]
 //   OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] OPTIONAL }
-PV_PART pv_status read_tbs(der_cursor *tbs, tbs_fields *out) {
+PV_PART pv_status read_tbs(der_cursor *tbs, tbs_fields *out)            //
+    REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))                             //
+    ASSIGNS(tbs->pos, *out)                                             //
+    ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos == tbs->end))             //
+    ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->signature, tbs)))     //
+    ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->spki_content, tbs)))  //
+    ENSURES(IMPLIES(RESULT == PV_OK,
+                    IS_KEY(&out->spki, tbs->base + OLD(tbs->pos),
+                           tbs->end - OLD(tbs->pos))))  //
+    ENSURES(IMPLIES(RESULT == PV_OK,
+                    IS_CONTENT(&out->spki_content, &out->spki))) {
   const pv_status head = read_tbs_head(tbs, out);
   if (head != PV_OK) {
     return head;
@@ -218,7 +290,11 @@ PV_PART pv_status read_tbs(der_cursor *tbs, tbs_fields *out) {
 
 // SubjectPublicKeyInfo ::= SEQUENCE { algorithm AlgorithmIdentifier,
 //   subjectPublicKey BIT STRING }. Every key is a whole number of octets.
-PV_PART pv_status check_spki(der_cursor spki) {
+PV_PART pv_status check_spki(der_cursor spki)  //
+    REQUIRES(IS_CURSOR_COPY(spki))             //
+    ASSIGNS()                                  //
+    ENSURES(IMPLIES(RESULT == PV_OK,
+                    spec_is_key(spki.base + spki.pos, spki.end - spki.pos))) {
   der_cursor algorithm, key;
   if (!der_enter(&spki, &algorithm, DER_SEQUENCE) || !is_algorithm(algorithm)) {
     return PV_ERR_DER_SPKI_ALGORITHM;
@@ -232,7 +308,11 @@ PV_PART pv_status check_spki(der_cursor spki) {
 
 // What follows tbsCertificate in a Certificate.
 PV_PART pv_status read_certificate_tail(der_cursor *certificate,
-                                        const der_cursor *inner) {
+                                        const der_cursor *inner)            //
+    REQUIRES(IS_CURSOR(certificate) && FRESH(inner, sizeof *inner))         //
+    REQUIRES(INSIDE(inner, certificate) && inner->end <= certificate->pos)  //
+    ASSIGNS(certificate->pos)                                               //
+    ENSURES(IMPLIES(RESULT == PV_OK, certificate->pos == certificate->end)) {
   der_cursor algorithm, signature;
   if (!der_enter(certificate, &algorithm, DER_SEQUENCE) ||
       !(is_same(&algorithm, inner) || is_algorithm(algorithm))) {
@@ -247,7 +327,10 @@ PV_PART pv_status read_certificate_tail(der_cursor *certificate,
 
 // Certificate ::= SEQUENCE { tbsCertificate TBSCertificate,
 //   signatureAlgorithm AlgorithmIdentifier, signatureValue BIT STRING }
-PV_PART pv_status read_certificate(der_cursor in, pv_span *out_spki) {
+PV_PART pv_status read_certificate(der_cursor in, pv_span *out_spki)  //
+    REQUIRES(IS_CURSOR_COPY(in) && in.pos == 0 && IS_OUT(out_spki))   //
+    ASSIGNS(*out_spki)                                                //
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_KEY_OF(out_spki, in.base, in.end))) {
   der_cursor certificate, tbs;
   tbs_fields fields;
   if (!der_enter(&in, &certificate, DER_SEQUENCE) || !der_at_end(&in)) {
@@ -273,7 +356,13 @@ PV_PART pv_status read_certificate(der_cursor in, pv_span *out_spki) {
 }
 
 PV_FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
-                                    size_t cert_len) {
+                                    size_t cert_len)                        //
+    REQUIRES(IS_OUT(out_spki))                                              //
+    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))        //
+    ASSIGNS(*out_spki)                                                      //
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_KEY_OF(out_spki, cert, cert_len)))  //
+    ENSURES(IMPLIES(RESULT != PV_OK,
+                    out_spki->data == NULL && out_spki->len == 0)) {
   pv_status status = PV_ERR_DER_CERTIFICATE;
   if (cert_len <= DER_ELEMENT_MAX) {
     status = read_certificate((der_cursor){cert, 0, cert_len}, out_spki);

@@ -1,0 +1,153 @@
+// Harnesses for spki.c.
+#include "harness.h"
+#include "spki.c"
+
+void prove_read_serial(void) {
+  der_cursor *in;
+  const bool ok = read_serial(in);
+  REACHED(ok);
+  REACHED(!ok);
+}
+
+void prove_arcs_are_minimal(void) {
+  const uint8_t *oid;
+  size_t oid_len;
+  const bool minimal = arcs_are_minimal(oid, oid_len);
+  REACHED(minimal && oid_len > 9 && some == 9);
+  REACHED(!minimal);
+}
+
+void prove_find_0x80(void) {
+  uint64_t octets;
+  const uint64_t found = find_0x80(octets);
+  REACHED(found == 0);
+  REACHED(found != 0);
+}
+
+void prove_is_oid(void) {
+  const der_cursor *oid;
+  const bool is = is_oid(oid);
+  REACHED(is && some == 1);
+  REACHED(!is);
+}
+
+void prove_is_null(void) {
+  const der_cursor *in;
+  const bool is = is_null(in);
+  REACHED(is);
+  REACHED(!is);
+}
+
+void prove_is_parameters(void) {
+  der_cursor in;
+  const bool is = is_parameters(in);
+  REACHED(is);
+  REACHED(!is);
+}
+
+void prove_is_algorithm(void) {
+  der_cursor in;
+  const bool is = is_algorithm(in);
+  REACHED(is);
+  REACHED(!is);
+}
+
+void prove_is_same(void) {
+  const der_cursor *a;
+  const der_cursor *b;
+  const bool is = is_same(a, b);
+  REACHED(is);
+  REACHED(!is);
+}
+
+void prove_is_bit_string(void) {
+  const der_cursor *bits;
+  const bool is = is_bit_string(bits);
+  REACHED(is);
+  REACHED(!is);
+}
+
+void prove_read_version(void) {
+  der_cursor *tbs;
+  uint8_t *out_version;
+  const bool ok = read_version(tbs, out_version);
+  REACHED(ok);
+  REACHED(!ok);
+}
+
+void prove_read_unique_id(void) {
+  der_cursor *tbs;
+  uint8_t version;
+  uint8_t tag;
+  const bool ok = read_unique_id(tbs, version, tag);
+  REACHED(ok && version == VERSION_2);
+  REACHED(!ok);
+}
+
+void prove_read_extensions(void) {
+  der_cursor *tbs;
+  uint8_t version;
+  const bool ok = read_extensions(tbs, version);
+  REACHED(ok && version == VERSION_1);
+  REACHED(ok && version == VERSION_3);
+  REACHED(!ok);
+}
+
+void prove_read_tbs_head(void) {
+  der_cursor *tbs;
+  tbs_fields *out;
+  const pv_status status = read_tbs_head(tbs, out);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_DER_SUBJECT);
+}
+
+void prove_read_tbs_tail(void) {
+  der_cursor *tbs;
+  uint8_t version;
+  const pv_status status = read_tbs_tail(tbs, version);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_DER_UNIQUE_ID);
+  REACHED(status == PV_ERR_DER_EXTENSIONS);
+  REACHED(status == PV_ERR_DER_TBS_END);
+}
+
+void prove_read_tbs(void) {
+  der_cursor *tbs;
+  tbs_fields *out;
+  const pv_status status = read_tbs(tbs, out);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_DER_SPKI);
+}
+
+void prove_check_spki(void) {
+  der_cursor spki;
+  const pv_status status = check_spki(spki);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_DER_SPKI_KEY);
+  REACHED(status == PV_ERR_DER_SPKI);
+}
+
+void prove_read_certificate_tail(void) {
+  der_cursor *certificate;
+  const der_cursor *inner;
+  const pv_status status = read_certificate_tail(certificate, inner);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_DER_CERTIFICATE_END);
+}
+
+void prove_read_certificate(void) {
+  der_cursor in;
+  pv_span *out_spki;
+  const pv_status status = read_certificate(in, out_spki);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_DER_CERTIFICATE_END);
+}
+
+void prove_pv_spki_from_cert(void) {
+  pv_span *out_spki;
+  const uint8_t *cert;
+  size_t cert_len;
+  const pv_status status = pv_spki_from_cert(out_spki, cert, cert_len);
+  REACHED(status == PV_OK);
+  REACHED(status != PV_OK);
+}
