@@ -37,7 +37,7 @@ def test_a_mutant_is_where_the_list_says(mutant: Mutant) -> None:
     assert mutant.apply(source) != source
     assert mutant.tests
     for test in mutant.tests:
-        file, _, name = test.partition("::")
+        file, _, name = test.partition("[")[0].partition("::")
         assert not name or name in _functions(file), test
 
 

@@ -8,12 +8,14 @@ kernels with processors that lack what this one has.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,23 +94,28 @@ def compile_kernels(compiler: str, program: Path, sources: list[Path]) -> Path:
     return program
 
 
+Programs = Callable[[str], Path]
+
+
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The program, by the compiler that made it."""
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    """The program, by the compiler that makes it, when it is first asked for."""
     folder = tmp_path_factory.mktemp("kernels")
-    compilers = sorted({processor.compiler for processor in PROCESSORS.values()})
-    sources = sorted((ROOT / "csrc").glob("*.c"))
-    return {
-        compiler: compile_kernels(compiler, folder / compiler, sources)
-        for compiler in compilers
-        if shutil.which(compiler) is not None
-    }
+
+    @functools.cache
+    def made(compiler: str) -> Path:
+        if sys.platform != "linux" or shutil.which(compiler) is None:
+            pytest.skip(f"no {compiler} here (Debian and Ubuntu have it)")
+        sources = sorted((ROOT / "csrc").glob("*.c"))
+        return compile_kernels(compiler, folder / compiler, sources)
+
+    return made
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="QEMU runs programs of Linux")
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_each_kernel_of_another_processor_gives_the_digests_of_hashlib(
-    programs: dict[str, Path], tmp_path: Path, name: str
+    programs: Programs, tmp_path: Path, name: str
 ) -> None:
     """And those that it cannot run are not among its kernels."""
     processor = PROCESSORS[name]
@@ -117,9 +124,7 @@ def test_each_kernel_of_another_processor_gives_the_digests_of_hashlib(
         pytest.skip("gcc makes no programs for x86-64 here")
     if shutil.which(emulator) is None:
         pytest.skip(f"no {emulator} here (Debian and Ubuntu: qemu-user)")
-    if processor.compiler not in programs:
-        pytest.skip(f"no {processor.compiler} here (Debian and Ubuntu have it)")
-    program = programs[processor.compiler]
+    program = programs(processor.compiler)
     done = run(emulator, *options, program, records(tmp_path))
     assert done.stdout.splitlines() == [
         f"sha256: {processor.sha256}",
@@ -129,25 +134,18 @@ def test_each_kernel_of_another_processor_gives_the_digests_of_hashlib(
     assert done.returncode == 0
 
 
-def native(programs: dict[str, Path]) -> Path:
-    """Return the program for this machine."""
-    if "gcc" not in programs or sys.platform != "linux":
-        pytest.skip("there is no gcc")
-    return programs["gcc"]
-
-
 def test_the_kernels_of_this_processor_are_those_of_the_module(
-    programs: dict[str, Path], tmp_path: Path
+    programs: Programs, tmp_path: Path
 ) -> None:
     """The program sees here what it is trusted to see elsewhere."""
-    done = run(native(programs), records(tmp_path))
+    done = run(programs("gcc"), records(tmp_path))
     assert done.returncode == 0, done.stdout
     sha256, scan, _ = done.stdout.splitlines()
     assert sha256.split()[1:] == list(core.kernels())
     assert scan.split()[1:] == list(core.scan_kernels())
 
 
-def test_a_wrong_digest_is_seen(programs: dict[str, Path], tmp_path: Path) -> None:
+def test_a_wrong_digest_is_seen(programs: Programs, tmp_path: Path) -> None:
     """In the first record, in the last, and in one between."""
     good = records(tmp_path).read_bytes()
     for place in (0, len(good) // 2, len(good) - 1):
@@ -155,21 +153,21 @@ def test_a_wrong_digest_is_seen(programs: dict[str, Path], tmp_path: Path) -> No
         damaged.write_bytes(
             good[:place] + bytes((good[place] ^ 1,)) + good[place + 1 :]
         )
-        done = run(native(programs), damaged)
+        done = run(programs("gcc"), damaged)
         assert done.returncode == 1
         assert "wrong: length" in done.stdout
 
 
 def test_records_that_are_none_are_no_success(
-    programs: dict[str, Path], tmp_path: Path
+    programs: Programs, tmp_path: Path
 ) -> None:
     """Who has asked nothing has shown nothing."""
     file = records(tmp_path)
     file.write_bytes(file.read_bytes()[:-1])
-    assert run(native(programs), file).returncode == 2
+    assert run(programs("gcc"), file).returncode == 2
     file.write_bytes(b"")
-    assert run(native(programs), file).returncode == 2
-    assert run(native(programs), tmp_path / "nowhere").returncode == 2
+    assert run(programs("gcc"), file).returncode == 2
+    assert run(programs("gcc"), tmp_path / "nowhere").returncode == 2
 
 
 # ---- this processor ----------------------------------------------------------
