@@ -114,6 +114,55 @@ def test_a_map_in_use_can_not_be_closed(pki: Pki, tmp_path: Path) -> None:
     assert decides(policy, pki)
 
 
+CUT_MAP = """
+import mmap, os, sys
+from pinverify import Policy
+from pki import example_pki
+
+pki = example_pki()
+# Rules on many pages, so that whatever is looked up lies behind the cut.
+rules = {f"h{i}.example": [pki.server.pin] for i in range(2000)}
+with open(sys.argv[1], "w+b") as file:
+    file.write(Policy(rules).compile())
+    file.flush()
+    policy = Policy.open(
+        sys.argv[1] if sys.argv[2] == "read"
+        else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    )
+    os.truncate(sys.argv[1], 0)
+for i in range(2000):
+    for who, right in ((pki.server, True), (pki.impostor, False)):
+        report = policy.evaluate(f"h{i}.example", who.chain_der)
+        if report.accepted is not right:
+            print("wrong", flush=True)
+print("asked", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGBUS"), reason="there is no SIGBUS here")
+@pytest.mark.parametrize("how", ["read", "mapped"])
+def test_a_mapped_file_that_is_cut_ends_the_process_and_a_read_one_does_not(
+    tmp_path: Path, how: str
+) -> None:
+    """Who maps a file must replace it, never change it: the guide says so.
+
+    A path is read, and what becomes of the file does no harm. Of a map nothing is
+    left, and the system ends the process before anybody is accepted.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", CUT_MAP, str(tmp_path / "policy"), how],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if how == "read":
+        assert (done.returncode, done.stdout, done.stderr) == (0, "asked\n", "")
+    else:
+        assert (done.returncode, done.stdout) == (-signal.SIGBUS, "")
+
+
 @pytest.mark.parametrize("fault", ["cut", "flipped", "empty", "doubled", "missing"])
 def test_a_damaged_file_is_refused_by_its_name(
     pki: Pki, tmp_path: Path, fault: str

@@ -222,3 +222,39 @@ def test_the_error_that_comes_of_a_fault_names_it(
     assert each_point(attempt) > 5
     assert (type(None), True) in outcomes
     assert (PinningError, True) not in outcomes
+
+
+# ---- calls -------------------------------------------------------------------------
+
+CALLS: dict[str, Callable[[Policy, PinSet, list[bytes]], bool]] = {
+    "verify": lambda policy, _, chain: policy.verify("localhost", chain).accepted,
+    "evaluate": lambda policy, _, chain: policy.evaluate("localhost", chain).accepted,
+    "evaluate_many": lambda policy, _, chain: (
+        policy.evaluate_many(["localhost"], [chain])[0].accepted
+    ),
+    "a PinSet": lambda _, pinset, chain: pinset.evaluate(chain).accepted,
+}
+
+
+@any_fault
+@pytest.mark.parametrize("call", CALLS)
+def test_no_fault_makes_a_call_accept_a_wrong_pin(
+    pki: Pki, call: str, fault: Fault
+) -> None:
+    """It raises, or it says no; and the right pin is accepted all the same."""
+
+    def attempt(number: int) -> bool:
+        pinset = PinSet(leaf=[pki.server.pin])
+        policy = Policy({"localhost": pinset})
+        try:
+            with fault(number):
+                accepted = CALLS[call](policy, pinset, pki.impostor.chain_der)
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C is what it is about
+            failed = not of_pins(error)
+        else:
+            assert not accepted, number
+            failed = False
+        assert CALLS[call](policy, pinset, pki.server.chain_der), number
+        return failed
+
+    assert each_point(attempt) > 5
