@@ -58,6 +58,7 @@ COPIED = ("csrc", "src", "tests", "pyproject.toml")
 CORE_TESTS = (
     "core_spki",
     "core_outputs",
+    "core_edges",
     "core_sha256",
     "core_scan",
     "core_chunks",
