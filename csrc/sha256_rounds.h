@@ -46,6 +46,7 @@ PV_INLINE void one_round(word a, word b, word c, word *d, word e, word f,
   *h += big_sigma1(e);
   *d += *h;
   *h += big_sigma0(a) + maj(a, b, c);
+  AFTER_ROUND(d, h);
 }
 
 // Eight rounds, after which each variable has its own name again.
@@ -65,6 +66,7 @@ PV_INLINE void eight_rounds(word s[8], const word *w, const uint32_t *k) {
 PV_INLINE void next_word(word w[16], int t) {
   w[t] += small_sigma1(w[(t + 14) % 16]) + w[(t + 9) % 16] +
           small_sigma0(w[(t + 1) % 16]);
+  AFTER_WORD(&w[t]);
 }
 
 PV_INLINE void eight_next_words(word w[16], int t) {
