@@ -112,6 +112,7 @@ any_fault = pytest.mark.parametrize("fault", [allocation_fails, interrupt_comes]
 
 
 DIED = "the interpreter died"
+CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS}
 PATIENCE = 60.0
 
 
@@ -135,8 +136,8 @@ def apart(attempt: Callable[[int], str], number: int) -> str:
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         crash = signal.Signals(os.WTERMSIG(status))
-        known = crash in {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS}
-        assert known and generators_crash(), f"{crash.name} at point {number}"
+        assert crash in CRASHES, f"{crash.name} at point {number}"
+        assert generators_crash(), f"{crash.name} at point {number}"
         return DIED
     kind, _, rest = said.partition(" ")
     assert kind == "said", f"at point {number}: {said}"
