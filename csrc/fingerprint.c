@@ -49,9 +49,11 @@ static chunk next_chunk(const pv_column *certs, size_t done) {
                  .num = left < SHA256_CHUNK ? left : SHA256_CHUNK};
 }
 
-// The walk skips from field to field, which no processor foresees: whole
-// certificates are asked for, this many ahead.
-enum { CERTS_AHEAD = 12, CACHE_LINE = 64 };
+// The walk skips from field to field, which no processor foresees. So whole
+// certificates are asked for: those of the first chunk this many ahead, and
+// those of each other chunk while the one before is hashed, as far as the
+// second cache is likely to hold them.
+enum { CERTS_AHEAD = 12, WANTED_MAX = 512 * 1024 };
 
 static void prefetch_cert(const pv_column *certs, size_t i) {
   if (i < certs->offsets.num) {
@@ -62,18 +64,32 @@ static void prefetch_cert(const pv_column *certs, size_t i) {
   }
 }
 
+// The certificates that follow those of `part`.
+static pv_span wanted_after(const chunk *part) {
+  const pv_offsets *offsets = &part->certs->offsets;
+  const size_t next = part->first + part->num;
+  const size_t left = offsets->num - next;
+  const size_t end = next + (left < SHA256_CHUNK ? left : SHA256_CHUNK);
+  const size_t at = (size_t)offset_at(offsets, next);
+  const size_t len = (size_t)offset_at(offsets, end) - at;
+  return (pv_span){or_empty(part->certs->data) + at,
+                   len < WANTED_MAX ? len : WANTED_MAX};
+}
+
 // Returns how many are malformed.
 static size_t hash_chunk(const chunk *part) {
   pv_span spkis[SHA256_CHUNK];
   size_t num_malformed = 0;
   for (size_t i = 0; i < part->num; i++) {
-    prefetch_cert(part->certs, part->first + i + CERTS_AHEAD);
+    if (part->first == 0) {
+      prefetch_cert(part->certs, i + CERTS_AHEAD);
+    }
     const pv_span cert = column_item(part->certs, part->first + i);
     const pv_status status = pv_spki_from_cert(&spkis[i], cert.data, cert.len);
     part->out_statuses[i] = (uint8_t)status;
     num_malformed += status != PV_OK;
   }
-  sha256_chunk(part->out_digests, spkis, part->num);
+  sha256_chunk(part->out_digests, spkis, part->num, wanted_after(part));
   return num_malformed;
 }
 

@@ -58,8 +58,9 @@ bool host_is_address(const char *host, size_t host_len);
 #define PV_INLINE static inline __attribute__((always_inline))
 
 // PV_PREFETCH asks for the cache line at an address, which need not be valid.
+// It goes to the second cache: the first has too few places where misses wait.
 #if defined(__GNUC__)
-#define PV_PREFETCH(address) __builtin_prefetch(address)
+#define PV_PREFETCH(address) __builtin_prefetch((address), 0, 2)
 #else
 #define PV_PREFETCH(address) ((void)(address))
 #endif
@@ -103,6 +104,14 @@ typedef void sha256_fn(uint32_t (*states)[8], const uint8_t *const *in,
 typedef void sha256_whole_fn(uint8_t *out_digest, const uint8_t *data,
                              size_t len);
 
+// A sha256_alike_fn hashes one message in each of its lanes, padding and all:
+// in lane l number order[l], whose digest goes to out_digests + 32 * order[l].
+// They are alike: each has `num_whole` whole blocks, and `num_tail` blocks, one
+// or two, that hold the rest of it and the padding.
+typedef void sha256_alike_fn(uint8_t *out_digests, const pv_span *messages,
+                             const uint8_t *order, size_t num_whole,
+                             size_t num_tail);
+
 // A sha256_step is one way to hash `lanes` messages side by side. From `enough`
 // messages on it is faster than what has fewer lanes, idle lanes included.
 typedef struct sha256_step {
@@ -111,17 +120,20 @@ typedef struct sha256_step {
   sha256_fn *hash;
 } sha256_step;
 
+enum { CACHE_LINE = 64 };
 enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16, SCAN_DIGESTS = 4 };
 
 // A kernel is one implementation. A kernel of the SHA-256 table has `sha256`:
-// the steps from one lane up; those that it does not need are zero; and, where
-// that is faster, one function for a message by itself. A kernel of the scan
-// table has the two scans.
+// the steps from one lane up; those that it does not need are zero. Where that
+// is faster, it has one function for a message by itself, and one for as many
+// that are alike as its last step has lanes. A kernel of the scan table has the
+// two scans.
 typedef struct pv_kernel {
   const char *name;
   uint32_t needs;  // CPU_ flags
   sha256_step sha256[SHA256_STEPS];
   sha256_whole_fn *sha256_whole;
+  sha256_alike_fn *sha256_alike;
 
   // Whether `digest` is among rows of 32 bytes; whether each of 1 to
   // SCAN_DIGESTS digests is in blocks of packed pins. Masks (ct.h), found in
@@ -136,6 +148,7 @@ typedef struct pv_kernel {
 sha256_fn sha256_portable;
 sha256_whole_fn sha256_shani_whole;
 sha256_fn sha256_shani, sha256_shani_x2, sha256_shani_x3;
+sha256_alike_fn sha256_shani_alike_x3;
 sha256_fn sha256_avx2_x8;
 sha256_fn sha256_avx512_x16;
 sha256_fn sha256_armv8, sha256_armv8_x2;
@@ -176,9 +189,11 @@ enum { SHA256_CHUNK = 256 };
 
 // sha256_chunk hashes up to SHA256_CHUNK messages of any lengths, side by side
 // where the kernel in use can; digest i stands at out_digests + 32 * i. A
-// message whose `data` is NULL is none: its digest is zero.
+// message whose `data` is NULL is none: its digest is zero. The memory has
+// little to do meanwhile: the bytes of `wanted_next` are asked for, a piece at
+// a time.
 void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
-                  size_t num_messages);
+                  size_t num_messages, pv_span wanted_next);
 
 // ---- scan.c -----------------------------------------------------------------
 

@@ -27,7 +27,8 @@ static const pv_kernel shani_x3 = {.name = "shani-x3",
                                    .sha256 = {{1, 1, sha256_shani},
                                               {2, 2, sha256_shani_x2},
                                               {3, 3, sha256_shani_x3}},
-                                   .sha256_whole = sha256_shani_whole};
+                                   .sha256_whole = sha256_shani_whole,
+                                   .sha256_alike = sha256_shani_alike_x3};
 
 static const pv_kernel shani_x2 = {
     .name = "shani-x2",
@@ -298,20 +299,59 @@ static void fill_group(group *g, uint8_t *out_digests, const pv_span *messages,
   }
 }
 
+// Whether the messages that `order` begins with have as many whole blocks, and
+// as many behind.
+static bool are_alike(const pv_span *messages, const uint8_t *order,
+                      size_t num) {
+  const size_t len = messages[order[0]].len;
+  bool alike = true;
+  for (size_t i = 1; i < num; i++) {
+    const size_t other = messages[order[i]].len;
+    alike &= other / BLOCK_LEN == len / BLOCK_LEN &&
+             num_padded_blocks(other) == num_padded_blocks(len);
+  }
+  return alike;
+}
+
+// Hashes the first `num` of `order`, as many as the kernel has lanes, or the
+// last ones.
+PV_INLINE void hash_some(const pv_kernel *kernel, size_t lanes,
+                         uint8_t *out_digests, const pv_span *messages,
+                         const uint8_t *order, size_t num) {
+  group g;
+  if (kernel->sha256_alike != NULL && num == lanes &&
+      are_alike(messages, order, num)) {
+    const size_t len = messages[order[0]].len;
+    const size_t num_whole = len / BLOCK_LEN;
+    kernel->sha256_alike(out_digests, messages, order, num_whole,
+                         num_padded_blocks(len) - num_whole);
+  } else {
+    fill_group(&g, out_digests, messages, order, num);
+    hash_group(kernel, &g);
+  }
+}
+
+static void ask_for(pv_span wanted, size_t begin, size_t end) {
+  for (size_t at = begin; at < end && at < wanted.len; at += CACHE_LINE) {
+    PV_PREFETCH(wanted.data + at);
+  }
+}
+
 void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
-                  size_t num_messages) {
+                  size_t num_messages, pv_span wanted_next) {
   const pv_kernel *kernel = kernel_in_use(&kernels);
   const size_t lanes = widest_step(kernel, SHA256_LANES_MAX)->lanes;
   uint8_t order[SHA256_CHUNK];
-  group g;
   const size_t num = sort_by_blocks(order, messages, num_messages);
   for (size_t i = num; i < num_messages; i++) {
     memset(out_digests + PV_DIGEST_LEN * order[i], 0, PV_DIGEST_LEN);
   }
-  for (size_t at = 0; at < num; at += lanes) {
-    fill_group(&g, out_digests, messages, order + at,
-               num - at < lanes ? num - at : lanes);
-    hash_group(kernel, &g);
+  const size_t num_groups = num / lanes + 1;
+  const size_t piece = wanted_next.len / num_groups + CACHE_LINE;
+  for (size_t at = 0, asked = 0; at < num; at += lanes, asked += piece) {
+    ask_for(wanted_next, asked, asked + piece);
+    hash_some(kernel, lanes, out_digests, messages, order + at,
+              num - at < lanes ? num - at : lanes);
   }
 }
 
@@ -327,7 +367,8 @@ pv_status pv_sha256_many(uint8_t *out_digests, const pv_column *messages) {
     for (; num < SHA256_CHUNK && done + num < num_messages; num++) {
       chunk[num] = column_item(messages, done + num);
     }
-    sha256_chunk(out_digests + PV_DIGEST_LEN * done, chunk, num);
+    sha256_chunk(out_digests + PV_DIGEST_LEN * done, chunk, num,
+                 (pv_span){NULL, 0});
     done += num;
   }
   return PV_OK;

@@ -9,7 +9,7 @@ import random
 import re
 from array import array
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, product
 from pathlib import Path
 
 import pytest
@@ -156,6 +156,17 @@ def test_many_messages_of_one_length_agree_with_hashlib(
     expected = b"".join(hashlib.sha256(message).digest() for message in messages)
     with core.use_kernel(kernel):
         assert core.sha256_many(messages) == expected
+
+
+@every_kernel
+def test_messages_that_are_nearly_alike_agree_with_hashlib(kernel: str) -> None:
+    """As many blocks, but one more of them whole; or as many whole, but one more."""
+    lengths = [0, 55, 56, 63, 64, 100, 119, 120, 127, 128, 183, 184]
+    with core.use_kernel(kernel):
+        for three in product(lengths, repeat=3):
+            messages = [NOISE[i : i + length] for i, length in enumerate(three)]
+            expected = b"".join(hashlib.sha256(m).digest() for m in messages)
+            assert core.sha256_many(messages) == expected, three
 
 
 @pytest.mark.parametrize("kernel", core.kernels())
