@@ -9,19 +9,8 @@
 
 PV_TARGET_BEGIN("avx2,avx512f,avx512vl")
 
-// Blocks that the first cache can't hold are asked for this many blocks ahead.
-// Those that it holds would only be asked for twice.
-enum { BLOCKS_AHEAD = 8, FIRST_CACHE_BLOCKS = 160 };
-
 PV_INLINE __m512i load(const uint8_t *p) {
   return _mm512_loadu_si512((const void *)p);
-}
-
-PV_INLINE void ask_for(const uint8_t *block) {
-  PV_UNROLL
-  for (int line = 0; line < 4; line++) {
-    _mm_prefetch((const char *)(block + 64 * line), _MM_HINT_T0);
-  }
 }
 
 static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
@@ -48,8 +37,6 @@ PV_INLINE __m512i add_difference(__m512i difference, __m512i pins,
 PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
                           size_t num_blocks, const uint8_t *digests,
                           size_t num_digests) {
-  const size_t num_asked_for =
-      num_blocks > FIRST_CACHE_BLOCKS ? num_blocks - BLOCKS_AHEAD : 0;
   __m512i wanted[SCAN_DIGESTS][4];
   __m512i least[SCAN_DIGESTS];
   PV_UNROLL
@@ -63,9 +50,6 @@ PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
   }
   for (size_t i = 0; i < num_blocks; i++) {
     const uint8_t *block = blocks + 256 * i;
-    if (i < num_asked_for) {
-      ask_for(block + 256 * BLOCKS_AHEAD);
-    }
     PV_UNROLL
     for (size_t d = 0; d < num_digests; d++) {
       __m512i difference = _mm512_xor_si512(load(block), wanted[d][0]);
