@@ -17,11 +17,6 @@
 #define LOOP(...)
 #define CHANGES(...)
 
-// Where SHA-256 has done a round, and made a word of the schedule: a proof says
-// what it looks at there (tests/prove/follow.h).
-#define AFTER_ROUND(d, h)
-#define AFTER_WORD(word)
-
 #else
 
 #include <stdbool.h>

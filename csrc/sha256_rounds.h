@@ -9,8 +9,12 @@
 
 #include "sha256_k.h"
 
+PV_INLINE word shr(word x, int n) {
+  return x >> n;
+}
+
 PV_INLINE word rotr(word x, int n) {
-  return x >> n | x << (32 - n);
+  return shr(x, n) | x << (32 - n);
 }
 
 PV_INLINE word ch(word x, word y, word z) {
@@ -30,11 +34,11 @@ PV_INLINE word big_sigma1(word x) {
 }
 
 PV_INLINE word small_sigma0(word x) {
-  return rotr(x, 7) ^ rotr(x, 18) ^ x >> 3;
+  return rotr(x, 7) ^ rotr(x, 18) ^ shr(x, 3);
 }
 
 PV_INLINE word small_sigma1(word x) {
-  return rotr(x, 17) ^ rotr(x, 19) ^ x >> 10;
+  return rotr(x, 17) ^ rotr(x, 19) ^ shr(x, 10);
 }
 
 // One round. Only d and h get new values; the other six change their names,
@@ -46,7 +50,6 @@ PV_INLINE void one_round(word a, word b, word c, word *d, word e, word f,
   *h += big_sigma1(e);
   *d += *h;
   *h += big_sigma0(a) + maj(a, b, c);
-  AFTER_ROUND(d, h);
 }
 
 // Eight rounds, after which each variable has its own name again.
@@ -66,7 +69,6 @@ PV_INLINE void eight_rounds(word s[8], const word *w, const uint32_t *k) {
 PV_INLINE void next_word(word w[16], int t) {
   w[t] += small_sigma1(w[(t + 14) % 16]) + w[(t + 9) % 16] +
           small_sigma0(w[(t + 1) % 16]);
-  AFTER_WORD(&w[t]);
 }
 
 PV_INLINE void eight_next_words(word w[16], int t) {

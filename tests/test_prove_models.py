@@ -11,6 +11,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,17 @@ def test_specification_agrees_with_hashlib(tmp_path: Path) -> None:
         assert done.stdout.decode() == hashlib.sha256(message).hexdigest()
 
 
+def test_stand_ins_stand_for_what_is_proved() -> None:
+    """A function that a proof calls another one for has a proof of its own."""
+    table = tomllib.loads((PROVE / "sha256.toml").read_text(encoding="utf-8"))
+    rows = table["proof"]
+    proved = {(row["harness"], row["function"]) for row in rows}
+    for row in rows:
+        for function in row.get("instead", {}):
+            # CBMC can't shift a vector; SOUNDNESS.md says so.
+            assert function == "shr" or (row["harness"], function) in proved
+
+
 # ---- x86 ----------------------------------------------------------------------
 
 
@@ -141,7 +153,7 @@ def test_x86_models_are_the_instructions(tmp_path: Path) -> None:
     ("name", "right", "wrong"),
     [
         ("sha256msg1_epu32", "sha_ror(w, 18) ^ w >> 3", "sha_ror(w, 18) ^ w >> 4"),
-        ("shuffle_epi8", "which & 0x80 ? 0 :", "which & 0x40 ? 0 :"),
+        ("shuffle_epi8", "(which) & 0x80 ? 0 :", "(which) & 0x40 ? 0 :"),
         ("alignr_epi8", "byte / 4 + 1)", "byte / 4)"),
     ],
 )

@@ -3,9 +3,9 @@
 // Manual, volume 2. A prover reads these in the place of the intrinsics.
 //
 // A register is a vector of 32-bit words, lowest first: a C compiler and CBMC
-// both know such vectors. Most wide instructions do to each quarter what the
-// 128-bit ones do, and are written so. tests/test_prove_models.py compares
-// every function here with the instruction itself.
+// both know such vectors. Functions call few others: to a prover a call costs
+// more than what it does. tests/test_prove_models.py compares every function
+// here with the instruction itself.
 #ifndef PINVERIFY_MODEL_X86_H
 #define PINVERIFY_MODEL_X86_H
 
@@ -42,23 +42,71 @@ static inline uint32_t high_word(uint64_t x) {
   return (uint32_t)(x >> 32);
 }
 
-static inline uint32_t byte128(m128 x, int i) {
-  return x[i / 4] >> 8 * (i % 4) & 0xff;
-}
+// A word at any address, its lowest byte first, as x86 has it and CBMC.
+typedef uint32_t word_in_memory __attribute__((aligned(1), may_alias));
 
 static inline uint32_t load_word(const void *at, int i) {
-  const uint8_t *p = (const uint8_t *)at + 4 * i;
-  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-         (uint32_t)p[3] << 24;
+  return ((const word_in_memory *)at)[i];
 }
 
 static inline void store_word(void *at, int i, uint32_t word) {
-  uint8_t *p = (uint8_t *)at + 4 * i;
-  p[0] = (uint8_t)(word & 0xff);
-  p[1] = (uint8_t)(word >> 8 & 0xff);
-  p[2] = (uint8_t)(word >> 16 & 0xff);
-  p[3] = (uint8_t)(word >> 24);
+  ((word_in_memory *)at)[i] = word;
 }
+
+// ---- what wide instructions do to each quarter ------------------------------
+
+// A function of a and b that makes the words of a quarter, of which q is the
+// first one, from the same quarter of both.
+#define MODEL_QUARTERS(name, type, num_words, w0, w1, w2, w3) \
+  static inline type name(type a, type b) {                   \
+    type r = {0};                                             \
+    for (int q = 0; q < num_words; q += 4) {                  \
+      r[q] = w0;                                              \
+      r[q + 1] = w1;                                          \
+      r[q + 2] = w2;                                          \
+      r[q + 3] = w3;                                          \
+    }                                                         \
+    return r;                                                 \
+  }
+
+// PUNPCKLDQ, PUNPCKHDQ, PUNPCKLQDQ, PUNPCKHQDQ
+#define MODEL_UNPACKS(prefix, type, num_words)                                \
+  MODEL_QUARTERS(prefix##unpacklo_epi32, type, num_words, a[q], b[q],         \
+                 a[q + 1], b[q + 1])                                          \
+  MODEL_QUARTERS(prefix##unpackhi_epi32, type, num_words, a[q + 2], b[q + 2], \
+                 a[q + 3], b[q + 3])                                          \
+  MODEL_QUARTERS(prefix##unpacklo_epi64, type, num_words, a[q], a[q + 1],     \
+                 b[q], b[q + 1])                                              \
+  MODEL_QUARTERS(prefix##unpackhi_epi64, type, num_words, a[q + 2], a[q + 3], \
+                 b[q + 2], b[q + 3])
+
+MODEL_UNPACKS(model_mm_, m128, 4)
+MODEL_UNPACKS(model_mm256_, m256, 8)
+MODEL_UNPACKS(model_mm512_, m512, 16)
+
+// PSHUFB: the low four bits of a byte say which of the quarter, its top bit
+// says none.
+#define SHUFFLED_BYTE(which) \
+  ((which) & 0x80 ? 0 : a[q + (which) % 16 / 4] >> (which) % 4 * 8 & 0xff)
+#define SHUFFLED_WORD(order)                                                \
+  SHUFFLED_BYTE((order) & 0xff) | SHUFFLED_BYTE((order) >> 8 & 0xff) << 8 | \
+      SHUFFLED_BYTE((order) >> 16 & 0xff) << 16 |                           \
+      SHUFFLED_BYTE((order) >> 24) << 24
+#define MODEL_SHUFFLE(name, type, num_words)                       \
+  MODEL_QUARTERS(name, type, num_words, SHUFFLED_WORD(b[q]),       \
+                 SHUFFLED_WORD(b[q + 1]), SHUFFLED_WORD(b[q + 2]), \
+                 SHUFFLED_WORD(b[q + 3]))
+
+MODEL_SHUFFLE(model_mm_shuffle_epi8, m128, 4)
+MODEL_SHUFFLE(model_mm256_shuffle_epi8, m256, 8)
+MODEL_SHUFFLE(model_mm512_shuffle_epi8, m512, 16)
+
+// PCMPEQQ
+#define EQUAL_LANES(i) \
+  (a[i] == b[i] && a[(i) + 1] == b[(i) + 1] ? 0xffffffff : 0)
+
+MODEL_QUARTERS(model_mm256_cmpeq_epi64, m256, 8, EQUAL_LANES(q), EQUAL_LANES(q),
+               EQUAL_LANES(q + 2), EQUAL_LANES(q + 2))
 
 // ---- 128 bits ---------------------------------------------------------------
 
@@ -99,20 +147,6 @@ static inline m128 model_mm_shuffle_epi32(m128 a, int order) {
                 a[order >> 6 & 3]};
 }
 
-// PSHUFB: the low four bits of a byte say which, its top bit says none.
-static inline uint32_t shuffled_byte(m128 a, m128 order, int i) {
-  const uint32_t which = byte128(order, i);
-  return which & 0x80 ? 0 : byte128(a, (int)(which & 15));
-}
-
-static inline m128 model_mm_shuffle_epi8(m128 a, m128 order) {
-  m128 r = {0};
-  for (int i = 0; i < 16; i++) {
-    r[i / 4] |= shuffled_byte(a, order, i) << 8 * (i % 4);
-  }
-  return r;
-}
-
 // PALIGNR: a above b, moved down by bytes; here by fewer than 16.
 static inline uint32_t word_of_pair(m128 a, m128 b, int i) {
   return i < 4 ? b[i] : a[i - 4];
@@ -150,30 +184,6 @@ static inline m128 model_mm_blend_epi16(m128 a, m128 b, int which) {
                 blended_word(a[1], b[1], which >> 2),
                 blended_word(a[2], b[2], which >> 4),
                 blended_word(a[3], b[3], which >> 6)};
-}
-
-// PUNPCKLDQ, PUNPCKHDQ, PUNPCKLQDQ, PUNPCKHQDQ
-static inline m128 model_mm_unpacklo_epi32(m128 a, m128 b) {
-  return (m128){a[0], b[0], a[1], b[1]};
-}
-
-static inline m128 model_mm_unpackhi_epi32(m128 a, m128 b) {
-  return (m128){a[2], b[2], a[3], b[3]};
-}
-
-static inline m128 model_mm_unpacklo_epi64(m128 a, m128 b) {
-  return (m128){a[0], a[1], b[0], b[1]};
-}
-
-static inline m128 model_mm_unpackhi_epi64(m128 a, m128 b) {
-  return (m128){a[2], a[3], b[2], b[3]};
-}
-
-// PCMPEQQ
-static inline m128 model_mm_cmpeq_epi64(m128 a, m128 b) {
-  const uint32_t low = a[0] == b[0] && a[1] == b[1] ? 0xffffffff : 0;
-  const uint32_t high = a[2] == b[2] && a[3] == b[3] ? 0xffffffff : 0;
-  return (m128){low, low, high, high};
 }
 
 // MOVQ
@@ -246,20 +256,6 @@ static inline m128 model_mm_sha256msg2_epu32(m128 src1, m128 src2) {
 
 // ---- 256 bits ---------------------------------------------------------------
 
-// NAME(a, b) does to each half what the 128-bit instruction does.
-#define MODEL_HALVES(name)                                               \
-  static inline m256 model_mm256_##name(m256 a, m256 b) {                \
-    return join256(model_mm_##name(quarter256(a, 0), quarter256(b, 0)),  \
-                   model_mm_##name(quarter256(a, 1), quarter256(b, 1))); \
-  }
-
-MODEL_HALVES(unpacklo_epi32)
-MODEL_HALVES(unpackhi_epi32)
-MODEL_HALVES(unpacklo_epi64)
-MODEL_HALVES(unpackhi_epi64)
-MODEL_HALVES(shuffle_epi8)
-MODEL_HALVES(cmpeq_epi64)
-
 static inline m256 model_mm256_loadu_si256(const void *p) {
   return join256(model_mm_loadu_si128(p),
                  model_mm_loadu_si128((const uint8_t *)p + 16));
@@ -316,16 +312,14 @@ static inline m128 model_mm256_extracti128_si256(m256 a, int which) {
 }
 
 // VPERM2I128: in each four bits, two choose a half of a or b, the top one zero.
-static inline m128 permuted_half(m256 a, m256 b, int which) {
-  if (which & 8) {
-    return (m128){0};
-  }
-  return which & 2 ? quarter256(b, which & 1) : quarter256(a, which & 1);
-}
-
 static inline m256 model_mm256_permute2x128_si256(m256 a, m256 b, int which) {
-  return join256(permuted_half(a, b, which & 15),
-                 permuted_half(a, b, which >> 4 & 15));
+  m256 r = {0};
+  for (int i = 0; i < 8; i++) {
+    const int half = which >> i / 4 * 4;
+    const int from = half % 2 * 4 + i % 4;
+    r[i] = half & 8 ? 0 : half & 2 ? b[from] : a[from];
+  }
+  return r;
 }
 
 // VPERMQ: two bits of the order for each 64-bit lane.
@@ -351,20 +345,6 @@ static inline uint8_t model_mm256_cmpneq_epi64_mask(m256 a, m256 b) {
 }
 
 // ---- 512 bits ---------------------------------------------------------------
-
-#define MODEL_QUARTERS(name)                                             \
-  static inline m512 model_mm512_##name(m512 a, m512 b) {                \
-    return join512(model_mm_##name(quarter512(a, 0), quarter512(b, 0)),  \
-                   model_mm_##name(quarter512(a, 1), quarter512(b, 1)),  \
-                   model_mm_##name(quarter512(a, 2), quarter512(b, 2)),  \
-                   model_mm_##name(quarter512(a, 3), quarter512(b, 3))); \
-  }
-
-MODEL_QUARTERS(unpacklo_epi32)
-MODEL_QUARTERS(unpackhi_epi32)
-MODEL_QUARTERS(unpacklo_epi64)
-MODEL_QUARTERS(unpackhi_epi64)
-MODEL_QUARTERS(shuffle_epi8)
 
 static inline m512 model_mm512_loadu_si512(const void *p) {
   const uint8_t *q = p;
@@ -399,8 +379,12 @@ static inline m512 model_mm512_xor_si512(m512 a, m512 b) {
 // VSHUFI32X4: two bits for each quarter, the lower two of a, the upper two of
 // b.
 static inline m512 model_mm512_shuffle_i32x4(m512 a, m512 b, int order) {
-  return join512(quarter512(a, order & 3), quarter512(a, order >> 2 & 3),
-                 quarter512(b, order >> 4 & 3), quarter512(b, order >> 6 & 3));
+  m512 r = {0};
+  for (int i = 0; i < 16; i++) {
+    const int from = (order >> i / 4 * 2) % 4 * 4 + i % 4;
+    r[i] = i < 8 ? a[from] : b[from];
+  }
+  return r;
 }
 
 static inline m256 model_mm512_castsi512_si256(m512 a) {

@@ -86,6 +86,7 @@ class Proof:
     bug: Bug
     contract: bool = True
     replace: list[str] = field(default_factory=list)
+    instead: dict[str, str] = field(default_factory=dict)
     link: list[str] = field(default_factory=list)
     loops: bool = False
     unwind: int = 8
@@ -93,6 +94,13 @@ class Proof:
     flags: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
     defines: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What the proof is called: a function may be proved in several files."""
+        return (
+            f"{self.harness.removeprefix('prove_').removesuffix('.c')} {self.function}"
+        )
 
 
 @dataclass(slots=True)
@@ -192,7 +200,7 @@ def compile_proof(proof: Proof, csrc: Path, folder: Path, path: str) -> Path:
     compiler = ["goto-cc", "-std=c11", *defines, *include, "--function", entry]
     run([*compiler, "-o", str(program), *sources], folder, path)
     if not proof.contract:
-        return program
+        return with_stand_ins(proof, program, checked, path)
     contracts = ["--enforce-contract", proof.function]
     for name in proof.replace:
         contracts += ["--replace-call-with-contract", name]
@@ -204,6 +212,18 @@ def compile_proof(proof: Proof, csrc: Path, folder: Path, path: str) -> Path:
         msg = f"a contract is missing:\n{said}"
         raise ProofError(msg)
     return checked
+
+
+def with_stand_ins(proof: Proof, program: Path, changed: Path, path: str) -> Path:
+    """Return the program in which calls go to other functions of the harness."""
+    if not proof.instead:
+        return program
+    calls = []
+    for function, stand_in in proof.instead.items():
+        calls += ["--replace-calls", f"{function}:{stand_in}"]
+    instrument = ["goto-instrument", *calls, str(program), str(changed)]
+    run(instrument, program.parent, path)
+    return changed
 
 
 def check(
@@ -280,7 +300,7 @@ def tell(outcome: Outcome) -> None:
     proof = outcome.proof
     verdict = "FAILED" if outcome.fault else "proved"
     print(
-        f"{verdict}  {proof.function:<22} {outcome.seconds:6.1f} s "
+        f"{verdict}  {proof.name:<35} {outcome.seconds:6.1f} s "
         f"{outcome.num_properties:5} properties, {outcome.num_reached} reached;"
         f" bug: {outcome.bug_found or 'NOT FOUND'}",
         flush=True,
