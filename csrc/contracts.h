@@ -245,6 +245,33 @@ MAY_READ_END
    IS_KEY(span, spec_content(spec_content(cert)),                           \
           spec_length(spec_content(cert) + 1)))
 
+// `walk` stands behind the key of a certificate of `length` bytes: its cursors
+// read parts of that.
+#define IS_PART(cursor, length) \
+  ((cursor).pos <= (cursor).end && (cursor).end <= (length))
+#define ARE_PARTS(walk, length)                                            \
+  (IS_PART((walk)->certificate, length) && IS_PART((walk)->tbs, length) && \
+   IS_PART((walk)->fields.signature, length) &&                            \
+   IS_PART((walk)->fields.spki_content, length) &&                         \
+   (walk)->fields.signature.end <= (walk)->certificate.pos)
+#define READ_THE_SAME(walk, bytes)               \
+  (SAME((walk)->tbs.base, bytes) &&              \
+   SAME((walk)->fields.signature.base, bytes) && \
+   SAME((walk)->fields.spki_content.base, bytes))
+
+// Of the certificate at `cert`.
+#define IS_WALK(walk, cert, length)                                     \
+  (SAME((walk)->certificate.base, cert) && READ_THE_SAME(walk, cert) && \
+   (walk)->certificate.end == (length) && ARE_PARTS(walk, length))
+
+// Of any certificate.
+#define IS_WALK_GIVEN(walk)                                    \
+  (FRESH(walk, sizeof *(walk)) &&                              \
+   (walk)->certificate.end <= DER_ELEMENT_MAX &&               \
+   FRESH((walk)->certificate.base, (walk)->certificate.end) && \
+   READ_THE_SAME(walk, (walk)->certificate.base) &&            \
+   ARE_PARTS(walk, (walk)->certificate.end))
+
 // `content` is the inside of the element that began at `at`, and `in` has moved
 // behind it.
 #define ENTERED(in, at, content)                            \

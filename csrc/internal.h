@@ -79,6 +79,9 @@ bool host_is_address(const char *host, size_t host_len);
 #define PV_PART static inline
 #endif
 
+// A PV_APART function is never made part of its caller.
+#define PV_APART __attribute__((noinline))
+
 // PV_RARE(x) is x, and seldom true: what follows then is put out of the way.
 #if defined(__GNUC__)
 #define PV_RARE(x) __builtin_expect((x), 0)
@@ -100,9 +103,13 @@ enum {
 typedef void sha256_fn(uint32_t (*states)[8], const uint8_t *const *in,
                        size_t num_blocks);
 
-// A sha256_whole_fn hashes one message, padding and all.
-typedef void sha256_whole_fn(uint8_t *out_digest, const uint8_t *data,
-                             size_t len);
+// A sha256_begin_fn takes the first blocks of a message into a state of its own
+// kind, and a sha256_end_fn the rest of it, fewer than 64 bytes, and the
+// padding.
+typedef void sha256_begin_fn(uint32_t out_state[8], const uint8_t *data,
+                             size_t num_blocks);
+typedef void sha256_end_fn(uint8_t *out_digest, const uint32_t state[8],
+                           const uint8_t *data, size_t len);
 
 // A sha256_alike_fn hashes one message in each of its lanes, padding and all:
 // in lane l number order[l], whose digest goes to out_digests + 32 * order[l].
@@ -125,14 +132,15 @@ enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16, SCAN_DIGESTS = 4 };
 
 // A kernel is one implementation. A kernel of the SHA-256 table has `sha256`:
 // the steps from one lane up; those that it does not need are zero. Where that
-// is faster, it has one function for a message by itself, and one for as many
+// is faster, it has two functions for a message by itself, and one for as many
 // that are alike as its last step has lanes. A kernel of the scan table has the
 // two scans.
 typedef struct pv_kernel {
   const char *name;
   uint32_t needs;  // CPU_ flags
   sha256_step sha256[SHA256_STEPS];
-  sha256_whole_fn *sha256_whole;
+  sha256_begin_fn *sha256_begin;
+  sha256_end_fn *sha256_end;
   sha256_alike_fn *sha256_alike;
 
   // Whether `digest` is among rows of 32 bytes; whether each of 1 to
@@ -146,7 +154,8 @@ typedef struct pv_kernel {
 } pv_kernel;
 
 sha256_fn sha256_portable;
-sha256_whole_fn sha256_shani_whole;
+sha256_begin_fn sha256_shani_begin;
+sha256_end_fn sha256_shani_end;
 sha256_fn sha256_shani, sha256_shani_x2, sha256_shani_x3;
 sha256_alike_fn sha256_shani_alike_x3;
 sha256_fn sha256_avx2_x8;
@@ -184,6 +193,19 @@ const char *kernel_name(const kernel_table *table, size_t i);
 pv_status kernel_use(const kernel_table *table, size_t i);
 
 // ---- sha256.c ---------------------------------------------------------------
+
+// sha256_begin takes all whole blocks of a message, and sha256_end the rest.
+// The processor has time for something else in between, since each round waits
+// for the one before. The message must stay where it is.
+typedef struct sha256_running {
+  _Alignas(32) uint32_t state[8];
+  const pv_kernel *kernel;
+  const uint8_t *data;
+  size_t len;
+} sha256_running;
+
+void sha256_begin(sha256_running *out, const uint8_t *data, size_t len);
+void sha256_end(uint8_t out_digest[32], sha256_running *running);
 
 enum { SHA256_CHUNK = 256 };
 

@@ -20,14 +20,16 @@ static const pv_kernel avx512_shani = {
     .sha256 = {{1, 1, sha256_shani},
                {2, 2, sha256_shani_x2},
                {16, 11, sha256_avx512_x16}},
-    .sha256_whole = sha256_shani_whole};
+    .sha256_begin = sha256_shani_begin,
+    .sha256_end = sha256_shani_end};
 
 static const pv_kernel shani_x3 = {.name = "shani-x3",
                                    .needs = CPU_SHANI | CPU_AVX512,
                                    .sha256 = {{1, 1, sha256_shani},
                                               {2, 2, sha256_shani_x2},
                                               {3, 3, sha256_shani_x3}},
-                                   .sha256_whole = sha256_shani_whole,
+                                   .sha256_begin = sha256_shani_begin,
+                                   .sha256_end = sha256_shani_end,
                                    .sha256_alike = sha256_shani_alike_x3};
 
 static const pv_kernel shani_x2 = {
@@ -221,25 +223,49 @@ static void hash_group(const pv_kernel *kernel, group *g) {
   }
 }
 
-static void hash_one(const sha256_step *one, uint8_t *out, pv_span span) {
-  uint32_t states[1][8];
-  tail t;
-  const padded message = pad(&t, span);
-  memcpy(states[0], initial_state, sizeof initial_state);
-  if (message.num_whole > 0) {
-    one->hash(states, &message.whole, message.num_whole);
+// ---- one message ------------------------------------------------------------
+
+// What kernels do that have no way of their own. It stays apart: the others
+// need no more than a jump.
+static PV_APART void begin_by_blocks(sha256_running *out) {
+  memcpy(out->state, initial_state, sizeof initial_state);
+  if (out->len >= BLOCK_LEN) {
+    out->kernel->sha256[0].hash(&out->state, &out->data, out->len / BLOCK_LEN);
   }
-  one->hash(states, &message.tail, message.num_blocks - message.num_whole);
-  write_digest(out, states[0]);
+}
+
+static PV_APART void end_by_blocks(uint8_t *out, sha256_running *running) {
+  tail t;
+  const padded message = pad(&t, (pv_span){running->data, running->len});
+  running->kernel->sha256[0].hash(&running->state, &message.tail,
+                                  message.num_blocks - message.num_whole);
+  write_digest(out, running->state);
+}
+
+void sha256_begin(sha256_running *out, const uint8_t *data, size_t len) {
+  out->kernel = kernel_in_use(&kernels);
+  out->data = data;
+  out->len = len;
+  if (out->kernel->sha256_begin != NULL) {
+    out->kernel->sha256_begin(out->state, data, len / BLOCK_LEN);
+  } else {
+    begin_by_blocks(out);
+  }
+}
+
+void sha256_end(uint8_t out[32], sha256_running *running) {
+  if (running->kernel->sha256_end != NULL) {
+    running->kernel->sha256_end(out, running->state, running->data,
+                                running->len);
+  } else {
+    end_by_blocks(out, running);
+  }
 }
 
 void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
-  const pv_kernel *kernel = kernel_in_use(&kernels);
-  if (kernel->sha256_whole != NULL) {
-    kernel->sha256_whole(out, or_empty(data), len);
-  } else {
-    hash_one(&kernel->sha256[0], out, (pv_span){data, len});
-  }
+  sha256_running running;
+  sha256_begin(&running, or_empty(data), len);
+  sha256_end(out, &running);
 }
 
 // ---- many messages ----------------------------------------------------------

@@ -221,14 +221,24 @@ PV_INLINE void hash_last(shani_state *s, __m512i block) {
   hash_words(s, &lane, 1);
 }
 
-void sha256_shani_whole(uint8_t *out, const uint8_t *data, size_t len) {
+// Between the two functions, the state stays as the instructions have it.
+void sha256_shani_begin(uint32_t out_state[8], const uint8_t *data,
+                        size_t num_blocks) {
   shani_state s = initial_state();
-  size_t at = 0;
-  for (; len - at >= 64; at += 64) {
-    hash_block(&s, &data, at, 1);
+  for (size_t i = 0; i < num_blocks; i++) {
+    hash_block(&s, &data, 64 * i, 1);
   }
-  __m512i block = rest_and_bit(data + at, len - at);
-  if (len - at >= 56) {
+  _mm_storeu_si128((__m128i *)(void *)out_state, s.abef);
+  _mm_storeu_si128((__m128i *)(void *)(out_state + 4), s.cdgh);
+}
+
+void sha256_shani_end(uint8_t *out, const uint32_t state[8],
+                      const uint8_t *data, size_t len) {
+  const size_t num_rest = len % 64;
+  shani_state s = {_mm_loadu_si128((const __m128i *)(const void *)state),
+                   _mm_loadu_si128((const __m128i *)(const void *)(state + 4))};
+  __m512i block = rest_and_bit(data + (len - num_rest), num_rest);
+  if (num_rest >= 56) {
     hash_last(&s, block);
     block = _mm512_setzero_si512();
   }
@@ -237,8 +247,8 @@ void sha256_shani_whole(uint8_t *out, const uint8_t *data, size_t len) {
 }
 
 // By itself, since gcc has too few registers for three lanes otherwise.
-static __attribute__((noinline)) void store_tail(uint8_t *out, pv_span message,
-                                                 size_t num_tail) {
+static PV_APART void store_tail(uint8_t *out, pv_span message,
+                                size_t num_tail) {
   const size_t num_rest = message.len % 64;
   __m512i block =
       rest_and_bit(message.data + (message.len - num_rest), num_rest);

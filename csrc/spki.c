@@ -2,18 +2,9 @@
 // RFC 5280, 4.1, and refuses whatever could make a TLS library read another
 // key: the frame is checked to its last byte. What lies inside names, validity,
 // extensions, parameters, key bits and the signature is the TLS library's.
-#include "der.h"
-#include "internal.h"
+#include "spki.h"
 
 enum { VERSION_1 = 0, VERSION_2 = 1, VERSION_3 = 2, VERSION_LEN = 5 };
-
-// What read_tbs finds. The two cursors are contents, not yet looked into.
-typedef struct tbs_fields {
-  uint8_t version;
-  der_cursor signature;     // of the inner AlgorithmIdentifier
-  der_cursor spki_content;  // of the SubjectPublicKeyInfo
-  pv_span spki;             // the same with its header: what is hashed
-} tbs_fields;
 
 // INTEGER: at least one octet, and no first octet that says nothing
 // (X.690, 8.3.2). Negative numbers, zero and long ones exist and pass.
@@ -218,6 +209,11 @@ PV_PART bool read_extensions(der_cursor *tbs, uint8_t version)              //
          der_skip(&explicit_tag, DER_SEQUENCE) && der_at_end(&explicit_tag);
 }
 
+// TBSCertificate ::= SEQUENCE { version [0] EXPLICIT DEFAULT v1, serialNumber
+//   INTEGER, signature AlgorithmIdentifier, issuer Name, validity Validity,
+//   subject Name, subjectPublicKeyInfo SubjectPublicKeyInfo, issuerUniqueID [1]
+//   OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] OPTIONAL }
+
 // The fields of TBSCertificate before the key.
 PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out)     //
     REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))                           //
@@ -246,29 +242,11 @@ PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out)     //
   return PV_OK;
 }
 
-// The fields of TBSCertificate after the key.
-PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version)  //
-    REQUIRES(IS_CURSOR(tbs))                                       //
-    ASSIGNS(tbs->pos)                                              //
-    ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos == tbs->end)) {
-  if (!read_unique_id(tbs, version, DER_CONTEXT_1_PRIMITIVE) ||
-      !read_unique_id(tbs, version, DER_CONTEXT_2_PRIMITIVE)) {
-    return PV_ERR_DER_UNIQUE_ID;
-  }
-  if (!read_extensions(tbs, version)) {
-    return PV_ERR_DER_EXTENSIONS;
-  }
-  return der_at_end(tbs) ? PV_OK : PV_ERR_DER_TBS_END;
-}
-
-// TBSCertificate ::= SEQUENCE { version [0] EXPLICIT DEFAULT v1, serialNumber
-//   INTEGER, signature AlgorithmIdentifier, issuer Name, validity Validity,
-//   subject Name, subjectPublicKeyInfo SubjectPublicKeyInfo, issuerUniqueID [1]
-//   OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] OPTIONAL }
-PV_PART pv_status read_tbs(der_cursor *tbs, tbs_fields *out)            //
+// The fields of TBSCertificate up to the key, and with it.
+PV_PART pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out)        //
     REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))                             //
     ASSIGNS(tbs->pos, *out)                                             //
-    ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos == tbs->end))             //
+    ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos <= tbs->end))             //
     ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->signature, tbs)))     //
     ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->spki_content, tbs)))  //
     ENSURES(IMPLIES(RESULT == PV_OK,
@@ -285,7 +263,22 @@ PV_PART pv_status read_tbs(der_cursor *tbs, tbs_fields *out)            //
       !der_enter(&copy, &out->spki_content, DER_SEQUENCE)) {
     return PV_ERR_DER_SPKI;
   }
-  return read_tbs_tail(tbs, out->version);
+  return PV_OK;
+}
+
+// The fields of TBSCertificate after the key.
+PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version)  //
+    REQUIRES(IS_CURSOR(tbs))                                       //
+    ASSIGNS(tbs->pos)                                              //
+    ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos == tbs->end)) {
+  if (!read_unique_id(tbs, version, DER_CONTEXT_1_PRIMITIVE) ||
+      !read_unique_id(tbs, version, DER_CONTEXT_2_PRIMITIVE)) {
+    return PV_ERR_DER_UNIQUE_ID;
+  }
+  if (!read_extensions(tbs, version)) {
+    return PV_ERR_DER_EXTENSIONS;
+  }
+  return der_at_end(tbs) ? PV_OK : PV_ERR_DER_TBS_END;
 }
 
 // SubjectPublicKeyInfo ::= SEQUENCE { algorithm AlgorithmIdentifier,
@@ -327,10 +320,14 @@ PV_PART pv_status read_certificate_tail(der_cursor *certificate,
 
 // Certificate ::= SEQUENCE { tbsCertificate TBSCertificate,
 //   signatureAlgorithm AlgorithmIdentifier, signatureValue BIT STRING }
-PV_PART pv_status read_certificate(der_cursor in, pv_span *out_spki)  //
-    REQUIRES(IS_CURSOR_COPY(in) && in.pos == 0 && IS_OUT(out_spki))   //
-    ASSIGNS(*out_spki)                                                //
-    ENSURES(IMPLIES(RESULT == PV_OK, IS_KEY_OF(out_spki, in.base, in.end))) {
+
+// All that stands before the key, and the key.
+PV_PART pv_status find_key(spki_walk *out, der_cursor in)             //
+    REQUIRES(IS_OUT(out) && IS_CURSOR_COPY(in) && in.pos == 0)        //
+    ASSIGNS(*out)                                                     //
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_WALK(out, in.base, in.end)))  //
+    ENSURES(IMPLIES(RESULT == PV_OK,
+                    IS_KEY_OF(&out->fields.spki, in.base, in.end))) {
   der_cursor certificate, tbs;
   tbs_fields fields;
   if (!der_enter(&in, &certificate, DER_SEQUENCE) || !der_at_end(&in)) {
@@ -339,20 +336,51 @@ PV_PART pv_status read_certificate(der_cursor in, pv_span *out_spki)  //
   if (!der_enter(&certificate, &tbs, DER_SEQUENCE)) {
     return PV_ERR_DER_TBS;
   }
-  pv_status status = read_tbs(&tbs, &fields);
-  if (status == PV_OK && !is_algorithm(fields.signature)) {
+  const pv_status status = read_tbs_key(&tbs, &fields);
+  if (status == PV_OK) {
+    *out = (spki_walk){certificate, tbs, fields};
+  }
+  return status;
+}
+
+// All that stands behind the key, and what is in it.
+PV_PART pv_status check_rest(const spki_walk *walk)  //
+    REQUIRES(IS_WALK_GIVEN(walk))                    //
+    ASSIGNS() {
+  const der_cursor signature = walk->fields.signature;
+  der_cursor tbs = walk->tbs;
+  der_cursor certificate = walk->certificate;
+  pv_status status = read_tbs_tail(&tbs, walk->fields.version);
+  if (status == PV_OK && !is_algorithm(signature)) {
     status = PV_ERR_DER_SIGNATURE;
   }
   if (status == PV_OK) {
-    status = check_spki(fields.spki_content);
+    status = check_spki(walk->fields.spki_content);
   }
   if (status == PV_OK) {
-    status = read_certificate_tail(&certificate, &fields.signature);
-  }
-  if (status == PV_OK) {
-    *out_spki = fields.spki;
+    status = read_certificate_tail(&certificate, &signature);
   }
   return status;
+}
+
+PV_FLAT pv_status spki_find(spki_walk *out, const uint8_t *cert,
+                            size_t cert_len)                          //
+    REQUIRES(IS_OUT(out))                                             //
+    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))  //
+    ASSIGNS(*out)                                                     //
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_WALK(out, cert, cert_len)))   //
+    ENSURES(IMPLIES(RESULT == PV_OK,
+                    IS_KEY_OF(&out->fields.spki, cert, cert_len))) {
+  if (cert_len > DER_ELEMENT_MAX) {
+    return PV_ERR_DER_CERTIFICATE;
+  }
+  return find_key(out, (der_cursor){cert, 0, cert_len});
+}
+
+PV_FLAT pv_status spki_check(const spki_walk *walk)  //
+    REQUIRES(IS_WALK_GIVEN(walk))                    //
+    ASSIGNS() {
+  return check_rest(walk);
 }
 
 PV_FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
@@ -363,12 +391,14 @@ PV_FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
     ENSURES(IMPLIES(RESULT == PV_OK, IS_KEY_OF(out_spki, cert, cert_len)))  //
     ENSURES(IMPLIES(RESULT != PV_OK,
                     out_spki->data == NULL && out_spki->len == 0)) {
+  spki_walk walk;
   pv_status status = PV_ERR_DER_CERTIFICATE;
   if (cert_len <= DER_ELEMENT_MAX) {
-    status = read_certificate((der_cursor){cert, 0, cert_len}, out_spki);
+    status = find_key(&walk, (der_cursor){cert, 0, cert_len});
   }
-  if (status != PV_OK) {
-    *out_spki = (pv_span){NULL, 0};
+  if (status == PV_OK) {
+    status = check_rest(&walk);
   }
+  *out_spki = status == PV_OK ? walk.fields.spki : (pv_span){NULL, 0};
   return status;
 }

@@ -8,10 +8,14 @@
 // SubjectPublicKeyInfo, so that pv_spki_from_cert refuses them for what they
 // hold. This program looks inside spki.c, at the function that only finds it.
 
-// The programs here are linked with the whole core, which has that name too.
+// The programs here are linked with the whole core, which has these names too.
 #define pv_spki_from_cert renamed_pv_spki_from_cert
+#define spki_find renamed_spki_find
+#define spki_check renamed_spki_check
 #include "../../csrc/spki.c"
 #undef pv_spki_from_cert
+#undef spki_find
+#undef spki_check
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +36,10 @@ int main(int argc, char **argv) {
   pv_status status = PV_ERR_DER_TBS;
   fclose(file);
   if (der_enter(&in, &tbs, DER_SEQUENCE) && der_at_end(&in)) {
-    status = read_tbs(&tbs, &fields);
+    status = read_tbs_key(&tbs, &fields);
+  }
+  if (status == PV_OK) {
+    status = read_tbs_tail(&tbs, fields.version);
   }
   if (status != PV_OK) {
     printf("%d %s\n", (int)status, pv_status_text(status));

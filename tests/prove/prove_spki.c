@@ -111,10 +111,10 @@ void prove_read_tbs_tail(void) {
   REACHED(status == PV_ERR_DER_TBS_END);
 }
 
-void prove_read_tbs(void) {
+void prove_read_tbs_key(void) {
   der_cursor *tbs;
   tbs_fields *out;
-  const pv_status status = read_tbs(tbs, out);
+  const pv_status status = read_tbs_key(tbs, out);
   REACHED(status == PV_OK);
   REACHED(status == PV_ERR_DER_SPKI);
 }
@@ -135,12 +135,35 @@ void prove_read_certificate_tail(void) {
   REACHED(status == PV_ERR_DER_CERTIFICATE_END);
 }
 
-void prove_read_certificate(void) {
+void prove_find_key(void) {
+  spki_walk *out;
   der_cursor in;
-  pv_span *out_spki;
-  const pv_status status = read_certificate(in, out_spki);
+  const pv_status status = find_key(out, in);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_DER_TBS);
+}
+
+void prove_check_rest(void) {
+  const spki_walk *walk;
+  const pv_status status = check_rest(walk);
   REACHED(status == PV_OK);
   REACHED(status == PV_ERR_DER_CERTIFICATE_END);
+}
+
+void prove_spki_find(void) {
+  spki_walk *out;
+  const uint8_t *cert;
+  size_t cert_len;
+  const pv_status status = spki_find(out, cert, cert_len);
+  REACHED(status == PV_OK);
+  REACHED(status != PV_OK);
+}
+
+void prove_spki_check(void) {
+  const spki_walk *walk;
+  const pv_status status = spki_check(walk);
+  REACHED(status == PV_OK);
+  REACHED(status != PV_OK);
 }
 
 void prove_pv_spki_from_cert(void) {
