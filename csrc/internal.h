@@ -286,6 +286,17 @@ static inline void clear(uint8_t *out, size_t len) {
   }
 }
 
+// ask_for takes `len` bytes, or what is left, off the front of what is wanted
+// soon, and asks the memory for them.
+static inline void ask_for(pv_span *wanted, size_t len) {
+  const size_t num = len < wanted->len ? len : wanted->len;
+  for (size_t at = 0; at < num; at += CACHE_LINE) {
+    PV_PREFETCH(wanted->data + at);
+  }
+  wanted->data += num;
+  wanted->len -= num;
+}
+
 // ---- columns ----------------------------------------------------------------
 
 // offset_at gives position number `i`, i <= offsets->num.

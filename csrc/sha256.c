@@ -357,12 +357,6 @@ PV_INLINE void hash_some(const pv_kernel *kernel, size_t lanes,
   }
 }
 
-static void ask_for(pv_span wanted, size_t begin, size_t end) {
-  for (size_t at = begin; at < end && at < wanted.len; at += CACHE_LINE) {
-    PV_PREFETCH(wanted.data + at);
-  }
-}
-
 void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
                   size_t num_messages, pv_span wanted_next) {
   const pv_kernel *kernel = kernel_in_use(&kernels);
@@ -372,10 +366,9 @@ void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
   for (size_t i = num; i < num_messages; i++) {
     memset(out_digests + PV_DIGEST_LEN * order[i], 0, PV_DIGEST_LEN);
   }
-  const size_t num_groups = num / lanes + 1;
-  const size_t piece = wanted_next.len / num_groups + CACHE_LINE;
-  for (size_t at = 0, asked = 0; at < num; at += lanes, asked += piece) {
-    ask_for(wanted_next, asked, asked + piece);
+  const size_t piece = wanted_next.len / (num / lanes + 1) + 1;
+  for (size_t at = 0; at < num; at += lanes) {
+    ask_for(&wanted_next, piece);
     hash_some(kernel, lanes, out_digests, messages, order + at,
               num - at < lanes ? num - at : lanes);
   }
