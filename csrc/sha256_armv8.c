@@ -60,16 +60,11 @@ PV_INLINE void words_side_by_side(armv8_lane *lane, int num_lanes, int i) {
   }
 }
 
-PV_INLINE void hash_block(armv8_state *s, const uint8_t *const *in, size_t at,
-                          int num_lanes) {
-  armv8_lane lane[LANES_MAX];
+// Takes one block of each lane, whose words are in lane[l].w, into the states.
+PV_INLINE void hash_words(armv8_state *s, armv8_lane *lane, int num_lanes) {
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
     lane[l].s = s[l];
-    lane[l].w[0] = load_words(in[l] + at);
-    lane[l].w[1] = load_words(in[l] + at + 16);
-    lane[l].w[2] = load_words(in[l] + at + 32);
-    lane[l].w[3] = load_words(in[l] + at + 48);
   }
   PV_UNROLL
   for (int i = 0; i < 12; i++) {
@@ -85,6 +80,19 @@ PV_INLINE void hash_block(armv8_state *s, const uint8_t *const *in, size_t at,
     s[l].abcd = vaddq_u32(s[l].abcd, lane[l].s.abcd);
     s[l].efgh = vaddq_u32(s[l].efgh, lane[l].s.efgh);
   }
+}
+
+PV_INLINE void hash_block(armv8_state *s, const uint8_t *const *in, size_t at,
+                          int num_lanes) {
+  armv8_lane lane[LANES_MAX];
+  PV_UNROLL
+  for (int l = 0; l < num_lanes; l++) {
+    lane[l].w[0] = load_words(in[l] + at);
+    lane[l].w[1] = load_words(in[l] + at + 16);
+    lane[l].w[2] = load_words(in[l] + at + 32);
+    lane[l].w[3] = load_words(in[l] + at + 48);
+  }
+  hash_words(s, lane, num_lanes);
 }
 
 PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *in,

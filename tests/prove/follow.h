@@ -3,12 +3,11 @@
 // SHA-256 as one formula is too much for a solver. So the two go side by side,
 // and are cut after each step: the step is asserted to have given both the same
 // value, and then both go on with one new value of which nothing is known. What
-// is shown for every such value holds for the one that was there, too. Between
-// two cuts there are a few rotations and additions, in whatever order.
+// is shown for every such value holds for the one that was there, too.
 //
-// The kernel is the product's own source, included as text. Its steps are found
-// where sha256_rounds.h has AFTER_ROUND and AFTER_WORD, or where the model of
-// an instruction does one.
+// The kernel is the product's own source, included as text. A step is a
+// function of it that is proved by itself; where the kernel calls it, a
+// stand-in looks on (lanes.h, quads.h).
 #ifndef PINVERIFY_FOLLOW_H
 #define PINVERIFY_FOLLOW_H
 
@@ -32,51 +31,11 @@ uint32_t nondet_u32(void);
 // A follower is the specification of one lane, as far as the kernel has come.
 typedef struct follower {
   uint32_t hash[8];
-  uint32_t w[64];
-  fips_variables v;
   const uint8_t *next_block;
-  int num_blocks;  // ended
-  int num_words;   // of the block's schedule
-  int num_rounds;  // of the block
+  int num_blocks;  // done
 } follower;
 
 static follower followers[SHA256_LANES_MAX];
-
-// After the last cut of a block.
-static void end_block(follower *f) {
-  fips_end(f->hash, f->v);
-  f->next_block += 64;
-  f->num_blocks += 1;
-}
-
-// The next word of the message, number t. The first one begins a block.
-static uint32_t *follow_loaded(follower *f, int t) {
-  if (t == 0) {
-    f->v = fips_begin(f->hash);
-    f->num_words = 0;
-    f->num_rounds = 0;
-  }
-  __CPROVER_assert(t == f->num_words && t < 16, "the next word");
-  f->w[t] = fips_message_word(f->next_block, t);
-  f->num_words += 1;
-  return &f->w[t];
-}
-
-// The next word of the schedule.
-static uint32_t *follow_word(follower *f) {
-  const int t = f->num_words;
-  __CPROVER_assert(16 <= t && t < 64, "a block has 64 words");
-  f->w[t] = fips_schedule_word(f->w, t);
-  f->num_words += 1;
-  return &f->w[t];
-}
-
-static void follow_round(follower *f) {
-  const int t = f->num_rounds;
-  __CPROVER_assert(t < f->num_words, "the word is there");
-  f->v = fips_round(f->v, fips_k[t], f->w[t]);
-  f->num_rounds += 1;
-}
 
 // ---- a whole call -----------------------------------------------------------
 

@@ -73,12 +73,6 @@ static inline uint32_t arm_hash_sigma1(uint32_t x) {
   return arm_ror(x, 6) ^ arm_ror(x, 11) ^ arm_ror(x, 25);
 }
 
-// A proof looks here at each round, and at each word of the schedule.
-#if !defined(AFTER_SHA_ROUND)
-#define AFTER_SHA_ROUND(part1, x, y)
-#define AFTER_SHA_WORD(word)
-#endif
-
 // SHA256hash()
 static inline m32x4 arm_sha256_hash(m32x4 x, m32x4 y, m32x4 w, int part1) {
   for (int e = 0; e < 4; e++) {
@@ -92,7 +86,6 @@ static inline m32x4 arm_sha256_hash(m32x4 x, m32x4 y, m32x4 w, int part1) {
     const m32x4 rolled_y = {x[3], y[0], y[1], y[2]};
     x = rolled_x;
     y = rolled_y;
-    AFTER_SHA_ROUND(part1, &x, &y);
   }
   return part1 ? x : y;
 }
@@ -124,9 +117,7 @@ static inline m32x4 model_vsha256su1q_u32(m32x4 d, m32x4 n, m32x4 m) {
   for (int e = 0; e < 4; e++) {
     const uint32_t t1 = e < 2 ? m[2 + e] : r[e - 2];
     const uint32_t elt = arm_ror(t1, 17) ^ arm_ror(t1, 19) ^ t1 >> 10;
-    uint32_t word = elt + d[e] + t0[e];
-    AFTER_SHA_WORD(&word);
-    r[e] = word;
+    r[e] = elt + d[e] + t0[e];
   }
   return r;
 }

@@ -193,12 +193,6 @@ static inline long long model_mm_cvtsi128_si64(m128 a) {
 
 // ---- the SHA extensions -----------------------------------------------------
 
-// A proof looks here at each round, and at each word of the schedule.
-#if !defined(AFTER_SHA_ROUND)
-#define AFTER_SHA_ROUND(a, e)
-#define AFTER_SHA_WORD(word)
-#endif
-
 static inline uint32_t sha_ror(uint32_t x, int n) {
   return x >> n | x << (32 - n);
 }
@@ -231,7 +225,6 @@ static inline m128 model_mm_sha256rnds2_epu32(m128 src1, m128 src2, m128 wk) {
     g = f;
     f = e;
     e = next_e;
-    AFTER_SHA_ROUND(&a, &e);
   }
   return (m128){f, e, b, a};
 }
@@ -247,9 +240,7 @@ static inline m128 model_mm_sha256msg1_epu32(m128 src1, m128 src2) {
 static inline m128 model_mm_sha256msg2_epu32(m128 src1, m128 src2) {
   m128 r = {0};
   for (int i = 0; i < 4; i++) {
-    uint32_t word = src1[i] + sha_small1(i < 2 ? src2[i + 2] : r[i - 2]);
-    AFTER_SHA_WORD(&word);
-    r[i] = word;
+    r[i] = src1[i] + sha_small1(i < 2 ? src2[i + 2] : r[i - 2]);
   }
   return r;
 }
