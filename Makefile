@@ -21,7 +21,7 @@ help:
 	@echo 'make demo      shows pins at work, on this machine alone'
 	@echo 'make test      all fast tests; each bench once, untimed'
 	@echo 'make lint      ruff and mypy'
-	@echo 'make bench     times pinverify beside what people use today: ten minutes'
+	@echo 'make bench     times pinverify beside what people use today: three minutes'
 	@echo 'make slow      the other tests: sdist and wheel, installed and checked'
 	@echo 'make clients   pins on HTTP and other clients, which it fetches'
 	@echo 'make remedies  takes each remedy of a pitfall away, and sees its tests fail'

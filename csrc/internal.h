@@ -293,8 +293,10 @@ static inline void ask_for(pv_span *wanted, size_t len) {
   for (size_t at = 0; at < num; at += CACHE_LINE) {
     PV_PREFETCH(wanted->data + at);
   }
-  wanted->data += num;
-  wanted->len -= num;
+  if (num > 0) {  // or `data` may be NULL
+    wanted->data += num;
+    wanted->len -= num;
+  }
 }
 
 // ---- columns ----------------------------------------------------------------
