@@ -16,6 +16,8 @@
 #define DECREASES(...)
 #define LOOP(...)
 #define CHANGES(...)
+#define MAY_WRAP_BEGIN
+#define MAY_WRAP_END
 
 #else
 
@@ -37,6 +39,12 @@
 
 // All that a loop changes, where CBMC does not see it by itself.
 #define CHANGES(...) ASSIGNS(__VA_ARGS__)
+
+// Between these, unsigned arithmetic is meant to be modulo a power of two.
+#define MAY_WRAP_BEGIN          \
+  _Pragma("CPROVER check push") \
+      _Pragma("CPROVER check disable \"unsigned-overflow\"")
+#define MAY_WRAP_END _Pragma("CPROVER check pop")
 
 // Between these, bytes are read without asking whether they are there. For CBMC
 // a byte outside of an object may be any byte, so that what is shown with it
@@ -60,6 +68,9 @@
 #define RESULT __CPROVER_return_value
 #define OLD(x) __CPROVER_old(x)
 #define IMPLIES(a, b) (!(a) || (b))
+
+// `p` lies between two pointers into the same object, or is one of them.
+#define BETWEEN(low, p, high) __CPROVER_pointer_in_range_dfcc(low, p, high)
 
 // The `n` bytes at `p`, where all of them may change.
 #define BYTES(p, n) __CPROVER_object_upto(p, n)
@@ -279,6 +290,17 @@ MAY_READ_END
    (content)->pos == (at) + 1 + LENGTH_LEN(in, (at) + 1) && \
    (content)->end == ELEMENT_END(in, at) && (in)->pos == (content)->end)
 
+// ---- numbers, the lowest byte first -----------------------------------------
+//
+// As macros: the INVARIANT of a loop may not call functions.
+#define LE32(p)                                                        \
+  ((uint32_t)(p)[0] | (uint32_t)(p)[1] << 8 | (uint32_t)(p)[2] << 16 | \
+   (uint32_t)(p)[3] << 24)
+#define LE64(p) ((uint64_t)LE32(p) | (uint64_t)LE32((p) + 4) << 32)
+#define PACKED_ROWS(num_pins)             \
+  ((num_pins) <= 4 ? (uint64_t)(num_pins) \
+                   : ((uint64_t)(num_pins) + 7) & ~(uint64_t)7)
+
 // ---- hosts ------------------------------------------------------------------
 
 // A host or name of any length.
@@ -294,6 +316,149 @@ MAY_READ_END
 #define IS_IPV6(address)         \
   ((address)->num_groups <= 8 && \
    ((address)->gap == 9 || (address)->gap <= (address)->num_groups))
+
+// ---- the compiled policy, said a second time --------------------------------
+//
+// Offsets and sizes as pinverify.h tells them. There is one policy in a proof,
+// and policy_len counts its bytes.
+extern size_t policy_len;
+
+// Sections as objects of their own: for functions that look at one alone.
+#define HAS_SIZES(p)                          \
+  ((p)->num_rows <= PV_PROVED_LEN_MAX / 32 && \
+   (p)->names_len <= PV_PROVED_LEN_MAX && (p)->bucket_mask <= INT32_MAX)
+#define IS_VIEW(p) (FRESH(p, sizeof *(p)) && HAS_SIZES(p))
+#define PINS_LEN(p) (32 * (p)->num_rows)
+#define PINSETS_LEN(p) (80 * (size_t)(p)->num_pinsets)
+#define RULES_LEN(p) (16 * (size_t)(p)->num_rules)
+#define BUCKETS_LEN(p) (4 * ((size_t)(p)->bucket_mask + 2))
+
+// Sections as parts of the policy's bytes: for functions that look at several.
+#define IS_PART(part, p, len) \
+  ((len) <= policy_len &&     \
+   BETWEEN((p)->bytes, part, (p)->bytes + (policy_len - (len))))
+#define HAS_BYTES(p)                                   \
+  (HAS_SIZES(p) && IS_WHOLE(p) && policy_len >= 128 && \
+   policy_len <= PV_PROVED_LEN_MAX && FRESH((p)->bytes, policy_len))
+#define IS_POLICY(p) (FRESH(p, sizeof *(p)) && HAS_BYTES(p))
+#define PINSETS_AT(p) (128 + PINS_LEN(p))
+#define RULES_AT(p) (PINSETS_AT(p) + PINSETS_LEN(p))
+#define BUCKETS_AT(p) (RULES_AT(p) + RULES_LEN(p))
+#define NAMES_AT(p) (BUCKETS_AT(p) + BUCKETS_LEN(p))
+#define IS_WHOLE(p)                                            \
+  (PINSETS_AT(p) <= policy_len && RULES_AT(p) <= policy_len && \
+   BUCKETS_AT(p) <= policy_len && NAMES_AT(p) <= policy_len && \
+   (p)->names_len <= policy_len - NAMES_AT(p))
+#define HAS_PINS(p) SAME((p)->pins, (p)->bytes + 128)
+#define HAS_PINSETS(p) SAME((p)->pinsets, (p)->bytes + PINSETS_AT(p))
+#define HAS_RULES(p) SAME((p)->rules, (p)->bytes + RULES_AT(p))
+#define HAS_BUCKETS(p) SAME((p)->buckets, (p)->bytes + BUCKETS_AT(p))
+#define HAS_NAMES(p) SAME((p)->names, (p)->bytes + NAMES_AT(p))
+#define HAS_SECTIONS(p)                                               \
+  (HAS_PINS(p) && HAS_PINSETS(p) && HAS_RULES(p) && HAS_BUCKETS(p) && \
+   HAS_NAMES(p))
+
+#define RULE_OF(p, i) ((p)->rules + 16 * (size_t)(i))
+#define PINSET_OF(p, i) ((p)->pinsets + 80 * (size_t)(i))
+#define BUCKET_OF(p, i) ((p)->buckets + 4 * (size_t)(i))
+
+// Pins that lie inside theirs; a name that does; a PinSet that exists.
+#define ROWS_FIT(p, first_row, num_pins) \
+  ((first_row) <= (p)->num_rows &&       \
+   PACKED_ROWS(num_pins) <= (p)->num_rows - (first_row))
+#define NAME_FITS(p, at, len) \
+  ((at) <= (p)->names_len && (len) <= (p)->names_len - (at))
+#define PINSET_EXISTS(p, pinset) \
+  ((pinset) < (p)->num_pinsets || (pinset) == PV_UNPINNED)
+
+// The same of a run, and of a rule, as their bytes say.
+MAY_READ_BEGIN
+static inline uint32_t spec_le32(const uint8_t *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+         (uint32_t)p[3] << 24;
+}
+
+static inline bool spec_run_fits(const uint8_t *run, uint64_t num_rows) {
+  const uint64_t first_row = spec_le32(run);
+  const uint64_t num_pins = spec_le32(run + 4);
+  return first_row <= num_rows && PACKED_ROWS(num_pins) <= num_rows - first_row;
+}
+
+static inline bool spec_rule_fits(const uint8_t *rule, uint64_t names_len,
+                                  uint32_t num_pinsets) {
+  const uint64_t name_at = spec_le32(rule);
+  const uint32_t pinset = spec_le32(rule + 8);
+  return name_at <= names_len && rule[12] <= names_len - name_at &&
+         (pinset < num_pinsets || pinset == 0xffffffff);
+}
+MAY_READ_END
+
+#define RUN_FITS(p, run) spec_run_fits(run, (p)->num_rows)
+#define RULE_FITS(p, rule) \
+  spec_rule_fits(rule, (p)->names_len, (p)->num_pinsets)
+
+// What pv_policy_open has looked at: of runs, buckets and rules this speaks of
+// number `some`, and so of each. Eight runs make a PinSet, and two are the
+// policy's own. The last bucket ends where the rules end.
+#define SOME_RUN_FITS(p, pinset) RUN_FITS(p, (pinset) + 16 + 8 * (some % 8))
+
+// The same for the INVARIANT of a loop, which may not call functions.
+#define SOME_RUN_AT (80 * (some / 8) + 16 + 8 * (some % 8))
+#define LE_RUN_FITS(run, num_rows) \
+  (LE32(run) <= (num_rows) &&      \
+   PACKED_ROWS(LE32((run) + 4)) <= (num_rows) - LE32(run))
+#define LE_RULE_FITS(rule, names_len, num_pinsets)                        \
+  (LE32(rule) <= (names_len) && (rule)[12] <= (names_len) - LE32(rule) && \
+   (LE32((rule) + 8) < (num_pinsets) || LE32((rule) + 8) == PV_UNPINNED))
+#define BLOCKED_FIT(p) \
+  (RUN_FITS(p, (p)->bytes + 80) && RUN_FITS(p, (p)->bytes + 88))
+#define PINSETS_FIT(p) \
+  IMPLIES(some / 8 < (p)->num_pinsets, SOME_RUN_FITS(p, PINSET_OF(p, some / 8)))
+#define BUCKETS_FIT(p)                          \
+  IMPLIES(some <= (size_t)(p)->bucket_mask + 1, \
+          spec_le32(BUCKET_OF(p, some)) <= (p)->num_rules)
+#define BUCKETS_END(p) \
+  (spec_le32(BUCKET_OF(p, (size_t)(p)->bucket_mask + 1)) == (p)->num_rules)
+#define RULES_FIT(p) \
+  IMPLIES(some < (p)->num_rules, RULE_FITS(p, RULE_OF(p, some)))
+
+// What holds of an opened policy for those who look up a host, and for those
+// who want pins; and both.
+#define IS_INDEX_IN(p)                                                         \
+  (HAS_SIZES(p) && FRESH((p)->rules, RULES_LEN(p)) &&                          \
+   FRESH((p)->buckets, BUCKETS_LEN(p)) && FRESH((p)->names, (p)->names_len) && \
+   BUCKETS_FIT(p) && RULES_FIT(p))
+#define IS_PIN_STORE_IN(p)                                                    \
+  (HAS_SIZES(p) && FRESH((p)->bytes, 128) && FRESH((p)->pins, PINS_LEN(p)) && \
+   FRESH((p)->pinsets, PINSETS_LEN(p)) && BLOCKED_FIT(p) && PINSETS_FIT(p))
+#define IS_INDEX(p) (FRESH(p, sizeof *(p)) && IS_INDEX_IN(p))
+#define IS_PIN_STORE(p) (FRESH(p, sizeof *(p)) && IS_PIN_STORE_IN(p))
+#define FITS(p) \
+  (BLOCKED_FIT(p) && PINSETS_FIT(p) && BUCKETS_FIT(p) && RULES_FIT(p))
+
+// What pv_policy_open leaves where it fails.
+#define IS_CLOSED(p)                                               \
+  ((p)->bytes == NULL && (p)->flags == 0 && (p)->num_rules == 0 && \
+   (p)->num_pinsets == 0)
+
+#define IS_INDEX_OR_CLOSED(p) \
+  (FRESH(p, sizeof *(p)) &&   \
+   (IS_CLOSED(p) || (FRESH((p)->bytes, 128) && IS_INDEX_IN(p))))
+#define IS_PIN_STORE_OR_CLOSED(p) \
+  (FRESH(p, sizeof *(p)) && (IS_CLOSED(p) || (IS_PIN_STORE_IN(p))))
+
+// Which list exists; and pins that lie inside the policy.
+#define IS_LIST(p, pinset, list)   \
+  ((pinset) == PV_UNPINNED         \
+       ? (list) == PV_LIST_BLOCKED \
+       : (pinset) < (p)->num_pinsets && (list) <= PV_LIST_BLOCKED)
+#define IS_RUN(run, p)                                \
+  (32 * PACKED_ROWS((run).num_pins) <= PINS_LEN(p) && \
+   BETWEEN((p)->pins, (run).packed,                   \
+           (p)->pins + (PINS_LEN(p) - 32 * PACKED_ROWS((run).num_pins))))
+#define IS_NAME(name, p, len) \
+  ((len) <= (p)->names_len && \
+   BETWEEN((p)->names, name, (p)->names + ((p)->names_len - (len))))
 
 #endif  // PV_PROVE
 

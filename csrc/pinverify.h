@@ -199,6 +199,8 @@ typedef struct pv_policy {
   const uint8_t *rules;
   const uint8_t *buckets;
   const uint8_t *names;
+  uint64_t num_rows;
+  uint64_t names_len;
   uint32_t flags;
   uint32_t num_rules;
   uint32_t num_pinsets;

@@ -38,9 +38,14 @@ enum {
 
 enum { NEVER_EXPIRES = 0, AFTER_EXPIRY_ALLOW = 1, AFTER_EXPIRY_REJECT = 2 };
 
-static bool all_zero(const uint8_t *bytes, size_t len) {
+static bool all_zero(const uint8_t *bytes, size_t len)       //
+    REQUIRES(len <= PV_PROVED_LEN_MAX && FRESH(bytes, len))  //
+    ASSIGNS()                                                //
+    ENSURES(IMPLIES(some < len && RESULT, bytes[some] == 0)) {
   uint8_t seen = 0;
-  for (size_t i = 0; i < len; i++) {
+  for (size_t i = 0; i < len; i++)
+    LOOP(len - i, i <= len && IMPLIES(some < i && seen == 0, bytes[some] == 0))
+  {
     seen |= bytes[i];
   }
   return seen == 0;
@@ -50,65 +55,163 @@ static bool all_zero(const uint8_t *bytes, size_t len) {
 
 static const uint64_t hash_basis = UINT64_C(0xcbf29ce484222325);
 
-static uint64_t hash_step(uint64_t hash, char c) {
-  return (hash ^ (uint8_t)c) * UINT64_C(0x100000001b3);
+MAY_WRAP_BEGIN
+static uint64_t hash_step(uint64_t hash, uint8_t c)  //
+    ASSIGNS()                                        //
+    ENSURES(RESULT == (hash ^ c) * UINT64_C(0x100000001b3)) {
+  return (hash ^ c) * UINT64_C(0x100000001b3);
 }
+MAY_WRAP_END
 
-static uint64_t hash_name(const char *name, size_t name_len) {
+static uint64_t hash_name(const uint8_t *name, size_t name_len)  //
+    REQUIRES(name_len <= UINT8_MAX && FRESH(name, name_len))     //
+    ASSIGNS()                                                    //
+    ENSURES(name_len > 0 || RESULT == hash_basis) {
   uint64_t hash = hash_basis;
-  for (size_t i = name_len; i > 0; i--) {
+  for (size_t i = name_len; i > 0; i--)
+    LOOP(i, i <= name_len && (i < name_len || hash == hash_basis))
+  {
     hash = hash_step(hash, name[i - 1]);
   }
   return hash;
 }
 
-static uint32_t hash_tag(uint64_t hash) {
+static uint32_t hash_tag(uint64_t hash)  //
+    ASSIGNS()                            //
+    ENSURES(RESULT == hash >> 32) {
   return (uint32_t)(hash >> 32);
 }
 
-static uint32_t hash_bucket(const pv_policy *policy, uint64_t hash) {
-  return (uint32_t)(hash ^ hash >> 32) & policy->bucket_mask;
+static uint32_t hash_bucket(const pv_policy *policy, uint64_t hash)  //
+    REQUIRES(IS_VIEW(policy))                                        //
+    ASSIGNS()                                                        //
+    ENSURES(RESULT <= policy->bucket_mask) {
+  return (uint32_t)((hash ^ hash >> 32) & policy->bucket_mask);
 }
 
-// ---- parts of an opened policy ----------------------------------------------
+// ---- parts of a policy ------------------------------------------------------
+//
+// A run and a rule are read from their bytes first and handed on as values, so
+// that most functions look at one section and no more.
 
-static const uint8_t *rule_at(const pv_policy *policy, uint32_t rule) {
+typedef struct pin_rows {
+  uint32_t first_row;
+  uint32_t num_pins;
+} pin_rows;
+
+static pin_rows read_run(const uint8_t *run)  //
+    REQUIRES(FRESH(run, 8))                   //
+    ASSIGNS()                                 //
+    ENSURES(RESULT.first_row == LE32(run) && RESULT.num_pins == LE32(run + 4)) {
+  return (pin_rows){load_le32(run), load_le32(run + 4)};
+}
+
+typedef struct rule_fields {
+  uint32_t name_at;
+  uint32_t tag;
+  uint32_t pinset;
+  uint8_t name_len;
+  uint8_t shape;
+  uint8_t zero[2];
+} rule_fields;
+
+static rule_fields read_rule(const uint8_t *rule)                          //
+    REQUIRES(FRESH(rule, 16))                                              //
+    ASSIGNS()                                                              //
+    ENSURES(RESULT.name_at == LE32(rule) && RESULT.tag == LE32(rule + 4))  //
+    ENSURES(RESULT.pinset == LE32(rule + 8))                               //
+    ENSURES(RESULT.name_len == rule[12] && RESULT.shape == rule[13])       //
+    ENSURES(RESULT.zero[0] == rule[14] && RESULT.zero[1] == rule[15]) {
+  return (rule_fields){.name_at = load_le32(rule),
+                       .tag = load_le32(rule + TAG_AT),
+                       .pinset = load_le32(rule + PINSET_INDEX_AT),
+                       .name_len = rule[NAME_LEN_AT],
+                       .shape = rule[SHAPE_AT],
+                       .zero = {rule[SHAPE_AT + 1], rule[SHAPE_AT + 2]}};
+}
+
+static const uint8_t *rule_at(const pv_policy *policy, uint32_t rule)  //
+    REQUIRES(IS_VIEW(policy) && rule < policy->num_rules)              //
+    REQUIRES(FRESH(policy->rules, RULES_LEN(policy)))                  //
+    ASSIGNS()                                                          //
+    ENSURES(SAME(RESULT, RULE_OF(policy, rule))) {
   return policy->rules + (size_t)RULE_LEN * rule;
 }
 
-static const uint8_t *pinset_at(const pv_policy *policy, uint32_t pinset) {
+static const uint8_t *pinset_at(const pv_policy *policy, uint32_t pinset)  //
+    REQUIRES(IS_VIEW(policy) && pinset < policy->num_pinsets)              //
+    REQUIRES(FRESH(policy->pinsets, PINSETS_LEN(policy)))                  //
+    ASSIGNS()                                                              //
+    ENSURES(SAME(RESULT, PINSET_OF(policy, pinset))) {
   return policy->pinsets + (size_t)PINSET_LEN * pinset;
 }
 
-static uint32_t bucket_start(const pv_policy *policy, uint32_t bucket) {
+static uint32_t bucket_start(const pv_policy *policy, uint32_t bucket)  //
+    REQUIRES(IS_VIEW(policy) && bucket <= policy->bucket_mask + 1)      //
+    REQUIRES(FRESH(policy->buckets, BUCKETS_LEN(policy)))               //
+    REQUIRES(BUCKETS_FIT(policy))                                       //
+    ASSIGNS()                                                           //
+    ENSURES(RESULT <= policy->num_rules) {
   return load_le32(policy->buckets + 4 * (size_t)bucket);
 }
 
-static const char *rule_name(const pv_policy *policy, const uint8_t *rule) {
-  return (const char *)policy->names + load_le32(rule);
+// The run of a PinSet; the numbers are in range.
+static pin_rows pinset_run(const pv_policy *policy, uint32_t pinset,
+                           uint32_t list, uint32_t kind)         //
+    REQUIRES(IS_VIEW(policy) && pinset < policy->num_pinsets)    //
+    REQUIRES(list <= PV_LIST_BLOCKED && kind <= PV_CERTIFICATE)  //
+    REQUIRES(FRESH(policy->pinsets, PINSETS_LEN(policy)))        //
+    REQUIRES(PINSETS_FIT(policy))                                //
+    ASSIGNS()                                                    //
+    ENSURES(ROWS_FIT(policy, RESULT.first_row, RESULT.num_pins)) {
+  return read_run(pinset_at(policy, pinset) + RUNS_AT +
+                  RUN_LEN * (2 * list + kind));
+}
+
+// The run of the pins that are blocked for every host.
+static pin_rows blocked_run(const pv_policy *policy, uint32_t kind)  //
+    REQUIRES(IS_VIEW(policy) && kind <= PV_CERTIFICATE)              //
+    REQUIRES(FRESH(policy->bytes, 128) && BLOCKED_FIT(policy))       //
+    ASSIGNS()                                                        //
+    ENSURES(ROWS_FIT(policy, RESULT.first_row, RESULT.num_pins)) {
+  return read_run(policy->bytes + BLOCKED_AT + RUN_LEN * kind);
+}
+
+static pin_run pins_of(const pv_policy *policy, pin_rows run)  //
+    REQUIRES(IS_VIEW(policy))                                  //
+    REQUIRES(FRESH(policy->pins, PINS_LEN(policy)))            //
+    REQUIRES(ROWS_FIT(policy, run.first_row, run.num_pins))    //
+    ASSIGNS()                                                  //
+    ENSURES(IS_RUN(RESULT, policy)) {
+  return (pin_run){policy->pins + PV_DIGEST_LEN * (size_t)run.first_row,
+                   run.num_pins};
 }
 
 pin_run policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
-                   uint32_t kind) {
-  const uint8_t *run =
-      pinset == PV_UNPINNED
-          ? policy->bytes + BLOCKED_AT + RUN_LEN * kind
-          : pinset_at(policy, pinset) + RUNS_AT + RUN_LEN * (2 * list + kind);
-  const size_t first_row = load_le32(run);
-  return (pin_run){policy->pins + PV_DIGEST_LEN * first_row,
-                   load_le32(run + 4)};
+                   uint32_t kind)                                    //
+    REQUIRES(IS_PIN_STORE(policy) && IS_LIST(policy, pinset, list))  //
+    REQUIRES(kind <= PV_CERTIFICATE)                                 //
+    ASSIGNS()                                                        //
+    ENSURES(IS_RUN(RESULT, policy)) {
+  return pins_of(policy, pinset == PV_UNPINNED
+                             ? blocked_run(policy, kind)
+                             : pinset_run(policy, pinset, list, kind));
 }
 
-bool policy_blocks(const pv_policy *policy) {
-  return policy_run(policy, PV_UNPINNED, PV_LIST_BLOCKED, PV_SPKI).num_pins >
-             0 ||
-         policy_run(policy, PV_UNPINNED, PV_LIST_BLOCKED, PV_CERTIFICATE)
-                 .num_pins > 0;
+bool policy_blocks(const pv_policy *policy)                     //
+    REQUIRES(IS_VIEW(policy))                                   //
+    REQUIRES(FRESH(policy->bytes, 128) && BLOCKED_FIT(policy))  //
+    ASSIGNS() {
+  return blocked_run(policy, PV_SPKI).num_pins > 0 ||
+         blocked_run(policy, PV_CERTIFICATE).num_pins > 0;
 }
 
 // ---- open -------------------------------------------------------------------
 
-static pv_status check_frame(const uint8_t *bytes, size_t bytes_len) {
+static pv_status check_frame(const uint8_t *bytes, size_t bytes_len)     //
+    REQUIRES(bytes_len <= PV_PROVED_LEN_MAX && FRESH(bytes, bytes_len))  //
+    ASSIGNS()                                                            //
+    ENSURES(IMPLIES(RESULT == PV_OK, bytes_len >= 128)) {
   uint8_t digest[PV_DIGEST_LEN];
   if (bytes_len < MAGIC_LEN || memcmp(bytes, "pinvpol1", MAGIC_LEN) != 0) {
     return PV_ERR_POLICY_MAGIC;
@@ -124,7 +227,13 @@ static pv_status check_frame(const uint8_t *bytes, size_t bytes_len) {
 
 // Lays the sections out by the counts of the header; they must fill the bytes.
 static pv_status read_header(pv_policy *out, const uint8_t *bytes,
-                             size_t bytes_len) {
+                             size_t bytes_len)                    //
+    REQUIRES(IS_OUT(out) && bytes_len == policy_len)              //
+    REQUIRES(bytes_len >= 128 && bytes_len <= PV_PROVED_LEN_MAX)  //
+    REQUIRES(FRESH(bytes, bytes_len))                             //
+    ASSIGNS(*out)                                                 //
+    ENSURES(IMPLIES(RESULT == PV_OK, SAME(out->bytes, bytes) &&
+                                         HAS_SIZES(out) && HAS_SECTIONS(out))) {
   const uint64_t num_rows = load_le64(bytes + NUM_ROWS_AT);
   const uint64_t names_len = load_le64(bytes + NAMES_LEN_AT);
   const uint32_t num_buckets = load_le32(bytes + NUM_BUCKETS_AT);
@@ -134,6 +243,8 @@ static pv_status read_header(pv_policy *out, const uint8_t *bytes,
     return PV_ERR_POLICY_HEADER;
   }
   out->bytes = bytes;
+  out->num_rows = num_rows;
+  out->names_len = names_len;
   out->flags = load_le32(bytes + FLAGS_AT);
   out->num_rules = load_le32(bytes + NUM_RULES_AT);
   out->num_pinsets = load_le32(bytes + NUM_PINSETS_AT);
@@ -156,31 +267,31 @@ static pv_status read_header(pv_policy *out, const uint8_t *bytes,
   return PV_OK;
 }
 
-static bool flags_are_known(const pv_policy *policy) {
+static bool flags_are_known(const pv_policy *policy)  //
+    REQUIRES(IS_VIEW(policy))                         //
+    ASSIGNS()                                         //
+    ENSURES(IMPLIES(RESULT, policy->flags <= 2))      //
+    ENSURES(IMPLIES(policy->flags == 2 && RESULT,
+                    policy->num_rules == 0 && policy->num_pinsets == 1)) {
   if (policy->flags == POLICY_EVERY_PEER) {
     return policy->num_rules == 0 && policy->num_pinsets == 1;
   }
   return (policy->flags & ~(uint32_t)POLICY_REJECT_UNPINNED) == 0;
 }
 
-// A run lies inside the pins, and what fills its last block repeats its last
-// pin: otherwise a pin could hide there.
-static bool check_run(const pv_policy *policy, const uint8_t *run) {
-  const uint64_t first_row = load_le32(run);
-  const uint32_t num_pins = load_le32(run + 4);
-  const uint64_t num_rows = load_le64(policy->bytes + NUM_ROWS_AT);
-  const uint64_t run_rows = packed_num_rows(num_pins);
-  if (num_pins == 0) {
-    return first_row == 0;
-  }
-  if (first_row > num_rows || run_rows > num_rows - first_row) {
-    return false;
-  }
-  const uint8_t *packed = policy->pins + PV_DIGEST_LEN * first_row;
+// Whether what fills the last block of packed pins repeats the last pin:
+// otherwise a pin could hide there.
+static bool is_filled(const uint8_t *packed, uint32_t num_pins)  //
+    REQUIRES(num_pins > 0)                                       //
+    REQUIRES(FRESH(packed, 32 * PACKED_ROWS(num_pins)))          //
+    ASSIGNS() {
   uint8_t last[PV_DIGEST_LEN];
   uint8_t filler[PV_DIGEST_LEN];
+  const uint64_t num_rows = packed_num_rows(num_pins);
   pv_pins_unpack(last, packed, num_pins, num_pins - 1);
-  for (size_t i = num_pins; i < run_rows; i++) {
+  for (size_t i = num_pins; i < num_rows; i++) CHANGES(i, BYTES(filler, 32))
+  LOOP(num_rows - i, num_pins <= i && i <= num_rows)
+  {
     pv_pins_unpack(filler, packed, num_pins, i);
     if (memcmp(filler, last, PV_DIGEST_LEN) != 0) {
       return false;
@@ -189,7 +300,25 @@ static bool check_run(const pv_policy *policy, const uint8_t *run) {
   return true;
 }
 
-static bool check_expiry(const uint8_t *pinset) {
+// A run lies inside the pins.
+static bool check_run(const pv_policy *policy, pin_rows run)  //
+    REQUIRES(IS_VIEW(policy))                                 //
+    REQUIRES(FRESH(policy->pins, PINS_LEN(policy)))           //
+    ASSIGNS()                                                 //
+    ENSURES(IMPLIES(RESULT, ROWS_FIT(policy, run.first_row, run.num_pins))) {
+  if (run.num_pins == 0) {
+    return run.first_row == 0;
+  }
+  return run.first_row <= policy->num_rows &&
+         packed_num_rows(run.num_pins) <= policy->num_rows - run.first_row &&
+         is_filled(policy->pins + PV_DIGEST_LEN * (size_t)run.first_row,
+                   run.num_pins);
+}
+
+static bool check_expiry(const uint8_t *pinset)  //
+    REQUIRES(FRESH(pinset, 80))                  //
+    ASSIGNS()                                    //
+    ENSURES(IMPLIES(RESULT, pinset[1] <= 2)) {
   const uint8_t after_expiry = pinset[1];
   if (after_expiry == NEVER_EXPIRES) {
     return load_le64(pinset + EXPIRES_AT) == 0;
@@ -198,30 +327,61 @@ static bool check_expiry(const uint8_t *pinset) {
          after_expiry == AFTER_EXPIRY_REJECT;
 }
 
-static bool check_pinset(const pv_policy *policy, const uint8_t *pinset) {
+static bool check_pinset(const pv_policy *policy, const uint8_t *pinset)  //
+    REQUIRES(IS_POLICY(policy) && HAS_PINS(policy))                       //
+    REQUIRES(IS_PART(pinset, policy, 80))                                 //
+    ASSIGNS()                                                             //
+    ENSURES(IMPLIES(RESULT, SOME_RUN_FITS(policy, pinset))) {
   uint64_t num_required = 0;
   if (pinset[0] > PV_REPORT || !check_expiry(pinset) ||
       !all_zero(pinset + 2, EXPIRES_AT - 2)) {
     return false;
   }
   for (size_t i = 0; i < NUM_RUNS; i++) {
-    const uint8_t *run = pinset + RUNS_AT + RUN_LEN * i;
+    const pin_rows run = read_run(pinset + RUNS_AT + RUN_LEN * i);
     if (!check_run(policy, run)) {
       return false;
     }
     if (i < NUM_REQUIRED_RUNS) {
-      num_required += load_le32(run + 4);
+      num_required += run.num_pins;
     }
   }
   return num_required > 0;
 }
 
-static bool check_buckets(const pv_policy *policy) {
+static bool check_pinsets(const pv_policy *policy)                          //
+    REQUIRES(IS_POLICY(policy) && HAS_PINS(policy) && HAS_PINSETS(policy))  //
+    ASSIGNS()                                                               //
+    ENSURES(IMPLIES(RESULT, PINSETS_FIT(policy))) {
+  const uint8_t *pinsets = policy->pinsets;
+  for (uint32_t i = 0; i < policy->num_pinsets; i++)
+    LOOP(policy->num_pinsets - i,
+         i <= policy->num_pinsets &&
+             IMPLIES(some / 8 < i,
+                     LE_RUN_FITS(pinsets + SOME_RUN_AT, policy->num_rows)))
+  {
+    if (!check_pinset(policy, pinsets + (size_t)PINSET_LEN * i)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool check_buckets(const pv_policy *policy)         //
+    REQUIRES(IS_VIEW(policy))                              //
+    REQUIRES(FRESH(policy->buckets, BUCKETS_LEN(policy)))  //
+    ASSIGNS()                                              //
+    ENSURES(IMPLIES(RESULT, BUCKETS_FIT(policy) && BUCKETS_END(policy))) {
   uint32_t previous = 0;
-  if (bucket_start(policy, 0) != 0) {
+  if (load_le32(policy->buckets) != 0) {
     return false;
   }
-  for (size_t b = 0; b <= (size_t)policy->bucket_mask + 1; b++) {
+  for (size_t b = 0; b <= (size_t)policy->bucket_mask + 1; b++)
+    LOOP((size_t)policy->bucket_mask + 2 - b,
+         b <= (size_t)policy->bucket_mask + 2 && (b > 0 || previous == 0) &&
+             IMPLIES(b > 0, LE32(BUCKET_OF(policy, b - 1)) == previous) &&
+             IMPLIES(some < b, LE32(BUCKET_OF(policy, some)) <= previous))
+  {
     const uint32_t start = load_le32(policy->buckets + 4 * b);
     if (start < previous) {
       return false;
@@ -231,7 +391,10 @@ static bool check_buckets(const pv_policy *policy) {
   return previous == policy->num_rules;
 }
 
-static bool is_canonical(const char *name, size_t name_len) {
+static bool is_canonical(const char *name, size_t name_len)   //
+    REQUIRES(name_len <= UINT8_MAX && FRESH(name, name_len))  //
+    ASSIGNS()                                                 //
+    ENSURES(IMPLIES(RESULT, name_len <= PV_HOST_MAX)) {
   char canonical[PV_HOST_MAX + 1];
   size_t canonical_len = 0;
   return pv_host_canonical(canonical, &canonical_len, name, name_len) ==
@@ -240,78 +403,119 @@ static bool is_canonical(const char *name, size_t name_len) {
 }
 
 // Its name lies where the name before it ended, and stands for what it says.
-static bool check_name(const pv_policy *policy, const uint8_t *rule,
-                       uint64_t name_at, uint64_t names_len) {
-  const size_t name_len = rule[NAME_LEN_AT];
-  if (load_le32(rule) != name_at || name_len > names_len - name_at ||
-      rule[SHAPE_AT] > PV_ANY_LABELS) {
+static bool check_name(const pv_policy *policy, rule_fields rule,
+                       uint64_t name_at)                       //
+    REQUIRES(IS_VIEW(policy) && name_at <= policy->names_len)  //
+    REQUIRES(FRESH(policy->names, policy->names_len))          //
+    ASSIGNS()                                                  //
+    ENSURES(IMPLIES(RESULT, rule.name_at == name_at))          //
+    ENSURES(IMPLIES(RESULT, NAME_FITS(policy, rule.name_at, rule.name_len))) {
+  if (rule.name_at != name_at || rule.name_len > policy->names_len - name_at ||
+      rule.shape > PV_ANY_LABELS) {
     return false;
   }
-  const char *name = rule_name(policy, rule);
-  return is_canonical(name, name_len) &&
-         (rule[SHAPE_AT] == PV_EXACT || !host_is_address(name, name_len));
+  const char *name = (const char *)policy->names + rule.name_at;
+  return is_canonical(name, rule.name_len) &&
+         (rule.shape == PV_EXACT || !host_is_address(name, rule.name_len));
 }
 
 // Negative, zero or positive, as rules of one bucket are ordered.
-static int compare_rules(const pv_policy *policy, const uint8_t *a,
-                         const uint8_t *b) {
-  const uint32_t tag_a = load_le32(a + TAG_AT);
-  const uint32_t tag_b = load_le32(b + TAG_AT);
-  const uint8_t len_a = a[NAME_LEN_AT];
-  const uint8_t len_b = b[NAME_LEN_AT];
-  if (tag_a != tag_b) {
-    return tag_a < tag_b ? -1 : 1;
+static int compare_rules(const pv_policy *policy, rule_fields a,
+                         rule_fields b)                 //
+    REQUIRES(IS_VIEW(policy))                           //
+    REQUIRES(FRESH(policy->names, policy->names_len))   //
+    REQUIRES(NAME_FITS(policy, a.name_at, a.name_len))  //
+    REQUIRES(NAME_FITS(policy, b.name_at, b.name_len))  //
+    ASSIGNS() {
+  if (a.tag != b.tag) {
+    return a.tag < b.tag ? -1 : 1;
   }
-  const int order = memcmp(rule_name(policy, a), rule_name(policy, b),
-                           len_a < len_b ? len_a : len_b);
+  const int order = memcmp(policy->names + a.name_at, policy->names + b.name_at,
+                           a.name_len < b.name_len ? a.name_len : b.name_len);
   if (order != 0) {
     return order;
   }
-  return len_a != len_b ? len_a - len_b : a[SHAPE_AT] - b[SHAPE_AT];
+  return a.name_len != b.name_len ? a.name_len - b.name_len : a.shape - b.shape;
 }
 
 static bool check_rule(const pv_policy *policy, uint32_t bucket,
-                       const uint8_t *rule) {
-  const uint32_t pinset = load_le32(rule + PINSET_INDEX_AT);
-  const uint64_t hash = hash_name(rule_name(policy, rule), rule[NAME_LEN_AT]);
-  return (pinset < policy->num_pinsets || pinset == PV_UNPINNED) &&
-         all_zero(rule + SHAPE_AT + 1, 2) &&
-         load_le32(rule + TAG_AT) == hash_tag(hash) &&
+                       rule_fields rule)                      //
+    REQUIRES(IS_VIEW(policy))                                 //
+    REQUIRES(FRESH(policy->names, policy->names_len))         //
+    REQUIRES(NAME_FITS(policy, rule.name_at, rule.name_len))  //
+    ASSIGNS()                                                 //
+    ENSURES(IMPLIES(RESULT, PINSET_EXISTS(policy, rule.pinset))) {
+  const uint64_t hash = hash_name(policy->names + rule.name_at, rule.name_len);
+  return (rule.pinset < policy->num_pinsets || rule.pinset == PV_UNPINNED) &&
+         rule.zero[0] == 0 && rule.zero[1] == 0 && rule.tag == hash_tag(hash) &&
          hash_bucket(policy, hash) == bucket;
 }
 
-static bool check_rules(const pv_policy *policy) {
-  const uint64_t names_len = load_le64(policy->bytes + NAMES_LEN_AT);
+// The bucket of rule number `rule`, from that of the rule before it. There is
+// one, since the buckets end where the rules end.
+static uint32_t next_bucket(const pv_policy *policy, uint32_t bucket,
+                            uint32_t rule)                               //
+    REQUIRES(IS_VIEW(policy))                                            //
+    REQUIRES(FRESH(policy->buckets, BUCKETS_LEN(policy)))                //
+    REQUIRES(BUCKETS_END(policy))                                        //
+    REQUIRES(rule < policy->num_rules && bucket <= policy->bucket_mask)  //
+    ASSIGNS()                                                            //
+    ENSURES(RESULT <= policy->bucket_mask) {
+  while (load_le32(policy->buckets + 4 * ((size_t)bucket + 1)) <= rule)
+    LOOP(policy->bucket_mask - bucket, bucket <= policy->bucket_mask)
+  {
+    bucket += 1;
+  }
+  return bucket;
+}
+
+static bool check_rules(const pv_policy *policy)                             //
+    REQUIRES(IS_POLICY(policy))                                              //
+    REQUIRES(HAS_RULES(policy) && HAS_BUCKETS(policy) && HAS_NAMES(policy))  //
+    REQUIRES(BUCKETS_FIT(policy) && BUCKETS_END(policy))                     //
+    ASSIGNS()                                                                //
+    ENSURES(IMPLIES(RESULT, RULES_FIT(policy))) {
+  const uint8_t *rules = policy->rules;
+  rule_fields previous = {0};
   uint64_t name_at = 0;
   uint32_t bucket = 0;
-  for (uint32_t i = 0; i < policy->num_rules; i++) {
-    const uint8_t *rule = rule_at(policy, i);
-    while (bucket_start(policy, bucket + 1) <= i) {
-      bucket += 1;
-    }
-    if (!check_name(policy, rule, name_at, names_len) ||
+  for (uint32_t i = 0; i < policy->num_rules; i++)
+    LOOP(
+        policy->num_rules - i,
+        i <= policy->num_rules && name_at <= policy->names_len &&
+            bucket <= policy->bucket_mask &&
+            previous.name_at <= policy->names_len &&
+            previous.name_len <= policy->names_len - previous.name_at &&
+            IMPLIES(some < i, LE_RULE_FITS(rules + 16 * some, policy->names_len,
+                                           policy->num_pinsets)))
+  {
+    const rule_fields rule = read_rule(rules + (size_t)RULE_LEN * i);
+    bucket = next_bucket(policy, bucket, i);
+    if (!check_name(policy, rule, name_at) ||
         !check_rule(policy, bucket, rule)) {
       return false;
     }
     if (i > bucket_start(policy, bucket) &&
-        compare_rules(policy, rule_at(policy, i - 1), rule) >= 0) {
+        compare_rules(policy, previous, rule) >= 0) {
       return false;
     }
-    name_at += rule[NAME_LEN_AT];
+    name_at += rule.name_len;
+    previous = rule;
   }
-  return name_at == names_len;
+  return name_at == policy->names_len;
 }
 
-static pv_status check_contents(const pv_policy *policy) {
+static pv_status check_contents(const pv_policy *policy)  //
+    REQUIRES(IS_POLICY(policy) && HAS_SECTIONS(policy))   //
+    ASSIGNS()                                             //
+    ENSURES(IMPLIES(RESULT == PV_OK, FITS(policy))) {
   if (!flags_are_known(policy) ||
-      !check_run(policy, policy->bytes + BLOCKED_AT) ||
-      !check_run(policy, policy->bytes + BLOCKED_AT + RUN_LEN)) {
+      !check_run(policy, read_run(policy->bytes + BLOCKED_AT)) ||
+      !check_run(policy, read_run(policy->bytes + BLOCKED_AT + RUN_LEN))) {
     return PV_ERR_POLICY_HEADER;
   }
-  for (uint32_t i = 0; i < policy->num_pinsets; i++) {
-    if (!check_pinset(policy, pinset_at(policy, i))) {
-      return PV_ERR_POLICY_PINSET;
-    }
+  if (!check_pinsets(policy)) {
+    return PV_ERR_POLICY_PINSET;
   }
   if (!check_buckets(policy)) {
     return PV_ERR_POLICY_BUCKETS;
@@ -320,7 +524,14 @@ static pv_status check_contents(const pv_policy *policy) {
 }
 
 pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
-                         size_t bytes_len) {
+                         size_t bytes_len)                               //
+    REQUIRES(IS_OUT(out) && bytes_len == policy_len)                     //
+    REQUIRES(bytes_len <= PV_PROVED_LEN_MAX && FRESH(bytes, bytes_len))  //
+    ASSIGNS(*out)                                                        //
+    ENSURES(IMPLIES(RESULT == PV_OK, SAME(out->bytes, bytes) &&
+                                         HAS_SIZES(out) && HAS_SECTIONS(out) &&
+                                         FITS(out)))  //
+    ENSURES(IMPLIES(RESULT != PV_OK, IS_CLOSED(out))) {
   pv_status status = check_frame(bytes, bytes_len);
   *out = (pv_policy){0};
   if (status == PV_OK) {
@@ -337,15 +548,33 @@ pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
 
 // ---- look-up ----------------------------------------------------------------
 
+// Whether rule number `i` has this tag, name and shape.
+static bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
+                    const uint8_t *name, size_t name_len, uint8_t shape)    //
+    REQUIRES(IS_VIEW(policy) && i < policy->num_rules)                      //
+    REQUIRES(FRESH(policy->rules, RULES_LEN(policy)) && RULES_FIT(policy))  //
+    REQUIRES(FRESH(policy->names, policy->names_len))                       //
+    REQUIRES(IS_HOST(name, name_len))                                       //
+    ASSIGNS() {
+  const uint8_t *rule = rule_at(policy, i);
+  return load_le32(rule + TAG_AT) == tag && rule[NAME_LEN_AT] == name_len &&
+         rule[SHAPE_AT] == shape &&
+         memcmp(policy->names + load_le32(rule), name, name_len) == 0;
+}
+
 static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
-                           const char *name, size_t name_len, uint8_t shape) {
+                           const uint8_t *name, size_t name_len,
+                           uint8_t shape)                  //
+    REQUIRES(IS_INDEX(policy) && IS_HOST(name, name_len))  //
+    ASSIGNS()                                              //
+    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules) {
   const uint32_t bucket = hash_bucket(policy, hash);
+  const uint32_t start = bucket_start(policy, bucket);
   const uint32_t end = bucket_start(policy, bucket + 1);
-  for (uint32_t i = bucket_start(policy, bucket); i < end; i++) {
-    const uint8_t *rule = rule_at(policy, i);
-    if (load_le32(rule + TAG_AT) == hash_tag(hash) &&
-        rule[NAME_LEN_AT] == name_len && rule[SHAPE_AT] == shape &&
-        memcmp(rule_name(policy, rule), name, name_len) == 0) {
+  for (uint32_t i = start; i < end; i++)
+    LOOP(end > i ? end - i : 0, i <= end || i == start)
+  {
+    if (rule_is(policy, i, hash_tag(hash), name, name_len, shape)) {
       return i;
     }
   }
@@ -354,8 +583,11 @@ static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
 
 // The rule whose name is this suffix of a host: `first` before "**.".
 static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
-                            const char *suffix, size_t suffix_len,
-                            uint8_t first) {
+                            const uint8_t *suffix, size_t suffix_len,
+                            uint8_t first)                     //
+    REQUIRES(IS_INDEX(policy) && IS_HOST(suffix, suffix_len))  //
+    ASSIGNS()                                                  //
+    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules) {
   uint32_t rule = PV_NO_RULE;
   if (first != PV_ANY_LABELS) {
     rule = find_shape(policy, hash, suffix, suffix_len, first);
@@ -366,18 +598,20 @@ static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
   return rule;
 }
 
-uint32_t pv_policy_find(const pv_policy *policy, const char *host,
-                        size_t host_len) {
-  if (policy->bytes == NULL || host_len == 0) {
-    return PV_NO_RULE;
-  }
-  const char *dot = memchr(host, '.', host_len);
+static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
+                          size_t host_len)                 //
+    REQUIRES(IS_INDEX(policy) && IS_HOST(host, host_len))  //
+    ASSIGNS()                                              //
+    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules) {
+  const uint8_t *dot = memchr(host, '.', host_len);
   const size_t second_label = dot == NULL ? host_len : (size_t)(dot - host) + 1;
   uint64_t hash = hash_basis;
   uint32_t best = PV_NO_RULE;
   // From the shortest suffix to the whole host: what is found later is more
   // specific.
-  for (size_t i = host_len; i > 0; i--) {
+  for (size_t i = host_len; i > 0; i--)
+    LOOP(i, i <= host_len && (best == PV_NO_RULE || best < policy->num_rules))
+  {
     const size_t at = i - 1;
     hash = hash_step(hash, host[at]);
     if (at > 0 && host[at - 1] != '.') {
@@ -396,23 +630,48 @@ uint32_t pv_policy_find(const pv_policy *policy, const char *host,
   return best;
 }
 
+uint32_t pv_policy_find(const pv_policy *policy, const char *host,
+                        size_t host_len)                             //
+    REQUIRES(IS_INDEX_OR_CLOSED(policy) && IS_HOST(host, host_len))  //
+    ASSIGNS()                                                        //
+    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules) {
+  return policy->bytes == NULL || host_len == 0
+             ? PV_NO_RULE
+             : find_host(policy, (const uint8_t *)host, host_len);
+}
+
 // ---- reading a policy back --------------------------------------------------
 
-pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy, uint32_t rule) {
+pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy,
+                         uint32_t rule)                                    //
+    REQUIRES(IS_OUT(out) && IS_INDEX_OR_CLOSED(policy))                    //
+    ASSIGNS(*out)                                                          //
+    ENSURES((RESULT == PV_OK) == (rule < policy->num_rules))               //
+    ENSURES(IMPLIES(RESULT == PV_OK, PINSET_EXISTS(policy, out->pinset)))  //
+    ENSURES(IMPLIES(RESULT == PV_OK, out->name_len <= UINT8_MAX &&
+                                         IS_NAME((const uint8_t *)out->name,
+                                                 policy, out->name_len)))  //
+    ENSURES(IMPLIES(RESULT != PV_OK, out->name == NULL && out->name_len == 0)) {
   *out = (pv_rule){0};
   if (rule >= policy->num_rules) {
     return PV_ERR_ARGUMENT;
   }
-  const uint8_t *r = rule_at(policy, rule);
-  out->name = rule_name(policy, r);
-  out->name_len = r[NAME_LEN_AT];
-  out->shape = r[SHAPE_AT];
-  out->pinset = load_le32(r + PINSET_INDEX_AT);
+  const rule_fields fields = read_rule(rule_at(policy, rule));
+  out->name = (const char *)policy->names + fields.name_at;
+  out->name_len = fields.name_len;
+  out->shape = fields.shape;
+  out->pinset = fields.pinset;
   return PV_OK;
 }
 
 pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
-                           uint32_t pinset) {
+                           uint32_t pinset)   //
+    REQUIRES(IS_OUT(out) && IS_VIEW(policy))  //
+    REQUIRES(policy->num_pinsets == 0 ||
+             (FRESH(policy->pinsets, PINSETS_LEN(policy)) &&
+              PINSETS_FIT(policy)))  //
+    ASSIGNS(*out)                    //
+    ENSURES((RESULT == PV_OK) == (pinset < policy->num_pinsets)) {
   *out = (pv_pinset){0};
   if (pinset >= policy->num_pinsets) {
     return PV_ERR_ARGUMENT;
@@ -423,15 +682,19 @@ pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
   out->expires_set = p[1] != NEVER_EXPIRES;
   out->expired_rejects = p[1] == AFTER_EXPIRY_REJECT;
   memcpy(&out->expires, &expires, sizeof expires);
-  for (uint32_t i = 0; i < NUM_RUNS; i++) {
-    out->num_pins[i] = policy_run(policy, pinset, i / 2, i % 2).num_pins;
+  for (uint32_t i = 0; i < NUM_RUNS; i++) CHANGES(i, BYTES(out->num_pins, 32))
+  LOOP(NUM_RUNS - i, i <= NUM_RUNS)
+  {
+    out->num_pins[i] = pinset_run(policy, pinset, i / 2, i % 2).num_pins;
   }
   return PV_OK;
 }
 
 pv_status pv_policy_pin(uint8_t out[32], const pv_policy *policy,
                         uint32_t pinset, uint32_t list, uint32_t kind,
-                        uint32_t i) {
+                        uint32_t i)                             //
+    REQUIRES(FRESH(out, 32) && IS_PIN_STORE_OR_CLOSED(policy))  //
+    ASSIGNS(BYTES(out, 32)) {
   memset(out, 0, PV_DIGEST_LEN);
   const bool policy_wide = pinset == PV_UNPINNED && list == PV_LIST_BLOCKED;
   if (policy->bytes == NULL ||

@@ -38,7 +38,10 @@ uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
       kernel_in_use(&kernels)->scan_rows(pins, num_pins, digest));
 }
 
-uint64_t packed_num_rows(uint64_t num_pins) {
+uint64_t packed_num_rows(uint64_t num_pins)  //
+    REQUIRES(num_pins <= PV_PROVED_LEN_MAX)  //
+    ASSIGNS()                                //
+    ENSURES(RESULT == PACKED_ROWS(num_pins)) {
   if (num_pins <= ROWS_MAX) {
     return num_pins;
   }
@@ -52,7 +55,11 @@ size_t pv_pins_packed_len(size_t num_pins) {
 }
 
 // Where bytes 8 * plane to 8 * plane + 7 of pin number i stand in packed pins.
-static size_t packed_at(size_t num_pins, size_t i, size_t plane) {
+static size_t packed_at(size_t num_pins, size_t i, size_t plane)  //
+    REQUIRES(num_pins <= PV_PROVED_LEN_MAX / 32 && plane < 4)     //
+    REQUIRES(i < PACKED_ROWS(num_pins))                           //
+    ASSIGNS()                                                     //
+    ENSURES(RESULT <= 32 * PACKED_ROWS(num_pins) - 8) {
   if (num_pins <= ROWS_MAX) {
     return PV_DIGEST_LEN * i + 8 * plane;
   }
@@ -71,7 +78,11 @@ void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins) {
 }
 
 void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
-                    size_t i) {
+                    size_t i)                                       //
+    REQUIRES(FRESH(out, 32) && num_pins <= PV_PROVED_LEN_MAX / 32)  //
+    REQUIRES(i < PACKED_ROWS(num_pins))                             //
+    REQUIRES(FRESH(packed, 32 * PACKED_ROWS(num_pins)))             //
+    ASSIGNS(BYTES(out, 32)) {
   for (size_t plane = 0; plane < 4; plane++) {
     memcpy(out + 8 * plane, packed + packed_at(num_pins, i, plane), 8);
   }

@@ -1,0 +1,339 @@
+// Harnesses for policy.c. Those that look at one rule, PinSet or bucket take
+// number `some`: README.md says why that speaks of each.
+#include "harness.h"
+#include "libc.h"
+#include "policy.c"
+
+// What sha256.c promises.
+void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len)  //
+    REQUIRES(FRESH(out, 32) && len <= PV_PROVED_LEN_MAX)          //
+    REQUIRES(FRESH(data, len))                                    //
+    ASSIGNS(BYTES(out, 32));
+
+void prove_all_zero(void) {
+  const uint8_t *bytes;
+  size_t len;
+  const bool zero = all_zero(bytes, len);
+  REACHED(zero && some == 9 && len > 9);
+  REACHED(!zero);
+}
+
+void prove_hash_step(void) {
+  uint64_t hash;
+  uint8_t c;
+  REACHED(hash_step(hash, c) == 1);
+}
+
+void prove_hash_name(void) {
+  const uint8_t *name;
+  size_t name_len;
+  const uint64_t hash = hash_name(name, name_len);
+  REACHED(hash == hash_basis && name_len == 0);
+  REACHED(hash != hash_basis);
+}
+
+void prove_hash_tag(void) {
+  uint64_t hash;
+  REACHED(hash_tag(hash) == 1);
+}
+
+void prove_hash_bucket(void) {
+  const pv_policy *policy;
+  uint64_t hash;
+  REACHED(hash_bucket(policy, hash) == 1);
+}
+
+void prove_rule_at(void) {
+  const pv_policy *policy;
+  uint32_t rule;
+  rule_at(policy, rule);
+  REACHED(rule == 9);
+}
+
+void prove_pinset_at(void) {
+  const pv_policy *policy;
+  uint32_t pinset;
+  pinset_at(policy, pinset);
+  REACHED(pinset == 9);
+}
+
+void prove_bucket_start(void) {
+  const pv_policy *policy;
+  uint32_t bucket;
+  __CPROVER_assume(bucket == some);
+  REACHED(bucket_start(policy, bucket) == 7);
+}
+
+void prove_read_run(void) {
+  const uint8_t *run;
+  REACHED(read_run(run).num_pins == 9);
+}
+
+void prove_read_rule(void) {
+  const uint8_t *rule;
+  REACHED(read_rule(rule).name_len == 9);
+}
+
+void prove_pinset_run(void) {
+  const pv_policy *policy;
+  uint32_t pinset;
+  uint32_t list;
+  uint32_t kind;
+  __CPROVER_assume(some == 8 * (size_t)pinset + 2 * (size_t)list + kind);
+  const pin_rows run = pinset_run(policy, pinset, list, kind);
+  REACHED(pinset == 9 && run.num_pins == 9);
+}
+
+void prove_blocked_run(void) {
+  const pv_policy *policy;
+  uint32_t kind;
+  const pin_rows run = blocked_run(policy, kind);
+  REACHED(kind == 1 && run.num_pins == 9);
+}
+
+void prove_pins_of(void) {
+  const pv_policy *policy;
+  pin_rows run;
+  pins_of(policy, run);
+  REACHED(run.num_pins == 9);
+}
+
+void prove_policy_run(void) {
+  const pv_policy *policy;
+  uint32_t pinset;
+  uint32_t list;
+  uint32_t kind;
+  const pin_run run = policy_run(policy, pinset, list, kind);
+  REACHED(pinset == PV_UNPINNED && run.num_pins == 9);
+  REACHED(pinset == 9 && run.num_pins == 9);
+}
+
+void prove_policy_blocks(void) {
+  const pv_policy *policy;
+  const bool blocks = policy_blocks(policy);
+  REACHED(blocks);
+  REACHED(!blocks);
+}
+
+void prove_check_frame(void) {
+  const uint8_t *bytes;
+  size_t bytes_len;
+  const pv_status status = check_frame(bytes, bytes_len);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_POLICY_DIGEST);
+}
+
+void prove_read_header(void) {
+  pv_policy *out;
+  const uint8_t *bytes;
+  size_t bytes_len;
+  const pv_status status = read_header(out, bytes, bytes_len);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_POLICY_HEADER);
+}
+
+void prove_flags_are_known(void) {
+  const pv_policy *policy;
+  const bool known = flags_are_known(policy);
+  REACHED(known);
+  REACHED(!known);
+}
+
+void prove_is_filled(void) {
+  const uint8_t *packed;
+  uint32_t num_pins;
+  const bool filled = is_filled(packed, num_pins);
+  REACHED(filled && num_pins == 9);
+  REACHED(!filled);
+}
+
+void prove_check_run(void) {
+  const pv_policy *policy;
+  pin_rows run;
+  const bool ok = check_run(policy, run);
+  REACHED(ok && run.num_pins == 9);
+  REACHED(!ok);
+}
+
+void prove_check_expiry(void) {
+  const uint8_t *pinset;
+  const bool ok = check_expiry(pinset);
+  REACHED(ok);
+  REACHED(!ok);
+}
+
+void prove_check_pinset(void) {
+  const pv_policy *policy;
+  const uint8_t *pinset;
+  const bool ok = check_pinset(policy, pinset);
+  REACHED(ok);
+  REACHED(!ok);
+}
+
+void prove_check_pinsets(void) {
+  const pv_policy *policy;
+  const bool ok = check_pinsets(policy);
+  REACHED(ok && some == 99);
+  REACHED(!ok);
+}
+
+void prove_check_buckets(void) {
+  const pv_policy *policy;
+  const bool ok = check_buckets(policy);
+  REACHED(ok && some == 9);
+  REACHED(!ok);
+}
+
+void prove_is_canonical(void) {
+  const char *name;
+  size_t name_len;
+  const bool is = is_canonical(name, name_len);
+  REACHED(is);
+  REACHED(!is);
+}
+
+void prove_check_name(void) {
+  const pv_policy *policy;
+  rule_fields rule;
+  uint64_t name_at;
+  const bool ok = check_name(policy, rule, name_at);
+  REACHED(ok);
+  REACHED(!ok);
+}
+
+void prove_compare_rules(void) {
+  const pv_policy *policy;
+  rule_fields a;
+  rule_fields b;
+  const int order = compare_rules(policy, a, b);
+  REACHED(order < 0);
+  REACHED(order == 0);
+  REACHED(order > 0);
+}
+
+void prove_check_rule(void) {
+  const pv_policy *policy;
+  uint32_t bucket;
+  rule_fields rule;
+  const bool ok = check_rule(policy, bucket, rule);
+  REACHED(ok);
+  REACHED(!ok);
+}
+
+void prove_next_bucket(void) {
+  const pv_policy *policy;
+  uint32_t bucket;
+  uint32_t rule;
+  const uint32_t next = next_bucket(policy, bucket, rule);
+  REACHED(next == bucket);
+  REACHED(next == bucket + 2);
+}
+
+void prove_check_rules(void) {
+  const pv_policy *policy;
+  const bool ok = check_rules(policy);
+  REACHED(ok && some == 9);
+  REACHED(!ok);
+}
+
+void prove_check_contents(void) {
+  const pv_policy *policy;
+  const pv_status status = check_contents(policy);
+  REACHED(status == PV_OK && some == 9);
+  REACHED(status == PV_ERR_POLICY_PINSET);
+}
+
+void prove_pv_policy_open(void) {
+  pv_policy *out;
+  const uint8_t *bytes;
+  size_t bytes_len;
+  const pv_status status = pv_policy_open(out, bytes, bytes_len);
+  REACHED(status == PV_OK && some == 9);
+  REACHED(status == PV_ERR_POLICY_MAGIC);
+  REACHED(status == PV_ERR_POLICY_RULE);
+}
+
+void prove_rule_is(void) {
+  const pv_policy *policy;
+  uint32_t i;
+  uint32_t tag;
+  const uint8_t *name;
+  size_t name_len;
+  uint8_t shape;
+  __CPROVER_assume(i == some);
+  const bool is = rule_is(policy, i, tag, name, name_len, shape);
+  REACHED(is);
+  REACHED(!is);
+}
+
+void prove_find_shape(void) {
+  const pv_policy *policy;
+  uint64_t hash;
+  const uint8_t *name;
+  size_t name_len;
+  uint8_t shape;
+  const uint32_t rule = find_shape(policy, hash, name, name_len, shape);
+  REACHED(rule == PV_NO_RULE);
+  REACHED(rule == 9);
+}
+
+void prove_find_suffix(void) {
+  const pv_policy *policy;
+  uint64_t hash;
+  const uint8_t *suffix;
+  size_t suffix_len;
+  uint8_t first;
+  const uint32_t rule = find_suffix(policy, hash, suffix, suffix_len, first);
+  REACHED(rule == PV_NO_RULE);
+  REACHED(rule == 9);
+}
+
+void prove_find_host(void) {
+  const pv_policy *policy;
+  const uint8_t *host;
+  size_t host_len;
+  const uint32_t rule = find_host(policy, host, host_len);
+  REACHED(rule == PV_NO_RULE);
+  REACHED(rule == 9);
+}
+
+void prove_pv_policy_find(void) {
+  const pv_policy *policy;
+  const char *host;
+  size_t host_len;
+  const uint32_t rule = pv_policy_find(policy, host, host_len);
+  REACHED(rule == PV_NO_RULE);
+  REACHED(rule == 9);
+}
+
+void prove_pv_policy_rule(void) {
+  pv_rule *out;
+  const pv_policy *policy;
+  uint32_t rule;
+  __CPROVER_assume(rule == some);
+  const pv_status status = pv_policy_rule(out, policy, rule);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_ARGUMENT);
+}
+
+void prove_pv_policy_pinset(void) {
+  pv_pinset *out;
+  const pv_policy *policy;
+  uint32_t pinset;
+  const pv_status status = pv_policy_pinset(out, policy, pinset);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_ARGUMENT);
+}
+
+void prove_pv_policy_pin(void) {
+  uint8_t *out;
+  const pv_policy *policy;
+  uint32_t pinset;
+  uint32_t list;
+  uint32_t kind;
+  uint32_t i;
+  const pv_status status = pv_policy_pin(out, policy, pinset, list, kind, i);
+  REACHED(status == PV_OK && pinset == 9 && i == 9);
+  REACHED(status == PV_OK && pinset == PV_UNPINNED);
+  REACHED(status == PV_ERR_ARGUMENT);
+}
