@@ -33,7 +33,7 @@ X86_FEATURES = {
 }
 
 # Their results are said in part, or not at all.
-NOT_COMPARED = {"_mm512_castsi256_si512", "_mm_prefetch"}
+NOT_COMPARED = {"_mm512_castsi256_si512", "_mm256_zeroupper"}
 
 
 def build(folder: Path, source: Path, compiler: str, *flags: str) -> Path:
@@ -94,20 +94,12 @@ def test_constants_are_cube_roots_of_primes() -> None:
     assert constants == expected
 
 
-def padded(message: bytes) -> bytes:
-    """Return a message as whole blocks (FIPS 180-4, 5.1.1)."""
-    zeros = (55 - len(message)) % 64
-    return message + b"\x80" + bytes(zeros) + (8 * len(message)).to_bytes(8, "big")
-
-
 def test_specification_agrees_with_hashlib(tmp_path: Path) -> None:
     """Messages of every length up to four blocks."""
     program = build(tmp_path, PROVE / "fips_digest.c", compiler_of_this_machine())
     for length in range(257):
         message = hashlib.shake_128(length.to_bytes(2)).digest(length)
-        done = subprocess.run(
-            [program], input=padded(message), capture_output=True, check=True
-        )
+        done = subprocess.run([program], input=message, capture_output=True, check=True)
         assert done.stdout.decode() == hashlib.sha256(message).hexdigest()
 
 

@@ -271,6 +271,13 @@ static void same_sets_512(void) {
           model_mm512_set4_epi32(y[0], y[1], y[2], y[3]));
 }
 
+static void same_stores_512(void) {
+  uint8_t real[66] = {0}, model[66] = {0};
+  _mm512_storeu_si512(real + 1, real512(a));
+  model_mm512_storeu_si512(model + 1, model512(a));
+  same("storeu_si512", real, model, sizeof real);
+}
+
 #define EXTRACTI32X4(imm)                                                   \
   SAME("extracti32x4", __m128i, _mm512_extracti32x4_epi32(real512(a), imm), \
        m128, model_mm512_extracti32x4_epi32(model512(a), imm));
@@ -302,6 +309,7 @@ static void compare_512(void) {
   REPEAT("_mm512_loadu_si512", uint8_t odd[65]; memcpy(odd + 1, a, 64);
          SAME512("loadu_si512", real512(odd + 1),
                  model_mm512_loadu_si512(odd + 1)));
+  REPEAT("_mm512_storeu_si512", same_stores_512());
   REPEAT("_mm512_set_epi64\n_mm512_set1_epi64\n_mm512_set4_epi32",
          same_sets_512());
   REPEAT("_mm512_setzero_si512", SAME512("setzero", _mm512_setzero_si512(),

@@ -23,6 +23,12 @@ static const uint32_t fips_k[64] = {
     0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
     0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
+// 5.3.3: the first 32 bits of the fractional parts of the square roots of the
+// first eight primes.
+static const uint32_t fips_h0[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372,
+                                    0xa54ff53a, 0x510e527f, 0x9b05688c,
+                                    0x1f83d9ab, 0x5be0cd19};
+
 // 3.2 and 4.1.2
 static inline uint32_t fips_rotr(int n, uint32_t x) {
   return (x >> n) | (x << (32 - n));
@@ -121,6 +127,33 @@ static inline void fips_block(uint32_t hash[8], const uint8_t *block) {
     v = fips_round(v, fips_k[t], w[t]);
   }
   fips_end(hash, v);
+}
+
+// 5.1.1: a message is padded with a bit, zeros, and its length in bits as eight
+// bytes, to whole blocks.
+static inline uint64_t fips_num_blocks(uint64_t len) {
+  return (len + 1 + 8 + 63) / 64;
+}
+
+static inline uint8_t fips_padded_byte(const uint8_t *message, uint64_t len,
+                                       uint64_t i) {
+  const uint64_t end = 64 * fips_num_blocks(len);
+  if (i < len) {
+    return message[i];
+  }
+  if (i == len) {
+    return 0x80;
+  }
+  return i < end - 8 ? 0 : (uint8_t)(8 * len >> 8 * (end - 1 - i) & 0xff);
+}
+
+static inline uint32_t fips_padded_word(const uint8_t *message, uint64_t len,
+                                        uint64_t block, int t) {
+  uint8_t bytes[4];
+  for (uint64_t i = 0; i < 4; i++) {
+    bytes[i] = fips_padded_byte(message, len, 64 * block + 4 * (uint64_t)t + i);
+  }
+  return fips_message_word(bytes, 0);
 }
 
 #endif  // PINVERIFY_FIPS180_H

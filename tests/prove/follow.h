@@ -32,7 +32,7 @@ uint32_t nondet_u32(void);
 typedef struct follower {
   uint32_t hash[8];
   const uint8_t *next_block;
-  int num_blocks;  // done
+  int64_t num_blocks;  // done
 } follower;
 
 static follower followers[SHA256_LANES_MAX];

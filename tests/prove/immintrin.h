@@ -24,8 +24,8 @@ static inline m512 prove_mm512_castsi256_si512(m256 a) {
 
 #define _mm512_castsi256_si512 prove_mm512_castsi256_si512
 
-// What is asked for ahead of time changes nothing.
-#define _mm_prefetch(address, hint) ((void)(address))
+// It clears the upper parts of registers, which no variable is in then.
+#define _mm256_zeroupper() ((void)0)
 
 #define _mm_add_epi32 model_mm_add_epi32
 #define _mm_alignr_epi8 model_mm_alignr_epi8
@@ -84,6 +84,7 @@ static inline m512 prove_mm512_castsi256_si512(m256 a) {
 #define _mm512_setzero_si512 model_mm512_setzero_si512
 #define _mm512_shuffle_epi8 model_mm512_shuffle_epi8
 #define _mm512_shuffle_i32x4 model_mm512_shuffle_i32x4
+#define _mm512_storeu_si512 model_mm512_storeu_si512
 #define _mm512_ternarylogic_epi64 model_mm512_ternarylogic_epi64
 #define _mm512_unpackhi_epi32 model_mm512_unpackhi_epi32
 #define _mm512_unpackhi_epi64 model_mm512_unpackhi_epi64

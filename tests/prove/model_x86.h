@@ -343,6 +343,12 @@ static inline m512 model_mm512_loadu_si512(const void *p) {
                  model_mm_loadu_si128(q + 32), model_mm_loadu_si128(q + 48));
 }
 
+static inline void model_mm512_storeu_si512(void *p, m512 a) {
+  for (int i = 0; i < 16; i++) {
+    store_word(p, i, a[i]);
+  }
+}
+
 static inline m512 model_mm512_set_epi64(long long h, long long g, long long f,
                                          long long e, long long d, long long c,
                                          long long b, long long a) {
