@@ -70,13 +70,22 @@ class Answer(NamedTuple):
 
 
 def ask(der: bytes) -> Answer:
-    """Ask pinverify for the key of one certificate."""
+    """Ask pinverify for the key of one certificate.
+
+    The way on which the key is hashed meanwhile must lead to the same answer.
+    """
     try:
-        return Answer(core.spki(der), "PV_OK")
+        answer = Answer(core.spki(der), "PV_OK")
     except DERError as error:
         # Advice may follow in brackets.
         phrase = str(error).partition(": ")[2].partition(" (")[0]
-        return Answer(None, STATUS_BY_TEXT[phrase])
+        answer = Answer(None, STATUS_BY_TEXT[phrase])
+        with pytest.raises(DERError) as other:
+            core.spki_sha256(der)
+        assert str(other.value) == str(error)
+    else:
+        assert core.spki_sha256(der) == hashlib.sha256(answer.spki or b"").digest()
+    return answer
 
 
 def strict(der: bytes) -> bytes | None:
