@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from array import array
 from collections import Counter
 from dataclasses import dataclass
@@ -80,9 +81,8 @@ def ask(der: bytes) -> Answer:
         # Advice may follow in brackets.
         phrase = str(error).partition(": ")[2].partition(" (")[0]
         answer = Answer(None, STATUS_BY_TEXT[phrase])
-        with pytest.raises(DERError) as other:
+        with pytest.raises(DERError, match=f"^{re.escape(str(error))}$"):
             core.spki_sha256(der)
-        assert str(other.value) == str(error)
     else:
         assert core.spki_sha256(der) == hashlib.sha256(answer.spki or b"").digest()
     return answer
