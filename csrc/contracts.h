@@ -333,27 +333,24 @@ extern size_t policy_len;
 #define RULES_LEN(p) (16 * (size_t)(p)->num_rules)
 #define BUCKETS_LEN(p) (4 * ((size_t)(p)->bucket_mask + 2))
 
-// Sections as parts of the policy's bytes: for functions that look at several.
-#define IS_PART(part, p, len) \
-  ((len) <= policy_len &&     \
-   BETWEEN((p)->bytes, part, (p)->bytes + (policy_len - (len))))
-#define HAS_BYTES(p)                                   \
-  (HAS_SIZES(p) && IS_WHOLE(p) && policy_len >= 128 && \
-   policy_len <= PV_PROVED_LEN_MAX && FRESH((p)->bytes, policy_len))
+// Sections as parts of the policy's bytes: for functions that look at several
+// while it is opened.
+#define HAS_BYTES(p)                                                       \
+  (HAS_SIZES(p) && policy_len >= 128 && policy_len <= PV_PROVED_LEN_MAX && \
+   FRESH((p)->bytes, policy_len))
 #define IS_POLICY(p) (FRESH(p, sizeof *(p)) && HAS_BYTES(p))
+#define IS_SECTION(p, section, at, len)                \
+  ((at) <= policy_len && (len) <= policy_len - (at) && \
+   SAME((p)->section, (p)->bytes + (at)))
 #define PINSETS_AT(p) (128 + PINS_LEN(p))
 #define RULES_AT(p) (PINSETS_AT(p) + PINSETS_LEN(p))
 #define BUCKETS_AT(p) (RULES_AT(p) + RULES_LEN(p))
 #define NAMES_AT(p) (BUCKETS_AT(p) + BUCKETS_LEN(p))
-#define IS_WHOLE(p)                                            \
-  (PINSETS_AT(p) <= policy_len && RULES_AT(p) <= policy_len && \
-   BUCKETS_AT(p) <= policy_len && NAMES_AT(p) <= policy_len && \
-   (p)->names_len <= policy_len - NAMES_AT(p))
-#define HAS_PINS(p) SAME((p)->pins, (p)->bytes + 128)
-#define HAS_PINSETS(p) SAME((p)->pinsets, (p)->bytes + PINSETS_AT(p))
-#define HAS_RULES(p) SAME((p)->rules, (p)->bytes + RULES_AT(p))
-#define HAS_BUCKETS(p) SAME((p)->buckets, (p)->bytes + BUCKETS_AT(p))
-#define HAS_NAMES(p) SAME((p)->names, (p)->bytes + NAMES_AT(p))
+#define HAS_PINS(p) IS_SECTION(p, pins, 128, PINS_LEN(p))
+#define HAS_PINSETS(p) IS_SECTION(p, pinsets, PINSETS_AT(p), PINSETS_LEN(p))
+#define HAS_RULES(p) IS_SECTION(p, rules, RULES_AT(p), RULES_LEN(p))
+#define HAS_BUCKETS(p) IS_SECTION(p, buckets, BUCKETS_AT(p), BUCKETS_LEN(p))
+#define HAS_NAMES(p) IS_SECTION(p, names, NAMES_AT(p), (p)->names_len)
 #define HAS_SECTIONS(p)                                               \
   (HAS_PINS(p) && HAS_PINSETS(p) && HAS_RULES(p) && HAS_BUCKETS(p) && \
    HAS_NAMES(p))
@@ -407,6 +404,7 @@ MAY_READ_END
 #define LE_RUN_FITS(run, num_rows) \
   (LE32(run) <= (num_rows) &&      \
    PACKED_ROWS(LE32((run) + 4)) <= (num_rows) - LE32(run))
+#define SAME_RUN(a, b) (LE32(a) == LE32(b) && LE32((a) + 4) == LE32((b) + 4))
 #define LE_RULE_FITS(rule, names_len, num_pinsets)                        \
   (LE32(rule) <= (names_len) && (rule)[12] <= (names_len) - LE32(rule) && \
    (LE32((rule) + 8) < (num_pinsets) || LE32((rule) + 8) == PV_UNPINNED))

@@ -328,8 +328,8 @@ static bool check_expiry(const uint8_t *pinset)  //
 }
 
 static bool check_pinset(const pv_policy *policy, const uint8_t *pinset)  //
-    REQUIRES(IS_POLICY(policy) && HAS_PINS(policy))                       //
-    REQUIRES(IS_PART(pinset, policy, 80))                                 //
+    REQUIRES(IS_VIEW(policy) && FRESH(policy->pins, PINS_LEN(policy)))    //
+    REQUIRES(FRESH(pinset, 80))                                           //
     ASSIGNS()                                                             //
     ENSURES(IMPLIES(RESULT, SOME_RUN_FITS(policy, pinset))) {
   uint64_t num_required = 0;
@@ -337,7 +337,12 @@ static bool check_pinset(const pv_policy *policy, const uint8_t *pinset)  //
       !all_zero(pinset + 2, EXPIRES_AT - 2)) {
     return false;
   }
-  for (size_t i = 0; i < NUM_RUNS; i++) {
+  for (size_t i = 0; i < NUM_RUNS; i++)
+    LOOP(NUM_RUNS - i,
+         i <= NUM_RUNS && num_required <= (uint64_t)i << 32 &&
+             IMPLIES(some % 8 < i, LE_RUN_FITS(pinset + 16 + 8 * (some % 8),
+                                               policy->num_rows)))
+  {
     const pin_rows run = read_run(pinset + RUNS_AT + RUN_LEN * i);
     if (!check_run(policy, run)) {
       return false;
@@ -349,18 +354,32 @@ static bool check_pinset(const pv_policy *policy, const uint8_t *pinset)  //
   return num_required > 0;
 }
 
-static bool check_pinsets(const pv_policy *policy)                          //
-    REQUIRES(IS_POLICY(policy) && HAS_PINS(policy) && HAS_PINSETS(policy))  //
-    ASSIGNS()                                                               //
+// A PinSet is looked at in a copy, so that its check sees one section, the
+// pins.
+static void copy_pinset(uint8_t out[PINSET_LEN], const uint8_t *pinset)  //
+    REQUIRES(FRESH(out, 80) && FRESH(pinset, 80))                        //
+    ASSIGNS(BYTES(out, 80))                                              //
+    ENSURES(SAME_RUN(out + 16 + 8 * (some % 8), pinset + 16 + 8 * (some % 8))) {
+  memcpy(out, pinset, PINSET_LEN);
+}
+
+static bool check_pinsets(const pv_policy *policy)  //
+    REQUIRES(IS_VIEW(policy) &&
+             FRESH(policy->pins, PINS_LEN(policy) + PINSETS_LEN(policy)) &&
+             SAME(policy->pinsets, policy->pins + PINS_LEN(policy)))  //
+    ASSIGNS()                                                         //
     ENSURES(IMPLIES(RESULT, PINSETS_FIT(policy))) {
   const uint8_t *pinsets = policy->pinsets;
+  uint8_t pinset[PINSET_LEN];
   for (uint32_t i = 0; i < policy->num_pinsets; i++)
-    LOOP(policy->num_pinsets - i,
-         i <= policy->num_pinsets &&
-             IMPLIES(some / 8 < i,
-                     LE_RUN_FITS(pinsets + SOME_RUN_AT, policy->num_rows)))
+    CHANGES(i, BYTES(pinset, 80))
+  LOOP(policy->num_pinsets - i,
+       i <= policy->num_pinsets &&
+           IMPLIES(some / 8 < i,
+                   LE_RUN_FITS(pinsets + SOME_RUN_AT, policy->num_rows)))
   {
-    if (!check_pinset(policy, pinsets + (size_t)PINSET_LEN * i)) {
+    copy_pinset(pinset, pinsets + (size_t)PINSET_LEN * i);
+    if (!check_pinset(policy, pinset)) {
       return false;
     }
   }

@@ -170,6 +170,13 @@ void prove_check_pinset(void) {
   REACHED(!ok);
 }
 
+void prove_copy_pinset(void) {
+  uint8_t *out;
+  const uint8_t *pinset;
+  copy_pinset(out, pinset);
+  REACHED(some == 7);
+}
+
 void prove_check_pinsets(void) {
   const pv_policy *policy;
   const bool ok = check_pinsets(policy);
