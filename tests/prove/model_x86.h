@@ -418,10 +418,12 @@ static inline m512 model_mm512_permutex2var_epi64(m512 a, m512 order, m512 b) {
 static inline m512 model_mm512_ternarylogic_epi64(m512 a, m512 b, m512 c,
                                                   int table) {
   m512 r = {0};
-  for (int row = 0; row < 8; row++) {
-    if (table >> row & 1) {
-      r |= (row & 4 ? a : ~a) & (row & 2 ? b : ~b) & (row & 1 ? c : ~c);
-    }
+  for (int i = 0; i < 16; i++) {
+    const uint32_t x = a[i], y = b[i], z = c[i];
+    r[i] = (table & 1 ? ~x & ~y & ~z : 0) | (table & 2 ? ~x & ~y & z : 0) |
+           (table & 4 ? ~x & y & ~z : 0) | (table & 8 ? ~x & y & z : 0) |
+           (table & 16 ? x & ~y & ~z : 0) | (table & 32 ? x & ~y & z : 0) |
+           (table & 64 ? x & y & ~z : 0) | (table & 128 ? x & y & z : 0);
   }
   return r;
 }

@@ -1,0 +1,3 @@
+// Harnesses for scan_portable.c.
+#include "scan_portable.c"
+#include "scans.h"
