@@ -36,8 +36,8 @@ def _programs() -> dict[str, list[Path]]:
     for compiler in filter(shutil.which, COMPILERS):
         folder = Path("build", compiler)
         targets = [folder / f"sha256_blocks_{moved}" for moved in MOVED_BY]
-        command = ["make", "-s", "-C", str(FOLDER / "c"), f"CC={compiler}", *targets]
-        subprocess.run(command, check=True)
+        command = ["make", "-s", "-C", str(FOLDER / "c"), f"CC={compiler}"]
+        subprocess.run([*command, *map(str, targets)], check=True)
         found[compiler_name(compiler)] = [FOLDER / "c" / target for target in targets]
     return found
 
