@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
 import re
 from array import array
 from collections import Counter
@@ -549,6 +550,30 @@ def accepted(der: bytes) -> None:
 def rows_of(der: bytes) -> list[bytes]:
     """Return the three elements of a Certificate."""
     return [row.raw for row in oracle_der.split(oracle_der.read(der, 0, len(der)))]
+
+
+def test_a_hundred_thousand_digests_are_those_of_hashlib_over_the_oracles_keys() -> (
+    None
+):
+    """No two alike, keys of many lengths; each hundredth is cut off."""
+    dice = random.Random(9)  # noqa: S311 - a test, no key
+    ders = []
+    for i in range(100_000):
+        length = dice.choice((33, 66, 98, 271, 527)) + dice.randrange(40)
+        serial = encode(0x02, b"\x01" + i.to_bytes(3, "big"))
+        der = certificate(
+            serial=serial, key=encode(0x03, b"\0" + dice.randbytes(length))
+        )
+        ders.append(der[:-1] if i % 100 == 99 else der)
+    digests, malformed = core.spki_sha256_many(ders)
+    assert list(malformed) == list(range(99, 100_000, 100))
+    for i, der in enumerate(ders):
+        key = None if i % 100 == 99 else lenient(der)
+        expected = bytes(32) if key is None else hashlib.sha256(key).digest()
+        assert digests[32 * i : 32 * i + 32] == expected, i
+    data = b"".join(ders)
+    offsets = array("Q", accumulate(map(len, ders), initial=0))
+    assert core.spki_sha256_many(data, offsets) == (digests, malformed)
 
 
 def test_the_certificate_that_the_next_tests_damage_is_good() -> None:
