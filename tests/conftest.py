@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import ssl
 from collections.abc import Callable, Iterator
 
@@ -17,6 +18,11 @@ __all__: list[str] = []
 # No test depends on how fast the machine is, or on what else it does.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and children inherit
+# that. Those of the tests are to meet what a person's do.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # For who asks whether a test fails, and not for how little it takes: `make mutants`.
 _phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
