@@ -120,8 +120,8 @@ class Client:
     by_fingerprint: bool = False
     """It is about fingerprints: no context is pinned."""
     reads_in_a_thread: bool = False
-    """One thread reads while another writes. OpenSSL allows that to nobody, and Python
-    keeps it apart from 3.14 on: a ticket that comes at the wrong time stops both."""
+    """One thread reads while another writes, which OpenSSL does not promise to bear: a
+    ticket that comes meanwhile can stop both."""
 
     @property
     def proxied(self) -> bool:
