@@ -75,11 +75,10 @@ static void prefetch_cert(const pv_column *certs, size_t i) {
 // The certificates that follow those of `part`.
 static pv_span wanted_after(const chunk *part) {
   const pv_offsets *offsets = &part->certs->offsets;
-  const size_t next = part->first + part->num;
-  const size_t left = offsets->num - next;
-  const size_t end = next + (left < SHA256_CHUNK ? left : SHA256_CHUNK);
-  const size_t at = (size_t)offset_at(offsets, next);
-  const size_t len = (size_t)offset_at(offsets, end) - at;
+  const chunk next = next_chunk(part->certs, part->first + part->num);
+  const size_t at = (size_t)offset_at(offsets, next.first);
+  const size_t end = (size_t)offset_at(offsets, next.first + next.num);
+  const size_t len = end - at;
   return (pv_span){or_empty(part->certs->data) + at,
                    len < WANTED_MAX ? len : WANTED_MAX};
 }

@@ -64,6 +64,7 @@ bool host_is_address(const char *host, size_t host_len);
 #else
 #define PV_PREFETCH(address) ((void)(address))
 #endif
+enum { CACHE_LINE = 64 };
 
 // With PV_FLAT, all that a function calls becomes part of it, if a compiler
 // can. clang does so with direct calls alone, and wants to see PV_PART on what
@@ -127,7 +128,6 @@ typedef struct sha256_step {
   sha256_fn *hash;
 } sha256_step;
 
-enum { CACHE_LINE = 64 };
 enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16, SCAN_DIGESTS = 4 };
 
 // A kernel is one implementation. A kernel of the SHA-256 table has `sha256`:
