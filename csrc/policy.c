@@ -132,7 +132,7 @@ static rule_fields read_rule(const uint8_t *rule)                          //
 
 static const uint8_t *rule_at(const pv_policy *policy, uint32_t rule)  //
     REQUIRES(IS_VIEW(policy) && rule < policy->num_rules)              //
-    REQUIRES(FRESH(policy->rules, RULES_LEN(policy)))                  //
+    REQUIRES(IS_SECTION(policy->rules, RULES_LEN(policy)))             //
     ASSIGNS()                                                          //
     ENSURES(SAME(RESULT, RULE_OF(policy, rule))) {
   return policy->rules + (size_t)RULE_LEN * rule;
@@ -140,7 +140,7 @@ static const uint8_t *rule_at(const pv_policy *policy, uint32_t rule)  //
 
 static const uint8_t *pinset_at(const pv_policy *policy, uint32_t pinset)  //
     REQUIRES(IS_VIEW(policy) && pinset < policy->num_pinsets)              //
-    REQUIRES(FRESH(policy->pinsets, PINSETS_LEN(policy)))                  //
+    REQUIRES(IS_SECTION(policy->pinsets, PINSETS_LEN(policy)))             //
     ASSIGNS()                                                              //
     ENSURES(SAME(RESULT, PINSET_OF(policy, pinset))) {
   return policy->pinsets + (size_t)PINSET_LEN * pinset;
@@ -148,7 +148,7 @@ static const uint8_t *pinset_at(const pv_policy *policy, uint32_t pinset)  //
 
 static uint32_t bucket_start(const pv_policy *policy, uint32_t bucket)  //
     REQUIRES(IS_VIEW(policy) && bucket <= policy->bucket_mask + 1)      //
-    REQUIRES(FRESH(policy->buckets, BUCKETS_LEN(policy)))               //
+    REQUIRES(IS_SECTION(policy->buckets, BUCKETS_LEN(policy)))          //
     REQUIRES(BUCKETS_FIT(policy))                                       //
     ASSIGNS()                                                           //
     ENSURES(RESULT <= policy->num_rules) {
@@ -160,7 +160,7 @@ static pin_rows pinset_run(const pv_policy *policy, uint32_t pinset,
                            uint32_t list, uint32_t kind)         //
     REQUIRES(IS_VIEW(policy) && pinset < policy->num_pinsets)    //
     REQUIRES(list <= PV_LIST_BLOCKED && kind <= PV_CERTIFICATE)  //
-    REQUIRES(FRESH(policy->pinsets, PINSETS_LEN(policy)))        //
+    REQUIRES(IS_SECTION(policy->pinsets, PINSETS_LEN(policy)))   //
     REQUIRES(PINSETS_FIT(policy))                                //
     ASSIGNS()                                                    //
     ENSURES(ROWS_FIT(policy, RESULT.first_row, RESULT.num_pins)) {
@@ -179,7 +179,7 @@ static pin_rows blocked_run(const pv_policy *policy, uint32_t kind)  //
 
 static pin_run pins_of(const pv_policy *policy, pin_rows run)  //
     REQUIRES(IS_VIEW(policy))                                  //
-    REQUIRES(FRESH(policy->pins, PINS_LEN(policy)))            //
+    REQUIRES(IS_SECTION(policy->pins, PINS_LEN(policy)))       //
     REQUIRES(ROWS_FIT(policy, run.first_row, run.num_pins))    //
     ASSIGNS()                                                  //
     ENSURES(IS_RUN(RESULT, policy)) {
@@ -303,7 +303,7 @@ static bool is_filled(const uint8_t *packed, uint32_t num_pins)  //
 // A run lies inside the pins.
 static bool check_run(const pv_policy *policy, pin_rows run)  //
     REQUIRES(IS_VIEW(policy))                                 //
-    REQUIRES(FRESH(policy->pins, PINS_LEN(policy)))           //
+    REQUIRES(IS_SECTION(policy->pins, PINS_LEN(policy)))      //
     ASSIGNS()                                                 //
     ENSURES(IMPLIES(RESULT, ROWS_FIT(policy, run.first_row, run.num_pins))) {
   if (run.num_pins == 0) {
@@ -327,10 +327,10 @@ static bool check_expiry(const uint8_t *pinset)  //
          after_expiry == AFTER_EXPIRY_REJECT;
 }
 
-static bool check_pinset(const pv_policy *policy, const uint8_t *pinset)  //
-    REQUIRES(IS_VIEW(policy) && FRESH(policy->pins, PINS_LEN(policy)))    //
-    REQUIRES(FRESH(pinset, 80))                                           //
-    ASSIGNS()                                                             //
+static bool check_pinset(const pv_policy *policy, const uint8_t *pinset)     //
+    REQUIRES(IS_VIEW(policy) && IS_SECTION(policy->pins, PINS_LEN(policy)))  //
+    REQUIRES(FRESH(pinset, 80))                                              //
+    ASSIGNS()                                                                //
     ENSURES(IMPLIES(RESULT, SOME_RUN_FITS(policy, pinset))) {
   uint64_t num_required = 0;
   if (pinset[0] > PV_REPORT || !check_expiry(pinset) ||
@@ -354,8 +354,6 @@ static bool check_pinset(const pv_policy *policy, const uint8_t *pinset)  //
   return num_required > 0;
 }
 
-// A PinSet is looked at in a copy, so that its check sees one section, the
-// pins.
 static void copy_pinset(uint8_t out[PINSET_LEN], const uint8_t *pinset)  //
     REQUIRES(FRESH(out, 80) && FRESH(pinset, 80))                        //
     ASSIGNS(BYTES(out, 80))                                              //
@@ -363,33 +361,41 @@ static void copy_pinset(uint8_t out[PINSET_LEN], const uint8_t *pinset)  //
   memcpy(out, pinset, PINSET_LEN);
 }
 
-static bool check_pinsets(const pv_policy *policy)  //
-    REQUIRES(IS_VIEW(policy) &&
-             FRESH(policy->pins, PINS_LEN(policy) + PINSETS_LEN(policy)) &&
-             SAME(policy->pinsets, policy->pins + PINS_LEN(policy)))  //
-    ASSIGNS()                                                         //
-    ENSURES(IMPLIES(RESULT, PINSETS_FIT(policy))) {
-  const uint8_t *pinsets = policy->pinsets;
+// Number `i` is looked at in a copy, so that its check sees one section, the
+// pins.
+static bool check_pinset_at(const pv_policy *policy, uint32_t i)  //
+    REQUIRES(IS_VIEW(policy) && HAS_PINSETS(policy))              //
+    REQUIRES(i < policy->num_pinsets)                             //
+    ASSIGNS()                                                     //
+    ENSURES(IMPLIES(i == some / 8 && RESULT,
+                    SOME_RUN_FITS(policy, PINSET_OF(policy, i)))) {
   uint8_t pinset[PINSET_LEN];
+  copy_pinset(pinset, pinset_at(policy, i));
+  return check_pinset(policy, pinset);
+}
+
+static bool check_pinsets(const pv_policy *policy)    //
+    REQUIRES(IS_VIEW(policy) && HAS_PINSETS(policy))  //
+    ASSIGNS()                                         //
+    ENSURES(IMPLIES(RESULT, PINSETS_FIT(policy))) {
+  GHOST(const uint8_t *pinsets = policy->pinsets)
   for (uint32_t i = 0; i < policy->num_pinsets; i++)
-    CHANGES(i, BYTES(pinset, 80))
-  LOOP(policy->num_pinsets - i,
-       i <= policy->num_pinsets &&
-           IMPLIES(some / 8 < i,
-                   LE_RUN_FITS(pinsets + SOME_RUN_AT, policy->num_rows)))
+    LOOP(policy->num_pinsets - i,
+         i <= policy->num_pinsets &&
+             IMPLIES(some / 8 < i,
+                     LE_RUN_FITS(pinsets + SOME_RUN_AT, policy->num_rows)))
   {
-    copy_pinset(pinset, pinsets + (size_t)PINSET_LEN * i);
-    if (!check_pinset(policy, pinset)) {
+    if (!check_pinset_at(policy, i)) {
       return false;
     }
   }
   return true;
 }
 
-static bool check_buckets(const pv_policy *policy)         //
-    REQUIRES(IS_VIEW(policy))                              //
-    REQUIRES(FRESH(policy->buckets, BUCKETS_LEN(policy)))  //
-    ASSIGNS()                                              //
+static bool check_buckets(const pv_policy *policy)              //
+    REQUIRES(IS_VIEW(policy))                                   //
+    REQUIRES(IS_SECTION(policy->buckets, BUCKETS_LEN(policy)))  //
+    ASSIGNS()                                                   //
     ENSURES(IMPLIES(RESULT, BUCKETS_FIT(policy) && BUCKETS_END(policy))) {
   uint32_t previous = 0;
   if (load_le32(policy->buckets) != 0) {
@@ -425,7 +431,7 @@ static bool is_canonical(const char *name, size_t name_len)   //
 static bool check_name(const pv_policy *policy, rule_fields rule,
                        uint64_t name_at)                       //
     REQUIRES(IS_VIEW(policy) && name_at <= policy->names_len)  //
-    REQUIRES(FRESH(policy->names, policy->names_len))          //
+    REQUIRES(IS_SECTION(policy->names, policy->names_len))     //
     ASSIGNS()                                                  //
     ENSURES(IMPLIES(RESULT, rule.name_at == name_at))          //
     ENSURES(IMPLIES(RESULT, NAME_FITS(policy, rule.name_at, rule.name_len))) {
@@ -440,11 +446,11 @@ static bool check_name(const pv_policy *policy, rule_fields rule,
 
 // Negative, zero or positive, as rules of one bucket are ordered.
 static int compare_rules(const pv_policy *policy, rule_fields a,
-                         rule_fields b)                 //
-    REQUIRES(IS_VIEW(policy))                           //
-    REQUIRES(FRESH(policy->names, policy->names_len))   //
-    REQUIRES(NAME_FITS(policy, a.name_at, a.name_len))  //
-    REQUIRES(NAME_FITS(policy, b.name_at, b.name_len))  //
+                         rule_fields b)                     //
+    REQUIRES(IS_VIEW(policy))                               //
+    REQUIRES(IS_SECTION(policy->names, policy->names_len))  //
+    REQUIRES(NAME_FITS(policy, a.name_at, a.name_len))      //
+    REQUIRES(NAME_FITS(policy, b.name_at, b.name_len))      //
     ASSIGNS() {
   if (a.tag != b.tag) {
     return a.tag < b.tag ? -1 : 1;
@@ -460,7 +466,7 @@ static int compare_rules(const pv_policy *policy, rule_fields a,
 static bool check_rule(const pv_policy *policy, uint32_t bucket,
                        rule_fields rule)                      //
     REQUIRES(IS_VIEW(policy))                                 //
-    REQUIRES(FRESH(policy->names, policy->names_len))         //
+    REQUIRES(IS_SECTION(policy->names, policy->names_len))    //
     REQUIRES(NAME_FITS(policy, rule.name_at, rule.name_len))  //
     ASSIGNS()                                                 //
     ENSURES(IMPLIES(RESULT, PINSET_EXISTS(policy, rule.pinset))) {
@@ -475,7 +481,7 @@ static bool check_rule(const pv_policy *policy, uint32_t bucket,
 static uint32_t next_bucket(const pv_policy *policy, uint32_t bucket,
                             uint32_t rule)                               //
     REQUIRES(IS_VIEW(policy))                                            //
-    REQUIRES(FRESH(policy->buckets, BUCKETS_LEN(policy)))                //
+    REQUIRES(IS_SECTION(policy->buckets, BUCKETS_LEN(policy)))           //
     REQUIRES(BUCKETS_END(policy))                                        //
     REQUIRES(rule < policy->num_rules && bucket <= policy->bucket_mask)  //
     ASSIGNS()                                                            //
@@ -488,40 +494,57 @@ static uint32_t next_bucket(const pv_policy *policy, uint32_t bucket,
   return bucket;
 }
 
-static bool check_rules(const pv_policy *policy)                             //
-    REQUIRES(IS_POLICY(policy))                                              //
-    REQUIRES(HAS_RULES(policy) && HAS_BUCKETS(policy) && HAS_NAMES(policy))  //
-    REQUIRES(BUCKETS_FIT(policy) && BUCKETS_END(policy))                     //
-    ASSIGNS()                                                                //
-    ENSURES(IMPLIES(RESULT, RULES_FIT(policy))) {
-  const uint8_t *rules = policy->rules;
-  rule_fields previous = {0};
-  uint64_t name_at = 0;
-  uint32_t bucket = 0;
-  for (uint32_t i = 0; i < policy->num_rules; i++)
-    LOOP(
-        policy->num_rules - i,
-        i <= policy->num_rules && name_at <= policy->names_len &&
-            bucket <= policy->bucket_mask &&
-            previous.name_at <= policy->names_len &&
-            previous.name_len <= policy->names_len - previous.name_at &&
-            IMPLIES(some < i, LE_RULE_FITS(rules + 16 * some, policy->names_len,
-                                           policy->num_pinsets)))
-  {
-    const rule_fields rule = read_rule(rules + (size_t)RULE_LEN * i);
-    bucket = next_bucket(policy, bucket, i);
-    if (!check_name(policy, rule, name_at) ||
-        !check_rule(policy, bucket, rule)) {
-      return false;
-    }
-    if (i > bucket_start(policy, bucket) &&
-        compare_rules(policy, previous, rule) >= 0) {
-      return false;
-    }
-    name_at += rule.name_len;
-    previous = rule;
+// How far the check of the rules has come: what the next rule is compared with.
+typedef struct rules_seen {
+  rule_fields previous;
+  uint64_t name_at;  // where its name must begin
+  uint32_t bucket;   // of the previous rule
+} rules_seen;
+
+// Rule number `i`, whose name must follow that of the rule before it.
+static bool check_next_rule(rules_seen *seen, const pv_policy *policy,
+                            uint32_t i)                         //
+    REQUIRES(IS_OUT(seen) && IS_VIEW(policy))                   //
+    REQUIRES(i < policy->num_rules && SEEN_FITS(seen, policy))  //
+    REQUIRES(HAS_INDEX(policy))                                 //
+    REQUIRES(BUCKETS_FIT(policy) && BUCKETS_END(policy))        //
+    ASSIGNS(*seen)                                              //
+    ENSURES(IMPLIES(RESULT, SEEN_FITS(seen, policy)))           //
+    ENSURES(IMPLIES(i == some && RESULT,
+                    RULE_FITS(policy, RULE_OF(policy, i)))) {
+  const rule_fields rule = read_rule(rule_at(policy, i));
+  seen->bucket = next_bucket(policy, seen->bucket, i);
+  if (!check_name(policy, rule, seen->name_at) ||
+      !check_rule(policy, seen->bucket, rule)) {
+    return false;
   }
-  return name_at == policy->names_len;
+  if (i > bucket_start(policy, seen->bucket) &&
+      compare_rules(policy, seen->previous, rule) >= 0) {
+    return false;
+  }
+  seen->name_at += rule.name_len;
+  seen->previous = rule;
+  return true;
+}
+
+static bool check_rules(const pv_policy *policy)          //
+    REQUIRES(IS_VIEW(policy) && HAS_INDEX(policy))        //
+    REQUIRES(BUCKETS_FIT(policy) && BUCKETS_END(policy))  //
+    ASSIGNS()                                             //
+    ENSURES(IMPLIES(RESULT, RULES_FIT(policy))) {
+  GHOST(const uint8_t *rules = policy->rules)
+  rules_seen seen = {0};
+  for (uint32_t i = 0; i < policy->num_rules; i++) CHANGES(i, seen)
+  LOOP(policy->num_rules - i,
+       i <= policy->num_rules && SEEN_FITS(&seen, policy) &&
+           IMPLIES(some < i, LE_RULE_FITS(rules + 16 * some, policy->names_len,
+                                          policy->num_pinsets)))
+  {
+    if (!check_next_rule(&seen, policy, i)) {
+      return false;
+    }
+  }
+  return seen.name_at == policy->names_len;
 }
 
 static pv_status check_contents(const pv_policy *policy)  //
@@ -569,11 +592,12 @@ pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
 
 // Whether rule number `i` has this tag, name and shape.
 static bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
-                    const uint8_t *name, size_t name_len, uint8_t shape)    //
-    REQUIRES(IS_VIEW(policy) && i < policy->num_rules)                      //
-    REQUIRES(FRESH(policy->rules, RULES_LEN(policy)) && RULES_FIT(policy))  //
-    REQUIRES(FRESH(policy->names, policy->names_len))                       //
-    REQUIRES(IS_HOST(name, name_len))                                       //
+                    const uint8_t *name, size_t name_len, uint8_t shape)  //
+    REQUIRES(IS_VIEW(policy) && i < policy->num_rules)                    //
+    REQUIRES(IS_SECTION(policy->rules, RULES_LEN(policy)) &&
+             RULES_FIT(policy))                             //
+    REQUIRES(IS_SECTION(policy->names, policy->names_len))  //
+    REQUIRES(IS_HOST(name, name_len))                       //
     ASSIGNS() {
   const uint8_t *rule = rule_at(policy, i);
   return load_le32(rule + TAG_AT) == tag && rule[NAME_LEN_AT] == name_len &&
@@ -687,7 +711,7 @@ pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
                            uint32_t pinset)   //
     REQUIRES(IS_OUT(out) && IS_VIEW(policy))  //
     REQUIRES(policy->num_pinsets == 0 ||
-             (FRESH(policy->pinsets, PINSETS_LEN(policy)) &&
+             (IS_SECTION(policy->pinsets, PINSETS_LEN(policy)) &&
               PINSETS_FIT(policy)))  //
     ASSIGNS(*out)                    //
     ENSURES((RESULT == PV_OK) == (pinset < policy->num_pinsets)) {

@@ -177,6 +177,14 @@ void prove_copy_pinset(void) {
   REACHED(some == 7);
 }
 
+void prove_check_pinset_at(void) {
+  const pv_policy *policy;
+  uint32_t i;
+  const bool ok = check_pinset_at(policy, i);
+  REACHED(ok && some == 8 * (size_t)i + 7);
+  REACHED(!ok);
+}
+
 void prove_check_pinsets(void) {
   const pv_policy *policy;
   const bool ok = check_pinsets(policy);
@@ -234,6 +242,15 @@ void prove_next_bucket(void) {
   const uint32_t next = next_bucket(policy, bucket, rule);
   REACHED(next == bucket);
   REACHED(next == bucket + 2);
+}
+
+void prove_check_next_rule(void) {
+  rules_seen *seen;
+  const pv_policy *policy;
+  uint32_t i;
+  const bool ok = check_next_rule(seen, policy, i);
+  REACHED(ok && some == i);
+  REACHED(!ok);
 }
 
 void prove_check_rules(void) {
