@@ -80,6 +80,9 @@
 // The `n` bytes at `p`, where all of them may change.
 #define BYTES(p, n) __CPROVER_object_upto(p, n)
 
+// All of the object that `p` points into, where its length is no plain number.
+#define WHOLE(p) __CPROVER_object_whole(p)
+
 // More than any machine has.
 #define PV_PROVED_LEN_MAX ((size_t)1 << 40)
 
@@ -305,6 +308,23 @@ MAY_READ_END
 #define PACKED_ROWS(num_pins)             \
   ((num_pins) <= 4 ? (uint64_t)(num_pins) \
                    : ((uint64_t)(num_pins) + 7) & ~(uint64_t)7)
+
+// ---- scans ------------------------------------------------------------------
+
+// Pins as they are packed: rows, and blocks of eight.
+#define IS_ROWS(rows, num_rows) \
+  ((num_rows) <= PV_PROVED_LEN_MAX / 32 && FRESH(rows, 32 * (num_rows)))
+
+#define IS_PACKED(packed, num_pins)            \
+  ((num_pins) <= PV_PROVED_LEN_MAX / 32 - 8 && \
+   FRESH(packed, 32 * PACKED_ROWS(num_pins)))
+
+// What the scan of blocks is given.
+#define IS_SCAN(out_found, blocks, num_blocks, digests, num_digests)           \
+  ((num_digests) >= 1 && (num_digests) <= 4 &&                                 \
+   (num_blocks) <= PV_PROVED_LEN_MAX / 256 &&                                  \
+   FRESH(out_found, 8 * (num_digests)) && FRESH(blocks, 256 * (num_blocks)) && \
+   FRESH(digests, 32 * (num_digests)))
 
 // ---- hosts ------------------------------------------------------------------
 

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "contracts.h"
+
 #define CT_FALSE UINT64_C(0)
 
 // ct_barrier hides a value from the optimiser, which could otherwise see that
@@ -19,10 +21,12 @@ static inline uint64_t ct_barrier(uint64_t x) {
 }
 
 // ct_is_zero: x and -x both lack the top bit only if x is zero.
+MAY_WRAP_BEGIN
 static inline uint64_t ct_is_zero(uint64_t x) {
   x = ct_barrier(x);
   return ((x | (0 - x)) >> 63) - 1;
 }
+MAY_WRAP_END
 
 // ct_declassify marks where a secret-dependent answer becomes public: whether
 // a pin matched is told to the peer by what happens next. 1 or 0.

@@ -249,7 +249,10 @@ static inline uint32_t load_le32(const uint8_t *p) {
          (uint32_t)p[3] << 24;
 }
 
-static inline uint64_t load_le64(const uint8_t *p) {
+static inline uint64_t load_le64(const uint8_t *p)  //
+    REQUIRES(FRESH(p, 8))                           //
+    ASSIGNS()                                       //
+    ENSURES(RESULT == LE64(p)) {
   return (uint64_t)load_le32(p) | (uint64_t)load_le32(p + 4) << 32;
 }
 

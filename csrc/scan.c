@@ -33,7 +33,9 @@ pv_status pv_scan_use_kernel(size_t i) {
 }
 
 uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
-                         const uint8_t digest[32]) {
+                         const uint8_t digest[32])          //
+    REQUIRES(IS_ROWS(pins, num_pins) && FRESH(digest, 32))  //
+    ASSIGNS() ENSURES(RESULT <= 1) {
   return ct_declassify(
       kernel_in_use(&kernels)->scan_rows(pins, num_pins, digest));
 }
@@ -48,7 +50,10 @@ uint64_t packed_num_rows(uint64_t num_pins)  //
   return (num_pins + BLOCK_PINS - 1) / BLOCK_PINS * BLOCK_PINS;
 }
 
-size_t pv_pins_packed_len(size_t num_pins) {
+size_t pv_pins_packed_len(size_t num_pins)  //
+    ASSIGNS()                               //
+    ENSURES(IMPLIES(num_pins <= PV_PROVED_LEN_MAX / 32,
+                    RESULT == 32 * PACKED_ROWS(num_pins))) {
   const size_t most = (SIZE_MAX - BLOCK_LEN) / PV_DIGEST_LEN;
   return num_pins > most ? 0
                          : (size_t)packed_num_rows(num_pins) * PV_DIGEST_LEN;
@@ -66,11 +71,20 @@ static size_t packed_at(size_t num_pins, size_t i, size_t plane)  //
   return BLOCK_LEN * (i / BLOCK_PINS) + 64 * plane + 8 * (i % BLOCK_PINS);
 }
 
-void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins) {
+void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins)  //
+    REQUIRES(num_pins <= PV_PROVED_LEN_MAX / 32)                       //
+    REQUIRES(FRESH(out, 32 * PACKED_ROWS(num_pins)))                   //
+    REQUIRES(FRESH(pins, 32 * num_pins))                               //
+    ASSIGNS(WHOLE(out)) {
   const size_t num_rows = (size_t)packed_num_rows(num_pins);
-  for (size_t i = 0; i < num_rows; i++) {
+  for (size_t i = 0; i < num_rows; i++) CHANGES(i, BYTES(out, 32 * num_rows))
+  LOOP(num_rows - i, i <= num_rows)
+  {
     const size_t pin = i < num_pins ? i : num_pins - 1;
-    for (size_t plane = 0; plane < 4; plane++) {
+    for (size_t plane = 0; plane < 4; plane++)
+      CHANGES(plane, BYTES(out, 32 * num_rows))
+    LOOP(4 - plane, plane <= 4)
+    {
       memcpy(out + packed_at(num_pins, i, plane),
              pins + PV_DIGEST_LEN * pin + 8 * plane, 8);
     }
@@ -91,21 +105,32 @@ void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
 // Whether each of up to SCAN_DIGESTS digests is among packed pins: masks.
 static void scan_packed(uint64_t *out_found, const uint8_t *packed,
                         size_t num_pins, const uint8_t *digests,
-                        size_t num_digests) {
+                        size_t num_digests)                    //
+    REQUIRES(IS_PACKED(packed, num_pins))                      //
+    REQUIRES(num_digests >= 1 && num_digests <= SCAN_DIGESTS)  //
+    REQUIRES(FRESH(out_found, 8 * num_digests))                //
+    REQUIRES(FRESH(digests, 32 * num_digests))                 //
+    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
   const pv_kernel *kernel = kernel_in_use(&kernels);
   if (num_pins > ROWS_MAX) {
     const size_t num_blocks = (num_pins - 1) / BLOCK_PINS + 1;
     kernel->scan_blocks(out_found, packed, num_blocks, digests, num_digests);
     return;
   }
-  for (size_t i = 0; i < num_digests; i++) {
+  for (size_t i = 0; i < num_digests; i++)
+    CHANGES(i, BYTES(out_found, 8 * num_digests))
+  LOOP(num_digests - i, i <= num_digests)
+  {
     out_found[i] =
         kernel->scan_rows(packed, num_pins, digests + PV_DIGEST_LEN * i);
   }
 }
 
 uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
-                           const uint8_t digest[32]) {
+                           const uint8_t digest[32])            //
+    REQUIRES(IS_PACKED(packed, num_pins) && FRESH(digest, 32))  //
+    ASSIGNS()                                                   //
+    ENSURES(RESULT <= 1) {
   if (num_pins <= ROWS_MAX) {
     return pv_pins_contain(packed, num_pins, digest);
   }
@@ -116,13 +141,24 @@ uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
 
 void pv_packed_contain_many(uint8_t *out_found, const uint8_t *packed,
                             size_t num_pins, const uint8_t *digests,
-                            size_t num_digests) {
-  for (size_t done = 0; done < num_digests; done += SCAN_DIGESTS) {
+                            size_t num_digests)      //
+    REQUIRES(IS_PACKED(packed, num_pins))            //
+    REQUIRES(num_digests <= PV_PROVED_LEN_MAX / 32)  //
+    REQUIRES(FRESH(out_found, num_digests))          //
+    REQUIRES(FRESH(digests, 32 * num_digests))       //
+    ASSIGNS(BYTES(out_found, num_digests)) {
+  for (size_t done = 0; done < num_digests; done += SCAN_DIGESTS)
+    CHANGES(done, BYTES(out_found, num_digests))
+  LOOP(num_digests + SCAN_DIGESTS - done,
+       done <= num_digests + SCAN_DIGESTS - 1)
+  {
     const size_t left = num_digests - done;
     const size_t num = left < SCAN_DIGESTS ? left : SCAN_DIGESTS;
     uint64_t found[SCAN_DIGESTS] = {CT_FALSE};
     scan_packed(found, packed, num_pins, digests + PV_DIGEST_LEN * done, num);
-    for (size_t i = 0; i < num; i++) {
+    for (size_t i = 0; i < num; i++) CHANGES(i, BYTES(out_found, num_digests))
+    LOOP(num - i, i <= num)
+    {
       out_found[done + i] = (uint8_t)ct_declassify(found[i]);
     }
   }

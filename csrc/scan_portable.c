@@ -3,7 +3,9 @@
 #include "internal.h"
 
 // The bits in which `row` and `digest` differ, gathered.
-static uint64_t row_difference(const uint8_t *row, const uint8_t *digest) {
+static uint64_t row_difference(const uint8_t *row, const uint8_t *digest)  //
+    REQUIRES(FRESH(row, 32) && FRESH(digest, 32))                          //
+    ASSIGNS() {
   uint64_t difference = 0;
   for (int i = 0; i < PV_DIGEST_LEN; i += 8) {
     difference |= load_le64(row + i) ^ load_le64(digest + i);
@@ -12,9 +14,12 @@ static uint64_t row_difference(const uint8_t *row, const uint8_t *digest) {
 }
 
 static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
-                          const uint8_t *digest) {
+                          const uint8_t *digest)            //
+    REQUIRES(IS_ROWS(rows, num_rows) && FRESH(digest, 32))  //
+    ASSIGNS() {
   uint64_t found = CT_FALSE;
-  for (size_t i = 0; i < num_rows; i++) {
+  for (size_t i = 0; i < num_rows; i++) LOOP(num_rows - i, i <= num_rows)
+  {
     found |= ct_is_zero(row_difference(rows + PV_DIGEST_LEN * i, digest));
   }
   return found;
@@ -22,7 +27,9 @@ static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
 
 // One block: four planes of 64 bytes, plane p with bytes 8p to 8p + 7 of each
 // of eight pins.
-static uint64_t scan_block(const uint8_t *block, const uint8_t *digest) {
+static uint64_t scan_block(const uint8_t *block, const uint8_t *digest)  //
+    REQUIRES(FRESH(block, 256) && FRESH(digest, 32))                     //
+    ASSIGNS() {
   uint64_t found = CT_FALSE;
   for (int pin = 0; pin < 8; pin++) {
     uint64_t difference = 0;
@@ -37,12 +44,23 @@ static uint64_t scan_block(const uint8_t *block, const uint8_t *digest) {
 
 static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
                         size_t num_blocks, const uint8_t *digests,
-                        size_t num_digests) {
-  for (size_t d = 0; d < num_digests; d++) {
+                        size_t num_digests)                                 //
+    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
+    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
+  for (size_t d = 0; d < num_digests; d++)
+    CHANGES(d, BYTES(out_found, 8 * num_digests))
+  LOOP(num_digests - d, d <= num_digests)
+  {
     out_found[d] = CT_FALSE;
   }
-  for (size_t i = 0; i < num_blocks; i++) {
-    for (size_t d = 0; d < num_digests; d++) {
+  for (size_t i = 0; i < num_blocks; i++)
+    CHANGES(i, BYTES(out_found, 8 * num_digests))
+  LOOP(num_blocks - i, i <= num_blocks)
+  {
+    for (size_t d = 0; d < num_digests; d++)
+      CHANGES(d, BYTES(out_found, 8 * num_digests))
+    LOOP(num_digests - d, d <= num_digests)
+    {
       out_found[d] |= scan_block(blocks + 256 * i, digests + PV_DIGEST_LEN * d);
     }
   }

@@ -7,7 +7,9 @@
 
 PV_TARGET_BEGIN("avx2")
 
-static inline __m256i load(const uint8_t *p) {
+static inline __m256i load(const uint8_t *p)  //
+    REQUIRES(FRESH(p, 32))                    //
+    ASSIGNS() {
   return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
@@ -21,10 +23,13 @@ static inline uint64_t any_lane(__m256i equal) {
 }
 
 static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
-                          const uint8_t *digest) {
+                          const uint8_t *digest)            //
+    REQUIRES(IS_ROWS(rows, num_rows) && FRESH(digest, 32))  //
+    ASSIGNS() {
   const __m256i wanted = load(digest);
   __m256i found = _mm256_setzero_si256();
-  for (size_t i = 0; i < num_rows; i++) {
+  for (size_t i = 0; i < num_rows; i++) LOOP(num_rows - i, i <= num_rows)
+  {
     // A row is equal if all four lanes are: AND them by swapping halves twice.
     const __m256i lanes =
         _mm256_cmpeq_epi64(load(rows + PV_DIGEST_LEN * i), wanted);
@@ -40,24 +45,34 @@ static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
 // `num_digests` is a constant, so that each digest has registers of its own.
 PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
                           size_t num_blocks, const uint8_t *digests,
-                          size_t num_digests) {
+                          size_t num_digests)                               //
+    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
+    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
   __m256i wanted[SCAN_DIGESTS][4];
   __m256i found[SCAN_DIGESTS];
   PV_UNROLL
-  for (size_t d = 0; d < num_digests; d++) {
+  for (size_t d = 0; d < num_digests; d++) CHANGES(d, wanted, found)
+  LOOP(num_digests - d, d <= num_digests)
+  {
     PV_UNROLL
-    for (size_t plane = 0; plane < 4; plane++) {
+    for (size_t plane = 0; plane < 4; plane++) CHANGES(plane, wanted)
+    LOOP(4 - plane, plane <= 4)
+    {
       const uint8_t *part = digests + PV_DIGEST_LEN * d + 8 * plane;
       wanted[d][plane] = _mm256_set1_epi64x((long long)load_le64(part));
     }
     found[d] = _mm256_setzero_si256();
   }
-  for (size_t i = 0; i < 2 * num_blocks; i++) {
+  for (size_t i = 0; i < 2 * num_blocks; i++) CHANGES(i, found)
+  LOOP(2 * num_blocks - i, i <= 2 * num_blocks)
+  {
     const uint8_t *half = blocks + 256 * (i / 2) + 32 * (i % 2);
     const __m256i planes[4] = {load(half), load(half + 64), load(half + 128),
                                load(half + 192)};
     PV_UNROLL
-    for (size_t d = 0; d < num_digests; d++) {
+    for (size_t d = 0; d < num_digests; d++) CHANGES(d, found)
+    LOOP(num_digests - d, d <= num_digests)
+    {
       const __m256i first =
           _mm256_and_si256(_mm256_cmpeq_epi64(planes[0], wanted[d][0]),
                            _mm256_cmpeq_epi64(planes[1], wanted[d][1]));
@@ -68,14 +83,19 @@ PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
     }
   }
   PV_UNROLL
-  for (size_t d = 0; d < num_digests; d++) {
+  for (size_t d = 0; d < num_digests; d++)
+    CHANGES(d, BYTES(out_found, 8 * num_digests))
+  LOOP(num_digests - d, d <= num_digests)
+  {
     out_found[d] = any_lane(found[d]);
   }
 }
 
 static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
                         size_t num_blocks, const uint8_t *digests,
-                        size_t num_digests) {
+                        size_t num_digests)                                 //
+    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
+    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
   switch (num_digests) {
     case 1:
       scan_group(out_found, blocks, num_blocks, digests, 1);

@@ -9,15 +9,20 @@
 
 PV_TARGET_BEGIN("avx2,avx512f,avx512vl")
 
-PV_INLINE __m512i load(const uint8_t *p) {
+PV_INLINE __m512i load(const uint8_t *p)  //
+    REQUIRES(FRESH(p, 64))                //
+    ASSIGNS() {
   return _mm512_loadu_si512((const void *)p);
 }
 
 static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
-                          const uint8_t *digest) {
+                          const uint8_t *digest)            //
+    REQUIRES(IS_ROWS(rows, num_rows) && FRESH(digest, 32))  //
+    ASSIGNS() {
   const __m256i wanted = _mm256_loadu_si256((const void *)digest);
   uint64_t found = CT_FALSE;
-  for (size_t i = 0; i < num_rows; i++) {
+  for (size_t i = 0; i < num_rows; i++) LOOP(num_rows - i, i <= num_rows)
+  {
     const __m256i row =
         _mm256_loadu_si256((const void *)(rows + PV_DIGEST_LEN * i));
     const uint64_t differ = _mm256_cmpneq_epi64_mask(row, wanted);
@@ -36,22 +41,32 @@ PV_INLINE __m512i add_difference(__m512i difference, __m512i pins,
 // pin that matches leaves a zero in its lane of `least`.
 PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
                           size_t num_blocks, const uint8_t *digests,
-                          size_t num_digests) {
+                          size_t num_digests)                               //
+    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
+    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
   __m512i wanted[SCAN_DIGESTS][4];
   __m512i least[SCAN_DIGESTS];
   PV_UNROLL
-  for (size_t d = 0; d < num_digests; d++) {
+  for (size_t d = 0; d < num_digests; d++) CHANGES(d, wanted, least)
+  LOOP(num_digests - d, d <= num_digests)
+  {
     PV_UNROLL
-    for (size_t plane = 0; plane < 4; plane++) {
+    for (size_t plane = 0; plane < 4; plane++) CHANGES(plane, wanted)
+    LOOP(4 - plane, plane <= 4)
+    {
       const uint8_t *part = digests + PV_DIGEST_LEN * d + 8 * plane;
       wanted[d][plane] = _mm512_set1_epi64((long long)load_le64(part));
     }
     least[d] = _mm512_set1_epi64(-1);
   }
-  for (size_t i = 0; i < num_blocks; i++) {
+  for (size_t i = 0; i < num_blocks; i++) CHANGES(i, least)
+  LOOP(num_blocks - i, i <= num_blocks)
+  {
     const uint8_t *block = blocks + 256 * i;
     PV_UNROLL
-    for (size_t d = 0; d < num_digests; d++) {
+    for (size_t d = 0; d < num_digests; d++) CHANGES(d, least)
+    LOOP(num_digests - d, d <= num_digests)
+    {
       __m512i difference = _mm512_xor_si512(load(block), wanted[d][0]);
       difference = add_difference(difference, load(block + 64), wanted[d][1]);
       difference = add_difference(difference, load(block + 128), wanted[d][2]);
@@ -60,7 +75,10 @@ PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
     }
   }
   PV_UNROLL
-  for (size_t d = 0; d < num_digests; d++) {
+  for (size_t d = 0; d < num_digests; d++)
+    CHANGES(d, BYTES(out_found, 8 * num_digests))
+  LOOP(num_digests - d, d <= num_digests)
+  {
     const uint64_t zeros =
         _mm512_cmpeq_epi64_mask(least[d], _mm512_setzero_si512());
     out_found[d] = ~ct_is_zero(zeros);
@@ -69,7 +87,9 @@ PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
 
 static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
                         size_t num_blocks, const uint8_t *digests,
-                        size_t num_digests) {
+                        size_t num_digests)                                 //
+    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
+    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
   switch (num_digests) {
     case 1:
       scan_group(out_found, blocks, num_blocks, digests, 1);
