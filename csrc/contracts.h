@@ -90,6 +90,9 @@
 // the byte at it is shown of every byte.
 extern size_t some;
 
+// Any index as well, where two are looked at.
+extern size_t later;
+
 // ---- DER, said a second time ------------------------------------------------
 //
 // The header of an element as X.690, 8.1 and 10.1 describe it, case by case:
@@ -308,6 +311,45 @@ MAY_READ_END
 #define PACKED_ROWS(num_pins)             \
   ((num_pins) <= 4 ? (uint64_t)(num_pins) \
                    : ((uint64_t)(num_pins) + 7) & ~(uint64_t)7)
+
+// ---- columns ----------------------------------------------------------------
+
+#define IS_WIDTH(width) ((width) == 4 || (width) == 8)
+
+// Position number `i`, as its bytes say it on x86-64.
+MAY_READ_BEGIN
+static inline uint64_t spec_position(const void *at, size_t width, size_t i) {
+  const uint8_t *p = (const uint8_t *)at + (width == 4 ? 4 : 8) * i;
+  return width == 4 ? (uint64_t)LE32(p) : LE64(p);
+}
+MAY_READ_END
+#define POSITION_OF(offsets, i) \
+  spec_position((offsets)->at, (offsets)->width, i)
+
+// Offsets of any width; as many bytes as wide ones have, if it is a bad one.
+#define IS_OFFSETS(offsets)               \
+  ((offsets)->num <= PV_PROVED_LEN_MAX && \
+   FRESH((offsets)->at,                   \
+         ((offsets)->width == 4 ? 4 : 8) * ((offsets)->num + 1)))
+
+// What offsets_fit has looked at, of any two positions.
+#define POSITIONS_FIT(offsets, end)                                     \
+  (IS_WIDTH((offsets)->width) &&                                        \
+   IMPLIES(some <= later && later <= (offsets)->num,                    \
+           POSITION_OF(offsets, some) <= POSITION_OF(offsets, later) && \
+               POSITION_OF(offsets, later) <= (end)))
+
+// A column with at least one string, which has been checked; a string of it.
+#define IS_COLUMN(column)                                          \
+  (FRESH(column, sizeof *(column)) && (column)->offsets.num > 0 && \
+   IS_OFFSETS(&(column)->offsets) &&                               \
+   (column)->data_len <= PV_PROVED_LEN_MAX &&                      \
+   FRESH((column)->data, (column)->data_len) &&                    \
+   POSITIONS_FIT(&(column)->offsets, (column)->data_len))
+#define IS_SLICE(span, column)          \
+  ((span).len <= (column)->data_len &&  \
+   BETWEEN((column)->data, (span).data, \
+           (column)->data + ((column)->data_len - (span).len)))
 
 // ---- scans ------------------------------------------------------------------
 

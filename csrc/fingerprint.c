@@ -50,7 +50,13 @@ typedef struct chunk {
   uint8_t *out_statuses;
 } chunk;
 
-static chunk next_chunk(const pv_column *certs, size_t done) {
+static chunk next_chunk(const pv_column *certs, size_t done)             //
+    REQUIRES(FRESH(certs, sizeof *certs) && done <= certs->offsets.num)  //
+    ASSIGNS()                                                            //
+    ENSURES(SAME(RESULT.certs, certs) && RESULT.first == done)           //
+    ENSURES(RESULT.num <= SHA256_CHUNK)                                  //
+    ENSURES(RESULT.num <= certs->offsets.num - done)                     //
+    ENSURES(RESULT.num > 0 || done == certs->offsets.num) {
   const size_t left = certs->offsets.num - done;
   return (chunk){.certs = certs,
                  .first = done,
@@ -63,10 +69,14 @@ static chunk next_chunk(const pv_column *certs, size_t done) {
 // second cache is likely to hold them. A third of that time is the walk's.
 enum { CERTS_AHEAD = 12, WANTED_MAX = 512 * 1024, SHARE_OF_WALK = 3 };
 
-static void prefetch_cert(const pv_column *certs, size_t i) {
+static void prefetch_cert(const pv_column *certs, size_t i)  //
+    REQUIRES(IS_COLUMN(certs))                               //
+    ASSIGNS() {
   if (i < certs->offsets.num) {
     const pv_span cert = column_item(certs, i);
-    for (size_t at = 0; at < cert.len; at += CACHE_LINE) {
+    for (size_t at = 0; at < cert.len; at += CACHE_LINE)
+      LOOP(cert.len + CACHE_LINE - at, at < cert.len + CACHE_LINE)
+    {
       PV_PREFETCH(cert.data + at);
     }
   }

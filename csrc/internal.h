@@ -305,7 +305,11 @@ static inline void ask_for(pv_span *wanted, size_t len) {
 // ---- columns ----------------------------------------------------------------
 
 // offset_at gives position number `i`, i <= offsets->num.
-static inline uint64_t offset_at(const pv_offsets *offsets, size_t i) {
+static inline uint64_t offset_at(const pv_offsets *offsets, size_t i)  //
+    REQUIRES(FRESH(offsets, sizeof *offsets) && IS_OFFSETS(offsets))   //
+    REQUIRES(i <= offsets->num)                                        //
+    ASSIGNS()                                                          //
+    ENSURES(RESULT == POSITION_OF(offsets, i)) {
   const uint8_t *at = offsets->at;
   if (offsets->width == sizeof(uint32_t)) {
     uint32_t narrow = 0;
@@ -319,13 +323,23 @@ static inline uint64_t offset_at(const pv_offsets *offsets, size_t i) {
 
 // offsets_fit checks them all: their width, each at most the next, the last at
 // most `end`. Where there are none to cut, no position is read.
-static inline bool offsets_fit(const pv_offsets *offsets, size_t end) {
+static inline bool offsets_fit(const pv_offsets *offsets, size_t end)  //
+    REQUIRES(FRESH(offsets, sizeof *offsets) && IS_OFFSETS(offsets))   //
+    ASSIGNS()                                                          //
+    ENSURES(IMPLIES(RESULT && offsets->num > 0, POSITIONS_FIT(offsets, end))) {
   if (offsets->width != sizeof(uint32_t) &&
       offsets->width != sizeof(uint64_t)) {
     return false;
   }
+  GHOST(const uint64_t at_some = POSITION_OF(offsets, some))
+  GHOST(const uint64_t at_later = POSITION_OF(offsets, later))
   uint64_t previous = 0;
-  for (size_t i = 0; offsets->num > 0 && i <= offsets->num; i++) {
+  for (size_t i = 0; offsets->num > 0 && i <= offsets->num; i++)
+    LOOP(offsets->num + 1 - i,
+         i <= offsets->num + 1 && IMPLIES(some < i, at_some <= previous) &&
+             IMPLIES(later < i, at_later <= previous) &&
+             IMPLIES(some <= later && later < i, at_some <= at_later))
+  {
     const uint64_t position = offset_at(offsets, i);
     if (position < previous) {
       return false;
@@ -335,12 +349,20 @@ static inline bool offsets_fit(const pv_offsets *offsets, size_t end) {
   return previous <= end;
 }
 
-static inline bool column_fits(const pv_column *column) {
+static inline bool column_fits(const pv_column *column)  //
+    REQUIRES(FRESH(column, sizeof *column))              //
+    REQUIRES(IS_OFFSETS(&column->offsets))               //
+    ASSIGNS()                                            //
+    ENSURES(IMPLIES(RESULT && column->offsets.num > 0,
+                    POSITIONS_FIT(&column->offsets, column->data_len))) {
   return offsets_fit(&column->offsets, column->data_len);
 }
 
 // column_item gives string number `i` of a column that fits.
-static inline pv_span column_item(const pv_column *column, size_t i) {
+static inline pv_span column_item(const pv_column *column, size_t i)  //
+    REQUIRES(IS_COLUMN(column) && i < column->offsets.num)            //
+    ASSIGNS()                                                         //
+    ENSURES(IS_SLICE(RESULT, column)) {
   const uint64_t start = offset_at(&column->offsets, i);
   const uint64_t end = offset_at(&column->offsets, i + 1);
   return (pv_span){or_empty(column->data) + start, (size_t)(end - start)};
