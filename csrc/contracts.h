@@ -459,6 +459,26 @@ static inline bool spec_rule_fits(const uint8_t *rule, uint64_t names_len,
   return name_at <= names_len && rule[12] <= names_len - name_at &&
          (pinset < num_pinsets || pinset == 0xffffffff);
 }
+
+// And of run, bucket or rule number `some`, if there is one.
+static inline bool spec_pinsets_fit(const uint8_t *pinsets,
+                                    uint32_t num_pinsets, uint64_t num_rows) {
+  return some / 8 >= num_pinsets ||
+         spec_run_fits(pinsets + 80 * (some / 8) + 16 + 8 * (some % 8),
+                       num_rows);
+}
+
+static inline bool spec_buckets_fit(const uint8_t *buckets,
+                                    uint32_t bucket_mask, uint32_t num_rules) {
+  return some > (uint64_t)bucket_mask + 1 ||
+         spec_le32(buckets + 4 * some) <= num_rules;
+}
+
+static inline bool spec_rules_fit(const uint8_t *rules, uint32_t num_rules,
+                                  uint64_t names_len, uint32_t num_pinsets) {
+  return some >= num_rules ||
+         spec_rule_fits(rules + 16 * some, names_len, num_pinsets);
+}
 MAY_READ_END
 
 #define RUN_FITS(p, run) spec_run_fits(run, (p)->num_rows)
@@ -482,14 +502,13 @@ MAY_READ_END
 #define BLOCKED_FIT(p) \
   (RUN_FITS(p, (p)->bytes + 80) && RUN_FITS(p, (p)->bytes + 88))
 #define PINSETS_FIT(p) \
-  IMPLIES(some / 8 < (p)->num_pinsets, SOME_RUN_FITS(p, PINSET_OF(p, some / 8)))
-#define BUCKETS_FIT(p)                          \
-  IMPLIES(some <= (size_t)(p)->bucket_mask + 1, \
-          spec_le32(BUCKET_OF(p, some)) <= (p)->num_rules)
+  spec_pinsets_fit((p)->pinsets, (p)->num_pinsets, (p)->num_rows)
+#define BUCKETS_FIT(p) \
+  spec_buckets_fit((p)->buckets, (p)->bucket_mask, (p)->num_rules)
 #define BUCKETS_END(p) \
   (spec_le32(BUCKET_OF(p, (size_t)(p)->bucket_mask + 1)) == (p)->num_rules)
 #define RULES_FIT(p) \
-  IMPLIES(some < (p)->num_rules, RULE_FITS(p, RULE_OF(p, some)))
+  spec_rules_fit((p)->rules, (p)->num_rules, (p)->names_len, (p)->num_pinsets)
 
 // The sections that rules need, and those that PinSets need.
 #define HAS_INDEX(p)                           \
@@ -517,7 +536,9 @@ MAY_READ_END
 #define FITS(p) \
   (BLOCKED_FIT(p) && PINSETS_FIT(p) && BUCKETS_FIT(p) && RULES_FIT(p))
 
-// What pv_policy_open leaves where it fails.
+// What pv_policy_open leaves, and where it fails.
+#define IS_OPEN(p, from) \
+  (SAME((p)->bytes, from) && HAS_SIZES(p) && HAS_SECTIONS(p) && FITS(p))
 #define IS_CLOSED(p)                                               \
   ((p)->bytes == NULL && (p)->flags == 0 && (p)->num_rules == 0 && \
    (p)->num_pinsets == 0)

@@ -565,23 +565,28 @@ static pv_status check_contents(const pv_policy *policy)  //
   return check_rules(policy) ? PV_OK : PV_ERR_POLICY_RULE;
 }
 
+// Where this fails, the view may be anything: pv_policy_open closes it.
+static pv_status open_view(pv_policy *out, const uint8_t *bytes,
+                           size_t bytes_len)                             //
+    REQUIRES(IS_OUT(out) && bytes_len == policy_len)                     //
+    REQUIRES(bytes_len <= PV_PROVED_LEN_MAX && FRESH(bytes, bytes_len))  //
+    ASSIGNS(*out)                                                        //
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_OPEN(out, bytes))) {
+  pv_status status = check_frame(bytes, bytes_len);
+  if (status == PV_OK) {
+    status = read_header(out, bytes, bytes_len);
+  }
+  return status == PV_OK ? check_contents(out) : status;
+}
+
 pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
                          size_t bytes_len)                               //
     REQUIRES(IS_OUT(out) && bytes_len == policy_len)                     //
     REQUIRES(bytes_len <= PV_PROVED_LEN_MAX && FRESH(bytes, bytes_len))  //
     ASSIGNS(*out)                                                        //
-    ENSURES(IMPLIES(RESULT == PV_OK, SAME(out->bytes, bytes) &&
-                                         HAS_SIZES(out) && HAS_SECTIONS(out) &&
-                                         FITS(out)))  //
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_OPEN(out, bytes)))               //
     ENSURES(IMPLIES(RESULT != PV_OK, IS_CLOSED(out))) {
-  pv_status status = check_frame(bytes, bytes_len);
-  *out = (pv_policy){0};
-  if (status == PV_OK) {
-    status = read_header(out, bytes, bytes_len);
-  }
-  if (status == PV_OK) {
-    status = check_contents(out);
-  }
+  const pv_status status = open_view(out, bytes, bytes_len);
   if (status != PV_OK) {
     *out = (pv_policy){0};
   }

@@ -267,6 +267,16 @@ void prove_check_contents(void) {
   REACHED(status == PV_ERR_POLICY_PINSET);
 }
 
+void prove_open_view(void) {
+  pv_policy *out;
+  const uint8_t *bytes;
+  size_t bytes_len;
+  const pv_status status = open_view(out, bytes, bytes_len);
+  REACHED(status == PV_OK && some == 9);
+  REACHED(status == PV_ERR_POLICY_MAGIC);
+  REACHED(status == PV_ERR_POLICY_RULE);
+}
+
 void prove_pv_policy_open(void) {
   pv_policy *out;
   const uint8_t *bytes;

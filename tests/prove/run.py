@@ -90,6 +90,7 @@ class Proof:
     link: list[str] = field(default_factory=list)
     loops: bool = False
     unwind: int = 8
+    parts: int = 1
     solver: str = "bitwuzla"
     flags: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
@@ -233,16 +234,48 @@ def check(
     program = compile_proof(proof, csrc, folder, path)
     checks = [f"--{name}" for name in CHECKS if name not in proof.without]
     command = ["cbmc", "--json-ui", f"--{proof.solver}", *checks, *proof.flags]
-    command += ["--unwind", str(proof.unwind), *(["--stop-on-fail"] if stop else [])]
-    text = run([*command, str(program)], folder, path)
-    messages: list[dict[str, Any]] = json.loads(text)
+    command += ["--unwind", str(proof.unwind)]
     if stop:
+        messages = ask([*command, "--stop-on-fail", str(program)], folder, path)
         return [message for message in messages if "property" in message]
+    results = []
+    for part in parts_of(proof, [*command, str(program)], folder, path):
+        messages = ask([*command, *part, str(program)], folder, path)
+        results += found_in(messages, "result")
+    return results
+
+
+def ask(command: list[str], folder: Path, path: str) -> list[dict[str, Any]]:
+    """Run CBMC and return what it says."""
+    messages: list[dict[str, Any]] = json.loads(run(command, folder, path))
+    return messages
+
+
+def found_in(messages: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Return the list that one of CBMC's messages has under this key."""
     for message in messages:
-        if "result" in message:
-            return list(message["result"])
-    msg = f"cbmc gave no results:\n{text[-1500:]}"
+        if key in message:
+            return list(message[key])
+    msg = f"cbmc gave no {key}:\n{json.dumps(messages)[-1500:]}"
     raise ProofError(msg)
+
+
+def parts_of(
+    proof: Proof, command: list[str], folder: Path, path: str
+) -> list[list[str]]:
+    """Return arguments that deal the properties out to as many runs as *parts*.
+
+    A solver is often much faster with some properties at a time than with all.
+    """
+    if proof.parts == 1:
+        return [[]]
+    messages = ask([*command, "--show-properties"], folder, path)
+    names = [found["name"] for found in found_in(messages, "properties")]
+    size = -(-len(names) // proof.parts)
+    return [
+        [word for name in part for word in ("--property", name)]
+        for part in (names[i : i + size] for i in range(0, len(names), size))
+    ]
 
 
 # ---- one proof --------------------------------------------------------------------
