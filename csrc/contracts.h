@@ -351,6 +351,11 @@ MAY_READ_END
    BETWEEN((column)->data, (span).data, \
            (column)->data + ((column)->data_len - (span).len)))
 
+// ---- SHA-256 ----------------------------------------------------------------
+
+#define IS_MESSAGE(message) \
+  ((message).len <= PV_PROVED_LEN_MAX && FRESH((message).data, (message).len))
+
 // ---- scans ------------------------------------------------------------------
 
 // Pins as they are packed: rows, and blocks of eight.
