@@ -8,7 +8,11 @@
 // the second half of the walk takes no time. What was hashed counts only if the
 // certificate is one.
 static inline pv_status hash_spki(uint8_t out[32], const uint8_t *cert,
-                                  size_t cert_len) {
+                                  size_t cert_len)                    //
+    REQUIRES(FRESH(out, 32))                                          //
+    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))  //
+    ASSIGNS(BYTES(out, 32))                                           //
+    ENSURES(IMPLIES(RESULT != PV_OK, out[some % 32] == 0)) {
   spki_walk walk;
   sha256_running running;
   pv_status status = spki_find(&walk, cert, cert_len);
@@ -25,12 +29,19 @@ static inline pv_status hash_spki(uint8_t out[32], const uint8_t *cert,
 }
 
 pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
-                         size_t cert_len) {
+                         size_t cert_len)                             //
+    REQUIRES(FRESH(out, 32))                                          //
+    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))  //
+    ASSIGNS(BYTES(out, 32))                                           //
+    ENSURES(IMPLIES(RESULT != PV_OK, out[some % 32] == 0)) {
   return hash_spki(out, cert, cert_len);
 }
 
 int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
-                      const uint8_t *cert, size_t cert_len) {
+                      const uint8_t *cert, size_t cert_len)           //
+    REQUIRES(IS_PACKED(packed, num_pins))                             //
+    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))  //
+    ASSIGNS() {
   uint8_t digest[PV_DIGEST_LEN];
   const pv_status status = hash_spki(digest, cert, cert_len);
   if (status != PV_OK) {
