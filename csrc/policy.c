@@ -696,6 +696,7 @@ pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy,
     ASSIGNS(*out)                                                          //
     ENSURES((RESULT == PV_OK) == (rule < policy->num_rules))               //
     ENSURES(IMPLIES(RESULT == PV_OK, PINSET_EXISTS(policy, out->pinset)))  //
+    ENSURES(out->shape <= UINT8_MAX)                                       //
     ENSURES(IMPLIES(RESULT == PV_OK, out->name_len <= UINT8_MAX &&
                                          IS_NAME((const uint8_t *)out->name,
                                                  policy, out->name_len)))  //
