@@ -33,7 +33,7 @@
 #define ASSIGNS(...) __CPROVER_assigns(__VA_ARGS__)
 
 // What holds each time a loop's condition is looked at; and a number that gets
-// smaller from time to time and is never negative, so that the loop ends.
+// smaller each time round and is never negative, so that the loop ends.
 #define INVARIANT(...) __CPROVER_loop_invariant(__VA_ARGS__)
 #define DECREASES(...) __CPROVER_decreases(__VA_ARGS__)
 #define LOOP(decreases, ...) INVARIANT(__VA_ARGS__) DECREASES(decreases)
@@ -538,15 +538,23 @@ MAY_READ_END
    BLOCKED_FIT(p) && PINSETS_FIT(p))
 #define IS_INDEX(p) (FRESH(p, sizeof *(p)) && IS_INDEX_IN(p))
 #define IS_PIN_STORE(p) (FRESH(p, sizeof *(p)) && IS_PIN_STORE_IN(p))
-#define FITS(p) \
-  (BLOCKED_FIT(p) && PINSETS_FIT(p) && BUCKETS_FIT(p) && RULES_FIT(p))
+#define FITS(p)                                                            \
+  (BLOCKED_FIT(p) && PINSETS_FIT(p) && BUCKETS_FIT(p) && BUCKETS_END(p) && \
+   RULES_FIT(p))
+
+// A policy for every peer is a PinSet and nothing else.
+#define FLAGS_FIT(p)  \
+  ((p)->flags <= 2 && \
+   IMPLIES((p)->flags == 2, (p)->num_rules == 0 && (p)->num_pinsets == 1))
 
 // What pv_policy_open leaves, and where it fails.
-#define IS_OPEN(p, from) \
-  (SAME((p)->bytes, from) && HAS_SIZES(p) && HAS_SECTIONS(p) && FITS(p))
-#define IS_CLOSED(p)                                               \
-  ((p)->bytes == NULL && (p)->flags == 0 && (p)->num_rules == 0 && \
-   (p)->num_pinsets == 0)
+#define IS_OPEN(p, from)                                        \
+  (SAME((p)->bytes, from) && HAS_SIZES(p) && HAS_SECTIONS(p) && \
+   FLAGS_FIT(p) && FITS(p))
+#define IS_CLOSED(p)                                                     \
+  ((p)->bytes == NULL && (p)->flags == 0 && (p)->num_rules == 0 &&       \
+   (p)->num_pinsets == 0 && (p)->num_rows == 0 && (p)->names_len == 0 && \
+   (p)->bucket_mask == 0)
 
 #define IS_INDEX_OR_CLOSED(p) \
   (FRESH(p, sizeof *(p)) &&   \

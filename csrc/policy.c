@@ -270,9 +270,7 @@ static pv_status read_header(pv_policy *out, const uint8_t *bytes,
 static bool flags_are_known(const pv_policy *policy)  //
     REQUIRES(IS_VIEW(policy))                         //
     ASSIGNS()                                         //
-    ENSURES(IMPLIES(RESULT, policy->flags <= 2))      //
-    ENSURES(IMPLIES(policy->flags == 2 && RESULT,
-                    policy->num_rules == 0 && policy->num_pinsets == 1)) {
+    ENSURES(IMPLIES(RESULT, FLAGS_FIT(policy))) {
   if (policy->flags == POLICY_EVERY_PEER) {
     return policy->num_rules == 0 && policy->num_pinsets == 1;
   }
@@ -550,7 +548,7 @@ static bool check_rules(const pv_policy *policy)          //
 static pv_status check_contents(const pv_policy *policy)  //
     REQUIRES(IS_POLICY(policy) && HAS_SECTIONS(policy))   //
     ASSIGNS()                                             //
-    ENSURES(IMPLIES(RESULT == PV_OK, FITS(policy))) {
+    ENSURES(IMPLIES(RESULT == PV_OK, FLAGS_FIT(policy) && FITS(policy))) {
   if (!flags_are_known(policy) ||
       !check_run(policy, read_run(policy->bytes + BLOCKED_AT)) ||
       !check_run(policy, read_run(policy->bytes + BLOCKED_AT + RUN_LEN))) {

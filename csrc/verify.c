@@ -174,6 +174,7 @@ static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
 static void report_finding(pv_report *out, pv_reason reason,
                            const finding *found)          //
     REQUIRES(IS_OUT(out) && FRESH(found, sizeof *found))  //
+    REQUIRES(reason <= PV_BAD_HOST)                       //
     ASSIGNS(*out)                                         //
     ENSURES(out->accepted == OLD(out->accepted))          //
     ENSURES(out->mode == OLD(out->mode)) {
@@ -184,7 +185,7 @@ static void report_finding(pv_report *out, pv_reason reason,
 }
 
 // Step 4, no certificate or none that can be read, and step 5, a blocked one.
-// Returns whether that decided, as a rejection.
+// Returns whether that decided; only report mode accepts then, a blocked one.
 static bool decide_bad_chain(pv_report *out, const evidence *seen,
                              const chain_view *chain)   //
     REQUIRES(IS_OUT(out) && FRESH(seen, sizeof *seen))  //

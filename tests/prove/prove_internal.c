@@ -1,5 +1,5 @@
 // Harnesses for internal.h. That of column_item takes strings number `some`:
-// README.md says why that speaks of each.
+// SOUNDNESS.md says why that speaks of each.
 #include "harness.h"
 
 void prove_load_le64(void) {
