@@ -413,10 +413,9 @@ extern size_t policy_len;
 #define BUCKETS_LEN(p) (4 * ((size_t)(p)->bucket_mask + 2))
 
 // Sections as parts of the policy's bytes.
-#define HAS_BYTES(p)                                                       \
-  (HAS_SIZES(p) && policy_len >= 128 && policy_len <= PV_PROVED_LEN_MAX && \
+#define IS_POLICY(p)                                                     \
+  (IS_VIEW(p) && policy_len >= 128 && policy_len <= PV_PROVED_LEN_MAX && \
    FRESH((p)->bytes, policy_len))
-#define IS_POLICY(p) (FRESH(p, sizeof *(p)) && HAS_BYTES(p))
 #define IS_PART_AT(p, section, at, len)                \
   ((at) <= policy_len && (len) <= policy_len - (at) && \
    SAME((p)->section, (p)->bytes + (at)))

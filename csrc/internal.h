@@ -57,9 +57,10 @@ bool host_is_address(const char *host, size_t host_len);
 #endif
 #define PV_INLINE static inline __attribute__((always_inline))
 
-// PV_PREFETCH asks for the cache line at an address, which need not be valid.
+// PV_PREFETCH asks for the cache line at an address.
 // It goes to the second cache: the first has too few places where misses wait.
-// A proof shows that there is a byte: what is asked for should be worth it.
+// No address does harm; a proof shows that there is a byte all the same, since
+// a line that nobody wants costs time.
 #if defined(PV_PROVE)
 #define PV_PREFETCH(address) \
   __CPROVER_assert(__CPROVER_r_ok(address, 1), "asks for bytes that exist")

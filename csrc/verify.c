@@ -185,7 +185,8 @@ static void report_finding(pv_report *out, pv_reason reason,
 }
 
 // Step 4, no certificate or none that can be read, and step 5, a blocked one.
-// Returns whether that decided; only report mode accepts then, a blocked one.
+// Returns whether that decided. It did so as a rejection, but for a blocked one
+// in report mode.
 static bool decide_bad_chain(pv_report *out, const evidence *seen,
                              const chain_view *chain)   //
     REQUIRES(IS_OUT(out) && FRESH(seen, sizeof *seen))  //
