@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "contracts.h"
+#include "prove.h"
 
 #define CT_FALSE UINT64_C(0)
 

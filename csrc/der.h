@@ -44,17 +44,11 @@ typedef struct der_cursor {
 // comes next is not one whole element of that tag with a definite, minimal
 // length.
 
-PV_PART bool der_at_end(const der_cursor *in)  //
-    REQUIRES(IS_CURSOR(in))                    //
-    ASSIGNS()                                  //
-    ENSURES(RESULT == (in->pos == in->end)) {
+PV_PART bool der_at_end(const der_cursor *in) {
   return in->pos == in->end;
 }
 
-PV_PART bool der_next_is(const der_cursor *in, uint8_t tag)  //
-    REQUIRES(IS_CURSOR(in))                                  //
-    ASSIGNS()                                                //
-    ENSURES(RESULT == NEXT_IS(in, in->pos, tag)) {
+PV_PART bool der_next_is(const der_cursor *in, uint8_t tag) {
   return in->pos < in->end && in->base[in->pos] == tag;
 }
 
@@ -64,17 +58,7 @@ PV_PART bool der_next_is(const der_cursor *in, uint8_t tag)  //
 // The long form of a length (X.690, 10.1): as few octets as possible, and no
 // fewer than two in all; 0x80 is the indefinite form, which DER forbids. `*pos`
 // is behind the first octet, `first`, and moves behind the last.
-PV_PART size_t long_length(const der_cursor *in, size_t first,
-                           size_t *pos)                                      //
-    REQUIRES(IS_CURSOR(in))                                                  //
-    REQUIRES(IS_OUT(pos) && 0 < *pos && *pos <= in->end)                     //
-    REQUIRES(first >= 0x80 && first == in->base[*pos - 1])                   //
-    ASSIGNS(*pos)                                                            //
-    ENSURES((RESULT != DER_NO_LENGTH) == IS_LENGTH(in, OLD(*pos) - 1))       //
-    ENSURES(RESULT == DER_NO_LENGTH || RESULT == LENGTH(in, OLD(*pos) - 1))  //
-    ENSURES(OLD(*pos) <= *pos && *pos <= OLD(*pos) + 3)                      //
-    ENSURES(RESULT == DER_NO_LENGTH ||
-            *pos == OLD(*pos) - 1 + LENGTH_LEN(in, OLD(*pos) - 1)) {
+PV_PART size_t long_length(const der_cursor *in, size_t first, size_t *pos) {
   size_t len = 0;
   if (first == 0x82) {
     *pos += 2;
@@ -102,13 +86,7 @@ PV_PART size_t long_length(const der_cursor *in, size_t first,
 }
 
 // Reads one whole element of whatever tag, without looking at the tag.
-PV_PART bool read_element(der_cursor *in, der_cursor *out_content)    //
-    REQUIRES(IS_CURSOR(in))                                           //
-    REQUIRES(IS_OUT(out_content))                                     //
-    ASSIGNS(in->pos, *out_content)                                    //
-    ENSURES(RESULT == IS_ELEMENT(in, OLD(in->pos)))                   //
-    ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))  //
-    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
+PV_PART bool read_element(der_cursor *in, der_cursor *out_content) {
   size_t start = in->pos + 2;
   if (PV_RARE(start > in->end)) {
     return false;
@@ -126,39 +104,17 @@ PV_PART bool read_element(der_cursor *in, der_cursor *out_content)    //
   return true;
 }
 
-PV_PART bool der_enter(der_cursor *in, der_cursor *out_content,
-                       uint8_t tag)                                   //
-    REQUIRES(IS_CURSOR(in))                                           //
-    REQUIRES(IS_OUT(out_content))                                     //
-    ASSIGNS(in->pos, *out_content)                                    //
-    ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))           //
-    ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))  //
-    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
+PV_PART bool der_enter(der_cursor *in, der_cursor *out_content, uint8_t tag) {
   return !PV_RARE(in->pos + 2 > in->end || in->base[in->pos] != tag) &&
          read_element(in, out_content);
 }
 
-PV_PART bool der_skip(der_cursor *in, uint8_t tag)                      //
-    REQUIRES(IS_CURSOR(in))                                             //
-    ASSIGNS(in->pos)                                                    //
-    ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))             //
-    ENSURES(IMPLIES(RESULT, in->pos == ELEMENT_END(in, OLD(in->pos))))  //
-    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
+PV_PART bool der_skip(der_cursor *in, uint8_t tag) {
   der_cursor content;
   return der_enter(in, &content, tag);
 }
 
-PV_PART bool der_take(der_cursor *in, pv_span *out_element,
-                      uint8_t tag)                                      //
-    REQUIRES(IS_CURSOR(in))                                             //
-    REQUIRES(IS_OUT(out_element))                                       //
-    ASSIGNS(in->pos, *out_element)                                      //
-    ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))             //
-    ENSURES(IMPLIES(RESULT, in->pos == ELEMENT_END(in, OLD(in->pos))))  //
-    ENSURES(IMPLIES(RESULT,
-                    SAME(out_element->data, in->base + OLD(in->pos))))    //
-    ENSURES(IMPLIES(RESULT, out_element->len == in->pos - OLD(in->pos)))  //
-    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
+PV_PART bool der_take(der_cursor *in, pv_span *out_element, uint8_t tag) {
   const size_t start = in->pos;
   der_cursor content;
   if (!der_enter(in, &content, tag)) {
@@ -171,14 +127,7 @@ PV_PART bool der_take(der_cursor *in, pv_span *out_element,
 // der_enter_any enters one element of any low tag (X.690, 8.1.2.2) and tells
 // which.
 PV_PART bool der_enter_any(der_cursor *in, der_cursor *out_content,
-                           uint8_t *out_tag)                             //
-    REQUIRES(IS_CURSOR(in))                                              //
-    REQUIRES(IS_OUT(out_content) && IS_OUT(out_tag))                     //
-    ASSIGNS(in->pos, *out_content, *out_tag)                             //
-    ENSURES(IMPLIES(RESULT, IS_ELEMENT_OF(in, OLD(in->pos), *out_tag)))  //
-    ENSURES(IMPLIES(RESULT, (*out_tag & 0x1f) != 0x1f))                  //
-    ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))     //
-    ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos))) {
+                           uint8_t *out_tag) {
   if (in->pos + 2 > in->end) {
     return false;
   }

@@ -8,11 +8,7 @@
 // the second half of the walk takes no time. What was hashed counts only if the
 // certificate is one.
 static inline pv_status hash_spki(uint8_t out[32], const uint8_t *cert,
-                                  size_t cert_len)                    //
-    REQUIRES(FRESH(out, 32))                                          //
-    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))  //
-    ASSIGNS(BYTES(out, 32))                                           //
-    ENSURES(IMPLIES(RESULT != PV_OK, out[some % 32] == 0)) {
+                                  size_t cert_len) {
   spki_walk walk;
   sha256_running running;
   pv_status status = spki_find(&walk, cert, cert_len);
@@ -29,19 +25,12 @@ static inline pv_status hash_spki(uint8_t out[32], const uint8_t *cert,
 }
 
 pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
-                         size_t cert_len)                             //
-    REQUIRES(FRESH(out, 32))                                          //
-    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))  //
-    ASSIGNS(BYTES(out, 32))                                           //
-    ENSURES(IMPLIES(RESULT != PV_OK, out[some % 32] == 0)) {
+                         size_t cert_len) {
   return hash_spki(out, cert, cert_len);
 }
 
 int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
-                      const uint8_t *cert, size_t cert_len)           //
-    REQUIRES(IS_PACKED(packed, num_pins))                             //
-    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))  //
-    ASSIGNS() {
+                      const uint8_t *cert, size_t cert_len) {
   uint8_t digest[PV_DIGEST_LEN];
   const pv_status status = hash_spki(digest, cert, cert_len);
   if (status != PV_OK) {
@@ -61,13 +50,7 @@ typedef struct chunk {
   uint8_t *out_statuses;
 } chunk;
 
-static chunk next_chunk(const pv_column *certs, size_t done)             //
-    REQUIRES(FRESH(certs, sizeof *certs) && done <= certs->offsets.num)  //
-    ASSIGNS()                                                            //
-    ENSURES(SAME(RESULT.certs, certs) && RESULT.first == done)           //
-    ENSURES(RESULT.num <= SHA256_CHUNK)                                  //
-    ENSURES(RESULT.num <= certs->offsets.num - done)                     //
-    ENSURES(RESULT.num > 0 || done == certs->offsets.num) {
+static chunk next_chunk(const pv_column *certs, size_t done) {
   const size_t left = certs->offsets.num - done;
   return (chunk){.certs = certs,
                  .first = done,
@@ -80,9 +63,7 @@ static chunk next_chunk(const pv_column *certs, size_t done)             //
 // second cache is likely to hold them. A third of that time is the walk's.
 enum { CERTS_AHEAD = 12, WANTED_MAX = 512 * 1024, SHARE_OF_WALK = 3 };
 
-static void prefetch_cert(const pv_column *certs, size_t i)  //
-    REQUIRES(IS_COLUMN(certs))                               //
-    ASSIGNS() {
+static void prefetch_cert(const pv_column *certs, size_t i) {
   if (i < certs->offsets.num) {
     const pv_span cert = column_item(certs, i);
     for (size_t at = 0; at < cert.len; at += CACHE_LINE)

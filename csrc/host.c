@@ -4,23 +4,16 @@
 
 #include "internal.h"
 
-static bool is_digit(char c)  //
-    ASSIGNS()                 //
-    ENSURES(RESULT == (c >= 0x30 && c <= 0x39)) {
+static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-static char to_lower(char c)  //
-    ASSIGNS()                 //
-    ENSURES(RESULT == (c >= 0x41 && c <= 0x5a ? c + 0x20 : c)) {
+static char to_lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 // The value of a hexadecimal digit, or 16.
-static uint32_t hex_value(char c)  //
-    ASSIGNS()                      //
-    ENSURES(RESULT <= 16)          //
-    ENSURES(IMPLIES(c < 0x30, RESULT == 16)) {
+static uint32_t hex_value(char c) {
   if (is_digit(c)) {
     return (uint32_t)(c - '0');
   }
@@ -32,12 +25,7 @@ static uint32_t hex_value(char c)  //
 
 // One number from 0 to 255 at host[*pos]; moves behind it.
 static bool read_octet(const char *host, size_t host_len, size_t *pos,
-                       uint32_t *out_octet)                                  //
-    REQUIRES(IS_HOST(host, host_len) && IS_OUT(pos) && *pos <= host_len)     //
-    REQUIRES(IS_OUT(out_octet))                                              //
-    ASSIGNS(*pos, *out_octet)                                                //
-    ENSURES(*pos >= OLD(*pos) && *pos <= host_len && *pos - OLD(*pos) <= 3)  //
-    ENSURES(IMPLIES(RESULT, *pos > OLD(*pos) && *out_octet <= 255)) {
+                       uint32_t *out_octet) {
   const size_t start = *pos;
   uint32_t value = 0;
   while (*pos < host_len && *pos - start < 3 && is_digit(host[*pos])) {
@@ -50,10 +38,7 @@ static bool read_octet(const char *host, size_t host_len, size_t *pos,
          !(num_digits > 1 && host[start] == '0');
 }
 
-static bool read_ipv4(const char *host, size_t host_len, uint32_t *out)  //
-    REQUIRES(IS_HOST(host, host_len) && IS_OUT(out))                     //
-    ASSIGNS(*out)                                                        //
-    ENSURES(IMPLIES(RESULT, host_len >= 7 && host_len <= 15)) {
+static bool read_ipv4(const char *host, size_t host_len, uint32_t *out) {
   size_t pos = 0;
   uint32_t address = 0;
   for (int i = 0; i < 4; i++) {
@@ -75,10 +60,7 @@ static bool read_ipv4(const char *host, size_t host_len, uint32_t *out)  //
 
 // Whether the last label is decimal, or 0x and hexadecimal. The URL standard
 // and inet_aton read such a host as an IPv4 address ("127.1", "1.2.3.0x4").
-static bool ends_in_number(const char *host, size_t host_len)  //
-    REQUIRES(IS_HOST(host, host_len))                          //
-    ASSIGNS()                                                  //
-    ENSURES(IMPLIES(RESULT, host_len > 0)) {
+static bool ends_in_number(const char *host, size_t host_len) {
   size_t start = host_len;
   while (start > 0 && host[start - 1] != '.') LOOP(start, start <= host_len)
   {
@@ -108,12 +90,7 @@ enum { NO_GAP = 9 };
 
 // One group at host[*pos], or the dotted quad that may end the address.
 static bool read_group(const char *host, size_t host_len, size_t *pos,
-                       ipv6 *out)                                        //
-    REQUIRES(IS_HOST(host, host_len) && IS_OUT(pos) && *pos < host_len)  //
-    REQUIRES(IS_OUT(out) && IS_IPV6(out))                                //
-    ASSIGNS(*pos, out->num_groups, out->groups)                          //
-    ENSURES(*pos >= OLD(*pos) && *pos <= host_len && IS_IPV6(out))       //
-    ENSURES(IMPLIES(RESULT, *pos > OLD(*pos))) {
+                       ipv6 *out) {
   const size_t start = *pos;
   uint32_t value = 0;
   while (*pos < host_len && *pos - start < 4 && hex_value(host[*pos]) < 16) {
@@ -142,11 +119,7 @@ static bool read_group(const char *host, size_t host_len, size_t *pos,
 
 // What stands between two groups, or after the last: ":" or "::".
 static bool read_colons(const char *host, size_t host_len, size_t *pos,
-                        ipv6 *out)                                       //
-    REQUIRES(IS_HOST(host, host_len) && IS_OUT(pos) && *pos < host_len)  //
-    REQUIRES(IS_OUT(out) && IS_IPV6(out))                                //
-    ASSIGNS(*pos, out->gap)                                              //
-    ENSURES(*pos >= OLD(*pos) && *pos <= host_len && IS_IPV6(out)) {
+                        ipv6 *out) {
   if (host[*pos] != ':') {
     return false;
   }
@@ -166,11 +139,7 @@ static bool read_colons(const char *host, size_t host_len, size_t *pos,
 }
 
 // Moves what follows the gap to the end, zeros in between.
-static void spread_gap(ipv6 *out)                           //
-    REQUIRES(IS_OUT(out) && IS_IPV6(out) && out->gap != 9)  //
-    ASSIGNS(out->groups)                                    //
-    ENSURES(IMPLIES(some < 8 - out->num_groups,
-                    out->groups[out->gap + some] == 0)) {
+static void spread_gap(ipv6 *out) {
   const size_t num_moved = out->num_groups - out->gap;
   for (size_t i = 0; i < num_moved; i++) {
     out->groups[7 - i] = out->groups[out->num_groups - 1 - i];
@@ -180,9 +149,7 @@ static void spread_gap(ipv6 *out)                           //
   }
 }
 
-static bool read_ipv6(const char *host, size_t host_len, ipv6 *out)  //
-    REQUIRES(IS_HOST(host, host_len) && IS_OUT(out))                 //
-    ASSIGNS(*out) {
+static bool read_ipv6(const char *host, size_t host_len, ipv6 *out) {
   size_t pos = 0;
   *out = (ipv6){.gap = NO_GAP};
   if (host_len >= 2 && host[0] == ':' && host[1] == ':') {
@@ -212,11 +179,7 @@ static bool read_ipv6(const char *host, size_t host_len, ipv6 *out)  //
 
 // The first of the longest runs of two zero groups or more, which RFC 5952, 4.2
 // shortens. Returns its length, 0 without one.
-static size_t longest_zeros(const ipv6 *address, size_t *out_start)  //
-    REQUIRES(FRESH(address, sizeof *address) && IS_OUT(out_start))   //
-    ASSIGNS(*out_start)                                              //
-    ENSURES(RESULT != 1 && RESULT <= 8)                              //
-    ENSURES(RESULT == 0 ? *out_start == 8 : *out_start <= 8 - RESULT) {
+static size_t longest_zeros(const ipv6 *address, size_t *out_start) {
   size_t best = 1;
   size_t run = 0;
   *out_start = 8;
@@ -230,10 +193,7 @@ static size_t longest_zeros(const ipv6 *address, size_t *out_start)  //
   return best > 1 ? best : 0;
 }
 
-static size_t write_group(char *out, uint32_t group)  //
-    REQUIRES(FRESH(out, 4))                           //
-    ASSIGNS(BYTES(out, 4))                            //
-    ENSURES(RESULT >= 1 && RESULT <= 4) {
+static size_t write_group(char *out, uint32_t group) {
   size_t len = 0;
   for (int shift = 12; shift >= 0; shift -= 4) {
     const uint32_t digit = group >> shift & 15;
@@ -245,10 +205,7 @@ static size_t write_group(char *out, uint32_t group)  //
   return len;
 }
 
-static size_t write_ipv6(char *out, const ipv6 *address)         //
-    REQUIRES(FRESH(out, 39) && FRESH(address, sizeof *address))  //
-    ASSIGNS(BYTES(out, 39))                                      //
-    ENSURES(RESULT >= 2 && RESULT <= 39) {
+static size_t write_ipv6(char *out, const ipv6 *address) {
   size_t zeros_at = 8;
   const size_t num_zeros = longest_zeros(address, &zeros_at);
   size_t len = 0;
@@ -271,20 +228,12 @@ static size_t write_ipv6(char *out, const ipv6 *address)         //
 
 // ---- names (RFC 1035, 2.3; RFC 1123, 2.1; and the '_' that is in use) -------
 
-static bool is_name_character(char c)  //
-    ASSIGNS()                          //
-    ENSURES(RESULT == (IS_CANONICAL(c) && c != 0x2e)) {
+static bool is_name_character(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
 }
 
 // Writes the lower case of a name of at most PV_HOST_MAX bytes.
-static pv_status write_name(char *out, const char *host, size_t host_len)  //
-    REQUIRES(host_len <= 253 && FRESH(out, host_len) &&
-             FRESH(host, host_len))                  //
-    ASSIGNS(BYTES(out, host_len))                    //
-    ENSURES(IMPLIES(RESULT == PV_OK, host_len > 0))  //
-    ENSURES(IMPLIES(some < host_len && RESULT == PV_OK,
-                    IS_CANONICAL(out[some]))) {
+static pv_status write_name(char *out, const char *host, size_t host_len) {
   size_t label_len = 0;
   for (size_t i = 0; i < host_len; i++)
     LOOP(host_len - i, i <= host_len && label_len <= i && label_len <= 63 &&
@@ -313,13 +262,7 @@ static pv_status write_name(char *out, const char *host, size_t host_len)  //
 // ---- all three --------------------------------------------------------------
 
 static pv_status canonical(char *out, size_t *out_len, const char *host,
-                           size_t host_len)       //
-    REQUIRES(FRESH(out, 254) && IS_OUT(out_len))  //
-    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
-             (host_len == 0 || FRESH(host, host_len)))                  //
-    ASSIGNS(*out_len, BYTES(out, 253))                                  //
-    ENSURES(IMPLIES(RESULT == PV_OK, *out_len > 0 && *out_len <= 253))  //
-    ENSURES(IMPLIES(RESULT != PV_OK, *out_len == OLD(*out_len))) {
+                           size_t host_len) {
   if (host_len == 0) {
     return PV_ERR_HOST_EMPTY;
   }
@@ -350,14 +293,7 @@ static pv_status canonical(char *out, size_t *out_len, const char *host,
 }
 
 pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
-                            size_t host_len)      //
-    REQUIRES(FRESH(out, 254) && IS_OUT(out_len))  //
-    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
-             (host_len == 0 || FRESH(host, host_len)))  //
-    ASSIGNS(*out_len, BYTES(out, 254))                  //
-    ENSURES(*out_len <= 253 && out[253] == 0)           //
-    ENSURES((RESULT == PV_OK) == (*out_len > 0))        //
-    ENSURES(IMPLIES(RESULT != PV_OK, out[0] == 0)) {
+                            size_t host_len) {
   memset(out, 0, PV_HOST_MAX + 1);
   *out_len = 0;
   const pv_status status = canonical(out, out_len, host, host_len);
@@ -367,11 +303,7 @@ pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
   return status;
 }
 
-bool host_is_address(const char *host, size_t host_len)  //
-    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
-             (host_len == 0 || FRESH(host, host_len)))  //
-    ASSIGNS()                                           //
-    ENSURES(IMPLIES(RESULT, host_len > 0)) {
+bool host_is_address(const char *host, size_t host_len) {
   return host_len > 0 && (memchr(host, ':', host_len) != NULL ||
                           ends_in_number(host, host_len));
 }

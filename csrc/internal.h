@@ -14,8 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "contracts.h"
 #include "pinverify.h"
+#include "prove.h"
 
 // ---- host.c -----------------------------------------------------------------
 
@@ -61,9 +61,7 @@ bool host_is_address(const char *host, size_t host_len);
 // It goes to the second cache: the first has too few places where misses wait.
 // No address does harm; a proof shows that there is a byte all the same, since
 // a line that nobody wants costs time.
-#if defined(PV_PROVE)
-#define PV_PREFETCH(address) \
-  __CPROVER_assert(__CPROVER_r_ok(address, 1), "asks for bytes that exist")
+#if defined(PV_PREFETCH)
 #elif defined(__GNUC__)
 #define PV_PREFETCH(address) __builtin_prefetch((address), 0, 2)
 #else
@@ -254,10 +252,7 @@ static inline uint32_t load_le32(const uint8_t *p) {
          (uint32_t)p[3] << 24;
 }
 
-static inline uint64_t load_le64(const uint8_t *p)  //
-    REQUIRES(FRESH(p, 8))                           //
-    ASSIGNS()                                       //
-    ENSURES(RESULT == LE64(p)) {
+static inline uint64_t load_le64(const uint8_t *p) {
   return (uint64_t)load_le32(p) | (uint64_t)load_le32(p + 4) << 32;
 }
 
@@ -310,11 +305,7 @@ static inline void ask_for(pv_span *wanted, size_t len) {
 // ---- columns ----------------------------------------------------------------
 
 // offset_at gives position number `i`, i <= offsets->num.
-static inline uint64_t offset_at(const pv_offsets *offsets, size_t i)  //
-    REQUIRES(FRESH(offsets, sizeof *offsets) && IS_OFFSETS(offsets))   //
-    REQUIRES(i <= offsets->num)                                        //
-    ASSIGNS()                                                          //
-    ENSURES(RESULT == POSITION_OF(offsets, i)) {
+static inline uint64_t offset_at(const pv_offsets *offsets, size_t i) {
   const uint8_t *at = offsets->at;
   if (offsets->width == sizeof(uint32_t)) {
     uint32_t narrow = 0;
@@ -328,10 +319,7 @@ static inline uint64_t offset_at(const pv_offsets *offsets, size_t i)  //
 
 // offsets_fit checks them all: their width, each at most the next, the last at
 // most `end`. Where there are none to cut, no position is read.
-static inline bool offsets_fit(const pv_offsets *offsets, size_t end)  //
-    REQUIRES(FRESH(offsets, sizeof *offsets) && IS_OFFSETS(offsets))   //
-    ASSIGNS()                                                          //
-    ENSURES(IMPLIES(RESULT && offsets->num > 0, POSITIONS_FIT(offsets, end))) {
+static inline bool offsets_fit(const pv_offsets *offsets, size_t end) {
   if (offsets->width != sizeof(uint32_t) &&
       offsets->width != sizeof(uint64_t)) {
     return false;
@@ -354,20 +342,12 @@ static inline bool offsets_fit(const pv_offsets *offsets, size_t end)  //
   return previous <= end;
 }
 
-static inline bool column_fits(const pv_column *column)  //
-    REQUIRES(FRESH(column, sizeof *column))              //
-    REQUIRES(IS_OFFSETS(&column->offsets))               //
-    ASSIGNS()                                            //
-    ENSURES(IMPLIES(RESULT && column->offsets.num > 0,
-                    POSITIONS_FIT(&column->offsets, column->data_len))) {
+static inline bool column_fits(const pv_column *column) {
   return offsets_fit(&column->offsets, column->data_len);
 }
 
 // column_item gives string number `i` of a column that fits.
-static inline pv_span column_item(const pv_column *column, size_t i)  //
-    REQUIRES(IS_COLUMN(column) && i < column->offsets.num)            //
-    ASSIGNS()                                                         //
-    ENSURES(IS_SLICE(RESULT, column)) {
+static inline pv_span column_item(const pv_column *column, size_t i) {
   const uint64_t start = offset_at(&column->offsets, i);
   const uint64_t end = offset_at(&column->offsets, i + 1);
   return (pv_span){or_empty(column->data) + start, (size_t)(end - start)};

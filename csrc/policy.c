@@ -38,10 +38,7 @@ enum {
 
 enum { NEVER_EXPIRES = 0, AFTER_EXPIRY_ALLOW = 1, AFTER_EXPIRY_REJECT = 2 };
 
-static bool all_zero(const uint8_t *bytes, size_t len)       //
-    REQUIRES(len <= PV_PROVED_LEN_MAX && FRESH(bytes, len))  //
-    ASSIGNS()                                                //
-    ENSURES(IMPLIES(some < len && RESULT, bytes[some] == 0)) {
+static bool all_zero(const uint8_t *bytes, size_t len) {
   uint8_t seen = 0;
   for (size_t i = 0; i < len; i++)
     LOOP(len - i, i <= len && IMPLIES(some < i && seen == 0, bytes[some] == 0))
@@ -56,17 +53,12 @@ static bool all_zero(const uint8_t *bytes, size_t len)       //
 static const uint64_t hash_basis = UINT64_C(0xcbf29ce484222325);
 
 MAY_WRAP_BEGIN
-static uint64_t hash_step(uint64_t hash, uint8_t c)  //
-    ASSIGNS()                                        //
-    ENSURES(RESULT == (hash ^ c) * UINT64_C(0x100000001b3)) {
+static uint64_t hash_step(uint64_t hash, uint8_t c) {
   return (hash ^ c) * UINT64_C(0x100000001b3);
 }
 MAY_WRAP_END
 
-static uint64_t hash_name(const uint8_t *name, size_t name_len)  //
-    REQUIRES(name_len <= UINT8_MAX && FRESH(name, name_len))     //
-    ASSIGNS()                                                    //
-    ENSURES(name_len > 0 || RESULT == hash_basis) {
+static uint64_t hash_name(const uint8_t *name, size_t name_len) {
   uint64_t hash = hash_basis;
   for (size_t i = name_len; i > 0; i--)
     LOOP(i, i <= name_len && (i < name_len || hash == hash_basis))
@@ -76,16 +68,11 @@ static uint64_t hash_name(const uint8_t *name, size_t name_len)  //
   return hash;
 }
 
-static uint32_t hash_tag(uint64_t hash)  //
-    ASSIGNS()                            //
-    ENSURES(RESULT == hash >> 32) {
+static uint32_t hash_tag(uint64_t hash) {
   return (uint32_t)(hash >> 32);
 }
 
-static uint32_t hash_bucket(const pv_policy *policy, uint64_t hash)  //
-    REQUIRES(IS_VIEW(policy))                                        //
-    ASSIGNS()                                                        //
-    ENSURES(RESULT <= policy->bucket_mask) {
+static uint32_t hash_bucket(const pv_policy *policy, uint64_t hash) {
   return (uint32_t)((hash ^ hash >> 32) & policy->bucket_mask);
 }
 
@@ -99,10 +86,7 @@ typedef struct pin_rows {
   uint32_t num_pins;
 } pin_rows;
 
-static pin_rows read_run(const uint8_t *run)  //
-    REQUIRES(FRESH(run, 8))                   //
-    ASSIGNS()                                 //
-    ENSURES(RESULT.first_row == LE32(run) && RESULT.num_pins == LE32(run + 4)) {
+static pin_rows read_run(const uint8_t *run) {
   return (pin_rows){load_le32(run), load_le32(run + 4)};
 }
 
@@ -115,13 +99,7 @@ typedef struct rule_fields {
   uint8_t zero[2];
 } rule_fields;
 
-static rule_fields read_rule(const uint8_t *rule)                          //
-    REQUIRES(FRESH(rule, 16))                                              //
-    ASSIGNS()                                                              //
-    ENSURES(RESULT.name_at == LE32(rule) && RESULT.tag == LE32(rule + 4))  //
-    ENSURES(RESULT.pinset == LE32(rule + 8))                               //
-    ENSURES(RESULT.name_len == rule[12] && RESULT.shape == rule[13])       //
-    ENSURES(RESULT.zero[0] == rule[14] && RESULT.zero[1] == rule[15]) {
+static rule_fields read_rule(const uint8_t *rule) {
   return (rule_fields){.name_at = load_le32(rule),
                        .tag = load_le32(rule + TAG_AT),
                        .pinset = load_le32(rule + PINSET_INDEX_AT),
@@ -130,88 +108,50 @@ static rule_fields read_rule(const uint8_t *rule)                          //
                        .zero = {rule[SHAPE_AT + 1], rule[SHAPE_AT + 2]}};
 }
 
-static const uint8_t *rule_at(const pv_policy *policy, uint32_t rule)  //
-    REQUIRES(IS_VIEW(policy) && rule < policy->num_rules)              //
-    REQUIRES(IS_SECTION(policy->rules, RULES_LEN(policy)))             //
-    ASSIGNS()                                                          //
-    ENSURES(SAME(RESULT, RULE_OF(policy, rule))) {
+static const uint8_t *rule_at(const pv_policy *policy, uint32_t rule) {
   return policy->rules + (size_t)RULE_LEN * rule;
 }
 
-static const uint8_t *pinset_at(const pv_policy *policy, uint32_t pinset)  //
-    REQUIRES(IS_VIEW(policy) && pinset < policy->num_pinsets)              //
-    REQUIRES(IS_SECTION(policy->pinsets, PINSETS_LEN(policy)))             //
-    ASSIGNS()                                                              //
-    ENSURES(SAME(RESULT, PINSET_OF(policy, pinset))) {
+static const uint8_t *pinset_at(const pv_policy *policy, uint32_t pinset) {
   return policy->pinsets + (size_t)PINSET_LEN * pinset;
 }
 
-static uint32_t bucket_start(const pv_policy *policy, uint32_t bucket)  //
-    REQUIRES(IS_VIEW(policy) && bucket <= policy->bucket_mask + 1)      //
-    REQUIRES(IS_SECTION(policy->buckets, BUCKETS_LEN(policy)))          //
-    REQUIRES(BUCKETS_FIT(policy))                                       //
-    ASSIGNS()                                                           //
-    ENSURES(RESULT <= policy->num_rules) {
+static uint32_t bucket_start(const pv_policy *policy, uint32_t bucket) {
   return load_le32(policy->buckets + 4 * (size_t)bucket);
 }
 
 // The run of a PinSet; the numbers are in range.
 static pin_rows pinset_run(const pv_policy *policy, uint32_t pinset,
-                           uint32_t list, uint32_t kind)         //
-    REQUIRES(IS_VIEW(policy) && pinset < policy->num_pinsets)    //
-    REQUIRES(list <= PV_LIST_BLOCKED && kind <= PV_CERTIFICATE)  //
-    REQUIRES(IS_SECTION(policy->pinsets, PINSETS_LEN(policy)))   //
-    REQUIRES(PINSETS_FIT(policy))                                //
-    ASSIGNS()                                                    //
-    ENSURES(ROWS_FIT(policy, RESULT.first_row, RESULT.num_pins)) {
+                           uint32_t list, uint32_t kind) {
   return read_run(pinset_at(policy, pinset) + RUNS_AT +
                   RUN_LEN * (2 * list + kind));
 }
 
 // The run of the pins that are blocked for every host.
-static pin_rows blocked_run(const pv_policy *policy, uint32_t kind)  //
-    REQUIRES(IS_VIEW(policy) && kind <= PV_CERTIFICATE)              //
-    REQUIRES(FRESH(policy->bytes, 128) && BLOCKED_FIT(policy))       //
-    ASSIGNS()                                                        //
-    ENSURES(ROWS_FIT(policy, RESULT.first_row, RESULT.num_pins)) {
+static pin_rows blocked_run(const pv_policy *policy, uint32_t kind) {
   return read_run(policy->bytes + BLOCKED_AT + RUN_LEN * kind);
 }
 
-static pin_run pins_of(const pv_policy *policy, pin_rows run)  //
-    REQUIRES(IS_VIEW(policy))                                  //
-    REQUIRES(IS_SECTION(policy->pins, PINS_LEN(policy)))       //
-    REQUIRES(ROWS_FIT(policy, run.first_row, run.num_pins))    //
-    ASSIGNS()                                                  //
-    ENSURES(IS_RUN(RESULT, policy)) {
+static pin_run pins_of(const pv_policy *policy, pin_rows run) {
   return (pin_run){policy->pins + PV_DIGEST_LEN * (size_t)run.first_row,
                    run.num_pins};
 }
 
 pin_run policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
-                   uint32_t kind)                                    //
-    REQUIRES(IS_PIN_STORE(policy) && IS_LIST(policy, pinset, list))  //
-    REQUIRES(kind <= PV_CERTIFICATE)                                 //
-    ASSIGNS()                                                        //
-    ENSURES(IS_RUN(RESULT, policy)) {
+                   uint32_t kind) {
   return pins_of(policy, pinset == PV_UNPINNED
                              ? blocked_run(policy, kind)
                              : pinset_run(policy, pinset, list, kind));
 }
 
-bool policy_blocks(const pv_policy *policy)                     //
-    REQUIRES(IS_VIEW(policy))                                   //
-    REQUIRES(FRESH(policy->bytes, 128) && BLOCKED_FIT(policy))  //
-    ASSIGNS() {
+bool policy_blocks(const pv_policy *policy) {
   return blocked_run(policy, PV_SPKI).num_pins > 0 ||
          blocked_run(policy, PV_CERTIFICATE).num_pins > 0;
 }
 
 // ---- open -------------------------------------------------------------------
 
-static pv_status check_frame(const uint8_t *bytes, size_t bytes_len)     //
-    REQUIRES(bytes_len <= PV_PROVED_LEN_MAX && FRESH(bytes, bytes_len))  //
-    ASSIGNS()                                                            //
-    ENSURES(IMPLIES(RESULT == PV_OK, bytes_len >= 128)) {
+static pv_status check_frame(const uint8_t *bytes, size_t bytes_len) {
   uint8_t digest[PV_DIGEST_LEN];
   if (bytes_len < MAGIC_LEN || memcmp(bytes, "pinvpol1", MAGIC_LEN) != 0) {
     return PV_ERR_POLICY_MAGIC;
@@ -227,13 +167,7 @@ static pv_status check_frame(const uint8_t *bytes, size_t bytes_len)     //
 
 // Lays the sections out by the counts of the header; they must fill the bytes.
 static pv_status read_header(pv_policy *out, const uint8_t *bytes,
-                             size_t bytes_len)                    //
-    REQUIRES(IS_OUT(out) && bytes_len == policy_len)              //
-    REQUIRES(bytes_len >= 128 && bytes_len <= PV_PROVED_LEN_MAX)  //
-    REQUIRES(FRESH(bytes, bytes_len))                             //
-    ASSIGNS(*out)                                                 //
-    ENSURES(IMPLIES(RESULT == PV_OK, SAME(out->bytes, bytes) &&
-                                         HAS_SIZES(out) && HAS_SECTIONS(out))) {
+                             size_t bytes_len) {
   const uint64_t num_rows = load_le64(bytes + NUM_ROWS_AT);
   const uint64_t names_len = load_le64(bytes + NAMES_LEN_AT);
   const uint32_t num_buckets = load_le32(bytes + NUM_BUCKETS_AT);
@@ -267,10 +201,7 @@ static pv_status read_header(pv_policy *out, const uint8_t *bytes,
   return PV_OK;
 }
 
-static bool flags_are_known(const pv_policy *policy)  //
-    REQUIRES(IS_VIEW(policy))                         //
-    ASSIGNS()                                         //
-    ENSURES(IMPLIES(RESULT, FLAGS_FIT(policy))) {
+static bool flags_are_known(const pv_policy *policy) {
   if (policy->flags == POLICY_EVERY_PEER) {
     return policy->num_rules == 0 && policy->num_pinsets == 1;
   }
@@ -279,10 +210,7 @@ static bool flags_are_known(const pv_policy *policy)  //
 
 // Whether what fills the last block of packed pins repeats the last pin:
 // otherwise a pin could hide there.
-static bool is_filled(const uint8_t *packed, uint32_t num_pins)  //
-    REQUIRES(num_pins > 0)                                       //
-    REQUIRES(FRESH(packed, 32 * PACKED_ROWS(num_pins)))          //
-    ASSIGNS() {
+static bool is_filled(const uint8_t *packed, uint32_t num_pins) {
   uint8_t last[PV_DIGEST_LEN];
   uint8_t filler[PV_DIGEST_LEN];
   const uint64_t num_rows = packed_num_rows(num_pins);
@@ -299,11 +227,7 @@ static bool is_filled(const uint8_t *packed, uint32_t num_pins)  //
 }
 
 // A run lies inside the pins.
-static bool check_run(const pv_policy *policy, pin_rows run)  //
-    REQUIRES(IS_VIEW(policy))                                 //
-    REQUIRES(IS_SECTION(policy->pins, PINS_LEN(policy)))      //
-    ASSIGNS()                                                 //
-    ENSURES(IMPLIES(RESULT, ROWS_FIT(policy, run.first_row, run.num_pins))) {
+static bool check_run(const pv_policy *policy, pin_rows run) {
   if (run.num_pins == 0) {
     return run.first_row == 0;
   }
@@ -313,10 +237,7 @@ static bool check_run(const pv_policy *policy, pin_rows run)  //
                    run.num_pins);
 }
 
-static bool check_expiry(const uint8_t *pinset)  //
-    REQUIRES(FRESH(pinset, 80))                  //
-    ASSIGNS()                                    //
-    ENSURES(IMPLIES(RESULT, pinset[1] <= 2)) {
+static bool check_expiry(const uint8_t *pinset) {
   const uint8_t after_expiry = pinset[1];
   if (after_expiry == NEVER_EXPIRES) {
     return load_le64(pinset + EXPIRES_AT) == 0;
@@ -325,11 +246,7 @@ static bool check_expiry(const uint8_t *pinset)  //
          after_expiry == AFTER_EXPIRY_REJECT;
 }
 
-static bool check_pinset(const pv_policy *policy, const uint8_t *pinset)     //
-    REQUIRES(IS_VIEW(policy) && IS_SECTION(policy->pins, PINS_LEN(policy)))  //
-    REQUIRES(FRESH(pinset, 80))                                              //
-    ASSIGNS()                                                                //
-    ENSURES(IMPLIES(RESULT, SOME_RUN_FITS(policy, pinset))) {
+static bool check_pinset(const pv_policy *policy, const uint8_t *pinset) {
   uint64_t num_required = 0;
   if (pinset[0] > PV_REPORT || !check_expiry(pinset) ||
       !all_zero(pinset + 2, EXPIRES_AT - 2)) {
@@ -352,30 +269,19 @@ static bool check_pinset(const pv_policy *policy, const uint8_t *pinset)     //
   return num_required > 0;
 }
 
-static void copy_pinset(uint8_t out[PINSET_LEN], const uint8_t *pinset)  //
-    REQUIRES(FRESH(out, 80) && FRESH(pinset, 80))                        //
-    ASSIGNS(BYTES(out, 80))                                              //
-    ENSURES(SAME_RUN(out + 16 + 8 * (some % 8), pinset + 16 + 8 * (some % 8))) {
+static void copy_pinset(uint8_t out[PINSET_LEN], const uint8_t *pinset) {
   memcpy(out, pinset, PINSET_LEN);
 }
 
 // Number `i` is looked at in a copy, so that its check sees one section, the
 // pins.
-static bool check_pinset_at(const pv_policy *policy, uint32_t i)  //
-    REQUIRES(IS_VIEW(policy) && HAS_PINSETS(policy))              //
-    REQUIRES(i < policy->num_pinsets)                             //
-    ASSIGNS()                                                     //
-    ENSURES(IMPLIES(i == some / 8 && RESULT,
-                    SOME_RUN_FITS(policy, PINSET_OF(policy, i)))) {
+static bool check_pinset_at(const pv_policy *policy, uint32_t i) {
   uint8_t pinset[PINSET_LEN];
   copy_pinset(pinset, pinset_at(policy, i));
   return check_pinset(policy, pinset);
 }
 
-static bool check_pinsets(const pv_policy *policy)    //
-    REQUIRES(IS_VIEW(policy) && HAS_PINSETS(policy))  //
-    ASSIGNS()                                         //
-    ENSURES(IMPLIES(RESULT, PINSETS_FIT(policy))) {
+static bool check_pinsets(const pv_policy *policy) {
   GHOST(const uint8_t *pinsets = policy->pinsets)
   for (uint32_t i = 0; i < policy->num_pinsets; i++)
     LOOP(policy->num_pinsets - i,
@@ -390,11 +296,7 @@ static bool check_pinsets(const pv_policy *policy)    //
   return true;
 }
 
-static bool check_buckets(const pv_policy *policy)              //
-    REQUIRES(IS_VIEW(policy))                                   //
-    REQUIRES(IS_SECTION(policy->buckets, BUCKETS_LEN(policy)))  //
-    ASSIGNS()                                                   //
-    ENSURES(IMPLIES(RESULT, BUCKETS_FIT(policy) && BUCKETS_END(policy))) {
+static bool check_buckets(const pv_policy *policy) {
   uint32_t previous = 0;
   if (load_le32(policy->buckets) != 0) {
     return false;
@@ -414,10 +316,7 @@ static bool check_buckets(const pv_policy *policy)              //
   return previous == policy->num_rules;
 }
 
-static bool is_canonical(const char *name, size_t name_len)   //
-    REQUIRES(name_len <= UINT8_MAX && FRESH(name, name_len))  //
-    ASSIGNS()                                                 //
-    ENSURES(IMPLIES(RESULT, name_len <= PV_HOST_MAX)) {
+static bool is_canonical(const char *name, size_t name_len) {
   char canonical[PV_HOST_MAX + 1];
   size_t canonical_len = 0;
   return pv_host_canonical(canonical, &canonical_len, name, name_len) ==
@@ -427,12 +326,7 @@ static bool is_canonical(const char *name, size_t name_len)   //
 
 // Its name lies where the name before it ended, and stands for what it says.
 static bool check_name(const pv_policy *policy, rule_fields rule,
-                       uint64_t name_at)                       //
-    REQUIRES(IS_VIEW(policy) && name_at <= policy->names_len)  //
-    REQUIRES(IS_SECTION(policy->names, policy->names_len))     //
-    ASSIGNS()                                                  //
-    ENSURES(IMPLIES(RESULT, rule.name_at == name_at))          //
-    ENSURES(IMPLIES(RESULT, NAME_FITS(policy, rule.name_at, rule.name_len))) {
+                       uint64_t name_at) {
   if (rule.name_at != name_at || rule.name_len > policy->names_len - name_at ||
       rule.shape > PV_ANY_LABELS) {
     return false;
@@ -444,12 +338,7 @@ static bool check_name(const pv_policy *policy, rule_fields rule,
 
 // Negative, zero or positive, as rules of one bucket are ordered.
 static int compare_rules(const pv_policy *policy, rule_fields a,
-                         rule_fields b)                     //
-    REQUIRES(IS_VIEW(policy))                               //
-    REQUIRES(IS_SECTION(policy->names, policy->names_len))  //
-    REQUIRES(NAME_FITS(policy, a.name_at, a.name_len))      //
-    REQUIRES(NAME_FITS(policy, b.name_at, b.name_len))      //
-    ASSIGNS() {
+                         rule_fields b) {
   if (a.tag != b.tag) {
     return a.tag < b.tag ? -1 : 1;
   }
@@ -462,12 +351,7 @@ static int compare_rules(const pv_policy *policy, rule_fields a,
 }
 
 static bool check_rule(const pv_policy *policy, uint32_t bucket,
-                       rule_fields rule)                      //
-    REQUIRES(IS_VIEW(policy))                                 //
-    REQUIRES(IS_SECTION(policy->names, policy->names_len))    //
-    REQUIRES(NAME_FITS(policy, rule.name_at, rule.name_len))  //
-    ASSIGNS()                                                 //
-    ENSURES(IMPLIES(RESULT, PINSET_EXISTS(policy, rule.pinset))) {
+                       rule_fields rule) {
   const uint64_t hash = hash_name(policy->names + rule.name_at, rule.name_len);
   return (rule.pinset < policy->num_pinsets || rule.pinset == PV_UNPINNED) &&
          rule.zero[0] == 0 && rule.zero[1] == 0 && rule.tag == hash_tag(hash) &&
@@ -477,13 +361,7 @@ static bool check_rule(const pv_policy *policy, uint32_t bucket,
 // The bucket of rule number `rule`, from that of the rule before it. There is
 // one, since the buckets end where the rules end.
 static uint32_t next_bucket(const pv_policy *policy, uint32_t bucket,
-                            uint32_t rule)                               //
-    REQUIRES(IS_VIEW(policy))                                            //
-    REQUIRES(IS_SECTION(policy->buckets, BUCKETS_LEN(policy)))           //
-    REQUIRES(BUCKETS_END(policy))                                        //
-    REQUIRES(rule < policy->num_rules && bucket <= policy->bucket_mask)  //
-    ASSIGNS()                                                            //
-    ENSURES(RESULT <= policy->bucket_mask) {
+                            uint32_t rule) {
   while (load_le32(policy->buckets + 4 * ((size_t)bucket + 1)) <= rule)
     LOOP(policy->bucket_mask - bucket, bucket <= policy->bucket_mask)
   {
@@ -501,15 +379,7 @@ typedef struct rules_seen {
 
 // Rule number `i`, whose name must follow that of the rule before it.
 static bool check_next_rule(rules_seen *seen, const pv_policy *policy,
-                            uint32_t i)                         //
-    REQUIRES(IS_OUT(seen) && IS_VIEW(policy))                   //
-    REQUIRES(i < policy->num_rules && SEEN_FITS(seen, policy))  //
-    REQUIRES(HAS_INDEX(policy))                                 //
-    REQUIRES(BUCKETS_FIT(policy) && BUCKETS_END(policy))        //
-    ASSIGNS(*seen)                                              //
-    ENSURES(IMPLIES(RESULT, SEEN_FITS(seen, policy)))           //
-    ENSURES(IMPLIES(i == some && RESULT,
-                    RULE_FITS(policy, RULE_OF(policy, i)))) {
+                            uint32_t i) {
   const rule_fields rule = read_rule(rule_at(policy, i));
   seen->bucket = next_bucket(policy, seen->bucket, i);
   if (!check_name(policy, rule, seen->name_at) ||
@@ -525,11 +395,7 @@ static bool check_next_rule(rules_seen *seen, const pv_policy *policy,
   return true;
 }
 
-static bool check_rules(const pv_policy *policy)          //
-    REQUIRES(IS_VIEW(policy) && HAS_INDEX(policy))        //
-    REQUIRES(BUCKETS_FIT(policy) && BUCKETS_END(policy))  //
-    ASSIGNS()                                             //
-    ENSURES(IMPLIES(RESULT, RULES_FIT(policy))) {
+static bool check_rules(const pv_policy *policy) {
   GHOST(const uint8_t *rules = policy->rules)
   rules_seen seen = {0};
   for (uint32_t i = 0; i < policy->num_rules; i++) CHANGES(i, seen)
@@ -545,10 +411,7 @@ static bool check_rules(const pv_policy *policy)          //
   return seen.name_at == policy->names_len;
 }
 
-static pv_status check_contents(const pv_policy *policy)  //
-    REQUIRES(IS_POLICY(policy) && HAS_SECTIONS(policy))   //
-    ASSIGNS()                                             //
-    ENSURES(IMPLIES(RESULT == PV_OK, FLAGS_FIT(policy) && FITS(policy))) {
+static pv_status check_contents(const pv_policy *policy) {
   if (!flags_are_known(policy) ||
       !check_run(policy, read_run(policy->bytes + BLOCKED_AT)) ||
       !check_run(policy, read_run(policy->bytes + BLOCKED_AT + RUN_LEN))) {
@@ -565,11 +428,7 @@ static pv_status check_contents(const pv_policy *policy)  //
 
 // Where this fails, the view may be anything: pv_policy_open closes it.
 static pv_status open_view(pv_policy *out, const uint8_t *bytes,
-                           size_t bytes_len)                             //
-    REQUIRES(IS_OUT(out) && bytes_len == policy_len)                     //
-    REQUIRES(bytes_len <= PV_PROVED_LEN_MAX && FRESH(bytes, bytes_len))  //
-    ASSIGNS(*out)                                                        //
-    ENSURES(IMPLIES(RESULT == PV_OK, IS_OPEN(out, bytes))) {
+                           size_t bytes_len) {
   pv_status status = check_frame(bytes, bytes_len);
   if (status == PV_OK) {
     status = read_header(out, bytes, bytes_len);
@@ -578,12 +437,7 @@ static pv_status open_view(pv_policy *out, const uint8_t *bytes,
 }
 
 pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
-                         size_t bytes_len)                               //
-    REQUIRES(IS_OUT(out) && bytes_len == policy_len)                     //
-    REQUIRES(bytes_len <= PV_PROVED_LEN_MAX && FRESH(bytes, bytes_len))  //
-    ASSIGNS(*out)                                                        //
-    ENSURES(IMPLIES(RESULT == PV_OK, IS_OPEN(out, bytes)))               //
-    ENSURES(IMPLIES(RESULT != PV_OK, IS_CLOSED(out))) {
+                         size_t bytes_len) {
   const pv_status status = open_view(out, bytes, bytes_len);
   if (status != PV_OK) {
     *out = (pv_policy){0};
@@ -595,13 +449,7 @@ pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
 
 // Whether rule number `i` has this tag, name and shape.
 static bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
-                    const uint8_t *name, size_t name_len, uint8_t shape)  //
-    REQUIRES(IS_VIEW(policy) && i < policy->num_rules)                    //
-    REQUIRES(IS_SECTION(policy->rules, RULES_LEN(policy)) &&
-             RULES_FIT(policy))                             //
-    REQUIRES(IS_SECTION(policy->names, policy->names_len))  //
-    REQUIRES(IS_HOST(name, name_len))                       //
-    ASSIGNS() {
+                    const uint8_t *name, size_t name_len, uint8_t shape) {
   const uint8_t *rule = rule_at(policy, i);
   return load_le32(rule + TAG_AT) == tag && rule[NAME_LEN_AT] == name_len &&
          rule[SHAPE_AT] == shape &&
@@ -610,10 +458,7 @@ static bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
 
 static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
                            const uint8_t *name, size_t name_len,
-                           uint8_t shape)                  //
-    REQUIRES(IS_INDEX(policy) && IS_HOST(name, name_len))  //
-    ASSIGNS()                                              //
-    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules) {
+                           uint8_t shape) {
   const uint32_t bucket = hash_bucket(policy, hash);
   const uint32_t start = bucket_start(policy, bucket);
   const uint32_t end = bucket_start(policy, bucket + 1);
@@ -630,10 +475,7 @@ static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
 // The rule whose name is this suffix of a host: `first` before "**.".
 static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
                             const uint8_t *suffix, size_t suffix_len,
-                            uint8_t first)                     //
-    REQUIRES(IS_INDEX(policy) && IS_HOST(suffix, suffix_len))  //
-    ASSIGNS()                                                  //
-    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules) {
+                            uint8_t first) {
   uint32_t rule = PV_NO_RULE;
   if (first != PV_ANY_LABELS) {
     rule = find_shape(policy, hash, suffix, suffix_len, first);
@@ -645,10 +487,7 @@ static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
 }
 
 static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
-                          size_t host_len)                 //
-    REQUIRES(IS_INDEX(policy) && IS_HOST(host, host_len))  //
-    ASSIGNS()                                              //
-    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules) {
+                          size_t host_len) {
   const uint8_t *dot = memchr(host, '.', host_len);
   const size_t second_label = dot == NULL ? host_len : (size_t)(dot - host) + 1;
   uint64_t hash = hash_basis;
@@ -677,10 +516,7 @@ static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
 }
 
 uint32_t pv_policy_find(const pv_policy *policy, const char *host,
-                        size_t host_len)                             //
-    REQUIRES(IS_INDEX_OR_CLOSED(policy) && IS_HOST(host, host_len))  //
-    ASSIGNS()                                                        //
-    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules) {
+                        size_t host_len) {
   return policy->bytes == NULL || host_len == 0
              ? PV_NO_RULE
              : find_host(policy, (const uint8_t *)host, host_len);
@@ -688,17 +524,7 @@ uint32_t pv_policy_find(const pv_policy *policy, const char *host,
 
 // ---- reading a policy back --------------------------------------------------
 
-pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy,
-                         uint32_t rule)                                    //
-    REQUIRES(IS_OUT(out) && IS_INDEX_OR_CLOSED(policy))                    //
-    ASSIGNS(*out)                                                          //
-    ENSURES((RESULT == PV_OK) == (rule < policy->num_rules))               //
-    ENSURES(IMPLIES(RESULT == PV_OK, PINSET_EXISTS(policy, out->pinset)))  //
-    ENSURES(out->shape <= UINT8_MAX)                                       //
-    ENSURES(IMPLIES(RESULT == PV_OK, out->name_len <= UINT8_MAX &&
-                                         IS_NAME((const uint8_t *)out->name,
-                                                 policy, out->name_len)))  //
-    ENSURES(IMPLIES(RESULT != PV_OK, out->name == NULL && out->name_len == 0)) {
+pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy, uint32_t rule) {
   *out = (pv_rule){0};
   if (rule >= policy->num_rules) {
     return PV_ERR_ARGUMENT;
@@ -712,13 +538,7 @@ pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy,
 }
 
 pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
-                           uint32_t pinset)   //
-    REQUIRES(IS_OUT(out) && IS_VIEW(policy))  //
-    REQUIRES(policy->num_pinsets == 0 ||
-             (IS_SECTION(policy->pinsets, PINSETS_LEN(policy)) &&
-              PINSETS_FIT(policy)))  //
-    ASSIGNS(*out)                    //
-    ENSURES((RESULT == PV_OK) == (pinset < policy->num_pinsets)) {
+                           uint32_t pinset) {
   *out = (pv_pinset){0};
   if (pinset >= policy->num_pinsets) {
     return PV_ERR_ARGUMENT;
@@ -739,9 +559,7 @@ pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
 
 pv_status pv_policy_pin(uint8_t out[32], const pv_policy *policy,
                         uint32_t pinset, uint32_t list, uint32_t kind,
-                        uint32_t i)                             //
-    REQUIRES(FRESH(out, 32) && IS_PIN_STORE_OR_CLOSED(policy))  //
-    ASSIGNS(BYTES(out, 32)) {
+                        uint32_t i) {
   memset(out, 0, PV_DIGEST_LEN);
   const bool policy_wide = pinset == PV_UNPINNED && list == PV_LIST_BLOCKED;
   if (policy->bytes == NULL ||

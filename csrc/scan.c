@@ -33,49 +33,33 @@ pv_status pv_scan_use_kernel(size_t i) {
 }
 
 uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
-                         const uint8_t digest[32])          //
-    REQUIRES(IS_ROWS(pins, num_pins) && FRESH(digest, 32))  //
-    ASSIGNS() ENSURES(RESULT <= 1) {
+                         const uint8_t digest[32]) {
   return ct_declassify(
       kernel_in_use(&kernels)->scan_rows(pins, num_pins, digest));
 }
 
-uint64_t packed_num_rows(uint64_t num_pins)  //
-    REQUIRES(num_pins <= PV_PROVED_LEN_MAX)  //
-    ASSIGNS()                                //
-    ENSURES(RESULT == PACKED_ROWS(num_pins)) {
+uint64_t packed_num_rows(uint64_t num_pins) {
   if (num_pins <= ROWS_MAX) {
     return num_pins;
   }
   return (num_pins + BLOCK_PINS - 1) / BLOCK_PINS * BLOCK_PINS;
 }
 
-size_t pv_pins_packed_len(size_t num_pins)  //
-    ASSIGNS()                               //
-    ENSURES(IMPLIES(num_pins <= PV_PROVED_LEN_MAX / 32,
-                    RESULT == 32 * PACKED_ROWS(num_pins))) {
+size_t pv_pins_packed_len(size_t num_pins) {
   const size_t most = (SIZE_MAX - BLOCK_LEN) / PV_DIGEST_LEN;
   return num_pins > most ? 0
                          : (size_t)packed_num_rows(num_pins) * PV_DIGEST_LEN;
 }
 
 // Where bytes 8 * plane to 8 * plane + 7 of pin number i stand in packed pins.
-static size_t packed_at(size_t num_pins, size_t i, size_t plane)  //
-    REQUIRES(num_pins <= PV_PROVED_LEN_MAX / 32 && plane < 4)     //
-    REQUIRES(i < PACKED_ROWS(num_pins))                           //
-    ASSIGNS()                                                     //
-    ENSURES(RESULT <= 32 * PACKED_ROWS(num_pins) - 8) {
+static size_t packed_at(size_t num_pins, size_t i, size_t plane) {
   if (num_pins <= ROWS_MAX) {
     return PV_DIGEST_LEN * i + 8 * plane;
   }
   return BLOCK_LEN * (i / BLOCK_PINS) + 64 * plane + 8 * (i % BLOCK_PINS);
 }
 
-void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins)  //
-    REQUIRES(num_pins <= PV_PROVED_LEN_MAX / 32)                       //
-    REQUIRES(FRESH(out, 32 * PACKED_ROWS(num_pins)))                   //
-    REQUIRES(FRESH(pins, 32 * num_pins))                               //
-    ASSIGNS(WHOLE(out)) {
+void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins) {
   const size_t num_rows = (size_t)packed_num_rows(num_pins);
   for (size_t i = 0; i < num_rows; i++) CHANGES(i, BYTES(out, 32 * num_rows))
   LOOP(num_rows - i, i <= num_rows)
@@ -92,11 +76,7 @@ void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins)  //
 }
 
 void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
-                    size_t i)                                       //
-    REQUIRES(FRESH(out, 32) && num_pins <= PV_PROVED_LEN_MAX / 32)  //
-    REQUIRES(i < PACKED_ROWS(num_pins))                             //
-    REQUIRES(FRESH(packed, 32 * PACKED_ROWS(num_pins)))             //
-    ASSIGNS(BYTES(out, 32)) {
+                    size_t i) {
   for (size_t plane = 0; plane < 4; plane++) {
     memcpy(out + 8 * plane, packed + packed_at(num_pins, i, plane), 8);
   }
@@ -105,12 +85,7 @@ void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
 // Whether each of up to SCAN_DIGESTS digests is among packed pins: masks.
 static void scan_packed(uint64_t *out_found, const uint8_t *packed,
                         size_t num_pins, const uint8_t *digests,
-                        size_t num_digests)                    //
-    REQUIRES(IS_PACKED(packed, num_pins))                      //
-    REQUIRES(num_digests >= 1 && num_digests <= SCAN_DIGESTS)  //
-    REQUIRES(FRESH(out_found, 8 * num_digests))                //
-    REQUIRES(FRESH(digests, 32 * num_digests))                 //
-    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
+                        size_t num_digests) {
   const pv_kernel *kernel = kernel_in_use(&kernels);
   if (num_pins > ROWS_MAX) {
     const size_t num_blocks = (num_pins - 1) / BLOCK_PINS + 1;
@@ -127,10 +102,7 @@ static void scan_packed(uint64_t *out_found, const uint8_t *packed,
 }
 
 uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
-                           const uint8_t digest[32])            //
-    REQUIRES(IS_PACKED(packed, num_pins) && FRESH(digest, 32))  //
-    ASSIGNS()                                                   //
-    ENSURES(RESULT <= 1) {
+                           const uint8_t digest[32]) {
   if (num_pins <= ROWS_MAX) {
     return pv_pins_contain(packed, num_pins, digest);
   }
@@ -141,12 +113,7 @@ uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
 
 void pv_packed_contain_many(uint8_t *out_found, const uint8_t *packed,
                             size_t num_pins, const uint8_t *digests,
-                            size_t num_digests)      //
-    REQUIRES(IS_PACKED(packed, num_pins))            //
-    REQUIRES(num_digests <= PV_PROVED_LEN_MAX / 32)  //
-    REQUIRES(FRESH(out_found, num_digests))          //
-    REQUIRES(FRESH(digests, 32 * num_digests))       //
-    ASSIGNS(BYTES(out_found, num_digests)) {
+                            size_t num_digests) {
   for (size_t done = 0; done < num_digests; done += SCAN_DIGESTS)
     CHANGES(done, BYTES(out_found, num_digests))
   LOOP(num_digests + SCAN_DIGESTS - done,

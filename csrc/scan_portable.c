@@ -3,9 +3,7 @@
 #include "internal.h"
 
 // The bits in which `row` and `digest` differ, gathered.
-static uint64_t row_difference(const uint8_t *row, const uint8_t *digest)  //
-    REQUIRES(FRESH(row, 32) && FRESH(digest, 32))                          //
-    ASSIGNS() {
+static uint64_t row_difference(const uint8_t *row, const uint8_t *digest) {
   uint64_t difference = 0;
   for (int i = 0; i < PV_DIGEST_LEN; i += 8) {
     difference |= load_le64(row + i) ^ load_le64(digest + i);
@@ -14,9 +12,7 @@ static uint64_t row_difference(const uint8_t *row, const uint8_t *digest)  //
 }
 
 static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
-                          const uint8_t *digest)            //
-    REQUIRES(IS_ROWS(rows, num_rows) && FRESH(digest, 32))  //
-    ASSIGNS() {
+                          const uint8_t *digest) {
   uint64_t found = CT_FALSE;
   for (size_t i = 0; i < num_rows; i++) LOOP(num_rows - i, i <= num_rows)
   {
@@ -27,9 +23,7 @@ static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
 
 // One block: four planes of 64 bytes, plane p with bytes 8p to 8p + 7 of each
 // of eight pins.
-static uint64_t scan_block(const uint8_t *block, const uint8_t *digest)  //
-    REQUIRES(FRESH(block, 256) && FRESH(digest, 32))                     //
-    ASSIGNS() {
+static uint64_t scan_block(const uint8_t *block, const uint8_t *digest) {
   uint64_t found = CT_FALSE;
   for (int pin = 0; pin < 8; pin++) {
     uint64_t difference = 0;
@@ -44,9 +38,7 @@ static uint64_t scan_block(const uint8_t *block, const uint8_t *digest)  //
 
 static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
                         size_t num_blocks, const uint8_t *digests,
-                        size_t num_digests)                                 //
-    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
-    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
+                        size_t num_digests) {
   for (size_t d = 0; d < num_digests; d++)
     CHANGES(d, BYTES(out_found, 8 * num_digests))
   LOOP(num_digests - d, d <= num_digests)

@@ -7,9 +7,7 @@
 
 PV_TARGET_BEGIN("avx2")
 
-static inline __m256i load(const uint8_t *p)  //
-    REQUIRES(FRESH(p, 32))                    //
-    ASSIGNS() {
+static inline __m256i load(const uint8_t *p) {
   return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
@@ -23,9 +21,7 @@ static inline uint64_t any_lane(__m256i equal) {
 }
 
 static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
-                          const uint8_t *digest)            //
-    REQUIRES(IS_ROWS(rows, num_rows) && FRESH(digest, 32))  //
-    ASSIGNS() {
+                          const uint8_t *digest) {
   const __m256i wanted = load(digest);
   __m256i found = _mm256_setzero_si256();
   for (size_t i = 0; i < num_rows; i++) LOOP(num_rows - i, i <= num_rows)
@@ -45,9 +41,7 @@ static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
 // `num_digests` is a constant, so that each digest has registers of its own.
 PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
                           size_t num_blocks, const uint8_t *digests,
-                          size_t num_digests)                               //
-    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
-    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
+                          size_t num_digests) {
   __m256i wanted[SCAN_DIGESTS][4];
   __m256i found[SCAN_DIGESTS];
   PV_UNROLL
@@ -93,9 +87,7 @@ PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
 
 static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
                         size_t num_blocks, const uint8_t *digests,
-                        size_t num_digests)                                 //
-    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
-    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
+                        size_t num_digests) {
   switch (num_digests) {
     case 1:
       scan_group(out_found, blocks, num_blocks, digests, 1);

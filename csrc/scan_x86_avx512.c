@@ -9,16 +9,12 @@
 
 PV_TARGET_BEGIN("avx2,avx512f,avx512vl")
 
-PV_INLINE __m512i load(const uint8_t *p)  //
-    REQUIRES(FRESH(p, 64))                //
-    ASSIGNS() {
+PV_INLINE __m512i load(const uint8_t *p) {
   return _mm512_loadu_si512((const void *)p);
 }
 
 static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
-                          const uint8_t *digest)            //
-    REQUIRES(IS_ROWS(rows, num_rows) && FRESH(digest, 32))  //
-    ASSIGNS() {
+                          const uint8_t *digest) {
   const __m256i wanted = _mm256_loadu_si256((const void *)digest);
   uint64_t found = CT_FALSE;
   for (size_t i = 0; i < num_rows; i++) LOOP(num_rows - i, i <= num_rows)
@@ -41,9 +37,7 @@ PV_INLINE __m512i add_difference(__m512i difference, __m512i pins,
 // pin that matches leaves a zero in its lane of `least`.
 PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
                           size_t num_blocks, const uint8_t *digests,
-                          size_t num_digests)                               //
-    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
-    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
+                          size_t num_digests) {
   __m512i wanted[SCAN_DIGESTS][4];
   __m512i least[SCAN_DIGESTS];
   PV_UNROLL
@@ -87,9 +81,7 @@ PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
 
 static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
                         size_t num_blocks, const uint8_t *digests,
-                        size_t num_digests)                                 //
-    REQUIRES(IS_SCAN(out_found, blocks, num_blocks, digests, num_digests))  //
-    ASSIGNS(BYTES(out_found, 8 * num_digests)) {
+                        size_t num_digests) {
   switch (num_digests) {
     case 1:
       scan_group(out_found, blocks, num_blocks, digests, 1);

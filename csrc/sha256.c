@@ -115,19 +115,14 @@ typedef struct padded {
 
 // FIPS 180-4, 5.1.1: one bit, zeros, and the length in bits take 9 bytes at
 // least.
-static size_t num_padded_blocks(size_t len)  //
-    ASSIGNS()                                //
-    ENSURES(RESULT == len / 64 + (len % 64 < 56 ? 1 : 2)) {
+static size_t num_padded_blocks(size_t len) {
   return len / BLOCK_LEN + 1 + (len % BLOCK_LEN >= LENGTH_AT);
 }
 
 // Everything is copied 64 bytes at a time, which is a few instructions: a copy
 // of a number of bytes that varies would be a call. What is too much lands in
 // `before`, or is written over by the next copy.
-PV_INLINE void write_tail(tail *t, pv_span message, size_t num_blocks)  //
-    REQUIRES(IS_OUT(t) && IS_MESSAGE(message))                          //
-    REQUIRES(num_blocks == (message.len % 64 < 56 ? 1 : 2))             //
-    ASSIGNS(*t) {
+PV_INLINE void write_tail(tail *t, pv_span message, size_t num_blocks) {
   static const uint8_t one_bit_and_zeros[BLOCK_LEN] = {0x80};
   uint8_t *end = t->blocks + message.len % BLOCK_LEN;
   if (message.len >= BLOCK_LEN) {
@@ -144,14 +139,7 @@ PV_INLINE void write_tail(tail *t, pv_span message, size_t num_blocks)  //
              (uint64_t)message.len << 3);
 }
 
-PV_INLINE padded pad(tail *t, pv_span message)  //
-    REQUIRES(IS_OUT(t) && IS_MESSAGE(message))  //
-    ASSIGNS(*t)                                 //
-    ENSURES(SAME(RESULT.whole, message.data) &&
-            SAME(RESULT.tail, t->blocks))          //
-    ENSURES(RESULT.num_whole == message.len / 64)  //
-    ENSURES(RESULT.num_blocks - RESULT.num_whole ==
-            (message.len % 64 < 56 ? 1 : 2)) {
+PV_INLINE padded pad(tail *t, pv_span message) {
   const size_t num_whole = message.len / BLOCK_LEN;
   const size_t num_blocks = num_padded_blocks(message.len);
   write_tail(t, message, num_blocks - num_whole);
@@ -163,9 +151,7 @@ static const uint8_t *block_of(const padded *p, size_t i) {
                           : p->tail + BLOCK_LEN * (i - p->num_whole);
 }
 
-static void write_digest(uint8_t *out, const uint32_t state[8])  //
-    REQUIRES(FRESH(out, 32) && FRESH(state, 32))                 //
-    ASSIGNS(BYTES(out, 32)) {
+static void write_digest(uint8_t *out, const uint32_t state[8]) {
   for (int i = 0; i < 8; i += 2) {
     store_be64(out + 4 * i, (uint64_t)state[i] << 32 | state[i + 1]);
   }

@@ -8,11 +8,7 @@ enum { VERSION_1 = 0, VERSION_2 = 1, VERSION_3 = 2, VERSION_LEN = 5 };
 
 // INTEGER: at least one octet, and no first octet that says nothing
 // (X.690, 8.3.2). Negative numbers, zero and long ones exist and pass.
-PV_PART bool read_serial(der_cursor *in)            //
-    REQUIRES(IS_CURSOR(in))                         //
-    ASSIGNS(in->pos)                                //
-    ENSURES(RESULT == IS_SERIAL(in, OLD(in->pos)))  //
-    ENSURES(IMPLIES(RESULT, in->pos == ELEMENT_END(in, OLD(in->pos)))) {
+PV_PART bool read_serial(der_cursor *in) {
   der_cursor n;
   if (!der_enter(in, &n, DER_INTEGER) || der_at_end(&n)) {
     return false;
@@ -26,10 +22,7 @@ PV_PART bool read_serial(der_cursor *in)            //
 }
 
 // Whether no arc of an OID begins with 0x80, which would pad it.
-static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len)  //
-    REQUIRES(oid_len <= DER_ELEMENT_MAX && FRESH(oid, oid_len))   //
-    ASSIGNS()                                                     //
-    ENSURES(IMPLIES(some < oid_len && RESULT, !IS_PADDED(oid, some))) {
+static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len) {
   bool arc_begins = true;
   for (size_t i = 0; i < oid_len; i++)
     LOOP(oid_len - i, i <= oid_len &&
@@ -46,9 +39,7 @@ static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len)  //
 
 // The top bits of eight octets, of those that are 0x80: the only octet with its
 // top bit set and no other. 0x7f added to others carries into the top bit.
-PV_PART uint64_t find_0x80(uint64_t octets)  //
-    ASSIGNS()                                //
-    ENSURES((RESULT != 0) == spec_holds_0x80(octets)) {
+PV_PART uint64_t find_0x80(uint64_t octets) {
   const uint64_t low_bits = UINT64_C(0x7f7f7f7f7f7f7f7f);
   return octets & ~((octets & low_bits) + low_bits) & ~low_bits;
 }
@@ -57,13 +48,7 @@ PV_PART uint64_t find_0x80(uint64_t octets)  //
 // 0x80 at all, none is padded: those in use have none, and up to 16 octets.
 // The last eight octets may begin before the OID: that far into a certificate
 // there are always as many.
-PV_PART bool is_oid(const der_cursor *oid)  //
-    REQUIRES(IS_CURSOR(oid))                //
-    ASSIGNS()                               //
-    ENSURES(IMPLIES(RESULT,
-                    oid->pos < oid->end && oid->base[oid->end - 1] < 0x80))  //
-    ENSURES(IMPLIES(some < oid->end - oid->pos && RESULT,
-                    !IS_PADDED(oid->base + oid->pos, some))) {
+PV_PART bool is_oid(const der_cursor *oid) {
   const size_t oid_len = oid->end - oid->pos;
   const uint8_t *octets = oid->base + oid->pos;
   if (oid_len == 0 || oid->end < 8) {
@@ -83,11 +68,7 @@ PV_PART bool is_oid(const der_cursor *oid)  //
 }
 
 // NULL has one spelling.
-PV_PART bool is_null(const der_cursor *in)  //
-    REQUIRES(IS_CURSOR(in))                 //
-    ASSIGNS()                               //
-    ENSURES(IMPLIES(RESULT, in->end - in->pos == 2 &&
-                                IS_ELEMENT_OF(in, in->pos, DER_NULL))) {
+PV_PART bool is_null(const der_cursor *in) {
   return in->end - in->pos == 2 && in->base[in->pos] == DER_NULL &&
          in->base[in->pos + 1] == 0;
 }
@@ -95,11 +76,7 @@ PV_PART bool is_null(const der_cursor *in)  //
 // Parameters are NULL, an OID, or nothing that a parser decodes unasked. Other
 // simple types have rules of their own, which OpenSSL checks and no algorithm
 // needs: they are refused.
-PV_PART bool is_parameters(der_cursor in)  //
-    REQUIRES(IS_CURSOR_COPY(in))           //
-    ASSIGNS()                              //
-    ENSURES(IMPLIES(RESULT,
-                    in.pos < in.end && MAY_BE_PARAMETERS(in.base[in.pos]))) {
+PV_PART bool is_parameters(der_cursor in) {
   der_cursor content;
   uint8_t tag = 0;
   if (is_null(&in)) {
@@ -117,10 +94,7 @@ PV_PART bool is_parameters(der_cursor in)  //
 
 // AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER,
 //   parameters ANY DEFINED BY algorithm OPTIONAL }
-PV_PART bool is_algorithm(der_cursor in)  //
-    REQUIRES(IS_CURSOR_COPY(in))          //
-    ASSIGNS()                             //
-    ENSURES(IMPLIES(RESULT, in.pos < in.end && in.base[in.pos] == DER_OID)) {
+PV_PART bool is_algorithm(der_cursor in) {
   der_cursor oid;
   if (!der_enter(&in, &oid, DER_OID) || !is_oid(&oid)) {
     return false;
@@ -129,11 +103,7 @@ PV_PART bool is_algorithm(der_cursor in)  //
 }
 
 // Whether two contents are the same 8 to 16 octets.
-PV_PART bool is_same(const der_cursor *a, const der_cursor *b)     //
-    REQUIRES(IS_CURSOR(a) && FRESH(b, sizeof *b) && INSIDE(b, a))  //
-    ASSIGNS()                                                      //
-    ENSURES(IMPLIES(RESULT, a->end - a->pos == b->end - b->pos &&
-                                a->end - a->pos <= 16)) {
+PV_PART bool is_same(const der_cursor *a, const der_cursor *b) {
   const size_t len = a->end - a->pos;
   if (b->end - b->pos != len || len < 8 || len > 16) {
     return false;
@@ -144,11 +114,7 @@ PV_PART bool is_same(const der_cursor *a, const der_cursor *b)     //
 
 // BIT STRING (X.690, 8.6.2): the first octet counts the unused bits of the
 // last one.
-PV_PART bool is_bit_string(const der_cursor *bits)  //
-    REQUIRES(IS_CURSOR(bits))                       //
-    ASSIGNS()                                       //
-    ENSURES(RESULT ==
-            spec_is_bits(bits->base + bits->pos, bits->end - bits->pos)) {
+PV_PART bool is_bit_string(const der_cursor *bits) {
   if (der_at_end(bits)) {
     return false;
   }
@@ -158,13 +124,7 @@ PV_PART bool is_bit_string(const der_cursor *bits)  //
 
 // version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1. DER forbids
 // to write the default, so v1 is absent; the others have one spelling.
-PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version)            //
-    REQUIRES(IS_CURSOR(tbs) && IS_OUT(out_version))                         //
-    ASSIGNS(tbs->pos, *out_version)                                         //
-    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_0)))  //
-    ENSURES(IMPLIES(RESULT, *out_version <= VERSION_3))                     //
-    ENSURES(IMPLIES(RESULT, (*out_version == VERSION_1) ==
-                                !NEXT_IS(tbs, OLD(tbs->pos), DER_CONTEXT_0))) {
+PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version) {
   const uint8_t *octets = tbs->base + tbs->pos;
   *out_version = VERSION_1;
   if (!der_next_is(tbs, DER_CONTEXT_0)) {
@@ -180,12 +140,7 @@ PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version)            //
 }
 
 // issuerUniqueID [1], subjectUniqueID [2] IMPLICIT BIT STRING OPTIONAL: v2, v3
-PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag)  //
-    REQUIRES(IS_CURSOR(tbs))                                                //
-    ASSIGNS(tbs->pos)                                                       //
-    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), tag)))            //
-    ENSURES(IMPLIES(NEXT_IS(tbs, OLD(tbs->pos), tag) && RESULT,
-                    version != VERSION_1)) {
+PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag) {
   der_cursor bits;
   if (!der_next_is(tbs, tag)) {
     return true;
@@ -195,12 +150,7 @@ PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag)  //
 }
 
 // extensions [3] EXPLICIT SEQUENCE OPTIONAL: v3
-PV_PART bool read_extensions(der_cursor *tbs, uint8_t version)              //
-    REQUIRES(IS_CURSOR(tbs))                                                //
-    ASSIGNS(tbs->pos)                                                       //
-    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_3)))  //
-    ENSURES(IMPLIES(NEXT_IS(tbs, OLD(tbs->pos), DER_CONTEXT_3) && RESULT,
-                    version == VERSION_3)) {
+PV_PART bool read_extensions(der_cursor *tbs, uint8_t version) {
   der_cursor explicit_tag;
   if (!der_next_is(tbs, DER_CONTEXT_3)) {
     return true;
@@ -215,12 +165,7 @@ PV_PART bool read_extensions(der_cursor *tbs, uint8_t version)              //
 //   OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] OPTIONAL }
 
 // The fields of TBSCertificate before the key.
-PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out)     //
-    REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))                           //
-    ASSIGNS(tbs->pos, *out)                                           //
-    ENSURES(IMPLIES(RESULT == PV_OK, IS_AT_KEY(tbs, OLD(tbs->pos))))  //
-    ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->signature, tbs)))   //
-    ENSURES(IMPLIES(RESULT == PV_OK, out->version <= VERSION_3)) {
+PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
   if (!read_version(tbs, &out->version)) {
     return PV_ERR_DER_VERSION;
   }
@@ -243,17 +188,7 @@ PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out)     //
 }
 
 // The fields of TBSCertificate up to the key, and with it.
-PV_PART pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out)        //
-    REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))                             //
-    ASSIGNS(tbs->pos, *out)                                             //
-    ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos <= tbs->end))             //
-    ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->signature, tbs)))     //
-    ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->spki_content, tbs)))  //
-    ENSURES(IMPLIES(RESULT == PV_OK,
-                    IS_KEY(&out->spki, tbs->base + OLD(tbs->pos),
-                           tbs->end - OLD(tbs->pos))))  //
-    ENSURES(IMPLIES(RESULT == PV_OK,
-                    IS_CONTENT(&out->spki_content, &out->spki))) {
+PV_PART pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out) {
   const pv_status head = read_tbs_head(tbs, out);
   if (head != PV_OK) {
     return head;
@@ -267,10 +202,7 @@ PV_PART pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out)        //
 }
 
 // The fields of TBSCertificate after the key.
-PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version)  //
-    REQUIRES(IS_CURSOR(tbs))                                       //
-    ASSIGNS(tbs->pos)                                              //
-    ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos == tbs->end)) {
+PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
   if (!read_unique_id(tbs, version, DER_CONTEXT_1_PRIMITIVE) ||
       !read_unique_id(tbs, version, DER_CONTEXT_2_PRIMITIVE)) {
     return PV_ERR_DER_UNIQUE_ID;
@@ -283,11 +215,7 @@ PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version)  //
 
 // SubjectPublicKeyInfo ::= SEQUENCE { algorithm AlgorithmIdentifier,
 //   subjectPublicKey BIT STRING }. Every key is a whole number of octets.
-PV_PART pv_status check_spki(der_cursor spki)  //
-    REQUIRES(IS_CURSOR_COPY(spki))             //
-    ASSIGNS()                                  //
-    ENSURES(IMPLIES(RESULT == PV_OK,
-                    spec_is_key(spki.base + spki.pos, spki.end - spki.pos))) {
+PV_PART pv_status check_spki(der_cursor spki) {
   der_cursor algorithm, key;
   if (!der_enter(&spki, &algorithm, DER_SEQUENCE) || !is_algorithm(algorithm)) {
     return PV_ERR_DER_SPKI_ALGORITHM;
@@ -301,11 +229,7 @@ PV_PART pv_status check_spki(der_cursor spki)  //
 
 // What follows tbsCertificate in a Certificate.
 PV_PART pv_status read_certificate_tail(der_cursor *certificate,
-                                        const der_cursor *inner)            //
-    REQUIRES(IS_CURSOR(certificate) && FRESH(inner, sizeof *inner))         //
-    REQUIRES(INSIDE(inner, certificate) && inner->end <= certificate->pos)  //
-    ASSIGNS(certificate->pos)                                               //
-    ENSURES(IMPLIES(RESULT == PV_OK, certificate->pos == certificate->end)) {
+                                        const der_cursor *inner) {
   der_cursor algorithm, signature;
   if (!der_enter(certificate, &algorithm, DER_SEQUENCE) ||
       !(is_same(&algorithm, inner) || is_algorithm(algorithm))) {
@@ -322,12 +246,7 @@ PV_PART pv_status read_certificate_tail(der_cursor *certificate,
 //   signatureAlgorithm AlgorithmIdentifier, signatureValue BIT STRING }
 
 // All that stands before the key, and the key.
-PV_PART pv_status find_key(spki_walk *out, der_cursor in)             //
-    REQUIRES(IS_OUT(out) && IS_CURSOR_COPY(in) && in.pos == 0)        //
-    ASSIGNS(*out)                                                     //
-    ENSURES(IMPLIES(RESULT == PV_OK, IS_WALK(out, in.base, in.end)))  //
-    ENSURES(IMPLIES(RESULT == PV_OK,
-                    IS_KEY_OF(&out->fields.spki, in.base, in.end))) {
+PV_PART pv_status find_key(spki_walk *out, der_cursor in) {
   der_cursor certificate, tbs;
   tbs_fields fields;
   if (!der_enter(&in, &certificate, DER_SEQUENCE) || !der_at_end(&in)) {
@@ -344,9 +263,7 @@ PV_PART pv_status find_key(spki_walk *out, der_cursor in)             //
 }
 
 // All that stands behind the key, and what is in it.
-PV_PART pv_status check_rest(const spki_walk *walk)  //
-    REQUIRES(IS_WALK_GIVEN(walk))                    //
-    ASSIGNS() {
+PV_PART pv_status check_rest(const spki_walk *walk) {
   const der_cursor signature = walk->fields.signature;
   der_cursor tbs = walk->tbs;
   der_cursor certificate = walk->certificate;
@@ -364,33 +281,19 @@ PV_PART pv_status check_rest(const spki_walk *walk)  //
 }
 
 PV_FLAT pv_status spki_find(spki_walk *out, const uint8_t *cert,
-                            size_t cert_len)                          //
-    REQUIRES(IS_OUT(out))                                             //
-    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))  //
-    ASSIGNS(*out)                                                     //
-    ENSURES(IMPLIES(RESULT == PV_OK, IS_WALK(out, cert, cert_len)))   //
-    ENSURES(IMPLIES(RESULT == PV_OK,
-                    IS_KEY_OF(&out->fields.spki, cert, cert_len))) {
+                            size_t cert_len) {
   if (cert_len > DER_ELEMENT_MAX) {
     return PV_ERR_DER_CERTIFICATE;
   }
   return find_key(out, (der_cursor){cert, 0, cert_len});
 }
 
-PV_FLAT pv_status spki_check(const spki_walk *walk)  //
-    REQUIRES(IS_WALK_GIVEN(walk))                    //
-    ASSIGNS() {
+PV_FLAT pv_status spki_check(const spki_walk *walk) {
   return check_rest(walk);
 }
 
 PV_FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
-                                    size_t cert_len)                        //
-    REQUIRES(IS_OUT(out_spki))                                              //
-    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))        //
-    ASSIGNS(*out_spki)                                                      //
-    ENSURES(IMPLIES(RESULT == PV_OK, IS_KEY_OF(out_spki, cert, cert_len)))  //
-    ENSURES(IMPLIES(RESULT != PV_OK,
-                    out_spki->data == NULL && out_spki->len == 0)) {
+                                    size_t cert_len) {
   spki_walk walk;
   pv_status status = PV_ERR_DER_CERTIFICATE;
   if (cert_len <= DER_ELEMENT_MAX) {

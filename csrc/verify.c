@@ -30,9 +30,7 @@ static pv_span chain_cert(const chain_view *chain, size_t i) {
 }
 
 // Whether `num` lengths add up to `total`.
-static bool lens_add_up(const uint8_t *lens, size_t num, size_t total)  //
-    REQUIRES(num <= PV_PROVED_LEN_MAX && FRESH(lens, 4 * num))          //
-    ASSIGNS() {
+static bool lens_add_up(const uint8_t *lens, size_t num, size_t total) {
   size_t left = total;
   for (size_t i = 0; i < num; i++) LOOP(num - i, i <= num && left <= total)
   {
@@ -70,20 +68,13 @@ typedef struct cert_digests {
 
 static uint32_t run_contains(const pv_policy *policy, uint32_t pinset,
                              uint32_t list, uint32_t kind,
-                             const cert_digests *digests)                //
-    REQUIRES(IS_PIN_STORE(policy) && IS_LIST(policy, pinset, list))      //
-    REQUIRES(kind <= PV_CERTIFICATE && FRESH(digests, sizeof *digests))  //
-    ASSIGNS()                                                            //
-    ENSURES(RESULT <= 1) {
+                             const cert_digests *digests) {
   const pin_run run = policy_run(policy, pinset, list, kind);
   return pv_packed_contain(run.packed, run.num_pins, digests->of[kind]);
 }
 
 static void note_first(finding *out, uint32_t depth, uint8_t kind,
-                       const cert_digests *digests)  //
-    REQUIRES(IS_OUT(out) && kind <= PV_CERTIFICATE)  //
-    REQUIRES(FRESH(digests, sizeof *digests))        //
-    ASSIGNS(*out) {
+                       const cert_digests *digests) {
   if (out->depth == PV_NO_DEPTH) {
     out->depth = depth;
     out->kind = kind;
@@ -94,11 +85,7 @@ static void note_first(finding *out, uint32_t depth, uint8_t kind,
 // Looks for one certificate in the lists of `pinset` that apply to its place
 // in the chain.
 static void scan_pinset(evidence *out, const pv_policy *policy, uint32_t pinset,
-                        uint32_t depth, const cert_digests *digests)  //
-    REQUIRES(IS_OUT(out) && IS_PIN_STORE(policy))                     //
-    REQUIRES(pinset < policy->num_pinsets)                            //
-    REQUIRES(FRESH(digests, sizeof *digests))                         //
-    ASSIGNS(*out) {
+                        uint32_t depth, const cert_digests *digests) {
   const uint32_t by_place = depth == 0 ? PV_LIST_LEAF : PV_LIST_CA;
   for (uint8_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
     const uint32_t anywhere =
@@ -113,11 +100,7 @@ static void scan_pinset(evidence *out, const pv_policy *policy, uint32_t pinset,
 
 static void scan_blocked(evidence *out, const pv_policy *policy,
                          uint32_t pinset, uint32_t depth,
-                         const cert_digests *digests)   //
-    REQUIRES(IS_OUT(out) && IS_PIN_STORE(policy))       //
-    REQUIRES(IS_LIST(policy, pinset, PV_LIST_BLOCKED))  //
-    REQUIRES(FRESH(digests, sizeof *digests))           //
-    ASSIGNS(*out) {
+                         const cert_digests *digests) {
   for (uint8_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
     if (run_contains(policy, pinset, PV_LIST_BLOCKED, kind, digests) != 0) {
       note_first(&out->blocked, depth, kind, digests);
@@ -126,11 +109,7 @@ static void scan_blocked(evidence *out, const pv_policy *policy,
 }
 
 // Certificates are hashed whole only where somebody pinned or blocked one.
-static bool wants_certificate_digest(const pv_policy *policy,
-                                     uint32_t pinset)   //
-    REQUIRES(IS_PIN_STORE(policy))                      //
-    REQUIRES(IS_LIST(policy, pinset, PV_LIST_BLOCKED))  //
-    ASSIGNS() {
+static bool wants_certificate_digest(const pv_policy *policy, uint32_t pinset) {
   uint32_t num_pins =
       policy_run(policy, PV_UNPINNED, PV_LIST_BLOCKED, PV_CERTIFICATE).num_pins;
   for (uint32_t list = PV_LIST_PINS;
@@ -172,12 +151,7 @@ static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
 // ---- the decision -----------------------------------------------------------
 
 static void report_finding(pv_report *out, pv_reason reason,
-                           const finding *found)          //
-    REQUIRES(IS_OUT(out) && FRESH(found, sizeof *found))  //
-    REQUIRES(reason <= PV_BAD_HOST)                       //
-    ASSIGNS(*out)                                         //
-    ENSURES(out->accepted == OLD(out->accepted))          //
-    ENSURES(out->mode == OLD(out->mode)) {
+                           const finding *found) {
   out->reason = (uint8_t)reason;
   out->depth = found->depth;
   out->matched_kind = found->kind;
@@ -188,16 +162,7 @@ static void report_finding(pv_report *out, pv_reason reason,
 // Returns whether that decided. It did so as a rejection, but for a blocked one
 // in report mode.
 static bool decide_bad_chain(pv_report *out, const evidence *seen,
-                             const chain_view *chain)   //
-    REQUIRES(IS_OUT(out) && FRESH(seen, sizeof *seen))  //
-    REQUIRES(FRESH(chain, sizeof *chain))               //
-    ASSIGNS(*out)                                       //
-    ENSURES(out->mode == OLD(out->mode))                //
-    ENSURES(IMPLIES(chain->num_certs == 0 || seen->malformed != PV_OK,
-                    RESULT && out->accepted == 0))                          //
-    ENSURES(IMPLIES(RESULT && out->mode != PV_REPORT, out->accepted == 0))  //
-    ENSURES(IMPLIES(seen->blocked.depth != PV_NO_DEPTH, RESULT))            //
-    ENSURES(IMPLIES(!RESULT, out->accepted == OLD(out->accepted))) {
+                             const chain_view *chain) {
   out->num_seen = seen->num_seen;
   if (chain->num_certs == 0) {
     out->reason = PV_NO_CERTIFICATE;
@@ -218,9 +183,7 @@ static bool decide_bad_chain(pv_report *out, const evidence *seen,
 
 // Step 6: every list that is not empty must be hit.
 static bool lists_are_hit(const pv_policy *policy, uint32_t pinset,
-                          uint32_t lists_hit)                       //
-    REQUIRES(IS_PIN_STORE(policy) && pinset < policy->num_pinsets)  //
-    ASSIGNS() {
+                          uint32_t lists_hit) {
   for (uint32_t list = PV_LIST_PINS; list <= PV_LIST_CA; list++) {
     const uint32_t num_pins =
         policy_run(policy, pinset, list, PV_SPKI).num_pins |
@@ -252,13 +215,7 @@ static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
 // Steps 1 and 2: the PinSet of the host's rule, or PV_UNPINNED when `out` says
 // why there is none.
 static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
-                            const char *host, size_t host_len)        //
-    REQUIRES(IS_OUT(out) && IS_INDEX_OR_CLOSED(policy))               //
-    REQUIRES(IS_HOST(host, host_len) && out->accepted == 0)           //
-    ASSIGNS(*out)                                                     //
-    ENSURES(PINSET_EXISTS(policy, RESULT))                            //
-    ENSURES(IMPLIES(out->reason == PV_BAD_HOST, out->accepted == 0))  //
-    ENSURES(IMPLIES((policy->flags & 1) != 0, out->accepted == 0)) {
+                            const char *host, size_t host_len) {
   char canonical[PV_HOST_MAX + 1];
   size_t canonical_len = 0;
   pv_rule rule;

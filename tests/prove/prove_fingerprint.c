@@ -1,6 +1,7 @@
 // Harnesses for fingerprint.c.
 #include "fingerprint.c"
 #include "harness.h"
+#include "fingerprint.contracts.h"
 
 // What sha256.c promises.
 void sha256_begin(sha256_running *out, const uint8_t *data, size_t len)  //

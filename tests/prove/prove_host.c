@@ -2,6 +2,7 @@
 #include "harness.h"
 #include "host.c"
 #include "libc.h"
+#include "host.contracts.h"
 
 void prove_is_digit(void) {
   char c;

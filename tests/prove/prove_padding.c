@@ -5,6 +5,7 @@
 
 #define sha256_portable NULL
 #include "sha256.c"
+#include "sha256.contracts.h"
 
 void prove_num_padded_blocks(void) {
   size_t len;

@@ -3,6 +3,7 @@
 #include "harness.h"
 #include "libc.h"
 #include "policy.c"
+#include "policy.contracts.h"
 
 // What sha256.c promises.
 void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len)  //

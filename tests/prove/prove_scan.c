@@ -1,6 +1,7 @@
 // Harnesses for what scan.c says of packed pins.
 #include "harness.h"
 #include "scan.c"
+#include "scan.contracts.h"
 
 // What every kernel promises, and one that does it.
 static uint64_t any_scan_rows(const uint8_t *rows_, size_t num_rows,

@@ -3,6 +3,7 @@
 
 #include "scan_x86_avx512.c"
 #include "scans.h"
+#include "scan_x86_avx512.contracts.h"
 
 // What is made of registers says nothing of where bytes are: it may be
 // anything.

@@ -1,6 +1,7 @@
 // Harnesses for spki.c.
 #include "harness.h"
 #include "spki.c"
+#include "spki.contracts.h"
 
 void prove_read_serial(void) {
   der_cursor *in;

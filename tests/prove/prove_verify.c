@@ -2,6 +2,7 @@
 #include "harness.h"
 #include "libc.h"
 #include "verify.c"
+#include "verify.contracts.h"
 
 void prove_lens_add_up(void) {
   const uint8_t *lens;

@@ -1,26 +1,11 @@
-// contracts.h: what a function needs and what it promises, in words that a
-// prover reads and a compiler does not see. They stand between a function's
-// head and its body, and between a loop's head and its body.
+// contracts.h: the words that contracts are made of, and what an element of DER,
+// a certificate and a compiled policy are, said a second time.
 //
-// `make prove` shows, with the model checker CBMC, that each function keeps its
-// contract for every input that the contract allows: tests/prove/README.md.
+// A contract says what a function needs and what it promises. It stands in
+// *.contracts.h, on a declaration of the function; what a loop keeps stands in
+// csrc, through prove.h. README.md has a list of the words.
 #ifndef PINVERIFY_CONTRACTS_H
 #define PINVERIFY_CONTRACTS_H
-
-#if !defined(PV_PROVE)
-
-#define REQUIRES(...)
-#define ENSURES(...)
-#define ASSIGNS(...)
-#define INVARIANT(...)
-#define DECREASES(...)
-#define LOOP(...)
-#define CHANGES(...)
-#define GHOST(...)
-#define MAY_WRAP_BEGIN
-#define MAY_WRAP_END
-
-#else
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -44,6 +29,11 @@
 // A variable that the proof alone knows. What a loop says of it is simpler than
 // the same said of a member, and much faster to prove.
 #define GHOST(...) __VA_ARGS__;
+
+// Prefetching is safe anywhere; a proof asks that there are bytes all the same,
+// since a line that nobody reads costs time.
+#define PV_PREFETCH(address) \
+  __CPROVER_assert(__CPROVER_r_ok(address, 1), "prefetches bytes that exist")
 
 // Between these, unsigned arithmetic is meant to be modulo a power of two.
 #define MAY_WRAP_BEGIN          \
@@ -80,7 +70,7 @@
 // The `n` bytes at `p`, where all of them may change.
 #define BYTES(p, n) __CPROVER_object_upto(p, n)
 
-// All of the object that `p` points into, where its length is no plain number.
+// The whole object, for lengths that are not simple expressions.
 #define WHOLE(p) __CPROVER_object_whole(p)
 
 // More than any machine has.
@@ -96,7 +86,7 @@ extern size_t later;
 // ---- DER, said a second time ------------------------------------------------
 //
 // The header of an element as X.690, 8.1 and 10.1 describe it, case by case:
-// what der.c reads with a loop is compared with this. `p` is behind the tag.
+// what der.h reads is compared with this. `p` is behind the tag.
 
 MAY_READ_BEGIN
 static inline size_t spec_length_len(const uint8_t *p) {
@@ -573,7 +563,5 @@ MAY_READ_END
 #define IS_NAME(name, p, len) \
   ((len) <= (p)->names_len && \
    BETWEEN((p)->names, name, (p)->names + ((p)->names_len - (len))))
-
-#endif  // PV_PROVE
 
 #endif  // PINVERIFY_CONTRACTS_H

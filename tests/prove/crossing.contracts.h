@@ -1,0 +1,169 @@
+// crossing.contracts.h: the contracts of functions that other files call.
+//
+// clang-format off
+#ifndef PINVERIFY_CROSSING_CONTRACTS_H
+#define PINVERIFY_CROSSING_CONTRACTS_H
+
+#include "contracts.h"
+#include "internal.h"
+#include "spki.h"
+
+// ---- fingerprint.c -------------------------------------------------------------
+
+pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
+                         size_t cert_len)
+    REQUIRES(FRESH(out, 32))
+    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
+    ASSIGNS(BYTES(out, 32))
+    ENSURES(IMPLIES(RESULT != PV_OK, out[some % 32] == 0));
+
+int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
+                      const uint8_t *cert, size_t cert_len)
+    REQUIRES(IS_PACKED(packed, num_pins))
+    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
+    ASSIGNS();
+
+// ---- host.c --------------------------------------------------------------------
+
+pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
+                            size_t host_len)
+    REQUIRES(FRESH(out, 254) && IS_OUT(out_len))
+    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
+             (host_len == 0 || FRESH(host, host_len)))
+    ASSIGNS(*out_len, BYTES(out, 254))
+    ENSURES(*out_len <= 253 && out[253] == 0)
+    ENSURES((RESULT == PV_OK) == (*out_len > 0))
+    ENSURES(IMPLIES(RESULT != PV_OK, out[0] == 0));
+
+bool host_is_address(const char *host, size_t host_len)
+    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
+             (host_len == 0 || FRESH(host, host_len)))
+    ASSIGNS()
+    ENSURES(IMPLIES(RESULT, host_len > 0));
+
+// ---- policy.c ------------------------------------------------------------------
+
+pin_run policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
+                   uint32_t kind)
+    REQUIRES(IS_PIN_STORE(policy) && IS_LIST(policy, pinset, list))
+    REQUIRES(kind <= PV_CERTIFICATE)
+    ASSIGNS()
+    ENSURES(IS_RUN(RESULT, policy));
+
+bool policy_blocks(const pv_policy *policy)
+    REQUIRES(IS_VIEW(policy))
+    REQUIRES(FRESH(policy->bytes, 128) && BLOCKED_FIT(policy))
+    ASSIGNS();
+
+pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
+                         size_t bytes_len)
+    REQUIRES(IS_OUT(out) && bytes_len == policy_len)
+    REQUIRES(bytes_len <= PV_PROVED_LEN_MAX && FRESH(bytes, bytes_len))
+    ASSIGNS(*out)
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_OPEN(out, bytes)))
+    ENSURES(IMPLIES(RESULT != PV_OK, IS_CLOSED(out)));
+
+uint32_t pv_policy_find(const pv_policy *policy, const char *host,
+                        size_t host_len)
+    REQUIRES(IS_INDEX_OR_CLOSED(policy) && IS_HOST(host, host_len))
+    ASSIGNS()
+    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
+
+pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy,
+                         uint32_t rule)
+    REQUIRES(IS_OUT(out) && IS_INDEX_OR_CLOSED(policy))
+    ASSIGNS(*out)
+    ENSURES((RESULT == PV_OK) == (rule < policy->num_rules))
+    ENSURES(IMPLIES(RESULT == PV_OK, PINSET_EXISTS(policy, out->pinset)))
+    ENSURES(out->shape <= UINT8_MAX)
+    ENSURES(IMPLIES(RESULT == PV_OK, out->name_len <= UINT8_MAX &&
+                                         IS_NAME((const uint8_t *)out->name,
+                                                 policy, out->name_len)))
+    ENSURES(IMPLIES(RESULT != PV_OK, out->name == NULL && out->name_len == 0));
+
+pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
+                           uint32_t pinset)
+    REQUIRES(IS_OUT(out) && IS_VIEW(policy))
+    REQUIRES(policy->num_pinsets == 0 ||
+             (IS_SECTION(policy->pinsets, PINSETS_LEN(policy)) &&
+              PINSETS_FIT(policy)))
+    ASSIGNS(*out)
+    ENSURES((RESULT == PV_OK) == (pinset < policy->num_pinsets));
+
+pv_status pv_policy_pin(uint8_t out[32], const pv_policy *policy,
+                        uint32_t pinset, uint32_t list, uint32_t kind,
+                        uint32_t i)
+    REQUIRES(FRESH(out, 32) && IS_PIN_STORE_OR_CLOSED(policy))
+    ASSIGNS(BYTES(out, 32));
+
+// ---- scan.c --------------------------------------------------------------------
+
+uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
+                         const uint8_t digest[32])
+    REQUIRES(IS_ROWS(pins, num_pins) && FRESH(digest, 32))
+    ASSIGNS()
+    ENSURES(RESULT <= 1);
+
+uint64_t packed_num_rows(uint64_t num_pins)
+    REQUIRES(num_pins <= PV_PROVED_LEN_MAX)
+    ASSIGNS()
+    ENSURES(RESULT == PACKED_ROWS(num_pins));
+
+size_t pv_pins_packed_len(size_t num_pins)
+    ASSIGNS()
+    ENSURES(IMPLIES(num_pins <= PV_PROVED_LEN_MAX / 32,
+                    RESULT == 32 * PACKED_ROWS(num_pins)));
+
+void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins)
+    REQUIRES(num_pins <= PV_PROVED_LEN_MAX / 32)
+    REQUIRES(FRESH(out, 32 * PACKED_ROWS(num_pins)))
+    REQUIRES(FRESH(pins, 32 * num_pins))
+    ASSIGNS(WHOLE(out));
+
+void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
+                    size_t i)
+    REQUIRES(FRESH(out, 32) && num_pins <= PV_PROVED_LEN_MAX / 32)
+    REQUIRES(i < PACKED_ROWS(num_pins))
+    REQUIRES(FRESH(packed, 32 * PACKED_ROWS(num_pins)))
+    ASSIGNS(BYTES(out, 32));
+
+uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
+                           const uint8_t digest[32])
+    REQUIRES(IS_PACKED(packed, num_pins) && FRESH(digest, 32))
+    ASSIGNS()
+    ENSURES(RESULT <= 1);
+
+void pv_packed_contain_many(uint8_t *out_found, const uint8_t *packed,
+                            size_t num_pins, const uint8_t *digests,
+                            size_t num_digests)
+    REQUIRES(IS_PACKED(packed, num_pins))
+    REQUIRES(num_digests <= PV_PROVED_LEN_MAX / 32)
+    REQUIRES(FRESH(out_found, num_digests))
+    REQUIRES(FRESH(digests, 32 * num_digests))
+    ASSIGNS(BYTES(out_found, num_digests));
+
+// ---- spki.c --------------------------------------------------------------------
+
+PV_FLAT pv_status spki_find(spki_walk *out, const uint8_t *cert,
+                            size_t cert_len)
+    REQUIRES(IS_OUT(out))
+    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
+    ASSIGNS(*out)
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_WALK(out, cert, cert_len)))
+    ENSURES(IMPLIES(RESULT == PV_OK,
+                    IS_KEY_OF(&out->fields.spki, cert, cert_len)));
+
+PV_FLAT pv_status spki_check(const spki_walk *walk)
+    REQUIRES(IS_WALK_GIVEN(walk))
+    ASSIGNS();
+
+PV_FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
+                                    size_t cert_len)
+    REQUIRES(IS_OUT(out_spki))
+    REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
+    ASSIGNS(*out_spki)
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_KEY_OF(out_spki, cert, cert_len)))
+    ENSURES(IMPLIES(RESULT != PV_OK,
+                    out_spki->data == NULL && out_spki->len == 0));
+
+#endif  // PINVERIFY_CROSSING_CONTRACTS_H
