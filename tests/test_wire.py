@@ -237,7 +237,7 @@ def markdown(
         cells = [spellings.get((field, spelling), "") for spelling in SPELLINGS]
         yield f"| {field} | " + " | ".join(cells) + " |"
     yield ""
-    yield "One thing that does not belong there:"
+    yield "Certificates with a single mistake:"
     yield ""
     yield "| mistake | what happens |"
     yield "|---|---|"
