@@ -84,8 +84,8 @@ mutants: $(VENV)/built
 clients:
 	@$(MAKE) --no-print-directory test VENV='$(VENV)-clients' \
 	    EXTRA_GROUP='--group clients' TESTS='$(or $(TESTS),$(CLIENT_TESTS))'
-CLIENT_TESTS := tests/test_clients.py tests/test_compat.py \
-    tests/test_pyopenssl.py tests/test_twisted.py tests/test_mitmdump.py \
+CLIENT_TESTS := $(wildcard tests/test_clients_*.py tests/test_pyopenssl_*.py) \
+    tests/test_compat.py tests/test_twisted.py tests/test_mitmdump.py \
     tests/test_mitmproxy.py tests/test_core_columns.py
 
 sanitize coverage: $(VENV)/built

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
+import importlib.util
+import os
 import signal
 import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
-from pki import Pki, example_pki
+import pinverify
+from client_recipes import Stage
+from client_table import text_of_table
+from pki import Identity, Pki, example_pki
+from tls_clients import pinning
 from tls_servers import TLSServer
 
 __all__: list[str] = []
@@ -55,3 +65,84 @@ def serve() -> Iterator[Callable[..., TLSServer]]:
             return stack.enter_context(server)
 
         yield start
+
+
+# ---- pinned contexts ---------------------------------------------------------
+
+
+@pytest.fixture
+def installed(pki: Pki) -> Iterator[None]:
+    """Pin the key of `pki.server` for localhost, for every client of the process."""
+    pinverify.install(pinning(pki))
+    try:
+        yield
+    finally:
+        pinverify.uninstall()
+        assert ssl.SSLContext.sslsocket_class is ssl.SSLSocket
+        assert ssl.SSLContext.sslobject_class is ssl.SSLObject
+
+
+# ---- the command line --------------------------------------------------------
+
+
+@pytest.fixture
+def trust(pki: Pki, tmp_path: Path) -> tuple[str, Path]:
+    """The options by which a command trusts both authorities of the cast."""
+    return ("--cafile", pki.trust_file(tmp_path))
+
+
+@pytest.fixture
+def source(pki: Pki, tmp_path: Path) -> Path:
+    """A policy file with a host, a wildcard and an unpinned host."""
+    file = tmp_path / "pins.toml"
+    file.write_text(
+        "version = 1\n[hosts]\n"
+        f'"api.example.com" = ["{pki.server.pin}"]\n'
+        f'"*.example.com" = ["{pki.server.pin}"]\n'
+        '"status.example.com" = { unpinned = true }\n',
+        encoding="utf-8",
+    )
+    return file
+
+
+# ---- client libraries --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def proxy_identity(pki: Pki) -> Identity:
+    """The key of the proxy: not the server's."""
+    return pki.ca.leaf("127.0.0.1")
+
+
+@pytest.fixture
+def stage(
+    pki: Pki,
+    proxy_identity: Identity,
+    version: ssl.TLSVersion,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Stage]:
+    """A stage of each TLS version, and nothing left of it afterwards."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    connection: Any = None
+    if importlib.util.find_spec("urllib3"):
+        connection = importlib.import_module("urllib3.connection")
+        # One recipe replaces it: this puts it back.
+        name = "_assert_fingerprint"
+        monkeypatch.setattr(connection, name, getattr(connection, name))
+    with contextlib.ExitStack() as stack:
+        yield Stage(pki, pki.trust_file(tmp_path), version, stack, proxy_identity)
+        pinverify.uninstall()
+
+
+@pytest.fixture(scope="module")
+def client_table(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Print what was seen of each client, when the module is over."""
+    yield
+    gc.collect()  # here, where it is known what may be unclosed
+    if text := text_of_table():
+        plugins = request.config.pluginmanager
+        with plugins.getplugin("capturemanager").global_and_fixture_disabled():
+            plugins.getplugin("terminalreporter").write(text)

@@ -1,7 +1,7 @@
 """The drop-ins for urllib3's and aiohttp's fingerprint checks.
 
 What they accept is compared with the libraries' own functions, where those are
-installed. That they refuse before a byte is sent is for tests/test_clients.py,
+installed. That they refuse before a byte is sent is for tests/test_clients_recipes.py,
 with real connections.
 """
 

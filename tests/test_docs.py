@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Recipes for other packages: test_clients.py runs them where those are installed.
+# Recipes for other packages, which test_clients_*.py run where those are installed.
 RUN_ELSEWHERE = {"clients.md"}
 HOSTS = ("api.example.com", "www.example.org")
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"

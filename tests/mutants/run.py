@@ -56,7 +56,10 @@ COPIED = ("csrc", "src", "tests", "pyproject.toml")
 
 # All tests of the core, for what a mutant's own tests let pass.
 CORE_TESTS = (
-    "core_spki",
+    "core_spki_corpora",
+    "core_spki_fields",
+    "core_spki_damage",
+    "core_spki_many",
     "core_outputs",
     "core_edges",
     "core_sha256",
@@ -64,8 +67,17 @@ CORE_TESTS = (
     "core_chunks",
     "core_columns",
     "hosts",
-    "compiled_policy",
-    "policy",
+    "compiled_bytes",
+    "compiled_damage",
+    "compiled_fields",
+    "compiled_files",
+    "policy_rules",
+    "policy_pinset",
+    "policy_decision",
+    "policy_report",
+    "policy_model",
+    "policy_c",
+    "policy_arguments",
     "c_programs",
     "other_processors",
 )

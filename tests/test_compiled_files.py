@@ -1,0 +1,177 @@
+"""Compiled policies opened from bytes, paths and maps, and one of a million hosts."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import mmap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import policy_model as model
+from compiled_model import EVERY_PEER, small, status_of
+from pinverify import Pin, Policy, PolicyError, Reason, core
+from pki import Pki
+
+__all__: list[str] = []
+
+
+# ---- where a policy is opened from -------------------------------------------
+
+
+def test_bytes_that_can_change_are_copied() -> None:
+    """What the caller does with a bytearray afterwards has no effect."""
+    for source in (bytearray(small()), memoryview(bytearray(small()))):
+        policy = Policy.open(source)  # type: ignore[arg-type]
+        before = policy.evaluate("a.example", [])
+        view = memoryview(source)
+        view[:] = bytes(len(view))
+        assert policy.evaluate("a.example", []) == before
+        assert policy.compile() == small()
+        assert policy.digest == small()[8:40]
+
+
+def test_a_policy_opens_from_a_path(tmp_path: Path) -> None:
+    """As text or as a Path; the file is read, and may go afterwards."""
+    path = tmp_path / "policy.bin"
+    path.write_bytes(small())
+    policies = [Policy.open(source) for source in (path, str(path))]
+    path.unlink()
+    for policy in policies:
+        assert policy == Policy.open(small())
+        assert policy.compile() == small()
+    with pytest.raises(FileNotFoundError):
+        Policy.open(path)
+    with pytest.raises(IsADirectoryError):
+        Policy.open(tmp_path)
+    path.touch()
+    with pytest.raises(PolicyError, match="not a compiled policy"):
+        Policy.open(path)
+
+
+@contextmanager
+def mapped(path: Path, access: int) -> Iterator[mmap.mmap]:
+    """Map a file."""
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0, access=access) as data:
+        yield data
+
+
+def test_a_read_only_map_is_used_where_it_lies(tmp_path: Path) -> None:
+    """It can't be closed under the policy, and a replaced file changes nothing."""
+    path = tmp_path / "policy.bin"
+    path.write_bytes(small())
+    with mapped(path, mmap.ACCESS_READ) as data:
+        policy = Policy.open(data)
+        with pytest.raises(BufferError):
+            data.close()
+        report = policy.evaluate("a.example", [])
+        assert report.pattern == "a.example"
+        newer = tmp_path / "newer.bin"
+        newer.write_bytes(model.policy(EVERY_PEER).compile())
+        newer.replace(path)
+        assert policy.evaluate("a.example", []) == report
+        assert policy.compile() == small()
+        assert Policy.open(path).every_peer
+        del policy  # so that the map can be closed
+
+
+@pytest.mark.parametrize("access", [mmap.ACCESS_WRITE, mmap.ACCESS_COPY])
+def test_a_map_that_can_be_written_is_refused(tmp_path: Path, access: int) -> None:
+    """Its bytes could change after they were checked. The message says what to do."""
+    path = tmp_path / "policy.bin"
+    path.write_bytes(small())
+    with mapped(path, access) as data:
+        with pytest.raises(PolicyError, match=r"access=mmap\.ACCESS_READ"):
+            Policy.open(data)
+        assert Policy.open(bytes(data)).compile() == small()
+
+
+def test_a_damaged_map_is_refused(tmp_path: Path) -> None:
+    """It is checked like any other bytes."""
+    path = tmp_path / "policy.bin"
+    path.write_bytes(small() + b"\0")
+    with (
+        mapped(path, mmap.ACCESS_READ) as data,
+        pytest.raises(PolicyError, match="appended"),
+    ):
+        Policy.open(data)
+
+
+def test_an_opened_policy_keeps_its_bytes_alive() -> None:
+    """Nobody else has to hold them."""
+    policies = [Policy.open(bytes(bytearray(small()))) for _ in range(50)]
+    noise = [bytes(len(small())) for _ in range(50)]
+    assert all(policy.compile() == small() for policy in policies)
+    assert len(noise) == 50
+
+
+# ---- a million hosts ---------------------------------------------------------
+
+
+NUM_HOSTS = 1_000_000
+
+
+class ManyHosts(Mapping[str, list[Pin]]):
+    """Rules for many hosts, 3 pins each, made when they are asked for."""
+
+    def __init__(self, num_hosts: int, first: list[Pin]) -> None:
+        """Take the number of hosts, and the pins of host 0."""
+        self._num_hosts = num_hosts
+        self._first = first
+
+    def __getitem__(self, host: str) -> list[Pin]:
+        number = int(host.removeprefix("host").partition(".")[0])
+        if number == 0:
+            return self._first
+        digests = hashlib.shake_128(host.encode()).digest(96)
+        return [Pin.spki(digests[at : at + 32]) for at in (0, 32, 64)]
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"host{i}.shop{i % 977}.example" for i in range(self._num_hosts))
+
+    def __len__(self) -> int:
+        return self._num_hosts
+
+
+def test_a_million_hosts_with_3_pins_each_compile_open_from_a_map_and_answer(
+    tmp_path: Path, pki: Pki
+) -> None:
+    """Each host that is asked for has its own pins, and no other has any."""
+    path = tmp_path / "policy.bin"
+    first = [Pin.parse(pki.server.pin), *(Pin.spki(bytes([i]) * 32) for i in (1, 2))]
+    rules = ManyHosts(NUM_HOSTS, first)
+    path.write_bytes(Policy(rules).compile())
+    with mapped(path, mmap.ACCESS_READ) as data:
+        policy = Policy.open(data)
+        assert len(policy) == NUM_HOSTS
+        assert len(data) / NUM_HOSTS < 250  # bytes per host
+        asked = list(itertools.islice(rules, 0, NUM_HOSTS, 499))
+        chain = pki.server.chain_der
+        for host, report in zip(
+            asked, policy.evaluate_many(asked, [chain] * len(asked)), strict=True
+        ):
+            assert report.pattern == host
+            expected = Reason.MATCH if host == asked[0] else Reason.MISMATCH
+            assert report.reason is expected
+        others = [f"x{host}" for host in asked] + [f"a.{host}" for host in asked]
+        for report in policy.evaluate_many(others, [[]] * len(others)):
+            assert report.reason is Reason.NOT_PINNED
+        opened = core.OpenPolicy(data)
+        for host in asked[:200]:
+            rule = opened.find(host)
+            assert rule is not None
+            pattern, pinset = opened.rule(rule)
+            assert pattern == host
+            assert pinset is not None
+            assert opened.pinset(pinset).runs[0] == tuple(
+                pin.digest for pin in rules[host]
+            )
+        damaged = bytearray(data)
+        for at in (100, len(damaged) // 2, len(damaged) - 1):
+            damaged[at] ^= 1
+            assert status_of(bytes(damaged)) == "DIGEST"
+            damaged[at] ^= 1
+        del policy, opened

@@ -1,0 +1,257 @@
+"""The decision of a policy about a chain, in its seven steps."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Literal
+
+import pytest
+
+from pinverify import UNPINNED, PinningError, PinSet, Policy, Reason
+from pki import Pki
+from policy_samples import ABSENT, HOST, MODES, NOON, SECOND
+
+__all__: list[str] = []
+
+
+def test_step_1_a_host_that_is_not_canonical_is_a_bad_host_and_rejected(
+    pki: Pki,
+) -> None:
+    """It is never "not pinned", nor relaxed, and the report says what is wrong."""
+    lenient = Policy({HOST: PinSet([ABSENT], mode="report")}, unpinned="allow")
+    for host, why in (
+        ("", "empty"),
+        ("a..b", "empty label"),
+        ("api.example.com\0.evil.example", "character"),
+        ("127.1", "ends in a number"),
+        ("0x7f000001", "ends in a number"),
+        ("faß.de", "IDNA 2003"),
+        (b"b\xc3\xbccher.example", "character"),
+        (None, "no name"),
+    ):
+        report = lenient.evaluate(host, pki.server.chain_der)
+        assert not report.accepted
+        assert report.reason is Reason.BAD_HOST
+        assert report.pattern is None
+        assert why in report.detail
+
+
+def test_step_2_a_host_without_a_rule_is_accepted_or_rejected_as_the_policy_says(
+    pki: Pki,
+) -> None:
+    """NOT_PINNED, both ways; the chain is not looked at."""
+    for unpinned, accepts in (("allow", True), ("reject", False)):
+        policy = Policy({HOST: [ABSENT]}, unpinned=unpinned)  # type: ignore[arg-type]
+        for chain in (pki.server.chain_der, [], [b"no DER"]):
+            report = policy.evaluate("other.example.com", chain)
+            assert report.accepted is accepts
+            assert report.reason is Reason.NOT_PINNED
+            assert report.pattern is None
+            assert report.chain == ()
+    assert Policy({}).evaluate(HOST, []).accepted
+
+
+def test_step_2_what_the_policy_blocks_is_checked_for_every_host(pki: Pki) -> None:
+    """Pinned or not, carved out or expired: a compromised key opens no door."""
+    old = PinSet([pki.server.pin], expires=NOON, after_expiry="allow")
+    rules: dict[str, Any] = {
+        "pinned.example": [pki.server.pin],
+        "free.example": UNPINNED,
+        "old.example": old,
+    }
+    for pin in (pki.ca.pin, pki.ca.certificate_pin):
+        policy = Policy(rules, blocked=[ABSENT, pin])
+        for host in ("pinned.example", "free.example", "old.example", "no.example"):
+            chain = pki.server.chain_der
+            report = policy.evaluate(host, chain, now=NOON)
+            assert not report.accepted
+            assert report.reason is Reason.BLOCKED
+            assert report.depth == 1
+            assert str(report.matched) == pin
+            # What could not be checked can't be accepted either.
+            report = policy.evaluate(host, [], now=NOON)
+            assert not report.accepted
+            assert report.reason is Reason.NO_CERTIFICATE
+            report = policy.evaluate(host, [pki.server.der, b"?"], now=NOON)
+            assert not report.accepted
+            assert report.reason is Reason.MALFORMED
+            assert report.depth == 1
+
+
+@pytest.mark.parametrize("after_expiry", ["allow", "reject"])
+def test_step_3_a_rule_is_expired_from_its_second_on(
+    pki: Pki, after_expiry: Literal["allow", "reject"]
+) -> None:
+    """One second before it holds, at the very second it does not (now >= expires)."""
+    pinset = PinSet([ABSENT], expires=NOON, after_expiry=after_expiry)
+    policy = Policy({HOST: pinset})
+    before = [NOON - SECOND, NOON - dt.timedelta(microseconds=1), NOON.min]
+    after = [NOON, NOON + SECOND, NOON.max]
+    for now in before:
+        now = now.replace(tzinfo=dt.UTC)  # noqa: PLW2901  (min has none)
+        report = policy.evaluate(HOST, pki.server.chain_der, now=now)
+        assert report.reason is Reason.MISMATCH
+        assert not report.accepted
+    for now in after:
+        now = now.replace(tzinfo=dt.UTC)  # noqa: PLW2901
+        for chain in (pki.server.chain_der, [], [b"?"]):
+            report = policy.evaluate(HOST, chain, now=now)
+            assert report.reason is Reason.EXPIRED
+            assert report.accepted == (after_expiry == "allow")
+            assert report.pattern == HOST
+
+
+def test_step_3_the_second_is_that_of_the_timezone() -> None:
+    """Noon in Tokyo is not noon in New York; a fraction of a second is cut off."""
+    tokyo = dt.timezone(dt.timedelta(hours=9))
+    moment = dt.datetime(2026, 1, 1, 12, 0, 0, 999_999, tokyo)
+    pinset = PinSet([ABSENT], expires=moment, after_expiry="allow")
+    assert pinset.expires == moment.replace(microsecond=0)
+    at = dt.datetime(2026, 1, 1, 3, tzinfo=dt.UTC)
+    for now, reason in ((at - SECOND, "NO_CERTIFICATE"), (at, "EXPIRED")):
+        for zone in (dt.UTC, tokyo, dt.timezone(dt.timedelta(hours=-5))):
+            report = pinset.evaluate([], now=now.astimezone(zone))
+            assert report.reason.name == reason
+
+
+@pytest.mark.parametrize(
+    "expires",
+    [
+        dt.datetime(1, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(1969, 12, 31, 23, 59, 59, 500_000, dt.UTC),
+        dt.datetime(1970, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(2038, 1, 19, 3, 14, 8, tzinfo=dt.UTC),
+        dt.datetime(2106, 2, 7, 6, 28, 16, tzinfo=dt.UTC),
+        dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC),
+    ],
+    ids=str,
+)
+def test_step_3_any_second_that_a_datetime_can_hold_is_exact(
+    expires: dt.datetime,
+) -> None:
+    """Also before 1970, and where 32 bits end."""
+    pinset = PinSet([ABSENT], expires=expires, after_expiry="allow")
+    second = expires.replace(microsecond=0)
+    assert pinset.evaluate([], now=second).reason is Reason.EXPIRED
+    if second.year > 1:
+        now = second - SECOND
+        assert pinset.evaluate([], now=now).reason is Reason.NO_CERTIFICATE
+
+
+def test_step_3_without_now_the_time_is_the_current_one() -> None:
+    """The clock is read where the caller gives no time."""
+    for year, reason in ((2000, "EXPIRED"), (9999, "NO_CERTIFICATE")):
+        expires = dt.datetime(year, 1, 1, tzinfo=dt.UTC)
+        pinset = PinSet([ABSENT], expires=expires, after_expiry="allow")
+        assert pinset.evaluate([]).reason.name == reason
+        policy = Policy({HOST: pinset})
+        assert policy.evaluate(HOST, []).reason.name == reason
+        assert policy.evaluate_many([HOST], [[]])[0].reason.name == reason
+
+
+def test_step_4_no_certificate_is_rejected() -> None:
+    """A peer that shows nothing has proved nothing."""
+    report = Policy({HOST: [ABSENT]}).evaluate(HOST, [])
+    assert not report.accepted
+    assert report.reason is Reason.NO_CERTIFICATE
+    assert report.chain == ()
+    assert report.depth is None
+
+
+def test_step_4_a_certificate_that_is_not_strict_der_is_rejected(pki: Pki) -> None:
+    """Even behind one that is pinned: what can't be read may be blocked."""
+    damaged = pki.ca.der + b"\0"
+    report = PinSet([pki.server.pin]).evaluate([pki.server.der, damaged])
+    assert not report.accepted
+    assert report.reason is Reason.MALFORMED
+    assert report.depth == 1
+    assert [str(pin) for pin in report.chain] == [pki.server.pin]
+    assert report.matched is None
+    assert "not strict DER: Certificate" in report.detail
+    with pytest.raises(PinningError, match="not strict DER: Certificate"):
+        PinSet([pki.server.pin]).verify([pki.server.der, damaged])
+    # What follows it does not make it good.
+    report = PinSet([pki.server.pin]).evaluate([pki.server.der, damaged, pki.root.der])
+    assert (report.accepted, report.reason) == (False, Reason.MALFORMED)
+    assert report.depth == 1
+
+
+def test_step_4_comes_before_step_5(pki: Pki) -> None:
+    """A malformed certificate is reported as that, also beside a blocked one."""
+    pinset = PinSet([ABSENT], blocked=[pki.server.pin])
+    report = pinset.evaluate([pki.server.der, b"\x30"])
+    assert report.reason is Reason.MALFORMED
+
+
+def test_step_5_a_blocked_key_anywhere_in_the_chain_is_blocked(pki: Pki) -> None:
+    """Before any match; the first one in the chain is named."""
+    chain = [pki.server.der, pki.ca.der, pki.root.der]
+    pinset = PinSet([pki.server.pin], blocked=[pki.root.pin, pki.ca.pin])
+    report = pinset.evaluate(chain)
+    assert not report.accepted
+    assert report.reason is Reason.BLOCKED
+    assert report.depth == 1
+    assert str(report.matched) == pki.ca.pin
+    assert len(report.chain) == 3
+
+
+def test_step_6_every_group_hit_is_a_match_else_a_mismatch(pki: Pki) -> None:
+    """MATCH names the first certificate that hit; MISMATCH names none."""
+    chain = pki.server.chain_der
+    report = PinSet(leaf=[pki.server.pin], ca=[pki.ca.pin]).evaluate(chain)
+    assert report.accepted
+    assert report.reason is Reason.MATCH
+    assert report.depth == 0
+    assert str(report.matched) == pki.server.pin
+    report = PinSet(leaf=[pki.server.pin], ca=[ABSENT]).evaluate(chain)
+    assert not report.accepted
+    assert report.reason is Reason.MISMATCH
+    assert report.depth is None
+    assert report.matched is None
+
+
+def test_step_7_report_mode_accepts_what_3_5_and_6_would_reject(pki: Pki) -> None:
+    """The reason stays, so that it can be counted and logged."""
+    chain = pki.server.chain_der
+    expired = {"expires": NOON, "after_expiry": "reject"}
+    cases: list[tuple[Reason, dict[str, Any]]] = [
+        (Reason.EXPIRED, {"pins": [ABSENT], **expired}),
+        (Reason.BLOCKED, {"pins": [pki.server.pin], "blocked": [pki.ca.pin]}),
+        (Reason.MISMATCH, {"pins": [ABSENT]}),
+    ]
+    for reason, lists in cases:
+        for mode in MODES:
+            pinset = PinSet(mode=mode, **lists)
+            report = pinset.evaluate(chain, now=NOON)
+            assert report.reason is reason
+            assert report.accepted == (mode == "report")
+            assert report.mode == mode
+
+
+def test_step_7_report_mode_accepts_what_the_policy_blocks(pki: Pki) -> None:
+    """A rule in report mode is for watching: nothing of it cuts a connection."""
+    policy = Policy(
+        {HOST: PinSet([pki.server.pin], mode="report")}, blocked=[pki.ca.pin]
+    )
+    report = policy.evaluate(HOST, pki.server.chain_der)
+    assert report.accepted
+    assert report.reason is Reason.BLOCKED
+
+
+def test_step_7_report_mode_relaxes_neither_1_nor_4(pki: Pki) -> None:
+    """A peer without a usable name or certificate was not verified at all."""
+    policy = Policy({HOST: PinSet([ABSENT], mode="report")})
+    for host, chain, reason in (
+        ("a..b", pki.server.chain_der, Reason.BAD_HOST),
+        (HOST, [], Reason.NO_CERTIFICATE),
+        (HOST, [b"?"], Reason.MALFORMED),
+    ):
+        report = policy.evaluate(host, chain)
+        assert not report.accepted
+        assert report.reason is reason
+
+
+def test_step_7_report_mode_does_not_let_an_unpinned_host_pass(pki: Pki) -> None:
+    """A mode belongs to a rule: it says nothing about hosts without one."""
+    policy = Policy({HOST: PinSet([ABSENT], mode="report")}, unpinned="reject")
+    assert not policy.evaluate("other.example", pki.server.chain_der).accepted

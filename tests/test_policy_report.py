@@ -1,0 +1,182 @@
+"""Reports, and policies as values: what they say, and when two are equal."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinverify import Pin, PinKind, PinningError, PinSet, Policy, Reason, Report
+from pinverify._core import ffi, lib
+from pki import Pki
+from policy_samples import ABSENT, HOST, OTHER
+
+__all__: list[str] = []
+
+
+# ---- reports -----------------------------------------------------------------
+
+
+def test_a_zeroed_report_is_a_rejection() -> None:
+    """What was never decided is refused: accepted is 0, and the reason MISMATCH."""
+    report = ffi.new("pv_report *")
+    assert report.accepted == 0
+    assert report.reason == lib.PV_MISMATCH == Reason.MISMATCH
+    assert report.mode == lib.PV_ENFORCE
+
+
+def test_the_reasons_of_python_are_those_of_c() -> None:
+    """Each number has one meaning."""
+    for reason in Reason:
+        assert getattr(lib, f"PV_{reason.name}") == reason
+    for kind in PinKind:
+        assert getattr(lib, f"PV_{kind.name}") == kind
+
+
+def test_a_report_has_no_truth_value(pki: Pki) -> None:
+    """``if policy.evaluate(...)`` would pass for every peer."""
+    for pins in ([ABSENT], [pki.server.pin]):
+        report = PinSet(pins).evaluate(pki.server.chain_der)
+        with pytest.raises(TypeError, match=r"report\.accepted"):
+            bool(report)
+        with pytest.raises(TypeError):
+            assert not report
+
+
+def test_a_report_says_what_was_seen_and_by_which_policy(pki: Pki) -> None:
+    """All fields, once."""
+    policy = Policy({"**.example.com": [pki.ca.certificate_pin]})
+    report = policy.evaluate("API.example.com.", pki.server.chain_der)
+    assert report == Report(
+        accepted=True,
+        reason=Reason.MATCH,
+        host="api.example.com",
+        pattern="**.example.com",
+        mode="enforce",
+        matched=Pin.parse(pki.ca.certificate_pin),
+        depth=1,
+        chain=(Pin.parse(pki.server.pin), Pin.parse(pki.ca.pin)),
+        policy_digest=policy.digest,
+    )
+
+
+def test_verify_returns_what_evaluate_does_or_raises_with_it(pki: Pki) -> None:
+    """Two verbs, one decision."""
+    chain = pki.server.chain_der
+    good = Policy({HOST: [pki.server.pin]})
+    assert good.verify(HOST, chain) == good.evaluate(HOST, chain)
+    for policy in (Policy({HOST: [ABSENT]}), Policy({}, unpinned="reject")):
+        with pytest.raises(PinningError) as caught:
+            policy.verify(HOST, chain)
+        assert caught.value.report == policy.evaluate(HOST, chain)
+
+
+def test_a_pin_set_holds_for_every_peer_whatever_its_name(pki: Pki) -> None:
+    """Client certificates have no host names; the report shows none."""
+    pinset = PinSet(leaf=[pki.client.pin])
+    report = pinset.verify(pki.client.chain_der)
+    assert report.host is None
+    assert report.pattern is None
+    with pytest.raises(PinningError):
+        pinset.verify(pki.stranger.chain_der)
+    policy = Policy.open(pinset.compile())
+    assert policy.every_peer
+    assert not Policy({}).every_peer
+    for host in (None, "a.example", "a..b", "faß.de", b"\0"):
+        assert policy.evaluate(host, pki.client.chain_der) == report
+
+
+def test_evaluate_many_answers_in_order(pki: Pki) -> None:
+    """Chains of different lengths, empty and malformed ones among them."""
+    policy = Policy({"*.example": [pki.ca.pin]})
+    hosts: list[str | bytes | None]
+    hosts = ["a.example", "b.example", "c..example", "d.example", "e.org", b"f.example"]
+    chains: list[list[bytes]] = [
+        pki.server.chain_der,
+        [],
+        [pki.server.der],
+        [b"?"],
+        [],
+        [pki.ca.der],
+    ]
+    reports = policy.evaluate_many(hosts, chains)
+    assert [report.reason.name for report in reports] == [
+        "MATCH",
+        "NO_CERTIFICATE",
+        "BAD_HOST",
+        "MALFORMED",
+        "NOT_PINNED",
+        "MATCH",
+    ]
+    assert policy.evaluate_many([], []) == []
+    with pytest.raises(ValueError, match="one per peer"):
+        policy.evaluate_many(hosts, chains[1:])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(st.text(max_size=12), st.binary(max_size=12), st.none()),
+    st.lists(st.binary(max_size=40), max_size=3),
+)
+def test_evaluate_never_raises_for_a_verdict(
+    host: str | bytes | None, chain: list[bytes]
+) -> None:
+    """Bad input is a rejection like any other, and never an acceptance."""
+    policy = Policy({"**.a": PinSet([ABSENT], mode="report")}, unpinned="reject")
+    report = policy.evaluate(host, chain)
+    assert not report.accepted
+    assert report.reason is not Reason.MATCH
+
+
+# ---- which chain -------------------------------------------------------------
+
+
+def test_the_argument_says_that_the_chain_must_be_a_verified_one() -> None:
+    """A caller sees at the call what they vouch for, and the docs say why."""
+    for kind in (Policy, PinSet):
+        for name in ("verify", "evaluate"):
+            assert "verified_chain" in inspect.signature(getattr(kind, name)).parameters
+    doc = inspect.getdoc(Policy.verify)
+    assert doc is not None
+    assert "leaf first" in doc
+    assert "leaf alone" in doc
+    assert "as the\n" in doc or "as the peer sent it" in doc
+
+
+def test_the_leaf_alone_is_a_chain(pki: Pki) -> None:
+    """Where a TLS library gives no verified chain: leaf pins hold, CA pins fail."""
+    leaf = [pki.server.der]
+    assert PinSet([pki.server.pin]).verify(leaf).accepted
+    assert PinSet(leaf=[pki.server.pin]).verify(leaf).accepted
+    assert not PinSet([pki.ca.pin]).evaluate(leaf).accepted
+    assert not PinSet(ca=[pki.ca.pin]).evaluate(leaf).accepted
+
+
+# ---- policies are values -----------------------------------------------------
+
+
+def test_the_digest_is_the_sha256_of_the_contents() -> None:
+    """A digest names a policy: everything from byte 40 on counts."""
+    policy = Policy({HOST: [ABSENT]})
+    assert policy.digest == hashlib.sha256(policy.compile()[40:]).digest()
+    report = policy.evaluate(HOST, [])
+    assert report.policy_digest == policy.digest
+
+
+def test_equal_policies_are_one_value() -> None:
+    """Equality and hash go by the digest; a pickle holds the compiled bytes."""
+    one, same = Policy({HOST: [ABSENT]}), Policy({HOST: PinSet([ABSENT])})
+    other = Policy({HOST: [OTHER]})
+    assert one == same
+    assert one != other
+    assert one != one.compile()
+    assert len({one, same, other}) == 2
+    assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301  (ours)
+    assert len(one) == 1
+    assert len(Policy({})) == 0
+    assert one.digest.hex()[:16] in repr(one)
+    assert "every peer" in repr(Policy.open(PinSet([ABSENT]).compile()))

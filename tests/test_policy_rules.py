@@ -1,0 +1,272 @@
+"""Rules of a policy: the patterns that are allowed, and the one that decides."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import policy_model as model
+from pinverify import UNPINNED, PinSet, Policy, PolicyError, Reason, core
+from pki import Pki
+from policy_samples import ABSENT, OTHER, SHAPES
+
+__all__: list[str] = []
+
+
+def pattern_for(host: str, *patterns: str) -> str | None:
+    """Return the pattern that decides about *host* among these, by a report."""
+    policy = Policy({pattern: [ABSENT] for pattern in patterns})
+    return policy.evaluate(host, []).pattern
+
+
+# ---- rules: patterns ---------------------------------------------------------
+
+
+def test_an_exact_pattern_stands_for_that_host_alone() -> None:
+    """No label more, none less, no other name that ends or begins alike."""
+    assert pattern_for("example.org", "example.org") == "example.org"
+    for host in ("a.example.org", "org", "aexample.org", "example.orga", "b.org"):
+        assert pattern_for(host, "example.org") is None
+
+
+def test_one_star_stands_for_exactly_one_label_more() -> None:
+    """OkHttp's ``*.host``."""
+    assert pattern_for("a.example.org", "*.example.org") == "*.example.org"
+    for host in ("example.org", "b.a.example.org", "aexample.org", "a.example.com"):
+        assert pattern_for(host, "*.example.org") is None
+
+
+def test_two_stars_stand_for_any_number_of_labels_more_or_none() -> None:
+    """OkHttp's ``**.host``."""
+    for host in ("example.org", "a.example.org", "d.c.b.a.example.org"):
+        assert pattern_for(host, "**.example.org") == "**.example.org"
+    for host in ("org", "aexample.org", "a.example.com"):
+        assert pattern_for(host, "**.example.org") is None
+
+
+def test_an_address_stands_alone() -> None:
+    """An address has no labels: no wildcard stands for one, or for a part of one."""
+    for host in ("10.0.0.1", "2001:db8::1"):
+        assert pattern_for(host, host, "**.example.org") == host
+        for prefix in ("*.", "**."):
+            with pytest.raises(PolicyError, match="stands alone"):
+                Policy({prefix + host: [ABSENT]})
+    for pattern in ("*.0.0.1", "**.0.1", "*.1"):
+        with pytest.raises(PolicyError, match="ends in a number"):
+            Policy({pattern: [ABSENT]})
+
+
+def test_there_are_no_ports() -> None:
+    """A TLS connection does not know its port: a rule with one is refused.
+
+    The message says so, and so do the docs of Policy.
+    """
+    with pytest.raises(PolicyError, match="without a port"):
+        Policy({"example.org:443": [ABSENT]})
+    assert Policy.__doc__ is not None
+    assert "no ports" in Policy.__doc__
+
+
+@pytest.mark.parametrize(
+    ("pattern", "advice"),
+    [
+        ("", "empty"),
+        ("*", "wildcard"),
+        ("**", "wildcard"),
+        ("*.", "empty"),
+        ("**.", "empty"),
+        ("***.example.org", "wildcard"),
+        ("*.*.example.org", "wildcard"),
+        ("**.*.example.org", "wildcard"),
+        ("a.*.example.org", "wildcard"),
+        ("a*.example.org", "wildcard"),
+        ("*a.example.org", "wildcard"),
+        ("*example.org", "wildcard"),
+        ("example.*", "wildcard"),
+        ("https://example.org", "without scheme"),
+        ("https://example.org/a", "without scheme"),
+        ("example.org/a", "without scheme"),
+        ("example.org:443", "without a port"),
+        ("[::1]", "brackets"),
+        ("example..org", "empty label"),
+        ("exa mple.org", "character"),
+        ("example.org\n", "character"),
+        (".example.org", "empty label"),
+        ("^example\\.org$", "character"),
+        ("1.2.3", "number"),
+        ("01.2.3.4", "leading zeros"),
+        ("a" * 64 + ".org", "63"),
+        ("faß.de", "IDNA 2003"),
+    ],
+)
+def test_any_other_pattern_is_refused(pattern: str, advice: str) -> None:
+    """The message quotes the pattern and says what to write instead."""
+    with pytest.raises(PolicyError, match="not a pattern") as caught:
+        Policy({pattern: [ABSENT]})
+    assert advice in str(caught.value)
+    assert repr(model.shape(pattern)[1]) in str(caught.value)
+
+
+def test_a_pattern_that_is_no_text_is_refused() -> None:
+    """Bytes and None are no patterns."""
+    for pattern in (b"example.org", None, 1):
+        with pytest.raises(PolicyError, match="a pattern is text"):
+            Policy({pattern: [ABSENT]})  # type: ignore[dict-item]
+
+
+def test_patterns_and_hosts_have_one_canonical_form() -> None:
+    """However rule and look-up are spelled, they meet."""
+    spellings = {
+        "bücher.Example.ORG": ["xn--bcher-kva.example.org.", "bücher.example.org"],
+        "*.Example.ORG.": ["A.eXample.org"],
+        "2001:DB8:0:0:0:0:0:1": ["2001:db8::1", "2001:0db8::0001"],
+        "10.0.0.1.": ["10.0.0.1"],
+    }
+    for pattern, hosts in spellings.items():
+        for host in hosts:
+            report = Policy({pattern: [ABSENT]}).evaluate(host, [])
+            assert report.pattern is not None
+            assert report.host == host.rstrip(".").lower().replace(
+                "bücher", "xn--bcher-kva"
+            ).replace("0db8::0001", "db8::1")
+
+
+def test_two_spellings_of_one_pattern_are_refused() -> None:
+    """Which of two values should hold? The author has to say."""
+    for one, other in (
+        ("example.org", "EXAMPLE.org."),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("**.example.org", "**.Example.org"),
+        ("::1", "0:0:0:0:0:0:0:1"),
+    ):
+        with pytest.raises(PolicyError, match="are one pattern") as caught:
+            Policy({one: [ABSENT], other: [OTHER]})
+        assert repr(one) in str(caught.value)
+        assert repr(other) in str(caught.value)
+
+
+# ---- rules: which one decides ------------------------------------------------
+
+
+def test_the_most_specific_rule_wins() -> None:
+    """Exact, else the longest name, else ``*.`` before ``**.``."""
+    ranked = [
+        "c.b.a.org",
+        "*.b.a.org",
+        "**.b.a.org",
+        "**.a.org",
+        "**.org",
+    ]
+    for order in itertools.permutations(ranked):
+        assert pattern_for("c.b.a.org", *order) == ranked[0]
+    for i, pattern in enumerate(ranked):
+        assert pattern_for("c.b.a.org", *ranked[i:]) == pattern
+    # A longer name wins whatever its stars are, also for the host itself.
+    assert pattern_for("b.a.org", "**.b.a.org", "*.a.org") == "**.b.a.org"
+    assert pattern_for("b.a.org", "b.a.org", "**.b.a.org") == "b.a.org"
+
+
+def test_the_winning_rule_decides_alone(pki: Pki) -> None:
+    """The pins of wider rules don't count, neither do what they block."""
+    policy = Policy(
+        {
+            "a.example.org": [ABSENT],
+            "*.example.org": [pki.server.pin],
+            "**.example.org": PinSet([pki.server.pin], blocked=[pki.ca.pin]),
+        }
+    )
+    reasons = [
+        policy.evaluate(host, pki.server.chain_der).reason
+        for host in ("a.example.org", "b.example.org", "example.org")
+    ]
+    assert reasons == [Reason.MISMATCH, Reason.MATCH, Reason.BLOCKED]
+
+
+def test_unpinned_carves_a_host_out_of_a_wider_rule(pki: Pki) -> None:
+    """Such a host is treated as one without a rule, and the report names the rule."""
+    rules: dict[str, Any] = {
+        "**.example.org": [ABSENT],
+        "status.example.org": UNPINNED,
+        "**.lab.example.org": UNPINNED,
+        "db.lab.example.org": [pki.server.pin],
+    }
+    hosts = ["status.example.org", "a.b.lab.example.org", "db.lab.example.org"]
+    for unpinned, accepts in (("allow", True), ("reject", False)):
+        policy = Policy(rules, unpinned=unpinned)  # type: ignore[arg-type]
+        reports = policy.evaluate_many(hosts, [pki.server.chain_der] * 3)
+        assert [r.reason.name for r in reports] == ["NOT_PINNED"] * 2 + ["MATCH"]
+        assert [r.accepted for r in reports] == [accepts, accepts, True]
+        assert [r.pattern for r in reports] == [
+            "status.example.org",
+            "**.lab.example.org",
+            "db.lab.example.org",
+        ]
+
+
+def test_every_set_of_rules_over_three_names_finds_what_the_model_finds() -> None:
+    """Exhaustive: each of 512 sets of nine patterns, each host of up to five labels."""
+    patterns = [s + n for s in SHAPES for n in ("a", "a.a", "a.a.a")]
+    hosts = [".".join("a" * num) for num in range(1, 6)]
+    for bits in range(1 << len(patterns)):
+        rules = [p for i, p in enumerate(patterns) if bits >> i & 1]
+        found = _finder(rules)
+        for host in hosts:
+            assert found(host) == model.find(rules, host), (rules, host)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            lambda s, labels: s + ".".join(labels),
+            st.sampled_from(SHAPES),
+            st.lists(st.sampled_from("ab"), min_size=1, max_size=4),
+        ),
+        unique=True,
+        max_size=40,
+    )
+)
+def test_many_overlapping_rules_find_what_the_model_finds(patterns: list[str]) -> None:
+    """Random sets out of ninety patterns, each host of up to five labels."""
+    found = _finder(patterns)
+    for num in range(1, 6):
+        for labels in itertools.product("ab", repeat=num):
+            host = ".".join(labels)
+            assert found(host) == model.find(patterns, host)
+
+
+def _finder(patterns: Sequence[str]) -> Callable[[str], str | None]:
+    """Return the C core's look-up among these patterns."""
+    opened = core.OpenPolicy(Policy({p: [ABSENT] for p in patterns}).compile())
+
+    def found(host: str) -> str | None:
+        rule = opened.find(host)
+        return None if rule is None else opened.rule(rule)[0]
+
+    return found
+
+
+def fnv1a(name: bytes) -> int:
+    """Return the hash that the header describes."""
+    value = 0xCBF29CE484222325
+    for byte in reversed(name):
+        value = ((value ^ byte) * 0x100000001B3) % (1 << 64)
+    return value
+
+
+def test_two_names_with_the_same_tag_in_one_bucket_are_told_apart() -> None:
+    """The index compares names, not only hashes and lengths: anybody can make those."""
+    names = ["h382662.example", "h470954.example"]
+    one, other = (fnv1a(name.encode()) for name in names)
+    assert one >> 32 == other >> 32
+    assert len(names[0]) == len(names[1])
+    assert (one ^ one >> 32) % 2 == (other ^ other >> 32) % 2
+    for patterns in (names, names[:1], names[1:]):
+        found = _finder(patterns)
+        for name in names:
+            assert found(name) == (name if name in patterns else None)

@@ -1,0 +1,173 @@
+"""Servers on pyOpenSSL with pins for their clients."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from OpenSSL import SSL
+
+from pinverify import PinningError, PinSet, Policy, PolicyError, Reason
+from pinverify.pyopenssl import pin_connection
+from pki import Pki
+from pyopenssl_connections import (
+    SECRET,
+    Link,
+    client_of,
+    for_servers,
+    in_memory,
+    pins_in,
+    reason,
+)
+from tls_servers import LIMIT, client_context
+
+
+def test_a_server_accepts_the_pinned_client_alone(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """Of two clients with valid certificates, the pinned one gets in."""
+    context = for_servers(pki, version=version)
+    for identity, accepted in ((pki.client, True), (pki.stranger, False)):
+        client = in_memory(client_of(pki, identity))
+        server = in_memory(context, PinSet(leaf=[pki.client.pin]), server=True)
+        link = Link(client, server)
+        link.talk()
+        assert (link.heard == SECRET) is accepted
+        assert (link.answer == SECRET) is accepted
+        if not accepted:
+            assert reason(link.errors.get("server")) is Reason.MISMATCH
+
+
+@pytest.mark.parametrize("place", ["leaf", "pins", "ca"])
+def test_pitfall_10_a_refused_client_gets_nowhere_with_its_ticket(
+    pki: Pki, version: ssl.TLSVersion, place: str
+) -> None:
+    """A client resumes the session that it has, and is refused again.
+
+    A server calls no verify callback then, and sees no chain.
+    """
+    context = for_servers(pki, version=version)
+    client = client_of(pki, pki.stranger)
+    first = Link(in_memory(client), in_memory(context, server=True))
+    first.talk()
+    assert first.heard == SECRET
+    session = first.part()
+    control = Link(in_memory(client, session=session), in_memory(context, server=True))
+    control.talk()
+    assert control.heard == SECRET
+    assert control.server.get_verified_chain() is None  # as it resumed
+    session = control.part()
+
+    pin = pki.rogue_ca.pin if place == "ca" else pki.client.pin
+    links = []
+    for _ in range(2):
+        server = in_memory(context, pins_in(place, pin), server=True)
+        link = Link(in_memory(client, session=session), server)
+        links.append(link)  # it would spoil the session when it goes
+        link.talk()
+        assert reason(link.errors.get("server")) is Reason.MISMATCH
+        assert link.heard == link.answer == b""
+        assert server.get_verified_chain() is None
+        # In TLS 1.3 the client has new tickets by now, if they were sent.
+        session = link.client.get_session() or session
+
+
+def test_a_pinned_client_may_resume(pki: Pki, version: ssl.TLSVersion) -> None:
+    """A server recognises the client of an authority by what it saw before."""
+    context = for_servers(pki, version=version)
+    client = client_of(pki, pki.client)
+    pins = PinSet(ca=[pki.ca.pin])
+    session = None
+    for resumed in (False, True):
+        server = in_memory(context, pins, server=True)
+        link = Link(in_memory(client, session=session), server)
+        link.talk()
+        assert link.heard == link.answer == SECRET
+        assert (link.server.get_verified_chain() is None) is resumed
+        session = link.part()
+
+
+@pytest.mark.parametrize("mode", [SSL.VERIFY_PEER, SSL.VERIFY_NONE])
+def test_pitfall_12_a_client_without_a_certificate_is_refused(
+    pki: Pki, version: ssl.TLSVersion, mode: int
+) -> None:
+    """Where a server does not insist, no certificate means no verify callback.
+
+    Pins that are checked there alone let every client in that shows nothing.
+    """
+    context = for_servers(pki, version=version, mode=mode)
+    client = client_of(pki, None)
+    control = Link(in_memory(client), in_memory(context, server=True))
+    control.talk()
+    assert control.heard == SECRET
+    for pins in (
+        PinSet(leaf=[pki.client.pin]),
+        PinSet(ca=[pki.ca.pin], mode="report"),
+    ):
+        server = in_memory(context, pins, server=True)
+        link = Link(in_memory(client), server)
+        link.talk()
+        assert reason(link.errors.get("server")) is Reason.NO_CERTIFICATE
+        assert link.heard == link.answer == b""
+
+
+def test_the_name_that_a_client_asks_for_is_never_looked_up(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """A server has no name for its clients, and must not take the one they send.
+
+    A client would choose its own rule with it: here, one that lets it in.
+    """
+    context = for_servers(pki, version=version)
+    policy = Policy({"clients.example": [pki.client.pin]}, unpinned="allow")
+    with pytest.raises(PolicyError, match="give a PinSet"):
+        in_memory(context, policy, server=True)
+    client = client_of(pki, pki.stranger)
+    first = Link(in_memory(client), in_memory(context, server=True))
+    first.talk()
+    for session in (None, first.part()):  # a full handshake, and a resumed one
+        server = SSL.Connection(context)
+        server.set_accept_state()
+        pin_connection(server, policy, host="clients.example")
+        link = Link(in_memory(client, session=session), server)
+        link.talk()
+        if session is None:  # in a resumed one, OpenSSL may not tell it
+            assert server.get_servername() == b"localhost"
+        assert reason(link.errors.get("server")) is Reason.MISMATCH
+        assert link.heard == b""
+
+
+def test_a_listening_connection_hands_out_pinned_ones(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """accept() makes a plain Connection: it is pinned like the one that listens."""
+    context = for_servers(pki, version=version)
+    limit = struct.pack("ll", int(LIMIT), 0)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listener = SSL.Connection(context, sock)
+        pin_connection(listener, PinSet(leaf=[pki.client.pin]))
+        for identity, accepted in ((pki.client, True), (pki.stranger, False)):
+            theirs = client_context(pki.root, version=version)
+            identity.load_into(theirs)
+            with (
+                socket.create_connection(sock.getsockname(), LIMIT) as plain,
+                ThreadPoolExecutor(1) as pool,
+            ):
+                turn = pool.submit(_say, theirs, plain)
+                conn, _ = listener.accept()
+                conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+                if accepted:
+                    assert conn.recv(100) == SECRET
+                else:
+                    with pytest.raises(PinningError):
+                        conn.recv(100)
+                conn.close()
+                turn.exception(LIMIT)
+
+
+def _say(context: ssl.SSLContext, plain: socket.socket) -> None:
+    with context.wrap_socket(plain, server_hostname="localhost") as tls:
+        tls.sendall(SECRET)

@@ -1,0 +1,456 @@
+"""Pins for client certificates: servers, SNI, listening sockets.
+
+The cast stands in pki.py: `pki.server` is the peer the client means, and
+`pki.impostor` has a certificate for the same names from another authority that
+the client trusts as well. An attack is first run against a context without
+pins, where it succeeds: so no test here can pass by doing nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, cast
+
+import pytest
+
+from pinverify import PinningError, PinSet, Policy, PolicyError, Reason, pin_context
+from pki import Identity, Pki
+from tls_clients import (
+    SECRET,
+    client_of,
+    converse,
+    pinning,
+    pins_in,
+    raised_by,
+    reason,
+    trusting,
+)
+from tls_servers import LIMIT, MemoryLink, server_context
+
+
+def _read_one(context: ssl.SSLContext, sock: socket.socket) -> bytes:
+    with context.wrap_socket(sock, server_side=True) as tls:
+        data = tls.recv(100)
+        tls.sendall(data)
+        return data
+
+
+@contextlib.contextmanager
+def _serving(
+    context: ssl.SSLContext,
+) -> Iterator[tuple[socket.socket, Future[bytes]]]:
+    """Serve one connection in a thread; yield its other end and what was read."""
+    theirs, ours = socket.socketpair()
+    with theirs, ours, ThreadPoolExecutor(1) as pool:
+        theirs.settimeout(LIMIT)
+        ours.settimeout(LIMIT)
+        yield ours, pool.submit(_read_one, context, theirs)
+
+
+def _talk(context: ssl.SSLContext, sock: socket.socket) -> bytes:
+    """Say SECRET to a server, and return its answer, empty if it hangs up."""
+    # A server that refuses a client may close before the client has spoken.
+    with (
+        contextlib.suppress(OSError),
+        context.wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
+        tls.sendall(SECRET)
+        return tls.recv(100)
+    return b""
+
+
+@pytest.mark.parametrize("place", ["pins", "leaf"])
+def test_a_server_accepts_the_pinned_client_alone(
+    pki: Pki, version: ssl.TLSVersion, place: str
+) -> None:
+    """Both clients come from the same authority; only one key is pinned."""
+    context = server_context(pki.server, version=version, client_authority=pki.root)
+    with _serving(context) as (sock, served):
+        assert _talk(client_of(pki, pki.stranger), sock) == SECRET
+        assert served.result(LIMIT) == SECRET
+
+    pin_context(context, pins_in(place, pki.client.pin))
+    with _serving(context) as (sock, served):
+        assert _talk(client_of(pki, pki.client), sock) == SECRET
+        assert served.result(LIMIT) == SECRET
+    with _serving(context) as (sock, served):
+        assert _talk(client_of(pki, pki.stranger), sock) == b""
+        error = served.exception(LIMIT)
+    assert isinstance(error, PinningError)
+    assert reason(error) is Reason.MISMATCH
+
+
+def test_a_server_accepts_the_clients_of_a_pinned_authority(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """A `ca` pin holds for clients too, over their verified chain."""
+    context = server_context(pki.server, version=version, client_authority=pki.root)
+    pin_context(context, PinSet(ca=[pki.ca.pin]))
+    with _serving(context) as (sock, served):
+        assert _talk(client_of(pki, pki.stranger), sock) == SECRET
+        assert served.result(LIMIT) == SECRET
+    pin_context(context, PinSet(ca=[pki.rogue_ca.pin]))
+    with _serving(context) as (sock, served):
+        assert _talk(client_of(pki, pki.stranger), sock) == b""
+        assert isinstance(served.exception(LIMIT), PinningError)
+
+
+@pytest.mark.parametrize("mode", [ssl.CERT_OPTIONAL, ssl.CERT_NONE])
+def test_pitfall_12_a_client_without_a_certificate_is_refused(
+    pki: Pki, version: ssl.TLSVersion, mode: ssl.VerifyMode
+) -> None:
+    """Pins apply to a client that shows nothing, also where none is asked for."""
+    context = server_context(
+        pki.server, version=version, client_authority=pki.root, client_mode=mode
+    )
+    with _serving(context) as (sock, served):
+        assert _talk(client_of(pki, None), sock) == SECRET
+        assert served.result(LIMIT) == SECRET
+    pin_context(context, PinSet(leaf=[pki.client.pin]))
+    with _serving(context) as (sock, served):
+        assert _talk(client_of(pki, None), sock) == b""
+        error = served.exception(LIMIT)
+    assert isinstance(error, PinningError)
+    assert reason(error) is Reason.NO_CERTIFICATE
+
+
+def test_pitfall_12_report_mode_does_not_excuse_a_missing_certificate(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """mode="report" relaxes a mismatch, never the absence of a key."""
+    context = server_context(
+        pki.server,
+        version=version,
+        client_authority=pki.root,
+        client_mode=ssl.CERT_OPTIONAL,
+    )
+    pin_context(context, PinSet(leaf=[pki.client.pin], mode="report"))
+    with _serving(context) as (sock, served):
+        assert _talk(client_of(pki, pki.stranger), sock) == SECRET
+        assert served.result(LIMIT) == SECRET
+    with _serving(context) as (sock, served):
+        assert _talk(client_of(pki, None), sock) == b""
+        assert isinstance(served.exception(LIMIT), PinningError)
+
+
+def test_pitfall_12_a_certificate_that_comes_after_the_handshake_is_not_asked_for(
+    pki: Pki,
+) -> None:
+    """Post-handshake authentication would bring one after the decision.
+
+    Nobody would look at it, and the application would take it for a pinned one.
+    """
+    context = server_context(
+        pki.server,
+        version=ssl.TLSVersion.TLSv1_3,
+        client_authority=pki.root,
+    )
+    client = client_of(pki, pki.client)
+    client.post_handshake_auth = True
+    for policy in (None, PinSet(leaf=[pki.client.pin])):
+        if policy is not None:
+            pin_context(context, policy)
+        link = MemoryLink(client, context)
+        for moment in ("before", "after"):
+            if moment == "after":
+                converse(link)
+            error = raised_by(
+                lambda tls: tls.verify_client_post_handshake(), link.server
+            )
+            assert isinstance(error, PinningError) is (policy is not None), moment
+
+
+def test_pitfall_10_a_refused_client_gets_nowhere_with_its_ticket(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """A client that was just refused resumes, and is refused again.
+
+    A TLS 1.3 server gives its tickets before the pins are looked at.
+    """
+    context = server_context(pki.server, version=version, client_authority=pki.root)
+    client = client_of(pki, pki.stranger)
+    link = MemoryLink(client, context)
+    converse(link)
+    session = link.client.session
+    control = MemoryLink(client, context, session=session)
+    converse(control)
+    assert control.server.session_reused
+
+    for pins in (PinSet(leaf=[pki.client.pin]), PinSet(ca=[pki.ca.pin])):
+        pin_context(context, pins)
+        link = MemoryLink(client, context, session=session)
+        with pytest.raises(PinningError):
+            converse(link)
+        assert link.application == b""
+
+
+def _select(listening: ssl.SSLContext, tenants: dict[str, ssl.SSLContext]) -> None:
+    """Make *listening* answer each name of *tenants* with a context of its own."""
+
+    def on_server_name(
+        tls: ssl.SSLObject, name: str | None, context: ssl.SSLContext
+    ) -> None:
+        tls.context = tenants.get(name or "", context)
+
+    listening.sni_callback = cast("Any", on_server_name)
+
+
+def test_pitfall_11_the_context_that_sni_selects_decides(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """Each tenant has its own clients, whoever listens.
+
+    The class of a connection comes from the context that listens. Taking the
+    policy from there as well would let each tenant's clients into all others.
+    """
+
+    def tenant(identity: Identity) -> ssl.SSLContext:
+        context = server_context(pki.server, version=version, client_authority=pki.root)
+        return pin_context(context, PinSet(leaf=[identity.pin]))
+
+    listening = tenant(pki.client)
+    _select(listening, {"other.localhost": tenant(pki.stranger)})
+
+    def talk(identity: Identity, host: str) -> MemoryLink:
+        link = MemoryLink(client_of(pki, identity), listening, server_hostname=host)
+        link.run(lambda: link.client.write(SECRET))
+        return link
+
+    for right, wrong, host in (
+        (pki.client, pki.stranger, "localhost"),
+        (pki.stranger, pki.client, "other.localhost"),
+    ):
+        assert talk(right, host).application == SECRET
+        with pytest.raises(PinningError):
+            talk(wrong, host)
+
+
+def test_pitfall_11_a_session_of_one_tenant_opens_no_other(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """A client takes the ticket that one tenant gave it to another one."""
+    client = client_of(pki, pki.client)
+    tenants = {
+        host: server_context(pki.server, version=version, client_authority=pki.root)
+        for host in ("localhost", "other.localhost")
+    }
+    pin_context(tenants["localhost"], PinSet(leaf=[pki.client.pin]))
+    listening = tenants["localhost"]
+    _select(listening, tenants)
+    link = MemoryLink(client, listening)
+    converse(link)
+    session = link.client.session
+
+    pin_context(tenants["other.localhost"], PinSet(leaf=[pki.stranger.pin]))
+    attack = MemoryLink(
+        client, listening, server_hostname="other.localhost", session=session
+    )
+    with pytest.raises(PinningError):
+        converse(attack)
+    assert attack.application == b""
+
+
+def test_pitfall_11_verification_that_only_the_selected_context_has_is_none(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """A connection that began without verification asks for no certificate."""
+    listening = server_context(pki.server, version=version)
+    selected = server_context(pki.server, version=version, client_authority=pki.root)
+    for context in (listening, selected):
+        pin_context(context, PinSet(ca=[pki.ca.pin]))
+    _select(listening, {"localhost": selected})
+    link = MemoryLink(client_of(pki, pki.client), listening)
+    with pytest.raises(PinningError) as caught:
+        converse(link)
+    assert reason(caught.value) is Reason.NO_CERTIFICATE
+    assert link.application == b""
+
+
+def test_pitfall_11_verification_that_the_selected_context_lacks_is_none(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """Verification must be on in both: else the chain is the leaf alone.
+
+    The selected context is of somebody who verifies no client, and so believes
+    no authority.
+    """
+    listening = server_context(pki.server, version=version, client_authority=pki.root)
+    selected = server_context(
+        pki.server,
+        version=version,
+        client_authority=pki.root,
+        client_mode=ssl.CERT_NONE,
+    )
+    for context in (listening, selected):
+        pin_context(context, PinSet(ca=[pki.ca.pin]))
+    _select(listening, {"localhost": selected})
+    client = client_of(pki, pki.client)
+    accepted = MemoryLink(client, listening, server_hostname="other.localhost")
+    converse(accepted)
+    link = MemoryLink(client, listening)
+    with pytest.raises(PinningError) as caught:
+        converse(link)
+    assert reason(caught.value) is Reason.MISMATCH
+    assert link.application == b""
+
+
+def test_pitfall_11_a_selected_context_without_pins_lifts_none(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """The pins of the context that listens hold, whatever is selected.
+
+    A tenant who forgets the pins would let every client in otherwise.
+    """
+    listening, selected = (
+        server_context(pki.server, version=version, client_authority=pki.root)
+        for _ in range(2)
+    )
+    pin_context(listening, PinSet(leaf=[pki.client.pin]))
+    _select(listening, {"localhost": selected})
+    converse(MemoryLink(client_of(pki, pki.client), listening))
+    link = MemoryLink(client_of(pki, pki.stranger), listening)
+    with pytest.raises(PinningError):
+        converse(link)
+    assert link.application == b""
+
+
+def test_pitfall_11_a_context_that_listens_without_pins_checks_nobody(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """A limit that the guide names, and the way out of it.
+
+    The connection is made by the context that listens, and the selected one is
+    never asked: `ssl` tells it nothing. So the pins are worth nothing until the
+    one that listens has pins too, any pins: those of the selected one decide.
+    """
+    listening, selected = (
+        server_context(pki.server, version=version, client_authority=pki.root)
+        for _ in range(2)
+    )
+    pin_context(selected, PinSet(leaf=[pki.client.pin]))
+    _select(listening, {"localhost": selected})
+
+    def heard(identity: Identity) -> bytes:
+        link = MemoryLink(client_of(pki, identity), listening)
+        with contextlib.suppress(PinningError):
+            converse(link)
+        return bytes(link.application)
+
+    assert heard(pki.stranger) == SECRET
+    pin_context(listening, PinSet(leaf=[pki.impostor.pin]))
+    assert heard(pki.stranger) == b""
+    assert heard(pki.client) == SECRET
+
+
+@pytest.mark.usefixtures("installed")
+def test_pitfall_11_install_makes_the_selected_context_decide(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """With `install`, every context makes its connections with our classes.
+
+    Its own policy leaves servers alone; the pins of the selected context count.
+    """
+    listening, selected = (
+        server_context(pki.server, version=version, client_authority=pki.root)
+        for _ in range(2)
+    )
+    pin_context(selected, PinSet(leaf=[pki.client.pin]))
+    _select(listening, {"localhost": selected})
+    converse(MemoryLink(client_of(pki, pki.client), listening))
+    link = MemoryLink(client_of(pki, pki.stranger), listening)
+    with pytest.raises(PinningError):
+        converse(link)
+    alone = server_context(pki.server, version=version, client_authority=pki.root)
+    converse(MemoryLink(client_of(pki, pki.stranger), alone))
+
+
+def test_a_listening_socket_hands_out_checked_connections(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """accept() on a wrapped listening socket, as http.server does it."""
+    context = server_context(pki.server, version=version, client_authority=pki.root)
+    pin_context(context, PinSet(leaf=[pki.client.pin]))
+    plain = socket.create_server(("127.0.0.1", 0))
+    with context.wrap_socket(plain, server_side=True) as listener:
+        address = listener.getsockname()
+        listener.settimeout(LIMIT)
+
+        def serve_one() -> bytes:
+            tls, _ = listener.accept()
+            with tls:
+                data: bytes = tls.recv(100)
+                tls.sendall(data)
+                return data
+
+        with ThreadPoolExecutor(1) as pool:
+            for identity, expected in ((pki.client, SECRET), (pki.stranger, b"")):
+                served = pool.submit(serve_one)
+                with socket.create_connection(address, LIMIT) as sock:
+                    assert _talk(client_of(pki, identity), sock) == expected
+                if expected:
+                    assert served.result(LIMIT) == expected
+                else:
+                    assert isinstance(served.exception(LIMIT), PinningError)
+
+
+def test_a_policy_on_a_server_context_is_refused(pki: Pki) -> None:
+    """A client has no host name to look up: the error names PinSet as the way."""
+    context = server_context(pki.server, client_authority=pki.root)
+    with pytest.raises((PolicyError, TypeError), match="PinSet"):
+        pin_context(context, pinning(pki))
+    assert context.sslsocket_class is ssl.SSLSocket
+    assert context.sslobject_class is ssl.SSLObject
+
+
+def test_a_policy_on_a_context_for_both_sides_refuses_clients(pki: Pki) -> None:
+    """Where the side shows only when a socket is wrapped, no client passes."""
+    with pytest.warns(DeprecationWarning, match="PROTOCOL_TLS"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS)
+    pki.server.load_into(context)
+    context.load_verify_locations(cadata=pki.root.pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+    policy = Policy({"localhost": [pki.server.pin]}, unpinned="allow")
+    with contextlib.suppress(PolicyError, TypeError):
+        pin_context(context, policy)
+        with _serving(context) as (sock, served):
+            assert _talk(client_of(pki, pki.client), sock) == b""
+            assert served.exception(LIMIT) is not None
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_data_from_before_the_handshake_is_still_refused(pki: Pki, side: str) -> None:
+    """The stdlib's remedy for CVE-2023-40217 works through our class as well.
+
+    A peer that sends in clear and resets the connection before it is wrapped
+    must not have its bytes taken for decrypted ones.
+    """
+    context = (
+        trusting(pki, pinning(pki))
+        if side == "client"
+        else pin_context(
+            server_context(pki.server, client_authority=pki.root),
+            PinSet(leaf=[pki.client.pin]),
+        )
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        attacker = socket.create_connection(listener.getsockname(), LIMIT)
+        victim, _ = listener.accept()
+    attacker.sendall(b"DELETE /everything HTTP/1.0\r\n\r\n")
+    # Linger for no time: close() sends a reset.
+    linger = struct.pack("ii", 1, 0)
+    attacker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    attacker.close()
+    with victim, pytest.raises(OSError) as caught:  # noqa: PT011  (see below)
+        context.wrap_socket(
+            victim,
+            server_side=side == "server",
+            server_hostname="localhost" if side == "client" else None,
+            do_handshake_on_connect=False,
+        ).recv(100)
+    assert not isinstance(caught.value, PinningError)
+    assert "before TLS handshake with data" in str(caught.value.args)
