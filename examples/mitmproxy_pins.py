@@ -2,13 +2,13 @@
 
     mitmdump -s mitmproxy_pins.py --set pins=pins.toml
 
-mitmproxy ends the TLS of its clients, so the pins of an application behind it
-see mitmproxy's certificate. This addon checks the real one: no request reaches a
-server whose pin does not hold. Rules are looked up by the name that mitmproxy
-verifies. Servers are reached over TLS or not at all: there are no pins for QUIC.
+mitmproxy terminates the TLS of its clients, so an application behind it sees
+mitmproxy's certificate and cannot check its pins. This addon checks the server's
+own certificate: no request reaches a server whose pins do not match. The rule is
+looked up by the name that mitmproxy verifies. QUIC is refused: it cannot be pinned.
 
-Whatever goes wrong, a connection fails. A pooled connection outlives a change of
-the option. If an addon after this one makes connections itself, they have no pins.
+If anything goes wrong, the connection fails. A pooled connection outlives a change
+of the option. Connections that a later addon makes by itself are not pinned.
 """
 # ruff: noqa: INP001 - a script, in no package
 
@@ -36,15 +36,15 @@ logger = logging.getLogger(__name__)
 class Pins:
     """Pins every connection from the proxy to a server."""
 
-    policy = Policy({}, unpinned="reject")  # until there is one
+    policy = Policy({}, unpinned="reject")  # until one is loaded
 
     def load(self, loader: Loader) -> None:
         """Add the option."""
-        text = "The policy file with the pins of servers."
+        text = "The policy file with the pins of the servers."
         loader.add_option("pins", str, "pins.toml", text)
 
     def configure(self, updated: set[str]) -> None:
-        """Read the policy, when mitmproxy starts and when the option is changed."""
+        """Read the policy when mitmproxy starts and when the option changes."""
         if "pins" in updated:
             try:
                 self.policy = load_policy(ctx.options.pins)
@@ -53,29 +53,29 @@ class Pins:
                 raise OptionsError(msg) from error  # type: ignore[no-untyped-call]
 
     def tls_start_server(self, data: TlsData) -> None:
-        """Make the connection to a server, and pin it."""
+        """Create the connection to a server, and pin it."""
         try:
-            if data.ssl_conn is None:  # a script comes before what makes it
+            if data.ssl_conn is None:  # scripts run before the addon that creates it
                 addons: Any = ctx.master.addons
                 addons.get("tlsconfig").tls_start_server(data)
             conn: Any = data.ssl_conn
             pin_connection(conn, self.policy, host=data.conn.sni)
         except Exception as error:
-            # mitmproxy catches what an addon raises, and would go on without pins.
-            logger.exception("a server can't be pinned")
+            # mitmproxy catches exceptions of addons, and would continue without pins.
+            logger.exception("cannot pin a connection to a server")
             data.ssl_conn = None
             raise AddonHalt from error
 
     def tls_failed_server(self, data: TlsData) -> None:
-        """Tell which pins were seen and expected: mitmproxy tells the first line."""
+        """Log the pins seen and expected; mitmproxy logs only the first line."""
         error: PinningError | None = getattr(data.ssl_conn, "pin_error", None)
         if error is not None:
             logger.error("%s", error)
 
     def quic_start_server(self, data: QuicTlsData) -> None:
-        """Refuse: QUIC is not pyOpenSSL's."""
+        """Refuse QUIC: it does not use pyOpenSSL."""
         data.settings = None
-        logger.error("there are no pins for QUIC")
+        logger.error("QUIC cannot be pinned")
         raise AddonHalt
 
 

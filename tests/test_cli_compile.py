@@ -141,7 +141,7 @@ def test_compile_replaces_no_link_device_folder_or_source(
     text = source.read_bytes()
     assert_no_answer(run("compile", source, "-o", source), "the policy file itself")
     missing = tmp_path / "missing" / "pins.pvpol"
-    assert_no_answer(run("compile", source, "-o", missing), "make it first")
+    assert_no_answer(run("compile", source, "-o", missing), "create it first")
     assert source.read_bytes() == text
     assert other.read_bytes() == b"mine"
     assert not (tmp_path / "nowhere").exists()

@@ -86,7 +86,7 @@ def test_a_public_key_has_no_certificate_fingerprint(pki: Pki, tmp_path: Path) -
     file.write_text(pki.server.public_key_pem, encoding="ascii")
     done = run("pin", "--format", "cert", file)
     assert (done.code, done.out) == (2, "")
-    assert "has no cert fingerprint" in done.err
+    assert "cert is the fingerprint of a certificate" in done.err
     names = answer("pin", file)[0]["entries"][0]["fingerprints"]
     assert set(names) == {"sha256", "curl", "hpkp", "hex"}
 
@@ -299,7 +299,7 @@ def test_pin_tells_what_was_only_sent(
     text = run("pin", address(server), *trust).out.partition("only sent")[2]
     assert text.count(pki.ca.pin) == 1
     assert "pin-sha256" not in text  # nothing to paste
-    assert "warning: anybody can send this certificate" in text
+    assert "warning: any server can send this certificate" in text
 
 
 def test_pin_warns_of_trust_on_first_use(pki: Pki, serve: Serve) -> None:

@@ -1,6 +1,7 @@
 """The command `pinverify`; docs/cli.md is its manual.
 
-The commands need the extra `cli`. This module does not, so that it can say so.
+The commands need the extra `cli`. This module does not, so it can tell a user who
+has not installed it.
 """
 
 from __future__ import annotations

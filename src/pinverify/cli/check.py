@@ -1,4 +1,4 @@
-"""`pinverify check`: is a server's key one that is expected?"""
+"""`pinverify check`: compare a server's key with pins or a policy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_server(
     context: ssl.SSLContext,
     timeout: float,
 ) -> None:
-    """Connect, check the pins, and print what was decided and why."""
+    """Connect, check the pins, and print the decision with its reason."""
     message = ""
     chain: list[bytes] = []
     try:
@@ -42,7 +42,7 @@ def check_server(
         report, message = error.report, str(error)
     except OSError as error:
         raise NoAnswerError(connection_problem(server, error, timeout)) from error
-    if report is None:  # nothing was decided: never take it for an acceptance
+    if report is None:  # without a decision: never an acceptance
         raise NoAnswerError(message or f"{server} was not checked", REJECTED)
     if not report.accepted:
         out.exit_code = REJECTED
@@ -61,10 +61,10 @@ _RESULTS = {
 }
 
 _REASONS = {
-    Reason.MISMATCH: "the chain lacks a pin",
-    Reason.MATCH: "every list of pins is met",
+    Reason.MISMATCH: "a list of pins does not match",
+    Reason.MATCH: "every list of pins matches",
     Reason.NOT_PINNED: "no rule pins this host",
-    Reason.EXPIRED: "the time of the rule is over",
+    Reason.EXPIRED: "the pins of the rule have expired",
     Reason.NO_CERTIFICATE: "the server showed no certificate",
     Reason.MALFORMED: "a certificate is not strict DER",
     Reason.BLOCKED: "a blocked key or certificate is in the chain",

@@ -1,9 +1,9 @@
-"""The commands and their options, and how each of them ends.
+"""The commands, their options and their exit codes.
 
-0    done; check: the key is pinned
-1    check: rejected; demo: it could not show what it says
-2    wrong use, or no answer: no such file, no connection, no valid certificate
-3    check: accepted, though no pin was matched
+0    done; check: a pin matches
+1    check: rejected; demo: something did not happen as described
+2    wrong usage, or no answer: no such file, no connection, no valid certificate
+3    check: accepted although no pin matched
 130  Ctrl-C
 """
 
@@ -44,7 +44,7 @@ _NOT_SHOWN = 1
 _WRONG_USE = 2
 _INTERRUPTED = 130
 
-# What a report says, the answer says: it is not logged besides.
+# The output shows the report; do not log it too.
 _SILENCE = logging.NullHandler()
 
 
@@ -55,7 +55,7 @@ def run() -> NoReturn:
 
 
 class _Commands(click.Group):
-    """Commands that end with an exit code and at most one line on stderr."""
+    """Group of commands that end with an exit code and at most one line on stderr."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options before the command."""
@@ -73,14 +73,14 @@ class _Commands(click.Group):
 
 @contextlib.contextmanager
 def _in_one_line(ctx: click.Context) -> Iterator[Output]:
-    """Turn what can go wrong into a line and an exit code."""
+    """Turn exceptions into one line on stderr and an exit code."""
     out = ctx.ensure_object(Output)
     try:
         yield out
     except KeyboardInterrupt:
         out.exit_code = _INTERRUPTED
     except BrokenPipeError:
-        pass  # who reads has read enough; what was decided stays decided
+        pass  # the reader closed the pipe; keep the exit code
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else ctx.command_path
         problem = error.format_message().rstrip(".")
@@ -108,7 +108,7 @@ def _fail(out: Output, text: str, exit_code: int) -> None:
             out.json({"error": text})
 
 
-# ---- options that several commands have ----------------------------------------
+# ---- options of several commands ------------------------------------------------
 
 
 def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's order
@@ -118,7 +118,7 @@ def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # n
 _json = click.option(
     "--json",
     is_flag=True,
-    is_eager=True,  # so that errors in other options know
+    is_eager=True,  # so that errors in other options are printed as JSON
     expose_value=False,
     callback=_set_json,
     help="Print JSON.",
@@ -128,7 +128,7 @@ _cafile = click.option(
     "--cafile",
     type=_file,
     metavar="FILE",
-    help="PEM certificates to trust in place of the system's.",
+    help="PEM certificates to trust instead of the system's.",
 )
 _timeout = click.option(
     "--timeout",
@@ -136,7 +136,7 @@ _timeout = click.option(
     default=30,
     show_default=True,
     metavar="SECONDS",
-    help="How long a server may take for each step.",
+    help="Time a server may take for each step.",
 )
 
 
@@ -151,9 +151,9 @@ _timeout = click.option(
 @click.version_option(version("pinverify"), message="%(prog)s %(version)s")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
-    """Pins of TLS servers: print them, check them, compile policies.
+    """Print and check the pins of TLS servers, and compile policies.
 
-    A pin adds to certificate validation and never replaces it.
+    Pins add to certificate validation and never replace it.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
@@ -166,7 +166,7 @@ def commands(ctx: click.Context) -> None:
     "--format",
     "spelling",
     type=click.Choice(list(SPELLINGS)),
-    help="Print this spelling alone, one a line; of a server only the leaf's.",
+    help="Print only this spelling, one per line; for a server only the leaf's.",
 )
 @_cafile
 @_timeout
@@ -182,21 +182,21 @@ def pin(
     """Print the fingerprints of servers, certificates and public keys.
 
     A SOURCE is a server (host, host:port, https://host), a file (PEM with any
-    number of certificates and public keys, or DER), or - for stdin. What could
-    be both is a file if there is one of that name; ./NAME is always a file, and
-    HOST:443 always a server.
+    number of certificates and public keys, or DER), or - for stdin. A name that
+    could be either is a file if such a file exists; ./NAME is always a file, and
+    HOST:443 is always a server.
     """
     print_pins(out, sources, spelling=spelling, cafile=cafile, timeout=timeout)
 
 
 @commands.command(
-    epilog="Exit codes: 0 a pin matches; 1 rejected; 2 wrong use, no connection, or "
-    "no valid certificate; 3 accepted though no pin matched (no rule, expired, "
+    epilog="Exit codes: 0 a pin matches; 1 rejected; 2 wrong usage, no connection, or "
+    "no valid certificate; 3 accepted although no pin matched (no rule, expired, "
     "report mode)."
 )
 @click.argument("server")
 @click.option(
-    "--pin", "pins", multiple=True, metavar="PIN", help="A pin; may be repeated."
+    "--pin", "pins", multiple=True, metavar="PIN", help="A pin; repeat for several."
 )
 @click.option("--policy", type=_file, metavar="FILE", help="A policy file.")
 @click.option(
@@ -205,13 +205,13 @@ def pin(
     type=click.Choice(["toml", "compiled"]),
     default="toml",
     show_default=True,
-    help="What --policy is.",
+    help="Format of the policy file.",
 )
 @_cafile
 @_timeout
 @_json
 @click.pass_obj
-def check(  # noqa: PLR0913, PLR0917 - one for each option
+def check(  # noqa: PLR0913, PLR0917 - one per option
     out: Output,
     server: str,
     pins: tuple[str, ...],
@@ -238,7 +238,7 @@ def check(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 def _policy(server: Server, pins: tuple[str, ...]) -> Policy:
-    """Return a policy for one server, so that messages name it."""
+    """Return a policy for one server, so that messages name the server."""
     try:
         pinset = PinSet(pins)
     except PolicyError as error:
@@ -260,7 +260,7 @@ def _load(out: Output, path: Path, policy_format: str) -> Policy:
             raise
 
 
-_COMPILED = b"pinvpol"  # how every compiled policy begins; it decides nothing here
+_COMPILED = b"pinvpol"  # first bytes of a compiled policy; only for the hint above
 
 
 @commands.command("compile")
@@ -272,7 +272,7 @@ _COMPILED = b"pinvpol"  # how every compiled policy begins; it decides nothing h
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="Where the compiled policy goes. An old one is replaced as a whole.",
+    help="File for the compiled policy. An existing file is replaced as a whole.",
 )
 @_json
 @click.pass_obj
@@ -285,7 +285,7 @@ def compile_(out: Output, source: Path, target: Path) -> None:
 @_json
 @click.pass_obj
 def info(out: Output) -> None:
-    """Print versions, and which kernels are in use."""
+    """Print versions and the kernels in use: the facts for a bug report."""
     print_info(out)
 
 

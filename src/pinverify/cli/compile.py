@@ -1,4 +1,4 @@
-"""`pinverify compile`: a policy file becomes a compiled policy, whole or not at all."""
+"""`pinverify compile`: turn a policy file into a compiled policy, atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["compile_file", "replace_file"]
 
 
 def compile_file(out: Output, source: Path, target: Path) -> None:
-    """Compile *source* to *target*, and print what is in it."""
+    """Compile *source* to *target*, and print a summary."""
     _check_target(target, source)
     with out.progress(f"compiling {source.name}"):
         compiled = load_policy(source).compile()
@@ -50,12 +50,12 @@ def compile_file(out: Output, source: Path, target: Path) -> None:
 
 
 def _check_target(target: Path, source: Path) -> None:
-    """Refuse to replace what was not meant: the source, a link, a device."""
+    """Refuse to overwrite the source, a link or a device."""
     if not target.parent.is_dir():
-        msg = f"{target}: there is no folder {target.parent}; make it first"
+        msg = f"{target}: there is no folder {target.parent}; create it first"
         raise NoAnswerError(msg)
     if target.is_symlink() or (target.exists() and not target.is_file()):
-        msg = f"{target} is not a regular file; name the file that is to be replaced"
+        msg = f"{target} is not a regular file; name a regular file with -o"
         raise NoAnswerError(msg)
     if target.exists() and target.samefile(source):
         msg = f"{target} is the policy file itself; name another file with -o"
@@ -63,18 +63,18 @@ def _check_target(target: Path, source: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that its name leads to the whole old one or the whole new one.
+    """Replace a file atomically: readers see the whole old file or the whole new one.
 
-    The new one is another inode: who has mapped the old one keeps it. It has the
-    permissions of the old one.
+    The new file is another inode, so a process that has mapped the old file keeps
+    it. The new file gets the permissions of the old one.
 
     Raises:
-        OSError: it can't be written; the old one is still there.
+        OSError: the file cannot be written; the old file is still there.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        descriptor = os.open(temporary, flags, 0o666)  # less the umask
+        descriptor = os.open(temporary, flags, 0o666)  # minus the umask
         with os.fdopen(descriptor, "wb") as file:
             if path.exists():
                 os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
@@ -82,11 +82,11 @@ def replace_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(descriptor)
         temporary.replace(path)
-    except BaseException:  # Ctrl-C, too
+    except BaseException:  # also on Ctrl-C
         temporary.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)  # the new name survives a power cut
+        os.fsync(folder)  # so that the rename survives a power failure
     finally:
         os.close(folder)

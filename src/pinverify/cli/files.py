@@ -31,7 +31,7 @@ _KINDS: dict[str, Kind] = {
     "PUBLIC KEY": "public key",
 }
 
-# What people have in place of a certificate, and how to get a public key of it.
+# Other kinds of files, each with the command that extracts a public key.
 _HINTS = {
     "CERTIFICATE REQUEST": "openssl req -pubkey -noout -in FILE",
     "NEW CERTIFICATE REQUEST": "openssl req -pubkey -noout -in FILE",
@@ -46,15 +46,15 @@ _HINTS = {
 
 
 def read_items(data: bytes) -> Iterator[Item | DERError]:
-    """Read a file; a block that is no certificate or key becomes an error.
+    """Read the certificates and public keys in a file; yield an error for a bad one.
 
     Blocks of other kinds, such as a private key before its certificate, are
-    passed over.
+    skipped.
 
     Raises:
-        DERError: there is no certificate and no public key at all.
+        DERError: the file has no certificate and no public key.
     """
-    # As in `Pin.from_certificate`: no text begins like a long DER element.
+    # As in `Pin.from_certificate`: no text begins with the bytes of a long DER element.
     if re.match(rb"\x30[\x81-\xff]", data) or b"-----BEGIN " not in data:
         yield _item_of_der(data)
         return
@@ -86,7 +86,7 @@ def _item_of_der(data: bytes) -> Item:
             what = "neither PEM nor DER" if data else "empty"
             msg = f"{what}; give a certificate or a public key"
             raise DERError(msg) from None
-        msg = f"{not_a_certificate}; it is no public key either"
+        msg = f"{not_a_certificate}; it is not a public key either"
         raise DERError(msg) from None
 
 
@@ -111,7 +111,7 @@ def _blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
             body.append(line.strip())
         elif boundary[1] == b"BEGIN":
             if label is not None:
-                yield label, b"-"  # no END: no base64 either
+                yield label, b"-"  # no END line; _decoded refuses "-"
             label, body = boundary[2].decode("latin-1"), []
         elif boundary[2].decode("latin-1") == label:
             yield label, b"".join(body)

@@ -1,4 +1,4 @@
-"""`pinverify info`: versions, and what the C core uses on this machine."""
+"""`pinverify info`: versions, and the kernels that the C core uses here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["print_info"]
 
 
 def print_info(out: Output) -> None:
-    """Print what a report of a problem should tell."""
+    """Print the facts that a bug report should contain."""
     if out.as_json:
         out.json(
             {

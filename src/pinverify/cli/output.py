@@ -1,7 +1,7 @@
-"""What the commands print: text in columns, colour on a terminal, or JSON.
+"""Output of the commands: text in columns, colours on a terminal, or JSON.
 
-Names and subjects come from peers and files that nobody vouches for. They are
-printed through `printable`, and never read as markup.
+Names and subjects come from untrusted peers and files. They are printed through
+`printable`, and never interpreted as markup.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class NoAnswerError(Exception):
-    """A command can't answer: one line for a person, and an exit code."""
+    """Raised when a command cannot answer: one line of text, and an exit code."""
 
     def __init__(self, text: str, exit_code: int = 2) -> None:
         super().__init__(text)
@@ -44,17 +44,17 @@ class NoAnswerError(Exception):
 
 
 class Cell(NamedTuple):
-    """A piece of text, and how it looks on a terminal."""
+    """Text, and its style on a terminal."""
 
     text: str
     style: str = ""
 
 
 def printable(text: str) -> str:
-    """Return *text* on one line, with all that is not printable escaped.
+    """Return *text* on one line, with unprintable characters escaped.
 
-    A terminal obeys control characters, and characters that have no look of
-    their own change what the others look like.
+    A terminal obeys control characters, and invisible characters can change the
+    look of others.
     """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
@@ -63,18 +63,18 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """Return printable text of at most *length* characters: a subject may be long."""
+    """Return printable text of at most *length* characters; subjects may be long."""
     text = printable(text)
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 class Output:
-    """Where a command prints its answer, and what it exits with.
+    """Output and exit code of one command.
 
     Attributes:
-        as_json: the answer is one JSON value on stdout.
-        exit_code: what the command ends with. It is set before the answer is
-            printed, so that it holds if nobody reads the answer to its end.
+        as_json: True if the answer is one JSON value on stdout.
+        exit_code: exit code of the command. It is set before the answer is
+            printed, so that it is right even if the reader closes the pipe.
     """
 
     def __init__(self) -> None:
@@ -85,11 +85,11 @@ class Output:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person reads the answer as it is printed."""
+        """True if stdout is a terminal."""
         return self.console.is_terminal
 
     def line(self, *cells: Cell | str) -> None:
-        """Print one line. Only a terminal breaks it, and copies it as one."""
+        """Print one line; the terminal wraps it, so that it copies as one line."""
         self.console.print(_text(cells), soft_wrap=True)
 
     def fields(self, rows: Sequence[tuple[str, Cell | str]], indent: str = "") -> None:
@@ -99,10 +99,10 @@ class Output:
             self.line(Cell(f"{indent}{name:<{width}}  ", "dim"), value)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-        """Print a table: in a pipe, columns; on a terminal, with lines around them.
+        """Print a table: plain columns in a pipe, boxed on a terminal.
 
-        Nothing in it is cut or broken. A terminal that is too narrow gets one cell
-        below the other. Only for a terminal, a cell may have several lines.
+        No cell is cut or wrapped. If the terminal is too narrow, the cells are
+        printed one below the other. Cells may have several lines on a terminal only.
         """
         if not self.is_terminal:
             self._print_columns([[Cell(name) for name in header], *rows])
@@ -131,11 +131,11 @@ class Output:
             self.line("  ".join(padded).rstrip())
 
     def hanging(self, text: str, style: str = "", indent: int = 0) -> None:
-        """Print one line; on a terminal, what is too long for it is indented."""
+        """Print one line; a terminal gets it wrapped, with a hanging indent."""
         _print_hanging(self.console, Cell(text, style), indent)
 
     def message(self, text: str) -> None:
-        """Print the message of a rejection, whose second column stays one."""
+        """Print the message of a rejection; wrapped lines stay in its second column."""
         for line in text.splitlines():
             self.hanging(printable(line), indent=_MESSAGE_COLUMN)
 
@@ -148,7 +148,7 @@ class Output:
         self._complain(Cell("pinverify: warning: ", "bold yellow"), text)
 
     def fail(self, text: str, exit_code: int = 2) -> None:
-        """Print an error on stderr; the command will end with *exit_code*."""
+        """Print an error on stderr, and set the exit code."""
         self.exit_code = exit_code
         self._complain(Cell("pinverify: ", "bold red"), text)
 
@@ -162,14 +162,14 @@ class Output:
     def progress(
         self, doing: str, total: int | None = None
     ) -> Iterator[Callable[[], None]]:
-        """Show a bar on stderr while the block runs, if that is a terminal.
+        """Show a progress bar on stderr while the block runs, if stderr is a terminal.
 
         Args:
-            doing: what is done.
-            total: of how many things; None if nobody knows.
+            doing: text beside the bar.
+            total: number of steps; None if unknown.
 
         Yields:
-            A function to call when one of them is done.
+            A function to call after each step.
         """
         if not self._errors.is_terminal:
             yield lambda: None
@@ -187,21 +187,21 @@ class Output:
 
 
 class _Console(Console):
-    """Prints text as it is, and leaves a closed pipe to the caller."""
+    """Console that prints text as it is and leaves a closed pipe to the caller."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False)
 
     def on_broken_pipe(self) -> NoReturn:
-        """Raise, where rich would exit."""
+        """Raise; rich would exit."""
         raise BrokenPipeError
 
 
 def prepare_streams() -> None:
-    """See that stdout and stderr are there, and escape what their encoding lacks."""
+    """Make stdout and stderr usable; escape characters their encoding lacks."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # it was closed before we began
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+        if getattr(sys, name) is None:  # closed before this process started
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until exit
             setattr(sys, name, nowhere)
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
@@ -209,7 +209,7 @@ def prepare_streams() -> None:
 
 
 def abandon_stdout() -> None:
-    """Send what is still to be printed nowhere: nobody reads it any more."""
+    """Discard buffered output: the reader has closed the pipe."""
     with contextlib.suppress(OSError, ValueError):  # it has no descriptor
         stdout = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -228,13 +228,13 @@ def _text(cells: Iterable[Cell | str]) -> Text:
 
 
 _NOTHING = Cell("")
-_MESSAGE_COLUMN = 11  # where the second column of a message begins
+_MESSAGE_COLUMN = 11  # start of a message's second column
 
 
 def _print_hanging(
     console: Console, cell: Cell, indent: int, beginning: Cell = _NOTHING
 ) -> None:
-    """Print one line, on a terminal several: no word is broken."""
+    """Print one line; wrap it on a terminal, without breaking words."""
     text = cell.text
     if console.is_terminal:
         text = textwrap.fill(

@@ -58,12 +58,12 @@ SPELLINGS = {
 
 
 class Entry(NamedTuple):
-    """One certificate or public key, with all there is to say.
+    """One certificate or public key, with its pins and warnings.
 
     Attributes:
-        role: what it is in its chain; without a chain, what it says it is.
+        role: its place in the chain; without a chain, what it claims to be.
         proven: False if a server merely sent it.
-        pins: of its key; then, of a certificate, of the whole.
+        pins: the pin of its key; for a certificate, also the pin of the whole.
     """
 
     kind: Kind
@@ -74,7 +74,7 @@ class Entry(NamedTuple):
     warnings: tuple[str, ...]
 
     def fingerprints(self) -> dict[str, str]:
-        """Return the fingerprint in each spelling that there is."""
+        """Return the fingerprint in every spelling that applies."""
         digests = {pin.kind: pin.digest for pin in self.pins}
         return {
             name: spelling.write(digests[spelling.kind])
@@ -84,13 +84,13 @@ class Entry(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What one source gave.
+    """The entries and errors of one source.
 
     Attributes:
-        source: as it was written.
-        entries: of a server leaf first, the verified chain before anything else.
-        errors: what could not be read.
-        shown: what a server showed; None for files.
+        source: as the user wrote it.
+        entries: for a server the verified chain, leaf first, then the rest.
+        errors: one line for each part that could not be read.
+        shown: the chains of a server; None for files.
     """
 
     source: str
@@ -146,11 +146,11 @@ def _answer(source: str, context: ssl.SSLContext, timeout: float) -> Answer:
 
 
 def is_server(source: str) -> bool:
-    """Tell a server from a file.
+    """Return True for a server, False for a file.
 
     ``https://…`` and ``…:port`` are servers; ``-``, a path with a slash, and a
-    name that ends as certificates do are files. Anything else is a file if there
-    is one of that name.
+    name with the suffix of a certificate are files. Any other name is a file if
+    such a file exists.
     """
     if _SERVERS.fullmatch(source):
         return True
@@ -184,7 +184,7 @@ def _ask(source: str, context: ssl.SSLContext, timeout: float) -> Answer:
         role = "leaf" if depth == 0 else facts(cert).role or ""
         _add(answer, cert, role, proven=True)
     for depth, cert in enumerate(extras):
-        leaf = depth == 0 and not shown.verified  # its key did the handshake
+        leaf = depth == 0 and not shown.verified  # the handshake proved its key
         _add(answer, cert, "leaf" if leaf else "only sent", proven=leaf)
     return answer
 
@@ -198,7 +198,7 @@ def _add(answer: Answer, cert: bytes, role: str, *, proven: bool) -> None:
         answer.entries.append(entry)
 
 
-# ---- what is said ------------------------------------------------------------
+# ---- answers -----------------------------------------------------------------
 
 
 def _entry(item: Item, role: str = "", *, proven: bool = True) -> Entry:
@@ -232,13 +232,13 @@ def _other_recipe(spki: bytes) -> tuple[str, ...]:
 
 
 _UNPROVEN = (
-    "anybody can send this certificate; that a server did proves nothing, so do not "
-    "pin it on this evidence"
+    "any server can send this certificate, which proves nothing; do not pin it for "
+    "that reason"
 )
 
 _FIRST_USE = (
-    "nobody vouches for this server; to pin it now is trust on first use, so compare "
-    "the pin with one that reached you another way"
+    "no trusted authority vouches for this server; pinning it now is trust on first "
+    "use, so compare the pin with one that you got another way"
 )
 
 
@@ -247,7 +247,7 @@ def _answer_warnings(answer: Answer) -> list[str]:
 
 
 def _print_one_spelling(out: Output, answer: Answer, spelling: str) -> None:
-    """Print lines for a script. Of a server the leaf: its key alone is proven."""
+    """Print lines for a script; for a server only the leaf, whose key is proven."""
     entries = answer.entries[:1] if answer.shown else answer.entries
     for warning in _answer_warnings(answer):
         out.warn(f"{answer.source}: {warning}")
@@ -257,14 +257,14 @@ def _print_one_spelling(out: Output, answer: Answer, spelling: str) -> None:
         fingerprint = entry.fingerprints().get(spelling)
         if fingerprint is None:
             out.fail(
-                f"{answer.source}: a public key has no {spelling} fingerprint, "
-                "which is one of a certificate; use --format sha256"
+                f"{answer.source}: {spelling} is the fingerprint of a certificate, and "
+                "this is a public key; use --format sha256"
             )
         else:
             out.line(fingerprint)
 
 
-_SUBJECT_MAX = 95  # as long as a fingerprint in hex
+_SUBJECT_MAX = 95  # the length of a fingerprint in hex
 
 
 def _print_all(out: Output, answer: Answer) -> None:
@@ -283,7 +283,7 @@ def _print_all(out: Output, answer: Answer) -> None:
         name = f"  {shortened(entry.subject, _SUBJECT_MAX)}" if entry.subject else ""
         out.line("  ", Cell(entry.role, "bold cyan"), name)
         fingerprints = list(entry.fingerprints().items())
-        if not entry.proven:  # nothing to paste, only to compare
+        if not entry.proven:  # for comparison only, not to paste
             del fingerprints[1:]
         out.fields(fingerprints, indent="    ")
         for warning in entry.warnings:

@@ -1,4 +1,4 @@
-"""Servers: what they send, what OpenSSL verifies of it, and why there is no answer."""
+"""Servers: connect, read the verified chain and the chain as sent, explain errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Server(NamedTuple):
-    """Where to connect."""
+    """Host and port of a server."""
 
     host: str
     port: int
@@ -34,7 +34,7 @@ class Server(NamedTuple):
         """Read ``host``, ``host:port`` or ``https://host``.
 
         Raises:
-            PolicyError: it is none of these.
+            PolicyError: *text* is none of these.
         """
         host, port = split_address(text)
         return cls(hosts.canonical(host), port)
@@ -46,12 +46,12 @@ class Server(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What a server showed.
+    """The certificates that a server showed.
 
     Attributes:
         verified: the chain that OpenSSL verified, leaf first; empty if it did not.
-        sent: the chain as the server sent it, which proves nothing but the leaf.
-        problem: why it was not verified; else empty.
+        sent: the chain as the server sent it; it proves nothing but the leaf.
+        problem: why the chain was not verified; empty if it was.
     """
 
     verified: list[bytes]
@@ -73,7 +73,7 @@ def trusting(cafile: Path | None) -> ssl.SSLContext:
 
 
 def look_at(server: Server, context: ssl.SSLContext, timeout: float) -> Shown:
-    """Ask a server for its chain; without verification if it fails that.
+    """Get a server's chain; if it does not verify, connect again without verifying.
 
     Raises:
         OSError: there is no connection.
@@ -99,14 +99,14 @@ def _connect(server: Server, context: ssl.SSLContext, timeout: float) -> ssl.SSL
         raise
 
 
-# Both are public methods from Python 3.13 on only.
+# Before Python 3.13 both methods are private.
 
 
 def verified_chain(tls: ssl.SSLSocket) -> list[bytes]:
     """Return the chain that OpenSSL built, leaf first.
 
-    It is the verified chain because the context of *tls* verifies; without that
-    it would be what a forged leaf names.
+    It is verified because the context of *tls* verifies. Otherwise it would be
+    whatever a forged leaf points to.
     """
     inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
     return _der(inner.get_verified_chain())
@@ -125,11 +125,12 @@ def _der(chain: list[Any] | None) -> list[bytes]:
 
 
 def connection_problem(server: Server, error: OSError, timeout: float) -> str:
-    """Return why there is no connection, and what to do next."""
+    """Return the reason for a failed connection, and the next step."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the certificate of {server} is not valid: {error.verify_message}; pins "
-            "add to validation, so make it valid, or trust its authority: --cafile"
+            "do not replace validation: fix the certificate, or trust its authority "
+            "with --cafile"
         )
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).replace("_", " ").lower()
@@ -137,5 +138,5 @@ def connection_problem(server: Server, error: OSError, timeout: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer from {server} in {timeout:g} seconds; try --timeout"
     if isinstance(error, socket.gaierror):
-        return f"no address of {server.host}: {error.strerror}; is the name right?"
+        return f"no address for {server.host}: {error.strerror}; is the name right?"
     return f"no connection to {server}: {error.strerror or error}; is it running?"

@@ -1,7 +1,7 @@
-"""What `cryptography` says of a certificate or key: for people, not for decisions.
+"""Subjects and roles of certificates, read by `cryptography`; never for decisions.
 
-A certificate that pinverify reads and `cryptography` does not is still answered;
-then nothing is said of it.
+If `cryptography` cannot read a certificate that pinverify can, the answer is
+printed without them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Role: TypeAlias = Literal["leaf", "intermediate", "root"]
 
 
 class Facts(NamedTuple):
-    """What a certificate says of itself. Nobody has checked it.
+    """Claims of a certificate about itself, unchecked.
 
     Attributes:
-        subject: as RFC 4514 writes it; whatever its author wanted.
-        role: "leaf" without the right to issue certificates; "root" if it also
-            names itself as its issuer.
+        subject: in the form of RFC 4514; its author may write anything there.
+        role: "leaf" if it may not issue certificates; "root" if it may and names
+            itself as its issuer; else "intermediate".
     """
 
     subject: str
@@ -35,12 +35,12 @@ class Facts(NamedTuple):
 
 
 def facts(cert: bytes) -> Facts:
-    """Read a DER certificate."""
+    """Return the subject and role of a DER certificate."""
     try:
         with warnings.catch_warnings(action="ignore"):
             certificate = x509.load_der_x509_certificate(cert)
             return Facts(certificate.subject.rfc4514_string(), _role(certificate))
-    except Exception:  # noqa: BLE001 - a subject is never worth an error
+    except Exception:  # noqa: BLE001 - a subject is not worth an error
         return Facts("", None)
 
 
@@ -57,19 +57,19 @@ def _role(certificate: x509.Certificate) -> Role:
 
 
 def reencoded(spki: bytes) -> bytes | None:
-    """Return the key as ``public_key().public_bytes(…)`` writes it.
+    """Return the key as ``public_key().public_bytes(…)`` encodes it.
 
-    That is how most recipes compute a pin. Where a key has more than one
-    encoding (RSASSA-PSS, explicit or compressed curve points, RSA without NULL),
-    it can differ from what stands in the certificate, which is what counts.
+    Most recipes compute a pin from that. If a key has more than one encoding
+    (RSASSA-PSS, explicit or compressed curve points, RSA without NULL), it can
+    differ from the encoding in the certificate, which is the one that counts.
 
     Returns:
-        A SubjectPublicKeyInfo, or None if `cryptography` can't read *spki*.
+        A SubjectPublicKeyInfo, or None if `cryptography` cannot read *spki*.
     """
     try:
         with warnings.catch_warnings(action="ignore"):
             return load_der_public_key(spki).public_bytes(
                 Encoding.DER, PublicFormat.SubjectPublicKeyInfo
             )
-    except Exception:  # noqa: BLE001 - nor is a hint
+    except Exception:  # noqa: BLE001 - a hint is not worth an error
         return None

@@ -1,8 +1,8 @@
-"""What a verification costs here, beside what people use today.
+"""The cost of a verification on this machine, compared with common alternatives.
 
-Several ways to ask the same, whether the key of a certificate is pinned, take
-turns, so that whatever else the machine does meets all of them. Times are
-compared within a turn, and the median of these ratios is told.
+Several ways to check whether the key of a certificate is pinned take turns, so
+that other work on the machine disturbs all of them alike. Times are compared
+within a turn; the median of these ratios is printed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HANDSHAKES = 20
 
 
 class Cost(NamedTuple):
-    """What one call costs: medians of all turns.
+    """The cost of one call: medians over all turns.
 
     Attributes:
         microseconds: on this machine, now.
@@ -57,9 +57,9 @@ def cost(
     """Measure, print a table, and return its numbers.
 
     Args:
-        stage: where to print.
+        stage: prints the table.
         cert: a DER certificate whose key is pinned.
-        other: one whose key is not.
+        other: a DER certificate whose key is not pinned.
         pins: SPKI pins.
         handshake: connects to a TLS server; for comparison.
 
@@ -114,10 +114,11 @@ def _print(stage: Stage, costs: dict[str, Cost], handshake: float) -> None:
         style = "bold" if not number else ""
         stage.print(Text(f"{name:<{width}}  {time_text}  {ratio_text}", style))
     stage.say(
-        f"""The times are of this machine at this moment and do not travel; the ratios
-        travel better. A TLS handshake with the server above takes {handshake:.0f} µs.
-        The first way decides about one certificate; the second also finds the rule of
-        the host and makes a report. A handshake takes a way between the two."""
+        f"""The times are true for this machine and this moment only; the ratios hold
+        more widely. A TLS handshake with the server above takes {handshake:.0f} µs.
+        The first way checks one certificate; the second also finds the rule of the
+        host and makes a report. The check in a handshake costs something between
+        the two."""
     )
 
 
@@ -125,7 +126,7 @@ def _print(stage: Stage, costs: dict[str, Cost], handshake: float) -> None:
 
 
 def _ways(pins: Sequence[bytes]) -> dict[str, Callable[[bytes], bool]]:
-    """Return the ways to ask, each a function of a DER certificate."""
+    """Return the ways to check, each a function of a DER certificate."""
     policy = Policy({HOST: [Pin(PinKind.SPKI, pin) for pin in pins]})
 
     def with_policy(cert: bytes) -> bool:
@@ -136,7 +137,7 @@ def _ways(pins: Sequence[bytes]) -> dict[str, Callable[[bytes], bool]]:
 
     def is_one(spki: bytes) -> bool:
         digest = hashlib.sha256(spki).digest()
-        return any([hmac.compare_digest(digest, pin) for pin in pins])  # noqa: C419 - all
+        return any([hmac.compare_digest(digest, pin) for pin in pins])  # noqa: C419 - compare all pins
 
     def with_cryptography(cert: bytes) -> bool:
         key = x509.load_der_x509_certificate(cert).public_key()
@@ -151,9 +152,9 @@ def _ways(pins: Sequence[bytes]) -> dict[str, Callable[[bytes], bool]]:
 
 
 def _spki(cert: bytes) -> bytes:
-    """Return the SubjectPublicKeyInfo of a certificate that is well formed.
+    """Return the SubjectPublicKeyInfo of a well-formed certificate.
 
-    A walk as many write it. It checks nothing, which is part of its speed.
+    This is the walk that many people write. It is fast because it checks nothing.
     """
     at, _ = _content(cert, 0)  # Certificate
     at, _ = _content(cert, at)  # TBSCertificate
@@ -166,7 +167,7 @@ def _spki(cert: bytes) -> bytes:
 
 
 def _content(data: bytes, at: int) -> tuple[int, int]:
-    """Return where the content of the DER element at *at* begins and ends."""
+    """Return the start and end of the content of the DER element at *at*."""
     length, start = data[at + 1], at + 2
     if length & 0x80:
         num_bytes = length & 0x7F

@@ -1,7 +1,7 @@
 """The network of the demo: fresh authorities, and one address on 127.0.0.1.
 
-Where that address leads is the attacker's choice, as it is in any network that
-somebody else runs. Everything is made when the demo starts and gone when it ends.
+The attacker chooses the server behind that address, as in any network that
+somebody else runs. Everything is created when the demo starts and gone when it ends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LIMIT = 5.0  # seconds; nothing here waits that long unless it is broken
 
 @dataclass(frozen=True)
 class Identity:
-    """A certificate, its private key, and what a server sends after it."""
+    """A certificate, its private key, and the certificates sent after it."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -63,11 +63,11 @@ class Identity:
         return str(Pin.from_certificate(self.der))
 
     def sending(self, other: Identity) -> Identity:
-        """Return this identity, sending another's certificate besides."""
+        """Return this identity, sending another's certificate as well."""
         return Identity(self.certificate, self.key, (*self.sends, other.certificate))
 
     def server_context(self) -> ssl.SSLContext:
-        """Return the context of a server that shows this identity."""
+        """Return a server context with this identity."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         chain = (self.certificate, *self.sends)
         with (
@@ -86,8 +86,8 @@ class Identity:
 def _as_file(data: bytes) -> Iterator[str]:
     """Yield a path from which *data* can be read once.
 
-    The ssl module loads keys from files only. This one is a pipe, so that nothing
-    is on the disk, and nothing stays there whatever ends the demo.
+    The ssl module loads keys from files only. This path is a pipe, so that no key
+    is written to the disk, however the demo ends.
     """
     reading, writing = os.pipe()
     try:
@@ -103,13 +103,13 @@ class Authority(Identity):
 
     @classmethod
     def new(cls, name: str) -> Self:
-        """Make an authority."""
+        """Create an authority."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name)
         return cls(_certificate(subject, key, subject, key, ca=True), key)
 
     def issue(self, host: str) -> Identity:
-        """Issue a certificate for *host*, with a fresh key, as asked by anybody."""
+        """Issue a certificate for *host*, with a fresh key, to anybody who asks."""
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = self.certificate.subject
         return Identity(_certificate(_name(host), key, issuer, self.key), key)
@@ -168,10 +168,10 @@ def _certificate(
 
 
 class Network:
-    """One address on 127.0.0.1, and who answers there at the moment."""
+    """One address on 127.0.0.1, and the server that answers there."""
 
     def __init__(self) -> None:
-        """Listen. Nobody answers yet."""
+        """Start to listen; nobody answers yet."""
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._requests: queue.Queue[bytes] = queue.Queue()
         self._ending = False
@@ -184,11 +184,11 @@ class Network:
         self._context = identity.server_context()
 
     def request(self) -> bytes:
-        """Return what the client of the last connection said inside of TLS."""
+        """Return what the last client sent inside TLS."""
         return self._requests.get(timeout=_LIMIT)
 
     def __enter__(self) -> Self:
-        """Begin to answer."""
+        """Start to answer."""
         self._thread.start()
         return self
 

@@ -25,15 +25,15 @@ __all__ = ["run"]
 
 
 class Cast(NamedTuple):
-    """Who plays.
+    """The authorities and servers of the story.
 
     Attributes:
         ca: the authority of the real server.
         server: the real server.
         renewed: the real server after a change of its key.
-        proxy: an authority that the client trusts as well, as computers trust
-            many, and companies add their own.
-        impostor: has a certificate for the same name from that authority.
+        proxy: another authority that the client trusts: computers trust many,
+            and companies add their own.
+        impostor: a server with a certificate for the same name from *proxy*.
     """
 
     ca: Authority
@@ -44,7 +44,7 @@ class Cast(NamedTuple):
 
     @classmethod
     def new(cls) -> Cast:
-        """Make fresh keys for everybody."""
+        """Create fresh keys for all of them."""
         ca = Authority.new("Example CA")
         proxy = Authority.new("Proxy CA")
         return cls(ca, ca.issue(HOST), ca.issue(HOST), proxy, proxy.issue(HOST))
@@ -54,10 +54,10 @@ def run(console: Console) -> dict[str, object]:
     """Play all scenes on *console*.
 
     Returns:
-        What was shown, and what a verification costs: fit for JSON.
+        The scenes and the measured costs, as values for JSON.
 
     Raises:
-        NotShownError: something did not happen as it is told.
+        NotShownError: something did not happen as described.
     """
     cast = Cast.new()
     with Network() as network, _log_is_printed():
@@ -73,8 +73,8 @@ def run(console: Console) -> dict[str, object]:
             },
         )
         stage.say(
-            """This is Python at work, on 127.0.0.1 alone. The keys and certificates
-            are made now, and are gone at the end."""
+            """This is real Python code, talking to servers on 127.0.0.1. The keys and
+            certificates are created now and are gone at the end."""
         )
         for number, (title, scene) in enumerate(_SCENES.items(), 1):
             stage.heading(f"{number}. {title}")
@@ -93,15 +93,15 @@ def _right_key(stage: Stage, network: Network, cast: Cast) -> None:
     network.lead_to(cast.server)
     stage.say(
         """A client pins two keys of api.example.com: IN_USE, and BACKUP, which is kept
-        offline. The computer trusts two authorities, the server's and a proxy of the
-        company. The address that the name leads to is called network."""
+        offline. The computer trusts two authorities: the server's, and the one of a
+        company proxy. The name leads to the address called network."""
     )
     stage.run(r"""
         import socket, ssl, pinverify
         policy = pinverify.Policy({"api.example.com": [IN_USE, BACKUP]})
         context = ssl.create_default_context(cadata=trusted)
         context = pinverify.pin_context(context, policy)
-        def get(context):  # plain ssl, as inside of any client
+        def get(context):  # plain ssl, as in any client
             sock = socket.create_connection(network, timeout=5)
             with context.wrap_socket(sock, server_hostname="api.example.com") as tls:
                 tls.sendall(b"GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n")
@@ -119,8 +119,8 @@ def _man_in_the_middle(stage: Stage, network: Network, cast: Cast) -> None:
     network.lead_to(cast.impostor)
     stage.say(
         """Now the name leads to a man in the middle. He has a certificate for
-        api.example.com from an authority that the computer trusts, so a client without
-        pins believes him."""
+        api.example.com from an authority that the computer trusts, so a client
+        without pins accepts him."""
     )
     stage.run("""
         unpinned = ssl.create_default_context(cadata=trusted)
@@ -141,8 +141,8 @@ def _refused(stage: Stage, network: Network) -> None:
 def _rotation(stage: Stage, network: Network, cast: Cast) -> None:
     network.lead_to(cast.renewed)
     stage.say(
-        """The server changes its key: to the backup, which clients have pinned all the
-        time. They need nothing new."""
+        """The server changes to the backup key. Clients have pinned it all the time,
+        so they need no new policy."""
     )
     stage.run("""
         report = get(context).pin_report
@@ -156,8 +156,8 @@ def _rotation(stage: Stage, network: Network, cast: Cast) -> None:
 def _forged_chain(stage: Stage, network: Network, cast: Cast) -> None:
     network.lead_to(cast.server)
     stage.say(
-        """An authority can be pinned instead of a key. The policy of a context may be
-        swapped at any time."""
+        """You can also pin an authority. The policy of a context can be replaced at
+        any time."""
     )
     stage.run("""
         policy = pinverify.Policy({"api.example.com": pinverify.PinSet(ca=[CA])})
@@ -169,9 +169,9 @@ def _forged_chain(stage: Stage, network: Network, cast: Cast) -> None:
     network.request()
     network.lead_to(cast.impostor.sending(cast.ca))
     stage.say(
-        """The man in the middle sends his own chain, and appends the certificate of the
-        pinned authority, which is public (CVE-2016-2402). Whoever looks for pins in the
-        chain as it was sent finds one:"""
+        """The man in the middle sends his own chain and appends the certificate of the
+        pinned authority, which is public (CVE-2016-2402). A client that looks for
+        pins in the chain as it was sent finds one:"""
     )
     stage.run("""
         sent = chain_as_sent(unpinned)
@@ -180,16 +180,16 @@ def _forged_chain(stage: Stage, network: Network, cast: Cast) -> None:
     network.request()
     pins = [str(Pin.from_certificate(cert)) for cert in stage.names["sent"]]
     stage.must(pins[1:] == [cast.ca.pin], "a check of the chain as sent would accept")
-    stage.say("pinverify looks at the chain that OpenSSL verified:")
+    stage.say("pinverify uses the chain that OpenSSL verified:")
     _refused(stage, network)
 
 
 def _report_only(stage: Stage, network: Network, cast: Cast) -> None:
     network.lead_to(cast.impostor)
     stage.say(
-        """Before pins are enforced, they can be watched: nothing is refused, and what
-        would have been is logged. Here the man in the middle is let through, and
-        noticed."""
+        """Before you enforce pins, you can try them out: in report mode nothing is
+        refused, and every peer that would have been refused is logged. Here the man
+        in the middle gets through, and the log says so."""
     )
     stage.run("""
         watched = pinverify.PinSet([IN_USE, BACKUP], mode="report")
@@ -227,7 +227,7 @@ _COST_TITLE = "What it costs"
 
 
 def _last_words(stage: Stage) -> None:
-    stage.say("pinverify pin api.example.com prints the pins; this enforces them:")
+    stage.say("pinverify pin api.example.com prints the pins; this code enforces them:")
     stage.show("""
         import ssl
         import pinverify
@@ -241,7 +241,7 @@ def _last_words(stage: Stage) -> None:
 
 
 def _chain_as_sent(context: ssl.SSLContext, network: Network) -> list[bytes]:
-    """Connect and return what the server sent; public from Python 3.13 on only."""
+    """Connect and return the chain as sent; the method is private before 3.13."""
     plain = socket.create_connection(network.address, timeout=5)
     with context.wrap_socket(plain, server_hostname=HOST) as tls:
         inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
@@ -252,7 +252,7 @@ def _chain_as_sent(context: ssl.SSLContext, network: Network) -> list[bytes]:
 
 
 class _Printer(logging.Handler):
-    """Prints what is logged where the stage reads."""
+    """Log handler that prints to stdout, which the stage captures."""
 
     def emit(self, record: logging.LogRecord) -> None:
         line = f"{record.levelname}:{record.name}:{record.getMessage()}"

@@ -1,4 +1,4 @@
-"""The stage: a Python prompt that plays by itself. What it shows is what runs."""
+"""The stage: a Python prompt that plays by itself, running the code that it shows."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["NotShownError", "Stage"]
 _Error = TypeVar("_Error", bound=Exception)
 
 _COLUMNS = 80  # of prose, on a wide terminal too
-_MESSAGE_COLUMN = 11  # where the second column of our error messages begins
+_MESSAGE_COLUMN = 11  # start of the second column of our error messages
 
 
 class NotShownError(Exception):
-    """Something did not happen as the demo tells it."""
+    """Raised when something does not happen as the demo describes."""
 
 
 class Stage:
-    """Shows code, runs it, and shows what it prints.
+    """Shows code, runs it, and shows its output.
 
     Attributes:
         names: the variables of the code.
@@ -43,7 +43,7 @@ class Stage:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether a person is watching."""
+        """True if the output goes to a terminal."""
         return self._console.is_terminal
 
     def heading(self, title: str) -> None:
@@ -78,39 +78,39 @@ class Stage:
         """Show and run statements.
 
         Raises:
-            NotShownError: one of them fails.
+            NotShownError: a statement fails.
         """
         error = self._play(code)
         if error is not None:
-            msg = f"the demo could not show this, it failed: {error}"
+            msg = f"the demo failed here: {error}"
             raise NotShownError(msg) from error
 
     def fail(self, code: str, kind: type[_Error]) -> _Error:
-        """Show and run statements that raise an error, and return it.
+        """Show and run statements that raise an error, and return the error.
 
         Raises:
-            NotShownError: they raised no error of that kind.
+            NotShownError: they did not raise an error of that kind.
         """
         error = self._play(code)
         if not isinstance(error, kind):
-            msg = f"the demo could not show a {kind.__name__}, but: {error!r}"
+            msg = f"the demo expected a {kind.__name__}, and got {error!r}"
             raise NotShownError(msg) from error
         return error
 
-    def must(self, holds: bool, what: str) -> None:  # noqa: FBT001 - one may read it aloud
-        """See that something holds, and say so.
+    def must(self, holds: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
+        """Check a claim, and print it with a tick.
 
         Raises:
-            NotShownError: it does not hold.
+            NotShownError: the claim is false.
         """
         if not holds:
-            msg = f"the demo could not show this: {what}"
+            msg = f"the demo expected this, and it is not so: {what}"
             raise NotShownError(msg)
         mark = "✓" if self._console.encoding.startswith("utf") else "ok:"
         self._line(Text.assemble((f"{mark} ", "bold green"), (what, "bold")))
 
     def _play(self, code: str) -> Exception | None:
-        """Show and run statements, up to one that fails; return its error."""
+        """Show and run statements until one fails; return its error."""
         code = _dedented(code)
         lines = code.splitlines()
         for statement in ast.parse(code).body:
@@ -121,7 +121,7 @@ class Stage:
             try:
                 with contextlib.redirect_stdout(printed):
                     exec(compiled, self.names)  # noqa: S102 - our own text
-            except Exception as raised:  # noqa: BLE001 - whatever it is, it is shown
+            except Exception as raised:  # noqa: BLE001 - any error is shown
                 error = raised
             self._result(printed.getvalue(), "green")
             if error is not None:
