@@ -1,4 +1,4 @@
-"""Many certificates from Python: in one call, beside a loop; and on two threads.
+"""Many certificates from Python: in one call, in a loop, and on two threads.
 
 The certificates are a thousand leaves in the shares of the web.
 """

@@ -1,4 +1,4 @@
-"""The C benches: built, run, and what they print read.
+"""The C benches: build them, run them, and read their output.
 
 ``bench/c/Makefile`` builds them, ``bench/c/bench.h`` says what is in a line.
 """

@@ -1,12 +1,12 @@
-"""What a block of SHA-256 costs by the hands of different compilers.
+"""The cost of a SHA-256 block, as compiled by different compilers.
 
 The same source can be fast with one compiler and slow with the next. Here each
 compiler of this machine builds the core, and the programs take turns; the figure of a
 function is its least cycles for one block, and the spread is how much more the worst
 compiler takes than the best.
 
-Where a linker puts a long loop can cost a tenth, which is no compiler's doing. So each
-program is there several times, with its code moved.
+The place of a long loop in the program can cost a tenth, which is not the compiler's
+doing. So each program exists several times, with its code moved.
 """
 
 from __future__ import annotations

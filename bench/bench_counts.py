@@ -1,9 +1,9 @@
-"""How many instructions the core takes: the figure that no noise can touch.
+"""Instruction counts of the core: figures without noise.
 
-callgrind counts what one certificate, one block of SHA-256 and one pin take, in every
-kernel that valgrind can run (it has no SHA-NI and no AVX-512). The counts depend on
-the compiler and on nothing else, so they are compared with stored ones, and a change
-of more than two percent, better or worse, is a change that somebody has to look at.
+callgrind counts the instructions for one certificate, one block of SHA-256 and one
+pin, in every kernel that valgrind can run (it has no SHA-NI and no AVX-512). The counts
+depend on the compiler only, so they are compared with stored ones, and a change of more
+than two percent, better or worse, fails until somebody has looked at it.
 
     make counts              compares with bench/counts.json
     make counts UPDATE=1     stores what is counted now: a change to be reviewed
@@ -109,7 +109,7 @@ class Deviation:
     counted: float | None
 
     def __str__(self) -> str:
-        """Say what is wrong, in a line."""
+        """Return the deviation as one line."""
         if self.stored is None:
             return f"{self.name}: {self.counted} instructions, and none stored"
         if self.counted is None:

@@ -1,8 +1,8 @@
-"""How cost grows: with pins, hosts and certificates.
+"""Growth of cost: with the number of pins, hosts and certificates.
 
 Each curve is the CPU time of one task for growing sizes. Its slope is the exponent of
 the power law that fits the larger half of the curve best: 1 is linear, 0 is flat.
-Ratios and slopes travel, times do not.
+Ratios and slopes can be compared between machines, times cannot.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["HOT", "Curve", "curves"]
 
 SIZES = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 FIT_FROM = 10_000
-"""Below this size the price of the call itself shows."""
+"""Below this size, the cost of the call itself is visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Curve:
 
     name: str
     of: str
-    """What there are more and more of."""
+    """The things whose number grows."""
     sizes: list[int]
     seconds: list[float]
     """The least CPU time of the task, at each size."""
     expected: tuple[float, float]
-    """Between which the slope should lie; with a reference, beyond its slope."""
+    """Bounds of the slope; with a reference, of the difference to its slope."""
     reference: list[float] = field(default_factory=list)
-    """What cannot be faster, at each size: to read the same bytes, say."""
+    """A lower bound at each size, such as the time to read the same bytes."""
 
     @property
     def slope(self) -> float:
@@ -52,7 +52,7 @@ class Curve:
 
     @property
     def compared_slope(self) -> float:
-        """The slope that is expected to be somewhere."""
+        """The slope that `expected` is about."""
         if not self.reference:
             return self.slope
         return self.slope - self._slope_of(self.reference)
@@ -67,7 +67,7 @@ class Curve:
 
     @property
     def grows_as_it_should(self) -> bool:
-        """Whether the slope lies where it is expected."""
+        """True if the slope is within the expected bounds."""
         return self.expected[0] <= self.compared_slope <= self.expected[1]
 
 
@@ -78,7 +78,7 @@ FLAT = (-0.1, 0.25)
 
 
 AT_LEAST_S = 0.05
-"""How long a task is repeated, for its least time."""
+"""Seconds for which a task is repeated to find its least time."""
 
 
 def least_seconds(task: Callable[[], object]) -> float:

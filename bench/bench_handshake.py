@@ -1,4 +1,4 @@
-"""What pins add to a TLS 1.3 handshake: CPU time, both ends, over loopback.
+"""CPU time that pins add to a TLS 1.3 handshake, at both ends, over loopback.
 
 Plain and pinned contexts take turns in one process, and each round compares
 neighbours, so that a noisy machine disturbs both alike. The figure is the median

@@ -4,7 +4,7 @@
     python bench/bench_policy.py 100000     ... for another number of hosts
     make bench                              growing numbers, by pytest-benchmark
 
-Times of the table are CPU times, since other work on the machine counts otherwise.
+The table has CPU times, because wall-clock times would include other work.
 The look-up is timed without Python: pv_verify_many decides about a batch of peers
 that show no certificate, so each costs its canonical host, the search for the rule,
 and nothing else. A policy without rules gives the share of the first.
@@ -227,7 +227,7 @@ def table(num_hosts: int) -> str:
 
 
 def cpu() -> str:
-    """Return the name of the processor, as far as the system tells."""
+    """Return the name of the processor, as far as the system reports it."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""`make bench`: runs everything, and says what was reached and what was missed.
+"""`make bench`: run everything, and say which gates were reached and which missed.
 
 It writes, into a folder of results, ``figures.json`` (everything measured),
 ``table.md`` (the gates and their verdicts) and the plots. ``--publish`` puts the table
@@ -101,7 +101,7 @@ class Results:
 def _steps(
     results: Results, folder: Path, compiler: str
 ) -> dict[str, Callable[[], None]]:
-    """Return what there is to do, by what is said while it is done."""
+    """Return the steps of a run, by the text that is printed for each."""
 
     def in_c() -> None:
         lines = bench_c.figures(folder, compiler=compiler)
@@ -187,7 +187,7 @@ FROM_FIGURES = {
     "15 in C": ("two threads", "web"),
     "15 from Python": ("two threads from Python", "contiguous"),
 }
-"""Where the measured value of a gate is found: bench, case, and who else."""
+"""The figure that holds the value of a gate: bench, case, competitor."""
 
 INVERSE = ("5 ", "12 ")  # our time by theirs, where a figure is theirs by ours
 SHARES = ("11 ",)  # in percent
@@ -217,10 +217,10 @@ def values(results: Results) -> dict[str, Spread]:
 
 
 def limits(results: Results) -> dict[str, float]:
-    """Return what could be reached here if all but hashing and calling took no time.
+    """Return the values possible here if only hashing and calling took time.
 
     A key has to be hashed, by the faster of pinverify and OpenSSL; and Python has to
-    call C, which costs what a call takes that does nothing.
+    call C, which costs as much as a call that does nothing.
     """
     found: dict[str, float] = {}
     call = results.figure("a call that does nothing", "")
@@ -408,7 +408,7 @@ def test_the_page_shows_what_was_measured() -> None:
 
 
 def test_results_survive_being_stored() -> None:
-    """What is published is all that a run has measured."""
+    """All that a run has measured is published."""
     results = _published()
     assert Results.from_json(results.to_json()) == results
     assert results.figures

@@ -1,4 +1,4 @@
-"""One certificate at a time, from Python: pinverify beside what people use today.
+"""One certificate at a time, from Python: pinverify beside its competitors.
 
 The certificates are 64 leaves of one key type, the pins are two, and all competitors
 get the same (see peers.py). pytest-benchmark shows each one's time; the ratios that

@@ -1,9 +1,9 @@
-"""How long one call takes while another Python thread computes.
+"""Latency of one call while another Python thread computes.
 
-CPython runs one thread at a time, and a thread that gives the GIL away waits up to
+CPython runs one thread at a time, and a thread that releases the GIL waits up to
 one switch interval (5 ms) to get it back from a busy one. pinverify keeps it during
 calls of about a microsecond; batches release it. Both are measured here: the same
-certificate, by a call that keeps it, and by one that does not.
+certificate, by a call that keeps the GIL, and by one that releases it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["QUANTILES", "STALL_NS", "Latency", "latencies"]
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 STALL_NS = 1_000_000
-"""A call that takes so long has waited for something."""
+"""A call that takes longer has waited for something."""
 
 
 @dataclass(frozen=True, slots=True)

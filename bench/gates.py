@@ -1,4 +1,4 @@
-"""What pinverify must reach to be called fast, row by row.
+"""The goals for speed, row by row.
 
 The gates were set before the code was written, from prototypes on a Zen 4 processor.
 They are never lowered to fit a result: a row that is missed says so.
@@ -22,18 +22,18 @@ class Gate:
 
     number: int
     what: str
-    """In words, with {} for the case."""
+    """The measured thing in words, with {} for the case."""
     case: str
     gate: float
     unit: Unit = "×"
     at_most: bool = False
-    """The measured value must not be more; without, not be less."""
+    """True if the measured value must not exceed the gate; else it must reach it."""
     edge: float | None = None
-    """The limit of what is possible, as far as it is known."""
+    """The best possible value, as far as it is known."""
 
     @property
     def name(self) -> str:
-        """What is measured, in words."""
+        """The measured thing, in words."""
         return self.what.format(self.case)
 
     @property
@@ -48,13 +48,13 @@ class Row:
 
     gate: Gate
     measured: Spread | None
-    """None if nothing was."""
+    """None if it was not measured."""
     limit_here: float | None = None
     """The limit on the machine of this run, where it can be measured."""
 
     @property
     def reached(self) -> bool:
-        """Whether the median is on the right side of the gate."""
+        """True if the median is on the right side of the gate."""
         if self.measured is None:
             return False
         if self.gate.at_most:

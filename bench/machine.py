@@ -1,4 +1,4 @@
-"""Where figures were measured: the facts that a reader needs to judge them."""
+"""Facts about the machine that figures were measured on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIBRARIES = ("cryptography", "pyOpenSSL", "asn1crypto", "urllib3", "cffi")
 
 
 def cpu() -> str:
-    """Return the name of the processor, as far as the system tells."""
+    """Return the name of the processor, as far as the system reports it."""
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor() or platform.machine()
@@ -33,7 +33,7 @@ def cpu() -> str:
 
 
 def facts(compiler: str = "gcc") -> dict[str, str]:
-    """Return what is worth knowing, in reading order."""
+    """Return the facts in reading order."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "processor": f"{cpu()}, {os.cpu_count()} cores",

@@ -1,8 +1,8 @@
-"""How the benches compare: two competitors take turns, and ratios are figures.
+"""Comparison of two competitors: they take turns, and the ratio is the figure.
 
-Whatever disturbs the machine disturbs neighbours alike, so the ratio of two times
-that were taken one after the other is worth more than either. The median of the
-ratios of many rounds is the figure, the quartiles say how far to trust it.
+Other work on the machine disturbs neighbours alike, so the ratio of two times taken
+one after the other is worth more than either. The figure is the median of the ratios
+of many rounds; the quartiles say how far to trust it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["Figure", "Spread", "Task", "compare", "slope"]
 
 ROUNDS = 31
 SLICE_S = 0.004
-"""What one side of a round takes, at least."""
+"""Least duration of one side of a round."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What many rounds gave."""
+    """Median and quartiles of many rounds."""
 
     median: float
     low: float
@@ -52,7 +52,7 @@ class Spread:
         return Spread(100 * (self.median - 1), low, high, self.rounds)
 
     def inverse(self) -> Spread:
-        """Return the spread of one by each value."""
+        """Return the spread of the reciprocal of each value."""
         return Spread(1 / self.median, 1 / self.high, 1 / self.low, self.rounds)
 
 
@@ -79,7 +79,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one competitor does: a statement, so that no call is added to it."""
+    """The work of one competitor: a statement, so that no call is added to it."""
 
     who: str
     statement: str

@@ -1,9 +1,9 @@
-"""What people use today to check the key of a certificate from Python.
+"""Competitors: other ways to check the key of a certificate from Python.
 
-Each function takes pins (32-byte digests) and returns one that says whether a DER
-certificate is pinned, written as the library's users would, with nothing in it that
-could be left out. All but two compare the SHA-256 of the SubjectPublicKeyInfo;
-``assert_fingerprint`` hashes the whole certificate, which is all that it can do.
+Each function takes pins (32-byte digests) and returns a function that tells whether a
+DER certificate is pinned. They are written as users of the library would write them,
+with nothing superfluous. All but two compare the SHA-256 of the SubjectPublicKeyInfo;
+``assert_fingerprint`` can only hash the whole certificate.
 """
 
 from __future__ import annotations
@@ -114,13 +114,13 @@ PEERS: dict[str, Callable[[Sequence[bytes]], IsPinned]] = {
     "asn1crypto": by_asn1crypto,
     "Python DER walk": by_python_walk,
 }
-"""Those who hash the SubjectPublicKeyInfo."""
+"""The competitors that hash the SubjectPublicKeyInfo."""
 
 
 def whole_certificate(cert: bytes) -> dict[str, IsPinned]:
-    """Return those who hash the whole certificate; *cert* is the pinned one.
+    """Return the competitors that hash the whole certificate; *cert* is pinned.
 
-    They do less: a renewed certificate with the same key is another one to them.
+    They do less: to them a renewed certificate with the same key is a different one.
     """
     try:
         from urllib3.util.ssl_ import assert_fingerprint  # noqa: PLC0415 - optional
@@ -136,7 +136,7 @@ def whole_certificate(cert: bytes) -> dict[str, IsPinned]:
 
 
 def is_pinned_by(answer: IsPinned, der: bytes) -> bool:
-    """Ask a competitor; a refusal by exception is a refusal."""
+    """Ask a competitor; an exception counts as a refusal."""
     with contextlib.suppress(Exception):
         return answer(der)
     return False
