@@ -15,8 +15,8 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Another environment may be active, or its settings left behind: keep them out.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow clients remedies each-remedy mutants sanitize fuzz \
-    differential coverage ct prove clean
+.PHONY: help demo test lint bench slow clients remedies each-remedy mutants anchors \
+    sanitize fuzz differential coverage ct prove clean
 help:
 	@echo 'make demo      shows pins at work, on this machine alone'
 	@echo 'make test      all fast tests; each bench once, untimed'
@@ -26,6 +26,8 @@ help:
 	@echo 'make clients   pins on HTTP and other clients, which it fetches'
 	@echo 'make remedies  takes each remedy of a pitfall away, and sees its tests fail'
 	@echo 'make mutants   breaks the C core in small ways, and sees its tests fail'
+	@echo 'make anchors   FIX=1 lets what remedies, mutants and prove change follow names'
+	@echo '               that changed since the last commit, FIX=REVISION since that one'
 	@echo 'make sanitize  the C core under ASan, UBSan, MSan and TSan (needs clang)'
 	@echo 'make fuzz      each fuzz target for TIME=60 seconds (needs clang, libssl-dev)'
 	@echo 'make differential'
@@ -69,16 +71,30 @@ counts: $(VENV)/built
 slow: $(VENV)/built
 	@$(RUN) -m pytest -m slow $(TESTS)
 
+# With FIX, these three only let their tables follow the source: tests/reanchor.py.
+FOLLOW = PYTHONPATH=tests '$(PYTHON)' -m reanchor --since '$(or $(FIX),1)'
+anchors:
+	@$(FOLLOW)
+
 # REMEDIES="5 13" chooses those of pitfalls 5 and 13.
+ifdef FIX
+remedies mutants prove:
+	@$(FOLLOW) $@
+else
 remedies:
 	@$(MAKE) --no-print-directory each-remedy VENV='$(VENV)-clients' \
 	    EXTRA_GROUP='--group clients'
 each-remedy: $(VENV)/built
 	@PYTHONPATH=tests $(RUN) -m remedies.run $(REMEDIES)
 
-# MUTANTS="host policy" chooses those of these files, JOBS=2 how many run at once.
+# MUTANTS="host is_oid" chooses files or functions, JOBS=2 how many run at once.
 mutants: $(VENV)/built
-	@$(RUN) tests/mutants/run.py $(MUTANTS)
+	@PYTHONPATH=tests $(RUN) -m mutants.run $(MUTANTS)
+
+# PROOFS="der read_serial" chooses files or functions, JOBS=2 how many run at once.
+prove: $(VENV)/prover
+	@PYTHONPATH=tests $(RUN) -m prove.run $(PROOFS)
+endif
 
 # In an environment of their own: `make test` is to pass without these packages.
 clients:
@@ -97,10 +113,6 @@ fuzz differential: $(VENV)/built
 
 ct: $(VENV)/built
 	@$(RUN) tests/ct/run.py
-
-# PROOFS="der read_serial" chooses files or functions, JOBS=2 how many run at once.
-prove: $(VENV)/prover
-	@$(RUN) tests/prove/run.py $(PROOFS)
 
 clean:
 	rm -rf .venv build dist bench/c/build tests/c/build tests/fuzz/build

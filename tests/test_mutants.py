@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import anchors
+from anchors import AnchorError, Change
 from mutants import run
 from mutants.run import Mutant, MutantError
 
@@ -30,11 +32,11 @@ def test_every_file_of_the_core_has_mutants() -> None:
     assert len(MUTANTS) >= 36
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.file}: {m.what}")
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.where}: {m.what}")
 def test_a_mutant_is_where_the_list_says(mutant: Mutant) -> None:
     """Its place is in the source, once, and its tests are there, too."""
-    source = (CSRC / mutant.file).read_text(encoding="ascii")
-    assert mutant.apply(source) != source
+    file, text = anchors.made(mutant.change, run.sources())
+    assert text != run.sources()[file]
     assert mutant.tests
     for test in mutant.tests:
         file, _, name = test.partition("[")[0].partition("::")
@@ -49,8 +51,8 @@ def _functions(file: str) -> set[str]:
 
 def test_no_mutant_is_there_twice() -> None:
     """Each is another fault, and has words of its own."""
-    assert len({(m.file, m.find, m.put) for m in MUTANTS}) == len(MUTANTS)
-    assert len({(m.file, m.what) for m in MUTANTS}) == len(MUTANTS)
+    assert len({anchors.made(m.change, run.sources()) for m in MUTANTS}) == len(MUTANTS)
+    assert len({(m.where, m.file, m.what) for m in MUTANTS}) == len(MUTANTS)
 
 
 def test_the_tests_for_what_others_let_pass_exist() -> None:
@@ -61,11 +63,11 @@ def test_the_tests_for_what_others_let_pass_exist() -> None:
 
 def test_a_place_that_is_gone_is_an_error() -> None:
     """An entry that no longer fits would prove nothing."""
-    mutant = Mutant(file="der.h", what="", find="a < b", put="a <= b", tests=())
-    assert mutant.apply("if (a < b) {") == "if (a <= b) {"
-    for source in ("if (a > b) {", "if (a < b && a < b) {"):
-        with pytest.raises(MutantError, match=r"der\.h has this"):
-            mutant.apply(source)
+    change = Change(scope="der_at_end", find="no such words", put="")
+    mutant = Mutant(what="", change=change, tests=())
+    assert mutant.file == ""
+    with pytest.raises(AnchorError, match=r"`der_at_end` has no .*make anchors FIX=1"):
+        anchors.made(change, run.sources())
 
 
 def test_a_name_that_no_mutant_has_is_an_error() -> None:
@@ -74,6 +76,7 @@ def test_a_name_that_no_mutant_has_is_an_error() -> None:
         "host.c",
         "der.h",
     }
+    assert {mutant.where for mutant in run.chosen(["is_oid"])} == {"is_oid"}
     assert run.chosen([]) == MUTANTS
     with pytest.raises(MutantError, match="no mutant of hosts"):
         run.chosen(["host", "hosts"])

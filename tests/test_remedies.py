@@ -11,8 +11,9 @@ import functools
 
 import pytest
 
+from anchors import AnchorError, Change
 from remedies import run, witness
-from remedies.run import Change, Remedy
+from remedies.run import Remedy
 
 __all__: list[str] = []
 
@@ -52,24 +53,20 @@ def _docstrings(file: str) -> dict[str, str | None]:
     }
 
 
-def test_lines_that_are_gone_are_an_error() -> None:
-    """An entry that no longer fits would prove nothing."""
-    change = Change("pin.py", "x = 1\n", "x = 2\n")
-    assert change.apply("a = 0\nx = 1\n") == "a = 0\nx = 2\n"
-    with pytest.raises(ValueError, match=r"pin\.py: .* no longer there; bring"):
-        change.apply("a = 0\n")
-    with pytest.raises(ValueError, match="there 2 times"):
-        change.apply("x = 1\nx = 1\n")
+def test_a_change_that_does_not_fit_is_an_error() -> None:
+    """An entry that no longer fits would prove nothing, nor would one that breaks."""
+    with pytest.raises(AnchorError, match=r"has no '51'; .*make anchors FIX=1"):
+        run.changed([Change(scope="_VERIFY_CODE", find="51", put="50")])
     with pytest.raises(SyntaxError):
-        Change("pin.py", "x = 1\n", "x =\n").apply("x = 1\n")
+        run.changed([Change(scope="_VERIFY_CODE", find="50", put="")])
 
 
 def test_a_remedy_whose_lines_are_gone_is_a_row_that_says_so() -> None:
     """The other remedies go on."""
-    remedy = Remedy(1, "what", ("tests/test_pin.py::x",), (Change("pin.py", "¤", ""),))
-    (row,) = run.tried(remedy)
+    change = Change(scope="_VERIFY_CODE", find="51", put="50")
+    (row,) = run.tried(Remedy(1, "what", ("tests/test_pin.py::x",), (change,)))
     assert not row.good
-    assert "no longer there" in row.result
+    assert "`_VERIFY_CODE` has no '51'" in row.result
 
 
 # A test that passes whatever the source is; and one that fails at once.
@@ -77,7 +74,7 @@ _PASSES = "tests/test_remedies.py::test_every_pitfall_has_a_remedy"
 
 
 def _cut(after: str) -> Remedy:
-    change = Change("errors.py", "_VERIFY_CODE = 50\n", after)
+    change = Change(scope="_VERIFY_CODE", find="_VERIFY_CODE = 50", put=after)
     test = "test_pitfall_19_the_attributes_are_those_of_an_ssl_error"
     tests = (f"tests/test_errors.py::{test}", _PASSES)
     return Remedy(19, "what", tests, (change,))
@@ -85,14 +82,14 @@ def _cut(after: str) -> Remedy:
 
 def test_the_runner_tells_a_dead_mutant_from_a_living_one() -> None:
     """A test that does not fail without its remedy is what it is there to find."""
-    killed, survived = run.tried(_cut("_VERIFY_CODE = 51\n"))
+    killed, survived = run.tried(_cut("_VERIFY_CODE = 51"))
     assert (killed.result, killed.good) == ("1 killed", True)
     assert (survived.result, survived.good) == ("1 passed", False)
 
 
 def test_a_broken_import_kills_nothing() -> None:
     """Whatever fails then fails for another reason."""
-    rows = run.tried(_cut("import no_such_module\n"))
+    rows = run.tried(_cut("import no_such_module"))
     assert not any(row.good for row in rows)
 
 
@@ -124,7 +121,7 @@ def test_a_test_is_meant_by_its_function_or_by_its_parameters() -> None:
 
 def test_the_table_says_a_thing_once() -> None:
     """A case and a remedy stand in the first of their rows."""
-    remedy = Remedy(1, "a remedy", ("f::one", "f::two"), (Change("f", "a", "b"),))
+    remedy = Remedy(1, "a remedy", ("f::one", "f::two"), (Change(find="a", put="b"),))
     rows = [run.Row(remedy, test, "1 killed", good=True) for test in remedy.tests]
     rows.append(run.Row(remedy, "f::three", "1 passed", good=False))
     lines = list(run.table(rows, {1: "a case"}))[2:]

@@ -1,12 +1,14 @@
 """Break the C core in one small way at a time, and see that a test fails.
 
-    python tests/mutants/run.py               # every mutant
-    python tests/mutants/run.py host policy   # those of these files
+    make mutants                          # every mutant
+    make mutants MUTANTS="host is_oid"    # those of these files or functions
+    make mutants FIX=1                    # let the list follow names that have changed
 
 mutants.toml lists what is broken, and the tests that should notice. A mutant that
 they let pass meets all tests of the core; if none of them fails, a test is missing.
 A mutant that does not compile, or whose module cannot be imported, shows nothing: it
-is an error here, and so is one whose place in the source is gone.
+is an error here, and so is one whose place in the source is gone: tests/anchors.py
+says how a row names its place, tests/reanchor.py how it gets a new one.
 
 The source is never touched: each mutant is planted and tested in a copy. Without any,
 all tests must pass there. ``JOBS`` (2) says how many copies are worked on side by side.
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import queue
 import re
@@ -34,6 +37,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anchors
+from anchors import AnchorError, Change
 from pinverify import core
 
 __all__ = [
@@ -49,6 +54,7 @@ __all__ = [
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+CSRC = ROOT / "csrc"
 LIST = HERE / "mutants.toml"
 
 # What a copy has: the tests read each other, and pyproject.toml tells how they run.
@@ -108,60 +114,70 @@ class Mutant:
     """One small fault.
 
     Attributes:
-        file: in csrc.
         what: the fault, in words.
-        find: what stands there, once.
-        put: what stands there instead.
+        change: how it gets into csrc.
         tests: they should fail: ``tests/test_x.py::test_y``.
         needs: a kernel without which nobody here runs these lines.
     """
 
-    file: str
     what: str
-    find: str
-    put: str
+    change: Change
     tests: tuple[str, ...]
     needs: str = ""
 
-    def apply(self, source: str) -> str:
-        """Return *source* with the fault.
+    @property
+    def where(self) -> str:
+        """The function that it is in, or the file."""
+        return self.change.scope or self.change.file
 
-        Raises:
-            MutantError: the place is not there, or more than once.
-        """
-        count = source.count(self.find)
-        if count != 1:
-            msg = f"{self.file} has this {count} times, not once: {self.find!r}"
-            raise MutantError(msg)
-        return source.replace(self.find, self.put)
+    @property
+    def file(self) -> str:
+        """The file of csrc that it is in; empty if its place is gone."""
+        try:
+            return anchors.locate(self.change, sources()).file
+        except AnchorError:
+            return ""
+
+
+@functools.cache
+def sources() -> dict[str, str]:
+    """Return the files of csrc."""
+    return anchors.read(CSRC)
 
 
 def mutants() -> list[Mutant]:
     """Return all mutants, in the order of the list."""
-    table: dict[str, list[dict[str, Any]]] = tomllib.loads(
-        LIST.read_text(encoding="utf-8")
-    )
+    rows: list[dict[str, Any]] = tomllib.loads(LIST.read_text(encoding="utf-8"))[
+        "mutant"
+    ]
     return [
-        Mutant(**{**row, "file": file, "tests": tuple(row["tests"])})
-        for file, rows in table.items()
+        Mutant(
+            what=row["what"],
+            change=Change.of(row),
+            tests=tuple(row["tests"]),
+            needs=row.get("needs", ""),
+        )
         for row in rows
     ]
 
 
 def chosen(names: Sequence[str]) -> list[Mutant]:
-    """Return the mutants of the named files; without a name, all of them.
+    """Return the mutants of the named files or functions; without a name, all.
 
     Raises:
-        MutantError: no mutant is in a file of that name.
+        MutantError: no mutant is in a file or function of that name.
     """
     everything = mutants()
-    stems = {Path(mutant.file).stem for mutant in everything}
-    unknown = [name for name in names if Path(name).stem not in stems]
+    if not names:
+        return everything
+    known = [{Path(m.file).stem, Path(m.file).name, m.where} for m in everything]
+    unknown = [name for name in names if not any(name in each for each in known)]
     if unknown:
-        msg = f"no mutant of {', '.join(unknown)}; there are: {' '.join(sorted(stems))}"
+        stems = sorted({Path(mutant.file).stem for mutant in everything})
+        msg = f"no mutant of {', '.join(unknown)}; there are: {' '.join(stems)}"
         raise MutantError(msg)
-    wanted = {Path(name).stem for name in names} or stems
-    return [mutant for mutant in everything if Path(mutant.file).stem in wanted]
+    pairs = zip(everything, known, strict=True)
+    return [mutant for mutant, each in pairs if not each.isdisjoint(names)]
 
 
 # ---- compiling ---------------------------------------------------------------
@@ -223,11 +239,10 @@ class Build:
 
     def __init__(self, folder: Path, pool: ThreadPoolExecutor) -> None:
         """Compile every file into *folder*."""
-        csrc = ROOT / "csrc"
-        names = sorted([path.name for path in csrc.glob("*.c")] + ["_core.c"])
-        self.users = {name: _seen_from(csrc, name) for name in names}
+        names = sorted([path.name for path in CSRC.glob("*.c")] + ["_core.c"])
+        self.users = {name: _seen_from(CSRC, name) for name in names}
         objects = pool.map(
-            lambda name: _compile(csrc, name, folder / f"{name}.o"), names
+            lambda name: _compile(CSRC, name, folder / f"{name}.o"), names
         )
         self.objects = dict(zip(names, objects, strict=True))
 
@@ -251,15 +266,16 @@ class Copy:
         """Have a fault in the copy for a while, in its source and in its module.
 
         Raises:
-            MutantError: as `Mutant.apply` and `compiled` do.
+            AnchorError: its place is gone.
+            MutantError: as `compiled` does.
         """
         if mutant is None:
             self._link(self._build.objects)
             yield
             return
-        path = self.folder / "csrc" / mutant.file
-        source = path.read_text(encoding="ascii")
-        path.write_text(mutant.apply(source), encoding="ascii")
+        file, text = anchors.made(mutant.change, sources())
+        path = self.folder / "csrc" / file
+        path.write_text(text, encoding="ascii")
         try:
             objects = dict(self._build.objects)
             for name, seen in self._build.users.items():
@@ -269,7 +285,7 @@ class Copy:
             self._link(objects)
             yield
         finally:
-            path.write_text(source, encoding="ascii")
+            path.write_text(sources()[file], encoding="ascii")
 
     def _link(self, objects: dict[str, Path]) -> None:
         module = self.folder / "src" / "pinverify" / "_core.abi3.so"
@@ -345,7 +361,7 @@ def tried(copy: Copy, mutant: Mutant) -> Outcome:
                 return own
             rest = [f"tests/test_{name}.py" for name in CORE_TESTS]
             return outcome_of(copy.folder, rest, TIMEOUT_OF_ALL)
-    except MutantError as error:
+    except (AnchorError, MutantError) as error:
         return Outcome("invalid", str(error))
 
 
@@ -362,7 +378,7 @@ def unchanged(copy: Copy, all_chosen: Sequence[Mutant]) -> Outcome:
 def tell(mutant: Mutant, outcome: Outcome) -> None:
     """Print one line of the table, and below it what went wrong."""
     test = outcome.by.rpartition("::")[2] if outcome.verdict == "killed" else ""
-    print(f"{outcome.verdict:<9} {mutant.file:<20} {mutant.what}", flush=True)
+    print(f"{outcome.verdict:<9} {mutant.where:<20} {mutant.what}", flush=True)
     if test:
         print(f"{'':31}{test}", flush=True)
     elif outcome.by:
@@ -414,5 +430,7 @@ def main(names: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Mutants of the C core.")
-    parser.add_argument("files", nargs="*", help="of csrc, without .c; or all")
+    parser.add_argument(
+        "files", nargs="*", help="of csrc, without .c, or functions; or all"
+    )
     sys.exit(main(parser.parse_args().files))

@@ -1,7 +1,8 @@
 """Proves the C core, function by function, with the model checker CBMC.
 
-    python tests/prove/run.py                 # every proof
-    python tests/prove/run.py der read_serial # of these files or functions
+    make prove                           # every proof
+    make prove PROOFS="der read_serial"  # of these files or functions
+    make prove FIX=1                     # let the tables follow names that have changed
 
 Each ``*.toml`` beside this file is a part of the table of proofs, and README.md
 says what its columns mean. A proof counts only if
@@ -32,6 +33,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import anchors
+from anchors import AnchorError, Change
 
 __all__: list[str] = []
 
@@ -67,15 +71,6 @@ class ProofError(Exception):
     """A proof that did not come to an end: a tool is missing, or it refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """A planted bug: in *file* of csrc, *put* stands where *find* stood."""
-
-    file: str
-    find: str
-    put: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """One row of the table; README.md says what each column means."""
@@ -83,7 +78,7 @@ class Proof:
     function: str
     harness: str
     shows: str
-    bug: Bug
+    bug: Change
     contract: bool = True
     replace: list[str] = field(default_factory=list)
     instead: dict[str, str] = field(default_factory=dict)
@@ -126,10 +121,9 @@ def read_table(path: Path) -> list[Proof]:
     proofs = []
     for row in rows:
         merged = table | row
-        bug = merged.pop("bug")
-        bug.setdefault("file", f"{path.stem}.c")
+        bug = Change.of({"in": row["function"]} | merged.pop("bug"))
         merged.setdefault("harness", f"prove_{path.stem}.c")
-        proofs.append(Proof(**merged, bug=Bug(**bug)))
+        proofs.append(Proof(**merged, bug=bug))
     return proofs
 
 
@@ -150,16 +144,12 @@ def chosen(names: list[str]) -> list[Proof]:
     return proofs
 
 
-def plant(bug: Bug, source: Path, folder: Path) -> Path:
+def plant(bug: Change, source: Path, folder: Path) -> Path:
     """Copy *source* to *folder* with the bug in it, and return the copy."""
     copy = folder / "csrc"
     shutil.copytree(source, copy)
-    path = copy / bug.file
-    text = path.read_text(encoding="ascii")
-    if text.count(bug.find) != 1:
-        msg = f"{bug.file} has this {text.count(bug.find)} times: {bug.find!r}"
-        raise ProofError(msg)
-    path.write_text(text.replace(bug.find, bug.put), encoding="ascii")
+    file, text = anchors.made(bug, anchors.read(source))
+    (copy / file).write_text(text, encoding="ascii")
     return copy
 
 
@@ -322,7 +312,7 @@ def prove(proof: Proof, tools: str) -> Outcome:
                 outcome.bug_found = found[0]["description"]
             elif not outcome.fault:
                 outcome.fault = "the planted bug is not found"
-    except ProofError as error:
+    except (AnchorError, ProofError) as error:
         outcome.fault = str(error)
     outcome.seconds = time.monotonic() - start
     return outcome

@@ -2,11 +2,13 @@
 
     make remedies                    all of them
     make remedies REMEDIES='5 13'    those of pitfalls 5 and 13
+    make remedies FIX=1              let the list follow names that have changed
 
-remedies.toml lists the pitfalls, what is done against each, the lines of source
-that do it, and the tests that must fail without them. A test that passes all the
-same shows nothing, and is an error here. So is a remedy whose lines have changed:
-its entry has to follow.
+remedies.toml lists the pitfalls, what is done against each, the source that does it,
+and the tests that must fail without it. A test that passes all the same shows nothing,
+and is an error here. So is a remedy whose source has changed: its entry has to follow.
+tests/anchors.py says how an entry names the source, and tests/reanchor.py how it
+follows.
 
 The source is never touched: remedies are taken out of a copy.
 """
@@ -32,9 +34,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anchors
+from anchors import AnchorError, Change
 from remedies import witness
 
-__all__ = ["Change", "Remedy", "Row", "cases", "changed", "remedies", "table", "tried"]
+__all__ = ["Remedy", "Row", "cases", "changed", "remedies", "table", "tried"]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -46,34 +50,6 @@ TIMEOUT_OF_ALL = 900  # for all tests together, without a change
 
 
 # ---- the list ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Change:
-    """Lines of one file of the package, and what takes their place."""
-
-    file: str
-    before: str
-    after: str
-
-    def apply(self, source: str) -> str:
-        """Return *source* with the change.
-
-        Raises:
-            ValueError: the lines are not there, or more than once.
-            SyntaxError: it is no Python any more.
-        """
-        count = source.count(self.before)
-        if count != 1:
-            found = "no longer there" if count == 0 else f"there {count} times"
-            msg = (
-                f"{self.file}: the lines of a remedy are {found}; bring "
-                f"{LIST.relative_to(ROOT)} up to date:\n{self.before}"
-            )
-            raise ValueError(msg)
-        changed = source.replace(self.before, self.after)
-        ast.parse(changed, self.file)
-        return changed
 
 
 @dataclass(frozen=True)
@@ -113,7 +89,7 @@ def remedies() -> list[Remedy]:
             pitfall=entry.pop("pitfall"),
             what=entry.pop("what"),
             tests=tuple(entry.pop("tests")),
-            changes=tuple(Change(**change) for change in entry.pop("change", ())),
+            changes=tuple(Change.of(change) for change in entry.pop("change", ())),
             **entry,
         )
         for entry in _list()["remedy"]
@@ -127,23 +103,23 @@ def changed(changes: Sequence[Change]) -> dict[str, str]:
     """Return the files of the package that *changes* are in, with these made.
 
     Raises:
-        ValueError: a change does not fit any more.
+        AnchorError: a change does not fit any more.
         SyntaxError: what comes of one is no Python.
     """
-    sources: dict[str, str] = {}
+    sources = anchors.read(PACKAGE)
+    files = {}
     for change in changes:
-        if change.file not in sources:
-            path = PACKAGE / change.file
-            sources[change.file] = path.read_text(encoding="utf-8")
-        sources[change.file] = change.apply(sources[change.file])
-    return sources
+        file, text = anchors.made(change, sources)
+        ast.parse(text, file)
+        sources[file] = files[file] = text
+    return files
 
 
 def copied(folder: Path, changes: Sequence[Change] = ()) -> Path:
     """Copy the package into *folder*, with changes; return *folder*.
 
     Raises:
-        ValueError: as `changed` does.
+        AnchorError: as `changed` does.
         SyntaxError: as `changed` does.
     """
     sources = changed(changes)
@@ -219,7 +195,7 @@ def tried(remedy: Remedy) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="pinverify-") as name:
         try:
             folder = copied(Path(name), remedy.changes)
-        except (ValueError, SyntaxError) as error:
+        except (AnchorError, SyntaxError) as error:
             return [Row(remedy, "-", str(error), good=False)]
         ended = outcomes(folder, remedy.tests)
     rows = []

@@ -1,0 +1,506 @@
+"""Let the rows of the tables follow the source after names have changed.
+
+    make anchors FIX=1          what has changed since the last commit
+    make anchors FIX=v0.9       what has changed since that revision
+    make mutants FIX=1          one table; so with remedies and prove
+
+A row must fit the source as it was at that revision. From there it is followed into the
+source of today: to a function that has another name, in another file, whose variables
+and macros have other names. What it finds and what it plants get the new names, and
+nothing else changes. Tests that have moved to another file are followed, too.
+
+Only the rows that need it are rewritten, in place. What a person has to look at is
+printed, and the exit status is 1: the words are gone, or may be meant in two places.
+"""
+# ruff: noqa: T201 - a program that prints what it did
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import io
+import re
+import subprocess
+import sys
+import tarfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from pathlib import Path, PurePosixPath
+
+import anchors
+from anchor_rows import Row, rewritten, rows_of
+from anchors import AnchorError, Change, Definition, Place
+
+__all__ = ["Renames", "followed", "main"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Where the rows of each table plant their changes.
+TABLES = {
+    "mutants": ("csrc", "tests/mutants/*.toml"),
+    "remedies": ("src/pinverify", "tests/remedies/*.toml"),
+    "prove": ("csrc", "tests/prove/*.toml"),
+}
+
+LEAST_ALIKE = 0.5  # of two functions with different names
+LEAST_ALIKE_NAMESAKES = 0.25
+CLEARLY = 0.05  # the best must be better than the second by that much
+LEAST_WORDS = 4  # that tell a place, whatever function they are in
+
+
+# ---- the source, then and now ------------------------------------------------------
+
+
+def read_at(root: Path, revision: str, folder: str) -> dict[str, str]:
+    """Return the files of a folder as they were; see `anchors.read`."""
+    command = ["git", "-C", str(root), "archive", revision, folder]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        sys.exit(
+            f"git has no {folder} of {revision!r}: {done.stderr.decode().strip()}\n"
+            "Name a revision in which the rows did fit: make anchors FIX=<revision>"
+        )
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        return {
+            str(PurePosixPath(member.name).relative_to(folder)): file.read().decode()
+            for member in archive
+            if member.name.endswith(anchors.SUFFIXES)
+            and (file := archive.extractfile(member)) is not None
+        }
+
+
+class Renames:
+    """What has become of definitions and identifiers.
+
+    Attributes:
+        pairs: what each definition is today, as far as that is known.
+        names: identifiers that are gone everywhere, and what stands in their place.
+    """
+
+    def __init__(self, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+        """Compare the source of then with that of today."""
+        self.old, self.new = old, new
+        self.pairs: dict[Definition, Definition] = {}
+        self.names: dict[str, str] = {}
+        olds, news = _all_definitions(old), _all_definitions(new)
+        self._left = {word for each in news for word in (*_words(each), each.name)}
+        by_name = defaultdict(list)
+        for each in news:
+            by_name[each.kind, each.name].append(each)
+        candidates = [(a, b) for a in olds for b in by_name[a.kind, a.name]]
+        self._pair(candidates, LEAST_ALIKE_NAMESAKES)
+        self._learn_names()
+        taken = set(self.pairs.values())
+        candidates = [
+            (a, b)
+            for a in olds
+            for b in news
+            if a not in self.pairs and b not in taken and a.kind == b.kind
+        ]
+        self._pair(candidates, LEAST_ALIKE)
+        self._learn_names()
+
+    def _pair(
+        self, candidates: Sequence[tuple[Definition, Definition]], least: float
+    ) -> None:
+        """Pair what is most alike first."""
+        scores: dict[Definition, list[tuple[float, Definition]]] = defaultdict(list)
+        for a, b in candidates:
+            alike = _alike(_renamed(_words(a), self.names), _words(b), least)
+            if alike >= least:
+                same_file = PurePosixPath(a.file).name == PurePosixPath(b.file).name
+                bonus = 0.3 * _alike_names(a.name, b.name) + 0.2 * same_file
+                scores[a].append((alike + bonus, b))
+        taken = set(self.pairs.values())
+        order = sorted(scores, key=lambda a: max(score for score, _ in scores[a]))
+        for a in reversed(order):
+            free = sorted(
+                (pair for pair in scores[a] if pair[1] not in taken),
+                key=lambda pair: pair[0],
+            )
+            if free and (len(free) == 1 or free[-1][0] - free[-2][0] >= CLEARLY):
+                self.pairs[a] = free[-1][1]
+                taken.add(free[-1][1])
+
+    def _learn_names(self) -> None:
+        """Find out which identifiers are gone, and what took their place."""
+        votes: dict[str, Counter[str]] = defaultdict(Counter)
+        for a, b in self.pairs.items():
+            for before, after in zip(
+                a.name.split("."), b.name.split("."), strict=False
+            ):
+                if before != after:
+                    votes[before][after] += 100
+            for before, after in _substitutions(_words(a), _words(b)):
+                votes[before][after] += 1
+        for before, counts in votes.items():
+            (after, most), *_ = counts.most_common(1)
+            if before not in self._left and 2 * most > counts.total():
+                self.names[before] = after
+
+    def names_in(self, old: Definition, new: Definition) -> dict[str, str]:
+        """Return the renames of identifiers in one definition."""
+        left = set(_words(new))
+        votes: dict[str, set[str]] = defaultdict(set)
+        olds = _renamed(_words(old), self.names)
+        for before, after in _substitutions(olds, _words(new)):
+            votes[before].add(after)
+        own = {
+            before: afters.pop()
+            for before, afters in votes.items()
+            if len(afters) == 1 and before not in left
+        }
+        return self.names | own
+
+    @functools.cached_property
+    def files(self) -> dict[str, str]:
+        """The file of today that most of a file's definitions are in."""
+        votes: dict[str, Counter[str]] = defaultdict(Counter)
+        for a, b in self.pairs.items():
+            votes[a.file][b.file] += 1
+        return {file: counts.most_common(1)[0][0] for file, counts in votes.items()}
+
+
+def _all_definitions(sources: Mapping[str, str]) -> list[Definition]:
+    return [
+        each
+        for file, text in sources.items()
+        for each in anchors.definitions(file, text)
+        if each.kind != "file"
+    ]
+
+
+def _words(definition: Definition) -> list[str]:
+    return anchors.words([*definition.head, *definition.body])
+
+
+def _renamed(texts: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    return [names.get(text, text) for text in texts]
+
+
+def _alike(a: Sequence[str], b: Sequence[str], least: float) -> float:
+    """Return how much two texts have in common, 0 to 1; 0 if less than *least*."""
+    if a == b:
+        return 1.0
+    common = (Counter(a) & Counter(b)).total()
+    if 2 * common < least * (len(a) + len(b)):
+        return 0.0
+    return SequenceMatcher(None, a, b, autojunk=False).ratio()
+
+
+def _alike_names(a: str, b: str) -> float:
+    return SequenceMatcher(None, a, b, autojunk=False).ratio()
+
+
+def _substitutions(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield identifiers that stand in the place of others."""
+    if a == b:
+        return
+    matcher = SequenceMatcher(None, a, b, autojunk=False)
+    for tag, a0, a1, b0, b1 in matcher.get_opcodes():
+        if tag == "replace" and a1 - a0 == b1 - b0:
+            for before, after in zip(a[a0:a1], b[b0:b1], strict=True):
+                if before.isidentifier() and after.isidentifier() and before != after:
+                    yield before, after
+
+
+# ---- one row --------------------------------------------------------------------
+
+
+def followed(change: Change, renames: Renames) -> Change:
+    """Return a change as it has to be written today.
+
+    Raises:
+        AnchorError: a person has to look at it.
+    """
+    try:
+        place = anchors.locate(_as_it_was(change, renames), renames.old)
+    except AnchorError as error:
+        try:
+            anchors.locate(change, renames.new)  # a row that is new, or has followed
+        except AnchorError:
+            msg = f"did not fit then: {error}"
+            raise AnchorError(msg) from None
+        return change
+    new, names, at, quote = _today(place, change, renames)
+    result = dataclasses.replace(
+        change,
+        find=_with_names(change.find, names, place.file),
+        put=_with_names(change.put, names, place.file),
+        scope=new.name,
+    )
+    result = _named_file(result, new, renames.new)
+    fits = [
+        (each, i)
+        for each in anchors.named(new.name, new.file, renames.new)
+        for i in anchors.matches(quote, each.body)
+    ]
+    same = [i for i, (each, where) in enumerate(fits, 1) if (each, where) == (new, at)]
+    return dataclasses.replace(result, nth=same[0] if len(fits) > 1 else 0)
+
+
+def _as_it_was(change: Change, renames: Renames) -> Change:
+    """Return a change whose function somebody has renamed already, as it was."""
+    if anchors.named(change.scope, change.file, renames.old):
+        return change
+    befores = {
+        (before.name, before.file)
+        for before, after in renames.pairs.items()
+        if after.name == change.scope and f"/{after.file}".endswith(f"/{change.file}")
+    }
+    if len(befores) == 1:
+        ((name, file),) = befores
+        return dataclasses.replace(change, scope=name, file=file)
+    return change
+
+
+def _today(
+    place: Place, change: Change, renames: Renames
+) -> tuple[Definition, dict[str, str], int, list[str]]:
+    """Return where a place is today, and how it reads there.
+
+    Namely the definition, what was renamed there, the number of the first word, and
+    the words.
+
+    Raises:
+        AnchorError: it is gone, or might be in two places.
+    """
+    old = place.definition
+    quote = anchors.words(anchors.tokens(change.find, is_python=_is_python(old)))
+    if old.kind == "file":
+        pair = _file_of_today(old, renames)
+    else:
+        pair = renames.pairs.get(old)
+    if pair is not None:
+        names = renames.names_in(old, pair)
+        words = _renamed(quote, names)
+        at = _aligned(old, pair, names, place.at, words)
+        if at is not None:
+            return pair, names, at, words
+    words = _renamed(quote, renames.names)
+    elsewhere = [
+        (each, at)
+        for each in _innermost(renames.new)
+        for at in anchors.matches(words, each.body)
+    ]
+    if len(elsewhere) == 1 and len(words) >= LEAST_WORDS:
+        return elsewhere[0][0], renames.names, elsewhere[0][1], words
+    became = f"`{pair.name or pair.file}`" if pair else "nothing that is there today"
+    fault = f"{change.find!r} is {'ambiguous' if elsewhere else 'gone'}"
+    msg = f"`{old.name or old.file}` has become {became}, where {fault}"
+    raise AnchorError(msg)
+
+
+def _is_python(definition: Definition) -> bool:
+    return definition.file.endswith(".py")
+
+
+def _file_of_today(old: Definition, renames: Renames) -> Definition | None:
+    file = renames.files.get(old.file, old.file)
+    return (
+        anchors.definitions(file, renames.new[file])[-1]
+        if file in renames.new
+        else None
+    )
+
+
+def _aligned(
+    old: Definition,
+    new: Definition,
+    names: Mapping[str, str],
+    at: int,
+    quote: list[str],
+) -> int | None:
+    """Return which of the places in *new* that read like a quote is the old one."""
+    before = _renamed(anchors.words(old.body), names)
+    after = anchors.words(new.body)
+    found = anchors.matches(quote, new.body)
+    if len(found) == 1 and before.count(quote[0]) == 1:
+        return found[0]
+    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    where = {a + i: b + i for a, b, size in blocks for i in range(size)}
+    guesses = {where[i] - (i - at) for i in range(at, at + len(quote)) if i in where}
+    good = [i for i in found if i in guesses]
+    if len(good) == 1:
+        return good[0]
+    alone = len(found) == 1 and len(_starts(quote, before)) == 1
+    return found[0] if alone else None
+
+
+def _starts(quote: list[str], texts: list[str]) -> list[int]:
+    num = len(quote)
+    return [i for i in range(len(texts) - num + 1) if texts[i : i + num] == quote]
+
+
+def _innermost(sources: Mapping[str, str]) -> list[Definition]:
+    """Return definitions that no other one is in: no classes, for example."""
+    found = []
+    for file, text in sources.items():
+        inside = [each for each in anchors.definitions(file, text) if each.body]
+        spans = {each: (each.body[0].start, each.body[-1].end) for each in inside}
+        found += [
+            each
+            for each in inside
+            if not any(
+                spans[each][0] <= start and end <= spans[each][1]
+                for other, (start, end) in spans.items()
+                if other is not each and spans[other] != spans[each]
+            )
+        ]
+    return found
+
+
+def _with_names(text: str, names: Mapping[str, str], file: str) -> str:
+    """Return C or Python, or a part of it, with other names; the rest stays."""
+    parts, at = [], 0
+    for token in anchors.tokens(text, is_python=file.endswith(".py")):
+        parts += [text[at : token.start], names.get(token.text, token.text)]
+        at = token.end
+    return "".join([*parts, text[at:]])
+
+
+def _named_file(change: Change, new: Definition, sources: Mapping[str, str]) -> Change:
+    """Say in which file a definition is, if its name does not say so."""
+    files = {each.file for each in anchors.named(change.scope, "", sources)}
+    if change.scope and len(files) == 1:
+        return dataclasses.replace(change, file="")
+    if change.file and f"/{new.file}".endswith(f"/{change.file}"):
+        files = {file for file in files if f"/{file}".endswith(f"/{change.file}")}
+        if len(files) == 1:
+            return change
+    parts = PurePosixPath(new.file).parts
+    shorts = ["/".join(parts[-num:]) for num in range(1, len(parts) + 1)]
+    clear = [
+        short
+        for short in shorts
+        if sum(f"/{file}".endswith(f"/{short}") for file in files) == 1
+    ]
+    return dataclasses.replace(change, file=clear[0] if clear else new.file)
+
+
+# ---- tests, and functions that a proof names -------------------------------------
+
+
+class Tests:
+    """Where tests are today."""
+
+    def __init__(self, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+        """Compare the test files of then with those of today."""
+        self._old, self._new = _functions(old), _functions(new)
+        self._before = {each.name for each in self._old}
+        self._files = set(new)
+
+    def follow(self, test: str) -> str:
+        """Return how a test is called today.
+
+        Raises:
+            AnchorError: it is gone, or there are two.
+        """
+        path, _, name = test.partition("::")
+        file, (name, *parameters) = path.removeprefix("tests/"), name.partition("[")
+        named = [each for each in self._new if each.name == name]
+        if file in self._files and (not name or file in {each.file for each in named}):
+            return test
+        found = named or [each for each in self._new if each.name not in self._before]
+        if len(named) != 1:
+            olds = [e for e in self._old if (e.file, e.name) == (file, name)]
+            found = _most_alike(olds[0], found) if olds else []
+        if len(found) != 1:
+            files = " and ".join(each.file for each in named) or "no file"
+            msg = f"{test} is gone; that name is in {files}"
+            raise AnchorError(msg)
+        return f"tests/{found[0].file}::{found[0].name}{''.join(parameters)}"
+
+
+def _functions(sources: Mapping[str, str]) -> list[Definition]:
+    return [each for each in _all_definitions(sources) if each.name.startswith("test_")]
+
+
+def _most_alike(old: Definition, found: Sequence[Definition]) -> list[Definition]:
+    """Return the one that is most like *old*, if it is so clearly."""
+    scores = [(_alike(_words(old), _words(each), LEAST_ALIKE), each) for each in found]
+    scores.sort(key=lambda pair: pair[0])
+    least = scores[-2][0] + CLEARLY if len(scores) > 1 else LEAST_ALIKE
+    return [scores[-1][1]] if scores and scores[-1][0] >= least else []
+
+
+def _follow_columns(row: Row, renames: Renames) -> dict[str, str]:
+    """Return what the functions and files that a proof names are called today."""
+    other = {}
+    for key in ("function", "replace", "instead", "link"):
+        for word in re.findall(r"[\w./]+", str(row.data.get(key, ""))):
+            if key != "link" and word in renames.names:
+                other[word] = renames.names[word]
+            if key == "link" and word not in renames.new:
+                other[word] = renames.files.get(word, word)
+    return {old: new for old, new in other.items() if old != new}
+
+
+# ---- all rows ----------------------------------------------------------------------
+
+
+def follow(root: Path, path: Path, renames: Renames, tests: Tests) -> tuple[int, int]:
+    """Rewrite a table; return how many rows changed, and how many need a person."""
+    text, name = path.read_text(encoding="utf-8"), path.relative_to(root).as_posix()
+    num_changed, num_left, parts = 0, 0, []
+    for row in rows_of(text):
+        faults, new_tests, change = [], {}, row.change
+        other = _follow_columns(row, renames)
+        for test in row.data.get("tests", ()):
+            try:
+                new_tests[test] = tests.follow(test)
+            except AnchorError as error:
+                faults.append(str(error))
+        if change is not None:
+            try:
+                change = followed(change, renames)
+            except AnchorError as error:
+                faults.append(str(error))
+        block = rewritten(row, change, new_tests | other)
+        for fault in faults:
+            print(f"{name}:{row.line}: LOOK: {row.title}: {fault}")
+        if block != row.text:
+            print(f"{name}:{row.line}: {row.title}\n{_difference(row.text, block)}")
+        num_changed += block != row.text
+        num_left += bool(faults)
+        parts.append(block)
+    path.write_text("".join(parts), encoding="utf-8")
+    return num_changed, num_left
+
+
+def _difference(before: str, after: str) -> str:
+    a, b = before.splitlines(), after.splitlines()
+    lines = [f"    - {line}" for line in a if line not in b]
+    lines += [f"    + {line}" for line in b if line not in a]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """Let the tables follow; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("tables", nargs="*", help=f"{', '.join(TABLES)}; or all")
+    parser.add_argument("--since", default="1", help="a revision; 1 is HEAD")
+    options = parser.parse_args(arguments)
+    unknown = set(options.tables) - set(TABLES)
+    if unknown:
+        parser.error(f"no table {', '.join(unknown)}; there are: {', '.join(TABLES)}")
+    revision = "HEAD" if options.since == "1" else options.since
+    old_tests = read_at(root, revision, "tests")
+    tests, compared = Tests(old_tests, anchors.read(root / "tests")), {}
+    num_changed = num_left = 0
+    for table in options.tables or TABLES:
+        folder, pattern = TABLES[table]
+        if folder not in compared:
+            old = read_at(root, revision, folder)
+            compared[folder] = Renames(old, anchors.read(root / folder))
+        for path in sorted(root.glob(pattern)):
+            changed, left = follow(root, path, compared[folder], tests)
+            num_changed, num_left = num_changed + changed, num_left + left
+    print(f"{num_changed} rows follow {revision}; {num_left} need a person.")
+    return 1 if num_left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
