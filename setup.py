@@ -1,4 +1,4 @@
-"""What pyproject.toml can't say: how the C core is built, and for which ABI.
+"""The build of the C core, and its ABI: the part that pyproject.toml can't say.
 
 And that an sdist, as a wheel does by itself, has the same bytes wherever it is
 built, if SOURCE_DATE_EPOCH is set.

@@ -1,4 +1,4 @@
-"""Which lines and branches of the C core do the tests and corpora reach?
+"""Coverage of the C core: the lines and branches that tests and corpora reach.
 
 Reads what ``llvm-cov export -format=lcov`` prints, and compares the lines that were
 never reached with ``vectors/uncovered.json``, which has a reason for each: a line that

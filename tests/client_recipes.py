@@ -61,7 +61,7 @@ SOURCE = Path(pinverify.__file__).resolve().parent.parent
 
 
 class Recipe(NamedTuple):
-    """What the page says below one heading."""
+    """The text of the page below one heading."""
 
     code: str
     refused: tuple[str, ...]
@@ -124,7 +124,7 @@ class Client:
     before: str = ""
     """The heading of a recipe whose definitions this one uses."""
     sends: bytes = b""
-    """What it says in clear, before TLS."""
+    """Its bytes in clear, before TLS."""
     by_fingerprint: bool = False
     """It is about fingerprints: no context is pinned."""
     reads_in_a_thread: bool = False
@@ -133,7 +133,7 @@ class Client:
 
     @property
     def proxied(self) -> bool:
-        """Whether it goes through an https proxy."""
+        """True if it goes through an https proxy."""
         return self.path == "TLS in TLS"
 
     def require(self) -> None:
@@ -379,7 +379,7 @@ class Stage:
 
 
 class Served(NamedTuple):
-    """What a client talks to."""
+    """The server that a client talks to, and its proxy."""
 
     origin: Server
     proxy: Server | None = None

@@ -51,18 +51,18 @@ LIMIT = 20.0  # seconds; nothing waits this long unless it is broken
 
 @dataclass
 class Record:
-    """What one connection brought. It is complete when `done` is set."""
+    """The bytes of one connection. They are complete when `done` is set."""
 
     clear: bytearray = field(default_factory=bytearray)
-    """What was read before TLS."""
+    """The bytes that were read before TLS."""
     application: bytearray = field(default_factory=bytearray)
-    """What was read over TLS."""
+    """The bytes that were read over TLS."""
     after: bytearray = field(default_factory=bytearray)
-    """What came after a handshake that failed, as it came."""
+    """The bytes that came after a handshake that failed, as they came."""
     handshake: bool = False
     """The server's handshake came to its end."""
     error: Exception | None = None
-    """What ended the conversation, if it was not its end."""
+    """The error that ended the conversation, if one did."""
     done: threading.Event = field(default_factory=threading.Event)
 
 
@@ -80,7 +80,7 @@ class Line:
 
     @property
     def tls(self) -> bool:
-        """Whether TLS has begun."""
+        """True once TLS has begun."""
         return isinstance(self.sock, ssl.SSLSocket)
 
     def start_tls(self) -> None:

@@ -14,7 +14,7 @@ __all__ = ["row", "short", "text_of_table"]
 
 @dataclass
 class Row:
-    """What was seen of one client."""
+    """The observations of one client."""
 
     path: str
     allowed: set[str] = field(default_factory=set)

@@ -225,7 +225,7 @@ class BoringFile(NamedTuple):
         return found
 
     def has(self, label: str) -> bool:
-        """Whether there is a block of this label."""
+        """True if there is a block of this label."""
         return any(name == label for name, _ in self.blocks)
 
 

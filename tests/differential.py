@@ -58,7 +58,7 @@ def fields_of(bits: int) -> list[str]:
 
 @dataclass
 class Outcome:
-    """What the program has reported."""
+    """The program's report."""
 
     num_mutants: int
     # index -> (verdict, status, fields) of the inputs the two differ about

@@ -173,7 +173,7 @@ MISTAKES: dict[str, tuple[str, Callable[[Element], bytes]]] = {
         _before(b"\x82\x02\x00\x01\x81\x02\x00\x01"),
     ),
 }
-"""What stands where it does not belong: in which field, and what becomes of it."""
+"""Mistakes by name: the field that is wrong, and what becomes of it."""
 
 
 # ---- certificates --------------------------------------------------------------

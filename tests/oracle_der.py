@@ -320,14 +320,14 @@ def _strict_algorithm(algorithm: Element, field: str) -> None:
 
 
 def _is_oid(content: bytes) -> bool:
-    """Whether *content* is one or more whole arcs, none of them padded."""
+    """Return True if *content* is one or more whole arcs, none of them padded."""
     # An octet below 0x80 ends an arc; the next may not begin with 0x80.
     padded = re.search(rb"(?:\A|[\x00-\x7f])\x80", content)
     return bool(content) and content[-1] < 0x80 and not padded
 
 
 def _are_parameters(element: Element) -> bool:
-    """Whether *element* is of a type that parameters have, and sound in itself."""
+    """Return True if *element* has a type that parameters have, and is sound itself."""
     universal = element.tag < 0x40
     sound = {NULL: element.content == b"", OID: _is_oid(element.content)}
     opaque = element.tag in {0x04, SEQUENCE, 0x31}  # OCTET STRING, SET
@@ -335,7 +335,7 @@ def _are_parameters(element: Element) -> bool:
 
 
 def _is_bit_string(content: bytes) -> bool:
-    """Whether *content* begins with a count of unused bits that can be."""
+    """Return True if *content* begins with a possible count of unused bits."""
     # X.690, 8.6.2.3: without bits, there are no unused ones.
     return content == b"\x00" or (len(content) > 1 and content[0] <= 7)
 
@@ -490,7 +490,7 @@ def asn1crypto_spki(data: bytes) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Who accepts one input; see the module's docstring."""
+    """The parsers that accept one input; see the module's docstring."""
 
     d2i: bool
     command: bool | None  # None: there is no openssl command on this machine
@@ -549,7 +549,7 @@ def _verdict(data: bytes, path: Path) -> Verdicts:
 
 
 def d2i_accepts(data: bytes) -> bool:
-    """Whether ``d2i_X509`` makes a certificate of *data* and reads it to its end."""
+    """Return True if ``d2i_X509`` makes a certificate of *data*, read to its end."""
     return _d2i(data) and not _d2i(data[:-1])
 
 
@@ -581,7 +581,7 @@ def _command(data: bytes, path: Path) -> tuple[bool | None, str | None]:
 
 
 def cryptography_accepts(data: bytes) -> bool:
-    """Whether the parser of `cryptography` makes a certificate of *data*."""
+    """Return True if the parser of `cryptography` makes a certificate of *data*."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says what it will refuse one day
         try:

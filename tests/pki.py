@@ -292,7 +292,7 @@ _Extensions = list[tuple[x509.ExtensionType, bool]]
 
 
 class _Issuer(NamedTuple):
-    """Who signs a certificate, and whose key it says has signed it."""
+    """The signer of a certificate, and the issuer that it names."""
 
     name: x509.Name
     key: PrivateKey

@@ -1,4 +1,4 @@
-"""What pinverify must answer, in the plainest Python: the oracle of the policy tests.
+"""The answers that pinverify must give, in plain Python: the oracle of policy tests.
 
 Written from the words of csrc/pinverify.h, sections 4 and 6, and not from the code. It
 is slow on purpose: it tries every rule for every host, and every pin.
@@ -188,7 +188,7 @@ class Cert(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a report must say.
+    """The contents that a report must have.
 
     `matched` has every pin that the report may name: a certificate can be hit by the
     pin of its key and by its own, and the header prefers none.

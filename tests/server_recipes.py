@@ -128,7 +128,7 @@ any_server = pytest.mark.parametrize("side", SERVERS, ids=lambda side: side.head
 
 
 class Heard(list[object]):
-    """What an application reads, and a way to wait for it."""
+    """The reads of an application, and a way to wait for them."""
 
     def wait_for(self, count: int) -> None:
         """Wait until the application has read *count* times; never more."""

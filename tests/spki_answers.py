@@ -59,7 +59,7 @@ STATUS_BY_TEXT = {core.status_text(getattr(lib, name)): name for name in FIELDS}
 
 
 class Answer(NamedTuple):
-    """What pinverify makes of one input."""
+    """The answer of pinverify about one input."""
 
     spki: bytes | None
     status: str  # the name of the pv_status
@@ -106,7 +106,7 @@ def sha1_of_key(spki: bytes) -> str:
 
 
 def everybody_accepts(der: bytes) -> bool:
-    """Whether OpenSSL and the parser of `cryptography` accept."""
+    """Return True if OpenSSL and the parser of `cryptography` accept."""
     return oracle_der.d2i_accepts(der) and oracle_der.cryptography_accepts(der)
 
 

@@ -58,7 +58,7 @@ def test_too_few_lines_and_branches_are_a_fault() -> None:
 
 
 def test_two_programs_reach_more_than_one() -> None:
-    """What one of them has reached is reached."""
+    """A line that one of them has reached is reached."""
     other = REPORT.replace("DA:3,0", "DA:3,1").replace("0,0,0", "0,0,5")
     files = c_coverage.read_lcov(REPORT + other)
     assert files["spki.c"].lines[3] == 1

@@ -290,7 +290,7 @@ def test_a_folder_without_inputs_is_no_success(replay: Program, tmp_path: Path) 
 def test_a_refused_policy_is_counted_and_does_no_harm(
     replay: Program, tmp_path: Path
 ) -> None:
-    """What a fuzzer leaves behind is mostly refused."""
+    """The inputs that a fuzzer leaves behind are mostly refused."""
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy" / "empty").write_bytes(b"")
     (tmp_path / "policy" / "short").write_bytes(b"pinvpol1")

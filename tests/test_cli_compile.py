@@ -128,7 +128,7 @@ def test_compile_keeps_the_old_file_when_the_policy_is_wrong(
 def test_compile_replaces_no_link_device_folder_or_source(
     source: Path, tmp_path: Path
 ) -> None:
-    """What is not a policy is not meant, whatever the name leads to."""
+    """Nothing but a policy is meant, whatever the name leads to."""
     other = tmp_path / "other"
     other.write_bytes(b"mine")
     (tmp_path / "link").symlink_to(other)

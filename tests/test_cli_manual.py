@@ -98,7 +98,7 @@ def test_the_manual_shows_what_happens() -> None:
 
 
 def test_the_manual_names_every_option_and_exit_code() -> None:
-    """What a command takes stands in the manual, and nothing else."""
+    """The manual has each option of a command, and nothing else."""
     text = MANUAL.read_text(encoding="utf-8")
     options = {
         option

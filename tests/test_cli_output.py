@@ -43,7 +43,7 @@ __all__: list[str] = []
 
 
 def test_info_tells_versions_and_kernels() -> None:
-    """What a report of a problem needs, and nothing that is not so."""
+    """It has all that a report of a problem needs, and nothing that is not so."""
     from pinverify import __version__, core  # noqa: PLC0415
 
     said = answer("info")
@@ -147,7 +147,7 @@ def test_long_work_shows_a_bar_on_a_terminal(source: Path, tmp_path: Path) -> No
 def test_a_closed_pipe_is_no_error(
     command: str, pki: Pki, serve: Serve, trust: tuple[str, Path]
 ) -> None:
-    """Who reads only the beginning gets no complaint, and check keeps its verdict."""
+    """A reader of the first line alone gets no complaint; check keeps its verdict."""
     server = serve(server_context(pki.impostor))
     options = ("--pin", pki.server.pin) if command == "check" else ()
     rest = () if command == "--help" else (address(server), *options, *trust)
@@ -161,7 +161,7 @@ def test_a_closed_pipe_is_no_error(
 
 
 def test_a_full_disk_is_told(tmp_path: Path, pki: Pki) -> None:
-    """What was not written was not answered."""
+    """An answer that was not written was not given."""
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     file = tmp_path / "leaf.pem"
@@ -186,7 +186,7 @@ def test_ctrl_c_ends_quietly(pki: Pki, serve: Serve) -> None:
 
 
 def test_an_ascii_stdout_gets_escapes(tmp_path: Path) -> None:
-    """What the encoding lacks is escaped; nothing fails for it."""
+    """Characters that the encoding lacks are escaped; nothing fails for them."""
     file = tmp_path / "cert.pem"
     file.write_text(Authority.root("Zürich").pem, encoding="ascii")
     child = process("pin", file, env=environment(PYTHONIOENCODING="ascii"))

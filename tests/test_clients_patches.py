@@ -64,7 +64,7 @@ class Patched(NamedTuple):
     library: str
     code: str
     expected: tuple[str, str]
-    """What comes of the right server, and of the impostor."""
+    """The results with the right server, and with the impostor."""
 
 
 def _patched() -> dict[str, Patched]:

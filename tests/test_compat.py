@@ -247,7 +247,7 @@ def test_urllib3_finds_our_error_where_it_puts_its_own(pki: Pki) -> None:
 
 
 class Transport:
-    """What `Fingerprint.check` asks of a transport."""
+    """The part of a transport that `Fingerprint.check` uses."""
 
     def __init__(self, cert: bytes | None, *, tls: bool = True) -> None:
         """Take the peer's certificate."""

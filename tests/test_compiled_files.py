@@ -23,7 +23,7 @@ __all__: list[str] = []
 
 
 def test_bytes_that_can_change_are_copied() -> None:
-    """What the caller does with a bytearray afterwards has no effect."""
+    """A later change of the bytearray has no effect."""
     for source in (bytearray(small()), memoryview(bytearray(small()))):
         policy = Policy.open(source)  # type: ignore[arg-type]
         before = policy.evaluate("a.example", [])

@@ -1,4 +1,4 @@
-"""What the core is handed lies at the edge of memory that nobody may touch.
+"""Inputs of the core at the edge of memory that nobody may touch.
 
 Behind the last byte, or before the first, is a page without permissions: a read that
 goes one byte too far ends the process. So this is asked in a process of its own, of

@@ -1,4 +1,4 @@
-"""What the C functions read and write: the input they are given, all their outputs.
+"""Reads and writes of the C functions: the input they are given, all their outputs.
 
 The header promises that outputs are written on every path, so that a caller who
 forgets to look at a status finds nothing in them; and an answer never depends on

@@ -70,7 +70,7 @@ class Judged:
 
     @property
     def direction(self) -> str | None:
-        """Which way pinverify and the others differ, if they do."""
+        """The way in which pinverify and the others differ, if they do."""
         accepted = self.answer.spki is not None
         if self.verdicts.openssl != {accepted}:
             return ACCEPTS if accepted else REFUSES
@@ -185,7 +185,7 @@ def test_pinverify_accepts_what_the_strict_frame_check_accepts(
 
 
 def same_parser(listed: dict[str, Any]) -> bool:
-    """Whether this is the `cryptography` that the list was measured with.
+    """Return True if the list was measured with this `cryptography`.
 
     Its parser changes from one major version to the next, and is not OpenSSL. With
     another version, what it alone refuses or accepts proves nothing.
@@ -276,7 +276,7 @@ def test_a_list_with_an_entry_too_few_or_too_many_is_noticed(
 def test_a_difference_never_lies_in_the_frame(
     judged: list[Judged], listed: dict[str, Any]
 ) -> None:
-    """What pinverify accepts and others refuse is inside a field it leaves to them.
+    """If pinverify alone accepts, the reason is in a field that it leaves to others.
 
     The strict frame check accepts it; with the fields that the list names replaced
     by harmless ones, everybody accepts it; and the key is still the same.

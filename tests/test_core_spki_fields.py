@@ -38,7 +38,7 @@ def test_each_status_of_the_walk_has_words_that_name_its_field() -> None:
 
 
 def test_the_certificate_that_the_next_tests_damage_is_good() -> None:
-    """What they see comes from the damage alone."""
+    """The refusals of the next tests come from the damage alone."""
     accepted(certificate())
     assert everybody_accepts(certificate())
 

@@ -44,7 +44,7 @@ HEADINGS = [
 
 @pytest.fixture(scope="module")
 def played() -> str:
-    """What the demo prints into a pipe."""
+    """The output of the demo into a pipe."""
     done = subprocess.run(
         [sys.executable, "-m", "pinverify", "demo"],
         capture_output=True,

@@ -92,7 +92,7 @@ def test_pinverify_and_openssl_differ_in_what_is_listed_alone(
 
 
 def test_the_same_seed_gives_the_same_mutants(program: Path, tmp_path: Path) -> None:
-    """What is found once can be found again; another seed is another run."""
+    """A finding can be found again; another seed is another run."""
     first, again, other = (run(program, tmp_path, seed) for seed in (1, 1, 2))
     assert first == again
     assert first.classes != other.classes

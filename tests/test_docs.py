@@ -50,7 +50,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 class Cast(NamedTuple):
-    """Who plays in the examples."""
+    """The identities of the examples."""
 
     ca: pki.Authority
     server: pki.Identity

@@ -155,7 +155,7 @@ def test_every_other_error_survives_pickle(kind: type[PinverifyError]) -> None:
 
 
 def test_the_message_names_host_chain_and_pins(pki: Pki) -> None:
-    """What was seen and what was expected, ready to paste into a rule."""
+    """It has the keys that were seen and the pins, ready to paste into a rule."""
     message = str(refusal(pki.server.chain_der, [ABSENT, pki.impostor.pin]))
     first, *rest = message.splitlines()
     assert repr(HOST) in first
@@ -184,7 +184,7 @@ def test_the_message_says_which_list_was_missed(pki: Pki) -> None:
 
 
 def test_the_message_shows_certificate_pins_where_the_rule_has_some(pki: Pki) -> None:
-    """Who pins whole certificates needs their hashes, not those of the keys."""
+    """A user who pins whole certificates needs their hashes, not those of the keys."""
     message = str(refusal(pki.server.chain_der, [pki.impostor.certificate_pin]))
     assert pki.impostor.certificate_pin in message
     assert pki.server.certificate_pin in message
@@ -268,7 +268,7 @@ def test_a_certificate_that_is_none_has_no_subject() -> None:
 
 
 def test_a_bad_host_is_quoted(pki: Pki) -> None:
-    """What is wrong with a host is said with the host, escaped."""
+    """The message says what is wrong with the host, and has it escaped."""
     policy = Policy({HOST: [ABSENT]}, unpinned="allow")
     for host in ("a\nb", "127.1", "a..b", "\x1b[2J", "\u202eb\u00fcc"):
         with pytest.raises(PinningError) as caught:
@@ -285,7 +285,7 @@ def test_a_bad_host_is_quoted(pki: Pki) -> None:
 
 
 class _Failure:
-    """What Twisted keeps an exception in."""
+    """The class in which Twisted keeps an exception."""
 
     def __init__(self, value: BaseException) -> None:
         self.value = value

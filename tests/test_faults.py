@@ -1,4 +1,4 @@
-"""What goes wrong around a decision: files, forks, threads, signals, the clock.
+"""Faults around a decision: files, forks, threads, signals, the clock.
 
 In each case nobody is accepted who should not be, nothing crashes, and the error
 names its cause. What may end a process, or is about its end, runs in one of its
@@ -144,7 +144,7 @@ print("asked", flush=True)
 def test_a_mapped_file_that_is_cut_ends_the_process_and_a_read_one_does_not(
     tmp_path: Path, how: str
 ) -> None:
-    """Who maps a file must replace it, never change it: the guide says so.
+    """A mapped file must be replaced, never changed: the guide says so.
 
     A path is read, and what becomes of the file does no harm. Of a map nothing is
     left, and the system ends the process before anybody is accepted.

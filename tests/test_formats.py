@@ -119,7 +119,7 @@ def test_the_documented_example_is_this_policy() -> None:
 
 @pytest.mark.parametrize("text", examples())
 def test_every_example_of_the_page_is_a_policy(text: str) -> None:
-    """What can be copied from the page can be loaded."""
+    """Each example that can be copied from the page can be loaded."""
     assert len(toml.loads(text)) > 0
 
 

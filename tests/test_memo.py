@@ -95,7 +95,7 @@ def test_the_oldest_makes_room_and_comes_back() -> None:
 def test_whatever_was_seen_a_chain_is_the_one_that_was_shown(
     shown: list[tuple[int, list[bytes]]],
 ) -> None:
-    """What `chain` returns is what it was given; the latest of a leaf is recalled."""
+    """`chain` returns what it was given; the latest of a leaf is recalled."""
     memo = Memo()
     latest: dict[tuple[int, bytes], list[bytes]] = {}
     for peer, chain in shown:

@@ -219,7 +219,7 @@ def test_without_a_policy_mitmdump_does_not_start(
 
 
 class _Unknown(SSL.Connection):
-    """What pins are not made for."""
+    """A layer that pins are not made for."""
 
 
 def test_a_connection_that_can_not_be_pinned_is_not_made(pki: Pki) -> None:

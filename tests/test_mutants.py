@@ -125,7 +125,7 @@ def planted(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("text", ENDS)
 def test_only_a_test_that_fails_kills(text: str, tmp_path: Path) -> None:
-    """What breaks imports or fixtures shows nothing, and neither does silence."""
+    """A mutant that breaks imports or fixtures shows nothing; neither does silence."""
     verdict, words = ENDS[text]
     timeout = 3 if "sleep" in text else 60
     folder = planted(tmp_path, text)

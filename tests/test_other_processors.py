@@ -161,7 +161,7 @@ def test_a_wrong_digest_is_seen(programs: Programs, tmp_path: Path) -> None:
 def test_records_that_are_none_are_no_success(
     programs: Programs, tmp_path: Path
 ) -> None:
-    """Who has asked nothing has shown nothing."""
+    """A program that has asked nothing has shown nothing."""
     file = records(tmp_path)
     file.write_bytes(file.read_bytes()[:-1])
     assert run(programs("gcc"), file).returncode == 2

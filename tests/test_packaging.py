@@ -1,4 +1,4 @@
-"""What a person gets who installs pinverify: the wheel and the sdist.
+"""The wheel and the sdist: what a person gets who installs pinverify.
 
 Both are built as a release is built, from a copy of the tree, then installed in
 clean environments and used there. That takes minutes and the package index, so
@@ -395,7 +395,7 @@ def test_installed_release_works(
 def test_command_without_its_extra_says_what_to_install(
     release: Release, tmp_path: Path
 ) -> None:
-    """Who installs only the library and types `pinverify` learns the next step."""
+    """A user of the library alone who types `pinverify` learns the next step."""
     command = install(sys.executable, release.wheel, tmp_path).with_name("pinverify")
     done = attempt(command, cwd=tmp_path)
     assert done.returncode == 2

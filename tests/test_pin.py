@@ -475,7 +475,7 @@ def test_text_around_the_one_block_is_passed_over(pki: Pki) -> None:
 
 
 def test_pem_must_have_exactly_one_block_of_the_right_kind(pki: Pki) -> None:
-    """Which of two is meant? And a private key has no place here."""
+    """Of two, nobody knows which is meant; and a private key has no place here."""
     server = pki.server
     cases = [
         (Pin.from_certificate, server.pem_chain(), 2),

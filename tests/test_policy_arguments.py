@@ -85,6 +85,6 @@ def test_a_view_with_strange_items_is_measured_in_bytes() -> None:
 
 
 def test_a_policy_is_true_even_without_rules() -> None:
-    """Who writes `if policy:` means "is there one", and must not lose its pins."""
+    """`if policy:` means "is there one", and must not lose the pins."""
     assert Policy({}, unpinned="reject")
     assert PinSet(leaf=[Pin.spki(bytes(32))]).as_policy()

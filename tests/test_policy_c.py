@@ -96,7 +96,7 @@ def test_pv_verify_many_refuses_offsets_that_do_not_ascend_or_pass_their_end(
 def test_pv_verify_many_refuses_another_number_of_chains_than_hosts(
     num_chains: int,
 ) -> None:
-    """Whose chain would it be? Every report is zero: nobody is accepted."""
+    """A chain would belong to no host. Every report is zero: nobody is accepted."""
     opened, _keep = opened_in_c(Policy({}))
     at = ffi.new("uint64_t[]", [0, 1, 2, 2])
     reports = ffi.new("pv_report[]", [{"accepted": 1}, {"accepted": 1}])

@@ -22,7 +22,7 @@ __all__: list[str] = []
 
 
 def test_a_zeroed_report_is_a_rejection() -> None:
-    """What was never decided is refused: accepted is 0, and the reason MISMATCH."""
+    """A report without a decision is a refusal: accepted is 0, the reason MISMATCH."""
     report = ffi.new("pv_report *")
     assert report.accepted == 0
     assert report.reason == lib.PV_MISMATCH == Reason.MISMATCH

@@ -137,7 +137,7 @@ def test_patterns_and_hosts_have_one_canonical_form() -> None:
 
 
 def test_two_spellings_of_one_pattern_are_refused() -> None:
-    """Which of two values should hold? The author has to say."""
+    """Two values could hold: the author has to say which."""
     for one, other in (
         ("example.org", "EXAMPLE.org."),
         ("bücher.example", "xn--bcher-kva.example"),

@@ -1,4 +1,4 @@
-"""What the proofs of ``tests/prove`` stand on: a specification, and models.
+"""Foundations of the proofs of ``tests/prove``: a specification, and models.
 
 A kernel is proved equal to ``fips180.h``, and its instructions are read as
 ``model_x86.h`` and ``model_arm.h`` have them. If one of these were wrong, a proof
@@ -114,7 +114,7 @@ def test_specification_agrees_with_hashlib(tmp_path: Path) -> None:
     ],
 )
 def test_every_function_of_these_files_is_proved(name: str, table: str) -> None:
-    """What the pages say: each function has a row, and each row is in the pages."""
+    """Each function has a row, and each row is in the pages."""
     source = (PROVE.parent.parent / "csrc" / name).read_text(encoding="ascii")
     code = re.sub(r"//[^\n]*", "", source)
     functions = re.findall(r"^\w[\w \n*]*?\b(\w+)\([^;{}]*\)\s*\{", code, re.MULTILINE)

@@ -119,7 +119,7 @@ def test_a_refused_connection_leaves_an_event_loop_its_socket(
 def test_a_pkix_failure_stays_a_pkix_failure(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
-    """What validation refuses is not called a mismatch of pins."""
+    """A refusal of the validation is not called a mismatch of pins."""
     server = serve(server_context(pki.impostor, version=version))
     with connecting(trusting(pki.root), server, pinning(pki)) as conn:
         for _ in range(2):
@@ -132,7 +132,7 @@ def test_a_pkix_failure_stays_a_pkix_failure(
 def test_the_chain_that_is_decided_about_is_the_verified_one(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
-    """What the callback collects is what OpenSSL calls the verified chain."""
+    """The callback collects the chain that OpenSSL calls verified."""
     server = serve(server_context(pki.server, version=version, extra=[pki.rogue_ca]))
     with connecting(for_clients(pki), server, PinSet([pki.root.pin])) as conn:
         assert report_of(conn) is None

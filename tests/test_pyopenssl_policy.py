@@ -86,7 +86,7 @@ def test_a_host_is_found_in_every_spelling(
 def test_report_mode_lets_the_data_flow_and_tells(
     pki: Pki, serve: Serve, version: ssl.TLSVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What report mode accepts is told once for a connection, and logged."""
+    """A peer that report mode accepts is told once for a connection, and logged."""
     server = serve(server_context(pki.impostor, version=version))
     rule = PinSet([pki.server.pin], mode="report")
     # A policy of this test alone: the log tells of each once a minute.

@@ -222,7 +222,7 @@ def test_pitfall_7_verification_turned_off_leaves_the_leaf_alone(
 def test_pitfall_7_a_client_that_turns_verification_off_is_leaf_only(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
-    """What `verify=False` of an HTTP library does to a pinned context.
+    """`verify=False` of an HTTP library does this to a pinned context.
 
     It sets CERT_NONE on the context it was given. The pins must hold then, and
     the pins of authorities must not.
@@ -330,7 +330,7 @@ def test_pitfall_12_a_peer_that_shows_no_certificate_at_all_is_refused(
 def test_a_chain_that_differs_above_the_leaf_is_looked_at_again(
     pki: Pki, version: ssl.TLSVersion
 ) -> None:
-    """What a host showed before does not stand for what it shows now.
+    """A chain that a host showed before does not stand for the one it shows now.
 
     The second server has the same leaf with another intermediate above, which has
     the same name and key but is not the pinned certificate.

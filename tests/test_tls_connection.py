@@ -61,7 +61,7 @@ def test_a_pinned_socket_reads_in_every_way(
 def test_a_pinned_socket_is_an_ssl_socket(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
-    """What a client asks of its socket is answered as without pins."""
+    """A client's questions to its socket are answered as without pins."""
     server = serve(server_context(pki.server, version=version))
     with connect(trusting(pki, pinning(pki)), server) as tls:
         assert isinstance(tls, ssl.SSLSocket)
@@ -142,7 +142,7 @@ def test_a_timeout_stays_a_timeout(pki: Pki, serve: Serve) -> None:
 def test_a_pkix_failure_stays_a_pkix_failure(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
-    """What validation refuses is not called a mismatch of pins."""
+    """A refusal of the validation is not called a mismatch of pins."""
     server = serve(server_context(pki.impostor, version=version))
     context = pin_context(client_context(pki.root), pinning(pki))
     with later(context, server) as tls:
@@ -175,7 +175,7 @@ def test_methods_taken_before_the_handshake_work_after_it(
 
 
 def test_the_public_names_are_there() -> None:
-    """What this file uses is what the package exports."""
+    """The package exports the names that these tests use."""
     names = ("pin_context", "Policy", "PinSet", "UNPINNED", "PinningError", "Reason")
     assert set(names) <= set(pinverify.__all__)
 

@@ -405,7 +405,7 @@ def test_a_client_certificate_of_twisted_is_shown(
     serve: Serve,
     version: ssl.TLSVersion,
 ) -> None:
-    """What Twisted's own certificate objects make of options works as it is."""
+    """Options that Twisted's own certificate objects make work as they are."""
     server = serve(
         server_context(pki.server, version=version, client_authority=pki.root)
     )

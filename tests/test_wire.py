@@ -45,13 +45,13 @@ PLACES = ("leaf", "ca")
 
 
 class Cast(NamedTuple):
-    """Who takes part: an authority that the client trusts, and whom it vouches for."""
+    """The cast: an authority that the client trusts, and those it vouches for."""
 
     root: Authority
     good: Identity
-    """What is spelt otherwise."""
+    """The certificate that is spelt otherwise."""
     leaf: Identity
-    """Who proves its key: *good* itself, or what it has signed."""
+    """The identity that proves its key: *good* itself, or one that it has signed."""
 
     def serve(self, wire: bytes, version: ssl.TLSVersion) -> WireServer:
         """Start a server that shows *wire* in the place of *good*."""
@@ -255,7 +255,7 @@ def test_what_happens_is_what_the_tables_say(
 
 
 def test_the_walk_refuses_every_one_of_them(cast: Cast) -> None:
-    """Who has the bytes of the wire gets no key out of them."""
+    """Nobody gets a key out of the bytes of the wire."""
     wires = [wire for _, _, wire in misspelt(cast.good, cast.root)]
     wires += [wire for _, wire in mistaken(cast.good, cast.root)]
     assert len(wires) == len(set(wires)) > 90

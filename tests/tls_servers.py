@@ -47,12 +47,12 @@ _EMPTY_CERTIFICATE = 8
 
 @dataclass
 class Record:
-    """What one connection brought. It is complete when `done` is set."""
+    """The bytes of one connection. They are complete when `done` is set."""
 
     wire: bytearray = field(default_factory=bytearray, repr=False)
     """Every byte that came in, as it came."""
     application: bytearray = field(default_factory=bytearray)
-    """What these bytes said, decrypted, once a handshake was complete."""
+    """These bytes, decrypted, once a handshake was complete."""
     handshake: bool = False
     """The server's handshake came to its end."""
     resumed: bool = False
@@ -62,7 +62,7 @@ class Record:
     client_certificate: bool = False
     """A client certificate arrived, even if the handshake failed after it."""
     error: Exception | None = None
-    """What ended the connection, if it was not the client's goodbye."""
+    """The error that ended the connection, if it was not the client's goodbye."""
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self) -> Record:

@@ -57,12 +57,12 @@ SUPPORTED_VERSIONS, KEY_SHARE, RENEGOTIATION_INFO = (
 
 @dataclass
 class Visit:
-    """What one connection brought. It is complete when `done` is set."""
+    """The bytes of one connection. They are complete when `done` is set."""
 
     handshake: bool = False
     """The client's Finished came: it has seen nothing to object to."""
     application: bytearray = field(default_factory=bytearray)
-    """What it sent under the keys of the connection."""
+    """The bytes that it sent under the keys of the connection."""
     done: threading.Event = field(default_factory=threading.Event)
 
 

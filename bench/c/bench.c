@@ -1,4 +1,4 @@
-// bench.c: see bench.h.
+// bench.c: rounds, clocks and output of the C benches; bench.h explains them.
 #define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 

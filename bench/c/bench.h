@@ -1,4 +1,4 @@
-// bench.h: what the C benches share: sets of certificates, a clock, rounds in
+// bench.h: the shared part of the C benches: sets of certificates, a clock, rounds in
 // which two competitors take turns, and one line of JSON for each figure.
 //
 // A figure is the ratio of two times that were taken one after the other in one

@@ -1,4 +1,4 @@
-// peers.c: see peers.h.
+// peers.c: the functions of peers.h.
 // SHA256_Init and its sisters are deprecated since OpenSSL 3.0, and are still
 // the fastest way that OpenSSL has for a short message.
 #define OPENSSL_SUPPRESS_DEPRECATED

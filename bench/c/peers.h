@@ -1,4 +1,4 @@
-// peers.h: what C programs use today to check the key of a certificate. Each
+// peers.h: the ways of C programs today to check the key of a certificate. Each
 // function does what its library's users would write, and says 1 or 0.
 #ifndef PINVERIFY_BENCH_PEERS_H
 #define PINVERIFY_BENCH_PEERS_H

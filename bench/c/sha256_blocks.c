@@ -1,4 +1,4 @@
-// sha256_blocks.c: what a block costs each SHA-256 function of the core, below
+// sha256_blocks.c: the cost of a block for each SHA-256 function of the core, below
 // all scheduling; and a fixed number of blocks, for tools that count.
 //
 //   sha256_blocks                       times all that this machine can run

@@ -1,4 +1,4 @@
-// verify_chain.c: what a gateway in C does with pinverify, as a small program.
+// verify_chain.c: a gateway in C with pinverify, as a small program.
 //
 //   verify_chain POLICY HOST NOW CERT.der...
 //

@@ -68,7 +68,7 @@ TWIN_NEEDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What one method says about one scan of one binary."""
+    """The answer of one method about one scan of one binary."""
 
     kernel: str
     scan: str
@@ -79,7 +79,7 @@ class Finding:
 
     @property
     def cell(self) -> str:
-        """What the table says."""
+        """The text of this finding in the table."""
         if self.leaks is None:
             return BLIND
         if self.kernel == "twin":

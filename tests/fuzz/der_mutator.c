@@ -1,4 +1,4 @@
-// der_mutator.c: what der_mutator.h says.
+// der_mutator.c: damages certificates, as der_mutator.h explains.
 #include "der_mutator.h"
 
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-// fuzz_certificate.c: what pinverify and OpenSSL make of one certificate.
+// fuzz_certificate.c: one certificate, read by pinverify and by OpenSSL.
 #include "check.h"
 #include "der_mutator.h"
 #include "openssl_oracle.h"

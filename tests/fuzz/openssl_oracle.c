@@ -1,4 +1,4 @@
-// openssl_oracle.c: what openssl_oracle.h says.
+// openssl_oracle.c: asks OpenSSL, as openssl_oracle.h explains.
 #include "openssl_oracle.h"
 
 #include <openssl/err.h>

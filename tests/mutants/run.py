@@ -298,7 +298,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run of tests.
+    """The result of a run of tests.
 
     Attributes:
         verdict: "killed", "survived", "skipped", or "invalid".

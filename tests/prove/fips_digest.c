@@ -1,4 +1,4 @@
-// fips_digest.c: what fips180.h makes of a message on standard input.
+// fips_digest.c: the digest by fips180.h of a message on standard input.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

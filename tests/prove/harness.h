@@ -1,4 +1,4 @@
-// harness.h: what the harnesses share. A harness calls one function with
+// harness.h: the shared part of the harnesses. A harness calls one function with
 // arguments of which nothing is known but what its contract requires.
 #ifndef PINVERIFY_HARNESS_H
 #define PINVERIFY_HARNESS_H

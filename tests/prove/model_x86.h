@@ -1,5 +1,5 @@
-// model_x86.h: what the x86 instructions behind the kernels' intrinsics do, in
-// plain C, after the "Operation" of each in Intel's Software Developer's
+// model_x86.h: models in plain C of the x86 instructions behind the kernels'
+// intrinsics, after the "Operation" of each in Intel's Software Developer's
 // Manual, volume 2. A prover reads these in the place of the intrinsics.
 //
 // A register is a vector of 32-bit words, lowest first: a C compiler and CBMC

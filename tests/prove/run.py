@@ -93,7 +93,7 @@ class Proof:
 
     @property
     def name(self) -> str:
-        """What the proof is called: a function may be proved in several files."""
+        """The name of the proof: a function may be proved in several files."""
         return (
             f"{self.harness.removeprefix('prove_').removesuffix('.c')} {self.function}"
         )
@@ -101,7 +101,7 @@ class Proof:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of one proof."""
+    """The result of one proof."""
 
     proof: Proof
     seconds: float = 0.0

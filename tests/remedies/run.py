@@ -54,7 +54,7 @@ TIMEOUT_OF_ALL = 900  # for all tests together, without a change
 
 @dataclass(frozen=True)
 class Remedy:
-    """What is done against a pitfall.
+    """A remedy of a pitfall, and the tests that fail without it.
 
     Attributes:
         pitfall: its number.
@@ -181,7 +181,7 @@ def _of(test: str, ended: dict[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one test when one remedy was taken away."""
+    """The result of one test when one remedy was taken away."""
 
     remedy: Remedy
     test: str
