@@ -6,6 +6,9 @@ they use in their imports, C files in the undefined symbols of their objects.
 
 Every check is a function from source text or symbols to a list of faults. For
 each there is a test that the tree has none, and one that a planted fault is seen.
+
+Last come rules for every file: its length, its first words, and its place in the
+map of the tests.
 """
 
 from __future__ import annotations
@@ -253,7 +256,7 @@ WITHOUT_COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 @dataclass(frozen=True)
 class Symbols:
-    """What the object of one C file defines, and what it takes from elsewhere."""
+    """Symbols of the object of a C file: its own, and those from elsewhere."""
 
     file: str
     defined: frozenset[str] = frozenset()
@@ -479,7 +482,7 @@ def tracked() -> list[Path]:
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:
-    """What is written down holds on every machine."""
+    """The text of every file holds on every machine."""
     files = tracked()
     assert CSRC / "pinverify.h" in files
     found = {path.name: MACHINE_PATH.search(path.read_bytes()) for path in files}
@@ -510,3 +513,164 @@ def test_version_is_the_same_everywhere() -> None:
     told = versions()
     assert set(told.values()) == {told["pyproject.toml"]}
     assert told["pyproject.toml"] is not None
+
+
+# ---- lengths -----------------------------------------------------------------
+
+MOST_LINES = 450
+MOST_LINES_OF_TESTS = 900
+# The manual of the C API, which is read in one piece.
+ANY_LENGTH = {"csrc/pinverify.h"}
+# Longer than they should be: each is to be split, and its entry to go then.
+TO_SPLIT = {
+    "csrc/policy.c",
+    "src/pinverify/core.py",
+    "src/pinverify/policy.py",
+    "src/pinverify/pyopenssl.py",
+    "src/pinverify/sslcontext.py",
+}
+
+
+def too_long(lengths: dict[str, int]) -> set[str]:
+    """Return the files of source and of tests that have too many lines."""
+    most = {"src": MOST_LINES, "csrc": MOST_LINES, "bench": MOST_LINES}
+    most["tests"] = MOST_LINES_OF_TESTS
+    return {
+        name
+        for name, lines in lengths.items()
+        if name not in ANY_LENGTH and lines > most.get(name.split("/")[0], lines)
+    }
+
+
+def sources(*suffixes: str) -> dict[str, str]:
+    """Return the text of each tracked file of Python or C, by its path."""
+    return {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+        for path in tracked()
+        if path.suffix in suffixes
+    }
+
+
+def test_no_file_is_too_long() -> None:
+    """A file can be read in one sitting; TO_SPLIT names those that are yet to be cut.
+
+    An entry that is no longer needed is a fault as well.
+    """
+    texts = sources(".py", ".pyi", ".c", ".h")
+    assert texts
+    lengths = {name: len(text.splitlines()) for name, text in texts.items()}
+    assert too_long(lengths) == TO_SPLIT
+
+
+def test_a_planted_long_file_is_seen() -> None:
+    """Each folder has its limit, and the header of the C API none."""
+    assert too_long({"src/a.py": 450, "tests/a.py": 900, "examples/a.py": 999}) == set()
+    longer = {"src/a.py": 451, "csrc/a.c": 451, "bench/c/a.h": 451, "tests/a.py": 901}
+    assert too_long(longer) == set(longer)
+    assert too_long(dict.fromkeys(ANY_LENGTH, 9999)) == set()
+
+
+# ---- first words -------------------------------------------------------------
+
+# A docstring says what a thing is or does; it does not ask.
+QUESTION = re.compile(r"(?:What|Which|Who|Whose|Whether)\b")
+QUESTION_IN_C = re.compile(r"(?://|/\*) [\w.]+: (?:what|which|who|whose|whether|see)\b")
+# Folders whose docstrings are still to be reworded: to be emptied.
+TO_REWORD = ("src/",)
+C_TO_REWORD = ("csrc/",)
+
+
+def docstrings(source: str) -> list[str]:
+    """Return the docstrings of a module, its classes, functions and attributes."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [
+        statement.value.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, kinds)
+        for statement in node.body
+        if isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    ]
+
+
+def questions(source: str) -> list[str]:
+    """Return the first lines of the docstrings that begin as a question does."""
+    found = [text.strip().splitlines()[0] for text in docstrings(source)]
+    return [line for line in found if QUESTION.match(line)]
+
+
+def test_no_docstring_begins_as_a_question() -> None:
+    """A reader who skims first lines learns what things are: nouns and verbs."""
+    texts = sources(".py", ".pyi")
+    faults = {
+        name: found
+        for name, text in texts.items()
+        if not name.startswith(TO_REWORD) and (found := questions(text))
+    }
+    assert faults == {}
+
+
+def test_no_c_file_begins_as_a_question() -> None:
+    """The first line of a C file says what the file is for."""
+    texts = sources(".c", ".h")
+    first_lines = {name: text.partition("\n")[0] for name, text in texts.items()}
+    assert {
+        name: line
+        for name, line in first_lines.items()
+        if not name.startswith(C_TO_REWORD) and QUESTION_IN_C.match(line)
+    } == {}
+
+
+def test_a_planted_question_is_seen() -> None:
+    """In a docstring of any kind, and in the first line of C."""
+    source = (
+        '"""What a."""\n'
+        'class A():\n    """Which."""\n    x: int\n    """Whose x."""\n'
+        '    def f(self):\n        """Whether f."""\n'
+        'async def g():\n    """Who g."""\n'
+    )
+    assert len(questions(source)) == 5
+    assert questions('"""Whatever comes."""\ndef f():\n    """Say what."""') == []
+    assert QUESTION_IN_C.match("// a.c: what b.h says.")
+    assert not QUESTION_IN_C.match("// a.c: says what b.h means.")
+
+
+# ---- the map of the tests ----------------------------------------------------
+
+
+def map_faults(page: str, names: set[str], folders: set[str]) -> list[str]:
+    """Return what the map of the tests lacks, and what it names that is not there."""
+    named = re.findall(r"`(\w+\.py)`", page)
+    held = set(re.findall(r"(?m)^\| `(\w+)` \|", page))
+    return [
+        *(f"{name} is not on the map" for name in sorted(names - set(named))),
+        *(f"{name} is not there" for name in sorted(set(named) - names)),
+        *(f"{name} stands there twice" for name in names if named.count(name) > 1),
+        *(f"folders: {name}" for name in sorted(folders ^ held)),
+    ]
+
+
+def test_the_map_of_the_tests_is_whole() -> None:
+    """Every test, helper and folder can be found in tests/README.md."""
+    tests = ROOT / "tests"
+    inside = [
+        path.relative_to(tests).parts
+        for path in tracked()
+        if path.is_relative_to(tests)
+    ]
+    names = {parts[0] for parts in inside if parts[0].endswith(".py")}
+    folders = {parts[0] for parts in inside if len(parts) > 1}
+    page = (tests / "README.md").read_text(encoding="utf-8")
+    assert map_faults(page, names, folders) == []
+
+
+def test_a_planted_gap_in_the_map_is_seen() -> None:
+    """A file or folder too many or too few, or a file that stands there twice."""
+    page = "| a | `a.py` |\n| `c` | programs |\n"
+    assert map_faults(page, {"a.py"}, {"c"}) == []
+    assert len(map_faults(page, {"a.py", "b.py"}, {"c"})) == 1
+    assert len(map_faults(page, set(), {"c"})) == 1
+    assert len(map_faults(page, {"a.py"}, {"c", "d"})) == 1
+    assert len(map_faults(page, {"a.py"}, set())) == 1
+    assert len(map_faults(page + "`a.py`", {"a.py"}, {"c"})) == 1
