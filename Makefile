@@ -7,39 +7,39 @@ VENV := .venv/$(or $(shell '$(PYTHON)' -c 'import sys; \
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
-# The compiler: CC if somebody chose one, else the first of the usual names.
+# The compiler: CC if it is set, else the first of the usual names.
 there = $(shell command -v $(1) 2>/dev/null)
 COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
     $(call there,gcc),$(call there,clang)),$(CC))
 
-# Another environment may be active, or its settings left behind: keep them out.
+# Ignore an environment that is active, and the settings it left behind.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .PHONY: help demo test lint bench slow clients remedies each-remedy mutants anchors \
     sanitize fuzz differential coverage ct prove clean
 help:
-	@echo 'make demo      shows pins at work, on this machine alone'
-	@echo 'make test      all fast tests; each bench once, untimed'
-	@echo 'make lint      ruff and mypy'
-	@echo 'make bench     times pinverify beside what people use today: three minutes'
-	@echo 'make slow      the other tests: sdist and wheel, installed and checked'
-	@echo 'make clients   pins on HTTP and other clients, which it fetches'
-	@echo 'make remedies  takes each remedy of a pitfall away, and sees its tests fail'
-	@echo 'make mutants   breaks the C core in small ways, and sees its tests fail'
-	@echo 'make anchors   FIX=1 lets what remedies, mutants and prove change follow names'
-	@echo '               that changed since the last commit, FIX=REVISION since that one'
-	@echo 'make sanitize  the C core under ASan, UBSan, MSan and TSan (needs clang)'
-	@echo 'make fuzz      each fuzz target for TIME=60 seconds (needs clang, libssl-dev)'
+	@echo 'make demo      show pins at work, on this machine only'
+	@echo 'make test      run all fast tests, and each bench once, untimed'
+	@echo 'make lint      run ruff and mypy'
+	@echo 'make bench     compare the speed of pinverify with others: three minutes'
+	@echo 'make slow      run the other tests: build, install and check sdist and wheel'
+	@echo 'make clients   test pins with HTTP and other clients, which are downloaded'
+	@echo 'make remedies  remove the remedy of each pitfall; its tests must fail'
+	@echo 'make mutants   plant small faults in the C core; a test must fail for each'
+	@echo 'make anchors   with FIX=1: update the tables of remedies, mutants and prove'
+	@echo '               after a rename since the last commit (FIX=REVISION: since that)'
+	@echo 'make sanitize  run the C core under ASan, UBSan, MSan and TSan (needs clang)'
+	@echo 'make fuzz      run each fuzz target for TIME=60 s (needs clang, libssl-dev)'
 	@echo 'make differential'
-	@echo '               pinverify beside OpenSSL over MUTANTS=200000 mutants'
-	@echo 'make coverage  which lines of the C core tests and corpora reach (needs clang)'
-	@echo 'make ct        asks binaries whether the scan is constant-time'
-	@echo 'make prove     proves the C core function by function (needs cbmc, cvc5)'
-	@echo 'make counts    instructions that the core takes, beside those stored'
-	@echo 'make clean     removes all that make has made'
+	@echo '               compare pinverify with OpenSSL on MUTANTS=200000 mutants'
+	@echo 'make coverage  find the lines of the C core that no test reaches (needs clang)'
+	@echo 'make ct        check that the scan is constant-time, on binaries'
+	@echo 'make prove     prove the C core, function by function (needs cbmc, cvc5)'
+	@echo 'make counts    compare instruction counts of the core with the stored ones'
+	@echo 'make clean     remove everything that make has created'
 	@echo
 	@echo 'PYTHON=/usr/bin/python3 chooses an interpreter, CC=clang a compiler, and'
-	@echo 'TESTS="tests/test_pin.py -x" what pytest is given.'
+	@echo 'TESTS="tests/test_pin.py -x" is passed to pytest.'
 
 demo: $(VENV)/built
 	@$(RUN) -m pinverify demo
@@ -52,7 +52,7 @@ lint: $(VENV)/built
 	@$(RUN) -m ruff format --check
 	@$(RUN) -m mypy
 
-# In an environment of their own, too: a few competitors are needed here alone.
+# In a separate environment, because only benches need the competitors.
 bench:
 	@$(MAKE) --no-print-directory run-bench VENV='$(VENV)-bench' \
 	    EXTRA_GROUP='--group bench'
@@ -71,12 +71,12 @@ counts: $(VENV)/built
 slow: $(VENV)/built
 	@$(RUN) -m pytest -m slow $(TESTS)
 
-# With FIX, these three only let their tables follow the source: tests/reanchor.py.
+# With FIX, these three only update their tables to the source: tests/reanchor.py.
 FOLLOW = PYTHONPATH=tests '$(PYTHON)' -m reanchor --since '$(or $(FIX),1)'
 anchors:
 	@$(FOLLOW)
 
-# REMEDIES="5 13" chooses those of pitfalls 5 and 13.
+# REMEDIES="5 13" runs only those of pitfalls 5 and 13.
 ifdef FIX
 remedies mutants prove:
 	@$(FOLLOW) $@
@@ -87,16 +87,16 @@ remedies:
 each-remedy: $(VENV)/built
 	@PYTHONPATH=tests $(RUN) -m remedies.run $(REMEDIES)
 
-# MUTANTS="host is_oid" chooses files or functions, JOBS=2 how many run at once.
+# MUTANTS="host is_oid" runs those of these files or functions, JOBS=2 two at a time.
 mutants: $(VENV)/built
 	@PYTHONPATH=tests $(RUN) -m mutants.run $(MUTANTS)
 
-# PROOFS="der read_serial" chooses files or functions, JOBS=2 how many run at once.
+# PROOFS="der read_serial" runs those of these files or functions, JOBS=2 two at a time.
 prove: $(VENV)/prover
 	@PYTHONPATH=tests $(RUN) -m prove.run $(PROOFS)
 endif
 
-# In an environment of their own: `make test` is to pass without these packages.
+# In a separate environment, because `make test` must pass without these packages.
 clients:
 	@$(MAKE) --no-print-directory test VENV='$(VENV)-clients' \
 	    EXTRA_GROUP='--group clients' TESTS='$(or $(TESTS),$(CLIENT_TESTS))'
@@ -107,7 +107,7 @@ CLIENT_TESTS := $(wildcard tests/test_clients_*.py tests/test_pyopenssl_*.py) \
 sanitize coverage: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/c $@ PYTHON='$(abspath $(RUN))'
 
-# Either fetches certificates of other projects into a cache, once.
+# Both download certificates of other projects into a cache, once.
 fuzz differential: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/fuzz $@ PYTHON='$(abspath $(RUN))'
 
@@ -120,9 +120,9 @@ clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The compiled module lies in src/pinverify and serves every interpreter, since
-# it keeps to Python's stable ABI. It is compiled again when csrc has changed, or
-# when it is gone.
+# The compiled module is in src/pinverify and works with every interpreter, because
+# it uses only Python's stable ABI. It is compiled again when csrc has changed or
+# when it is missing.
 .PHONY: always
 $(VENV)/built: $(VENV)/packages setup.py $(wildcard csrc/* csrc/*/*) \
     $(if $(wildcard src/pinverify/_core.*.so),,always)
@@ -130,7 +130,7 @@ $(VENV)/built: $(VENV)/packages setup.py $(wildcard csrc/* csrc/*/*) \
 	@CC='$(COMPILER)' $(PIP) install --no-build-isolation --editable .
 	@touch $@
 
-# Only pip 25.1 and later know dependency groups.
+# Dependency groups need pip 25.1 or later.
 $(VENV)/packages: pyproject.toml
 	@$(SHELL) -c "$$CHECK_MACHINE"
 	@echo 'Fetching the development tools into $(VENV), once: about a minute.'
@@ -144,7 +144,7 @@ $(VENV)/prover: $(VENV)/packages
 	@$(PIP) install --group prove
 	@touch $@
 
-# What a machine may lack, each with the next step, before anything is fetched.
+# Check the machine before downloading anything; each message names the next step.
 define CHECK_MACHINE
 need() {
   message=$$1; shift
