@@ -72,7 +72,7 @@ def read_at(root: Path, revision: str, folder: str) -> dict[str, str]:
 
 
 class Renames:
-    """What has become of definitions and identifiers.
+    """The new names of definitions and identifiers.
 
     Attributes:
         pairs: what each definition is today, as far as that is known.
