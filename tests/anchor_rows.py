@@ -71,10 +71,7 @@ def _data(text: str) -> dict[str, Any]:
 
 def rewritten(row: Row, change: Change | None, other: Mapping[str, str]) -> str:
     """Return the text of a row with another anchor, and other words in its lists."""
-    text = row.text
-    for old, new in other.items():
-        quoted = rf'(?<=["\s]){re.escape(old)}(?=["\s])'
-        text = re.sub(quoted, new.replace("\\", r"\\"), text)
+    text = _LISTS.sub(lambda lists: _with_words(lists[0], other), row.text)
     if change is None or row.change is None:
         return text
     default = _data(text).get("function", "")
@@ -93,6 +90,21 @@ def rewritten(row: Row, change: Change | None, other: Mapping[str, str]) -> str:
             f"line {row.line}: this row can't be rewritten, so do it by hand: {change}"
         )
         raise ValueError(msg)
+    return text
+
+
+# The fields whose words are names of functions and of files.
+_LISTS = re.compile(
+    r"^(?:function|replace|instead|link|tests) = (?:\[\n.*?^\]|[^\n]*)$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def _with_words(text: str, other: Mapping[str, str]) -> str:
+    for old, new in other.items():
+        text = re.sub(
+            rf'(?<=["\s]){re.escape(old)}(?=["\s])', new.replace("\\", r"\\"), text
+        )
     return text
 
 

@@ -48,6 +48,7 @@ LEAST_ALIKE = 0.5  # of two functions with different names
 LEAST_ALIKE_NAMESAKES = 0.25
 CLEARLY = 0.05  # the best must be better than the second by that much
 LEAST_WORDS = 4  # that tell a place, whatever function they are in
+AROUND = 4  # words before a place and after it tell which of several it is
 
 
 # ---- the source, then and now ------------------------------------------------------
@@ -128,17 +129,25 @@ class Renames:
         """Find out which identifiers are gone, and what took their place."""
         votes: dict[str, Counter[str]] = defaultdict(Counter)
         for a, b in self.pairs.items():
-            for before, after in zip(
-                a.name.split("."), b.name.split("."), strict=False
-            ):
-                if before != after:
-                    votes[before][after] += 100
             for before, after in _substitutions(_words(a), _words(b)):
                 votes[before][after] += 1
         for before, counts in votes.items():
             (after, most), *_ = counts.most_common(1)
             if before not in self._left and 2 * most > counts.total():
                 self.names[before] = after
+        for name in {a.name for a in self.pairs} - self._left:
+            afters = self.named_today(name)
+            self.names.pop(name, None)
+            if len(afters) == 1 and "." not in name:
+                self.names[name] = afters.pop()
+
+    def named_today(self, name: str, file: str = "") -> set[str]:
+        """Return what those of that name, and in that file, are called today."""
+        return {
+            b.name
+            for a, b in self.pairs.items()
+            if a.name == name and file in ("", a.file)
+        }
 
     def names_in(self, old: Definition, new: Definition) -> dict[str, str]:
         """Return the renames of identifiers in one definition."""
@@ -195,15 +204,19 @@ def _alike_names(a: str, b: str) -> float:
 
 
 def _substitutions(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield identifiers that stand in the place of others."""
+    """Yield names that stand in the place of others, also as strings."""
     if a == b:
         return
     matcher = SequenceMatcher(None, a, b, autojunk=False)
     for tag, a0, a1, b0, b1 in matcher.get_opcodes():
         if tag == "replace" and a1 - a0 == b1 - b0:
             for before, after in zip(a[a0:a1], b[b0:b1], strict=True):
-                if before.isidentifier() and after.isidentifier() and before != after:
+                if _is_name(before) and _is_name(after):
                     yield before, after
+
+
+def _is_name(text: str) -> bool:
+    return text.strip("\"'").isidentifier()
 
 
 # ---- one row --------------------------------------------------------------------
@@ -221,7 +234,7 @@ def followed(change: Change, renames: Renames) -> Change:
         try:
             anchors.locate(change, renames.new)  # a row that is new, or has followed
         except AnchorError:
-            msg = f"did not fit then: {error}"
+            msg = f"it did not fit then either: name an older revision; {error}"
             raise AnchorError(msg) from None
         return change
     new, names, at, quote = _today(place, change, renames)
@@ -317,21 +330,28 @@ def _aligned(
     before = _renamed(anchors.words(old.body), names)
     after = anchors.words(new.body)
     found = anchors.matches(quote, new.body)
-    if len(found) == 1 and before.count(quote[0]) == 1:
+    if len(found) == 1 and _count(quote, before) == 1:
         return found[0]
-    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    blocks = matcher.get_matching_blocks()
     where = {a + i: b + i for a, b, size in blocks for i in range(size)}
-    guesses = {where[i] - (i - at) for i in range(at, at + len(quote)) if i in where}
-    good = [i for i in found if i in guesses]
-    if len(good) == 1:
-        return good[0]
-    alone = len(found) == 1 and len(_starts(quote, before)) == 1
-    return found[0] if alone else None
+    # The words around it have to be the same, or nearly so.
+    around = range(max(at - AROUND, 0), min(at + len(quote) + AROUND, len(before)))
+    shifts = Counter(where[i] - i for i in around if i in where)
+    return next(
+        (
+            i
+            for i in found
+            if shifts[i - at] >= len(around) - AROUND
+            and all(where.get(at + k) == i + k for k in range(len(quote)))
+        ),
+        None,
+    )
 
 
-def _starts(quote: list[str], texts: list[str]) -> list[int]:
+def _count(quote: list[str], texts: list[str]) -> int:
     num = len(quote)
-    return [i for i in range(len(texts) - num + 1) if texts[i : i + num] == quote]
+    return sum(texts[i : i + num] == quote for i in range(len(texts) - num + 1))
 
 
 def _innermost(sources: Mapping[str, str]) -> list[Definition]:
@@ -428,14 +448,25 @@ def _most_alike(old: Definition, found: Sequence[Definition]) -> list[Definition
 
 def _follow_columns(row: Row, renames: Renames) -> dict[str, str]:
     """Return what the functions and files that a proof names are called today."""
-    other = {}
-    for key in ("function", "replace", "instead", "link"):
-        for word in re.findall(r"[\w./]+", str(row.data.get(key, ""))):
-            if key != "link" and word in renames.names:
-                other[word] = renames.names[word]
-            if key == "link" and word not in renames.new:
-                other[word] = renames.files.get(word, word)
-    return {old: new for old, new in other.items() if old != new}
+    today = {}
+    for key in ("function", "replace", "instead"):
+        for word in re.findall(r"\w+", str(row.data.get(key, ""))):
+            names = {renames.names[word]} if word in renames.names else set()
+            there = {each.kind for each in anchors.named(word, "", renames.new)}
+            if not names and "function" not in there:
+                names = renames.named_today(word, _file_then(row, renames))
+            today[word] = names.pop() if len(names) == 1 else word
+    for file in row.data.get("link", ()):
+        if file not in renames.new:
+            today[file] = renames.files.get(file, file)
+    return {old: new for old, new in today.items() if old != new}
+
+
+def _file_then(row: Row, renames: Renames) -> str:
+    try:
+        return anchors.locate(row.change or Change(find="", put=""), renames.old).file
+    except AnchorError:
+        return ""
 
 
 # ---- all rows ----------------------------------------------------------------------
@@ -447,7 +478,6 @@ def follow(root: Path, path: Path, renames: Renames, tests: Tests) -> tuple[int,
     num_changed, num_left, parts = 0, 0, []
     for row in rows_of(text):
         faults, new_tests, change = [], {}, row.change
-        other = _follow_columns(row, renames)
         for test in row.data.get("tests", ()):
             try:
                 new_tests[test] = tests.follow(test)
@@ -458,7 +488,7 @@ def follow(root: Path, path: Path, renames: Renames, tests: Tests) -> tuple[int,
                 change = followed(change, renames)
             except AnchorError as error:
                 faults.append(str(error))
-        block = rewritten(row, change, new_tests | other)
+        block = rewritten(row, change, new_tests | _follow_columns(row, renames))
         for fault in faults:
             print(f"{name}:{row.line}: LOOK: {row.title}: {fault}")
         if block != row.text:
