@@ -49,7 +49,7 @@ class ReproducibleSdist(sdist):
 
 
 setup(
-    cffi_modules=["csrc/build_cffi.py:ffibuilder"],
+    cffi_modules=["csrc/python/build_cffi.py:ffibuilder"],
     cmdclass={"sdist": ReproducibleSdist},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if has_abi3 else {},
 )

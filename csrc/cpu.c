@@ -1,6 +1,6 @@
 // cpu.c: which instruction sets this machine has, and so which kernels of a
 // table run on it, and which is in use.
-#include "internal.h"
+#include "kernels.h"
 
 #if PV_X86_64
 #include <cpuid.h>
@@ -35,7 +35,7 @@ static bool has_all(uint32_t bits, uint32_t wanted) {
   return (bits & wanted) == wanted;
 }
 
-uint32_t cpu_features(void) {
+uint32_t pv__cpu_features(void) {
   uint32_t eax = 0;
   uint32_t ebx0 = 0;
   uint32_t ebx1 = 0;
@@ -76,20 +76,20 @@ uint32_t cpu_features(void) {
 // The kernel's word for it: asm/hwcap.h of arm64.
 enum { HWCAP_SHA2_BIT = 1 << 6 };
 
-uint32_t cpu_features(void) {
+uint32_t pv__cpu_features(void) {
   return (getauxval(AT_HWCAP) & HWCAP_SHA2_BIT) != 0 ? CPU_ARM_SHA2 : CPU_ANY;
 }
 
 #elif PV_AARCH64 && defined(__APPLE__)
 
 // Every 64-bit ARM of Apple has the instructions, and has to for macOS.
-uint32_t cpu_features(void) {
+uint32_t pv__cpu_features(void) {
   return CPU_ARM_SHA2;
 }
 
 #else
 
-uint32_t cpu_features(void) {
+uint32_t pv__cpu_features(void) {
   return CPU_ANY;
 }
 
@@ -97,7 +97,7 @@ uint32_t cpu_features(void) {
 
 // The table's kernel number `i` of those that run here, or NULL past the end.
 static const pv_kernel *runnable(const kernel_table *table, size_t i) {
-  const uint32_t features = cpu_features();
+  const uint32_t features = pv__cpu_features();
   for (size_t row = 0; row < table->num_rows; row++) {
     if ((table->rows[row]->needs & ~features) != 0) {
       continue;
@@ -110,13 +110,13 @@ static const pv_kernel *runnable(const kernel_table *table, size_t i) {
   return NULL;
 }
 
-const pv_kernel *kernel_choose(const kernel_table *table) {
+const pv_kernel *pv__kernel_choose(const kernel_table *table) {
   const pv_kernel *kernel = runnable(table, 0);
   atomic_store_explicit(table->chosen, kernel, memory_order_relaxed);
   return kernel;
 }
 
-size_t kernel_number(const kernel_table *table) {
+size_t pv__kernel_number(const kernel_table *table) {
   const pv_kernel *kernel = kernel_in_use(table);
   size_t i = 0;
   while (i < table->num_rows && runnable(table, i) != kernel) {
@@ -125,12 +125,12 @@ size_t kernel_number(const kernel_table *table) {
   return i;
 }
 
-const char *kernel_name(const kernel_table *table, size_t i) {
+const char *pv__kernel_name(const kernel_table *table, size_t i) {
   const pv_kernel *kernel = runnable(table, i);
   return kernel == NULL ? NULL : kernel->name;
 }
 
-pv_status kernel_use(const kernel_table *table, size_t i) {
+pv_status pv__kernel_use(const kernel_table *table, size_t i) {
   const pv_kernel *kernel = runnable(table, i);
   if (kernel == NULL) {
     return PV_ERR_ARGUMENT;

@@ -11,7 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "internal.h"
+#include "compiler.h"
+#include "pinverify.h"
 
 enum {
   DER_INTEGER = 0x02,
@@ -44,11 +45,11 @@ typedef struct der_cursor {
 // comes next is not one whole element of that tag with a definite, minimal
 // length.
 
-PV_PART bool der_at_end(const der_cursor *in) {
+PV_FLATTENED bool der_at_end(const der_cursor *in) {
   return in->pos == in->end;
 }
 
-PV_PART bool der_next_is(const der_cursor *in, uint8_t tag) {
+PV_FLATTENED bool der_next_is(const der_cursor *in, uint8_t tag) {
   return in->pos < in->end && in->base[in->pos] == tag;
 }
 
@@ -58,37 +59,38 @@ PV_PART bool der_next_is(const der_cursor *in, uint8_t tag) {
 // The long form of a length (X.690, 10.1): as few octets as possible, and no
 // fewer than two in all; 0x80 is the indefinite form, which DER forbids. `*pos`
 // is behind the first octet, `first`, and moves behind the last.
-PV_PART size_t long_length(const der_cursor *in, size_t first, size_t *pos) {
+PV_FLATTENED size_t long_length(const der_cursor *in, size_t first,
+                                size_t *pos) {
   size_t len = 0;
   if (first == 0x82) {
     *pos += 2;
-    if (PV_RARE(*pos > in->end)) {
+    if (PV_UNLIKELY(*pos > in->end)) {
       return DER_NO_LENGTH;
     }
     len = (size_t)in->base[*pos - 2] << 8 | in->base[*pos - 1];
-    return PV_RARE(len < 0x100) ? DER_NO_LENGTH : len;
+    return PV_UNLIKELY(len < 0x100) ? DER_NO_LENGTH : len;
   }
   if (first == 0x81) {
     *pos += 1;
-    if (PV_RARE(*pos > in->end)) {
+    if (PV_UNLIKELY(*pos > in->end)) {
       return DER_NO_LENGTH;
     }
     len = in->base[*pos - 1];
-    return PV_RARE(len < 0x80) ? DER_NO_LENGTH : len;
+    return PV_UNLIKELY(len < 0x80) ? DER_NO_LENGTH : len;
   }
   *pos += 3;
-  if (PV_RARE(first != 0x83 || *pos > in->end)) {
+  if (PV_UNLIKELY(first != 0x83 || *pos > in->end)) {
     return DER_NO_LENGTH;
   }
   len = (size_t)in->base[*pos - 3] << 16 | (size_t)in->base[*pos - 2] << 8 |
         in->base[*pos - 1];
-  return PV_RARE(len < 0x10000) ? DER_NO_LENGTH : len;
+  return PV_UNLIKELY(len < 0x10000) ? DER_NO_LENGTH : len;
 }
 
 // Reads one whole element of whatever tag, without looking at the tag.
-PV_PART bool read_element(der_cursor *in, der_cursor *out_content) {
+PV_FLATTENED bool read_element(der_cursor *in, der_cursor *out_content) {
   size_t start = in->pos + 2;
-  if (PV_RARE(start > in->end)) {
+  if (PV_UNLIKELY(start > in->end)) {
     return false;
   }
   size_t len = in->base[in->pos + 1];
@@ -96,7 +98,7 @@ PV_PART bool read_element(der_cursor *in, der_cursor *out_content) {
     len = long_length(in, len, &start);
   }
   const size_t end = start + len;
-  if (PV_RARE(end > in->end)) {
+  if (PV_UNLIKELY(end > in->end)) {
     return false;
   }
   *out_content = (der_cursor){in->base, start, end};
@@ -104,17 +106,18 @@ PV_PART bool read_element(der_cursor *in, der_cursor *out_content) {
   return true;
 }
 
-PV_PART bool der_enter(der_cursor *in, der_cursor *out_content, uint8_t tag) {
-  return !PV_RARE(in->pos + 2 > in->end || in->base[in->pos] != tag) &&
+PV_FLATTENED bool der_enter(der_cursor *in, der_cursor *out_content,
+                            uint8_t tag) {
+  return !PV_UNLIKELY(in->pos + 2 > in->end || in->base[in->pos] != tag) &&
          read_element(in, out_content);
 }
 
-PV_PART bool der_skip(der_cursor *in, uint8_t tag) {
+PV_FLATTENED bool der_skip(der_cursor *in, uint8_t tag) {
   der_cursor content;
   return der_enter(in, &content, tag);
 }
 
-PV_PART bool der_take(der_cursor *in, pv_span *out_element, uint8_t tag) {
+PV_FLATTENED bool der_take(der_cursor *in, pv_span *out_element, uint8_t tag) {
   const size_t start = in->pos;
   der_cursor content;
   if (!der_enter(in, &content, tag)) {
@@ -126,8 +129,8 @@ PV_PART bool der_take(der_cursor *in, pv_span *out_element, uint8_t tag) {
 
 // der_enter_any enters one element of any low tag (X.690, 8.1.2.2) and tells
 // which.
-PV_PART bool der_enter_any(der_cursor *in, der_cursor *out_content,
-                           uint8_t *out_tag) {
+PV_FLATTENED bool der_enter_any(der_cursor *in, der_cursor *out_content,
+                                uint8_t *out_tag) {
   if (in->pos + 2 > in->end) {
     return false;
   }

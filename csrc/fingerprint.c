@@ -2,6 +2,8 @@
 // whether it is pinned, in one call.
 #include <string.h>
 
+#include "columns.h"
+#include "sha256.h"
 #include "spki.h"
 
 // The key is hashed while the walk goes on: a processor does both at once, so
@@ -11,13 +13,13 @@ static inline pv_status hash_spki(uint8_t out[32], const uint8_t *cert,
                                   size_t cert_len) {
   spki_walk walk;
   sha256_running running;
-  pv_status status = spki_find(&walk, cert, cert_len);
+  pv_status status = pv__spki_find(&walk, cert, cert_len);
   if (status == PV_OK) {
-    sha256_begin(&running, walk.fields.spki.data, walk.fields.spki.len);
-    status = spki_check(&walk);
+    pv__sha256_begin(&running, walk.fields.spki.data, walk.fields.spki.len);
+    status = pv__spki_check(&walk);
   }
   if (status == PV_OK) {
-    sha256_end(out, &running);
+    pv__sha256_end(out, &running);
   } else {
     memset(out, 0, PV_DIGEST_LEN);
   }
@@ -92,7 +94,7 @@ static size_t hash_chunk(const chunk *part) {
   const size_t piece = wanted.len / (SHARE_OF_WALK * part->num);
   size_t num_malformed = 0;
   for (size_t i = 0; i < part->num; i++) {
-    ask_for(&wanted, piece);
+    prefetch_next(&wanted, piece);
     if (part->first == 0) {
       prefetch_cert(part->certs, i + CERTS_AHEAD);
     }
@@ -101,7 +103,7 @@ static size_t hash_chunk(const chunk *part) {
     part->out_statuses[i] = (uint8_t)status;
     num_malformed += status != PV_OK;
   }
-  sha256_chunk(part->out_digests, spkis, part->num, wanted);
+  pv__sha256_chunk(part->out_digests, spkis, part->num, wanted);
   return num_malformed;
 }
 

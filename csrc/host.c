@@ -1,8 +1,10 @@
 // host.c: one canonical spelling per host, so that a rule and a look-up meet.
 // What has two readings, or that two libraries read differently, is refused.
+#include "host.h"
+
 #include <string.h>
 
-#include "internal.h"
+#include "bytes.h"
 
 static bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -303,7 +305,7 @@ pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
   return status;
 }
 
-bool host_is_address(const char *host, size_t host_len) {
+bool pv__host_is_address(const char *host, size_t host_len) {
   return host_len > 0 && (memchr(host, ':', host_len) != NULL ||
                           ends_in_number(host, host_len));
 }

@@ -1,44 +1,50 @@
 // scan.c: is this digest one of the pins? The time taken depends on how many
 // pins there are, never on their bytes, nor on whether or where one matches.
+#include "scan.h"
+
 #include <string.h>
 
 #include "ct.h"
-#include "internal.h"
+#include "kernels.h"
 
 // Up to ROWS_MAX pins are scanned as rows: a block of eight would only read
 // more.
-enum { ROWS_MAX = 4, BLOCK_PINS = 8, BLOCK_LEN = BLOCK_PINS * PV_DIGEST_LEN };
+enum {
+  ROWS_MAX = 4,
+  BLOCK_PINS = 8,
+  PIN_BLOCK_LEN = BLOCK_PINS * PV_DIGEST_LEN
+};
 
-static const pv_kernel *const rows[] = {
+static const pv_kernel *const scan_rows[] = {
 #if PV_X86_64
-    &pv_scan_avx512, &pv_scan_avx2,
+    &pv__scan_avx512, &pv__scan_avx2,
 #endif
-    &pv_scan_portable};
+    &pv__scan_portable};
 
-static _Atomic(const pv_kernel *) chosen;
+static _Atomic(const pv_kernel *) scan_chosen;
 
-static const kernel_table kernels = {rows, sizeof rows / sizeof rows[0],
-                                     &chosen};
+static const kernel_table scan_kernels = {
+    scan_rows, sizeof scan_rows / sizeof scan_rows[0], &scan_chosen};
 
 size_t pv_scan_kernel(void) {
-  return kernel_number(&kernels);
+  return pv__kernel_number(&scan_kernels);
 }
 
 const char *pv_scan_kernel_name(size_t i) {
-  return kernel_name(&kernels, i);
+  return pv__kernel_name(&scan_kernels, i);
 }
 
 pv_status pv_scan_use_kernel(size_t i) {
-  return kernel_use(&kernels, i);
+  return pv__kernel_use(&scan_kernels, i);
 }
 
 uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
                          const uint8_t digest[32]) {
   return ct_declassify(
-      kernel_in_use(&kernels)->scan_rows(pins, num_pins, digest));
+      kernel_in_use(&scan_kernels)->scan_rows(pins, num_pins, digest));
 }
 
-uint64_t packed_num_rows(uint64_t num_pins) {
+uint64_t pv__packed_num_rows(uint64_t num_pins) {
   if (num_pins <= ROWS_MAX) {
     return num_pins;
   }
@@ -46,9 +52,10 @@ uint64_t packed_num_rows(uint64_t num_pins) {
 }
 
 size_t pv_pins_packed_len(size_t num_pins) {
-  const size_t most = (SIZE_MAX - BLOCK_LEN) / PV_DIGEST_LEN;
-  return num_pins > most ? 0
-                         : (size_t)packed_num_rows(num_pins) * PV_DIGEST_LEN;
+  const size_t most = (SIZE_MAX - PIN_BLOCK_LEN) / PV_DIGEST_LEN;
+  return num_pins > most
+             ? 0
+             : (size_t)pv__packed_num_rows(num_pins) * PV_DIGEST_LEN;
 }
 
 // Where bytes 8 * plane to 8 * plane + 7 of pin number i stand in packed pins.
@@ -56,11 +63,11 @@ static size_t packed_at(size_t num_pins, size_t i, size_t plane) {
   if (num_pins <= ROWS_MAX) {
     return PV_DIGEST_LEN * i + 8 * plane;
   }
-  return BLOCK_LEN * (i / BLOCK_PINS) + 64 * plane + 8 * (i % BLOCK_PINS);
+  return PIN_BLOCK_LEN * (i / BLOCK_PINS) + 64 * plane + 8 * (i % BLOCK_PINS);
 }
 
 void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins) {
-  const size_t num_rows = (size_t)packed_num_rows(num_pins);
+  const size_t num_rows = (size_t)pv__packed_num_rows(num_pins);
   for (size_t i = 0; i < num_rows; i++) CHANGES(i, BYTES(out, 32 * num_rows))
   LOOP(num_rows - i, i <= num_rows)
   {
@@ -86,7 +93,7 @@ void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
 static void scan_packed(uint64_t *out_found, const uint8_t *packed,
                         size_t num_pins, const uint8_t *digests,
                         size_t num_digests) {
-  const pv_kernel *kernel = kernel_in_use(&kernels);
+  const pv_kernel *kernel = kernel_in_use(&scan_kernels);
   if (num_pins > ROWS_MAX) {
     const size_t num_blocks = (num_pins - 1) / BLOCK_PINS + 1;
     kernel->scan_blocks(out_found, packed, num_blocks, digests, num_digests);

@@ -1,12 +1,15 @@
 // sha256.c: SHA-256 (FIPS 180-4) of one message and of many: the padding, which
-// messages go side by side, and the table of kernels that do the blocks.
+// messages go side by side, and the table of sha256_kernels that do the blocks.
+#include "sha256.h"
+
 #include <string.h>
 
-#include "internal.h"
+#include "columns.h"
 
 enum { BLOCK_LEN = 64, LENGTH_AT = 56 };
 
-// ---- the table of kernels ---------------------------------------------------
+// ---- the table of sha256_kernels
+// ---------------------------------------------------
 
 // Which is best was measured, in cycles a block (bench/compilers.py). Intel,
 // model 167: sixteen lanes of AVX-512 take 62, the SHA instructions 98 with two
@@ -17,55 +20,57 @@ enum { BLOCK_LEN = 64, LENGTH_AT = 56 };
 static const pv_kernel avx512_shani = {
     .name = "avx512+shani",
     .needs = CPU_AVX512 | CPU_SHANI | CPU_INTEL,
-    .sha256 = {{1, 1, sha256_shani},
-               {2, 2, sha256_shani_x2},
-               {16, 11, sha256_avx512_x16}},
-    .sha256_begin = sha256_shani_begin,
-    .sha256_end = sha256_shani_end};
+    .sha256 = {{1, 1, pv__sha256_shani},
+               {2, 2, pv__sha256_shani_x2},
+               {16, 11, pv__sha256_avx512_x16}},
+    .sha256_begin = pv__sha256_shani_begin,
+    .sha256_end = pv__sha256_shani_end};
 
 static const pv_kernel shani_x3 = {.name = "shani-x3",
                                    .needs = CPU_SHANI | CPU_AVX512,
-                                   .sha256 = {{1, 1, sha256_shani},
-                                              {2, 2, sha256_shani_x2},
-                                              {3, 3, sha256_shani_x3}},
-                                   .sha256_begin = sha256_shani_begin,
-                                   .sha256_end = sha256_shani_end,
-                                   .sha256_alike = sha256_shani_alike_x3};
+                                   .sha256 = {{1, 1, pv__sha256_shani},
+                                              {2, 2, pv__sha256_shani_x2},
+                                              {3, 3, pv__sha256_shani_x3}},
+                                   .sha256_begin = pv__sha256_shani_begin,
+                                   .sha256_end = pv__sha256_shani_end,
+                                   .sha256_alike = pv__sha256_shani_alike_x3};
 
 static const pv_kernel shani_x2 = {
     .name = "shani-x2",
     .needs = CPU_SHANI,
-    .sha256 = {{1, 1, sha256_shani}, {2, 2, sha256_shani_x2}}};
+    .sha256 = {{1, 1, pv__sha256_shani}, {2, 2, pv__sha256_shani_x2}}};
 
 static const pv_kernel shani = {
-    .name = "shani", .needs = CPU_SHANI, .sha256 = {{1, 1, sha256_shani}}};
+    .name = "shani", .needs = CPU_SHANI, .sha256 = {{1, 1, pv__sha256_shani}}};
 
 static const pv_kernel avx512 = {
     .name = "avx512",
     .needs = CPU_AVX512,
-    .sha256 = {{1, 1, sha256_portable}, {16, 2, sha256_avx512_x16}}};
+    .sha256 = {{1, 1, pv__sha256_portable}, {16, 2, pv__sha256_avx512_x16}}};
 
 static const pv_kernel avx2 = {
     .name = "avx2",
     .needs = CPU_AVX2,
-    .sha256 = {{1, 1, sha256_portable}, {8, 2, sha256_avx2_x8}}};
+    .sha256 = {{1, 1, pv__sha256_portable}, {8, 2, pv__sha256_avx2_x8}}};
 #endif
 
 #if PV_AARCH64
 static const pv_kernel armv8_x2 = {
     .name = "armv8-x2",
     .needs = CPU_ARM_SHA2,
-    .sha256 = {{1, 1, sha256_armv8}, {2, 2, sha256_armv8_x2}}};
+    .sha256 = {{1, 1, pv__sha256_armv8}, {2, 2, pv__sha256_armv8_x2}}};
 
-static const pv_kernel armv8 = {
-    .name = "armv8", .needs = CPU_ARM_SHA2, .sha256 = {{1, 1, sha256_armv8}}};
+static const pv_kernel armv8 = {.name = "armv8",
+                                .needs = CPU_ARM_SHA2,
+                                .sha256 = {{1, 1, pv__sha256_armv8}}};
 #endif
 
-static const pv_kernel portable = {
-    .name = "portable", .needs = CPU_ANY, .sha256 = {{1, 1, sha256_portable}}};
+static const pv_kernel portable = {.name = "portable",
+                                   .needs = CPU_ANY,
+                                   .sha256 = {{1, 1, pv__sha256_portable}}};
 
 // Best first; the last one runs everywhere.
-static const pv_kernel *const rows[] = {
+static const pv_kernel *const sha256_rows[] = {
 #if PV_X86_64
     &avx512_shani, &shani_x3, &shani_x2, &shani, &avx512, &avx2,
 #endif
@@ -74,21 +79,21 @@ static const pv_kernel *const rows[] = {
 #endif
     &portable};
 
-static _Atomic(const pv_kernel *) chosen;
+static _Atomic(const pv_kernel *) sha256_chosen;
 
-static const kernel_table kernels = {rows, sizeof rows / sizeof rows[0],
-                                     &chosen};
+static const kernel_table sha256_kernels = {
+    sha256_rows, sizeof sha256_rows / sizeof sha256_rows[0], &sha256_chosen};
 
 size_t pv_sha256_kernel(void) {
-  return kernel_number(&kernels);
+  return pv__kernel_number(&sha256_kernels);
 }
 
 const char *pv_sha256_kernel_name(size_t i) {
-  return kernel_name(&kernels, i);
+  return pv__kernel_name(&sha256_kernels, i);
 }
 
 pv_status pv_sha256_use_kernel(size_t i) {
-  return kernel_use(&kernels, i);
+  return pv__kernel_use(&sha256_kernels, i);
 }
 
 // ---- a message as blocks ----------------------------------------------------
@@ -225,16 +230,16 @@ static void hash_group(const pv_kernel *kernel, group *g) {
 
 // ---- one message ------------------------------------------------------------
 
-// What kernels do that have no way of their own. It stays apart: the others
-// need no more than a jump.
-static PV_APART void begin_by_blocks(sha256_running *out) {
+// What sha256_kernels do that have no way of their own. It stays apart: the
+// others need no more than a jump.
+static PV_NOINLINE void begin_by_blocks(sha256_running *out) {
   memcpy(out->state, initial_state, sizeof initial_state);
   if (out->len >= BLOCK_LEN) {
     out->kernel->sha256[0].hash(&out->state, &out->data, out->len / BLOCK_LEN);
   }
 }
 
-static PV_APART void end_by_blocks(uint8_t *out, sha256_running *running) {
+static PV_NOINLINE void end_by_blocks(uint8_t *out, sha256_running *running) {
   tail t;
   const padded message = pad(&t, (pv_span){running->data, running->len});
   running->kernel->sha256[0].hash(&running->state, &message.tail,
@@ -242,8 +247,8 @@ static PV_APART void end_by_blocks(uint8_t *out, sha256_running *running) {
   write_digest(out, running->state);
 }
 
-void sha256_begin(sha256_running *out, const uint8_t *data, size_t len) {
-  out->kernel = kernel_in_use(&kernels);
+void pv__sha256_begin(sha256_running *out, const uint8_t *data, size_t len) {
+  out->kernel = kernel_in_use(&sha256_kernels);
   out->data = data;
   out->len = len;
   if (out->kernel->sha256_begin != NULL) {
@@ -253,7 +258,7 @@ void sha256_begin(sha256_running *out, const uint8_t *data, size_t len) {
   }
 }
 
-void sha256_end(uint8_t out[32], sha256_running *running) {
+void pv__sha256_end(uint8_t out[32], sha256_running *running) {
   if (running->kernel->sha256_end != NULL) {
     running->kernel->sha256_end(out, running->state, running->data,
                                 running->len);
@@ -264,8 +269,8 @@ void sha256_end(uint8_t out[32], sha256_running *running) {
 
 void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
   sha256_running running;
-  sha256_begin(&running, or_empty(data), len);
-  sha256_end(out, &running);
+  pv__sha256_begin(&running, or_empty(data), len);
+  pv__sha256_end(out, &running);
 }
 
 // ---- many messages ----------------------------------------------------------
@@ -357,9 +362,9 @@ PV_INLINE void hash_some(const pv_kernel *kernel, size_t lanes,
   }
 }
 
-void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
-                  size_t num_messages, pv_span wanted_next) {
-  const pv_kernel *kernel = kernel_in_use(&kernels);
+void pv__sha256_chunk(uint8_t *out_digests, const pv_span *messages,
+                      size_t num_messages, pv_span wanted_next) {
+  const pv_kernel *kernel = kernel_in_use(&sha256_kernels);
   const size_t lanes = widest_step(kernel, SHA256_LANES_MAX)->lanes;
   uint8_t order[SHA256_CHUNK];
   const size_t num = sort_by_blocks(order, messages, num_messages);
@@ -368,7 +373,7 @@ void sha256_chunk(uint8_t *out_digests, const pv_span *messages,
   }
   const size_t piece = wanted_next.len / (num / lanes + 1) + 1;
   for (size_t at = 0; at < num; at += lanes) {
-    ask_for(&wanted_next, piece);
+    prefetch_next(&wanted_next, piece);
     hash_some(kernel, lanes, out_digests, messages, order + at,
               num - at < lanes ? num - at : lanes);
   }
@@ -386,8 +391,8 @@ pv_status pv_sha256_many(uint8_t *out_digests, const pv_column *messages) {
     for (; num < SHA256_CHUNK && done + num < num_messages; num++) {
       chunk[num] = column_item(messages, done + num);
     }
-    sha256_chunk(out_digests + PV_DIGEST_LEN * done, chunk, num,
-                 (pv_span){NULL, 0});
+    pv__sha256_chunk(out_digests + PV_DIGEST_LEN * done, chunk, num,
+                     (pv_span){NULL, 0});
     done += num;
   }
   return PV_OK;

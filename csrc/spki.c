@@ -4,11 +4,13 @@
 // extensions, parameters, key bits and the signature is the TLS library's.
 #include "spki.h"
 
+#include "bytes.h"
+
 enum { VERSION_1 = 0, VERSION_2 = 1, VERSION_3 = 2, VERSION_LEN = 5 };
 
 // INTEGER: at least one octet, and no first octet that says nothing
 // (X.690, 8.3.2). Negative numbers, zero and long ones exist and pass.
-PV_PART bool read_serial(der_cursor *in) {
+PV_FLATTENED bool read_serial(der_cursor *in) {
   der_cursor n;
   if (!der_enter(in, &n, DER_INTEGER) || der_at_end(&n)) {
     return false;
@@ -39,7 +41,7 @@ static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len) {
 
 // The top bits of eight octets, of those that are 0x80: the only octet with its
 // top bit set and no other. 0x7f added to others carries into the top bit.
-PV_PART uint64_t find_0x80(uint64_t octets) {
+PV_FLATTENED uint64_t find_0x80(uint64_t octets) {
   const uint64_t low_bits = UINT64_C(0x7f7f7f7f7f7f7f7f);
   return octets & ~((octets & low_bits) + low_bits) & ~low_bits;
 }
@@ -48,7 +50,7 @@ PV_PART uint64_t find_0x80(uint64_t octets) {
 // 0x80 at all, none is padded: those in use have none, and up to 16 octets.
 // The last eight octets may begin before the OID: that far into a certificate
 // there are always as many.
-PV_PART bool is_oid(const der_cursor *oid) {
+PV_FLATTENED bool is_oid(const der_cursor *oid) {
   const size_t oid_len = oid->end - oid->pos;
   const uint8_t *octets = oid->base + oid->pos;
   if (oid_len == 0 || oid->end < 8) {
@@ -68,7 +70,7 @@ PV_PART bool is_oid(const der_cursor *oid) {
 }
 
 // NULL has one spelling.
-PV_PART bool is_null(const der_cursor *in) {
+PV_FLATTENED bool is_null(const der_cursor *in) {
   return in->end - in->pos == 2 && in->base[in->pos] == DER_NULL &&
          in->base[in->pos + 1] == 0;
 }
@@ -76,7 +78,7 @@ PV_PART bool is_null(const der_cursor *in) {
 // Parameters are NULL, an OID, or nothing that a parser decodes unasked. Other
 // simple types have rules of their own, which OpenSSL checks and no algorithm
 // needs: they are refused.
-PV_PART bool is_parameters(der_cursor in) {
+PV_FLATTENED bool is_parameters(der_cursor in) {
   der_cursor content;
   uint8_t tag = 0;
   if (is_null(&in)) {
@@ -94,7 +96,7 @@ PV_PART bool is_parameters(der_cursor in) {
 
 // AlgorithmIdentifier ::= SEQUENCE { algorithm OBJECT IDENTIFIER,
 //   parameters ANY DEFINED BY algorithm OPTIONAL }
-PV_PART bool is_algorithm(der_cursor in) {
+PV_FLATTENED bool is_algorithm(der_cursor in) {
   der_cursor oid;
   if (!der_enter(&in, &oid, DER_OID) || !is_oid(&oid)) {
     return false;
@@ -103,7 +105,7 @@ PV_PART bool is_algorithm(der_cursor in) {
 }
 
 // Whether two contents are the same 8 to 16 octets.
-PV_PART bool is_same(const der_cursor *a, const der_cursor *b) {
+PV_FLATTENED bool is_same(const der_cursor *a, const der_cursor *b) {
   const size_t len = a->end - a->pos;
   if (b->end - b->pos != len || len < 8 || len > 16) {
     return false;
@@ -114,7 +116,7 @@ PV_PART bool is_same(const der_cursor *a, const der_cursor *b) {
 
 // BIT STRING (X.690, 8.6.2): the first octet counts the unused bits of the
 // last one.
-PV_PART bool is_bit_string(const der_cursor *bits) {
+PV_FLATTENED bool is_bit_string(const der_cursor *bits) {
   if (der_at_end(bits)) {
     return false;
   }
@@ -124,7 +126,7 @@ PV_PART bool is_bit_string(const der_cursor *bits) {
 
 // version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1. DER forbids
 // to write the default, so v1 is absent; the others have one spelling.
-PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version) {
+PV_FLATTENED bool read_version(der_cursor *tbs, uint8_t *out_version) {
   const uint8_t *octets = tbs->base + tbs->pos;
   *out_version = VERSION_1;
   if (!der_next_is(tbs, DER_CONTEXT_0)) {
@@ -140,7 +142,8 @@ PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version) {
 }
 
 // issuerUniqueID [1], subjectUniqueID [2] IMPLICIT BIT STRING OPTIONAL: v2, v3
-PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag) {
+PV_FLATTENED bool read_unique_id(der_cursor *tbs, uint8_t version,
+                                 uint8_t tag) {
   der_cursor bits;
   if (!der_next_is(tbs, tag)) {
     return true;
@@ -150,7 +153,7 @@ PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag) {
 }
 
 // extensions [3] EXPLICIT SEQUENCE OPTIONAL: v3
-PV_PART bool read_extensions(der_cursor *tbs, uint8_t version) {
+PV_FLATTENED bool read_extensions(der_cursor *tbs, uint8_t version) {
   der_cursor explicit_tag;
   if (!der_next_is(tbs, DER_CONTEXT_3)) {
     return true;
@@ -165,7 +168,7 @@ PV_PART bool read_extensions(der_cursor *tbs, uint8_t version) {
 //   OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] OPTIONAL }
 
 // The fields of TBSCertificate before the key.
-PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
+PV_FLATTENED pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
   if (!read_version(tbs, &out->version)) {
     return PV_ERR_DER_VERSION;
   }
@@ -188,7 +191,7 @@ PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
 }
 
 // The fields of TBSCertificate up to the key, and with it.
-PV_PART pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out) {
+PV_FLATTENED pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out) {
   const pv_status head = read_tbs_head(tbs, out);
   if (head != PV_OK) {
     return head;
@@ -202,7 +205,7 @@ PV_PART pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out) {
 }
 
 // The fields of TBSCertificate after the key.
-PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
+PV_FLATTENED pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
   if (!read_unique_id(tbs, version, DER_CONTEXT_1_PRIMITIVE) ||
       !read_unique_id(tbs, version, DER_CONTEXT_2_PRIMITIVE)) {
     return PV_ERR_DER_UNIQUE_ID;
@@ -215,7 +218,7 @@ PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
 
 // SubjectPublicKeyInfo ::= SEQUENCE { algorithm AlgorithmIdentifier,
 //   subjectPublicKey BIT STRING }. Every key is a whole number of octets.
-PV_PART pv_status check_spki(der_cursor spki) {
+PV_FLATTENED pv_status check_spki(der_cursor spki) {
   der_cursor algorithm, key;
   if (!der_enter(&spki, &algorithm, DER_SEQUENCE) || !is_algorithm(algorithm)) {
     return PV_ERR_DER_SPKI_ALGORITHM;
@@ -228,8 +231,8 @@ PV_PART pv_status check_spki(der_cursor spki) {
 }
 
 // What follows tbsCertificate in a Certificate.
-PV_PART pv_status read_certificate_tail(der_cursor *certificate,
-                                        const der_cursor *inner) {
+PV_FLATTENED pv_status read_certificate_tail(der_cursor *certificate,
+                                             const der_cursor *inner) {
   der_cursor algorithm, signature;
   if (!der_enter(certificate, &algorithm, DER_SEQUENCE) ||
       !(is_same(&algorithm, inner) || is_algorithm(algorithm))) {
@@ -246,7 +249,7 @@ PV_PART pv_status read_certificate_tail(der_cursor *certificate,
 //   signatureAlgorithm AlgorithmIdentifier, signatureValue BIT STRING }
 
 // All that stands before the key, and the key.
-PV_PART pv_status find_key(spki_walk *out, der_cursor in) {
+PV_FLATTENED pv_status find_key(spki_walk *out, der_cursor in) {
   der_cursor certificate, tbs;
   tbs_fields fields;
   if (!der_enter(&in, &certificate, DER_SEQUENCE) || !der_at_end(&in)) {
@@ -263,7 +266,7 @@ PV_PART pv_status find_key(spki_walk *out, der_cursor in) {
 }
 
 // All that stands behind the key, and what is in it.
-PV_PART pv_status check_rest(const spki_walk *walk) {
+PV_FLATTENED pv_status check_rest(const spki_walk *walk) {
   const der_cursor signature = walk->fields.signature;
   der_cursor tbs = walk->tbs;
   der_cursor certificate = walk->certificate;
@@ -280,20 +283,20 @@ PV_PART pv_status check_rest(const spki_walk *walk) {
   return status;
 }
 
-PV_FLAT pv_status spki_find(spki_walk *out, const uint8_t *cert,
-                            size_t cert_len) {
+PV_FLATTEN pv_status pv__spki_find(spki_walk *out, const uint8_t *cert,
+                                   size_t cert_len) {
   if (cert_len > DER_ELEMENT_MAX) {
     return PV_ERR_DER_CERTIFICATE;
   }
   return find_key(out, (der_cursor){cert, 0, cert_len});
 }
 
-PV_FLAT pv_status spki_check(const spki_walk *walk) {
+PV_FLATTEN pv_status pv__spki_check(const spki_walk *walk) {
   return check_rest(walk);
 }
 
-PV_FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
-                                    size_t cert_len) {
+PV_FLATTEN pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
+                                       size_t cert_len) {
   spki_walk walk;
   pv_status status = PV_ERR_DER_CERTIFICATE;
   if (cert_len <= DER_ELEMENT_MAX) {

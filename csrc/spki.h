@@ -4,7 +4,6 @@
 #define PINVERIFY_SPKI_H
 
 #include "der.h"
-#include "internal.h"
 
 // What a TBSCertificate holds, up to its key. The two cursors are contents, not
 // yet looked into.
@@ -21,11 +20,11 @@ typedef struct spki_walk {
   tbs_fields fields;
 } spki_walk;
 
-// spki_find walks to the key. With PV_OK, fields.spki lies in the certificate,
-// where its fields say, and nothing is known of what follows: it is the key of
-// a certificate when spki_check, which walks on to the last byte, gives PV_OK,
-// too.
-pv_status spki_find(spki_walk *out, const uint8_t *cert, size_t cert_len);
-pv_status spki_check(const spki_walk *walk);
+// pv__spki_find walks to the key. With PV_OK, fields.spki lies in the
+// certificate, where its fields say, and nothing is known of what follows: it
+// is the key of a certificate when pv__spki_check, which walks on to the last
+// byte, gives PV_OK, too.
+pv_status pv__spki_find(spki_walk *out, const uint8_t *cert, size_t cert_len);
+pv_status pv__spki_check(const spki_walk *walk);
 
 #endif

@@ -1,5 +1,5 @@
 // status.c: each status as a phrase.
-#include "internal.h"
+#include "pinverify.h"
 
 const char *pv_status_text(pv_status status) {
   switch (status) {

@@ -2,7 +2,8 @@
 // together: find the rule, read each key, hash it, look for it among the pins.
 #include <string.h>
 
-#include "internal.h"
+#include "columns.h"
+#include "policy.h"
 
 // ---- the chain, however the caller stores it --------------------------------
 
@@ -69,7 +70,7 @@ typedef struct cert_digests {
 static uint32_t run_contains(const pv_policy *policy, uint32_t pinset,
                              uint32_t list, uint32_t kind,
                              const cert_digests *digests) {
-  const pin_run run = policy_run(policy, pinset, list, kind);
+  const pin_run run = pv__policy_run(policy, pinset, list, kind);
   return pv_packed_contain(run.packed, run.num_pins, digests->of[kind]);
 }
 
@@ -111,10 +112,11 @@ static void scan_blocked(evidence *out, const pv_policy *policy,
 // Certificates are hashed whole only where somebody pinned or blocked one.
 static bool wants_certificate_digest(const pv_policy *policy, uint32_t pinset) {
   uint32_t num_pins =
-      policy_run(policy, PV_UNPINNED, PV_LIST_BLOCKED, PV_CERTIFICATE).num_pins;
+      pv__policy_run(policy, PV_UNPINNED, PV_LIST_BLOCKED, PV_CERTIFICATE)
+          .num_pins;
   for (uint32_t list = PV_LIST_PINS;
        pinset != PV_UNPINNED && list <= PV_LIST_BLOCKED; list++) {
-    num_pins |= policy_run(policy, pinset, list, PV_CERTIFICATE).num_pins;
+    num_pins |= pv__policy_run(policy, pinset, list, PV_CERTIFICATE).num_pins;
   }
   return num_pins != 0;
 }
@@ -186,8 +188,8 @@ static bool lists_are_hit(const pv_policy *policy, uint32_t pinset,
                           uint32_t lists_hit) {
   for (uint32_t list = PV_LIST_PINS; list <= PV_LIST_CA; list++) {
     const uint32_t num_pins =
-        policy_run(policy, pinset, list, PV_SPKI).num_pins |
-        policy_run(policy, pinset, list, PV_CERTIFICATE).num_pins;
+        pv__policy_run(policy, pinset, list, PV_SPKI).num_pins |
+        pv__policy_run(policy, pinset, list, PV_CERTIFICATE).num_pins;
     if (num_pins != 0 && (lists_hit >> list & 1) == 0) {
       return false;
     }
@@ -266,7 +268,8 @@ static void verify_peer(pv_report *out, uint8_t *out_spkis,
                         size_t host_len, const chain_view *chain, int64_t now) {
   *out = (pv_report){.rule = PV_NO_RULE, .depth = PV_NO_DEPTH};
   const uint32_t pinset = decide_by_rule(out, policy, host, host_len, now);
-  if (pinset != PV_UNPINNED || (out->accepted != 0 && policy_blocks(policy))) {
+  if (pinset != PV_UNPINNED ||
+      (out->accepted != 0 && pv__policy_blocks(policy))) {
     decide_by_chain(out, out_spkis, policy, pinset, chain);
   }
 }
@@ -312,9 +315,9 @@ uint32_t pv_rule_blocks(const pv_policy *policy, uint32_t rule) {
   }
   uint32_t num_pins = 0;
   for (uint32_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
-    num_pins |= policy_run(policy, pinset, PV_LIST_BLOCKED, kind).num_pins;
+    num_pins |= pv__policy_run(policy, pinset, PV_LIST_BLOCKED, kind).num_pins;
   }
-  return num_pins != 0 || policy_blocks(policy);
+  return num_pins != 0 || pv__policy_blocks(policy);
 }
 
 uint32_t pv_leaf_suffices(const pv_policy *policy, const char *host,

@@ -28,11 +28,11 @@ LEAST_BRANCHES = 0.95
 
 # Files of a kernel that not every machine can run, and the kernel's name.
 KERNEL_FILES = {
-    "sha256_x86_shani.c": "shani",
-    "sha256_x86_avx2.c": "avx2",
-    "sha256_x86_avx512.c": "avx512",
-    "scan_x86_avx2.c": "avx2",
-    "scan_x86_avx512.c": "avx512",
+    "kernels/sha256_x86_shani.c": "shani",
+    "kernels/sha256_x86_avx2.c": "avx2",
+    "kernels/sha256_x86_avx512.c": "avx512",
+    "kernels/scan_x86_avx2.c": "avx2",
+    "kernels/scan_x86_avx512.c": "avx512",
 }
 
 
@@ -61,9 +61,10 @@ def read_lcov(report: str) -> dict[str, Covered]:
     for line in report.splitlines():
         key, _, value = line.partition(":")
         if key == "SF":
-            path = Path(value)
-            known = path.parent.resolve() == CSRC
-            current = files.setdefault(path.name, Covered()) if known else Covered()
+            path = Path(value).resolve()
+            known = path.is_relative_to(CSRC)
+            name = str(path.relative_to(CSRC)) if known else ""
+            current = files.setdefault(name, Covered()) if known else Covered()
         elif key == "DA":
             number, count = map(int, value.split(",")[:2])
             current.lines[number] = current.lines.get(number, 0) + count

@@ -67,7 +67,7 @@ def compile_program(name: str, folder: Path) -> Program:
     if not compiler:
         pytest.skip("there is no C compiler")
     source = ROOT / "tests" / "c" / f"{name}.c"
-    core_sources = sorted((ROOT / "csrc").glob("*.c"))
+    core_sources = sorted((ROOT / "csrc").rglob("*.c"))
     program = folder / name
     flags = ["-std=c11", "-O1", *WARNINGS, f"-I{ROOT / 'csrc'}"]
     ended = run([*compiler, *flags, "-o", program, source, *core_sources])

@@ -42,7 +42,7 @@ def compile_differential(folder: Path, core: Path) -> Path:
         pytest.skip("there are no headers of OpenSSL (Debian: libssl-dev)")
     program = folder / "differential"
     names = ("differential.c", "der_mutator.c", "openssl_oracle.c")
-    sources = [FUZZ / name for name in names] + sorted(core.glob("*.c"))
+    sources = [FUZZ / name for name in names] + sorted(core.rglob("*.c"))
     flags = ["-std=c11", "-O1", "-D_DEFAULT_SOURCE", f"-I{core}"]
     subprocess.run([*compiler, *flags, "-o", program, *sources, "-lcrypto"], check=True)
     return program

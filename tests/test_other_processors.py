@@ -106,7 +106,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     def made(compiler: str) -> Path:
         if sys.platform != "linux" or shutil.which(compiler) is None:
             pytest.skip(f"no {compiler} here (Debian and Ubuntu have it)")
-        sources = sorted((ROOT / "csrc").glob("*.c"))
+        sources = sorted((ROOT / "csrc").rglob("*.c"))
         return compile_kernels(compiler, folder / compiler, sources)
 
     return made
@@ -229,7 +229,7 @@ def test_the_kernel_for_intel_gives_the_digests_of_hashlib(tmp_path: Path) -> No
     assert text.count(intel) == 1
     changed = tmp_path / "cpu.c"
     changed.write_text(text.replace(intel, "(INTEL_EBX != 0)"), encoding="ascii")
-    sources = [p for p in sorted((ROOT / "csrc").glob("*.c")) if p.name != "cpu.c"]
+    sources = [p for p in sorted((ROOT / "csrc").rglob("*.c")) if p.name != "cpu.c"]
     program = compile_kernels("gcc", tmp_path / "kernels", [*sources, changed])
     done = run(program, records(tmp_path))
     assert done.returncode == 0, done.stdout

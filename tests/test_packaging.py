@@ -232,7 +232,7 @@ def test_sdist_holds_all_sources(release: Release) -> None:
         files = [member.name for member in sdist.getmembers() if member.isfile()]
     names = {name.partition("/")[2] for name in files}
     wanted = sources()
-    assert {"csrc/pinverify.h", "csrc/build_cffi.py", "Makefile"} <= wanted
+    assert {"csrc/pinverify.h", "csrc/python/build_cffi.py", "Makefile"} <= wanted
     assert sdist_faults(names, wanted) == []
 
 

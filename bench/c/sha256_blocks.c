@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../../csrc/internal.h"
+#include "../../csrc/kernels.h"
 
 enum { BLOCK_LEN = 64, BLOCKS = 8, REPEATS = 400, CHAIN = 6000 };
 
@@ -27,17 +27,17 @@ typedef struct function {
 
 static const function functions[] = {
 #if PV_X86_64
-    {"shani", CPU_SHANI, 1, sha256_shani},
-    {"shani_x2", CPU_SHANI, 2, sha256_shani_x2},
-    {"shani_x3", CPU_SHANI | CPU_AVX512, 3, sha256_shani_x3},
-    {"avx2_x8", CPU_AVX2, 8, sha256_avx2_x8},
-    {"avx512_x16", CPU_AVX512, 16, sha256_avx512_x16},
+    {"shani", CPU_SHANI, 1, pv__sha256_shani},
+    {"shani_x2", CPU_SHANI, 2, pv__sha256_shani_x2},
+    {"shani_x3", CPU_SHANI | CPU_AVX512, 3, pv__sha256_shani_x3},
+    {"avx2_x8", CPU_AVX2, 8, pv__sha256_avx2_x8},
+    {"avx512_x16", CPU_AVX512, 16, pv__sha256_avx512_x16},
 #endif
 #if PV_AARCH64
-    {"armv8", CPU_ARM_SHA2, 1, sha256_armv8},
-    {"armv8_x2", CPU_ARM_SHA2, 2, sha256_armv8_x2},
+    {"armv8", CPU_ARM_SHA2, 1, pv__sha256_armv8},
+    {"armv8_x2", CPU_ARM_SHA2, 2, pv__sha256_armv8_x2},
 #endif
-    {"portable", CPU_ANY, 1, sha256_portable}};
+    {"portable", CPU_ANY, 1, pv__sha256_portable}};
 
 enum { NUM_FUNCTIONS = sizeof functions / sizeof functions[0] };
 
@@ -103,7 +103,7 @@ static void hash_once(const function *f, size_t num_blocks) {
 }
 
 int main(int argc, char **argv) {
-  const uint32_t features = cpu_features();
+  const uint32_t features = pv__cpu_features();
   int num_found = 0;
   for (size_t i = 0; i < sizeof bytes; i++) {
     bytes[i] = (uint8_t)(i * 167 + (i >> 8));

@@ -6,7 +6,7 @@ from typing import Any
 ffi: Any
 lib: Any
 
-# Added by csrc/python/matcher.c.
+# Added by csrc/python/matcher.h.
 def matcher(
     packed: bytes, otherwise: Callable[[bytes], bool], /
 ) -> Callable[[bytes], bool]: ...

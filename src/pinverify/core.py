@@ -3,7 +3,7 @@
 Sizes are checked here, and statuses become exceptions here. Certificates and
 messages are ``bytes``; digests and pins are 32 bytes each, several of them back
 to back. The GIL is released during a call, but for those of about a microsecond
-(see csrc/build_cffi.py).
+(see csrc/python/build_cffi.py).
 """
 
 from __future__ import annotations

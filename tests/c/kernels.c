@@ -114,8 +114,8 @@ static void ask_side_by_side(const char *kernel) {
 }
 
 // Messages of up to 16 blocks, by this kernel and by portable C.
-static void ask_beside_portable(size_t kernel_number, size_t portable) {
-  const char *kernel = pv_sha256_kernel_name(kernel_number);
+static void ask_beside_portable(size_t pv__kernel_number, size_t portable) {
+  const char *kernel = pv_sha256_kernel_name(pv__kernel_number);
   uint8_t message[1024];
   for (size_t round = 0; round < 500; round++) {
     uint8_t ours[DIGEST_LEN], theirs[DIGEST_LEN];
@@ -126,7 +126,7 @@ static void ask_beside_portable(size_t kernel_number, size_t portable) {
     pv_sha256(ours, message, len);
     expect(pv_sha256_use_kernel(portable) == PV_OK, kernel, "portable", 0);
     pv_sha256(theirs, message, len);
-    expect(pv_sha256_use_kernel(kernel_number) == PV_OK, kernel, "back", 0);
+    expect(pv_sha256_use_kernel(pv__kernel_number) == PV_OK, kernel, "back", 0);
     expect(same_digest(ours, theirs), kernel, "not as portable: length", len);
   }
 }

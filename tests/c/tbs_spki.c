@@ -10,12 +10,12 @@
 
 // The programs here are linked with the whole core, which has these names too.
 #define pv_spki_from_cert renamed_pv_spki_from_cert
-#define spki_find renamed_spki_find
-#define spki_check renamed_spki_check
+#define pv__spki_find renamed_spki_find
+#define pv__spki_check renamed_spki_check
 #include "../../csrc/spki.c"
 #undef pv_spki_from_cert
-#undef spki_find
-#undef spki_check
+#undef pv__spki_find
+#undef pv__spki_check
 
 #include <stdio.h>
 #include <stdlib.h>

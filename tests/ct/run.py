@@ -92,7 +92,8 @@ class Finding:
 
 def module_flags() -> list[str]:
     """Return the flags with which the Python package is compiled."""
-    spec = importlib.util.spec_from_file_location("build", CSRC / "build_cffi.py")
+    path = CSRC / "python" / "build_cffi.py"
+    spec = importlib.util.spec_from_file_location("build", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -104,7 +105,7 @@ def compile_core(compiler: str, output: str, *flags: str | Path) -> Path:
     """Compile csrc and the twins with *flags* into tests/ct/build."""
     BUILD.mkdir(exist_ok=True)
     path = BUILD / output
-    sources = [HERE / "twins.c", *sorted(CSRC.glob("*.c"))]
+    sources = [HERE / "twins.c", *sorted(CSRC.rglob("*.c"))]
     command = [compiler, *module_flags(), f"-I{CSRC}", *flags, *sources, "-o", path]
     subprocess.run(list(map(str, command)), check=True)
     return path
@@ -479,7 +480,7 @@ def print_jumps() -> None:
     """
     for compiler in COMPILERS:
         texts = []
-        for source in sorted(CSRC.glob("scan_*.c")):
+        for source in sorted(CSRC.glob("kernels/scan_*.c")):
             path = BUILD / f"{source.stem}-{compiler}.o"
             command = [compiler, *module_flags(), f"-I{CSRC}", "-c", "-o", path, source]
             subprocess.run(list(map(str, command)), check=True)

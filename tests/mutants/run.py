@@ -204,7 +204,7 @@ def _run(command: Sequence[str], cwd: Path = ROOT) -> None:
         raise MutantError(msg)
 
 
-# What cffi makes of the header: a C file that includes matcher.c.
+# What cffi makes of the header: a C file that includes matcher.h.
 _GENERATE = "import build_cffi; build_cffi.ffibuilder.emit_c_code({!r})"
 
 
@@ -215,14 +215,14 @@ def _compile(csrc: Path, name: str, out: Path) -> Path:
     if name == "_core.c":
         include.append(f"-I{sysconfig.get_path('include')}")
         source = out.with_suffix(".c")
-        _run([sys.executable, "-c", _GENERATE.format(str(source))], csrc)
+        _run([sys.executable, "-c", _GENERATE.format(str(source))], csrc / "python")
     return compiled(source, out, *include)
 
 
 def _seen_from(csrc: Path, name: str) -> set[str]:
     """Return the files that go into the object of a C file."""
     if name == "_core.c":
-        return {"_core.c", "pinverify.h", "matcher.c", "build_cffi.py"}
+        return {"_core.c", "pinverify.h", "python/matcher.h", "python/build_cffi.py"}
     seen: set[str] = set()
     waiting = [name]
     while waiting:
@@ -230,7 +230,8 @@ def _seen_from(csrc: Path, name: str) -> set[str]:
         if file not in seen and (csrc / file).exists():
             seen.add(file)
             text = (csrc / file).read_text(encoding="ascii")
-            waiting += re.findall(r'^#include "(\w+\.h)"', text, re.MULTILINE)
+            names = re.findall(r'^#include "([\w./]+\.h)"', text, re.MULTILINE)
+            waiting += [os.path.normpath(Path(file).parent / n) for n in names]
     return seen
 
 
@@ -239,10 +240,12 @@ class Build:
 
     def __init__(self, folder: Path, pool: ThreadPoolExecutor) -> None:
         """Compile every file into *folder*."""
-        names = sorted([path.name for path in CSRC.glob("*.c")] + ["_core.c"])
+        names = sorted(
+            [*(name for name in sources() if name.endswith(".c")), "_core.c"]
+        )
         self.users = {name: _seen_from(CSRC, name) for name in names}
         objects = pool.map(
-            lambda name: _compile(CSRC, name, folder / f"{name}.o"), names
+            lambda name: _compile(CSRC, name, folder / f"{Path(name).name}.o"), names
         )
         self.objects = dict(zip(names, objects, strict=True))
 
@@ -279,8 +282,8 @@ class Copy:
         try:
             objects = dict(self._build.objects)
             for name, seen in self._build.users.items():
-                if path.name in seen:
-                    out = self.folder / f"{name}.o"
+                if file in seen:
+                    out = self.folder / f"{Path(name).name}.o"
                     objects[name] = _compile(self.folder / "csrc", name, out)
             self._link(objects)
             yield

@@ -5,10 +5,12 @@
 #define PINVERIFY_CROSSING_CONTRACTS_H
 
 #include "contracts.h"
-#include "internal.h"
+#include "host.h"
+#include "policy.h"
+#include "scan.h"
 #include "spki.h"
 
-// ---- fingerprint.c -------------------------------------------------------------
+// ---- fingerprint.c ----------------------------------------------------------
 
 pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
                          size_t cert_len)
@@ -23,7 +25,7 @@ int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
     REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
     ASSIGNS();
 
-// ---- host.c --------------------------------------------------------------------
+// ---- host.c -----------------------------------------------------------------
 
 pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
                             size_t host_len)
@@ -35,22 +37,22 @@ pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
     ENSURES((RESULT == PV_OK) == (*out_len > 0))
     ENSURES(IMPLIES(RESULT != PV_OK, out[0] == 0));
 
-bool host_is_address(const char *host, size_t host_len)
+bool pv__host_is_address(const char *host, size_t host_len)
     REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
              (host_len == 0 || FRESH(host, host_len)))
     ASSIGNS()
     ENSURES(IMPLIES(RESULT, host_len > 0));
 
-// ---- policy.c ------------------------------------------------------------------
+// ---- policy.c ---------------------------------------------------------------
 
-pin_run policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
+pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
                    uint32_t kind)
     REQUIRES(IS_PIN_STORE(policy) && IS_LIST(policy, pinset, list))
     REQUIRES(kind <= PV_CERTIFICATE)
     ASSIGNS()
     ENSURES(IS_RUN(RESULT, policy));
 
-bool policy_blocks(const pv_policy *policy)
+bool pv__policy_blocks(const pv_policy *policy)
     REQUIRES(IS_VIEW(policy))
     REQUIRES(FRESH(policy->bytes, 128) && BLOCKED_FIT(policy))
     ASSIGNS();
@@ -96,7 +98,7 @@ pv_status pv_policy_pin(uint8_t out[32], const pv_policy *policy,
     REQUIRES(FRESH(out, 32) && IS_PIN_STORE_OR_CLOSED(policy))
     ASSIGNS(BYTES(out, 32));
 
-// ---- scan.c --------------------------------------------------------------------
+// ---- scan.c -----------------------------------------------------------------
 
 uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
                          const uint8_t digest[32])
@@ -104,7 +106,7 @@ uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
     ASSIGNS()
     ENSURES(RESULT <= 1);
 
-uint64_t packed_num_rows(uint64_t num_pins)
+uint64_t pv__packed_num_rows(uint64_t num_pins)
     REQUIRES(num_pins <= PV_PROVED_LEN_MAX)
     ASSIGNS()
     ENSURES(RESULT == PACKED_ROWS(num_pins));
@@ -142,9 +144,9 @@ void pv_packed_contain_many(uint8_t *out_found, const uint8_t *packed,
     REQUIRES(FRESH(digests, 32 * num_digests))
     ASSIGNS(BYTES(out_found, num_digests));
 
-// ---- spki.c --------------------------------------------------------------------
+// ---- spki.c -----------------------------------------------------------------
 
-PV_FLAT pv_status spki_find(spki_walk *out, const uint8_t *cert,
+PV_FLATTEN pv_status pv__spki_find(spki_walk *out, const uint8_t *cert,
                             size_t cert_len)
     REQUIRES(IS_OUT(out))
     REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
@@ -153,11 +155,11 @@ PV_FLAT pv_status spki_find(spki_walk *out, const uint8_t *cert,
     ENSURES(IMPLIES(RESULT == PV_OK,
                     IS_KEY_OF(&out->fields.spki, cert, cert_len)));
 
-PV_FLAT pv_status spki_check(const spki_walk *walk)
+PV_FLATTEN pv_status pv__spki_check(const spki_walk *walk)
     REQUIRES(IS_WALK_GIVEN(walk))
     ASSIGNS();
 
-PV_FLAT pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
+PV_FLATTEN pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
                                     size_t cert_len)
     REQUIRES(IS_OUT(out_spki))
     REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))

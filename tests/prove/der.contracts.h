@@ -7,17 +7,17 @@
 #include "contracts.h"
 #include "der.h"
 
-PV_PART bool der_at_end(const der_cursor *in)
+PV_FLATTENED bool der_at_end(const der_cursor *in)
     REQUIRES(IS_CURSOR(in))
     ASSIGNS()
     ENSURES(RESULT == (in->pos == in->end));
 
-PV_PART bool der_next_is(const der_cursor *in, uint8_t tag)
+PV_FLATTENED bool der_next_is(const der_cursor *in, uint8_t tag)
     REQUIRES(IS_CURSOR(in))
     ASSIGNS()
     ENSURES(RESULT == NEXT_IS(in, in->pos, tag));
 
-PV_PART size_t long_length(const der_cursor *in, size_t first,
+PV_FLATTENED size_t long_length(const der_cursor *in, size_t first,
                            size_t *pos)
     REQUIRES(IS_CURSOR(in))
     REQUIRES(IS_OUT(pos) && 0 < *pos && *pos <= in->end)
@@ -29,7 +29,7 @@ PV_PART size_t long_length(const der_cursor *in, size_t first,
     ENSURES(RESULT == DER_NO_LENGTH ||
             *pos == OLD(*pos) - 1 + LENGTH_LEN(in, OLD(*pos) - 1));
 
-PV_PART bool read_element(der_cursor *in, der_cursor *out_content)
+PV_FLATTENED bool read_element(der_cursor *in, der_cursor *out_content)
     REQUIRES(IS_CURSOR(in))
     REQUIRES(IS_OUT(out_content))
     ASSIGNS(in->pos, *out_content)
@@ -37,7 +37,7 @@ PV_PART bool read_element(der_cursor *in, der_cursor *out_content)
     ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))
     ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos)));
 
-PV_PART bool der_enter(der_cursor *in, der_cursor *out_content,
+PV_FLATTENED bool der_enter(der_cursor *in, der_cursor *out_content,
                        uint8_t tag)
     REQUIRES(IS_CURSOR(in))
     REQUIRES(IS_OUT(out_content))
@@ -46,14 +46,14 @@ PV_PART bool der_enter(der_cursor *in, der_cursor *out_content,
     ENSURES(IMPLIES(RESULT, ENTERED(in, OLD(in->pos), out_content)))
     ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos)));
 
-PV_PART bool der_skip(der_cursor *in, uint8_t tag)
+PV_FLATTENED bool der_skip(der_cursor *in, uint8_t tag)
     REQUIRES(IS_CURSOR(in))
     ASSIGNS(in->pos)
     ENSURES(RESULT == IS_ELEMENT_OF(in, OLD(in->pos), tag))
     ENSURES(IMPLIES(RESULT, in->pos == ELEMENT_END(in, OLD(in->pos))))
     ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos)));
 
-PV_PART bool der_take(der_cursor *in, pv_span *out_element,
+PV_FLATTENED bool der_take(der_cursor *in, pv_span *out_element,
                       uint8_t tag)
     REQUIRES(IS_CURSOR(in))
     REQUIRES(IS_OUT(out_element))
@@ -65,7 +65,7 @@ PV_PART bool der_take(der_cursor *in, pv_span *out_element,
     ENSURES(IMPLIES(RESULT, out_element->len == in->pos - OLD(in->pos)))
     ENSURES(IMPLIES(!RESULT, in->pos == OLD(in->pos)));
 
-PV_PART bool der_enter_any(der_cursor *in, der_cursor *out_content,
+PV_FLATTENED bool der_enter_any(der_cursor *in, der_cursor *out_content,
                            uint8_t *out_tag)
     REQUIRES(IS_CURSOR(in))
     REQUIRES(IS_OUT(out_content) && IS_OUT(out_tag))

@@ -3,9 +3,9 @@
 #ifndef PINVERIFY_HARNESS_H
 #define PINVERIFY_HARNESS_H
 
+#include "columns.contracts.h"
 #include "crossing.contracts.h"
 #include "der.contracts.h"
-#include "internal.contracts.h"
 
 // REACHED(x) marks an outcome that some input must lead to. It is an assertion
 // of the contrary, which has to fail: a proof that holds because its contract

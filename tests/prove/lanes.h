@@ -1,7 +1,8 @@
 // lanes.h: proves kernels that go through sha256_rounds.h, in which a `word` is
 // one lane or a vector of them. Who includes this has included the kernel
-// before, and says how many LANES a word has, and with LANE(word, l) which is
-// lane l.
+// before, and says how many LANES a word has, with LANE(word, l) which is lane
+// l, and with KERNEL(name) how the kernel calls what sha256_rounds.h calls
+// `name`.
 //
 // That each lane is SHA-256 is shown in three steps, each for every value:
 //   1. one_round and next_word do to each lane what FIPS 180-4 says.
@@ -16,6 +17,14 @@
 #define PINVERIFY_LANES_H
 
 #include "follow.h"
+
+// The kernel's own names, and a harness for one of them.
+#define word KERNEL(word)
+#define one_round KERNEL(one_round)
+#define next_word KERNEL(next_word)
+#define hash_words KERNEL(hash_words)
+#define PROVE_(name) prove_##name
+#define PROVE(name) PROVE_(name)
 
 word nondet_word(void);
 
@@ -41,7 +50,7 @@ word shr_of_lanes(word x, int n) {
 
 // ---- a round, and a word of the schedule ------------------------------------
 
-void prove_one_round(void) {
+void PROVE(one_round)(void) {
   const word a = nondet_word(), b = nondet_word(), c = nondet_word();
   const word d = nondet_word(), e = nondet_word(), f = nondet_word();
   const word g = nondet_word(), h = nondet_word(), w = nondet_word();
@@ -64,7 +73,7 @@ void prove_one_round(void) {
   REACHED(LANE(new_d, LANES - 1) != 0);
 }
 
-void prove_next_word(void) {
+void PROVE(next_word)(void) {
   word before[16], w[16];
   for (int i = 0; i < 16; i++) {
     before[i] = nondet_word();
@@ -132,7 +141,7 @@ void specified_word(word w[16], int t) {
   num_words += 1;
 }
 
-void prove_hash_words(void) {
+void PROVE(hash_words)(void) {
   word before[8], state[8], w[16];
   for (int i = 0; i < 8; i++) {
     before[i] = nondet_word();

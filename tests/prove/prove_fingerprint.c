@@ -4,12 +4,12 @@
 #include "fingerprint.contracts.h"
 
 // What sha256.c promises.
-void sha256_begin(sha256_running *out, const uint8_t *data, size_t len)  //
+void pv__sha256_begin(sha256_running *out, const uint8_t *data, size_t len)  //
     REQUIRES(IS_OUT(out) && len <= PV_PROVED_LEN_MAX)                    //
     REQUIRES(FRESH(data, len))                                           //
     ASSIGNS(*out)                                                        //
     ENSURES(SAME(out->data, data) && out->len == len);
-void sha256_end(uint8_t out_digest[32], sha256_running *running)  //
+void pv__sha256_end(uint8_t out_digest[32], sha256_running *running)  //
     REQUIRES(FRESH(out_digest, 32))                               //
     REQUIRES(FRESH(running, sizeof *running))                     //
     REQUIRES(FRESH(running->data, running->len))                  //

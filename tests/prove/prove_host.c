@@ -150,10 +150,10 @@ void prove_pv_host_canonical(void) {
   REACHED(status != PV_OK);
 }
 
-void prove_host_is_address(void) {
+void prove_pv__host_is_address(void) {
   const char *host;
   size_t host_len;
-  const bool is = host_is_address(host, host_len);
+  const bool is = pv__host_is_address(host, host_len);
   REACHED(is);
   REACHED(!is);
 }

@@ -26,9 +26,9 @@ static const pv_kernel any_kernel = {.scan_rows = any_scan_rows,
 static inline const pv_kernel *kernel_in_use(const kernel_table *table)  //
     ENSURES(SAME(RESULT, &any_kernel)) ASSIGNS();
 
-void prove_packed_num_rows(void) {
+void prove_pv__packed_num_rows(void) {
   uint64_t num_pins;
-  const uint64_t num_rows = packed_num_rows(num_pins);
+  const uint64_t num_rows = pv__packed_num_rows(num_pins);
   REACHED(num_rows == 3);
   REACHED(num_rows == 8);
 }

@@ -1,4 +1,6 @@
 // Harnesses for scan_portable.c.
-#include "scan_portable.c"
-#include "scans.h"
+#include "kernels/scan_portable.c"
+
+#define KERNEL(name) portable_##name
 #include "scan_portable.contracts.h"
+#include "scans.h"

@@ -1,9 +1,11 @@
 // Harnesses for scan_x86_avx2.c.
 #include <immintrin.h>
 
-#include "scan_x86_avx2.c"
-#include "scans.h"
+#include "kernels/scan_x86_avx2.c"
+
+#define KERNEL(name) avx2_##name
 #include "scan_x86_avx2.contracts.h"
+#include "scans.h"
 
 // What is made of registers says nothing of where bytes are: it may be
 // anything.

@@ -1,9 +1,11 @@
 // Harnesses for scan_x86_avx512.c.
 #include <immintrin.h>
 
-#include "scan_x86_avx512.c"
-#include "scans.h"
+#include "kernels/scan_x86_avx512.c"
+
+#define KERNEL(name) avx512_##name
 #include "scan_x86_avx512.contracts.h"
+#include "scans.h"
 
 // What is made of registers says nothing of where bytes are: it may be
 // anything.

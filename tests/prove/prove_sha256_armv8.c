@@ -1,5 +1,5 @@
 // Harnesses for sha256_armv8.c: one message, and two side by side.
-#include "internal.h"
+#include "compiler.h"
 
 // CBMC takes the code for that of x86-64; the order of its bytes is the same.
 #undef PV_AARCH64
@@ -8,7 +8,7 @@
 #include <arm_neon.h>
 
 #include "fips180.h"
-#include "sha256_armv8.c"
+#include "kernels/sha256_armv8.c"
 
 typedef m32x4 quad;
 typedef armv8_state lane_state;
@@ -23,12 +23,15 @@ static armv8_state state_of(fips_variables v) {
   return (armv8_state){{v.a, v.b, v.c, v.d}, {v.e, v.f, v.g, v.h}};
 }
 
+enum { LANES_MAX = ARMV8_LANES_MAX };
+
+#define KERNEL(name) armv8_##name
 #include "quads.h"
 
-void prove_sha256_armv8(void) {
-  FOLLOW(sha256_armv8, 1, 2);
+void prove_pv__sha256_armv8(void) {
+  FOLLOW(pv__sha256_armv8, 1, 2);
 }
 
-void prove_sha256_armv8_x2(void) {
-  FOLLOW(sha256_armv8_x2, 2, 1);
+void prove_pv__sha256_armv8_x2(void) {
+  FOLLOW(pv__sha256_armv8_x2, 2, 1);
 }

@@ -1,12 +1,13 @@
 // Harnesses for sha256_portable.c: a word is one lane.
-#include "sha256_portable.c"
+#include "kernels/sha256_portable.c"
 
 enum { LANES = 1 };
 
+#define KERNEL(name) portable_##name
 #define LANE(word, l) (word)
 
 #include "lanes.h"
 
-void prove_sha256_portable(void) {
-  FOLLOW(sha256_portable, 1, 2);
+void prove_pv__sha256_portable(void) {
+  FOLLOW(pv__sha256_portable, 1, 2);
 }

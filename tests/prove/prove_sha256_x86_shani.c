@@ -2,7 +2,7 @@
 #include <immintrin.h>
 
 #include "fips180.h"
-#include "sha256_x86_shani.c"
+#include "kernels/sha256_x86_shani.c"
 
 typedef m128 quad;
 typedef shani_state lane_state;
@@ -17,23 +17,26 @@ static shani_state state_of(fips_variables v) {
   return (shani_state){{v.f, v.e, v.b, v.a}, {v.h, v.g, v.d, v.c}};
 }
 
+enum { LANES_MAX = SHANI_LANES_MAX };
+
+#define KERNEL(name) shani_##name
 #include "quads.h"
 
-void prove_sha256_shani(void) {
-  FOLLOW(sha256_shani, 1, 2);
+void prove_pv__sha256_shani(void) {
+  FOLLOW(pv__sha256_shani, 1, 2);
 }
 
-void prove_sha256_shani_x2(void) {
-  FOLLOW(sha256_shani_x2, 2, 1);
+void prove_pv__sha256_shani_x2(void) {
+  FOLLOW(pv__sha256_shani_x2, 2, 1);
 }
 
-void prove_sha256_shani_x3(void) {
-  FOLLOW(sha256_shani_x3, 3, 1);
+void prove_pv__sha256_shani_x3(void) {
+  FOLLOW(pv__sha256_shani_x3, 3, 1);
 }
 
 // ---- a message by itself: begin takes whole blocks, end the rest ------------
 
-void prove_sha256_shani_begin(void) {
+void prove_pv__sha256_shani_begin(void) {
   for (size_t num_blocks = 0; num_blocks <= 2; num_blocks += 2) {
     follower *f = &followers[0];
     uint8_t *data = malloc(64 * num_blocks);
@@ -41,7 +44,7 @@ void prove_sha256_shani_begin(void) {
     put_hash(f->hash, fips_begin(fips_h0));
     f->next_block = data;
     f->num_blocks = 0;
-    sha256_shani_begin(state, data, num_blocks);
+    pv__sha256_shani_begin(state, data, num_blocks);
     __CPROVER_assert((size_t)f->num_blocks == num_blocks, "all blocks");
     const shani_state s = {{state[0], state[1], state[2], state[3]},
                            {state[4], state[5], state[6], state[7]}};
@@ -83,7 +86,7 @@ static void digest_as_specified(int l, const uint8_t *out) {
 size_t nondet_size(void);
 
 // Every length, and whatever state the whole blocks have led to.
-void prove_sha256_shani_end(void) {
+void prove_pv__sha256_shani_end(void) {
   follower *f = &followers[0];
   const size_t len = nondet_size();
   __CPROVER_assume(len <= PV_PROVED_LEN_MAX);
@@ -98,7 +101,7 @@ void prove_sha256_shani_end(void) {
     state[4 + i] = s.cdgh[i];
   }
   uint8_t *out = malloc(32);
-  sha256_shani_end(out, state, messages[0].data, len);
+  pv__sha256_shani_end(out, state, messages[0].data, len);
   digest_as_specified(0, out);
   REACHED(len % 64 == 55);
   REACHED(len % 64 == 56);
@@ -119,14 +122,14 @@ static void follow_alike(size_t num_whole, size_t num_tail) {
     put_hash(followers[l].hash, fips_begin(fips_h0));
   }
   uint8_t *out = malloc(3 * 32);
-  sha256_shani_alike_x3(out, column, order, num_whole, num_tail);
+  pv__sha256_shani_alike_x3(out, column, order, num_whole, num_tail);
   for (int l = 0; l < 3; l++) {
     digest_as_specified(l, out + 32 * order[l]);
   }
   REACHED(num_tail == 2 && out[0] == 0);
 }
 
-void prove_sha256_shani_alike_x3(void) {
+void prove_pv__sha256_shani_alike_x3(void) {
   follow_alike(0, 1);
   follow_alike(1, 2);
 }

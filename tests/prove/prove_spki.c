@@ -151,18 +151,18 @@ void prove_check_rest(void) {
   REACHED(status == PV_ERR_DER_CERTIFICATE_END);
 }
 
-void prove_spki_find(void) {
+void prove_pv__spki_find(void) {
   spki_walk *out;
   const uint8_t *cert;
   size_t cert_len;
-  const pv_status status = spki_find(out, cert, cert_len);
+  const pv_status status = pv__spki_find(out, cert, cert_len);
   REACHED(status == PV_OK);
   REACHED(status != PV_OK);
 }
 
-void prove_spki_check(void) {
+void prove_pv__spki_check(void) {
   const spki_walk *walk;
-  const pv_status status = spki_check(walk);
+  const pv_status status = pv__spki_check(walk);
   REACHED(status == PV_OK);
   REACHED(status != PV_OK);
 }

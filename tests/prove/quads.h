@@ -2,7 +2,7 @@
 // schedule, at once: a quad is a vector of four words. Who includes this has
 // included the kernel before, and says what a `quad`, a `lane_state` and a
 // `kernel_lane` are; variables_of(s) gives the variables of a state, and
-// state_of(v) the state of variables.
+// state_of(v) the state of variables, KERNEL(name) the kernel's own `name`.
 //
 // As in lanes.h there are three steps, each for every value: four_rounds and
 // next_words; then hash_words, which calls them; then the whole kernel. A
@@ -12,6 +12,13 @@
 #define PINVERIFY_QUADS_H
 
 #include "follow.h"
+
+// The kernel's own names, and a harness for one of them.
+#define four_rounds KERNEL(four_rounds)
+#define next_words KERNEL(next_words)
+#define hash_words KERNEL(hash_words)
+#define PROVE_(name) prove_##name
+#define PROVE(name) PROVE_(name)
 
 static fips_variables any_variables(void) {
   return (fips_variables){nondet_u32(), nondet_u32(), nondet_u32(),
@@ -47,7 +54,7 @@ static void put_hash(uint32_t hash[8], fips_variables v) {
 
 // ---- four rounds, and four words of the schedule ----------------------------
 
-void prove_four_rounds(void) {
+void PROVE(four_rounds)(void) {
   fips_variables v = any_variables();
   const lane_state s = state_of(v);
   const quad w = any_quad();
@@ -62,7 +69,7 @@ void prove_four_rounds(void) {
   REACHED(mine.h != 0);
 }
 
-void prove_next_words(void) {
+void PROVE(next_words)(void) {
   const quad w[4] = {any_quad(), any_quad(), any_quad(), any_quad()};
   uint32_t schedule[20];
   for (int t = 0; t < 16; t++) {
@@ -144,7 +151,7 @@ static void follow_hash_words(int lanes) {
 }
 
 // With one lane, and with as many more as the kernel can have.
-void prove_hash_words(void) {
+void PROVE(hash_words)(void) {
   for (int lanes = 1; lanes <= LANES_MAX; lanes++) {
     follow_hash_words(lanes);
   }

@@ -2,7 +2,7 @@
 //
 // clang-format off
 
-PV_PART bool read_serial(der_cursor *in)
+PV_FLATTENED bool read_serial(der_cursor *in)
     REQUIRES(IS_CURSOR(in))
     ASSIGNS(in->pos)
     ENSURES(RESULT == IS_SERIAL(in, OLD(in->pos)))
@@ -13,11 +13,11 @@ static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len)
     ASSIGNS()
     ENSURES(IMPLIES(some < oid_len && RESULT, !IS_PADDED(oid, some)));
 
-PV_PART uint64_t find_0x80(uint64_t octets)
+PV_FLATTENED uint64_t find_0x80(uint64_t octets)
     ASSIGNS()
     ENSURES((RESULT != 0) == spec_holds_0x80(octets));
 
-PV_PART bool is_oid(const der_cursor *oid)
+PV_FLATTENED bool is_oid(const der_cursor *oid)
     REQUIRES(IS_CURSOR(oid))
     ASSIGNS()
     ENSURES(IMPLIES(RESULT,
@@ -25,36 +25,36 @@ PV_PART bool is_oid(const der_cursor *oid)
     ENSURES(IMPLIES(some < oid->end - oid->pos && RESULT,
                     !IS_PADDED(oid->base + oid->pos, some)));
 
-PV_PART bool is_null(const der_cursor *in)
+PV_FLATTENED bool is_null(const der_cursor *in)
     REQUIRES(IS_CURSOR(in))
     ASSIGNS()
     ENSURES(IMPLIES(RESULT, in->end - in->pos == 2 &&
                                 IS_ELEMENT_OF(in, in->pos, DER_NULL)));
 
-PV_PART bool is_parameters(der_cursor in)
+PV_FLATTENED bool is_parameters(der_cursor in)
     REQUIRES(IS_CURSOR_COPY(in))
     ASSIGNS()
     ENSURES(IMPLIES(RESULT,
                     in.pos < in.end && MAY_BE_PARAMETERS(in.base[in.pos])));
 
-PV_PART bool is_algorithm(der_cursor in)
+PV_FLATTENED bool is_algorithm(der_cursor in)
     REQUIRES(IS_CURSOR_COPY(in))
     ASSIGNS()
     ENSURES(IMPLIES(RESULT, in.pos < in.end && in.base[in.pos] == DER_OID));
 
-PV_PART bool is_same(const der_cursor *a, const der_cursor *b)
+PV_FLATTENED bool is_same(const der_cursor *a, const der_cursor *b)
     REQUIRES(IS_CURSOR(a) && FRESH(b, sizeof *b) && INSIDE(b, a))
     ASSIGNS()
     ENSURES(IMPLIES(RESULT, a->end - a->pos == b->end - b->pos &&
                                 a->end - a->pos <= 16));
 
-PV_PART bool is_bit_string(const der_cursor *bits)
+PV_FLATTENED bool is_bit_string(const der_cursor *bits)
     REQUIRES(IS_CURSOR(bits))
     ASSIGNS()
     ENSURES(RESULT ==
             spec_is_bits(bits->base + bits->pos, bits->end - bits->pos));
 
-PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version)
+PV_FLATTENED bool read_version(der_cursor *tbs, uint8_t *out_version)
     REQUIRES(IS_CURSOR(tbs) && IS_OUT(out_version))
     ASSIGNS(tbs->pos, *out_version)
     ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_0)))
@@ -62,28 +62,28 @@ PV_PART bool read_version(der_cursor *tbs, uint8_t *out_version)
     ENSURES(IMPLIES(RESULT, (*out_version == VERSION_1) ==
                                 !NEXT_IS(tbs, OLD(tbs->pos), DER_CONTEXT_0)));
 
-PV_PART bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag)
+PV_FLATTENED bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag)
     REQUIRES(IS_CURSOR(tbs))
     ASSIGNS(tbs->pos)
     ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), tag)))
     ENSURES(IMPLIES(NEXT_IS(tbs, OLD(tbs->pos), tag) && RESULT,
                     version != VERSION_1));
 
-PV_PART bool read_extensions(der_cursor *tbs, uint8_t version)
+PV_FLATTENED bool read_extensions(der_cursor *tbs, uint8_t version)
     REQUIRES(IS_CURSOR(tbs))
     ASSIGNS(tbs->pos)
     ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_3)))
     ENSURES(IMPLIES(NEXT_IS(tbs, OLD(tbs->pos), DER_CONTEXT_3) && RESULT,
                     version == VERSION_3));
 
-PV_PART pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out)
+PV_FLATTENED pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out)
     REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))
     ASSIGNS(tbs->pos, *out)
     ENSURES(IMPLIES(RESULT == PV_OK, IS_AT_KEY(tbs, OLD(tbs->pos))))
     ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->signature, tbs)))
     ENSURES(IMPLIES(RESULT == PV_OK, out->version <= VERSION_3));
 
-PV_PART pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out)
+PV_FLATTENED pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out)
     REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))
     ASSIGNS(tbs->pos, *out)
     ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos <= tbs->end))
@@ -95,31 +95,31 @@ PV_PART pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out)
     ENSURES(IMPLIES(RESULT == PV_OK,
                     IS_CONTENT(&out->spki_content, &out->spki)));
 
-PV_PART pv_status read_tbs_tail(der_cursor *tbs, uint8_t version)
+PV_FLATTENED pv_status read_tbs_tail(der_cursor *tbs, uint8_t version)
     REQUIRES(IS_CURSOR(tbs))
     ASSIGNS(tbs->pos)
     ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos == tbs->end));
 
-PV_PART pv_status check_spki(der_cursor spki)
+PV_FLATTENED pv_status check_spki(der_cursor spki)
     REQUIRES(IS_CURSOR_COPY(spki))
     ASSIGNS()
     ENSURES(IMPLIES(RESULT == PV_OK,
                     spec_is_key(spki.base + spki.pos, spki.end - spki.pos)));
 
-PV_PART pv_status read_certificate_tail(der_cursor *certificate,
+PV_FLATTENED pv_status read_certificate_tail(der_cursor *certificate,
                                         const der_cursor *inner)
     REQUIRES(IS_CURSOR(certificate) && FRESH(inner, sizeof *inner))
     REQUIRES(INSIDE(inner, certificate) && inner->end <= certificate->pos)
     ASSIGNS(certificate->pos)
     ENSURES(IMPLIES(RESULT == PV_OK, certificate->pos == certificate->end));
 
-PV_PART pv_status find_key(spki_walk *out, der_cursor in)
+PV_FLATTENED pv_status find_key(spki_walk *out, der_cursor in)
     REQUIRES(IS_OUT(out) && IS_CURSOR_COPY(in) && in.pos == 0)
     ASSIGNS(*out)
     ENSURES(IMPLIES(RESULT == PV_OK, IS_WALK(out, in.base, in.end)))
     ENSURES(IMPLIES(RESULT == PV_OK,
                     IS_KEY_OF(&out->fields.spki, in.base, in.end)));
 
-PV_PART pv_status check_rest(const spki_walk *walk)
+PV_FLATTENED pv_status check_rest(const spki_walk *walk)
     REQUIRES(IS_WALK_GIVEN(walk))
     ASSIGNS();

@@ -1,4 +1,4 @@
-// matcher.c: from a certificate to "pinned or not" in one call of Python's own
+// matcher.h: from a certificate to "pinned or not" in one call of Python's own
 // kind. cffi's way there converts four arguments and needs a Python function
 // around it that raises errors; that takes longer than the answer.
 //

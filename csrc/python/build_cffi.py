@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cffi import FFI
 
-CSRC = Path(__file__).resolve().parent
+CSRC = Path(__file__).resolve().parent.parent
 HEADER = CSRC / "pinverify.h"
 
 # Macros of the header that mean something to a C compiler and nothing to cffi.
@@ -111,7 +111,7 @@ static inline int keeps_the_gil(const char *function) {{
 #define Py_END_ALLOW_THREADS \\
     if (saved != NULL) {{ PyEval_RestoreThread(saved); }} }}
 
-#include "python/matcher.c"
+#include "python/matcher.h"
 """
 
 
@@ -121,8 +121,8 @@ ffibuilder.cdef("int add_matcher(void);")
 ffibuilder.set_source(
     "pinverify._core",
     preamble(),
-    sources=found("*.c"),
-    depends=[*found("*.h"), *found("python/*"), *found("build_cffi.py")],
+    sources=found("**/*.c"),
+    depends=[*found("**/*.h"), *found("python/*")],
     include_dirs=[os.path.relpath(CSRC)],
     define_macros=[("PV_API", "")],  # the module shows none of the core's names
     extra_compile_args=compile_flags(),

@@ -1,6 +1,6 @@
 // sha256_x86_shani.c: SHA-256 on the SHA extensions of x86-64 (Intel SDM 2,
 // SHA256RNDS2 and its neighbours): one message, and two or three side by side.
-#include "internal.h"
+#include "../kernels.h"
 
 #if PV_X86_64
 #include <immintrin.h>
@@ -9,7 +9,7 @@
 
 PV_TARGET_BEGIN("sha,ssse3,sse4.1")
 
-enum { LANES_MAX = 3 };
+enum { SHANI_LANES_MAX = 3 };
 
 // The instructions keep the eight words of the state in two registers, highest
 // word first: ABEF and CDGH.
@@ -18,7 +18,7 @@ typedef struct shani_state {
   __m128i cdgh;
 } shani_state;
 
-PV_INLINE shani_state load_state(const uint32_t *state) {
+PV_INLINE shani_state shani_load_state(const uint32_t *state) {
   const __m128i dcba = _mm_loadu_si128((const __m128i *)(const void *)state);
   const __m128i hgfe =
       _mm_loadu_si128((const __m128i *)(const void *)(state + 4));
@@ -28,7 +28,7 @@ PV_INLINE shani_state load_state(const uint32_t *state) {
                        _mm_blend_epi16(efgh, cdab, 0xf0)};
 }
 
-PV_INLINE void store_state(uint32_t *state, shani_state s) {
+PV_INLINE void shani_store_state(uint32_t *state, shani_state s) {
   const __m128i feba = _mm_shuffle_epi32(s.abef, 0x1b);
   const __m128i dchg = _mm_shuffle_epi32(s.cdgh, 0xb1);
   _mm_storeu_si128((__m128i *)(void *)state, _mm_blend_epi16(feba, dchg, 0xf0));
@@ -37,7 +37,7 @@ PV_INLINE void store_state(uint32_t *state, shani_state s) {
 }
 
 // Four words of the message, from big-endian.
-PV_INLINE __m128i load_words(const uint8_t *p) {
+PV_INLINE __m128i shani_load_words(const uint8_t *p) {
   const __m128i swap =
       _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
   return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)p),
@@ -45,7 +45,8 @@ PV_INLINE __m128i load_words(const uint8_t *p) {
 }
 
 // Four rounds with the words w, whose constants begin at k.
-PV_INLINE shani_state four_rounds(shani_state s, __m128i w, const uint32_t *k) {
+PV_INLINE shani_state shani_four_rounds(shani_state s, __m128i w,
+                                        const uint32_t *k) {
   __m128i wk =
       _mm_add_epi32(w, _mm_loadu_si128((const __m128i *)(const void *)k));
   s.cdgh = _mm_sha256rnds2_epu32(s.cdgh, s.abef, wk);
@@ -57,7 +58,7 @@ PV_INLINE shani_state four_rounds(shani_state s, __m128i w, const uint32_t *k) {
 // Words 9 to 12 of the sixteen. clang makes two shuffles of that, for which
 // three lanes have no room: with the instruction by its name they take a tenth
 // less.
-PV_INLINE __m128i words_9_to_12(__m128i w8, __m128i w12) {
+PV_INLINE __m128i shani_words_9_to_12(__m128i w8, __m128i w12) {
 #if defined(__clang__)
   __asm__("palignr $4, %1, %0" : "+x"(w12) : "x"(w8));
   return w12;
@@ -67,8 +68,9 @@ PV_INLINE __m128i words_9_to_12(__m128i w8, __m128i w12) {
 }
 
 // The next four words of the schedule, from the sixteen before them.
-PV_INLINE __m128i next_words(__m128i w0, __m128i w4, __m128i w8, __m128i w12) {
-  const __m128i w9 = words_9_to_12(w8, w12);
+PV_INLINE __m128i shani_next_words(__m128i w0, __m128i w4, __m128i w8,
+                                   __m128i w12) {
+  const __m128i w9 = shani_words_9_to_12(w8, w12);
   return _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(w0, w4), w9),
                               w12);
 }
@@ -82,36 +84,39 @@ typedef struct shani_lane {
 
 // The two below go on with all lanes in turn. A round waits four cycles for the
 // one before it: meanwhile the processor works on the other lanes.
-PV_INLINE void rounds_side_by_side(shani_lane *lane, int num_lanes, int i,
-                                   const uint32_t *k) {
+PV_INLINE void shani_rounds_side_by_side(shani_lane *lane, int num_lanes, int i,
+                                         const uint32_t *k) {
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
-    lane[l].s = four_rounds(lane[l].s, lane[l].w[i], k);
+    lane[l].s = shani_four_rounds(lane[l].s, lane[l].w[i], k);
   }
 }
 
-PV_INLINE void words_side_by_side(shani_lane *lane, int num_lanes, int i) {
+PV_INLINE void shani_words_side_by_side(shani_lane *lane, int num_lanes,
+                                        int i) {
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
     __m128i *w = lane[l].w;
-    w[i] = next_words(w[i], w[(i + 1) % 4], w[(i + 2) % 4], w[(i + 3) % 4]);
+    w[i] =
+        shani_next_words(w[i], w[(i + 1) % 4], w[(i + 2) % 4], w[(i + 3) % 4]);
   }
 }
 
 // Takes one block of each lane, whose words are in lane[l].w, into the states.
-PV_INLINE void hash_words(shani_state *s, shani_lane *lane, int num_lanes) {
+PV_INLINE void shani_hash_words(shani_state *s, shani_lane *lane,
+                                int num_lanes) {
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
     lane[l].s = s[l];
   }
   PV_UNROLL
   for (int i = 0; i < 12; i++) {
-    rounds_side_by_side(lane, num_lanes, i % 4, sha256_k + 4 * i);
-    words_side_by_side(lane, num_lanes, i % 4);
+    shani_rounds_side_by_side(lane, num_lanes, i % 4, sha256_k + 4 * i);
+    shani_words_side_by_side(lane, num_lanes, i % 4);
   }
   PV_UNROLL
   for (int i = 12; i < 16; i++) {
-    rounds_side_by_side(lane, num_lanes, i % 4, sha256_k + 4 * i);
+    shani_rounds_side_by_side(lane, num_lanes, i % 4, sha256_k + 4 * i);
   }
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
@@ -120,43 +125,44 @@ PV_INLINE void hash_words(shani_state *s, shani_lane *lane, int num_lanes) {
   }
 }
 
-PV_INLINE void hash_block(shani_state *s, const uint8_t *const *in, size_t at,
-                          int num_lanes) {
-  shani_lane lane[LANES_MAX];
+PV_INLINE void shani_hash_block(shani_state *s, const uint8_t *const *in,
+                                size_t at, int num_lanes) {
+  shani_lane lane[SHANI_LANES_MAX];
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
-    lane[l].w[0] = load_words(in[l] + at);
-    lane[l].w[1] = load_words(in[l] + at + 16);
-    lane[l].w[2] = load_words(in[l] + at + 32);
-    lane[l].w[3] = load_words(in[l] + at + 48);
+    lane[l].w[0] = shani_load_words(in[l] + at);
+    lane[l].w[1] = shani_load_words(in[l] + at + 16);
+    lane[l].w[2] = shani_load_words(in[l] + at + 32);
+    lane[l].w[3] = shani_load_words(in[l] + at + 48);
   }
-  hash_words(s, lane, num_lanes);
+  shani_hash_words(s, lane, num_lanes);
 }
 
-PV_INLINE void hash_blocks(uint32_t (*states)[8], const uint8_t *const *in,
-                           size_t num_blocks, int num_lanes) {
-  shani_state s[LANES_MAX];
+PV_INLINE void shani_hash_blocks(uint32_t (*states)[8],
+                                 const uint8_t *const *in, size_t num_blocks,
+                                 int num_lanes) {
+  shani_state s[SHANI_LANES_MAX];
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
-    s[l] = load_state(states[l]);
+    s[l] = shani_load_state(states[l]);
   }
   for (size_t i = 0; i < num_blocks; i++) {
-    hash_block(s, in, 64 * i, num_lanes);
+    shani_hash_block(s, in, 64 * i, num_lanes);
   }
   PV_UNROLL
   for (int l = 0; l < num_lanes; l++) {
-    store_state(states[l], s[l]);
+    shani_store_state(states[l], s[l]);
   }
 }
 
-void sha256_shani(uint32_t (*states)[8], const uint8_t *const *in,
-                  size_t num_blocks) {
-  hash_blocks(states, in, num_blocks, 1);
+void pv__sha256_shani(uint32_t (*states)[8], const uint8_t *const *in,
+                      size_t num_blocks) {
+  shani_hash_blocks(states, in, num_blocks, 1);
 }
 
-void sha256_shani_x2(uint32_t (*states)[8], const uint8_t *const *in,
-                     size_t num_blocks) {
-  hash_blocks(states, in, num_blocks, 2);
+void pv__sha256_shani_x2(uint32_t (*states)[8], const uint8_t *const *in,
+                         size_t num_blocks) {
+  shani_hash_blocks(states, in, num_blocks, 2);
 }
 
 PV_TARGET_END
@@ -164,9 +170,9 @@ PV_TARGET_END
 // Three lanes want more than sixteen registers: AVX-512VL has thirty-two.
 PV_TARGET_BEGIN("sha,ssse3,sse4.1,avx512vl")
 
-void sha256_shani_x3(uint32_t (*states)[8], const uint8_t *const *in,
-                     size_t num_blocks) {
-  hash_blocks(states, in, num_blocks, 3);
+void pv__sha256_shani_x3(uint32_t (*states)[8], const uint8_t *const *in,
+                         size_t num_blocks) {
+  shani_hash_blocks(states, in, num_blocks, 3);
 }
 
 PV_TARGET_END
@@ -177,13 +183,13 @@ PV_TARGET_END
 PV_TARGET_BEGIN("sha,ssse3,sse4.1,avx2,avx512vl,avx512bw")
 
 // FIPS 180-4, 5.3.3, as load_state puts it.
-PV_INLINE shani_state initial_state(void) {
+PV_INLINE shani_state shani_initial_state(void) {
   return (shani_state){
       _mm_set_epi32(0x6a09e667, (int)0xbb67ae85, 0x510e527f, (int)0x9b05688c),
       _mm_set_epi32(0x3c6ef372, (int)0xa54ff53a, 0x1f83d9ab, 0x5be0cd19)};
 }
 
-PV_INLINE void store_digest(uint8_t *out, shani_state s) {
+PV_INLINE void shani_store_digest(uint8_t *out, shani_state s) {
   const __m256i swap = _mm256_broadcastsi128_si256(
       _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL));
   const __m128i feba = _mm_shuffle_epi32(s.abef, 0x1b);
@@ -196,21 +202,21 @@ PV_INLINE void store_digest(uint8_t *out, shani_state s) {
 
 // A message's last block but for its length: the rest of its bytes, fewer than
 // 64, one bit and zeros (FIPS 180-4, 5.1.1).
-PV_INLINE __m512i rest_and_bit(const uint8_t *rest, size_t num_rest) {
+PV_INLINE __m512i shani_rest_and_bit(const uint8_t *rest, size_t num_rest) {
   const __mmask64 bit_at = (__mmask64)1 << num_rest;
   const __m512i block = _mm512_maskz_loadu_epi8(bit_at - 1, rest);
   return _mm512_mask_blend_epi8(bit_at, block, _mm512_set1_epi8(-128));
 }
 
 // The block with the length of the message, in bits, at its end.
-PV_INLINE __m512i with_length(__m512i block, size_t len) {
+PV_INLINE __m512i shani_with_length(__m512i block, size_t len) {
   const uint64_t num_bits = __builtin_bswap64((uint64_t)len << 3);
   return _mm512_mask_set1_epi64(block, 0x80, (long long)num_bits);
 }
 
 // The SHA instructions leave the upper parts of registers as they are, and wait
 // for them, unless these are zero.
-PV_INLINE void hash_last(shani_state *s, __m512i block) {
+PV_INLINE void shani_hash_last(shani_state *s, __m512i block) {
   const __m512i words = _mm512_shuffle_epi8(
       block, _mm512_set4_epi32(0x0c0d0e0f, 0x08090a0b, 0x04050607, 0x00010203));
   shani_lane lane = {.w = {_mm512_castsi512_si128(words),
@@ -218,60 +224,60 @@ PV_INLINE void hash_last(shani_state *s, __m512i block) {
                            _mm512_extracti32x4_epi32(words, 2),
                            _mm512_extracti32x4_epi32(words, 3)}};
   _mm256_zeroupper();
-  hash_words(s, &lane, 1);
+  shani_hash_words(s, &lane, 1);
 }
 
 // Between the two functions, the state stays as the instructions have it.
-void sha256_shani_begin(uint32_t out_state[8], const uint8_t *data,
-                        size_t num_blocks) {
-  shani_state s = initial_state();
+void pv__sha256_shani_begin(uint32_t out_state[8], const uint8_t *data,
+                            size_t num_blocks) {
+  shani_state s = shani_initial_state();
   for (size_t i = 0; i < num_blocks; i++) {
-    hash_block(&s, &data, 64 * i, 1);
+    shani_hash_block(&s, &data, 64 * i, 1);
   }
   _mm_storeu_si128((__m128i *)(void *)out_state, s.abef);
   _mm_storeu_si128((__m128i *)(void *)(out_state + 4), s.cdgh);
 }
 
-void sha256_shani_end(uint8_t *out, const uint32_t state[8],
-                      const uint8_t *data, size_t len) {
+void pv__sha256_shani_end(uint8_t *out, const uint32_t state[8],
+                          const uint8_t *data, size_t len) {
   const size_t num_rest = len % 64;
   shani_state s = {_mm_loadu_si128((const __m128i *)(const void *)state),
                    _mm_loadu_si128((const __m128i *)(const void *)(state + 4))};
-  __m512i block = rest_and_bit(data + (len - num_rest), num_rest);
+  __m512i block = shani_rest_and_bit(data + (len - num_rest), num_rest);
   if (num_rest >= 56) {
-    hash_last(&s, block);
+    shani_hash_last(&s, block);
     block = _mm512_setzero_si512();
   }
-  hash_last(&s, with_length(block, len));
-  store_digest(out, s);
+  shani_hash_last(&s, shani_with_length(block, len));
+  shani_store_digest(out, s);
 }
 
 // By itself, since gcc has too few registers for three lanes otherwise.
-static PV_APART void store_tail(uint8_t *out, pv_span message,
-                                size_t num_tail) {
+static PV_NOINLINE void shani_store_tail(uint8_t *out, pv_span message,
+                                         size_t num_tail) {
   const size_t num_rest = message.len % 64;
   __m512i block =
-      rest_and_bit(message.data + (message.len - num_rest), num_rest);
+      shani_rest_and_bit(message.data + (message.len - num_rest), num_rest);
   if (num_tail == 2) {
     _mm512_storeu_si512(out, block);
     block = _mm512_setzero_si512();
     out += 64;
   }
-  _mm512_storeu_si512(out, with_length(block, message.len));
+  _mm512_storeu_si512(out, shani_with_length(block, message.len));
   _mm256_zeroupper();
 }
 
-void sha256_shani_alike_x3(uint8_t *out_digests, const pv_span *messages,
-                           const uint8_t *order, size_t num_whole,
-                           size_t num_tail) {
+void pv__sha256_shani_alike_x3(uint8_t *out_digests, const pv_span *messages,
+                               const uint8_t *order, size_t num_whole,
+                               size_t num_tail) {
   uint8_t tails[3][2 * 64];
   const uint8_t *in[3];
   shani_state s[3];
   PV_UNROLL
   for (int l = 0; l < 3; l++) {
-    store_tail(tails[l], messages[order[l]], num_tail);
+    shani_store_tail(tails[l], messages[order[l]], num_tail);
     in[l] = messages[order[l]].data;
-    s[l] = initial_state();
+    s[l] = shani_initial_state();
   }
   // One loop for both, or there would be two copies of all the rounds.
   for (size_t i = 0; i < num_whole + num_tail; i++) {
@@ -279,7 +285,7 @@ void sha256_shani_alike_x3(uint8_t *out_digests, const pv_span *messages,
     for (int l = 0; l < 3; l++) {
       in[l] = i == num_whole ? tails[l] : in[l];
     }
-    hash_block(s, in, 0, 3);
+    shani_hash_block(s, in, 0, 3);
     PV_UNROLL
     for (int l = 0; l < 3; l++) {
       in[l] += 64;
@@ -287,7 +293,7 @@ void sha256_shani_alike_x3(uint8_t *out_digests, const pv_span *messages,
   }
   PV_UNROLL
   for (int l = 0; l < 3; l++) {
-    store_digest(out_digests + PV_DIGEST_LEN * order[l], s[l]);
+    shani_store_digest(out_digests + PV_DIGEST_LEN * order[l], s[l]);
   }
 }
 

@@ -1,13 +1,27 @@
 // sha256_rounds.h: the 64 rounds of SHA-256, as FIPS 180-4, 6.2.2, writes them
 // down, over a type `word`.
 //
-// Who includes this file defines `word` before: a uint32_t, or a vector of
-// them. Nothing here moves anything between the lanes of a vector, so what
-// holds for a uint32_t holds for each lane.
-#ifndef PINVERIFY_SHA256_ROUNDS_H
-#define PINVERIFY_SHA256_ROUNDS_H
-
+// Each kernel that includes this file has these functions under names of its
+// own: before, it defines SHA256_NAME(name), which puts its prefix before a
+// name, and the type SHA256_NAME(word): a uint32_t, or a vector of them.
+// Nothing here moves anything between the lanes of a vector, so what holds for
+// a uint32_t holds for each lane.
 #include "sha256_k.h"
+
+#define word SHA256_NAME(word)
+#define shr SHA256_NAME(shr)
+#define rotr SHA256_NAME(rotr)
+#define ch SHA256_NAME(ch)
+#define maj SHA256_NAME(maj)
+#define big_sigma0 SHA256_NAME(big_sigma0)
+#define big_sigma1 SHA256_NAME(big_sigma1)
+#define small_sigma0 SHA256_NAME(small_sigma0)
+#define small_sigma1 SHA256_NAME(small_sigma1)
+#define one_round SHA256_NAME(one_round)
+#define eight_rounds SHA256_NAME(eight_rounds)
+#define next_word SHA256_NAME(next_word)
+#define eight_next_words SHA256_NAME(eight_next_words)
+#define hash_words SHA256_NAME(hash_words)
 
 PV_INLINE word shr(word x, int n) {
   return x >> n;
@@ -101,4 +115,18 @@ PV_INLINE void hash_words(word state[8], word w[16]) {
   }
 }
 
-#endif  // PINVERIFY_SHA256_ROUNDS_H
+#undef word
+#undef shr
+#undef rotr
+#undef ch
+#undef maj
+#undef big_sigma0
+#undef big_sigma1
+#undef small_sigma0
+#undef small_sigma1
+#undef one_round
+#undef eight_rounds
+#undef next_word
+#undef eight_next_words
+#undef hash_words
+#undef SHA256_NAME

@@ -1,20 +1,20 @@
 // scan_x86_avx512.c: the constant-time scan with 64-byte registers: a plane of
 // a block is one register, and one instruction adds how it differs.
-#include "internal.h"
+#include "../bytes.h"
+#include "../ct.h"
+#include "../kernels.h"
 
 #if PV_X86_64
 #include <immintrin.h>
 
-#include "ct.h"
-
 PV_TARGET_BEGIN("avx2,avx512f,avx512vl")
 
-PV_INLINE __m512i load(const uint8_t *p) {
+PV_INLINE __m512i avx512_load(const uint8_t *p) {
   return _mm512_loadu_si512((const void *)p);
 }
 
-static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
-                          const uint8_t *digest) {
+static uint64_t avx512_scan_rows(const uint8_t *rows, size_t num_rows,
+                                 const uint8_t *digest) {
   const __m256i wanted = _mm256_loadu_si256((const void *)digest);
   uint64_t found = CT_FALSE;
   for (size_t i = 0; i < num_rows; i++) LOOP(num_rows - i, i <= num_rows)
@@ -35,9 +35,9 @@ PV_INLINE __m512i add_difference(__m512i difference, __m512i pins,
 
 // `num_digests` is a constant, so that each digest has registers of its own. A
 // pin that matches leaves a zero in its lane of `least`.
-PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
-                          size_t num_blocks, const uint8_t *digests,
-                          size_t num_digests) {
+PV_INLINE void avx512_scan_group(uint64_t *out_found, const uint8_t *blocks,
+                                 size_t num_blocks, const uint8_t *digests,
+                                 size_t num_digests) {
   __m512i wanted[SCAN_DIGESTS][4];
   __m512i least[SCAN_DIGESTS];
   PV_UNROLL
@@ -61,10 +61,13 @@ PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
     for (size_t d = 0; d < num_digests; d++) CHANGES(d, least)
     LOOP(num_digests - d, d <= num_digests)
     {
-      __m512i difference = _mm512_xor_si512(load(block), wanted[d][0]);
-      difference = add_difference(difference, load(block + 64), wanted[d][1]);
-      difference = add_difference(difference, load(block + 128), wanted[d][2]);
-      difference = add_difference(difference, load(block + 192), wanted[d][3]);
+      __m512i difference = _mm512_xor_si512(avx512_load(block), wanted[d][0]);
+      difference =
+          add_difference(difference, avx512_load(block + 64), wanted[d][1]);
+      difference =
+          add_difference(difference, avx512_load(block + 128), wanted[d][2]);
+      difference =
+          add_difference(difference, avx512_load(block + 192), wanted[d][3]);
       least[d] = _mm512_min_epu64(least[d], difference);
     }
   }
@@ -79,31 +82,31 @@ PV_INLINE void scan_group(uint64_t *out_found, const uint8_t *blocks,
   }
 }
 
-static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
-                        size_t num_blocks, const uint8_t *digests,
-                        size_t num_digests) {
+static void avx512_scan_blocks(uint64_t *out_found, const uint8_t *blocks,
+                               size_t num_blocks, const uint8_t *digests,
+                               size_t num_digests) {
   switch (num_digests) {
     case 1:
-      scan_group(out_found, blocks, num_blocks, digests, 1);
+      avx512_scan_group(out_found, blocks, num_blocks, digests, 1);
       break;
     case 2:
-      scan_group(out_found, blocks, num_blocks, digests, 2);
+      avx512_scan_group(out_found, blocks, num_blocks, digests, 2);
       break;
     case 3:
-      scan_group(out_found, blocks, num_blocks, digests, 3);
+      avx512_scan_group(out_found, blocks, num_blocks, digests, 3);
       break;
     default:
-      scan_group(out_found, blocks, num_blocks, digests, SCAN_DIGESTS);
+      avx512_scan_group(out_found, blocks, num_blocks, digests, SCAN_DIGESTS);
       break;
   }
 }
 
 PV_TARGET_END
 
-const pv_kernel pv_scan_avx512 = {.name = "avx512",
-                                  .needs = CPU_AVX512,
-                                  .scan_rows = scan_rows,
-                                  .scan_blocks = scan_blocks};
+const pv_kernel pv__scan_avx512 = {.name = "avx512",
+                                   .needs = CPU_AVX512,
+                                   .scan_rows = avx512_scan_rows,
+                                   .scan_blocks = avx512_scan_blocks};
 
 #else
 

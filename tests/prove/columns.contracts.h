@@ -1,11 +1,13 @@
-// internal.contracts.h: the contracts of the functions of internal.h.
+// columns.contracts.h: the contracts of the functions of columns.h, and of those
+// of bytes.h that have one.
 //
 // clang-format off
-#ifndef PINVERIFY_INTERNAL_CONTRACTS_H
-#define PINVERIFY_INTERNAL_CONTRACTS_H
+#ifndef PINVERIFY_COLUMNS_CONTRACTS_H
+#define PINVERIFY_COLUMNS_CONTRACTS_H
 
+#include "bytes.h"
+#include "columns.h"
 #include "contracts.h"
-#include "internal.h"
 
 static inline uint64_t load_le64(const uint8_t *p)
     REQUIRES(FRESH(p, 8))
@@ -35,4 +37,4 @@ static inline pv_span column_item(const pv_column *column, size_t i)
     ASSIGNS()
     ENSURES(IS_SLICE(RESULT, column));
 
-#endif  // PINVERIFY_INTERNAL_CONTRACTS_H
+#endif  // PINVERIFY_COLUMNS_CONTRACTS_H

@@ -1,6 +1,7 @@
 // scan_portable.c: the constant-time scan in plain C.
-#include "ct.h"
-#include "internal.h"
+#include "../bytes.h"
+#include "../ct.h"
+#include "../kernels.h"
 
 // The bits in which `row` and `digest` differ, gathered.
 static uint64_t row_difference(const uint8_t *row, const uint8_t *digest) {
@@ -11,8 +12,8 @@ static uint64_t row_difference(const uint8_t *row, const uint8_t *digest) {
   return difference;
 }
 
-static uint64_t scan_rows(const uint8_t *rows, size_t num_rows,
-                          const uint8_t *digest) {
+static uint64_t portable_scan_rows(const uint8_t *rows, size_t num_rows,
+                                   const uint8_t *digest) {
   uint64_t found = CT_FALSE;
   for (size_t i = 0; i < num_rows; i++) LOOP(num_rows - i, i <= num_rows)
   {
@@ -36,9 +37,9 @@ static uint64_t scan_block(const uint8_t *block, const uint8_t *digest) {
   return found;
 }
 
-static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
-                        size_t num_blocks, const uint8_t *digests,
-                        size_t num_digests) {
+static void portable_scan_blocks(uint64_t *out_found, const uint8_t *blocks,
+                                 size_t num_blocks, const uint8_t *digests,
+                                 size_t num_digests) {
   for (size_t d = 0; d < num_digests; d++)
     CHANGES(d, BYTES(out_found, 8 * num_digests))
   LOOP(num_digests - d, d <= num_digests)
@@ -58,7 +59,7 @@ static void scan_blocks(uint64_t *out_found, const uint8_t *blocks,
   }
 }
 
-const pv_kernel pv_scan_portable = {.name = "portable",
-                                    .needs = CPU_ANY,
-                                    .scan_rows = scan_rows,
-                                    .scan_blocks = scan_blocks};
+const pv_kernel pv__scan_portable = {.name = "portable",
+                                     .needs = CPU_ANY,
+                                     .scan_rows = portable_scan_rows,
+                                     .scan_blocks = portable_scan_blocks};

@@ -1,4 +1,4 @@
-// Harnesses for internal.h. That of column_item takes strings number `some`:
+// Harnesses for columns.h and bytes.h. That of column_item takes strings number `some`:
 // SOUNDNESS.md says why that speaks of each.
 #include "harness.h"
 

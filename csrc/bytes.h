@@ -1,0 +1,67 @@
+// bytes.h: numbers from bytes and back, and outputs that may be missing.
+#ifndef PINVERIFY_BYTES_H
+#define PINVERIFY_BYTES_H
+
+#include <string.h>
+
+#include "compiler.h"
+#include "pinverify.h"
+
+// Bytes are loaded one by one, so that neither alignment nor the machine's byte
+// order matters; compilers make one instruction of it.
+static inline uint32_t load_le32(const uint8_t *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+         (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t load_le64(const uint8_t *p) {
+  return (uint64_t)load_le32(p) | (uint64_t)load_le32(p + 4) << 32;
+}
+
+static inline uint32_t load_be32(const uint8_t *p) {
+  return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+         (uint32_t)p[3];
+}
+
+// gcc does not see that this is one instruction and a store; what it makes of
+// the bytes takes twenty times as long.
+static inline void store_be64(uint8_t *p, uint64_t x) {
+#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  x = __builtin_bswap64(x);
+  memcpy(p, &x, sizeof x);
+#else
+  for (int i = 0; i < 8; i++) {
+    p[i] = (uint8_t)(x >> (56 - 8 * i));
+  }
+#endif
+}
+
+// or_empty gives a pointer that may be added to, where a caller has no bytes
+// and so no pointer: NULL + 0 is undefined (C11, 6.5.6).
+static inline const uint8_t *or_empty(const uint8_t *bytes) {
+  static const uint8_t nothing[1] = {0};
+  return bytes != NULL ? bytes : nothing;
+}
+
+// clear zeroes an output, which may be missing where there is nothing to put
+// into it.
+static inline void clear(uint8_t *out, size_t len) {
+  if (out != NULL && len > 0) {
+    memset(out, 0, len);
+  }
+}
+
+// prefetch_next takes `len` bytes, or what is left, off the front of what is
+// wanted soon, and asks the memory for them.
+static inline void prefetch_next(pv_span *wanted, size_t len) {
+  const size_t num = len < wanted->len ? len : wanted->len;
+  for (size_t at = 0; at < num; at += CACHE_LINE) {
+    PV_PREFETCH(wanted->data + at);
+  }
+  if (num > 0) {  // or `data` may be NULL
+    wanted->data += num;
+    wanted->len -= num;
+  }
+}
+
+#endif  // PINVERIFY_BYTES_H

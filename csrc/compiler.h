@@ -1,0 +1,79 @@
+// compiler.h: what the core says to compilers in their own words: how a
+// function is inlined, for which instruction set it is compiled, what is rarely
+// true.
+#ifndef PINVERIFY_COMPILER_H
+#define PINVERIFY_COMPILER_H
+
+#include "prove.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define PV_X86_64 1
+#else
+#define PV_X86_64 0
+#endif
+
+#if defined(__aarch64__) && defined(__GNUC__) && \
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define PV_AARCH64 1
+#else
+#define PV_AARCH64 0
+#endif
+
+// Between PV_TARGET_BEGIN and _END, functions are compiled for a CPU that has
+// `isa`; the rest of the file is not. So all files are compiled with the same
+// flags. PV_INLINE functions are part of their caller, and a loop after
+// PV_UNROLL is written out: what a kernel keeps in registers may not depend on
+// what a compiler thinks of its size.
+#define PV_PRAGMA(x) _Pragma(#x)
+#if defined(__clang__)
+#define PV_TARGET_BEGIN(isa) \
+  PV_PRAGMA(                 \
+      clang attribute push(__attribute__((target(isa))), apply_to = function))
+#define PV_TARGET_END _Pragma("clang attribute pop")
+#define PV_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define PV_TARGET_BEGIN(isa) \
+  _Pragma("GCC push_options") PV_PRAGMA(GCC target(isa))
+#define PV_TARGET_END _Pragma("GCC pop_options")
+#define PV_UNROLL _Pragma("GCC unroll 16")
+#endif
+#define PV_INLINE static inline __attribute__((always_inline))
+
+// PV_PREFETCH asks for the cache line at an address.
+// It goes to the second cache: the first has too few places where misses wait.
+// No address does harm; a proof shows that there is a byte all the same, since
+// a line that nobody wants costs time.
+#if defined(PV_PREFETCH)
+#elif defined(__GNUC__)
+#define PV_PREFETCH(address) __builtin_prefetch((address), 0, 2)
+#else
+#define PV_PREFETCH(address) ((void)(address))
+#endif
+enum { CACHE_LINE = 64 };
+
+// With PV_FLATTEN, all that a function calls becomes part of it, if a compiler
+// can. clang does so with direct calls alone, and wants to see PV_FLATTENED on
+// what these call.
+#if defined(__GNUC__)
+#define PV_FLATTEN __attribute__((flatten))
+#else
+#define PV_FLATTEN
+#endif
+#if defined(__clang__)
+#define PV_FLATTENED PV_INLINE
+#else
+#define PV_FLATTENED static inline
+#endif
+
+// A PV_NOINLINE function is never made part of its caller.
+#define PV_NOINLINE __attribute__((noinline))
+
+// PV_UNLIKELY(x) is x, and seldom true: what follows then is put out of the
+// way.
+#if defined(__GNUC__)
+#define PV_UNLIKELY(x) __builtin_expect((x), 0)
+#else
+#define PV_UNLIKELY(x) (x)
+#endif
+
+#endif  // PINVERIFY_COMPILER_H

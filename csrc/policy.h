@@ -1,0 +1,113 @@
+// policy.h: where the parts of a compiled policy stand (pinverify.h, section
+// 5), for the two files that read one: policy_open.c checks it all, once, and
+// policy.c relies on that.
+#ifndef PINVERIFY_POLICY_H
+#define PINVERIFY_POLICY_H
+
+#include <stdbool.h>
+
+#include "bytes.h"
+#include "pinverify.h"
+#include "prove.h"
+
+enum {
+  BLOCKED_AT = 80,
+  HEADER_LEN = 128,
+
+  PINSET_LEN = 80,
+  EXPIRES_AT = 8,
+  RUNS_AT = 16,
+  RUN_LEN = 8,
+  NUM_RUNS = 8,
+
+  RULE_LEN = 16,
+  TAG_AT = 4,
+  PINSET_INDEX_AT = 8,
+  NAME_LEN_AT = 12,
+  SHAPE_AT = 13
+};
+
+enum { NEVER_EXPIRES = 0, AFTER_EXPIRY_ALLOW = 1, AFTER_EXPIRY_REJECT = 2 };
+
+enum { POLICY_REJECT_UNPINNED = 1, POLICY_EVERY_PEER = 2 };
+
+// ---- the hash of names: FNV-1a, from the last byte to the first -------------
+
+static const uint64_t hash_basis = UINT64_C(0xcbf29ce484222325);
+
+MAY_WRAP_BEGIN
+static inline uint64_t hash_step(uint64_t hash, uint8_t c) {
+  return (hash ^ c) * UINT64_C(0x100000001b3);
+}
+MAY_WRAP_END
+
+static inline uint32_t hash_tag(uint64_t hash) {
+  return (uint32_t)(hash >> 32);
+}
+
+static inline uint32_t hash_bucket(const pv_policy *policy, uint64_t hash) {
+  return (uint32_t)((hash ^ hash >> 32) & policy->bucket_mask);
+}
+
+// ---- parts of a policy ------------------------------------------------------
+//
+// A run and a rule are read from their bytes first and handed on as values, so
+// that most functions look at one section and no more.
+
+typedef struct pin_rows {
+  uint32_t first_row;
+  uint32_t num_pins;
+} pin_rows;
+
+static inline pin_rows read_run(const uint8_t *run) {
+  return (pin_rows){load_le32(run), load_le32(run + 4)};
+}
+
+typedef struct rule_fields {
+  uint32_t name_at;
+  uint32_t tag;
+  uint32_t pinset;
+  uint8_t name_len;
+  uint8_t shape;
+  uint8_t zero[2];
+} rule_fields;
+
+static inline rule_fields read_rule(const uint8_t *rule) {
+  return (rule_fields){.name_at = load_le32(rule),
+                       .tag = load_le32(rule + TAG_AT),
+                       .pinset = load_le32(rule + PINSET_INDEX_AT),
+                       .name_len = rule[NAME_LEN_AT],
+                       .shape = rule[SHAPE_AT],
+                       .zero = {rule[SHAPE_AT + 1], rule[SHAPE_AT + 2]}};
+}
+
+static inline const uint8_t *rule_at(const pv_policy *policy, uint32_t rule) {
+  return policy->rules + (size_t)RULE_LEN * rule;
+}
+
+static inline const uint8_t *pinset_at(const pv_policy *policy,
+                                       uint32_t pinset) {
+  return policy->pinsets + (size_t)PINSET_LEN * pinset;
+}
+
+static inline uint32_t bucket_start(const pv_policy *policy, uint32_t bucket) {
+  return load_le32(policy->buckets + 4 * (size_t)bucket);
+}
+
+// ---- policy.c ---------------------------------------------------------------
+
+// A pin_run is one list of packed pins inside a policy.
+typedef struct pin_run {
+  const uint8_t *packed;
+  uint32_t num_pins;
+} pin_run;
+
+// pv__policy_run gives pins number `kind` of list `list` of a PinSet; with
+// PV_UNPINNED the policy-wide blocked ones. The numbers must be in range.
+pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
+                       uint32_t kind);
+
+// pv__policy_blocks says whether the policy blocks keys for every host.
+bool pv__policy_blocks(const pv_policy *policy);
+
+#endif  // PINVERIFY_POLICY_H

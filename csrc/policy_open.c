@@ -1,0 +1,348 @@
+// policy_open.c: opens a compiled policy, whose bytes pinverify.h describes.
+//
+// All of it is checked here, once, from the outside to the inside: the frame
+// and its digest, the header, the PinSets, the buckets, the rules. Each look-up
+// of policy.c stays inside the bytes because this refused everything else.
+#include <string.h>
+
+#include "host.h"
+#include "policy.h"
+#include "scan.h"
+
+enum {
+  MAGIC_LEN = 8,
+  DIGEST_AT = 8,
+  CONTENTS_AT = 40,  // what the digest covers begins here
+  SIZE_AT = 40,
+  FLAGS_AT = 48,
+  NUM_RULES_AT = 52,
+  NUM_BUCKETS_AT = 56,
+  NUM_PINSETS_AT = 60,
+  NUM_ROWS_AT = 64,
+  NAMES_LEN_AT = 72,
+  RESERVED_AT = 96,
+  NUM_REQUIRED_RUNS = 6  // pins, leaf and ca, of two kinds each
+};
+
+static bool all_zero(const uint8_t *bytes, size_t len) {
+  uint8_t seen = 0;
+  for (size_t i = 0; i < len; i++)
+    LOOP(len - i, i <= len && IMPLIES(some < i && seen == 0, bytes[some] == 0))
+  {
+    seen |= bytes[i];
+  }
+  return seen == 0;
+}
+
+// ---- the frame and the header -----------------------------------------------
+
+static pv_status check_frame(const uint8_t *bytes, size_t bytes_len) {
+  uint8_t digest[PV_DIGEST_LEN];
+  if (bytes_len < MAGIC_LEN || memcmp(bytes, "pinvpol1", MAGIC_LEN) != 0) {
+    return PV_ERR_POLICY_MAGIC;
+  }
+  if (bytes_len < HEADER_LEN || load_le64(bytes + SIZE_AT) != bytes_len) {
+    return PV_ERR_POLICY_SIZE;
+  }
+  pv_sha256(digest, bytes + CONTENTS_AT, bytes_len - CONTENTS_AT);
+  return memcmp(digest, bytes + DIGEST_AT, PV_DIGEST_LEN) == 0
+             ? PV_OK
+             : PV_ERR_POLICY_DIGEST;
+}
+
+// Lays the sections out by the counts of the header; they must fill the bytes.
+static pv_status read_header(pv_policy *out, const uint8_t *bytes,
+                             size_t bytes_len) {
+  const uint64_t num_rows = load_le64(bytes + NUM_ROWS_AT);
+  const uint64_t names_len = load_le64(bytes + NAMES_LEN_AT);
+  const uint32_t num_buckets = load_le32(bytes + NUM_BUCKETS_AT);
+  if (num_rows > bytes_len / PV_DIGEST_LEN || names_len > bytes_len ||
+      num_buckets == 0 || (num_buckets & (num_buckets - 1)) != 0 ||
+      !all_zero(bytes + RESERVED_AT, HEADER_LEN - RESERVED_AT)) {
+    return PV_ERR_POLICY_HEADER;
+  }
+  out->bytes = bytes;
+  out->num_rows = num_rows;
+  out->names_len = names_len;
+  out->flags = load_le32(bytes + FLAGS_AT);
+  out->num_rules = load_le32(bytes + NUM_RULES_AT);
+  out->num_pinsets = load_le32(bytes + NUM_PINSETS_AT);
+  out->bucket_mask = num_buckets - 1;
+  const uint64_t pinsets_at = HEADER_LEN + PV_DIGEST_LEN * num_rows;
+  const uint64_t rules_at =
+      pinsets_at + (uint64_t)PINSET_LEN * out->num_pinsets;
+  const uint64_t buckets_at = rules_at + (uint64_t)RULE_LEN * out->num_rules;
+  const uint64_t names_at = buckets_at + 4 * ((uint64_t)num_buckets + 1);
+  const uint64_t end = names_at + names_len;
+  if ((end + 7) / 8 * 8 != bytes_len ||
+      !all_zero(bytes + end, bytes_len - (size_t)end)) {
+    return PV_ERR_POLICY_HEADER;
+  }
+  out->pins = bytes + HEADER_LEN;
+  out->pinsets = bytes + pinsets_at;
+  out->rules = bytes + rules_at;
+  out->buckets = bytes + buckets_at;
+  out->names = bytes + names_at;
+  return PV_OK;
+}
+
+static bool flags_are_known(const pv_policy *policy) {
+  if (policy->flags == POLICY_EVERY_PEER) {
+    return policy->num_rules == 0 && policy->num_pinsets == 1;
+  }
+  return (policy->flags & ~(uint32_t)POLICY_REJECT_UNPINNED) == 0;
+}
+
+// ---- PinSets ----------------------------------------------------------------
+
+// Whether what fills the last block of packed pins repeats the last pin:
+// otherwise a pin could hide there.
+static bool is_filled(const uint8_t *packed, uint32_t num_pins) {
+  uint8_t last[PV_DIGEST_LEN];
+  uint8_t filler[PV_DIGEST_LEN];
+  const uint64_t num_rows = pv__packed_num_rows(num_pins);
+  pv_pins_unpack(last, packed, num_pins, num_pins - 1);
+  for (size_t i = num_pins; i < num_rows; i++) CHANGES(i, BYTES(filler, 32))
+  LOOP(num_rows - i, num_pins <= i && i <= num_rows)
+  {
+    pv_pins_unpack(filler, packed, num_pins, i);
+    if (memcmp(filler, last, PV_DIGEST_LEN) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// A run lies inside the pins.
+static bool check_run(const pv_policy *policy, pin_rows run) {
+  if (run.num_pins == 0) {
+    return run.first_row == 0;
+  }
+  return run.first_row <= policy->num_rows &&
+         pv__packed_num_rows(run.num_pins) <=
+             policy->num_rows - run.first_row &&
+         is_filled(policy->pins + PV_DIGEST_LEN * (size_t)run.first_row,
+                   run.num_pins);
+}
+
+static bool check_expiry(const uint8_t *pinset) {
+  const uint8_t after_expiry = pinset[1];
+  if (after_expiry == NEVER_EXPIRES) {
+    return load_le64(pinset + EXPIRES_AT) == 0;
+  }
+  return after_expiry == AFTER_EXPIRY_ALLOW ||
+         after_expiry == AFTER_EXPIRY_REJECT;
+}
+
+static bool check_pinset(const pv_policy *policy, const uint8_t *pinset) {
+  uint64_t num_required = 0;
+  if (pinset[0] > PV_REPORT || !check_expiry(pinset) ||
+      !all_zero(pinset + 2, EXPIRES_AT - 2)) {
+    return false;
+  }
+  for (size_t i = 0; i < NUM_RUNS; i++)
+    LOOP(NUM_RUNS - i,
+         i <= NUM_RUNS && num_required <= (uint64_t)i << 32 &&
+             IMPLIES(some % 8 < i, LE_RUN_FITS(pinset + 16 + 8 * (some % 8),
+                                               policy->num_rows)))
+  {
+    const pin_rows run = read_run(pinset + RUNS_AT + RUN_LEN * i);
+    if (!check_run(policy, run)) {
+      return false;
+    }
+    if (i < NUM_REQUIRED_RUNS) {
+      num_required += run.num_pins;
+    }
+  }
+  return num_required > 0;
+}
+
+static void copy_pinset(uint8_t out[PINSET_LEN], const uint8_t *pinset) {
+  memcpy(out, pinset, PINSET_LEN);
+}
+
+// Number `i` is looked at in a copy, so that its check sees one section, the
+// pins.
+static bool check_pinset_at(const pv_policy *policy, uint32_t i) {
+  uint8_t pinset[PINSET_LEN];
+  copy_pinset(pinset, pinset_at(policy, i));
+  return check_pinset(policy, pinset);
+}
+
+static bool check_pinsets(const pv_policy *policy) {
+  GHOST(const uint8_t *pinsets = policy->pinsets)
+  for (uint32_t i = 0; i < policy->num_pinsets; i++)
+    LOOP(policy->num_pinsets - i,
+         i <= policy->num_pinsets &&
+             IMPLIES(some / 8 < i,
+                     LE_RUN_FITS(pinsets + SOME_RUN_AT, policy->num_rows)))
+  {
+    if (!check_pinset_at(policy, i)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// ---- rules ------------------------------------------------------------------
+
+static uint64_t hash_name(const uint8_t *name, size_t name_len) {
+  uint64_t hash = hash_basis;
+  for (size_t i = name_len; i > 0; i--)
+    LOOP(i, i <= name_len && (i < name_len || hash == hash_basis))
+  {
+    hash = hash_step(hash, name[i - 1]);
+  }
+  return hash;
+}
+
+static bool check_buckets(const pv_policy *policy) {
+  uint32_t previous = 0;
+  if (load_le32(policy->buckets) != 0) {
+    return false;
+  }
+  for (size_t b = 0; b <= (size_t)policy->bucket_mask + 1; b++)
+    LOOP((size_t)policy->bucket_mask + 2 - b,
+         b <= (size_t)policy->bucket_mask + 2 && (b > 0 || previous == 0) &&
+             IMPLIES(b > 0, LE32(BUCKET_OF(policy, b - 1)) == previous) &&
+             IMPLIES(some < b, LE32(BUCKET_OF(policy, some)) <= previous))
+  {
+    const uint32_t start = load_le32(policy->buckets + 4 * b);
+    if (start < previous) {
+      return false;
+    }
+    previous = start;
+  }
+  return previous == policy->num_rules;
+}
+
+static bool is_canonical(const char *name, size_t name_len) {
+  char canonical[PV_HOST_MAX + 1];
+  size_t canonical_len = 0;
+  return pv_host_canonical(canonical, &canonical_len, name, name_len) ==
+             PV_OK &&
+         canonical_len == name_len && memcmp(canonical, name, name_len) == 0;
+}
+
+// Its name lies where the name before it ended, and stands for what it says.
+static bool check_name(const pv_policy *policy, rule_fields rule,
+                       uint64_t name_at) {
+  if (rule.name_at != name_at || rule.name_len > policy->names_len - name_at ||
+      rule.shape > PV_ANY_LABELS) {
+    return false;
+  }
+  const char *name = (const char *)policy->names + rule.name_at;
+  return is_canonical(name, rule.name_len) &&
+         (rule.shape == PV_EXACT || !pv__host_is_address(name, rule.name_len));
+}
+
+// Negative, zero or positive, as rules of one bucket are ordered.
+static int compare_rules(const pv_policy *policy, rule_fields a,
+                         rule_fields b) {
+  if (a.tag != b.tag) {
+    return a.tag < b.tag ? -1 : 1;
+  }
+  const int order = memcmp(policy->names + a.name_at, policy->names + b.name_at,
+                           a.name_len < b.name_len ? a.name_len : b.name_len);
+  if (order != 0) {
+    return order;
+  }
+  return a.name_len != b.name_len ? a.name_len - b.name_len : a.shape - b.shape;
+}
+
+static bool check_rule(const pv_policy *policy, uint32_t bucket,
+                       rule_fields rule) {
+  const uint64_t hash = hash_name(policy->names + rule.name_at, rule.name_len);
+  return (rule.pinset < policy->num_pinsets || rule.pinset == PV_UNPINNED) &&
+         rule.zero[0] == 0 && rule.zero[1] == 0 && rule.tag == hash_tag(hash) &&
+         hash_bucket(policy, hash) == bucket;
+}
+
+// The bucket of rule number `rule`, from that of the rule before it. There is
+// one, since the buckets end where the rules end.
+static uint32_t next_bucket(const pv_policy *policy, uint32_t bucket,
+                            uint32_t rule) {
+  while (load_le32(policy->buckets + 4 * ((size_t)bucket + 1)) <= rule)
+    LOOP(policy->bucket_mask - bucket, bucket <= policy->bucket_mask)
+  {
+    bucket += 1;
+  }
+  return bucket;
+}
+
+// How far the check of the rules has come: what the next rule is compared with.
+typedef struct rules_seen {
+  rule_fields previous;
+  uint64_t name_at;  // where its name must begin
+  uint32_t bucket;   // of the previous rule
+} rules_seen;
+
+// Rule number `i`, whose name must follow that of the rule before it.
+static bool check_next_rule(rules_seen *seen, const pv_policy *policy,
+                            uint32_t i) {
+  const rule_fields rule = read_rule(rule_at(policy, i));
+  seen->bucket = next_bucket(policy, seen->bucket, i);
+  if (!check_name(policy, rule, seen->name_at) ||
+      !check_rule(policy, seen->bucket, rule)) {
+    return false;
+  }
+  if (i > bucket_start(policy, seen->bucket) &&
+      compare_rules(policy, seen->previous, rule) >= 0) {
+    return false;
+  }
+  seen->name_at += rule.name_len;
+  seen->previous = rule;
+  return true;
+}
+
+static bool check_rules(const pv_policy *policy) {
+  GHOST(const uint8_t *rules = policy->rules)
+  rules_seen seen = {0};
+  for (uint32_t i = 0; i < policy->num_rules; i++) CHANGES(i, seen)
+  LOOP(policy->num_rules - i,
+       i <= policy->num_rules && SEEN_FITS(&seen, policy) &&
+           IMPLIES(some < i, LE_RULE_FITS(rules + 16 * some, policy->names_len,
+                                          policy->num_pinsets)))
+  {
+    if (!check_next_rule(&seen, policy, i)) {
+      return false;
+    }
+  }
+  return seen.name_at == policy->names_len;
+}
+
+// ---- all of it --------------------------------------------------------------
+
+static pv_status check_contents(const pv_policy *policy) {
+  if (!flags_are_known(policy) ||
+      !check_run(policy, read_run(policy->bytes + BLOCKED_AT)) ||
+      !check_run(policy, read_run(policy->bytes + BLOCKED_AT + RUN_LEN))) {
+    return PV_ERR_POLICY_HEADER;
+  }
+  if (!check_pinsets(policy)) {
+    return PV_ERR_POLICY_PINSET;
+  }
+  if (!check_buckets(policy)) {
+    return PV_ERR_POLICY_BUCKETS;
+  }
+  return check_rules(policy) ? PV_OK : PV_ERR_POLICY_RULE;
+}
+
+// Where this fails, the view may be anything: pv_policy_open closes it.
+static pv_status open_view(pv_policy *out, const uint8_t *bytes,
+                           size_t bytes_len) {
+  pv_status status = check_frame(bytes, bytes_len);
+  if (status == PV_OK) {
+    status = read_header(out, bytes, bytes_len);
+  }
+  return status == PV_OK ? check_contents(out) : status;
+}
+
+pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
+                         size_t bytes_len) {
+  const pv_status status = open_view(out, bytes, bytes_len);
+  if (status != PV_OK) {
+    *out = (pv_policy){0};
+  }
+  return status;
+}
