@@ -22,6 +22,7 @@ import bench_policy
 import certificates
 import measure
 from pinverify import Policy, core
+from pinverify.core._handle import OpenPolicy
 
 __all__ = ["HOT", "Curve", "curves"]
 
@@ -151,7 +152,7 @@ def _hosts(sizes: Sequence[int]) -> list[Curve]:
         blob = Policy(rules).compile()
         found["compile"].append(time.thread_time() - start)
         found["open"].append(least_seconds(functools.partial(Policy.open, blob)))
-        opened = core.OpenPolicy(blob)
+        opened = OpenPolicy(blob)
         hosts = bench_policy.some_of(size, min(size, 100_000))
         for name, some in (("hot", hosts[:1_000]), ("cold", hosts)):
             batch = bench_policy.Batch(opened, some)

@@ -31,6 +31,7 @@ import pytest
 
 from pinverify import Pin, Policy, Reason, core
 from pinverify._core import ffi, lib
+from pinverify.core._handle import OpenPolicy
 
 __all__: list[str] = []
 
@@ -76,7 +77,7 @@ def some_of(num_hosts: int, num: int) -> list[str]:
 class Batch:
     """Peers that show no certificate, ready for one call of pv_verify_many."""
 
-    def __init__(self, opened: core.OpenPolicy, hosts: Sequence[str]) -> None:
+    def __init__(self, opened: OpenPolicy, hosts: Sequence[str]) -> None:
         """Lay out the hosts; check that each is found, where there are rules."""
         data = bytes(opened.data)
         self._bytes = ffi.from_buffer(data)
@@ -144,7 +145,7 @@ def test_open(benchmark: Any, num_hosts: int) -> None:  # noqa: ANN401
 def test_look_up_a_batch_of_1000(benchmark: Any, num_hosts: int) -> None:  # noqa: ANN401
     """In C, 1,000 hosts at most that are asked for again and again."""
     num_hosts = _size(num_hosts, benchmark)
-    opened = core.OpenPolicy(compiled(num_hosts))
+    opened = OpenPolicy(compiled(num_hosts))
     benchmark(Batch(opened, some_of(num_hosts, 1_000)))
 
 
@@ -152,7 +153,7 @@ def test_look_up_a_batch_of_1000(benchmark: Any, num_hosts: int) -> None:  # noq
 def test_look_up_one_from_python(benchmark: Any, num_hosts: int) -> None:  # noqa: ANN401
     """One host, one call: mostly the price of the call."""
     num_hosts = _size(num_hosts, benchmark)
-    opened = core.OpenPolicy(compiled(num_hosts))
+    opened = OpenPolicy(compiled(num_hosts))
     [host] = some_of(num_hosts, 1)
     rule = benchmark(opened.find, host)
     assert opened.rule(rule)[0] == host
@@ -178,7 +179,7 @@ def seconds(task: Callable[[], object], rounds: int = 1) -> float:
     return statistics.median(taken)
 
 
-def look_up_ns(opened: core.OpenPolicy, hosts: Sequence[str], rounds: int) -> float:
+def look_up_ns(opened: OpenPolicy, hosts: Sequence[str], rounds: int) -> float:
     """Return the nanoseconds for one host of a batch, in C."""
     batch = Batch(opened, hosts)
     return seconds(batch, rounds) / batch.num * 1e9
@@ -199,7 +200,7 @@ def table(num_hosts: int) -> str:
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
         ):
             open_s = seconds(lambda: Policy.open(mapped), rounds=5)
-    opened, empty = core.OpenPolicy(blob), core.OpenPolicy(Policy({}).compile())
+    opened, empty = OpenPolicy(blob), OpenPolicy(Policy({}).compile())
     all_hosts = some_of(num_hosts, num_hosts)
     few = all_hosts[:1_000]
     rows = [

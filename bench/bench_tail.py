@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import certificates
 from pinverify import core
 from pinverify._core import ffi, lib
+from pinverify.core._pins import pack
 
 __all__ = ["QUANTILES", "STALL_NS", "Latency", "latencies"]
 
@@ -60,7 +61,7 @@ class Busy:
 def _calls(cert: bytes) -> dict[str, Callable[[bytes], object]]:
     """Return the same work twice: walk and hash, by calls of the same weight."""
     digest = core.spki_sha256(cert)
-    packed, out = ffi.from_buffer(core.pack_pins(digest)), ffi.new("uint8_t[32]")
+    packed, out = ffi.from_buffer(pack(digest)), ffi.new("uint8_t[32]")
     keeps, releases = lib.pv_cert_is_pinned, lib.pv_spki_sha256
     return {
         "GIL kept": lambda cert: keeps(packed, 1, cert, len(cert)),

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pinverify import core
+from pinverify.core._kernels import scan_kernel
 
 __all__ = ["cpu", "facts", "load"]
 
@@ -37,7 +38,7 @@ def facts(compiler: str = "gcc") -> dict[str, str]:
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "processor": f"{cpu()}, {os.cpu_count()} cores",
-        "kernels": f"SHA-256 by {core.kernel()}, scan by {core.scan_kernel()}",
+        "kernels": f"SHA-256 by {core.kernel()}, scan by {scan_kernel()}",
         "system": f"{_distribution()}, Linux {platform.release()}"
         if platform.system() == "Linux"
         else platform.platform(),

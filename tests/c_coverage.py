@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pinverify import core
+from pinverify.core._kernels import scan_kernels
 
 __all__ = ["UNCOVERED", "Covered", "faults", "read_lcov"]
 
@@ -79,7 +80,7 @@ def read_lcov(report: str) -> dict[str, Covered]:
 def runnable(files: dict[str, Covered]) -> dict[str, Covered]:
     """Return the files that hold code which this machine can run."""
     here = {part for name in core.kernels() for part in name.split("+")}
-    here |= set(core.scan_kernels())
+    here |= set(scan_kernels())
     return {
         name: covered
         for name, covered in files.items()

@@ -12,12 +12,13 @@ import hashlib
 import itertools
 import random
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import policy_model as model
-from pinverify import Policy, core
+from pinverify import Policy
 from pinverify._core import ffi, lib
+from pinverify.core._handle import OpenPolicy
 from policy_model import ModelPin, ModelPinSet, ModelPolicy
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "as_opened",
     "assert_opens_iff_well_formed",
     "bucket_of",
+    "canonical_order",
     "fault",
     "fnv1a",
     "large",
@@ -326,7 +328,7 @@ def meaning(blob: bytes) -> ModelPolicy:
         rules=rules,
         unpinned="reject" if parts.flags & 1 else "allow",
         blocked=_pins_meaning(parts.blocked, parts.pins),
-        every_peer=pinsets[0] if parts.flags & 2 else None,
+        clients=pinsets[0] if parts.flags & 2 else None,
     )
 
 
@@ -348,6 +350,33 @@ def _pinset_meaning(pinset: PinSetRow, pins: bytes) -> ModelPinSet:
         mode="report" if pinset.mode else "enforce",
         expires=pinset.expires if pinset.after_expiry else None,
         after_expiry=after[pinset.after_expiry],
+    )
+
+
+def canonical_order(policy: ModelPolicy) -> ModelPolicy:
+    """Return the same policy with its pins as they are stored: sorted, each once."""
+
+    def pins_in_order(pins: tuple[ModelPin, ...]) -> tuple[ModelPin, ...]:
+        kinds = ("spki", "certificate")
+        return tuple(sorted(set(pins), key=lambda p: (kinds.index(p.kind), p.digest)))
+
+    def pinset_in_order(pinset: ModelPinSet) -> ModelPinSet:
+        return replace(
+            pinset,
+            pins=pins_in_order(pinset.pins),
+            leaf=pins_in_order(pinset.leaf),
+            ca=pins_in_order(pinset.ca),
+            blocked=pins_in_order(pinset.blocked),
+        )
+
+    return replace(
+        policy,
+        rules={
+            pattern: None if pinset is None else pinset_in_order(pinset)
+            for pattern, pinset in policy.rules.items()
+        },
+        blocked=pins_in_order(policy.blocked),
+        clients=None if policy.clients is None else pinset_in_order(policy.clients),
     )
 
 
@@ -373,24 +402,29 @@ STATUSES = {
 
 def as_opened(blob: bytes) -> ModelPolicy:
     """Return the policy that the C core reads in bytes that it opens."""
-    opened = core.OpenPolicy(blob)
-    every_peer = _as_opened(opened.pinset(0)) if opened.every_peer else None
+    opened = OpenPolicy(blob)
+    clients = _as_opened(opened, 0) if opened.has_clients else None
     rules: dict[str, ModelPinSet | None] = {}
     for i in range(opened.num_rules):
         pattern, pinset = opened.rule(i)
-        rules[pattern] = None if pinset is None else _as_opened(opened.pinset(pinset))
+        rules[pattern] = None if pinset is None else _as_opened(opened, pinset)
     return ModelPolicy(
-        rules, "reject" if blob[48] & 1 else "allow", _blocked(blob), every_peer
+        rules, "reject" if blob[48] & 1 else "allow", _blocked(blob), clients
     )
 
 
-def _as_opened(fields: core.PinSetFields) -> ModelPinSet:
+def _as_opened(opened: OpenPolicy, index: int) -> ModelPinSet:
+    fields = opened.pinset(index)
+    kinds: list[Literal["spki", "certificate"]] = ["spki", "certificate"]
     pins, leaf, ca, blocked = (
         tuple(
-            [ModelPin("spki", digest) for digest in fields.runs[i]]
-            + [ModelPin("certificate", digest) for digest in fields.runs[i + 1]]
+            ModelPin(kind, digest)
+            for number, kind in enumerate(kinds)
+            for digest in opened.pins(
+                index, one_list, number, 0, fields.num_pins[2 * one_list + number]
+            )
         )
-        for i in (0, 2, 4, 6)
+        for one_list in range(4)
     )
     after: Literal["allow", "reject"] = "reject" if fields.expired_rejects else "allow"
     return ModelPinSet(
@@ -480,7 +514,7 @@ SMALL = ModelPolicy(
     blocked=(spki(9), cert(10), cert(11)),
 )
 EVERY_PEER = ModelPolicy(
-    every_peer=ModelPinSet(leaf=tuple(spki(i) for i in range(5)), blocked=(cert(0),))
+    clients=ModelPinSet(leaf=tuple(spki(i) for i in range(5)), blocked=(cert(0),))
 )
 
 

@@ -494,7 +494,7 @@ def _policies() -> Iterator[bytes]:
         blocked=pins[20:22],
     ).compile()
     yield Policy({f"host{i}.example": [pins[i % 100]] for i in range(300)}).compile()
-    yield PinSet(pins=pins[:2]).compile()
+    yield Policy.for_clients(PinSet(pins=pins[:2])).compile()
 
 
 def export(folder: Path, *, fetched_too: bool = False) -> None:

@@ -55,7 +55,7 @@ def in_c(report: Report) -> tuple[object, ...]:
         int(report.accepted),
         int(report.reason),
         int(report.mode == "report"),
-        report.pattern,
+        report.rule,
         report.depth,
         matched,
         b"".join(pin.digest for pin in report.chain),

@@ -131,12 +131,12 @@ Rules: TypeAlias = Mapping[str, ModelPinSet | None]
 
 @dataclass(frozen=True)
 class ModelPolicy:
-    """A policy; with `every_peer` it has no rules, and hosts do not count."""
+    """A policy; with `clients` it has no rules, and hosts do not count."""
 
     rules: Rules = field(default_factory=dict)
     unpinned: Literal["allow", "reject"] = "allow"
     blocked: tuple[ModelPin, ...] = ()
-    every_peer: ModelPinSet | None = None
+    clients: ModelPinSet | None = None
 
 
 def shape(pattern: str) -> tuple[str, str]:
@@ -208,7 +208,7 @@ def decide(
     model: ModelPolicy, host: str | bytes, chain: Sequence[Cert], now: int
 ) -> Verdict:
     """Decide about one peer, in the seven steps of the header."""
-    pinset, pattern, name = model.every_peer, None, None
+    pinset, pattern, name = model.clients, None, None
     if pinset is None:
         name = canonical(host)
         if name is None:  # step 1
@@ -298,8 +298,8 @@ _KINDS = {"spki": PinKind.SPKI, "certificate": PinKind.CERTIFICATE}
 
 def policy(model: ModelPolicy) -> Policy:
     """Return the same policy, made by pinverify."""
-    if model.every_peer is not None:
-        return Policy.open(pin_set(model.every_peer).compile())
+    if model.clients is not None:
+        return Policy.open(Policy.for_clients(pin_set(model.clients)).compile())
     rules = {
         pattern: UNPINNED if pinset is None else pin_set(pinset)
         for pattern, pinset in model.rules.items()
@@ -329,7 +329,7 @@ def assert_same(report: Report, verdict: Verdict) -> None:
     assert report.accepted == verdict.accepted
     assert report.reason.name == verdict.reason
     assert report.host == (host.decode("latin-1") if isinstance(host, bytes) else host)
-    assert report.pattern == verdict.pattern
+    assert report.rule == verdict.pattern
     assert report.mode == verdict.mode
     assert report.depth == verdict.depth
     assert report.chain == tuple(Pin(PinKind.SPKI, key) for key in verdict.chain)

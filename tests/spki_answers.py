@@ -18,6 +18,7 @@ import oracle_der
 from oracle_der import FrameError
 from pinverify import core
 from pinverify._core import lib
+from pinverify.core._library import status_text
 from pinverify.errors import DERError
 
 __all__ = [
@@ -55,7 +56,7 @@ FIELDS = {
     "PV_ERR_DER_SIGNATURE_VALUE": "signatureValue",
     "PV_ERR_DER_CERTIFICATE_END": "Certificate",
 }
-STATUS_BY_TEXT = {core.status_text(getattr(lib, name)): name for name in FIELDS}
+STATUS_BY_TEXT = {status_text(getattr(lib, name)): name for name in FIELDS}
 
 
 class Answer(NamedTuple):

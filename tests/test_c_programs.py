@@ -21,6 +21,8 @@ import pytest
 import corpora
 from pinverify import UNPINNED, Pin, PinSet, Policy, core
 from pinverify._core import lib
+from pinverify.core._library import status_text
+from pinverify.policy._policy import as_policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +138,7 @@ def rules_for(chain: list[Path]) -> Policy:
 
 def write_policy(path: Path, policy: Policy | PinSet) -> Path:
     """Compile a policy to a file."""
-    path.write_bytes(policy.compile())
+    path.write_bytes(as_policy(policy).compile())
     return path
 
 
@@ -203,7 +205,7 @@ def test_a_malformed_certificate_is_rejected(
     """Even behind a leaf that is pinned; the line says which and why."""
     path = write_policy(tmp_path / "policy", rules_for(chain))
     chain[1].write_bytes(chain[1].read_bytes() + b"\0")
-    why = core.status_text(lib.PV_ERR_DER_CERTIFICATE)
+    why = status_text(lib.PV_ERR_DER_CERTIFICATE)
     line = f"rejected: MALFORMED rule {HOST} depth 1 ({why})\n"
     assert verify_chain(path, HOST, "0", *chain) == (1, line, "")
     chain[1].write_bytes(b"")
@@ -331,4 +333,4 @@ def test_the_walk_refuses_a_faulty_tbs_for_its_fault(
     path = tmp_path / "tbs.der"
     path.write_bytes(file.block("TBS CERTIFICATE"))
     number = getattr(lib, status)
-    assert tbs_spki(path) == (1, f"{number} {core.status_text(number)}\n", "")
+    assert tbs_spki(path) == (1, f"{number} {status_text(number)}\n", "")

@@ -156,7 +156,7 @@ def test_check_json_is_complete(
             {"pin": pki.ca.pin, "subject": "CN=Example CA 1"},
             {"pin": pki.root.pin, "subject": "CN=Example Root"},
         ],
-        "policy": digest,
+        "digest": digest,
         "detail": None,
         "message": None,
     }

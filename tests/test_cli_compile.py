@@ -43,6 +43,7 @@ def test_compile_writes_what_opens(source: Path, tmp_path: Path) -> None:
         "rules": 3,
         "wildcards": 1,
         "unpinned": 1,
+        "clients": False,
         "pinsets": 1,
         "bytes": target.stat().st_size,
         "digest": policy.digest.hex(),

@@ -15,7 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from pinverify.cli.commands import commands
-from pinverify.cli.output import printable
+from pinverify.core._kernels import scan_kernel
+from pinverify.policy._message import printable
 from pki import Authority, Identity, Pki
 from tls_servers import LIMIT, TLSServer, server_context
 
@@ -52,7 +53,7 @@ def test_info_tells_versions_and_kernels() -> None:
         "in_use": core.kernel(),
         "available": list(core.kernels()),
     }
-    assert said["scan"]["in_use"] == core.scan_kernel()
+    assert said["scan"]["in_use"] == scan_kernel()
     assert said["openssl"] == ssl.OPENSSL_VERSION
     text = run("info").out
     assert f"SHA-256       {core.kernel()} in use" in text

@@ -22,13 +22,14 @@ from compiled_model import (
     spki,
     status_of,
 )
-from pinverify import Policy, PolicyError, core
+from pinverify import Policy, PolicyError
+from pinverify.core._pins import pack
 
 __all__: list[str] = []
 
 
 PINS = b"".join(spki(i).digest for i in range(4))
-SIX = core.pack_pins(b"".join(spki(i).digest for i in range(6)))
+SIX = pack(b"".join(spki(i).digest for i in range(6)))
 
 
 def pinset_row(*runs: tuple[int, int], **fields: int) -> PinSetRow:

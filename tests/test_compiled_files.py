@@ -13,7 +13,9 @@ import pytest
 
 import policy_model as model
 from compiled_model import EVERY_PEER, small, status_of
-from pinverify import Pin, Policy, PolicyError, Reason, core
+from pinverify import Pin, Policy, PolicyError, Reason
+from pinverify.core._handle import OpenPolicy
+from pinverify.policy._policy import handle_of
 from pki import Pki
 
 __all__: list[str] = []
@@ -68,13 +70,13 @@ def test_a_read_only_map_is_used_where_it_lies(tmp_path: Path) -> None:
         with pytest.raises(BufferError):
             data.close()
         report = policy.evaluate("a.example", [])
-        assert report.pattern == "a.example"
+        assert report.rule == "a.example"
         newer = tmp_path / "newer.bin"
         newer.write_bytes(model.policy(EVERY_PEER).compile())
         newer.replace(path)
         assert policy.evaluate("a.example", []) == report
         assert policy.compile() == small()
-        assert Policy.open(path).every_peer
+        assert Policy.open(path).has_clients
         del policy  # so that the map can be closed
 
 
@@ -146,29 +148,29 @@ def test_a_million_hosts_with_3_pins_each_compile_open_from_a_map_and_answer(
     path.write_bytes(Policy(rules).compile())
     with mapped(path, mmap.ACCESS_READ) as data:
         policy = Policy.open(data)
-        assert len(policy) == NUM_HOSTS
+        assert handle_of(policy).num_rules == NUM_HOSTS
         assert len(data) / NUM_HOSTS < 250  # bytes per host
         asked = list(itertools.islice(rules, 0, NUM_HOSTS, 499))
         chain = pki.server.chain_der
         for host, report in zip(
             asked, policy.evaluate_many(asked, [chain] * len(asked)), strict=True
         ):
-            assert report.pattern == host
+            assert report.rule == host
             expected = Reason.MATCH if host == asked[0] else Reason.MISMATCH
             assert report.reason is expected
         others = [f"x{host}" for host in asked] + [f"a.{host}" for host in asked]
         for report in policy.evaluate_many(others, [[]] * len(others)):
             assert report.reason is Reason.NOT_PINNED
-        opened = core.OpenPolicy(data)
+        opened = OpenPolicy(data)
         for host in asked[:200]:
             rule = opened.find(host)
             assert rule is not None
             pattern, pinset = opened.rule(rule)
             assert pattern == host
             assert pinset is not None
-            assert opened.pinset(pinset).runs[0] == tuple(
-                pin.digest for pin in rules[host]
-            )
+            assert opened.pinset(pinset).num_pins == (len(rules[host]), *(0,) * 7)
+            digests = opened.pins(pinset, 0, 0, 0, len(rules[host]))
+            assert digests == sorted(pin.digest for pin in rules[host])
         damaged = bytearray(data)
         for at in (100, len(damaged) // 2, len(damaged) - 1):
             damaged[at] ^= 1

@@ -201,9 +201,9 @@ BATCHES: dict[str, Callable[[Any, Any], object]] = {
     "certs_are_pinned": lambda data, offsets: core.certs_are_pinned(
         bytes(32), data, offsets
     ),
-    "evaluate_many": lambda data, offsets: PinSet(
-        ["sha256/" + 43 * "A" + "="]
-    ).evaluate_many(data, offsets=offsets),
+    "evaluate_many": lambda data, offsets: Policy.for_clients(
+        PinSet(["sha256/" + 43 * "A" + "="])
+    ).evaluate_many(None, data, offsets=offsets),
 }
 every_batch = pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
 
@@ -341,19 +341,22 @@ def test_a_pinset_decides_about_many_peers_without_names(pki: Pki) -> None:
     """A list of chains, a column of leaves, or a column with chain offsets."""
     pinset = PinSet(leaf=[pki.client.pin], ca=[pki.ca.pin])
     chains = [pki.client.chain_der, [pki.client.der], [b"?"], [], pki.server.chain_der]
-    each = [pinset.evaluate(chain) for chain in chains]
-    assert pinset.evaluate_many(chains) == each
-    assert pinset.evaluate_many([]) == []
+    each = [Policy.for_clients(pinset).evaluate(None, chain) for chain in chains]
+    assert Policy.for_clients(pinset).evaluate_many(None, chains) == each
+    assert Policy.for_clients(pinset).evaluate_many(None, []) == []
     certs = [cert for chain in chains for cert in chain]
     data, offsets = b"".join(certs), ends(certs)
-    found = pinset.evaluate_many(
+    found = Policy.for_clients(pinset).evaluate_many(
+        None,
         data,
         offsets=offsets,
         chain_offsets=accumulate(map(len, chains), initial=0),  # type: ignore[arg-type]
     )
     assert found == each
-    leaves = pinset.evaluate_many(data, offsets=offsets)
-    assert leaves == [pinset.evaluate([cert]) for cert in certs]
+    leaves = Policy.for_clients(pinset).evaluate_many(None, data, offsets=offsets)
+    assert leaves == [
+        Policy.for_clients(pinset).evaluate(None, [cert]) for cert in certs
+    ]
 
 
 def test_chain_offsets_that_lead_outside_are_refused(pki: Pki) -> None:
@@ -365,13 +368,17 @@ def test_chain_offsets_that_lead_outside_are_refused(pki: Pki) -> None:
     )
     for wrong in ([0, 3], [0, 2, 1], [1, 0]):
         with pytest.raises(ValueError, match="do not ascend, or pass the end"):
-            pinset.evaluate_many(data, offsets=offsets, chain_offsets=wrong)
+            Policy.for_clients(pinset).evaluate_many(
+                None, data, offsets=offsets, chain_offsets=wrong
+            )
     with pytest.raises(TypeError, match="give offsets, too"):
-        pinset.evaluate_many([[pki.client.der]], chain_offsets=[0, 1])
+        Policy.for_clients(pinset).evaluate_many(
+            None, [[pki.client.der]], chain_offsets=[0, 1]
+        )
     with pytest.raises(ValueError, match="one per peer"):
         Policy({}).evaluate_many(["a"], data, offsets=offsets)
     with pytest.raises(TypeError, match=r"write \[certificate\]"):
-        pinset.evaluate_many([pki.client.der])  # type: ignore[list-item]
+        Policy.for_clients(pinset).evaluate_many(None, [pki.client.der])  # type: ignore[list-item]
 
 
 # ---- threads -----------------------------------------------------------------
@@ -394,7 +401,9 @@ def batch_calls() -> dict[str, Callable[[], int]]:
     one_each = ffi.new("uint64_t[]", list(range(num + 1)))
     chains = ffi.new("pv_offsets *", (one_each, 8, num))
     hosts = ffi.new("pv_column *", (kept[0], num, (one_each, 8, num)))
-    compiled = ffi.from_buffer(PinSet([Pin.spki(bytes(32))]).compile())
+    compiled = ffi.from_buffer(
+        Policy.for_clients(PinSet([Pin.spki(bytes(32))])).compile()
+    )
     policy = ffi.new("pv_policy *")
     assert lib.pv_policy_open(policy, compiled, len(compiled)) == lib.PV_OK
     digests, statuses = ffi.new("uint8_t[]", 32 * num), ffi.new("uint8_t[]", num)

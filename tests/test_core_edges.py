@@ -26,6 +26,8 @@ import oracle_der
 from oracle_der import SEQUENCE, encode
 from pinverify import Pin, Policy, core
 from pinverify._core import ffi, lib
+from pinverify.core._kernels import scan_kernels, use_scan_kernel
+from pinverify.core._pins import pack
 
 __all__: list[str] = []
 
@@ -128,13 +130,13 @@ def _hash_at_the_edge(edges: Edges, message: bytes, kernel: str) -> None:
 def pins(edges: Edges) -> None:
     """Of each number, in rows and packed, by each kernel; the digest at an edge."""
     known = [hashlib.sha256(b"%d" % i).digest() for i in range(41)]
-    for kernel in core.scan_kernels():
-        with core.use_scan_kernel(kernel):
+    for kernel in scan_kernels():
+        with use_scan_kernel(kernel):
             for num in range(41):
                 rows = b"".join(known[:num])
                 for data in edges.both(rows):
                     assert lib.pv_pins_contain(data, num, known[num - 1]) == (num > 0)
-                for data in edges.both(core.pack_pins(rows)):
+                for data in edges.both(pack(rows)):
                     assert lib.pv_packed_contain(data, num, known[40]) == 0
                 for digests in edges.both(b"".join(known[:num])):
                     _look_for_several(rows, num, digests)
@@ -142,7 +144,7 @@ def pins(edges: Edges) -> None:
 
 def _look_for_several(rows: bytes, num: int, digests: ffi.CData) -> None:
     found = ffi.new("uint8_t[]", max(num, 1))
-    packed = core.pack_pins(rows)
+    packed = pack(rows)
     lib.pv_packed_contain_many(found, packed, num, digests, num)
     assert list(found)[:num] == [1] * num
 

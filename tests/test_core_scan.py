@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 
 from pinverify import DERError, core
 from pinverify._core import ffi, lib
+from pinverify.core._kernels import scan_kernel, scan_kernels, use_scan_kernel
+from pinverify.core._pins import pack
 from pki import Pki
 
 __all__: list[str] = []
@@ -30,7 +32,7 @@ PINS = [hashlib.sha256(b"%d" % i).digest() for i in range(NUM_PINS)]
 ALL = b"".join(PINS)
 ABSENT = hashlib.sha256(b"absent").digest()
 
-every_kernel = pytest.mark.parametrize("kernel", core.scan_kernels())
+every_kernel = pytest.mark.parametrize("kernel", scan_kernels())
 
 
 def naive(pins: Sequence[bytes], digest: bytes) -> bool:
@@ -56,7 +58,7 @@ def packed(pins: bytes) -> bytes:
 def scan_both(pins: bytes, digest: bytes) -> tuple[int, int]:
     """Return what the scan says of rows, and of packed pins."""
     num_pins = len(pins) // 32
-    blob = core.pack_pins(pins)
+    blob = pack(pins)
     alone = lib.pv_packed_contain(blob, num_pins, digest)
     assert scan_many(blob, num_pins, [digest]) == [alone]
     return lib.pv_pins_contain(pins, num_pins, digest), alone
@@ -90,7 +92,7 @@ def questions(num_pins: int) -> list[tuple[bytes, bool]]:
 def test_up_to_10000_pins_a_hit_anywhere_is_found_and_nothing_else(kernel: str) -> None:
     """For each number of pins, in rows, scanned where they lie."""
     pins = ffi.from_buffer(ALL)
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for num_pins in range(NUM_PINS + 1):
             for digest, expected in questions(num_pins):
                 found = lib.pv_pins_contain(pins, num_pins, digest)
@@ -104,7 +106,7 @@ def test_up_to_10000_packed_pins_a_hit_anywhere_is_found_and_nothing_else(
     """The same for packed pins, whose last block is filled up, for each number."""
     pins = ffi.from_buffer(ALL)
     packed_pins = ffi.new("uint8_t[]", lib.pv_pins_packed_len(NUM_PINS))
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for num_pins in range(NUM_PINS + 1):
             lib.pv_pins_pack(packed_pins, pins, num_pins)
             for digest, expected in questions(num_pins):
@@ -121,7 +123,7 @@ def test_up_to_10000_pins_a_duplicated_hit_is_a_hit(kernel: str) -> None:
     """
     twice = bytearray(ALL)
     same = bytes(ABSENT * NUM_PINS)
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for num_pins in range(2, NUM_PINS + 1):
             end = 32 * num_pins
             twice[end - 32 : end] = PINS[0]
@@ -140,7 +142,7 @@ def test_up_to_10000_pins_a_duplicated_hit_is_a_hit(kernel: str) -> None:
 @every_kernel
 def test_every_position_of_up_to_40_pins_is_found(kernel: str) -> None:
     """Each pin of each small list: no lane of a block and no row is left out."""
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for num_pins in range(41):
             pins = ALL[: 32 * num_pins]
             for i in range(41):
@@ -154,7 +156,7 @@ def test_every_position_of_up_to_40_pins_is_found(kernel: str) -> None:
 @every_kernel
 def test_a_digest_that_is_one_bit_off_is_not_among_the_pins(kernel: str) -> None:
     """Each of the 256 bits counts, in rows and in blocks, in each lane."""
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for num_pins in (1, 4, 5, 8, 9, 16):
             pins = ALL[: 32 * num_pins]
             for target in (0, num_pins // 2, num_pins - 1):
@@ -167,7 +169,7 @@ def test_a_digest_that_is_one_bit_off_is_not_among_the_pins(kernel: str) -> None
 def test_a_digest_of_parts_of_several_pins_is_not_among_them(kernel: str) -> None:
     """The quarters must come from one pin: blocks keep them far apart."""
     choose = random.Random(3)  # noqa: S311  (a test, no key)
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for num_pins in (2, 4, 5, 8, 9, 24):
             pins = ALL[: 32 * num_pins]
             for _ in range(200):
@@ -185,7 +187,7 @@ def test_a_digest_of_parts_of_several_pins_is_not_among_them(kernel: str) -> Non
 def test_zeros_and_ones_are_digests_like_any_other(kernel: str) -> None:
     """A digest of zeros is not "no digest", and no pins hold nothing."""
     zero, ones = bytes(32), b"\xff" * 32
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for digest in (zero, ones):
             assert scan_both(b"", digest) == (0, 0)
             for num_pins in (1, 4, 5, 8, 9):
@@ -207,7 +209,7 @@ def test_any_pins_and_any_digest_agree_with_the_naive_scan(
     anything = st.binary(min_size=32, max_size=32)
     digest = data.draw(st.sampled_from(pins) | anything if pins else anything)
     expected = naive(pins, digest)
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         assert scan_both(b"".join(pins), digest) == (expected, expected)
         assert core.pins_contain(b"".join(pins), digest) is expected
 
@@ -215,11 +217,11 @@ def test_any_pins_and_any_digest_agree_with_the_naive_scan(
 @every_kernel
 def test_pins_and_digests_may_lie_at_any_address(kernel: str) -> None:
     """A vector load must not ask for alignment."""
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for shift in range(33):
             pins = b"\0" * shift + ALL[: 32 * 16]
             at = ffi.from_buffer(pins) + shift
-            blocks = b"\0" * shift + core.pack_pins(ALL[: 32 * 16])
+            blocks = b"\0" * shift + pack(ALL[: 32 * 16])
             blocks_at = ffi.from_buffer(blocks) + shift
             for wanted, expected in ((PINS[9], 1), (ABSENT, 0)):
                 digest = b"\0" * shift + wanted
@@ -240,9 +242,9 @@ def test_several_digests_get_what_each_gets_alone(kernel: str) -> None:
 
     The others are absent, so an answer that slips to a neighbour is seen.
     """
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for num_pins in range(41):
-            blob = core.pack_pins(ALL[: 32 * num_pins])
+            blob = pack(ALL[: 32 * num_pins])
             for num_digests in range(10):
                 for place in range(num_digests):
                     digests = [ABSENT] * num_digests
@@ -259,9 +261,9 @@ def test_several_digests_get_what_each_gets_alone(kernel: str) -> None:
 def test_several_digests_are_found_among_up_to_10000_pins(kernel: str) -> None:
     """Near each size at which a scan goes another way: blocks, caches, the end."""
     sizes = {1, 4, 5, 8, 9, 1000, 1272, 1279, 1280, 1281, 1288, 1289, 5000, NUM_PINS}
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for num_pins in sorted(sizes):
-            blob = core.pack_pins(ALL[: 32 * num_pins])
+            blob = pack(ALL[: 32 * num_pins])
             known = PINS[:num_pins]
             for first in {0, num_pins // 2, num_pins - 1}:
                 digests = [PINS[first], ABSENT, PINS[-1], known[-1], PINS[0]]
@@ -276,7 +278,7 @@ def test_packed_pins_are_laid_out_as_the_header_says() -> None:
     """For each number up to 100, and read back pin by pin."""
     for num_pins in range(101):
         pins = ALL[: 32 * num_pins]
-        blob = core.pack_pins(pins)
+        blob = pack(pins)
         assert blob == packed(pins)
         assert len(blob) == lib.pv_pins_packed_len(num_pins)
         out = ffi.new("uint8_t[32]")
@@ -301,7 +303,7 @@ def test_lengths_that_are_no_pins_are_refused() -> None:
         for call in (
             lambda pins: core.pins_contain(pins, bytes(32)),
             core.matcher,
-            core.pack_pins,
+            pack,
         ):
             with pytest.raises(ValueError, match="32 bytes each"):
                 call(wrong)
@@ -317,7 +319,7 @@ def test_lengths_that_are_no_pins_are_refused() -> None:
 def test_a_matcher_says_whether_a_certificate_is_pinned(kernel: str, pki: Pki) -> None:
     """Among each number of pins, at each position, and not among others."""
     digest = hashlib.sha256(pki.server.spki).digest()
-    with core.use_scan_kernel(kernel):
+    with use_scan_kernel(kernel):
         for num_pins in range(20):
             others = ALL[: 32 * num_pins]
             assert core.matcher(others)(pki.server.der) is False
@@ -383,32 +385,32 @@ def test_a_matcher_keeps_its_pins(pki: Pki) -> None:
 
 def test_portable_c_is_the_last_kernel_and_the_first_is_in_use() -> None:
     """It runs everywhere; what is better stands before it."""
-    names = core.scan_kernels()
+    names = scan_kernels()
     assert names[-1] == "portable"
     assert len(set(names)) == len(names)
-    assert core.scan_kernel() == names[0]
+    assert scan_kernel() == names[0]
 
 
 def test_a_kernel_is_used_within_its_block_and_not_after() -> None:
     """Also where the block raises, and without touching those of SHA-256."""
-    before, hashes = core.scan_kernel(), core.kernel()
-    for name in core.scan_kernels():
-        with core.use_scan_kernel(name):
-            assert core.scan_kernel() == name
+    before, hashes = scan_kernel(), core.kernel()
+    for name in scan_kernels():
+        with use_scan_kernel(name):
+            assert scan_kernel() == name
             assert core.kernel() == hashes
-        assert core.scan_kernel() == before
-        with pytest.raises(ZeroDivisionError), core.use_scan_kernel(name):
+        assert scan_kernel() == before
+        with pytest.raises(ZeroDivisionError), use_scan_kernel(name):
             raise ZeroDivisionError
-        assert core.scan_kernel() == before
+        assert scan_kernel() == before
 
 
 def test_an_unknown_kernel_is_refused_and_changes_nothing() -> None:
     """The message names those that there are."""
-    before = core.scan_kernel()
+    before = scan_kernel()
     with pytest.raises(ValueError, match=r"there are .*portable"):
-        core.use_scan_kernel("neon512").__enter__()
-    num = len(core.scan_kernels())
+        use_scan_kernel("neon512").__enter__()
+    num = len(scan_kernels())
     for number in (num, 2**64 - 1):
         assert lib.pv_scan_use_kernel(number) == lib.PV_ERR_ARGUMENT
         assert lib.pv_scan_kernel_name(number) == ffi.NULL
-    assert core.scan_kernel() == before
+    assert scan_kernel() == before

@@ -98,7 +98,7 @@ def test_the_report_is_on_the_error(error: PinningError, pki: Pki) -> None:
     assert not error.report.accepted
     assert error.report.reason is Reason.MISMATCH
     assert error.report.host == HOST
-    assert error.report.pattern == HOST
+    assert error.report.rule == HOST
     assert error.report.chain == (Pin.parse(pki.server.pin), Pin.parse(pki.ca.pin))
 
 

@@ -253,8 +253,8 @@ def test_32_threads_decide_with_one_policy(pki: Pki) -> None:
         reports = policy.evaluate_many([HOST] * len(chains), chains)
         return [
             *(report.accepted for report in reports),
-            pinset.evaluate(pki.server.chain_der).accepted,
-            pinset.evaluate(pki.impostor.chain_der).accepted,
+            Policy.for_clients(pinset).evaluate(None, pki.server.chain_der).accepted,
+            Policy.for_clients(pinset).evaluate(None, pki.impostor.chain_der).accepted,
             is_pinned(pki.server.der),
             is_pinned(pki.impostor.der),
         ]
@@ -341,7 +341,7 @@ def on_alarm(*_):
     arrived += 1
 signal.signal(signal.SIGALRM, on_alarm)
 context = pin_context(
-    client_context(pki.root, pki.rogue_root), PinSet(ca=[pki.ca.pin]).as_policy()
+    client_context(pki.root, pki.rogue_root), PinSet(ca=[pki.ca.pin])
 )
 with TLSServer(server_context(pki.server)) as good:
     with TLSServer(server_context(pki.impostor)) as bad:
@@ -416,7 +416,7 @@ def test_each_handshake_is_decided_by_the_clock_of_its_moment(
         set_clock(monkeypatch, now)
         expired = now >= end
         assert shake_hands(pki, pins) == (expired and after_expiry == "allow"), now
-        report = pins.evaluate(pki.server.chain_der)
+        report = Policy.for_clients(pins).evaluate(None, pki.server.chain_der)
         assert (report.reason is Reason.EXPIRED) == expired
 
 

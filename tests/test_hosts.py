@@ -17,8 +17,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import policy_model as model
-from pinverify import PolicyError, core, hosts
+from pinverify import PolicyError
 from pinverify._core import ffi, lib
+from pinverify.core._hosts import canonical_host, is_address
+from pinverify.core._library import status_text
+from pinverify.policy import _hosts as hosts
 
 __all__: list[str] = []
 
@@ -53,7 +56,7 @@ def test_a_name_becomes_lower_case(name: str) -> None:
         return
     assert hosts.canonical(name) == expected
     assert hosts.canonical(name.encode()) == expected
-    assert core.canonical_host(name) == expected
+    assert canonical_host(name) == expected
     assert expected.lower() == expected
 
 
@@ -190,7 +193,7 @@ def test_a_dotted_quad_is_its_own_canonical_form(
     """Also with a trailing dot, as resolvers take it."""
     assert hosts.canonical(str(address)) == str(address)
     assert hosts.canonical(f"{address}.") == str(address)
-    assert core.is_address(str(address))
+    assert is_address(str(address))
 
 
 @settings(deadline=None)
@@ -268,7 +271,7 @@ def test_a_host_that_ends_in_a_number_is_a_dotted_quad_or_refused(host: str) -> 
 def test_a_host_that_only_resembles_a_number_is_a_name(host: str) -> None:
     """The last label decides, and all of it."""
     assert hosts.canonical(host) == host
-    assert not core.is_address(host)
+    assert not is_address(host)
 
 
 # ---- IPv6 --------------------------------------------------------------------
@@ -323,7 +326,7 @@ def test_every_spelling_of_an_ipv6_address_becomes_the_shortest(
     assert canonical == model.canonical(text)
     assert hosts.canonical(canonical) == canonical
     assert "." not in canonical
-    assert core.is_address(canonical)
+    assert is_address(canonical)
 
 
 @settings(deadline=None)
@@ -596,7 +599,7 @@ def test_bytes_are_taken_as_ascii() -> None:
     for host in ("bücher.example".encode(), b"b\xfccher.example", b"\xff", b"\x80.a"):
         assert refusal(host).startswith("it has a character")
     with pytest.raises(PolicyError, match="it has a character"):
-        core.canonical_host("bücher.example")
+        canonical_host("bücher.example")
 
 
 # ---- the C function ----------------------------------------------------------
@@ -626,7 +629,7 @@ def test_each_status_of_a_host_has_its_reason_in_words(name: str) -> None:
     data = host.encode()
     status = lib.pv_host_canonical(out, out_len, data, len(data))
     assert status == getattr(lib, name)
-    assert core.status_text(status).startswith(words)
+    assert status_text(status).startswith(words)
     assert refusal(host).startswith(words)
     assert out_len[0] == 0
     assert not any(bytes(ffi.buffer(out, lib.PV_HOST_MAX + 1)))

@@ -188,7 +188,7 @@ def _setting(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
     CA_OF.update(server=pki.ca.pin, impostor=pki.rogue_ca.pin)
     # The message names subjects by way of `cryptography`, which answers a failed
     # allocation with warnings, and that is for its own tests.
-    monkeypatch.setattr("pinverify.report._subject", lambda _cert: "")
+    monkeypatch.setattr("pinverify.policy._message._subject", lambda _cert: "")
 
 
 def of_pins(error: BaseException | None) -> bool:
@@ -276,7 +276,9 @@ CALLS: dict[str, Callable[[Policy, PinSet, list[bytes]], bool]] = {
     "evaluate_many": lambda policy, _, chain: (
         policy.evaluate_many(["localhost"], [chain])[0].accepted
     ),
-    "a PinSet": lambda _, pinset, chain: pinset.evaluate(chain).accepted,
+    "a PinSet": lambda _, pinset, chain: (
+        Policy.for_clients(pinset).evaluate(None, chain).accepted
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinverify import core
+from pinverify.core._columns import chain as as_chain
 from pinverify.memo import _CHAINS_MAX, Memo
 
 __all__: list[str] = []
@@ -44,7 +44,7 @@ def test_a_chain_is_found_by_its_peer_and_leaf() -> None:
     """Nobody else's chain, and no other leaf's, is evidence."""
     memo = Memo()
     memo.chain("a", certs(CHAIN), Cert.to_der)
-    assert memo.recall("a", CHAIN[0]) == core.chain(CHAIN)
+    assert memo.recall("a", CHAIN[0]) == as_chain(CHAIN)
     assert memo.recall("b", CHAIN[0]) is None
     assert memo.recall(None, CHAIN[0]) is None
     assert memo.recall("a", b"another leaf") is None

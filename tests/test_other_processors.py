@@ -22,6 +22,7 @@ from typing import NamedTuple
 import pytest
 
 from pinverify import core
+from pinverify.core._kernels import scan_kernels
 
 __all__: list[str] = []
 
@@ -142,7 +143,7 @@ def test_the_kernels_of_this_processor_are_those_of_the_module(
     assert done.returncode == 0, done.stdout
     sha256, scan, _ = done.stdout.splitlines()
     assert sha256.split()[1:] == list(core.kernels())
-    assert scan.split()[1:] == list(core.scan_kernels())
+    assert scan.split()[1:] == list(scan_kernels())
 
 
 def test_a_wrong_digest_is_seen(programs: Programs, tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ def test_the_kernels_here_are_those_that_linux_says_can_run() -> None:
     has = words_of_cpuinfo()
     for kernels, needs in (
         (core.kernels(), SHA256_NEEDS),
-        (core.scan_kernels(), SCAN_NEEDS),
+        (scan_kernels(), SCAN_NEEDS),
     ):
         assert list(kernels) == [name for name, words in needs.items() if words <= has]
 

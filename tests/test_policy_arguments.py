@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from pinverify import DERError, Pin, PinningError, PinSet, Policy, core
+from pinverify.core._columns import Chains
+from pinverify.core._handle import OpenPolicy
+from pinverify.core._pins import pack
 from pki import Pki
 
 __all__: list[str] = []
@@ -44,11 +47,11 @@ def test_pem_in_place_of_der_is_named(pki: Pki) -> None:
 
 def test_as_many_chains_as_hosts_are_needed(pki: Pki) -> None:
     """C would read past the end of the offsets otherwise."""
-    opened = core.OpenPolicy(Policy({"a.example": [pki.server.pin]}).compile())
+    opened = OpenPolicy(Policy({"a.example": [pki.server.pin]}).compile())
     for num_hosts, num_chains in ((2, 1), (1, 2), (1, 0), (0, 1)):
         chains: list[list[bytes]] = [[] for _ in range(num_chains)]
         with pytest.raises(ValueError, match="one per peer"):
-            list(opened.verify_many([b"a"] * num_hosts, core.Chains(chains), 0))
+            list(opened.evaluate_many([b"a"] * num_hosts, Chains(chains), 0))
 
 
 def test_many_items_may_come_from_any_iterable_and_any_buffer(pki: Pki) -> None:
@@ -71,20 +74,24 @@ def test_an_expiry_that_no_calendar_has_is_told_all_the_same(pki: Pki) -> None:
     late = dt.datetime.max.replace(tzinfo=dt.timezone(dt.timedelta(hours=-1)))
     expired = PinSet([pki.server.pin], expires=early, after_expiry="reject")
     with pytest.raises(PinningError, match=r"expired .* seconds after 1970"):
-        expired.verify([pki.server.der])
+        Policy.for_clients(expired).verify(None, [pki.server.der])
     holds = PinSet([pki.server.pin], expires=late, after_expiry="reject")
     with pytest.raises(PinningError, match="no pin of this peer"):
-        holds.verify([pki.ca.der])
+        Policy.for_clients(holds).verify(None, [pki.ca.der])
 
 
 def test_a_view_with_strange_items_is_measured_in_bytes() -> None:
     """Items of no bytes have a length, and C would read that many pins."""
     strange: Any = memoryview(((ctypes.c_ubyte * 0) * 64)())
     assert not core.pins_contain(strange, bytes(32))
-    assert core.pack_pins(strange) == b""
+    assert pack(strange) == b""
 
 
 def test_a_policy_is_true_even_without_rules() -> None:
     """`if policy:` means "is there one", and must not lose the pins."""
-    assert Policy({}, unpinned="reject")
-    assert PinSet(leaf=[Pin.spki(bytes(32))]).as_policy()
+    for policy in (
+        Policy({}, unpinned="reject"),
+        Policy.for_clients(PinSet(leaf=[Pin.spki(bytes(32))])),
+    ):
+        given: object = policy
+        assert given

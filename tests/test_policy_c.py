@@ -6,8 +6,9 @@ import struct
 
 import pytest
 
-from pinverify import UNPINNED, Pin, PinSet, Policy, core
+from pinverify import UNPINNED, Pin, PinSet, Policy
 from pinverify._core import ffi, lib
+from pinverify.core._handle import OpenPolicy
 from pki import Pki
 from policy_in_c import opened_in_c
 from policy_samples import ABSENT, NOW, OTHER
@@ -144,4 +145,4 @@ def test_a_policy_is_read_back_by_number_and_no_further() -> None:
         assert lib.pv_policy_pin(pin, opened, *place) == lib.PV_OK
         assert bytes(ffi.buffer(pin)) == digest
     with pytest.raises(IndexError):
-        core.OpenPolicy(policy.compile()).rule(2)
+        OpenPolicy(policy.compile()).rule(2)

@@ -32,7 +32,7 @@ def test_step_1_a_host_that_is_not_canonical_is_a_bad_host_and_rejected(
         report = lenient.evaluate(host, pki.server.chain_der)
         assert not report.accepted
         assert report.reason is Reason.BAD_HOST
-        assert report.pattern is None
+        assert report.rule is None
         assert why in report.detail
 
 
@@ -46,7 +46,7 @@ def test_step_2_a_host_without_a_rule_is_accepted_or_rejected_as_the_policy_says
             report = policy.evaluate("other.example.com", chain)
             assert report.accepted is accepts
             assert report.reason is Reason.NOT_PINNED
-            assert report.pattern is None
+            assert report.rule is None
             assert report.chain == ()
     assert Policy({}).evaluate(HOST, []).accepted
 
@@ -98,7 +98,7 @@ def test_step_3_a_rule_is_expired_from_its_second_on(
             report = policy.evaluate(HOST, chain, now=now)
             assert report.reason is Reason.EXPIRED
             assert report.accepted == (after_expiry == "allow")
-            assert report.pattern == HOST
+            assert report.rule == HOST
 
 
 def test_step_3_the_second_is_that_of_the_timezone() -> None:
@@ -110,7 +110,9 @@ def test_step_3_the_second_is_that_of_the_timezone() -> None:
     at = dt.datetime(2026, 1, 1, 3, tzinfo=dt.UTC)
     for now, reason in ((at - SECOND, "NO_CERTIFICATE"), (at, "EXPIRED")):
         for zone in (dt.UTC, tokyo, dt.timezone(dt.timedelta(hours=-5))):
-            report = pinset.evaluate([], now=now.astimezone(zone))
+            report = Policy.for_clients(pinset).evaluate(
+                None, [], now=now.astimezone(zone)
+            )
             assert report.reason.name == reason
 
 
@@ -132,10 +134,16 @@ def test_step_3_any_second_that_a_datetime_can_hold_is_exact(
     """Also before 1970, and where 32 bits end."""
     pinset = PinSet([ABSENT], expires=expires, after_expiry="allow")
     second = expires.replace(microsecond=0)
-    assert pinset.evaluate([], now=second).reason is Reason.EXPIRED
+    assert (
+        Policy.for_clients(pinset).evaluate(None, [], now=second).reason
+        is Reason.EXPIRED
+    )
     if second.year > 1:
         now = second - SECOND
-        assert pinset.evaluate([], now=now).reason is Reason.NO_CERTIFICATE
+        assert (
+            Policy.for_clients(pinset).evaluate(None, [], now=now).reason
+            is Reason.NO_CERTIFICATE
+        )
 
 
 def test_step_3_without_now_the_time_is_the_current_one() -> None:
@@ -143,7 +151,7 @@ def test_step_3_without_now_the_time_is_the_current_one() -> None:
     for year, reason in ((2000, "EXPIRED"), (9999, "NO_CERTIFICATE")):
         expires = dt.datetime(year, 1, 1, tzinfo=dt.UTC)
         pinset = PinSet([ABSENT], expires=expires, after_expiry="allow")
-        assert pinset.evaluate([]).reason.name == reason
+        assert Policy.for_clients(pinset).evaluate(None, []).reason.name == reason
         policy = Policy({HOST: pinset})
         assert policy.evaluate(HOST, []).reason.name == reason
         assert policy.evaluate_many([HOST], [[]])[0].reason.name == reason
@@ -161,7 +169,9 @@ def test_step_4_no_certificate_is_rejected() -> None:
 def test_step_4_a_certificate_that_is_not_strict_der_is_rejected(pki: Pki) -> None:
     """Even behind one that is pinned: what can't be read may be blocked."""
     damaged = pki.ca.der + b"\0"
-    report = PinSet([pki.server.pin]).evaluate([pki.server.der, damaged])
+    report = Policy.for_clients(PinSet([pki.server.pin])).evaluate(
+        None, [pki.server.der, damaged]
+    )
     assert not report.accepted
     assert report.reason is Reason.MALFORMED
     assert report.depth == 1
@@ -169,9 +179,13 @@ def test_step_4_a_certificate_that_is_not_strict_der_is_rejected(pki: Pki) -> No
     assert report.matched is None
     assert "not strict DER: Certificate" in report.detail
     with pytest.raises(PinningError, match="not strict DER: Certificate"):
-        PinSet([pki.server.pin]).verify([pki.server.der, damaged])
+        Policy.for_clients(PinSet([pki.server.pin])).verify(
+            None, [pki.server.der, damaged]
+        )
     # What follows it does not make it good.
-    report = PinSet([pki.server.pin]).evaluate([pki.server.der, damaged, pki.root.der])
+    report = Policy.for_clients(PinSet([pki.server.pin])).evaluate(
+        None, [pki.server.der, damaged, pki.root.der]
+    )
     assert (report.accepted, report.reason) == (False, Reason.MALFORMED)
     assert report.depth == 1
 
@@ -179,7 +193,7 @@ def test_step_4_a_certificate_that_is_not_strict_der_is_rejected(pki: Pki) -> No
 def test_step_4_comes_before_step_5(pki: Pki) -> None:
     """A malformed certificate is reported as that, also beside a blocked one."""
     pinset = PinSet([ABSENT], blocked=[pki.server.pin])
-    report = pinset.evaluate([pki.server.der, b"\x30"])
+    report = Policy.for_clients(pinset).evaluate(None, [pki.server.der, b"\x30"])
     assert report.reason is Reason.MALFORMED
 
 
@@ -187,7 +201,7 @@ def test_step_5_a_blocked_key_anywhere_in_the_chain_is_blocked(pki: Pki) -> None
     """Before any match; the first one in the chain is named."""
     chain = [pki.server.der, pki.ca.der, pki.root.der]
     pinset = PinSet([pki.server.pin], blocked=[pki.root.pin, pki.ca.pin])
-    report = pinset.evaluate(chain)
+    report = Policy.for_clients(pinset).evaluate(None, chain)
     assert not report.accepted
     assert report.reason is Reason.BLOCKED
     assert report.depth == 1
@@ -198,12 +212,16 @@ def test_step_5_a_blocked_key_anywhere_in_the_chain_is_blocked(pki: Pki) -> None
 def test_step_6_every_group_hit_is_a_match_else_a_mismatch(pki: Pki) -> None:
     """MATCH names the first certificate that hit; MISMATCH names none."""
     chain = pki.server.chain_der
-    report = PinSet(leaf=[pki.server.pin], ca=[pki.ca.pin]).evaluate(chain)
+    report = Policy.for_clients(
+        PinSet(leaf=[pki.server.pin], ca=[pki.ca.pin])
+    ).evaluate(None, chain)
     assert report.accepted
     assert report.reason is Reason.MATCH
     assert report.depth == 0
     assert str(report.matched) == pki.server.pin
-    report = PinSet(leaf=[pki.server.pin], ca=[ABSENT]).evaluate(chain)
+    report = Policy.for_clients(PinSet(leaf=[pki.server.pin], ca=[ABSENT])).evaluate(
+        None, chain
+    )
     assert not report.accepted
     assert report.reason is Reason.MISMATCH
     assert report.depth is None
@@ -222,7 +240,7 @@ def test_step_7_report_mode_accepts_what_3_5_and_6_would_reject(pki: Pki) -> Non
     for reason, lists in cases:
         for mode in MODES:
             pinset = PinSet(mode=mode, **lists)
-            report = pinset.evaluate(chain, now=NOON)
+            report = Policy.for_clients(pinset).evaluate(None, chain, now=NOON)
             assert report.reason is reason
             assert report.accepted == (mode == "report")
             assert report.mode == mode

@@ -18,7 +18,9 @@ def test_pins_are_hit_by_a_certificate_at_any_position(pki: Pki) -> None:
     """Leaf, intermediate or root."""
     chain = [pki.server.der, pki.ca.der, pki.root.der]
     for depth, identity in enumerate((pki.server, pki.ca, pki.root)):
-        report = PinSet(pins=[ABSENT, identity.pin]).verify(chain)
+        report = Policy.for_clients(PinSet(pins=[ABSENT, identity.pin])).verify(
+            None, chain
+        )
         assert report.depth == depth
         assert str(report.matched) == identity.pin
 
@@ -26,9 +28,14 @@ def test_pins_are_hit_by_a_certificate_at_any_position(pki: Pki) -> None:
 def test_leaf_is_hit_by_position_0_alone(pki: Pki) -> None:
     """The peer's own key, and not one of those that vouch for it."""
     chain = [pki.server.der, pki.ca.der, pki.root.der]
-    assert PinSet(leaf=[ABSENT, pki.server.pin]).verify(chain).depth == 0
+    assert (
+        Policy.for_clients(PinSet(leaf=[ABSENT, pki.server.pin]))
+        .verify(None, chain)
+        .depth
+        == 0
+    )
     for identity in (pki.ca, pki.root):
-        report = PinSet(leaf=[identity.pin]).evaluate(chain)
+        report = Policy.for_clients(PinSet(leaf=[identity.pin])).evaluate(None, chain)
         assert report.reason is Reason.MISMATCH
 
 
@@ -36,8 +43,13 @@ def test_ca_is_hit_by_a_certificate_at_position_1_or_later(pki: Pki) -> None:
     """Any of the authorities, and not the peer's own key."""
     chain = [pki.server.der, pki.ca.der, pki.root.der]
     for depth, identity in ((1, pki.ca), (2, pki.root)):
-        assert PinSet(ca=[ABSENT, identity.pin]).verify(chain).depth == depth
-    report = PinSet(ca=[pki.server.pin]).evaluate(chain)
+        assert (
+            Policy.for_clients(PinSet(ca=[ABSENT, identity.pin]))
+            .verify(None, chain)
+            .depth
+            == depth
+        )
+    report = Policy.for_clients(PinSet(ca=[pki.server.pin])).evaluate(None, chain)
     assert report.reason is Reason.MISMATCH
 
 
@@ -59,7 +71,7 @@ def test_every_list_that_is_not_empty_must_be_hit(pki: Pki, kind: PinKind) -> No
         }
         if not lists:
             continue
-        report = PinSet(**lists).evaluate(chain)  # type: ignore[arg-type]
+        report = Policy.for_clients(PinSet(**lists)).evaluate(None, chain)  # type: ignore[arg-type]
         assert report.accepted == ("missed" not in state)
         expected = Reason.MISMATCH if "missed" in state else Reason.MATCH
         assert report.reason is expected
@@ -71,12 +83,16 @@ def test_any_blocked_hit_rejects(pki: Pki) -> None:
     for depth, identity in enumerate((pki.server, pki.ca)):
         for pin in (identity.pin, identity.certificate_pin):
             pinset = PinSet(pins, blocked=[ABSENT, pin])
-            report = pinset.evaluate(pki.server.chain_der)
+            report = Policy.for_clients(pinset).evaluate(None, pki.server.chain_der)
             assert not report.accepted
             assert report.reason is Reason.BLOCKED
             assert report.depth == depth
             assert str(report.matched) == pin
-    assert PinSet(pins, blocked=[ABSENT]).verify(pki.server.chain_der).accepted
+    assert (
+        Policy.for_clients(PinSet(pins, blocked=[ABSENT]))
+        .verify(None, pki.server.chain_der)
+        .accepted
+    )
 
 
 def test_a_pin_set_without_pins_is_refused() -> None:
@@ -106,7 +122,7 @@ def test_expires_needs_a_timezone() -> None:
         with pytest.raises(PolicyError, match="with a timezone"):
             PinSet([ABSENT], expires=wrong, after_expiry="allow")  # type: ignore[arg-type]
     with pytest.raises(PolicyError, match="with a timezone"):
-        PinSet([ABSENT]).evaluate([], now=naive)
+        Policy.for_clients(PinSet([ABSENT])).evaluate(None, [], now=naive)
 
 
 def test_other_choices_are_refused() -> None:
@@ -169,7 +185,7 @@ def test_a_pin_set_is_a_value() -> None:
     )
     assert one == same
     assert hash(one) == hash(same)
-    one.evaluate([])  # which makes something inside
+    Policy.for_clients(one).evaluate(None, [])  # which makes something inside
     assert one == same
     assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301  (ours)
     assert one != PinSet([OTHER], mode="report", expires=NOON, after_expiry="allow")

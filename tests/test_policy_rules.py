@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import policy_model as model
-from pinverify import UNPINNED, PinSet, Policy, PolicyError, Reason, core
+from pinverify import UNPINNED, PinSet, Policy, PolicyError, Reason
+from pinverify.core._handle import OpenPolicy
 from pki import Pki
 from policy_samples import ABSENT, OTHER, SHAPES
 
@@ -21,7 +22,7 @@ __all__: list[str] = []
 def pattern_for(host: str, *patterns: str) -> str | None:
     """Return the pattern that decides about *host* among these, by a report."""
     policy = Policy({pattern: [ABSENT] for pattern in patterns})
-    return policy.evaluate(host, []).pattern
+    return policy.evaluate(host, []).rule
 
 
 # ---- rules: patterns ---------------------------------------------------------
@@ -130,7 +131,7 @@ def test_patterns_and_hosts_have_one_canonical_form() -> None:
     for pattern, hosts in spellings.items():
         for host in hosts:
             report = Policy({pattern: [ABSENT]}).evaluate(host, [])
-            assert report.pattern is not None
+            assert report.rule is not None
             assert report.host == host.rstrip(".").lower().replace(
                 "bücher", "xn--bcher-kva"
             ).replace("0db8::0001", "db8::1")
@@ -201,7 +202,7 @@ def test_unpinned_carves_a_host_out_of_a_wider_rule(pki: Pki) -> None:
         reports = policy.evaluate_many(hosts, [pki.server.chain_der] * 3)
         assert [r.reason.name for r in reports] == ["NOT_PINNED"] * 2 + ["MATCH"]
         assert [r.accepted for r in reports] == [accepts, accepts, True]
-        assert [r.pattern for r in reports] == [
+        assert [r.rule for r in reports] == [
             "status.example.org",
             "**.lab.example.org",
             "db.lab.example.org",
@@ -242,7 +243,7 @@ def test_many_overlapping_rules_find_what_the_model_finds(patterns: list[str]) -
 
 def _finder(patterns: Sequence[str]) -> Callable[[str], str | None]:
     """Return the C core's look-up among these patterns."""
-    opened = core.OpenPolicy(Policy({p: [ABSENT] for p in patterns}).compile())
+    opened = OpenPolicy(Policy({p: [ABSENT] for p in patterns}).compile())
 
     def found(host: str) -> str | None:
         rule = opened.find(host)

@@ -100,8 +100,7 @@ def test_pitfall_28_each_handshake_is_decided_by_exactly_one_policy(
                 share = handshakes // THREADS // 4
                 for results in pool.map(several, [share] * THREADS, timeout=600):
                     outcomes.update(
-                        (sent, report.policy_digest, report.reason)
-                        for sent, report in results
+                        (sent, report.digest, report.reason) for sent, report in results
                     )
                 grown.append(resident())
     finally:

@@ -4,17 +4,20 @@ It adds to certificate validation and never replaces it. README.md begins with a
 example; `pinverify.core` is the C core for other libraries.
 """
 
-from pinverify.errors import (
-    DERError,
+from pinverify.errors import DERError, PinverifyError, PolicyError
+from pinverify.formats import load_policy, load_rules
+from pinverify.policy import (
+    UNPINNED,
+    Pin,
+    PinKind,
     PinningError,
-    PinverifyError,
-    PolicyError,
+    PinSet,
+    Policy,
+    Reason,
+    Report,
+    Rules,
     find_pinning_error,
 )
-from pinverify.formats import load_policy
-from pinverify.pin import Pin, PinKind
-from pinverify.policy import UNPINNED, PinSet, Policy
-from pinverify.report import Reason, Report
 from pinverify.sockets import check, create_connection, wrap_socket
 from pinverify.sslcontext import install, pin_context, uninstall
 
@@ -30,11 +33,13 @@ __all__ = [
     "PolicyError",
     "Reason",
     "Report",
+    "Rules",
     "check",
     "create_connection",
     "find_pinning_error",
     "install",
     "load_policy",
+    "load_rules",
     "pin_context",
     "uninstall",
     "wrap_socket",

@@ -1,5 +1,5 @@
 # The compiled module. cffi makes it from csrc/pinverify.h and describes no
-# types; core.py, the only module that imports it, gives them back.
+# types; the package core, which alone imports it, gives them back.
 from collections.abc import Callable
 from typing import Any
 

@@ -16,9 +16,8 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pinverify.errors import PinningError, PinverifyError, PolicyError
-from pinverify.pin import Pin, PinKind
-from pinverify.policy import PinSet
+from pinverify.errors import PinverifyError, PolicyError
+from pinverify.policy import Pin, PinKind, PinningError, PinSet, Policy, Report
 
 if TYPE_CHECKING:
     import asyncio
@@ -149,7 +148,7 @@ class _Expected:
             raise PolicyError(msg)
         self.old = [one for one in found if isinstance(one, _OldDigest)]
         self.pins = [one for one in found if isinstance(one, Pin)]
-        self._pinset = PinSet(self.pins) if self.pins else None
+        self._policy = Policy.for_clients(PinSet(self.pins)) if self.pins else None
 
     def verify(self, cert: bytes | None) -> None:
         if self.old:
@@ -158,12 +157,12 @@ class _Expected:
             )
             if cert is not None and any(one.is_of(cert) for one in self.old):
                 return
-        if self._pinset is not None:
-            self._pinset.verify([] if cert is None else [cert])
+        if self._policy is not None:
+            self._policy.verify(None, [] if cert is None else [cert])
             return
         expected = " or ".join(map(str, self.old))
         msg = f"the peer's certificate does not match {expected}"
-        raise PinningError.of(msg)
+        raise PinningError.of(Report.not_checked(None, bytes(32), msg), msg)
 
 
 _OLD = {32: "md5", 40: "sha1"}  # by the number of hex digits

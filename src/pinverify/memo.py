@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from pinverify import core
+from pinverify.core import _columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -29,8 +29,8 @@ class Memo:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._chains: dict[tuple[Hashable, bytes], core.Chain] = {}
-        self.latest: dict[Hashable, tuple[Sequence[Any], core.Chain]] = {}
+        self._chains: dict[tuple[Hashable, bytes], _columns.Chain] = {}
+        self.latest: dict[Hashable, tuple[Sequence[Any], _columns.Chain]] = {}
         """Of each peer: its latest chain, as the library's objects and in DER."""
 
     def chain(
@@ -38,7 +38,7 @@ class Memo:
         peer: Hashable,
         certs: Sequence[Any],
         to_der: Callable[[Any], bytes],
-    ) -> core.Chain:
+    ) -> _columns.Chain:
         """Return a verified chain in DER, and keep it.
 
         Args:
@@ -50,7 +50,7 @@ class Memo:
         latest = self.latest.get(peer)
         if latest is not None and latest[0] == certs:
             return latest[1]
-        chain = core.chain([to_der(cert) for cert in certs])
+        chain = _columns.chain([to_der(cert) for cert in certs])
         with self._lock:
             while len(self._chains) >= _CHAINS_MAX:
                 oldest = next(iter(self._chains))
@@ -60,7 +60,7 @@ class Memo:
             self.latest[peer] = certs, chain
         return chain
 
-    def recall(self, peer: Hashable, leaf: bytes) -> core.Chain | None:
+    def recall(self, peer: Hashable, leaf: bytes) -> _columns.Chain | None:
         """Return the chain that *leaf* had in a full handshake, None if unknown."""
         chain = self._chains.get((peer, _tail(leaf)))
         return chain if chain is not None and chain.certs[0] == leaf else None

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeAlias
 
-from pinverify.report import Reason, Report
+from pinverify.policy import Reason, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,15 +38,15 @@ def notice(report: Report, on_report: OnReport | None) -> None:
         return
     if on_report is not None:
         on_report(report)
-    held_back = _log.admit((report.host, report.policy_digest), time.monotonic())
+    held_back = _log.admit((report.host, report.digest), time.monotonic())
     if held_back is not None:
         _logger.warning(
             "accepted in spite of its pins: %s of %s, rule %r, chain %s, policy %s%s",
             report.reason.name,
             report.host or "a peer",
-            report.pattern,
+            report.rule,
             " ".join(map(str, report.chain)),
-            report.policy_digest.hex()[:16],
+            report.digest.hex()[:16],
             f" ({held_back} more held back)" if held_back else "",
         )
 

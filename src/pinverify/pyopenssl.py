@@ -22,19 +22,18 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias, TypeVar
 
 from OpenSSL import SSL, crypto
 
-from pinverify.errors import PinningError, PolicyError
+from pinverify.errors import PolicyError
 from pinverify.memo import Memo
 from pinverify.notice import OnReport, notice
-from pinverify.policy import PinSet, Policy
+from pinverify.policy import PinningError, PinSet, Policy, Report
+from pinverify.policy._policy import as_policy, handle_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from pinverify.report import Report
 
 __all__ = ["PinningSSLError", "VerifyCallback", "pin_connection", "verify"]
 
@@ -52,22 +51,23 @@ class PinningSSLError(PinningError, SSL.Error):
     """
 
     def __init__(
-        self, errno: int, message: str, *, report: Report | None = None
+        self,
+        errno: int,
+        headline: str,
+        *,
+        report: Report,
+        text: Callable[[], str] | str,
     ) -> None:
-        """Keep the *message* and the *report*, as a `PinningError` does."""
-        super().__init__(errno, message, report=report)
+        """Keep what a `PinningError` does."""
+        super().__init__(errno, headline, report=report, text=text)
         self.args = ([("pinverify", "", self.verify_message)],)
-
-    def __reduce__(self) -> tuple[object, tuple[str, Report | None]]:
-        """Pickle what it was made of."""
-        return (type(self).of, (str(self), self.report))
 
     @classmethod
     def because(cls, cause: Exception) -> Self:
         """Return the rejection that *cause* is, or leads to."""
         if isinstance(cause, PinningError):
-            return cls.of(str(cause), cause.report)
-        error = cls.of(f"the peer could not be checked: {cause!r}")
+            return cls.of(cause.report, cause.__str__, headline=cause.verify_message)
+        error = _not_checked(cls, f"the peer could not be checked: {cause!r}")
         error.__cause__ = cause
         return error
 
@@ -113,11 +113,11 @@ def pin_connection(
         ValueError: its handshake is done. See `verify`.
         PolicyError: *policy* has rules for host names, and there is no name.
     """
-    check = _Check(_as_policy(policy), host, callback, on_report)
+    check = _Check(as_policy(policy), host, callback, on_report)
     _refuse_what_cannot_be_pinned(conn, callback)
     if host is None:
         check.follow(conn.get_servername())
-    if check.host is None and not check.policy.every_peer:
+    if check.host is None and not check.policy.has_clients:
         msg = (
             "there is no host to look up: give host=…, or call set_tlsext_host_name "
             "first; a server's clients have none, so give a PinSet"
@@ -160,7 +160,7 @@ def verify(
     Raises:
         PinningError: the peer is rejected.
     """
-    policy = _as_policy(policy)
+    policy = as_policy(policy)
     leaf = _leaf(conn)
     chain = [] if leaf is None else [leaf]
     resumed = False
@@ -180,13 +180,11 @@ def verify(
 # ---- the decision -------------------------------------------------------------
 
 
-def _as_policy(policy: Policy | PinSet) -> Policy:
-    if isinstance(policy, PinSet):
-        return policy.as_policy()
-    if not isinstance(policy, Policy):
-        msg = f"expected a Policy or a PinSet, got {type(policy).__name__}"
-        raise TypeError(msg)
-    return policy
+_Error = TypeVar("_Error", bound=PinningError)
+
+
+def _not_checked(cls: type[_Error], text: str) -> _Error:
+    return cls.of(Report.not_checked(None, bytes(32), text), text)
 
 
 def _decide(
@@ -202,12 +200,16 @@ def _decide(
             that nobody remembers.
     """
     report = policy.verify(host, chain)
-    if resumed and report.mode == "enforce" and policy.blocks(report.host):
+    if (
+        resumed
+        and report.mode == "enforce"
+        and not handle_of(policy).is_clear((report.host or "").encode())
+    ):
         msg = (
             "a resumed session shows no chain, and a key that is blocked may be in "
             "it; connect again without the session"
         )
-        raise PinningError.of(msg)
+        raise _not_checked(PinningError, msg)
     return report
 
 
@@ -516,7 +518,7 @@ class _Pending(SSL.Connection):
 
 def _refuse_another_handshake(*_: Any, **__: Any) -> NoReturn:  # noqa: ANN401
     msg = "the peer is decided about: another handshake needs another connection"
-    raise PinningSSLError.of(msg)
+    raise _not_checked(PinningSSLError, msg)
 
 
 class _Verified(_Pending):

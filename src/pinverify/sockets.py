@@ -7,15 +7,14 @@ import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pinverify.errors import PinningError, PolicyError
-from pinverify.policy import PinSet, Policy
+from pinverify.errors import PolicyError
+from pinverify.policy import PinningError, PinSet, Policy, Report
 from pinverify.sslcontext import pin_connection
 
 if TYPE_CHECKING:
     import os
 
     from pinverify.policy import Pins
-    from pinverify.report import Report
 
 __all__ = ["check", "create_connection", "split_address", "wrap_socket"]
 
@@ -123,7 +122,7 @@ def check(
         report: Report | None = getattr(tls, "pin_report", None)
     if report is None:  # cannot be; never take it for an acceptance
         msg = "the peer was not checked"
-        raise PinningError.of(msg)
+        raise PinningError.of(Report.not_checked(None, bytes(32), msg), msg)
     return report
 
 

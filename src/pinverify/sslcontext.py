@@ -34,16 +34,17 @@ from typing import (
     cast,
 )
 
-from pinverify import core
-from pinverify.errors import PinningError, PolicyError
+from pinverify.core import _columns
+from pinverify.errors import PolicyError
 from pinverify.memo import Memo
 from pinverify.notice import OnReport, notice
-from pinverify.policy import PinSet, Policy
+from pinverify.policy import PinningError, PinSet, Policy, Report
+from pinverify.policy._policy import as_policy, handle_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pinverify.report import Report
+    from pinverify.core._handle import OpenPolicy
 
 __all__ = ["install", "pin_connection", "pin_context", "uninstall"]
 
@@ -100,7 +101,7 @@ def pin_context(
         PolicyError: a server's context is given rules for host names.
     """
     in_force = _in_force(policy, on_report)
-    if _is_server(context) and not in_force.policy.every_peer:
+    if _is_server(context) and not in_force.policy.has_clients:
         msg = "a server's clients have no host name: give pin_context a PinSet"
         raise PolicyError(msg)
     _hooked(context, _Rule(in_force)).in_force = in_force
@@ -173,7 +174,7 @@ class _InForce(NamedTuple):
     """A policy and who hears of it. Swapped as one."""
 
     policy: Policy
-    opened: core.OpenPolicy
+    opened: OpenPolicy
     on_report: OnReport | None
 
     def accept_or_raise(self, evidence: Evidence) -> None:
@@ -193,6 +194,10 @@ def _report(evidence: Evidence) -> Report:
     return policy.evaluate(host, certs, now=_moment(now))
 
 
+def _not_checked(text: str) -> PinningError:
+    return PinningError.of(Report.not_checked(None, bytes(32), text), text)
+
+
 def _moment(now: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(now, dt.UTC)
 
@@ -200,24 +205,21 @@ def _moment(now: int) -> dt.datetime:
 def _refuse_hidden_chain(evidence: Evidence) -> None:
     """Refuse a leaf without its chain where a blocked key may hide in that."""
     policy, host, _, _ = evidence
-    if policy.blocks(host) and _report(evidence).mode == "enforce":
+    name = b"" if host is None else host.encode()
+    if not handle_of(policy).is_clear(name) and _report(evidence).mode == "enforce":
         msg = (
             "a resumed session shows no chain, and a key that is blocked may be "
             "in it; connect again without the session"
         )
-        raise PinningError.of(msg)
+        raise _not_checked(msg)
 
 
 def _in_force(policy: Policy | PinSet, on_report: OnReport | None) -> _InForce:
-    if isinstance(policy, PinSet):
-        policy = policy.as_policy()
-    if not isinstance(policy, Policy):
-        msg = f"expected a Policy or a PinSet, got {type(policy).__name__}"
-        raise TypeError(msg)
+    policy = as_policy(policy)
     if on_report is not None and not callable(on_report):
         msg = f"on_report: expected a function, got {on_report!r}"
         raise TypeError(msg)
-    return _InForce(policy, policy.opened, on_report)
+    return _InForce(policy, handle_of(policy), on_report)
 
 
 class _Rule:
@@ -301,7 +303,7 @@ class _Pending:
     def verify_client_post_handshake(self) -> NoReturn:
         """Refuse: a certificate that comes later would come after the decision."""
         msg = "pins are checked in the handshake; post-handshake authentication is off"
-        raise PinningError.of(msg)
+        raise _not_checked(msg)
 
     def _pinverify_settle(self) -> None:
         """Before data moves: let the handshake and the check be done."""
@@ -365,13 +367,13 @@ class _Pending:
                 "a resumed TLS 1.2 session does not tell which name the client asks "
                 "for; let it connect without the session, or use TLS 1.3"
             )
-            raise PinningError.of(msg)
+            raise _not_checked(msg)
 
     def _pinverify_fail(self, cause: Exception) -> NoReturn:
         """End the connection, with a `PinningError` whatever the cause is."""
         error = cause if isinstance(cause, PinningError) else None
         if error is None:
-            error = PinningError.of(f"the peer could not be checked: {cause!r}")
+            error = _not_checked(f"the peer could not be checked: {cause!r}")
             error.__cause__ = cause
         self._pinverify_error = error
         self._pinverify_shut()
@@ -422,16 +424,14 @@ def _decide(
     if certs:
         chain = memo.chain(host, certs, _der)
     elif (leaf := sslobj.getpeercert(True)) is None:  # noqa: FBT003
-        chain = core.chain(())
+        chain = _columns.chain(())
     else:
         # A resumed session has no chain: its first handshake is the evidence.
         known = memo.recall(host, leaf) if trusts_chain else None
         hidden = trusts_chain and known is None
-        chain = known or core.chain((leaf,))
-    certs, data, lens = chain
-    answer = opened.decide(name, len(name), data, len(data), lens, len(certs), now)
-    evidence = policy, host, certs, now
-    if answer not in core.NOTHING_TO_TELL:
+        chain = known or _columns.chain((leaf,))
+    evidence = policy, host, chain.certs, now
+    if not opened.passes(name, chain, now):
         in_force.accept_or_raise(evidence)
     if hidden:
         _refuse_hidden_chain(evidence)

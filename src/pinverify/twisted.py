@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from pinverify import core
-from pinverify.hosts import canonical
+from pinverify.core._hosts import is_address
+from pinverify.policy._hosts import canonical
 from pinverify.pyopenssl import pin_connection
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class PinnedConnectionCreator:
     ) -> SSL.Connection:
         """Make a connection, with its handshake still to do."""
         conn = self._options.clientConnectionForTLS(tlsProtocol)
-        address = core.is_address(self._host)
+        address = is_address(self._host)
         if not address:  # RFC 6066, 3: a server name is no address
             conn.set_tlsext_host_name(self._host.encode("ascii"))
         expected = (IPAddress_ID if address else DNS_ID)(self._host)

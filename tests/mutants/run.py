@@ -40,6 +40,7 @@ from typing import Any
 import anchors
 from anchors import AnchorError, Change
 from pinverify import core
+from pinverify.core._kernels import scan_kernels
 
 __all__ = [
     "Build",
@@ -355,7 +356,7 @@ def _outcome(code: int, text: str) -> Outcome:
 
 def tried(copy: Copy, mutant: Mutant) -> Outcome:
     """Make a mutant, and let the tests meet it: first its own, then all."""
-    if mutant.needs and mutant.needs not in {*core.kernels(), *core.scan_kernels()}:
+    if mutant.needs and mutant.needs not in {*core.kernels(), *scan_kernels()}:
         return Outcome("skipped", f"this processor has no {mutant.needs}")
     try:
         with copy.planted(mutant):

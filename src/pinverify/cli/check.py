@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinverify.cli.output import Cell, NoAnswerError, Output, shortened
+from pinverify.cli.output import Cell, NoAnswerError, Output
 from pinverify.cli.servers import Server, connection_problem, verified_chain
 from pinverify.cli.x509 import facts
-from pinverify.errors import DERError, PinningError
-from pinverify.pin import Pin
-from pinverify.report import Reason, Report
+from pinverify.errors import DERError
+from pinverify.policy import Pin, PinningError, Reason, Report
+from pinverify.policy._message import shortened
 from pinverify.sockets import create_connection
 
 if TYPE_CHECKING:
@@ -69,13 +69,14 @@ _REASONS = {
     Reason.MALFORMED: "a certificate is not strict DER",
     Reason.BLOCKED: "a blocked key or certificate is in the chain",
     Reason.BAD_HOST: "the host has no canonical form",
+    Reason.NOT_CHECKED: "the server was not checked",
 }
 
 
 def _print(
     out: Output, server: Server, report: Report, chain: list[bytes], message: str
 ) -> None:
-    rule = report.pattern or "none"
+    rule = report.rule or "none"
     mode = ", report mode" if report.mode == "report" else ""
     rows = [
         ("server", Cell(str(server))),
@@ -85,7 +86,7 @@ def _print(
     ]
     if report.matched is not None:
         rows.append(("pin", Cell(f"{report.matched} at depth {report.depth}")))
-    rows.append(("policy", Cell(report.policy_digest.hex())))
+    rows.append(("digest", Cell(report.digest.hex())))
     out.fields(rows)
     out.line()
     if message:  # it shows the chain
@@ -127,7 +128,7 @@ def _as_json(
         "accepted": report.accepted,
         "reason": report.reason.name,
         "host": report.host,
-        "rule": report.pattern,
+        "rule": report.rule,
         "mode": report.mode,
         "matched": None if report.matched is None else str(report.matched),
         "depth": report.depth,
@@ -136,7 +137,7 @@ def _as_json(
             for cert in chain
         ]
         or [{"pin": str(pin), "subject": None} for pin in report.chain],
-        "policy": report.policy_digest.hex(),
+        "digest": report.digest.hex(),
         "detail": report.detail or None,
         "message": message or None,
     }

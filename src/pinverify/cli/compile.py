@@ -7,9 +7,10 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
-from pinverify import core
-from pinverify.cli.output import Cell, NoAnswerError, Output, printable
-from pinverify.formats import load_policy
+from pinverify.cli.output import Cell, NoAnswerError, Output
+from pinverify.formats import load_rules
+from pinverify.policy import PinSet, Policy
+from pinverify.policy._message import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,19 +22,21 @@ def compile_file(out: Output, source: Path, target: Path) -> None:
     """Compile *source* to *target*, and print a summary."""
     _check_target(target, source)
     with out.progress(f"compiling {source.name}"):
-        compiled = load_policy(source).compile()
-        opened = core.OpenPolicy(compiled)
-        rules = [opened.rule(number) for number in range(opened.num_rules)]
+        rules = load_rules(source)
+        policy = Policy(rules)
+        compiled = policy.compile()
     replace_file(target, compiled)
-    pinned = [pinset for _, pinset in rules if pinset is not None]
+    pinned = [value for value in rules.hosts.values() if isinstance(value, PinSet)]
+    clients = [] if rules.clients is None else [rules.clients]
     counts = {
-        "rules": len(rules),
-        "wildcards": sum(pattern.startswith("*") for pattern, _ in rules),
-        "unpinned": len(rules) - len(pinned),
-        "pinsets": len(set(pinned)),
+        "rules": len(rules.hosts),
+        "wildcards": sum(pattern.startswith("*") for pattern in rules.hosts),
+        "unpinned": len(rules.hosts) - len(pinned),
+        "clients": rules.clients is not None,
+        "pinsets": len({*pinned, *clients}),
         "bytes": len(compiled),
     }
-    digest = opened.digest.hex()
+    digest = policy.digest.hex()
     if out.as_json:
         out.json({"policy": str(target), **counts, "digest": digest})
         return
@@ -42,6 +45,7 @@ def compile_file(out: Output, source: Path, target: Path) -> None:
         [
             ("policy", Cell(printable(str(target)), "bold")),
             ("hosts", hosts.format_map(counts)),
+            *([("clients", "pinned")] if clients else []),
             ("PinSets", "{pinsets:,}".format_map(counts)),
             ("bytes", "{bytes:,}".format_map(counts)),
             ("digest", digest),

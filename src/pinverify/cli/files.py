@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.errors import DERError
-from pinverify.pin import Pin
+from pinverify.policy import Pin
+from pinverify.policy._encodings import blocks, is_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,20 +52,19 @@ def read_items(data: bytes) -> Iterator[Item | DERError]:
     Raises:
         DERError: the file has no certificate and no public key.
     """
-    # As in `Pin.from_certificate`: no text begins with the bytes of a long DER element.
-    if re.match(rb"\x30[\x81-\xff]", data) or b"-----BEGIN " not in data:
+    if not is_pem(data):
         yield _item_of_der(data)
         return
     others = []
     found = 0
-    for label, body in _blocks(data):
-        kind = _KINDS.get(label)
+    for block in blocks(data):
+        kind = _KINDS.get(block.label)
         if kind is None:
-            others.append(label)
+            others.append(block.label)
             continue
         found += 1
         try:
-            yield _checked(Item(kind, _decoded(label, body)))
+            yield _checked(Item(kind, block.der()))
         except DERError as error:
             yield error
     if not found:
@@ -96,39 +93,6 @@ def _checked(item: Item) -> Item:
     else:
         Pin.from_public_key(item.der)
     return item
-
-
-_BOUNDARY = re.compile(rb"-----(BEGIN|END) ([^-]+)-----")
-
-
-def _blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield label and body of each PEM block (RFC 7468, 2)."""
-    label = None
-    body: list[bytes] = []
-    for line in data.splitlines():
-        boundary = _BOUNDARY.fullmatch(line.strip())
-        if boundary is None:
-            body.append(line.strip())
-        elif boundary[1] == b"BEGIN":
-            if label is not None:
-                yield label, b"-"  # no END line; _decoded refuses "-"
-            label, body = boundary[2].decode("latin-1"), []
-        elif boundary[2].decode("latin-1") == label:
-            yield label, b"".join(body)
-            label = None
-    if label is not None:
-        yield label, b"-"
-
-
-def _decoded(label: str, body: bytes) -> bytes:
-    if body == b"-":
-        msg = f"a BEGIN {label} line without its END line"
-        raise DERError(msg)
-    try:
-        return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
-        msg = f"the {label} block is not base64: {error}"
-        raise DERError(msg) from None
 
 
 def _nothing_in(labels: list[str]) -> str:

@@ -11,6 +11,7 @@ import cryptography
 from cryptography.hazmat.backends.openssl import backend
 
 from pinverify import core
+from pinverify.core._kernels import scan_kernel, scan_kernels
 
 if TYPE_CHECKING:
     from pinverify.cli.output import Output
@@ -25,10 +26,7 @@ def print_info(out: Output) -> None:
             {
                 "pinverify": version("pinverify"),
                 "sha256": {"in_use": core.kernel(), "available": core.kernels()},
-                "scan": {
-                    "in_use": core.scan_kernel(),
-                    "available": core.scan_kernels(),
-                },
+                "scan": {"in_use": scan_kernel(), "available": scan_kernels()},
                 "python": platform.python_version(),
                 "implementation": platform.python_implementation(),
                 "platform": platform.platform(),
@@ -42,7 +40,7 @@ def print_info(out: Output) -> None:
         [
             ("pinverify", version("pinverify")),
             ("SHA-256", _kernels(core.kernel(), core.kernels())),
-            ("scan", _kernels(core.scan_kernel(), core.scan_kernels())),
+            ("scan", _kernels(scan_kernel(), scan_kernels())),
             (
                 "Python",
                 f"{platform.python_implementation()} {platform.python_version()}",

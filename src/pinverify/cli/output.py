@@ -21,6 +21,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from pinverify.policy._message import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -30,8 +32,6 @@ __all__ = [
     "Output",
     "abandon_stdout",
     "prepare_streams",
-    "printable",
-    "shortened",
 ]
 
 
@@ -48,24 +48,6 @@ class Cell(NamedTuple):
 
     text: str
     style: str = ""
-
-
-def printable(text: str) -> str:
-    """Return *text* on one line, with unprintable characters escaped.
-
-    A terminal obeys control characters, and invisible characters can change the
-    look of others.
-    """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
-        for c in text
-    )
-
-
-def shortened(text: str, length: int) -> str:
-    """Return printable text of at most *length* characters; subjects may be long."""
-    text = printable(text)
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 class Output:

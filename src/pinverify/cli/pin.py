@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify import core
 from pinverify.cli.files import Item, Kind, read_items
-from pinverify.cli.output import Cell, Output, printable, shortened
+from pinverify.cli.output import Cell, Output
 from pinverify.cli.servers import (
     Server,
     Shown,
@@ -20,7 +20,8 @@ from pinverify.cli.servers import (
 )
 from pinverify.cli.x509 import Facts, facts, reencoded
 from pinverify.errors import DERError, PinverifyError
-from pinverify.pin import Pin, PinKind
+from pinverify.policy import Pin, PinKind
+from pinverify.policy._message import printable, shortened
 
 if TYPE_CHECKING:
     import ssl

@@ -6,8 +6,8 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify import hosts
 from pinverify.errors import PolicyError
+from pinverify.policy._hosts import canonical
 from pinverify.sockets import split_address
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Server(NamedTuple):
             PolicyError: *text* is none of these.
         """
         host, port = split_address(text)
-        return cls(hosts.canonical(host), port)
+        return cls(canonical(host), port)
 
     def __str__(self) -> str:
         """Return ``host:port``."""

@@ -21,9 +21,7 @@ from rich.text import Text
 from pinverify import core
 from pinverify.demo.network import HOST
 from pinverify.demo.stage import NotShownError, Stage
-from pinverify.errors import PinningError
-from pinverify.pin import Pin, PinKind
-from pinverify.policy import Policy
+from pinverify.policy import Pin, PinKind, PinningError, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

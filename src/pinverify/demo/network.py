@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from pinverify.pin import Pin
+from pinverify.policy import Pin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pinverify.demo.cost import cost
 from pinverify.demo.network import HOST, Authority, Identity, Network
 from pinverify.demo.stage import Stage
-from pinverify.errors import PinningError
-from pinverify.pin import Pin
-from pinverify.report import Reason
+from pinverify.policy import Pin, PinningError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +131,7 @@ def _man_in_the_middle(stage: Stage, network: Network, cast: Cast) -> None:
 
 def _refused(stage: Stage, network: Network) -> None:
     report = stage.fail("get(context)", PinningError).report
-    refused = report is not None and report.reason is Reason.MISMATCH
+    refused = report.reason is Reason.MISMATCH
     stage.must(refused, "the connection is refused")
     stage.must(network.request() == b"", "he got no byte of the request")
 

@@ -1,24 +1,21 @@
-"""Policy files. `load_policy` reads one; the format is said, never guessed."""
+"""Policy files. `load_rules` reads one; the format is said, never guessed."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pinverify.errors import PolicyError
 from pinverify.formats import toml
+from pinverify.policy import Policy, Rules
 
-if TYPE_CHECKING:
-    from pinverify.policy import Policy
-
-__all__ = ["load_policy"]
+__all__ = ["load_policy", "load_rules"]
 
 _LOADERS = {"toml": toml.loads}
 
 
 def load_policy(path: str | os.PathLike[str], *, format: str = "toml") -> Policy:  # noqa: A002 - what it is called
-    """Read a policy file.
+    """Read a policy file, and compile it.
 
     Args:
         path: the file, UTF-8.
@@ -28,6 +25,14 @@ def load_policy(path: str | os.PathLike[str], *, format: str = "toml") -> Policy
     Raises:
         PolicyError: the file is wrong; the message names file, table and key.
         OSError: the file can't be read.
+    """
+    return Policy(load_rules(path, format=format))
+
+
+def load_rules(path: str | os.PathLike[str], *, format: str = "toml") -> Rules:  # noqa: A002 - what it is called
+    """Read the rules of a policy file: to look at, to compare, to compile.
+
+    The arguments and the errors are those of `load_policy`.
     """
     name = os.fspath(path)
     loads = _LOADERS.get(format)

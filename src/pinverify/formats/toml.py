@@ -2,7 +2,7 @@
 
 What the file looks like is checked here: keys, and types in the words of TOML.
 What it means is checked where it is checked for everybody, in `PinSet` and
-`Policy`. Either way the error begins with file, table and key.
+`Rules`. Either way the error begins with file, table and key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.errors import PolicyError
-from pinverify.policy import UNPINNED, PinSet, Policy, Unpinned
+from pinverify.policy import UNPINNED, PinSet, Rules, Unpinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,15 +26,15 @@ __all__ = ["loads"]
 _VERSION = 1
 
 
-def loads(text: str, name: str = "<string>") -> Policy:
-    """Read a policy.
+def loads(text: str, name: str = "<string>") -> Rules:
+    """Read rules.
 
     Args:
         text: TOML 1.0.
         name: the file, for errors.
 
     Raises:
-        PolicyError: the text is no policy; the message begins with *name* and says
+        PolicyError: the text has no rules; the message begins with *name* and says
             where, what and what to do next.
     """
     with _at(name):
@@ -42,13 +42,23 @@ def loads(text: str, name: str = "<string>") -> Policy:
         _check_top(document)
         unpinned = document.get("unpinned", "allow")
         blocked = document.get("blocked", ())
-        Policy({}, unpinned=unpinned, blocked=blocked)  # errors at the top come first
-        rules: dict[str, PinSet | Unpinned] = {}
+        Rules(unpinned=unpinned, blocked=blocked)  # errors at the top come first
+        clients = _clients(document["clients"]) if "clients" in document else None
+        hosts: dict[str, PinSet | Unpinned] = {}
+        origins: dict[str, str] = {}
         for pattern, value in document.get("hosts", {}).items():
-            with _at(f"[hosts.{_quoted(pattern)}]"):
-                rules[pattern] = _rule(pattern, value)
+            where = f"[hosts.{_quoted(pattern)}]"
+            with _at(where):
+                hosts[pattern] = _rule(pattern, value)
+            origins[pattern] = f"{name}: {where}"
         with _at("[hosts]"):
-            return Policy(rules, unpinned=unpinned, blocked=blocked)
+            return Rules(
+                hosts,
+                unpinned=unpinned,
+                blocked=blocked,
+                clients=clients,
+                origins=origins,
+            )
 
 
 class _Key(NamedTuple):
@@ -66,6 +76,7 @@ _TOP = {
     "unpinned": _ALLOW_OR_REJECT,
     "blocked": _PINS,
     "hosts": _Key(dict, 'a table for each host, as in [hosts."api.example.com"]'),
+    "clients": _Key(dict, "a table, as in [clients]"),
 }
 _HOST = {
     "pins": _PINS,
@@ -142,7 +153,7 @@ def _check_top(document: dict[str, Any]) -> None:
             "above the first table"
         )
         raise PolicyError(msg)
-    if not (document.get("hosts") or document.get("blocked")):
+    if not any(document.get(key) for key in ("hosts", "blocked", "clients")):
         msg = (
             "hosts: there is no host, and nothing is blocked, so that nothing would "
             'be checked; add one, as in hosts."api.example.com" = ["sha256/…"]'
@@ -167,6 +178,8 @@ def _check_keys(
                 advice = f"the keys here are {', '.join(keys)}"
             msg = f"unknown key {key!r}; {advice}"
             raise PolicyError(msg)
+        if key == "clients" and isinstance(value, list):  # the short form
+            continue
         if type(value) is not keys[key].type:  # a bool is an int, a date-time a date
             msg = f"{key}: expected {keys[key].expected}, got {_KINDS[type(value)]}"
             raise PolicyError(msg)
@@ -180,24 +193,41 @@ def _nearest(key: str, keys: dict[str, _Key]) -> str | None:
 
 
 def _rule(pattern: str, value: object) -> PinSet | Unpinned:
+    if isinstance(value, dict):
+        _check_quotes(pattern, value)
+    table = _table_of(value)
+    if "unpinned" in table:
+        _check_unpinned(table)
+        return UNPINNED
+    return _pinset(table, "write unpinned = true to leave the host without pins")
+
+
+def _clients(value: object) -> PinSet:
+    with _at("[clients]"):
+        table = _table_of(value)
+        if "unpinned" in table:
+            msg = "unpinned: it is for hosts; leave [clients] out to have no pins"
+            raise PolicyError(msg)
+        return _pinset(table, "leave [clients] out")
+
+
+def _table_of(value: object) -> dict[str, Any]:
+    """Return the table of a host, or of clients, with keys that are known."""
     if isinstance(value, list):  # the short form
         value = {"pins": value}
     if not isinstance(value, dict):
         msg = f"expected {_PINS.expected}, or a table, got {_KINDS[type(value)]}"
         raise PolicyError(msg)
-    _check_quotes(pattern, value)
     _check_zone(value.get("expires"))
     _check_keys(value, _HOST, _TOP, "at the top of the file, above the first table")
-    if "unpinned" in value:
-        _check_unpinned(value)
-        return UNPINNED
-    if not (value.get("pins") or value.get("leaf") or value.get("ca")):
-        msg = (
-            "pins: there is no pin in pins, leaf or ca; add one, or write unpinned = "
-            "true to leave the host without pins"
-        )
+    return value
+
+
+def _pinset(table: dict[str, Any], otherwise: str) -> PinSet:
+    if not (table.get("pins") or table.get("leaf") or table.get("ca")):
+        msg = f"pins: there is no pin in pins, leaf or ca; add one, or {otherwise}"
         raise PolicyError(msg)
-    return PinSet(**value)
+    return PinSet(**table)
 
 
 def _check_unpinned(table: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Hosts: from what people and TLS libraries write to the one ASCII spelling.
+"""Hosts and patterns: from what people and TLS libraries write to one ASCII spelling.
 
 The C core canonicalises ASCII. This module turns the rest into it: U-labels
 (RFC 5890) become A-labels, unless they have two readings.
@@ -10,10 +10,10 @@ import unicodedata
 
 import idna
 
-from pinverify import core
+from pinverify.core._hosts import canonical_host, is_address
 from pinverify.errors import PolicyError
 
-__all__ = ["canonical"]
+__all__ = ["canonical", "canonical_pattern"]
 
 # What IDNA 2003 and browsers read as a dot, and IDNA 2008 does not.
 _OTHER_DOTS = "\u3002\uff0e\uff61"
@@ -30,12 +30,12 @@ def canonical(host: str | bytes) -> str:
             differently. The message quotes the host and says why.
     """
     if isinstance(host, bytes) or host.isascii():
-        return core.canonical_host(host)
+        return canonical_host(host)
     if any(dot in host for dot in _OTHER_DOTS):
         msg = f"{host!r} is not a host: it has a dot that is not ASCII; write '.'"
         raise PolicyError(msg)
     labels = (_a_label(host, label) for label in host.split("."))
-    return core.canonical_host(".".join(labels))
+    return canonical_host(".".join(labels))
 
 
 def _a_label(host: str, label: str) -> str:
@@ -62,3 +62,37 @@ def _a_label(host: str, label: str) -> str:
         )
         raise PolicyError(msg)
     return ours
+
+
+# ---- patterns ----------------------------------------------------------------
+
+
+def canonical_pattern(text: str) -> str:
+    """Return a pattern in its one canonical spelling.
+
+    Raises:
+        PolicyError: it is no pattern; the message quotes it and says why.
+    """
+    if not isinstance(text, str):
+        msg = f"a pattern is text, got {text!r}"
+        raise PolicyError(msg)
+    prefix = next((p for p in ("**.", "*.") if text.startswith(p)), "")
+    try:
+        name = canonical(text.removeprefix(prefix))
+    except PolicyError as error:
+        raise PolicyError(_bad_pattern(text, str(error))) from None
+    if prefix and is_address(name):
+        msg = f"{text!r}: an IP address stands alone, without {prefix!r}"
+        raise PolicyError(msg)
+    return prefix + name
+
+
+def _bad_pattern(text: str, why: str) -> str:
+    advice = ""
+    if "://" in text or "/" in text:
+        advice = "; write the host alone, without scheme and path"
+    elif "*" in text:
+        advice = "; a wildcard is '*.' or '**.' at the beginning, then a name"
+    elif text.count(":") == 1:
+        advice = "; write the host without a port: rules hold for all ports"
+    return f"{text!r} is not a pattern: {why}{advice}"

@@ -14,7 +14,9 @@ import re
 from dataclasses import dataclass
 
 from pinverify import core
+from pinverify.core._library import DIGEST_LEN
 from pinverify.errors import DERError, PolicyError
+from pinverify.policy._encodings import one_der
 
 __all__ = ["Pin", "PinKind"]
 
@@ -46,14 +48,14 @@ class Pin:
     digest: bytes
 
     def __post_init__(self) -> None:
-        """Refuse what is no digest."""
+        """Check types and length."""
         if not isinstance(self.kind, PinKind):
             msg = f"the kind of a pin is a PinKind, got {self.kind!r}"
             raise TypeError(msg)
         if not isinstance(self.digest, bytes):
             msg = f"the digest of a pin is bytes, got {type(self.digest).__name__}"
             raise TypeError(msg)
-        if len(self.digest) != core.DIGEST_LEN:
+        if len(self.digest) != DIGEST_LEN:
             msg = f"a pin has 32 bytes, got {len(self.digest)}"
             raise PolicyError(msg)
 
@@ -125,7 +127,7 @@ class Pin:
         Raises:
             DERError: it is not one strict-DER certificate.
         """
-        der = _der(der_or_pem, "CERTIFICATE")
+        der = one_der(der_or_pem, "CERTIFICATE")
         spki = core.spki(der)  # a certificate pin is of a certificate, too
         return cls(kind, core.sha256(spki if kind is PinKind.SPKI else der))
 
@@ -140,7 +142,7 @@ class Pin:
         Raises:
             DERError: it is not one strict-DER SubjectPublicKeyInfo.
         """
-        spki = _der(der_or_pem, "PUBLIC KEY")
+        spki = one_der(der_or_pem, "PUBLIC KEY")
         # The walk reads keys inside certificates: give it the smallest one.
         try:
             whole = core.spki(_around(spki)) == spki
@@ -162,7 +164,7 @@ def _from_base64(text: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     same = base64.b64encode(digest).decode("ascii") == text
-    return digest if same and len(digest) == core.DIGEST_LEN else None
+    return digest if same and len(digest) == DIGEST_LEN else None
 
 
 def _from_hex(text: str) -> bytes | None:
@@ -210,32 +212,7 @@ def _digest(digest: bytes | str) -> bytes:
     return found
 
 
-# ---- files -------------------------------------------------------------------
-
-
-def _der(der_or_pem: bytes | str, label: str) -> bytes:
-    """Return DER as it is, or the one block *label* of a PEM text."""
-    data = der_or_pem.encode("utf-8") if isinstance(der_or_pem, str) else der_or_pem
-    if not isinstance(data, bytes | bytearray):
-        msg = f"expected DER or PEM, got {type(data).__name__}; of a key or a "
-        msg += "certificate of `cryptography` give its public_bytes(…)"
-        raise TypeError(msg)
-    # A long DER element begins with bytes that no text begins with; inside it
-    # anything may stand, also what looks like PEM.
-    if re.match(rb"\x30[\x81-\xff]", data) or b"-----BEGIN " not in data:
-        return bytes(data)
-    begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
-    blocks = re.findall(f"{begin}([^-]*){end}".encode("ascii"), data)
-    num_begun = data.count(begin.encode("ascii"))  # also those that never end
-    if len(blocks) != 1 or num_begun != 1:
-        damaged = ", and a damaged one" if num_begun > len(blocks) else ""
-        msg = f"expected one {label} block in the PEM text, found {len(blocks)}"
-        raise DERError(msg + damaged)
-    try:
-        return base64.b64decode(b"".join(blocks[0].split()), validate=True)
-    except binascii.Error as error:
-        msg = f"the {label} block of the PEM text is not base64: {error}"
-        raise DERError(msg) from None
+# ---- the smallest certificate --------------------------------------------------
 
 
 def _element(tag: int, *contents: bytes) -> bytes:

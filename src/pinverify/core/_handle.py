@@ -1,0 +1,331 @@
+"""An opened compiled policy: the C functions that decide, and those that read it."""
+
+from __future__ import annotations
+
+import struct
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinverify.core._columns import Column, bytes_at, check_offsets
+from pinverify.core._library import DIGEST_LEN, as_bytes, ffi, lib, status_text
+from pinverify.errors import PolicyError
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pinverify.core._columns import Chain, Chains
+
+__all__ = [
+    "CLIENTS",
+    "NO_DEPTH",
+    "NO_RULE",
+    "SHAPE_PREFIXES",
+    "OpenPolicy",
+    "RawPinSet",
+    "RawReport",
+    "rejection",
+    "unpack",
+]
+
+SHAPE_PREFIXES = ("", "*.", "**.")
+"""How a pattern begins, by its ``pv_shape``."""
+
+CLIENTS: int = lib.PV_EVERY_PEER
+"""The ``pv_shape`` of a decision about a peer without a name."""
+
+NO_RULE: int = lib.PV_NO_RULE
+NO_DEPTH: int = lib.PV_NO_DEPTH
+
+_NOTHING_TO_TELL = (
+    lib.PV_ACCEPTED + lib.PV_MATCH,
+    lib.PV_ACCEPTED + lib.PV_NOT_PINNED,
+)
+_FLAG_REJECT_UNPINNED = 1
+_FLAG_CLIENTS = 2
+
+
+# ---- reports -----------------------------------------------------------------
+
+
+class RawReport(NamedTuple):
+    """The fields of a ``pv_report`` that Python needs; see pinverify.h."""
+
+    accepted: int
+    reason: int
+    mode: int
+    matched_kind: int
+    shape: int
+    name_len: int
+    rule: int
+    depth: int
+    num_seen: int
+    detail: int
+    matched: bytes
+
+
+_REPORT = struct.Struct("=6B2x4I32s")
+"""A ``pv_report`` in memory. The first byte is 1 if it accepts."""
+
+if _REPORT.size != ffi.sizeof("pv_report"):
+    msg = "pinverify._core is of another version: build or install it again"
+    raise ImportError(msg)
+
+
+def unpack(report: bytes) -> RawReport:
+    """Return the fields of a ``pv_report``."""
+    return RawReport._make(_REPORT.unpack(report))
+
+
+def rejection(reason: int) -> bytes:
+    """Return the ``pv_report`` of a peer that no policy was asked about."""
+    return _REPORT.pack(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, 0, 0, b"")
+
+
+# ---- policies ----------------------------------------------------------------
+
+
+class RawPinSet(NamedTuple):
+    """A PinSet as it stands in a compiled policy, without its pins."""
+
+    mode: int
+    expires: int | None
+    """Seconds since 1970-01-01T00:00:00Z."""
+    expired_rejects: bool
+    num_pins: tuple[int, ...]
+    """Eight lengths: of list l and kind k at 2 × l + k."""
+
+
+_SPANS = ffi.typeof("pv_span[]")
+_REPORT_OUT = ffi.typeof("pv_report *")
+_BYTES_OUT = ffi.typeof("uint8_t[]")
+
+
+class OpenPolicy:
+    """An opened compiled policy: the handle that the C functions take.
+
+    It keeps the bytes alive. They must not change while it lives.
+
+    Attributes:
+        data: the compiled policy.
+        leaf_suffices: ``pv_leaf_suffices`` of this policy. Its arguments: host (ASCII),
+            its length, the leaf in DER, its length, and the time in seconds since
+            1970-01-01T00:00:00Z. It returns 1 if the leaf alone decides that the peer
+            is accepted, whatever stands above it.
+    """
+
+    __slots__ = ("_decide", "_handle", "_pinned_buffer", "data", "leaf_suffices")
+
+    def __init__(self, data: bytes | memoryview | mmap.mmap) -> None:
+        """Open and check *data*.
+
+        Raises:
+            PolicyError: *data* is not a compiled policy, whole and unchanged.
+        """
+        self.data = data
+        self._pinned_buffer = ffi.from_buffer(data)
+        self._handle = ffi.new("pv_policy *")
+        status = lib.pv_policy_open(self._handle, self._pinned_buffer, len(data))
+        if status != lib.PV_OK:
+            msg = f"not a compiled policy: {status_text(status)}"
+            raise PolicyError(msg)
+        # Without a Python function around it: handshakes meet it cold.
+        self.leaf_suffices: Callable[[bytes, int, bytes, int, int], int] = partial(
+            lib.pv_leaf_suffices, self._handle
+        )
+        self._decide: Callable[[bytes, int, bytes, int, bytes, int, int], int] = (
+            partial(lib.pv_decide, self._handle)
+        )
+
+    # ---- deciding ----
+
+    def passes(self, host: bytes, chain: Chain, now: int) -> bool:
+        """Say whether a peer is accepted with nothing to tell.
+
+        That is a `MATCH` or `NOT_PINNED`. Where this returns False, `evaluate` says
+        more, and that may be an acceptance, too.
+
+        Args:
+            host: ASCII; empty for a peer without a name.
+            chain: the verified chain.
+            now: seconds since 1970-01-01T00:00:00Z.
+        """
+        certs, data, lens = chain
+        answer = self._decide(host, len(host), data, len(data), lens, len(certs), now)
+        return answer in _NOTHING_TO_TELL
+
+    def evaluate(
+        self, host: bytes, chain: Sequence[bytes], now: int
+    ) -> tuple[bytes, bytes]:
+        """Decide about one peer; see ``pv_evaluate``.
+
+        Args:
+            host: ASCII; empty for a peer without a name.
+            chain: the verified chain, leaf first.
+            now: seconds since 1970-01-01T00:00:00Z.
+
+        Returns:
+            The bytes of a ``pv_report``, and the SPKI digests of the chain: n × 32
+            bytes.
+        """
+        num_certs = len(chain)
+        # The list keeps what the spans point into.
+        certs = [(ffi.from_buffer(cert), len(cert)) for cert in map(as_bytes, chain)]
+        report = ffi.new(_REPORT_OUT)
+        spkis = ffi.new(_BYTES_OUT, DIGEST_LEN * num_certs)
+        status = lib.pv_verify(
+            report,
+            spkis,
+            self._handle,
+            host,
+            len(host),
+            ffi.new(_SPANS, certs),
+            num_certs,
+            now,
+        )
+        if status != lib.PV_OK:
+            raise ValueError(status_text(status))
+        return bytes(ffi.buffer(report)), bytes(ffi.buffer(spkis))
+
+    def evaluate_many(
+        self, hosts: Sequence[bytes], chains: Chains, now: int
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Decide about n peers in one C call; see ``pv_evaluate_many``.
+
+        Args:
+            hosts: n host names, ASCII.
+            chains: their n chains.
+            now: seconds since 1970-01-01T00:00:00Z.
+
+        Yields:
+            What `evaluate` would return for each.
+        """
+        names = Column.of_list(hosts)
+        if names.num != chains.num:
+            msg = f"{names.num} hosts and {chains.num} chains: give one per peer"
+            raise ValueError(msg)
+        size = _REPORT.size
+        reports = bytearray(size * names.num)
+        spkis = bytearray(DIGEST_LEN * chains.certs.num)
+        status = lib.pv_verify_many(
+            ffi.from_buffer("pv_report[]", reports),
+            bytes_at(spkis),
+            self._handle,
+            names.handle,
+            chains.certs.handle,
+            chains.handle,
+            now,
+        )
+        check_offsets(status)
+        raw, digests = bytes(reports), bytes(spkis)
+        first = DIGEST_LEN * chains.positions[0]
+        for i in range(names.num):
+            end = DIGEST_LEN * chains.positions[i + 1]
+            yield raw[size * i : size * (i + 1)], digests[first:end]
+            first = end
+
+    def is_clear(self, host: bytes) -> bool:
+        """Say whether no key is blocked for a host, or a peer without a name.
+
+        Else a chain of which a part is missing can't be cleared of a blocked key. A
+        host that is none is not clear.
+
+        Args:
+            host: ASCII; empty for a peer without a name.
+        """
+        rule = NO_RULE
+        if host:
+            out, out_len = ffi.new("char[]", lib.PV_HOST_MAX + 1), ffi.new("size_t *")
+            if lib.pv_host_canonical(out, out_len, host, len(host)) != lib.PV_OK:
+                return False
+            rule = lib.pv_policy_find(self._handle, out, out_len[0])
+        answer: int = lib.pv_rule_blocks(self._handle, rule)
+        return answer == 0
+
+    # ---- reading ----
+
+    @property
+    def digest(self) -> bytes:
+        """The digest in its header: 32 bytes that name the policy."""
+        return bytes(ffi.buffer(self._pinned_buffer)[8:40])
+
+    @property
+    def num_rules(self) -> int:
+        """The number of rules for hosts."""
+        num: int = self._handle.num_rules
+        return num
+
+    @property
+    def num_pinsets(self) -> int:
+        """The number of different PinSets. The first is the one of clients."""
+        num: int = self._handle.num_pinsets
+        return num
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether PinSet 0 decides about peers without a name."""
+        has: bool = self._handle.flags & _FLAG_CLIENTS != 0
+        return has
+
+    @property
+    def rejects_unpinned(self) -> bool:
+        """Whether hosts without pins are rejected."""
+        rejects: bool = self._handle.flags & _FLAG_REJECT_UNPINNED != 0
+        return rejects
+
+    def find(self, canonical: str) -> int | None:
+        """Return the index of the rule that decides about a canonical host."""
+        host = canonical.encode("ascii")
+        rule: int = lib.pv_policy_find(self._handle, host, len(host))
+        return None if rule == NO_RULE else rule
+
+    def rule(self, index: int) -> tuple[str, int | None]:
+        """Return a rule's pattern and the index of its PinSet (None: unpinned)."""
+        out = ffi.new("pv_rule *")
+        _check_index(lib.pv_policy_rule(out, self._handle, index))
+        name = bytes(ffi.buffer(out.name, out.name_len)).decode("ascii")
+        pinset = None if out.pinset == lib.PV_UNPINNED else int(out.pinset)
+        return SHAPE_PREFIXES[out.shape] + name, pinset
+
+    def pinset(self, index: int) -> RawPinSet:
+        """Return PinSet number *index*, without its pins."""
+        out = ffi.new("pv_pinset *")
+        _check_index(lib.pv_policy_pinset(out, self._handle, index))
+        return RawPinSet(
+            out.mode,
+            out.expires if out.expires_set else None,
+            bool(out.expired_rejects),
+            tuple(out.num_pins),
+        )
+
+    def pins(
+        self, pinset: int | None, pin_list: int, kind: int, start: int, stop: int
+    ) -> list[bytes]:
+        """Return the digests of some pins, 32 bytes each.
+
+        Args:
+            pinset: the index of a PinSet; None for what is blocked for every host.
+            pin_list: a ``pv_list``.
+            kind: a ``pv_kind``.
+            start: the number of the first.
+            stop: the number behind the last; never more than there are.
+        """
+        number = lib.PV_UNPINNED if pinset is None else pinset
+        out = ffi.new("uint8_t[32]")
+        digests = []
+        for i in range(start, stop):
+            status = lib.pv_policy_pin(out, self._handle, number, pin_list, kind, i)
+            _check_index(status)
+            digests.append(bytes(ffi.buffer(out)))
+        return digests
+
+    def num_blocked(self, kind: int) -> int:
+        """Return how many pins of a kind are blocked for every host."""
+        data = ffi.buffer(self._pinned_buffer)[84 + 8 * kind : 88 + 8 * kind]
+        return int.from_bytes(data, "little")
+
+
+def _check_index(status: int) -> None:
+    if status != lib.PV_OK:
+        msg = "no rule, PinSet or pin has that number"
+        raise IndexError(msg)

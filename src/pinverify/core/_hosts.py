@@ -1,0 +1,38 @@
+"""Hosts in ASCII: the one spelling that stands for a name or an address."""
+
+from __future__ import annotations
+
+from pinverify.core._library import ffi, lib, status_text
+from pinverify.errors import PolicyError
+
+__all__ = ["canonical_host", "is_address"]
+
+
+def canonical_host(host: str | bytes) -> str:
+    """Return the one spelling that stands for an ASCII *host*.
+
+    Lower case, without a trailing dot; IP addresses in their shortest form.
+
+    Raises:
+        PolicyError: the host has no canonical form; the message says why.
+    """
+    try:
+        data = host.encode("ascii") if isinstance(host, str) else bytes(host)
+    except UnicodeEncodeError:
+        raise PolicyError(_not_a_host(host, lib.PV_ERR_HOST_CHARACTER)) from None
+    out = ffi.new("char[]", lib.PV_HOST_MAX + 1)
+    out_len = ffi.new("size_t *")
+    status = lib.pv_host_canonical(out, out_len, data, len(data))
+    if status != lib.PV_OK:
+        raise PolicyError(_not_a_host(host, status))
+    text: bytes = ffi.string(out)
+    return text.decode("ascii")
+
+
+def is_address(canonical: str) -> bool:
+    """Tell an IP address from a name; *canonical* is what `canonical_host` gave."""
+    return ":" in canonical or canonical.rpartition(".")[2].isdigit()
+
+
+def _not_a_host(host: str | bytes, status: int) -> str:
+    return f"{host!r} is not a host: {status_text(status)}"

@@ -1,0 +1,91 @@
+"""Kernels: the implementations of SHA-256 and of the scan that run here."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from pinverify.core._library import ffi, lib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = [
+    "kernel",
+    "kernels",
+    "scan_kernel",
+    "scan_kernels",
+    "use_kernel",
+    "use_scan_kernel",
+]
+
+
+def kernels() -> tuple[str, ...]:
+    """Return the names of the SHA-256 kernels that run here, best first."""
+    return _kernel_names(lib.pv_sha256_kernel_name)
+
+
+def kernel() -> str:
+    """Return the name of the SHA-256 kernel in use."""
+    number: int = lib.pv_sha256_kernel()
+    return kernels()[number]
+
+
+@contextlib.contextmanager
+def use_kernel(name: str) -> Iterator[None]:
+    """Use another SHA-256 kernel in a ``with`` block, in the whole process.
+
+    For tests and benches: other threads change with it.
+
+    Raises:
+        ValueError: this machine has no kernel of that name.
+    """
+    with _kernel_used(
+        name, kernels(), lib.pv_sha256_kernel(), lib.pv_sha256_use_kernel
+    ):
+        yield
+
+
+def scan_kernels() -> tuple[str, ...]:
+    """Return the names of the scan kernels that run here, best first."""
+    return _kernel_names(lib.pv_scan_kernel_name)
+
+
+def scan_kernel() -> str:
+    """Return the name of the scan kernel in use."""
+    number: int = lib.pv_scan_kernel()
+    return scan_kernels()[number]
+
+
+@contextlib.contextmanager
+def use_scan_kernel(name: str) -> Iterator[None]:
+    """Use another scan kernel in a ``with`` block, as `use_kernel` does.
+
+    Raises:
+        ValueError: this machine has no kernel of that name.
+    """
+    with _kernel_used(
+        name, scan_kernels(), lib.pv_scan_kernel(), lib.pv_scan_use_kernel
+    ):
+        yield
+
+
+def _kernel_names(name_of: Any) -> tuple[str, ...]:  # noqa: ANN401 - a C function
+    names: list[str] = []
+    while (name := name_of(len(names))) != ffi.NULL:
+        names.append(ffi.string(name).decode("ascii"))
+    return tuple(names)
+
+
+@contextlib.contextmanager
+def _kernel_used(
+    name: str, names: tuple[str, ...], before: int, use: Callable[[int], int]
+) -> Iterator[None]:
+    if name not in names:
+        msg = f"no kernel {name!r} on this machine; there are {', '.join(names)}"
+        raise ValueError(msg)
+    use(names.index(name))
+    try:
+        yield
+    finally:
+        use(before)

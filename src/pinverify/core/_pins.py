@@ -1,0 +1,142 @@
+"""Pins: is this digest, or the key of this certificate, one of them?"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinverify import _core
+from pinverify.core._certificates import malformed_rows, not_a_certificate
+from pinverify.core._columns import as_columns, bytes_at, check_offsets
+from pinverify.core._library import DIGEST_LEN, as_bytes, ffi, lib
+from pinverify.errors import DERError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pinverify.core._library import Buffer, Offsets
+
+__all__ = ["Matches", "certs_are_pinned", "matcher", "pack", "pins_contain"]
+
+if not lib.add_matcher():
+    msg = "pinverify._core can't be completed: build or install it again"
+    raise ImportError(msg)
+
+
+def pins_contain(pins: bytes, digest: bytes) -> bool:
+    """Say whether *digest* is one of *pins*, in time that depends on neither.
+
+    Args:
+        pins: n × 32 bytes, back to back.
+        digest: 32 bytes.
+
+    Raises:
+        ValueError: a length is wrong.
+    """
+    pins, digest = as_bytes(pins), as_bytes(digest)
+    num_pins = num_pins_of(pins)
+    if len(digest) != DIGEST_LEN:
+        msg = f"a digest has 32 bytes, got {len(digest)}"
+        raise ValueError(msg)
+    answer: int = lib.pv_pins_contain(
+        ffi.from_buffer(pins), num_pins, ffi.from_buffer(digest)
+    )
+    return answer == 1
+
+
+def pack(pins: bytes) -> bytes:
+    """Return *pins* (n × 32 bytes) as the scan likes them: packed pins.
+
+    Raises:
+        ValueError: *pins* is not a multiple of 32 bytes.
+    """
+    pins = as_bytes(pins)
+    num_pins = num_pins_of(pins)
+    packed = bytearray(lib.pv_pins_packed_len(num_pins))
+    lib.pv_pins_pack(ffi.from_buffer(packed), ffi.from_buffer(pins), num_pins)
+    return bytes(packed)
+
+
+class Matches(NamedTuple):
+    """Which certificates of many are pinned."""
+
+    pinned: bytes
+    """One bit for each certificate, the first in the lowest bit of the first byte
+    (an Arrow bitmap)."""
+    digests: bytes
+    """Their SPKI digests, n × 32 bytes, as `spki_sha256_many` gives them."""
+    malformed: list[int]
+    """The indices of those that are not strict DER; they are not pinned."""
+
+    def is_pinned(self, i: int) -> bool:
+        """Say whether certificate number *i* is pinned."""
+        return self.pinned[i // 8] >> i % 8 & 1 == 1
+
+
+def certs_are_pinned(
+    pins: bytes, certs: Sequence[bytes] | Buffer, offsets: Offsets | None = None
+) -> Matches:
+    """Say which of many certificates have an SPKI that is pinned.
+
+    Args:
+        pins: n × 32 bytes, back to back.
+        certs: as in `spki_sha256_many`.
+        offsets: as in `spki_sha256_many`.
+
+    Raises:
+        ValueError: *pins* is not a multiple of 32 bytes, or the offsets do not
+            ascend, or pass the end of the buffer.
+        TypeError: the offsets are not integers of 4 or 8 bytes.
+    """
+    packed, num_pins = pack(pins), num_pins_of(pins)
+    num, columns = as_columns(certs, offsets)
+    pinned = bytearray((num + 7) // 8)
+    digests, statuses = bytearray(DIGEST_LEN * num), bytearray(num)
+    out_pinned = bytes_at(pinned)
+    out_digests, out_statuses = bytes_at(digests), bytes_at(statuses)
+    num_malformed = ffi.new("size_t *")
+    for first, column in columns:
+        status = lib.pv_certs_are_pinned(
+            out_pinned + first // 8,
+            out_digests + DIGEST_LEN * first,
+            out_statuses + first,
+            num_malformed,
+            packed,
+            num_pins,
+            column.handle,
+        )
+        check_offsets(status)
+    return Matches(bytes(pinned), bytes(digests), malformed_rows(statuses))
+
+
+def matcher(pins: bytes) -> Callable[[bytes], bool]:
+    """Return a function that says whether a DER certificate's SPKI is pinned.
+
+    It is the cheapest call there is: one handle, one C call, no allocation.
+
+    Args:
+        pins: n × 32 bytes, back to back.
+
+    Raises:
+        ValueError: *pins* is not a multiple of 32 bytes.
+        DERError: (by the function) its argument is not a strict-DER Certificate.
+    """
+    packed = pack(pins)
+    answer: Callable[[bytes], bool] = _core.matcher(packed, partial(_is_pinned, packed))
+    return answer
+
+
+def _is_pinned(packed: bytes, cert: bytes) -> bool:
+    """Answer, or raise, where `matcher` meets what is no certificate in bytes."""
+    cert = as_bytes(cert)
+    answer: int = lib.pv_cert_is_pinned(packed, num_pins_of(packed), cert, len(cert))
+    if answer < 0:
+        raise DERError(not_a_certificate(-answer, cert))
+    return answer == 1
+
+
+def num_pins_of(pins: bytes) -> int:
+    if len(pins) % DIGEST_LEN:
+        msg = f"pins are 32 bytes each, back to back; got {len(pins)} bytes"
+        raise ValueError(msg)
+    return len(pins) // DIGEST_LEN

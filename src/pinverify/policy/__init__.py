@@ -1,0 +1,30 @@
+"""Policies: the rules that a person writes, and the decision about a peer.
+
+    rules ──► compiled policy ──► decision ──► report ──► PinningError
+    Rules     bytes               Policy       Report
+
+A `Policy` made from rules and one opened from a file are the same thing: the C core
+decides from the compiled bytes, and the rules can be read back from them.
+"""
+
+from pinverify.policy._pin import Pin, PinKind
+from pinverify.policy._pinning_error import PinningError, find_pinning_error
+from pinverify.policy._policy import Policy
+from pinverify.policy._report import Mode, Reason, Report
+from pinverify.policy._rules import UNPINNED, Pins, PinSet, Rules, Unpinned
+
+__all__ = [
+    "UNPINNED",
+    "Mode",
+    "Pin",
+    "PinKind",
+    "PinSet",
+    "PinningError",
+    "Pins",
+    "Policy",
+    "Reason",
+    "Report",
+    "Rules",
+    "Unpinned",
+    "find_pinning_error",
+]

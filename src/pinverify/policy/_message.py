@@ -1,0 +1,274 @@
+"""The text of a rejection: what was seen, what was expected, and what to do next.
+
+It is made when a person asks for it, never in a handshake. It stays short whatever
+the peer shows and however many pins there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinverify import core
+from pinverify.core._handle import CLIENTS, NO_RULE
+from pinverify.errors import DERError, PolicyError
+from pinverify.policy._moments import moment
+from pinverify.policy._pin import Pin, PinKind
+from pinverify.policy._report import Reason, Report, raw_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pinverify.core._handle import OpenPolicy, RawPinSet
+
+__all__ = [
+    "LINES_MAX",
+    "expiry_headline",
+    "headline_of",
+    "printable",
+    "rejection_text",
+    "shortened",
+]
+
+LINES_MAX = 40
+_SHOWN_MAX = 8  # pins of a list, certificates of a chain
+_SUBJECT_MAX = 64
+
+
+def printable(text: str) -> str:
+    """Return *text* on one line, with unprintable characters escaped.
+
+    A terminal obeys control characters, and invisible characters can change the
+    look of others.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+def shortened(text: str, length: int) -> str:
+    """Return printable text of at most *length* characters; subjects may be long."""
+    text = printable(text[: length + 1])  # escaping makes no text shorter
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+# ---- the first line ----------------------------------------------------------
+
+# What happened, and what a person does next.
+_TEXTS = {
+    Reason.MISMATCH: (
+        "no pin of {who} is in the chain",
+        (
+            "if its key was changed on purpose, add the new pin to the rule; if not, "
+            "treat the connection as intercepted"
+        ),
+    ),
+    Reason.NOT_PINNED: (
+        "no pin holds for {who}, and the policy rejects such hosts",
+        "add a rule for the host, or make the policy with unpinned = 'allow'",
+    ),
+    Reason.EXPIRED: (
+        "the pins of {who} expired{when}",
+        "deploy a policy with today's pins and a later expiry",
+    ),
+    Reason.NO_CERTIFICATE: (
+        "{who} showed no certificate",
+        "have the peer send its certificate (a server must request one)",
+    ),
+    Reason.MALFORMED: (
+        "certificate {depth} of {who} is {detail}",
+        "have the certificate issued again as strict DER (RFC 5280, 4.1)",
+    ),
+    Reason.BLOCKED: (
+        "{who} shows a blocked key or certificate: {matched}",
+        "do not use this peer until its key is replaced",
+    ),
+    Reason.BAD_HOST: (
+        "the name of the peer is unusable: {detail}",
+        "connect by a host name or an IP address that has one meaning",
+    ),
+    Reason.NOT_CHECKED: (
+        "{who} was not checked: {detail}",
+        "connect again; a peer that is not checked is not to be used",
+    ),
+}
+
+
+def headline_of(report: Report, when: str = "") -> str:
+    """Return the first line. No word of it is the peer's choice."""
+    host = report.host
+    return _TEXTS[report.reason][0].format(
+        who="this peer" if host is None else repr(host),
+        when=when,
+        depth=report.depth,
+        detail=report.detail,
+        matched=report.matched,
+    )
+
+
+def expiry_headline(report: Report, handle: OpenPolicy) -> str:
+    """Return the first line about an expired rule, with the moment."""
+    pinset = _pinset_behind(report, handle)
+    if pinset is None or pinset.raw.expires is None:
+        return headline_of(report)
+    seconds = pinset.raw.expires
+    when = f" {seconds} seconds after 1970"
+    with contextlib.suppress(PolicyError):  # a time that no calendar has
+        date = moment(seconds)
+        if date.tzinfo is dt.UTC:
+            when = f" at {date.replace(tzinfo=None).isoformat()}Z"
+    return headline_of(report, when)
+
+
+# ---- the rest ----------------------------------------------------------------
+
+
+class _PinSetBehind(NamedTuple):
+    """The PinSet of the rule that decided: its number, and what it has."""
+
+    number: int
+    raw: RawPinSet
+
+
+def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -> str:
+    """Return what a person needs to act.
+
+    The first line says what happened. Nothing of a certificate's subject can
+    break out of its line, whatever an attacker put there.
+
+    Args:
+        report: a rejection.
+        chain: the DER certificates behind it, leaf first.
+        handle: of the policy that rejected.
+    """
+    reason = report.reason
+    headline = headline_of(report)
+    if reason is Reason.EXPIRED:
+        headline = expiry_headline(report, handle)
+    rule = report.rule
+    pinset = _pinset_behind(report, handle)
+    above: list[tuple[str, list[str]]] = []
+    if rule is not None and rule != report.host:
+        above.append(("rule", [repr(rule)]))
+    below: list[tuple[str, list[str]]] = []
+    if reason is Reason.MISMATCH and pinset is not None:
+        for number, name in enumerate(("pinned", "leaf", "ca")):
+            below.append((name, _pin_lines(handle, pinset, number)))
+    below.append(("next", [_next_step(report, chain)]))
+    if chain and reason is not Reason.BAD_HOST:
+        used = 1 + sum(len(lines) for _, lines in above + below)
+        lengths = (0,) * 8 if pinset is None else pinset.raw.num_pins
+        whole = any(lengths[PinKind.CERTIFICATE :: 2])
+        lines = _chain_lines(report, chain, LINES_MAX - used, whole=whole)
+        above.append(("chain", lines))
+    return "\n".join([headline, *_table(above + below)])
+
+
+def _next_step(report: Report, chain: Sequence[bytes]) -> str:
+    depth = report.depth
+    if depth is not None and chain[depth].startswith(b"-----BEGIN "):
+        return "give the chain as DER: ssl.PEM_cert_to_DER_cert(text)"
+    if report.reason is Reason.NOT_PINNED and report.rule is not None:
+        return (
+            "the rule leaves this host unpinned: add pins, or make the policy with "
+            "unpinned = 'allow'"
+        )
+    return _TEXTS[report.reason][1]
+
+
+def _pinset_behind(report: Report, handle: OpenPolicy) -> _PinSetBehind | None:
+    raw = raw_of(report)
+    index: int | None = None
+    if raw.shape == CLIENTS:
+        index = 0
+    elif raw.rule != NO_RULE:
+        _, index = handle.rule(raw.rule)
+    return None if index is None else _PinSetBehind(index, handle.pinset(index))
+
+
+def _pin_lines(handle: OpenPolicy, pinset: _PinSetBehind, number: int) -> list[str]:
+    """Return the first pins of a list, and how many more there are."""
+    lines: list[str] = []
+    lengths = pinset.raw.num_pins[2 * number : 2 * number + 2]
+    for kind, length in zip(PinKind, lengths, strict=True):
+        shown = min(length, _SHOWN_MAX - len(lines))
+        digests = handle.pins(pinset.number, number, kind, 0, shown)
+        lines += [str(Pin(kind, digest)) for digest in digests]
+    return lines + _more(sum(lengths) - len(lines))
+
+
+def _chain_lines(
+    report: Report, chain: Sequence[bytes], room: int, *, whole: bool
+) -> list[str]:
+    """Return the first certificates, and the one that decided.
+
+    Args:
+        report: names it.
+        chain: DER, leaf first.
+        room: how many lines there may be.
+        whole: whether certificates are pinned: each takes two lines then.
+    """
+    num = len(chain)
+    shown_max = min(_SHOWN_MAX, (room - 1) // (2 if whole else 1))
+    depths = list(range(min(num, shown_max)))
+    if report.depth is not None and report.depth not in depths:
+        depths[-1] = report.depth
+    lines = []
+    for depth in depths:
+        cert = chain[depth]
+        mark = "  <- this one" if depth == report.depth else ""
+        lines.append(f"{_spki_pin(cert):<51}  {_subject(cert)}{mark}".rstrip())
+        if whole:
+            lines.append(f"  {Pin(PinKind.CERTIFICATE, core.sha256(cert))}")
+    return lines + _more(num - len(depths))
+
+
+def _more(num: int) -> list[str]:
+    return [f"… and {num:,} more"] if num else []
+
+
+def _spki_pin(cert: bytes) -> str:
+    try:
+        return str(Pin(PinKind.SPKI, core.spki_sha256(cert)))
+    except DERError:
+        return "(not strict DER)"
+
+
+def _table(rows: list[tuple[str, list[str]]]) -> list[str]:
+    return [
+        f"  {name + ':' if i == 0 else '':<8} {line}".rstrip()
+        for name, lines in rows
+        for i, line in enumerate(lines)
+    ]
+
+
+# ---- subjects ----------------------------------------------------------------
+
+
+def _subject(cert: bytes) -> str:
+    """Return a certificate's subject for display, if `cryptography` is there.
+
+    It is only looked at by people; the decision is made already. Anything may
+    stand in it, so what is not printable is escaped and what is long is cut.
+    """
+    x509 = _x509()
+    if x509 is None:
+        return ""
+    try:
+        text = x509.load_der_x509_certificate(cert).subject.rfc4514_string()
+    except Exception:  # noqa: BLE001 - a subject is never worth a second error
+        return ""
+    return shortened(text, _SUBJECT_MAX)
+
+
+@functools.cache
+def _x509() -> Any:  # noqa: ANN401 - a module
+    """Return `cryptography`'s module, None without it; the answer is remembered."""
+    try:
+        from cryptography import x509  # noqa: PLC0415 - optional, and slow to import
+    except Exception:  # noqa: BLE001 - broken is as good as missing
+        return None
+    return x509

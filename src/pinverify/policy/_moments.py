@@ -1,0 +1,43 @@
+"""Moments: between aware datetimes and the whole seconds that the core counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pinverify.errors import PolicyError
+
+__all__ = ["moment", "seconds_of"]
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_SECOND = dt.timedelta(seconds=1)
+_FARTHEST = dt.timedelta(hours=23, minutes=59)  # the largest offset that TOML writes
+
+
+def seconds_of(aware: dt.datetime) -> int:
+    """Return whole seconds since 1970-01-01T00:00:00Z, rounded down."""
+    return (aware - _EPOCH) // _SECOND
+
+
+def moment(seconds: int) -> dt.datetime:
+    """Return the moment so many seconds after 1970-01-01T00:00:00Z.
+
+    It is in UTC. On the first and the last day of the calendar it may have a date in
+    another timezone only.
+
+    Raises:
+        PolicyError: it has no date in any timezone.
+    """
+    zone, offset = dt.UTC, dt.timedelta()
+    for _ in range(2):
+        try:
+            local = _EPOCH.replace(tzinfo=zone) + (_SECOND * seconds + offset)
+        except OverflowError:
+            offset = _FARTHEST if seconds < 0 else -_FARTHEST
+            zone = dt.timezone(offset)
+        else:
+            return local
+    msg = (
+        f"{seconds} seconds after 1970 is a time that no calendar has; compile the "
+        "policy again, with expires between the years 1 and 9999"
+    )
+    raise PolicyError(msg)

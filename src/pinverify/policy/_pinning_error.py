@@ -1,0 +1,131 @@
+"""The error that a rejected peer raises, and how to find it in a library's wrapping."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Self
+
+from pinverify.errors import PinverifyError
+from pinverify.policy._message import LINES_MAX, headline_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pinverify.policy._report import Report
+
+__all__ = ["PinningError", "find_pinning_error"]
+
+# X509_V_ERR_APPLICATION_VERIFICATION: a check beyond OpenSSL's own said no.
+_VERIFY_CODE = 50
+
+
+class PinningError(PinverifyError, ssl.SSLCertVerificationError):
+    """A peer is rejected: the connection is not to be used.
+
+    It is an `ssl.SSLCertVerificationError`, so what handles a failed certificate
+    check today handles this. Its attributes are set as OpenSSL's errors have
+    them: ``errno`` 1, ``library``, ``reason``, ``verify_code`` and
+    ``verify_message``.
+
+    Its text is made when somebody asks for it; at most 40 lines.
+
+    Attributes:
+        report: the decision.
+    """
+
+    report: Report
+
+    def __init__(
+        self,
+        errno: int,
+        headline: str,
+        *,
+        report: Report,
+        text: Callable[[], str] | str,
+    ) -> None:
+        """Keep the report and the text; see `of`.
+
+        Only the headline becomes an argument: libraries look for words of
+        OpenSSL's in those, and the rest has the subjects that a peer has chosen.
+        """
+        super().__init__(errno, headline)
+        self.report = report
+        self._text = text
+        self.library = "PINVERIFY"
+        self.reason = "PINNING_FAILED"
+        self.verify_code = _VERIFY_CODE
+        self.verify_message = headline
+
+    @classmethod
+    def of(
+        cls,
+        report: Report,
+        text: Callable[[], str] | str,
+        *,
+        headline: str | None = None,
+    ) -> Self:
+        """Make the error with the number that ssl's errors of this kind have.
+
+        Args:
+            report: a rejection.
+            text: what a person will read; or a function that makes it, called when
+                it is asked for.
+            headline: its first line. None takes it from *text*, or from *report* if
+                that is a function.
+        """
+        if headline is None:
+            headline = (
+                text.partition("\n")[0]
+                if isinstance(text, str)
+                else headline_of(report)
+            )
+        return cls(ssl.SSLErrorNumber.SSL_ERROR_SSL, headline, report=report, text=text)
+
+    def __str__(self) -> str:
+        """Return the whole text."""
+        text = self._text
+        if not isinstance(text, str):
+            text = text()
+        lines = text.splitlines()
+        if len(lines) > LINES_MAX:
+            text = "\n".join([*lines[: LINES_MAX - 1], "  …"])
+        self._text = text
+        return text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the report and the text; the chain stays here."""
+        return (type(self).of, (self.report, str(self)), self.__dict__)
+
+
+def find_pinning_error(error: BaseException | None) -> PinningError | None:
+    """Find the `PinningError` that a client library has wrapped, if there is one.
+
+    Looked through are ``__cause__``, ``__context__``, ``reason`` (urllib, urllib3),
+    ``os_error`` (aiohttp), ``args``, ``exceptions`` (groups) and the values of
+    ``reasons`` (Twisted), to any depth.
+
+    Args:
+        error: what a client library raised.
+    """
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        candidate = waiting.pop(0)
+        if not isinstance(candidate, BaseException) or id(candidate) in seen:
+            continue
+        if isinstance(candidate, PinningError):
+            return candidate
+        seen.add(id(candidate))
+        waiting.extend(_wrapped(candidate))
+    return None
+
+
+def _wrapped(error: BaseException) -> Iterator[object]:
+    """Yield whatever may be the error inside *error*, nearest first."""
+    for name in ("reason", "os_error", "__cause__", "__context__"):
+        yield getattr(error, name, None)
+    for name in ("args", "exceptions", "reasons"):
+        several = getattr(error, name, ())
+        if isinstance(several, list | tuple):
+            for one in several:
+                yield getattr(one, "value", one)

@@ -1,0 +1,336 @@
+"""Policies: the decision about a peer.
+
+A policy is compiled when it is made, and the C core decides from the compiled
+bytes: a `Policy` made from rules and one opened from a file are the same thing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import mmap
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pinverify.core._columns import Chains
+from pinverify.core._handle import OpenPolicy
+from pinverify.errors import PolicyError
+from pinverify.policy._compiled import compile_rules, read_rules
+from pinverify.policy._hosts import canonical
+from pinverify.policy._message import expiry_headline, rejection_text
+from pinverify.policy._moments import seconds_of
+from pinverify.policy._pinning_error import PinningError
+from pinverify.policy._report import Reason, Report
+from pinverify.policy._rules import PinSet, Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pinverify.core._library import Buffer, Offsets
+    from pinverify.policy._rules import Pins, Unpinned
+
+__all__ = ["Policy", "as_policy", "handle_of"]
+
+
+class Policy:
+    """Which pins hold for which host. Immutable, and safe to share by threads.
+
+    `Rules` says which patterns there are, and which rule decides. There are no ports:
+    a TLS connection does not know its port.
+    """
+
+    __slots__ = ("__weakref__", "_digest", "_handle", "_ignores_hosts")
+
+    def __init__(
+        self,
+        rules: Rules | Mapping[str, PinSet | Unpinned | Pins],
+        *,
+        unpinned: Literal["allow", "reject"] = "allow",
+        blocked: Pins = (),
+    ) -> None:
+        """Compile the rules.
+
+        Args:
+            rules: for each pattern a PinSet, a list of pins, or `UNPINNED`. Or
+                `Rules`, which say the rest as well.
+            unpinned: what happens to hosts without pins.
+            blocked: pins that no host may show, whether it has a rule or not.
+
+        Raises:
+            PolicyError: a pattern, a pin or a value is wrong; the message says
+                which.
+            TypeError: *rules* are no rules.
+        """
+        if not isinstance(rules, Rules):
+            rules = Rules(rules, unpinned=unpinned, blocked=blocked)
+        elif unpinned != "allow" or blocked:
+            msg = "Rules have their own unpinned and blocked: give these to Rules(…)"
+            raise TypeError(msg)
+        self._set_handle(OpenPolicy(compile_rules(rules)))
+
+    @classmethod
+    def for_clients(cls, pinset: PinSet) -> Self:
+        """Make the policy of one PinSet for every peer, whatever its name.
+
+        Client certificates have no name that a server could look up.
+
+        Raises:
+            TypeError: *pinset* is no PinSet.
+        """
+        return cls(Rules(clients=_checked_pinset(pinset)))
+
+    @classmethod
+    def open(cls, source: bytes | mmap.mmap | str | os.PathLike[str]) -> Self:
+        """Open a compiled policy, checking all of it.
+
+        Args:
+            source: its bytes; or a read-only `mmap.mmap`, which is used where it
+                lies, so the file must never be changed or cut: replace it by
+                another (a new inode); or the path of a file, which is read.
+
+        Raises:
+            PolicyError: it is not a compiled policy, whole and unchanged.
+            OSError: the file can't be read.
+        """
+        self = cls.__new__(cls)
+        try:
+            self._set_handle(OpenPolicy(_policy_bytes(source)))
+        except PolicyError as error:
+            if not isinstance(source, str | os.PathLike):
+                raise
+            msg = f"{source}: {error}; a policy in TOML is read by load_policy"
+            raise PolicyError(msg) from None
+        return self
+
+    def _set_handle(self, handle: OpenPolicy) -> None:
+        self._handle = handle
+        self._digest = handle.digest
+        self._ignores_hosts = handle.has_clients and handle.num_rules == 0
+
+    def compile(self) -> bytes:
+        """Return the compiled policy: bytes to store, sign, share and open."""
+        return bytes(self._handle.data)
+
+    @property
+    def rules(self) -> Rules:
+        """The rules, read from the compiled policy each time.
+
+        Raises:
+            PolicyError: an expiry is a time that no calendar has. pinverify compiles
+                no such policy, and decides by one all the same.
+        """
+        return read_rules(self._handle)
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 that names this policy: 32 bytes."""
+        return self._digest
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether there are pins for peers without a name."""
+        return self._handle.has_clients
+
+    def __repr__(self) -> str:
+        """Return the number of rules and the beginning of the digest."""
+        clients = ", clients" if self.has_clients else ""
+        rules = f"{self._handle.num_rules} rules{clients}"
+        return f"<pinverify.Policy {rules}, digest {self._digest.hex()[:16]}…>"
+
+    def __eq__(self, other: object) -> bool:
+        """Policies with the same digest are the same policy."""
+        return isinstance(other, Policy) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        """Agree with ``==``."""
+        return hash(self._digest)
+
+    def __reduce__(self) -> tuple[object, tuple[bytes]]:
+        """Pickle the compiled bytes; they are checked again when unpickled."""
+        return (type(self).open, (self.compile(),))
+
+    def verify(
+        self,
+        host: str | bytes | None,
+        verified_chain: Sequence[bytes],
+        *,
+        now: dt.datetime | None = None,
+    ) -> Report:
+        """Decide about one peer; a rejection is an exception.
+
+        Args:
+            host: the name that the TLS library verified; None for a peer without
+                one, a client for instance.
+            verified_chain: DER certificates, leaf first: the chain that the TLS
+                library *verified*, or the leaf alone. Never the chain as the
+                peer sent it: anybody can append a well-known CA to that
+                (CVE-2016-2402).
+            now: timezone-aware; None is the current time.
+
+        Returns:
+            A report that accepts.
+
+        Raises:
+            PinningError: the peer is rejected; its ``report`` says why.
+        """
+        chain = _as_chain(verified_chain)
+        report = self._evaluate(host, chain, now)
+        if report.accepted:
+            return report
+        raise PinningError.of(
+            report,
+            partial(rejection_text, report, chain, self._handle),
+            headline=expiry_headline(report, self._handle)
+            if report.reason is Reason.EXPIRED
+            else None,
+        )
+
+    def evaluate(
+        self,
+        host: str | bytes | None,
+        verified_chain: Sequence[bytes],
+        *,
+        now: dt.datetime | None = None,
+    ) -> Report:
+        """Decide about one peer; a rejection is a report like any other.
+
+        The arguments are those of `verify`. Bytes that are no certificate and text
+        that is no host are a rejection, too.
+
+        Raises:
+            TypeError: an argument is of another type.
+        """
+        return self._evaluate(host, _as_chain(verified_chain), now)
+
+    def _evaluate(
+        self, host: str | bytes | None, chain: list[bytes], now: dt.datetime | None
+    ) -> Report:
+        raw, spkis = self._handle.evaluate(self._name(host), chain, _seconds(now))
+        return Report(raw, spkis, host, self._digest)
+
+    def evaluate_many(
+        self,
+        hosts: Sequence[str | bytes | None] | None,
+        chains: Sequence[Sequence[bytes]] | Buffer,
+        *,
+        offsets: Offsets | None = None,
+        chain_offsets: Offsets | None = None,
+        now: dt.datetime | None = None,
+    ) -> list[Report]:
+        """Decide about n peers at one time, in one C call.
+
+        Args:
+            hosts: n hosts. None stands for n peers without a name.
+            chains: n verified chains, each leaf first; or, with *offsets*, one
+                buffer that holds the certificates of all. It is read where it lies:
+                no other thread may change it meanwhile.
+            offsets: certificate j is bytes offsets[j] to offsets[j + 1] of the buffer
+                (the layout of an Arrow binary column).
+            chain_offsets: chain i is the certificates chain_offsets[i] to
+                chain_offsets[i + 1]; None: each certificate is a chain, the leaf
+                alone.
+            now: timezone-aware; None is the current time.
+
+        Returns:
+            n reports, in the same order.
+
+        Raises:
+            ValueError: there are not as many chains as hosts; or offsets do not
+                ascend, or pass the end of what they cut.
+            TypeError: the offsets are not integers of 4 or 8 bytes.
+        """
+        shown: Any = chains
+        if offsets is None:
+            shown = [_as_chain(chain) for chain in shown]
+        peers = Chains(shown, offsets, chain_offsets)
+        given = [None] * peers.num if hosts is None else hosts
+        decided = self._handle.evaluate_many(
+            [self._name(host) for host in given], peers, _seconds(now)
+        )
+        digest = self._digest
+        return [
+            Report(raw, spkis, host, digest)
+            for (raw, spkis), host in zip(decided, given, strict=True)
+        ]
+
+    def _name(self, host: str | bytes | None) -> bytes:
+        """Return the host for the core, in ASCII; canonical or not."""
+        if self._ignores_hosts or host is None:
+            return b""
+        if isinstance(host, str):
+            if host.isascii():
+                return host.encode() or _NO_HOST
+            try:
+                return canonical(host).encode()
+            except PolicyError:
+                return _NO_HOST
+        if not isinstance(host, bytes):
+            msg = f"a host is text, got {type(host).__name__}"
+            raise TypeError(msg)
+        return host or _NO_HOST
+
+
+# For the core to reject. An empty host would be a peer without a name.
+_NO_HOST = b"."
+
+
+def as_policy(policy: Policy | PinSet) -> Policy:
+    """Return what an adapter is given as a policy; a PinSet is for every peer.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(policy, PinSet):
+        return Policy.for_clients(policy)
+    if not isinstance(policy, Policy):
+        msg = f"expected a Policy or a PinSet, got {type(policy).__name__}"
+        raise TypeError(msg)
+    return policy
+
+
+def handle_of(policy: Policy) -> OpenPolicy:
+    """Return the core's handle, for adapters: it decides without making a report."""
+    return policy._handle  # noqa: SLF001 - of the same file
+
+
+def _checked_pinset(pinset: PinSet) -> PinSet:
+    if not isinstance(pinset, PinSet):
+        msg = f"expected a PinSet, got {type(pinset).__name__}; write PinSet([…])"
+        raise TypeError(msg)
+    return pinset
+
+
+def _policy_bytes(
+    source: bytes | mmap.mmap | str | os.PathLike[str],
+) -> bytes | mmap.mmap:
+    if isinstance(source, mmap.mmap):
+        with memoryview(source) as view:
+            if not view.readonly:
+                msg = "map the policy read-only: mmap.mmap(…, access=mmap.ACCESS_READ)"
+                raise PolicyError(msg)
+        return source
+    if isinstance(source, str | os.PathLike):
+        return Path(source).read_bytes()
+    return bytes(source)  # a copy where the bytes could change
+
+
+def _as_chain(chain: Sequence[bytes]) -> list[bytes]:
+    if isinstance(chain, bytes | bytearray | memoryview | str):
+        msg = "a chain is a list of DER certificates, leaf first; write [certificate]"
+        raise TypeError(msg)
+    return list(chain)
+
+
+def _seconds(moment: dt.datetime | None) -> int:
+    """Return whole seconds since 1970, rounded down; None is the current time."""
+    if moment is None:
+        return int(time.time())
+    if not isinstance(moment, dt.datetime):
+        msg = f"now: expected a datetime with a timezone, got {moment!r}"
+        raise TypeError(msg)
+    if moment.utcoffset() is None:
+        msg = f"now: expected a datetime with a timezone, got {moment!r}"
+        raise PolicyError(msg)
+    return seconds_of(moment)

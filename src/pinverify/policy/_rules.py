@@ -1,0 +1,345 @@
+"""Rules: what a person wrote about hosts and their pins. Plain values to compare.
+
+Formats read and write them, `Policy` decides by them. A value is in its one canonical
+form from the beginning (patterns in ASCII, pins sorted, times in UTC), so that rules
+which mean the same are equal, however they were written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pinverify.core._hosts import is_address
+from pinverify.errors import PolicyError
+from pinverify.policy._hosts import canonical, canonical_pattern
+from pinverify.policy._moments import moment, seconds_of
+from pinverify.policy._pin import Pin
+
+if TYPE_CHECKING:
+    from pinverify.policy._report import Mode
+
+__all__ = ["LISTS", "UNPINNED", "PinSet", "Pins", "Rules", "Unpinned"]
+
+Pins: TypeAlias = Iterable[Pin | str]
+"""Pins, or their spellings as `Pin.parse` reads them."""
+
+LISTS = ("pins", "leaf", "ca", "blocked")
+"""The lists of a PinSet, by their ``pv_list``."""
+
+
+class Unpinned(enum.Enum):
+    """The type of `UNPINNED`."""
+
+    UNPINNED = "unpinned"
+
+    def __repr__(self) -> str:
+        """Return its name as users import it."""
+        return "UNPINNED"
+
+
+UNPINNED = Unpinned.UNPINNED
+"""In place of a PinSet: carves a host out of a wider rule. The host is then
+treated as one that no rule names."""
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class PinSet:
+    """The pins of one rule, and what happens when they are not met.
+
+    Each of `pins`, `leaf` and `ca` that is not empty must be hit by at least one
+    of its pins; several pins in one list are for rotation. A list is kept sorted,
+    each pin once.
+
+    Attributes:
+        pins: hit by a certificate at any position of the chain.
+        leaf: hit by the peer's own certificate, position 0.
+        ca: hit by a certificate at position 1 or later.
+        blocked: hit by none.
+        mode: "enforce", or "report": accept, and keep the reason.
+        expires: when the pins stop applying, timezone-aware. Kept in UTC and whole
+            seconds; a fraction is cut off. Needs `after_expiry`.
+        after_expiry: "allow" or "reject" every connection from then on. There is
+            no default: pinning that ends silently and a service that stops are
+            both surprises.
+
+    Raises:
+        PolicyError: a value is none of these, or there is no pin at all.
+    """
+
+    pins: tuple[Pin, ...] = ()
+    leaf: tuple[Pin, ...] = ()
+    ca: tuple[Pin, ...] = ()
+    blocked: tuple[Pin, ...] = ()
+    mode: Mode = "enforce"
+    expires: dt.datetime | None = None
+    after_expiry: Literal["allow", "reject"] | None = None
+
+    def __init__(  # noqa: PLR0913 - a PinSet is what has these fields
+        self,
+        pins: Pins = (),
+        leaf: Pins = (),
+        ca: Pins = (),
+        blocked: Pins = (),
+        *,
+        mode: Mode = "enforce",
+        expires: dt.datetime | None = None,
+        after_expiry: Literal["allow", "reject"] | None = None,
+    ) -> None:
+        """Read and check the fields."""
+        read = [
+            _read_pins(given, name)
+            for name, given in zip(LISTS, (pins, leaf, ca, blocked), strict=True)
+        ]
+        _check_choice("mode", mode, ("enforce", "report"))
+        expires = _canonical_moment(expires)
+        _check_expiry(expires, after_expiry)
+        if not any(read[:3]):
+            msg = (
+                "a PinSet needs at least one pin in pins, leaf or ca; to leave a "
+                "host without pins, write UNPINNED"
+            )
+            raise PolicyError(msg)
+        values = (*read, mode, expires, after_expiry)
+        for one, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, one.name, value)
+
+    def __repr__(self) -> str:
+        """Return a call that makes the same PinSet, without defaults."""
+        said = []
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name in LISTS:
+                value = [str(pin) for pin in value]
+            if value and value != one.default:
+                said.append(f"{one.name}={value!r}")
+        return f"PinSet({', '.join(said)})"
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Rules:
+    """Rules for hosts and for clients, as a policy is made of them.
+
+    Patterns are a host name (``api.example.com``), ``*.`` and a name (exactly
+    one label more), ``**.`` and a name (any number of labels more, or none), or
+    an IP address. There are no ports: a TLS connection does not know its port.
+    The most specific rule decides, alone: the exact one, else the one with the
+    longest name, else ``*.`` before ``**.``.
+
+    Two are equal if they decide equally about every peer by the same rules: neither
+    the order counts nor where they were written.
+
+    Attributes:
+        hosts: for each canonical pattern a `PinSet`, or `UNPINNED`. Read-only.
+        unpinned: "allow" or "reject" hosts without pins.
+        blocked: pins that no peer may show, whether its host has a rule or not.
+        clients: the PinSet of peers without a name, None without one. Where there
+            are no rules for hosts, it decides about every peer.
+        origins: for each canonical pattern where it was written, for messages; as
+            far as it is known. Read-only.
+
+    Raises:
+        PolicyError: a pattern, a pin or a value is wrong; the message says which.
+        TypeError: an argument is of another type.
+    """
+
+    hosts: Mapping[str, PinSet | Unpinned]
+    unpinned: Literal["allow", "reject"] = "allow"
+    blocked: tuple[Pin, ...] = ()
+    clients: PinSet | None = None
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def __init__(
+        self,
+        hosts: Mapping[str, PinSet | Unpinned | Pins] = MappingProxyType({}),
+        *,
+        unpinned: Literal["allow", "reject"] = "allow",
+        blocked: Pins = (),
+        clients: PinSet | None = None,
+        origins: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Read and check the rules."""
+        if not isinstance(hosts, Mapping):
+            raise TypeError(_no_mapping(hosts))
+        _check_choice("unpinned", unpinned, ("allow", "reject"))
+        read = _read_pins(blocked, "blocked")
+        if clients is not None and not isinstance(clients, PinSet):
+            msg = f"clients: expected a PinSet, got {clients!r}; write PinSet([…])"
+            raise TypeError(msg)
+        patterns, by_pattern = _read_hosts(hosts)
+        strangers = origins.keys() - patterns.keys()
+        if strangers:
+            msg = f"origins: there is no rule for {min(strangers)!r}"
+            raise PolicyError(msg)
+        written = {patterns[text]: origin for text, origin in origins.items()}
+        for name, value in (
+            ("hosts", MappingProxyType(by_pattern)),
+            ("unpinned", unpinned),
+            ("blocked", read),
+            ("clients", clients),
+            ("origins", MappingProxyType(written)),
+        ):
+            object.__setattr__(self, name, value)
+
+    def __hash__(self) -> int:
+        """Agree with ``==``."""
+        hosts = frozenset(self.hosts.items())
+        return hash((hosts, self.unpinned, self.blocked, self.clients))
+
+    def __repr__(self) -> str:
+        """Return a call that makes equal rules, without defaults."""
+        said = [repr(dict(self.hosts))]
+        if self.unpinned != "allow":
+            said.append(f"unpinned={self.unpinned!r}")
+        if self.blocked:
+            said.append(f"blocked={[str(pin) for pin in self.blocked]!r}")
+        if self.clients is not None:
+            said.append(f"clients={self.clients!r}")
+        return f"Rules({', '.join(said)})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle what they were made of; it is checked again when unpickled."""
+        return (
+            _rules,
+            (
+                dict(self.hosts),
+                self.unpinned,
+                self.blocked,
+                self.clients,
+                dict(self.origins),
+            ),
+        )
+
+    def deciding(self, host: str | bytes) -> tuple[str, PinSet | Unpinned] | None:
+        """Return the rule that decides about *host*, None if no rule names it.
+
+        Returns:
+            Its pattern, and its PinSet or `UNPINNED`.
+
+        Raises:
+            PolicyError: *host* is no host.
+        """
+        name = canonical(host)
+        for pattern in _candidates(name):
+            found = self.hosts.get(pattern)
+            if found is not None:
+                return pattern, found
+        return None
+
+
+def _candidates(name: str) -> Iterable[str]:
+    """Yield each pattern that names a canonical host, the most specific first."""
+    yield name
+    if is_address(name):
+        return
+    yield "**." + name
+    _, dot, suffix = name.partition(".")
+    if dot:
+        yield "*." + suffix
+    while dot:
+        yield "**." + suffix
+        _, dot, suffix = suffix.partition(".")
+
+
+def _rules(
+    hosts: Mapping[str, PinSet | Unpinned],
+    unpinned: Literal["allow", "reject"],
+    blocked: tuple[Pin, ...],
+    clients: PinSet | None,
+    origins: Mapping[str, str],
+) -> Rules:
+    return Rules(
+        hosts, unpinned=unpinned, blocked=blocked, clients=clients, origins=origins
+    )
+
+
+# ---- reading what users write ------------------------------------------------
+
+
+def _read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
+    if isinstance(pins, str | bytes | Pin) or not isinstance(pins, Iterable):
+        msg = f"{where}: expected a list of pins, got {pins!r}; write [{pins!r}]"
+        raise PolicyError(msg)
+    try:
+        read = {pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins}
+    except (PolicyError, TypeError) as error:
+        msg = f"{where}: {error}"
+        raise PolicyError(msg) from None
+    return tuple(sorted(read, key=lambda pin: (pin.kind, pin.digest)))
+
+
+def _read_hosts(
+    hosts: Mapping[str, PinSet | Unpinned | Pins],
+) -> tuple[dict[str, str], dict[str, PinSet | Unpinned]]:
+    """Return the canonical pattern of each that is given, and the rule of each."""
+    patterns: dict[str, str] = {}
+    given: dict[str, str] = {}
+    rules: dict[str, PinSet | Unpinned] = {}
+    for text, value in hosts.items():
+        pattern = canonical_pattern(text)
+        if pattern in given:
+            msg = f"{text!r} and {given[pattern]!r} are one pattern; keep one of them"
+            raise PolicyError(msg)
+        given[pattern] = text
+        patterns[text] = pattern
+        if isinstance(value, PinSet | Unpinned):
+            rules[pattern] = value
+            continue
+        try:
+            rules[pattern] = PinSet(value)
+        except PolicyError as error:
+            msg = f"{text!r}: {error}"
+            raise PolicyError(msg) from None
+    return patterns, rules
+
+
+def _no_mapping(given: object) -> str:
+    """Return the error for what is given in place of a mapping of hosts."""
+    if isinstance(given, PinSet):
+        advice = (
+            "for a host write {'api.example.com': PinSet(…)}, for peers without a "
+            "name Policy.for_clients(PinSet(…))"
+        )
+    elif isinstance(given, str | bytes):
+        advice = (
+            "a policy file is read by load_policy(path), a compiled policy by "
+            "Policy.open(path or bytes)"
+        )
+    else:
+        advice = "write {'api.example.com': ['sha256/…', 'sha256/…']}"
+    kind = type(given).__name__
+    return f"rules are a mapping from hosts to pins, got {kind}; {advice}"
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        expected = " or ".join(repr(choice) for choice in choices)
+        msg = f"{name}: expected {expected}, got {value!r}"
+        raise PolicyError(msg)
+
+
+def _check_expiry(expires: object, after_expiry: object) -> None:
+    if expires is None and after_expiry is not None:
+        msg = "after_expiry: there is no expires; give both or none"
+        raise PolicyError(msg)
+    if expires is not None:
+        if after_expiry is None:
+            msg = (
+                "expires: say what happens then, after_expiry='allow' or "
+                "after_expiry='reject'"
+            )
+            raise PolicyError(msg)
+        _check_choice("after_expiry", after_expiry, ("allow", "reject"))
+
+
+def _canonical_moment(expires: object) -> dt.datetime | None:
+    if expires is None:
+        return None
+    if not isinstance(expires, dt.datetime) or expires.utcoffset() is None:
+        msg = f"expires: expected a datetime with a timezone, got {expires!r}"
+        raise PolicyError(msg)
+    return moment(seconds_of(expires))
