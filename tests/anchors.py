@@ -35,6 +35,7 @@ __all__ = [
     "Place",
     "Token",
     "definitions",
+    "is_called",
     "locate",
     "made",
     "matches",
@@ -292,10 +293,15 @@ def named(scope: str, file: str, sources: Mapping[str, str]) -> list[Definition]
     return [
         definition
         for path, text in sources.items()
-        if not file or f"/{path}".endswith(f"/{file}")
+        if is_called(path, file)
         for definition in definitions(path, text)
         if definition.name == scope
     ]
+
+
+def is_called(path: str, file: str) -> bool:
+    """Return whether *file*, which may lack folders or be empty, means that path."""
+    return not file or f"/{path}".endswith(f"/{file}")
 
 
 def matches(quote: Sequence[str], found: Sequence[Token]) -> list[int]:

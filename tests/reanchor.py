@@ -18,22 +18,22 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import io
 import re
 import subprocess
 import sys
 import tarfile
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
 
 import anchors
 from anchor_rows import Row, rewritten, rows_of
-from anchors import AnchorError, Change, Definition, Place
+from anchors import AnchorError, Change, Definition, Place, is_called
+from renames import Renames, most_alike, renamed
 
-__all__ = ["Renames", "followed", "main"]
+__all__ = ["followed", "main"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,14 +44,11 @@ TABLES = {
     "prove": ("csrc", "tests/prove/*.toml"),
 }
 
-LEAST_ALIKE = 0.5  # of two functions with different names
-LEAST_ALIKE_NAMESAKES = 0.25
-CLEARLY = 0.05  # the best must be better than the second by that much
 LEAST_WORDS = 4  # that tell a place, whatever function they are in
 AROUND = 4  # words before a place and after it tell which of several it is
 
 
-# ---- the source, then and now ------------------------------------------------------
+# ---- the source of then ------------------------------------------------------------
 
 
 def read_at(root: Path, revision: str, folder: str) -> dict[str, str]:
@@ -70,153 +67,6 @@ def read_at(root: Path, revision: str, folder: str) -> dict[str, str]:
             if member.name.endswith(anchors.SUFFIXES)
             and (file := archive.extractfile(member)) is not None
         }
-
-
-class Renames:
-    """The new names of definitions and identifiers.
-
-    Attributes:
-        pairs: what each definition is today, as far as that is known.
-        names: identifiers that are gone everywhere, and what stands in their place.
-    """
-
-    def __init__(self, old: Mapping[str, str], new: Mapping[str, str]) -> None:
-        """Compare the source of then with that of today."""
-        self.old, self.new = old, new
-        self.pairs: dict[Definition, Definition] = {}
-        self.names: dict[str, str] = {}
-        olds, news = _all_definitions(old), _all_definitions(new)
-        self._left = {word for each in news for word in (*_words(each), each.name)}
-        by_name = defaultdict(list)
-        for each in news:
-            by_name[each.kind, each.name].append(each)
-        candidates = [(a, b) for a in olds for b in by_name[a.kind, a.name]]
-        self._pair(candidates, LEAST_ALIKE_NAMESAKES)
-        self._learn_names()
-        taken = set(self.pairs.values())
-        candidates = [
-            (a, b)
-            for a in olds
-            for b in news
-            if a not in self.pairs and b not in taken and a.kind == b.kind
-        ]
-        self._pair(candidates, LEAST_ALIKE)
-        self._learn_names()
-
-    def _pair(
-        self, candidates: Sequence[tuple[Definition, Definition]], least: float
-    ) -> None:
-        """Pair what is most alike first."""
-        scores: dict[Definition, list[tuple[float, Definition]]] = defaultdict(list)
-        for a, b in candidates:
-            alike = _alike(_renamed(_words(a), self.names), _words(b), least)
-            if alike >= least:
-                same_file = PurePosixPath(a.file).name == PurePosixPath(b.file).name
-                bonus = 0.3 * _alike_names(a.name, b.name) + 0.2 * same_file
-                scores[a].append((alike + bonus, b))
-        taken = set(self.pairs.values())
-        order = sorted(scores, key=lambda a: max(score for score, _ in scores[a]))
-        for a in reversed(order):
-            free = sorted(
-                (pair for pair in scores[a] if pair[1] not in taken),
-                key=lambda pair: pair[0],
-            )
-            if free and (len(free) == 1 or free[-1][0] - free[-2][0] >= CLEARLY):
-                self.pairs[a] = free[-1][1]
-                taken.add(free[-1][1])
-
-    def _learn_names(self) -> None:
-        """Find out which identifiers are gone, and what took their place."""
-        votes: dict[str, Counter[str]] = defaultdict(Counter)
-        for a, b in self.pairs.items():
-            for before, after in _substitutions(_words(a), _words(b)):
-                votes[before][after] += 1
-        for before, counts in votes.items():
-            (after, most), *_ = counts.most_common(1)
-            if before not in self._left and 2 * most > counts.total():
-                self.names[before] = after
-        for name in {a.name for a in self.pairs} - self._left:
-            afters = self.named_today(name)
-            self.names.pop(name, None)
-            if len(afters) == 1 and "." not in name:
-                self.names[name] = afters.pop()
-
-    def named_today(self, name: str, file: str = "") -> set[str]:
-        """Return what those of that name, and in that file, are called today."""
-        return {
-            b.name
-            for a, b in self.pairs.items()
-            if a.name == name and file in ("", a.file)
-        }
-
-    def names_in(self, old: Definition, new: Definition) -> dict[str, str]:
-        """Return the renames of identifiers in one definition."""
-        left = set(_words(new))
-        votes: dict[str, set[str]] = defaultdict(set)
-        olds = _renamed(_words(old), self.names)
-        for before, after in _substitutions(olds, _words(new)):
-            votes[before].add(after)
-        own = {
-            before: afters.pop()
-            for before, afters in votes.items()
-            if len(afters) == 1 and before not in left
-        }
-        return self.names | own
-
-    @functools.cached_property
-    def files(self) -> dict[str, str]:
-        """The file of today that most of a file's definitions are in."""
-        votes: dict[str, Counter[str]] = defaultdict(Counter)
-        for a, b in self.pairs.items():
-            votes[a.file][b.file] += 1
-        return {file: counts.most_common(1)[0][0] for file, counts in votes.items()}
-
-
-def _all_definitions(sources: Mapping[str, str]) -> list[Definition]:
-    return [
-        each
-        for file, text in sources.items()
-        for each in anchors.definitions(file, text)
-        if each.kind != "file"
-    ]
-
-
-def _words(definition: Definition) -> list[str]:
-    return anchors.words([*definition.head, *definition.body])
-
-
-def _renamed(texts: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    return [names.get(text, text) for text in texts]
-
-
-def _alike(a: Sequence[str], b: Sequence[str], least: float) -> float:
-    """Return how much two texts have in common, 0 to 1; 0 if less than *least*."""
-    if a == b:
-        return 1.0
-    common = (Counter(a) & Counter(b)).total()
-    if 2 * common < least * (len(a) + len(b)):
-        return 0.0
-    return SequenceMatcher(None, a, b, autojunk=False).ratio()
-
-
-def _alike_names(a: str, b: str) -> float:
-    return SequenceMatcher(None, a, b, autojunk=False).ratio()
-
-
-def _substitutions(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield names that stand in the place of others, also as strings."""
-    if a == b:
-        return
-    matcher = SequenceMatcher(None, a, b, autojunk=False)
-    for tag, a0, a1, b0, b1 in matcher.get_opcodes():
-        if tag == "replace" and a1 - a0 == b1 - b0:
-            for before, after in zip(a[a0:a1], b[b0:b1], strict=True):
-                if _is_name(before) and _is_name(after):
-                    yield before, after
-
-
-def _is_name(text: str) -> bool:
-    return text.strip("\"'").isidentifier()
 
 
 # ---- one row --------------------------------------------------------------------
@@ -261,7 +111,7 @@ def _as_it_was(change: Change, renames: Renames) -> Change:
     befores = {
         (before.name, before.file)
         for before, after in renames.pairs.items()
-        if after.name == change.scope and f"/{after.file}".endswith(f"/{change.file}")
+        if after.name == change.scope and is_called(after.file, change.file)
     }
     if len(befores) == 1:
         ((name, file),) = befores
@@ -288,17 +138,14 @@ def _today(
         pair = renames.pairs.get(old)
     if pair is not None:
         names = renames.names_in(old, pair)
-        words = _renamed(quote, names)
+        words = renamed(quote, names)
         at = _aligned(old, pair, names, place.at, words)
         if at is not None:
             return pair, names, at, words
-    words = _renamed(quote, renames.names)
-    elsewhere = [
-        (each, at)
-        for each in _innermost(renames.new)
-        for at in anchors.matches(words, each.body)
-    ]
-    if len(elsewhere) == 1 and len(words) >= LEAST_WORDS:
+    words = renamed(quote, renames.names)
+    elsewhere = _everywhere(words, renames.new)
+    alone = len(elsewhere) == len(_everywhere(quote, renames.old)) == 1
+    if alone and len(words) >= LEAST_WORDS:
         return elsewhere[0][0], renames.names, elsewhere[0][1], words
     became = f"`{pair.name or pair.file}`" if pair else "nothing that is there today"
     fault = f"{change.find!r} is {'ambiguous' if elsewhere else 'gone'}"
@@ -327,7 +174,7 @@ def _aligned(
     quote: list[str],
 ) -> int | None:
     """Return which of the places in *new* that read like a quote is the old one."""
-    before = _renamed(anchors.words(old.body), names)
+    before = renamed(anchors.words(old.body), names)
     after = anchors.words(new.body)
     found = anchors.matches(quote, new.body)
     if len(found) == 1 and _count(quote, before) == 1:
@@ -354,22 +201,17 @@ def _count(quote: list[str], texts: list[str]) -> int:
     return sum(texts[i : i + num] == quote for i in range(len(texts) - num + 1))
 
 
-def _innermost(sources: Mapping[str, str]) -> list[Definition]:
-    """Return definitions that no other one is in: no classes, for example."""
-    found = []
+def _everywhere(
+    quote: Sequence[str], sources: Mapping[str, str]
+) -> list[tuple[Definition, int]]:
+    """Return all places with these words, each in the smallest definition."""
+    found: dict[tuple[str, int], tuple[Definition, int]] = {}
     for file, text in sources.items():
         inside = [each for each in anchors.definitions(file, text) if each.body]
-        spans = {each: (each.body[0].start, each.body[-1].end) for each in inside}
-        found += [
-            each
-            for each in inside
-            if not any(
-                spans[each][0] <= start and end <= spans[each][1]
-                for other, (start, end) in spans.items()
-                if other is not each and spans[other] != spans[each]
-            )
-        ]
-    return found
+        for each in sorted(inside, key=lambda each: len(each.body), reverse=True):
+            for at in anchors.matches(quote, each.body):
+                found[file, each.body[at].start] = each, at
+    return list(found.values())
 
 
 def _with_names(text: str, names: Mapping[str, str], file: str) -> str:
@@ -386,16 +228,13 @@ def _named_file(change: Change, new: Definition, sources: Mapping[str, str]) -> 
     files = {each.file for each in anchors.named(change.scope, "", sources)}
     if change.scope and len(files) == 1:
         return dataclasses.replace(change, file="")
-    if change.file and f"/{new.file}".endswith(f"/{change.file}"):
-        files = {file for file in files if f"/{file}".endswith(f"/{change.file}")}
-        if len(files) == 1:
-            return change
+    meant = [file for file in files if is_called(file, change.file)]
+    if change.file and meant == [new.file]:
+        return change
     parts = PurePosixPath(new.file).parts
     shorts = ["/".join(parts[-num:]) for num in range(1, len(parts) + 1)]
     clear = [
-        short
-        for short in shorts
-        if sum(f"/{file}".endswith(f"/{short}") for file in files) == 1
+        short for short in shorts if sum(is_called(file, short) for file in files) == 1
     ]
     return dataclasses.replace(change, file=clear[0] if clear else new.file)
 
@@ -426,7 +265,7 @@ class Tests:
         found = named or [each for each in self._new if each.name not in self._before]
         if len(named) != 1:
             olds = [e for e in self._old if (e.file, e.name) == (file, name)]
-            found = _most_alike(olds[0], found) if olds else []
+            found = most_alike(olds[0], found) if olds else []
         if len(found) != 1:
             files = " and ".join(each.file for each in named) or "no file"
             msg = f"{test} is gone; that name is in {files}"
@@ -435,15 +274,12 @@ class Tests:
 
 
 def _functions(sources: Mapping[str, str]) -> list[Definition]:
-    return [each for each in _all_definitions(sources) if each.name.startswith("test_")]
-
-
-def _most_alike(old: Definition, found: Sequence[Definition]) -> list[Definition]:
-    """Return the one that is most like *old*, if it is so clearly."""
-    scores = [(_alike(_words(old), _words(each), LEAST_ALIKE), each) for each in found]
-    scores.sort(key=lambda pair: pair[0])
-    least = scores[-2][0] + CLEARLY if len(scores) > 1 else LEAST_ALIKE
-    return [scores[-1][1]] if scores and scores[-1][0] >= least else []
+    return [
+        each
+        for file, text in sources.items()
+        for each in anchors.definitions(file, text)
+        if each.name.startswith("test_")
+    ]
 
 
 def _follow_columns(row: Row, renames: Renames) -> dict[str, str]:
