@@ -21,7 +21,9 @@ from pinverify.policy import UNPINNED, PinSet, Rules, Unpinned
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["loads"]
+    from pinverify.policy import Pin
+
+__all__ = ["dumps", "loads"]
 
 _VERSION = 1
 
@@ -59,6 +61,31 @@ def loads(text: str, name: str = "<string>") -> Rules:
                 clients=clients,
                 origins=origins,
             )
+
+
+def dumps(rules: Rules) -> str:
+    """Write rules as a policy file: ``loads(dumps(rules)) == rules``.
+
+    Raises:
+        PolicyError: there is nothing to write.
+    """
+    if not (rules.hosts or rules.blocked or rules.clients):
+        msg = "there is no rule to write: a policy file checks something, so add a host"
+        raise PolicyError(msg)
+    lines = [f"version = {_VERSION}"]
+    if rules.unpinned != "allow":
+        lines.append(f'unpinned = "{rules.unpinned}"')
+    if rules.blocked:
+        lines.append(f"blocked = {_pins_as_toml(rules.blocked)}")
+    if rules.clients is not None:
+        lines += ["", "[clients]", *_pinset_as_toml(rules.clients)]
+    for pattern, value in sorted(rules.hosts.items()):
+        lines += ["", f"[hosts.{_quoted(pattern)}]"]
+        if isinstance(value, PinSet):
+            lines += _pinset_as_toml(value)
+        else:
+            lines.append("unpinned = true")
+    return "\n".join(lines) + "\n"
 
 
 class _Key(NamedTuple):
@@ -291,3 +318,27 @@ def _name_in_quotes(key: str, host: str, value: object) -> str:
 def _quoted(text: str) -> str:
     """Return *text* as a TOML string; what is not printable is escaped."""
     return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+# ---- writing -----------------------------------------------------------------
+
+
+def _pinset_as_toml(pinset: PinSet) -> list[str]:
+    lists = [
+        name for name in ("pins", "leaf", "ca", "blocked") if getattr(pinset, name)
+    ]
+    lines = [f"{name} = {_pins_as_toml(getattr(pinset, name))}" for name in lists]
+    # With the key ca alone it could be the rest of a host without quotes: see above.
+    if pinset.mode != "enforce" or lists == ["ca"]:
+        lines.append(f'mode = "{pinset.mode}"')
+    if pinset.expires is not None:
+        expires = pinset.expires.isoformat().replace("+00:00", "Z")
+        lines += [f"expires = {expires}", f'after_expiry = "{pinset.after_expiry}"']
+    return lines
+
+
+def _pins_as_toml(pins: tuple[Pin, ...]) -> str:
+    written = [f'"{pin}"' for pin in pins]
+    if len(written) == 1:
+        return f"[{written[0]}]"
+    return "\n".join(["[", *(f"    {pin}," for pin in written), "]"])
