@@ -101,11 +101,10 @@ _LISTS = re.compile(
 
 
 def _with_words(text: str, other: Mapping[str, str]) -> str:
-    for old, new in other.items():
-        text = re.sub(
-            rf'(?<=["\s]){re.escape(old)}(?=["\s])', new.replace("\\", r"\\"), text
-        )
-    return text
+    if not other:
+        return text
+    olds = "|".join(re.escape(old) for old in sorted(other, key=len, reverse=True))
+    return re.sub(rf'(?<=["\s])(?:{olds})(?=["\s])', lambda old: other[old[0]], text)
 
 
 _STRING = r"""'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|"(?:\\.|[^"\\\n])*\""""

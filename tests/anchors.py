@@ -304,9 +304,9 @@ def is_called(path: str, file: str) -> bool:
     return not file or f"/{path}".endswith(f"/{file}")
 
 
-def matches(quote: Sequence[str], found: Sequence[Token]) -> list[int]:
-    """Return where these words begin among the tokens."""
-    texts, num = words(found), len(quote)
+def matches(quote: Sequence[str], texts: Sequence[str]) -> list[int]:
+    """Return where these words begin among others."""
+    num = len(quote)
     return [i for i in range(len(texts) - num + 1) if texts[i : i + num] == quote]
 
 
@@ -326,7 +326,7 @@ def locate(change: Change, sources: Mapping[str, str]) -> Place:
         say = f"{where} is in {' and '.join(sorted(files))}: name the `file`"
         raise AnchorError(_advice(say))
     quote = words(tokens(change.find, is_python=scopes[0].file.endswith(".py")))
-    fits = [(scope, at) for scope in scopes for at in matches(quote, scope.body)]
+    fits = [(scope, at) for scope in scopes for at in matches(quote, words(scope.body))]
     if not quote or not fits:
         raise AnchorError(_advice(f"{where} has no {change.find!r}"))
     if change.nth > len(fits) or (change.nth < 1 and len(fits) > 1):

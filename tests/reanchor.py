@@ -81,27 +81,43 @@ def followed(change: Change, renames: Renames) -> Change:
     try:
         place = anchors.locate(_as_it_was(change, renames), renames.old)
     except AnchorError as error:
-        try:
-            anchors.locate(change, renames.new)  # a row that is new, or has followed
-        except AnchorError:
-            msg = f"it did not fit then either: name an older revision; {error}"
+        if _fits(change, renames.new):
+            return change  # a row that is new, or has followed
+        msg = f"it did not fit then either: name an older revision; {error}"
+        raise AnchorError(msg) from None
+    try:
+        new, names, at, quote = _today(place, change, renames)
+    except AnchorError as error:
+        if _fits(change, renames.new):
+            msg = f"it fits today, but perhaps in another place than then: {error}"
             raise AnchorError(msg) from None
-        return change
-    new, names, at, quote = _today(place, change, renames)
+        raise
     result = dataclasses.replace(
         change,
         find=_with_names(change.find, names, place.file),
         put=_with_names(change.put, names, place.file),
         scope=new.name,
     )
+    put = anchors.tokens(result.put, is_python=_is_python(new))
+    if gone := sorted(renames.gone & set(anchors.words(put))):
+        msg = f"what it puts there has {' and '.join(gone)}, which is gone"
+        raise AnchorError(msg)
     result = _named_file(result, new, renames.new)
     fits = [
         (each, i)
         for each in anchors.named(new.name, new.file, renames.new)
-        for i in anchors.matches(quote, each.body)
+        for i in anchors.matches(quote, anchors.words(each.body))
     ]
     same = [i for i, (each, where) in enumerate(fits, 1) if (each, where) == (new, at)]
     return dataclasses.replace(result, nth=same[0] if len(fits) > 1 else 0)
+
+
+def _fits(change: Change, sources: Mapping[str, str]) -> bool:
+    try:
+        anchors.locate(change, sources)
+    except AnchorError:
+        return False
+    return True
 
 
 def _as_it_was(change: Change, renames: Renames) -> Change:
@@ -176,8 +192,8 @@ def _aligned(
     """Return which of the places in *new* that read like a quote is the old one."""
     before = renamed(anchors.words(old.body), names)
     after = anchors.words(new.body)
-    found = anchors.matches(quote, new.body)
-    if len(found) == 1 and _count(quote, before) == 1:
+    found = anchors.matches(quote, after)
+    if len(found) == 1 and len(anchors.matches(quote, before)) == 1:
         return found[0]
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     blocks = matcher.get_matching_blocks()
@@ -196,11 +212,6 @@ def _aligned(
     )
 
 
-def _count(quote: list[str], texts: list[str]) -> int:
-    num = len(quote)
-    return sum(texts[i : i + num] == quote for i in range(len(texts) - num + 1))
-
-
 def _everywhere(
     quote: Sequence[str], sources: Mapping[str, str]
 ) -> list[tuple[Definition, int]]:
@@ -209,7 +220,7 @@ def _everywhere(
     for file, text in sources.items():
         inside = [each for each in anchors.definitions(file, text) if each.body]
         for each in sorted(inside, key=lambda each: len(each.body), reverse=True):
-            for at in anchors.matches(quote, each.body):
+            for at in anchors.matches(quote, anchors.words(each.body)):
                 found[file, each.body[at].start] = each, at
     return list(found.values())
 

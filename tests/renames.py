@@ -31,6 +31,7 @@ class Renames:
     Attributes:
         pairs: what each definition is today, as far as that is known.
         names: identifiers that are gone everywhere, and what stands in their place.
+        gone: all identifiers that are nowhere any more.
     """
 
     def __init__(self, old: Mapping[str, str], new: Mapping[str, str]) -> None:
@@ -40,6 +41,8 @@ class Renames:
         self.names: dict[str, str] = {}
         olds, news = _all_definitions(old), _all_definitions(new)
         self._left = {word for each in news for word in (*_words(each), each.name)}
+        words = {word for each in olds for word in _words(each)}
+        self.gone = {word for word in words if word.isidentifier()} - self._left
         by_name = defaultdict(list)
         for each in news:
             by_name[each.kind, each.name].append(each)

@@ -441,6 +441,29 @@ def test_a_row_that_can_not_follow_is_left_to_a_person(
     )
 
 
+def test_a_row_that_may_fit_elsewhere_is_left_to_a_person(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of two is gone, and what was the second is the first now."""
+    replaced(tree, "tests/mutants/mutants.toml", {"nth = 2": "nth = 1"})
+    words = {"i < in->num; i++) { in->pos += i": "!done(in); ) { in->pos += i"}
+    replaced(tree, "csrc/der.c", words)
+    assert reanchor.main(["mutants"], tree) == 1
+    assert "LOOK: one too many: it fits today, but" in capsys.readouterr().out
+
+
+def test_a_row_that_plants_a_name_which_is_gone_is_left_to_a_person(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would break for another reason than the one that its words give."""
+    table = "tests/mutants/mutants.toml"
+    replaced(tree, table, {'"in->pos > in->end"': '"load(in)"'})
+    for kernel in "ab":
+        replaced(tree, f"csrc/kernel_{kernel}.c", {"load(": "*("})
+    assert reanchor.main(["mutants"], tree) == 1
+    assert "what it puts there has load, which is gone" in capsys.readouterr().out
+
+
 def test_a_row_that_never_fitted_is_left_to_a_person(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
