@@ -23,7 +23,6 @@ import re
 import subprocess
 import sys
 import tarfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
@@ -198,18 +197,16 @@ def _aligned(
     matcher = SequenceMatcher(None, before, after, autojunk=False)
     blocks = matcher.get_matching_blocks()
     where = {a + i: b + i for a, b, size in blocks for i in range(size)}
-    # The words around it have to be the same, or nearly so.
-    around = range(max(at - AROUND, 0), min(at + len(quote) + AROUND, len(before)))
-    shifts = Counter(where[i] - i for i in around if i in where)
-    return next(
-        (
-            i
-            for i in found
-            if shifts[i - at] >= len(around) - AROUND
-            and all(where.get(at + k) == i + k for k in range(len(quote)))
-        ),
-        None,
-    )
+    around = [
+        *range(max(at - AROUND, 0), at),
+        *range(at + len(quote), min(at + len(quote) + AROUND, len(before))),
+    ]
+    for place in found:
+        inside = all(where.get(at + k) == place + k for k in range(len(quote)))
+        same = sum(where.get(i) == i - at + place for i in around)
+        if inside and 2 * same > len(around):
+            return place
+    return None
 
 
 def _everywhere(
