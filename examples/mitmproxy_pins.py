@@ -21,7 +21,7 @@ from mitmproxy import ctx
 from mitmproxy.exceptions import AddonHalt, OptionsError
 
 from pinverify import PinningError, Policy, PolicyError, load_policy
-from pinverify.pyopenssl import pin_connection
+from pinverify.tls.pyopenssl import pin_connection
 
 if TYPE_CHECKING:
     from mitmproxy.addonmanager import Loader

@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 from OpenSSL import SSL, crypto
 
-import pinverify.memo
-import pinverify.pyopenssl
+import pinverify.tls.pyopenssl
 from pinverify import PinningError, PinSet, Policy, Reason
-from pinverify.pyopenssl import pin_connection
+from pinverify.tls.pyopenssl import pin_connection
 from pki import Authority, Identity, Pki
 from tls_servers import LIMIT, Record, TLSServer
 
@@ -116,7 +115,7 @@ def trusting(
     *authorities: Authority,
     method: int = SSL.TLS_CLIENT_METHOD,
     mode: int = SSL.VERIFY_PEER,
-    callback: pinverify.pyopenssl.VerifyCallback | None = None,
+    callback: pinverify.tls.pyopenssl.VerifyCallback | None = None,
     identity: Identity | None = None,
     version: ssl.TLSVersion | None = None,
 ) -> SSL.Context:

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from pinverify import Pin, PinningError, PolicyError, Reason, find_pinning_error
-from pinverify.compat import assert_fingerprint
+from pinverify.tls.compat import assert_fingerprint
 from pki import Identity, Pki
 
 FORGED = "can be forged; pin SHA-256"
@@ -273,7 +273,7 @@ def aiohttp() -> Any:  # noqa: ANN401
 
 
 def _fingerprint(value: object) -> Any:  # noqa: ANN401
-    return importlib.import_module("pinverify.compat").Fingerprint(value)
+    return importlib.import_module("pinverify.tls.compat").Fingerprint(value)
 
 
 def test_a_fingerprint_is_one_of_aiohttp(pki: Pki, aiohttp: Any) -> None:  # noqa: ANN401
@@ -281,7 +281,7 @@ def test_a_fingerprint_is_one_of_aiohttp(pki: Pki, aiohttp: Any) -> None:  # noq
     fingerprint = _fingerprint(pki.server.pin)
     assert isinstance(fingerprint, aiohttp.Fingerprint)
     assert type(fingerprint) is type(_fingerprint(pki.client.pin))
-    assert type(fingerprint).__module__ == "pinverify.compat"
+    assert type(fingerprint).__module__ == "pinverify.tls.compat"
     assert type(fingerprint).__qualname__ == "Fingerprint"
     assert fingerprint.fingerprint == Pin.parse(pki.server.pin).digest
     own = aiohttp.Fingerprint(hashlib.sha256(pki.server.der).digest())
@@ -359,7 +359,7 @@ def test_importing_it_needs_neither_library() -> None:
     """A program that uses one of them does not load the other, nor need it."""
     code = (
         "import sys; sys.modules['urllib3'] = sys.modules['aiohttp'] = None\n"
-        "from pinverify import compat\n"
+        "from pinverify.tls import compat\n"
         "assert callable(compat.assert_fingerprint)\n"
         "try:\n    compat.Fingerprint\n"
         "except ImportError as error:\n    print('no', error.name)\n"
@@ -377,5 +377,5 @@ def test_importing_it_needs_neither_library() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "no aiohttp",
-        "module 'pinverify.compat' has no attribute 'fingerprint'",
+        "module 'pinverify.tls.compat' has no attribute 'fingerprint'",
     ]

@@ -48,11 +48,6 @@ PYTHON_FLOORS = {
     "__main__": 6,
 }
 
-# Files of `tls` that are no package yet.
-LOOSE = dict.fromkeys(
-    ("compat", "memo", "notice", "pyopenssl", "sockets", "sslcontext", "twisted"), "tls"
-)
-
 # Elsewhere there is no network and no other process.
 PACKAGES_WITH_IO = {"tls", "demo", "cli"}
 IO_MODULES = {
@@ -70,7 +65,7 @@ IO_MODULES = {
 # SHA-1 and MD5 fingerprints for other libraries' users, since the core has neither;
 # the demo times hashlib beside the core.
 ORACLES = {"hashlib"}
-USERS_OF_ORACLES = {"compat", "tls.compat", "demo.cost"}
+USERS_OF_ORACLES = {"tls.compat", "demo.cost"}
 
 SAYS_NOTHING = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
 
@@ -122,7 +117,7 @@ def unit(name: str) -> str | None:
         return None
     if not rest:
         return "__init__"
-    first = LOOSE.get(rest[0], rest[0])
+    first = rest[0]
     return first if first in PYTHON_FLOORS or first == "_core" else "__init__"
 
 
@@ -598,11 +593,6 @@ MOST_LINES = 450
 MOST_LINES_OF_TESTS = 900
 # The manual of the C API, which is read in one piece.
 ANY_LENGTH = {"csrc/pinverify.h"}
-# Longer than they should be: each is to be split, and its entry to go then.
-TO_SPLIT = {
-    "src/pinverify/pyopenssl.py",
-    "src/pinverify/sslcontext.py",
-}
 
 
 def too_long(lengths: dict[str, int]) -> set[str]:
@@ -626,14 +616,11 @@ def sources(*suffixes: str) -> dict[str, str]:
 
 
 def test_no_file_is_too_long() -> None:
-    """A file can be read in one sitting; TO_SPLIT names those that are yet to be cut.
-
-    An entry that is no longer needed is a fault as well.
-    """
+    """A file can be read in one sitting."""
     texts = sources(".py", ".pyi", ".c", ".h")
     assert texts
     lengths = {name: len(text.splitlines()) for name, text in texts.items()}
-    assert too_long(lengths) == TO_SPLIT
+    assert too_long(lengths) == set()
 
 
 def test_a_planted_long_file_is_seen() -> None:
@@ -650,7 +637,6 @@ def test_a_planted_long_file_is_seen() -> None:
 QUESTION = re.compile(r"(?:What|Which|Who|Whose|Whether)\b")
 QUESTION_IN_C = re.compile(r"(?://|/\*) [\w.]+: (?:what|which|who|whose|whether|see)\b")
 # Folders whose docstrings are still to be reworded: to be emptied.
-TO_REWORD = ("src/",)
 C_TO_REWORD = ("csrc/",)
 
 
@@ -677,11 +663,7 @@ def questions(source: str) -> list[str]:
 def test_no_docstring_begins_as_a_question() -> None:
     """A reader who skims first lines learns what things are: nouns and verbs."""
     texts = sources(".py", ".pyi")
-    faults = {
-        name: found
-        for name, text in texts.items()
-        if not name.startswith(TO_REWORD) and (found := questions(text))
-    }
+    faults = {name: found for name, text in texts.items() if (found := questions(text))}
     assert faults == {}
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinverify.core._columns import chain as as_chain
-from pinverify.memo import _CHAINS_MAX, Memo
+from pinverify.tls._memo import _CHAINS_MAX, Memo
 
 __all__: list[str] = []
 
@@ -43,7 +43,7 @@ def certs(chain: list[bytes]) -> list[Cert]:
 def test_a_chain_is_found_by_its_peer_and_leaf() -> None:
     """Nobody else's chain, and no other leaf's, is evidence."""
     memo = Memo()
-    memo.chain("a", certs(CHAIN), Cert.to_der)
+    memo.remember("a", certs(CHAIN), Cert.to_der)
     assert memo.recall("a", CHAIN[0]) == as_chain(CHAIN)
     assert memo.recall("b", CHAIN[0]) is None
     assert memo.recall(None, CHAIN[0]) is None
@@ -54,9 +54,9 @@ def test_a_leaf_with_the_same_end_is_another_leaf() -> None:
     """The end of a certificate only finds the entry; the whole must be the same."""
     memo = Memo()
     end = bytes(32)
-    memo.chain("a", certs([b"one" + end]), Cert.to_der)
+    memo.remember("a", certs([b"one" + end]), Cert.to_der)
     assert memo.recall("a", b"two" + end) is None
-    memo.chain("a", certs([b"two" + end]), Cert.to_der)
+    memo.remember("a", certs([b"two" + end]), Cert.to_der)
     assert memo.recall("a", b"one" + end) is None
 
 
@@ -64,26 +64,26 @@ def test_the_same_chain_is_exported_once() -> None:
     """Equal objects stand for equal bytes; one that differs is exported again."""
     memo = Memo()
     Cert.exported.clear()
-    first = memo.chain("a", certs(CHAIN), Cert.to_der)
-    assert memo.chain("a", certs(CHAIN), Cert.to_der) is first
+    first = memo.remember("a", certs(CHAIN), Cert.to_der)
+    assert memo.remember("a", certs(CHAIN), Cert.to_der) is first
     assert set(Cert.exported.values()) == {1}
     for place in range(len(CHAIN)):
         other = [*CHAIN]
         other[place] += b"!"
-        assert memo.chain("a", certs(other), Cert.to_der).certs == other
-    assert memo.chain("a", certs(CHAIN[:2]), Cert.to_der).certs == CHAIN[:2]
-    assert memo.chain("b", certs(CHAIN), Cert.to_der).certs == CHAIN
+        assert memo.remember("a", certs(other), Cert.to_der).certs == other
+    assert memo.remember("a", certs(CHAIN[:2]), Cert.to_der).certs == CHAIN[:2]
+    assert memo.remember("b", certs(CHAIN), Cert.to_der).certs == CHAIN
 
 
 def test_the_oldest_makes_room_and_comes_back() -> None:
     """There is a bound; what was forgotten is kept again in its next handshake."""
     memo = Memo()
     for number in range(_CHAINS_MAX + 1):
-        memo.chain(number, certs(CHAIN), Cert.to_der)
+        memo.remember(number, certs(CHAIN), Cert.to_der)
     assert memo.recall(0, CHAIN[0]) is None
     assert memo.recall(1, CHAIN[0]) is not None
     assert len(memo.latest) == _CHAINS_MAX
-    memo.chain(0, certs(CHAIN), Cert.to_der)
+    memo.remember(0, certs(CHAIN), Cert.to_der)
     assert memo.recall(0, CHAIN[0]) is not None
     assert memo.recall(1, CHAIN[0]) is None
     assert len(memo.latest) == _CHAINS_MAX
@@ -99,7 +99,7 @@ def test_whatever_was_seen_a_chain_is_the_one_that_was_shown(
     memo = Memo()
     latest: dict[tuple[int, bytes], list[bytes]] = {}
     for peer, chain in shown:
-        assert memo.chain(peer, certs(chain), Cert.to_der).certs == chain
+        assert memo.remember(peer, certs(chain), Cert.to_der).certs == chain
         latest[peer, chain[0]] = chain
         for (other, leaf), seen in latest.items():
             recalled = memo.recall(other, leaf)

@@ -184,7 +184,7 @@ def with_pyopenssl(middle: Middle, path: str, policy: Policy | None) -> bytes:
         connection.set_tlsext_host_name(b"localhost")
         connection.set_connect_state()
         if policy is not None:
-            pyopenssl: Any = importlib.import_module("pinverify.pyopenssl")
+            pyopenssl: Any = importlib.import_module("pinverify.tls.pyopenssl")
             pyopenssl.pin_connection(connection, policy)
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         answer = b""

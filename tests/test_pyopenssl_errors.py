@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from OpenSSL import SSL
 
-import pinverify.memo
-import pinverify.pyopenssl
 from pinverify import PinningError, PinSet, Policy, Reason, Report, find_pinning_error
-from pinverify.pyopenssl import PinningSSLError
+from pinverify.tls import _pyopenssl_check
+from pinverify.tls.pyopenssl import PinningSSLError
 from pki import Pki
 from pyopenssl_connections import (
     SECRET,
@@ -146,7 +145,7 @@ def test_a_report_that_can_not_be_told_is_a_refusal(
 @any_mode
 @pytest.mark.parametrize(
     "step",
-    [(Policy, "verify"), (pinverify.pyopenssl, "notice")],
+    [(Policy, "verify"), (_pyopenssl_check, "judge")],
     ids=["in the callback", "at the end"],
 )
 def test_an_error_inside_the_check_is_a_refusal(
@@ -178,7 +177,7 @@ def test_an_interrupt_inside_the_check_does_not_open_the_connection(
     """Ctrl-C between the handshake and the decision leaves the decision to do."""
     server = serve(server_context(pki.impostor, version=version))
 
-    def interrupting(*_: object) -> None:
+    def interrupting(*_: object, **__: object) -> None:
         monkeypatch.undo()
         raise KeyboardInterrupt
 

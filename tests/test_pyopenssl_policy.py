@@ -12,7 +12,7 @@ import pytest
 from OpenSSL import SSL
 
 from pinverify import PinningError, PinSet, Policy, PolicyError, Reason
-from pinverify.pyopenssl import pin_connection
+from pinverify.tls.pyopenssl import pin_connection
 from pki import Pki
 from pyopenssl_connections import (
     SECRET,

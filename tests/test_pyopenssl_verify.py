@@ -1,4 +1,4 @@
-"""The check after the handshake, without pinning: `pinverify.pyopenssl.verify`."""
+"""The check after the handshake, without pinning: `pinverify.tls.pyopenssl.verify`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-import pinverify.memo
-import pinverify.pyopenssl
 from pinverify import PinningError, PinSet, Policy, Reason, Report
-from pinverify.pyopenssl import PinningSSLError, verify
+from pinverify.tls import _memo
+from pinverify.tls.pyopenssl import PinningSSLError, verify
 from pki import Pki
 from pyopenssl_connections import (
     SECRET,
@@ -96,7 +95,7 @@ def test_verify_tells_of_report_mode(pki: Pki, serve: Serve) -> None:
 
 def test_the_memo_forgets_the_oldest(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that meets many clients does not grow with them."""
-    monkeypatch.setattr(pinverify.memo, "_CHAINS_MAX", 2)
+    monkeypatch.setattr(_memo, "_CHAINS_MAX", 2)
     context = for_servers(pki)
     identities = [
         pki.ca.leaf(f"client{number}.example", purpose="client") for number in range(3)

@@ -7,7 +7,8 @@ import ssl
 
 import pytest
 
-from pinverify import PinningError, Policy, sslcontext
+from pinverify import PinningError, Policy, Reason
+from pinverify.tls import _evidence
 from pki import Pki
 from tls_clients import SECRET, Serve, assert_nothing_said, later, pinning, trusting
 from tls_servers import server_context
@@ -34,13 +35,13 @@ def test_an_error_inside_the_check_is_a_refusal(
 
     with later(context, server) as tls:
         with monkeypatch.context() as patch:
-            patch.setattr(sslcontext, "_time", fail)
+            patch.setattr(_evidence, "_time", fail)
             patch.setattr(Policy, "evaluate", fail)
             patch.setattr(Policy, "verify", fail)
             with pytest.raises(PinningError) as caught:
                 tls.sendall(SECRET)
         assert isinstance(caught.value.__cause__, kind)
-        assert caught.value.report is None
+        assert caught.value.report.reason is Reason.NOT_CHECKED
         with pytest.raises(PinningError):
             tls.sendall(SECRET)
     assert_nothing_said(server.record())
@@ -92,7 +93,7 @@ def test_nobody_gets_a_connection_whose_check_did_not_end(
         return socket.socket.getpeername(sock)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sslcontext, "_time", fail)
+        patch.setattr(_evidence, "_time", fail)
         patch.setattr(ssl.SSLSocket, "getpeername", note, raising=False)
         with pytest.raises(
             KeyboardInterrupt if kind is KeyboardInterrupt else PinningError

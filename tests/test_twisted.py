@@ -38,7 +38,7 @@ from pinverify import (
     Report,
     find_pinning_error,
 )
-from pinverify.twisted import PinnedConnectionCreator, PinnedPolicyForHTTPS
+from pinverify.tls.twisted import PinnedConnectionCreator, PinnedPolicyForHTTPS
 from pki import Identity, Pki
 from tls_servers import LIMIT, Record, TLSServer, server_context
 

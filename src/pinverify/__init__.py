@@ -18,8 +18,14 @@ from pinverify.policy import (
     Rules,
     find_pinning_error,
 )
-from pinverify.sockets import check, create_connection, wrap_socket
-from pinverify.sslcontext import install, pin_context, uninstall
+from pinverify.tls import (
+    check,
+    create_connection,
+    install,
+    pin_context,
+    uninstall,
+    wrap_socket,
+)
 
 __all__ = [
     "UNPINNED",

@@ -10,7 +10,7 @@ from pinverify.cli.x509 import facts
 from pinverify.errors import DERError
 from pinverify.policy import Pin, PinningError, Reason, Report
 from pinverify.policy._message import shortened
-from pinverify.sockets import create_connection
+from pinverify.tls import create_connection
 
 if TYPE_CHECKING:
     import ssl

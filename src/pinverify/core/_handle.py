@@ -263,13 +263,13 @@ class OpenPolicy:
 
     @property
     def has_clients(self) -> bool:
-        """Whether PinSet 0 decides about peers without a name."""
+        """True if PinSet 0 decides about peers without a name."""
         has: bool = self._handle.flags & _FLAG_CLIENTS != 0
         return has
 
     @property
     def rejects_unpinned(self) -> bool:
-        """Whether hosts without pins are rejected."""
+        """True if hosts without pins are rejected."""
         rejects: bool = self._handle.flags & _FLAG_REJECT_UNPINNED != 0
         return rejects
 

@@ -58,7 +58,7 @@ def pack(pins: bytes) -> bytes:
 
 
 class Matches(NamedTuple):
-    """Which certificates of many are pinned."""
+    """The answer of `certs_are_pinned`."""
 
     pinned: bytes
     """One bit for each certificate, the first in the lowest bit of the first byte

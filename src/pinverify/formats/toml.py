@@ -89,7 +89,7 @@ def dumps(rules: Rules) -> str:
 
 
 class _Key(NamedTuple):
-    """What a key takes."""
+    """The type of a key's value, and the words for it."""
 
     type: type
     expected: str

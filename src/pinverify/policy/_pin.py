@@ -27,7 +27,7 @@ _FORMS = (
 
 
 class PinKind(enum.IntEnum):
-    """What a pin is the SHA-256 of."""
+    """The thing that a pin is the SHA-256 of."""
 
     SPKI = 0
     """The SubjectPublicKeyInfo."""

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from pinverify.core._library import Buffer, Offsets
     from pinverify.policy._rules import Pins, Unpinned
 
-__all__ = ["Policy", "as_policy", "handle_of"]
+__all__ = ["Policy", "as_policy", "handle_of", "name_for_core"]
 
 
 class Policy:
-    """Which pins hold for which host. Immutable, and safe to share by threads.
+    """Decides about peers by rules. Immutable, and safe to share by threads.
 
     `Rules` says which patterns there are, and which rule decides. There are no ports:
     a TLS connection does not know its port.
@@ -130,7 +130,7 @@ class Policy:
 
     @property
     def has_clients(self) -> bool:
-        """Whether there are pins for peers without a name."""
+        """True if there are pins for peers without a name."""
         return self._handle.has_clients
 
     def __repr__(self) -> str:
@@ -256,20 +256,28 @@ class Policy:
         ]
 
     def _name(self, host: str | bytes | None) -> bytes:
-        """Return the host for the core, in ASCII; canonical or not."""
-        if self._ignores_hosts or host is None:
-            return b""
-        if isinstance(host, str):
-            if host.isascii():
-                return host.encode() or _NO_HOST
-            try:
-                return canonical(host).encode()
-            except PolicyError:
-                return _NO_HOST
-        if not isinstance(host, bytes):
-            msg = f"a host is text, got {type(host).__name__}"
-            raise TypeError(msg)
-        return host or _NO_HOST
+        return b"" if self._ignores_hosts else name_for_core(host)
+
+
+def name_for_core(host: str | bytes | None) -> bytes:
+    """Return a host in ASCII, canonical or not; empty for a peer without a name.
+
+    Raises:
+        TypeError: *host* is not text.
+    """
+    if host is None:
+        return b""
+    if isinstance(host, str):
+        if host.isascii():
+            return host.encode() or _NO_HOST
+        try:
+            return canonical(host).encode()
+        except PolicyError:
+            return _NO_HOST
+    if not isinstance(host, bytes):
+        msg = f"a host is text, got {type(host).__name__}"
+        raise TypeError(msg)
+    return host or _NO_HOST
 
 
 # For the core to reject. An empty host would be a peer without a name.

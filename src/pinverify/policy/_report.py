@@ -101,7 +101,7 @@ class Report:
 
     @property
     def accepted(self) -> bool:
-        """Whether the connection may be used."""
+        """True if the connection may be used."""
         return self._raw[0] == 1
 
     @property

@@ -1,8 +1,8 @@
-"""What was seen in full, verified handshakes: the evidence for resumed ones.
+"""The chains of full, verified handshakes: the evidence for resumed sessions.
 
 A resumed session has no chain, and `ca` pins need one. The first handshake of the
-session showed it, and a memo keeps that. The evidence must be of the same context,
-the same peer and the same leaf; without it, a `ca` pin is not met.
+session showed it, and a memo keeps it. The evidence must come from the same context,
+the same peer and the same leaf.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from pinverify.core import _columns
+from pinverify.core._columns import Chain, chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -23,26 +23,26 @@ _CHAINS_MAX = 1024
 class Memo:
     """The chains of one context's full handshakes; the oldest makes room.
 
-    A peer mostly shows the chain that it showed before. The TLS library's objects
-    are compared then, which costs less than their bytes once more.
+    A peer usually shows the chain that it showed before. The TLS library's objects
+    are compared then, which costs less than encoding them again.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._chains: dict[tuple[Hashable, bytes], _columns.Chain] = {}
-        self.latest: dict[Hashable, tuple[Sequence[Any], _columns.Chain]] = {}
-        """Of each peer: its latest chain, as the library's objects and in DER."""
+        self._chains: dict[tuple[Hashable, bytes], Chain] = {}
+        self.latest: dict[Hashable, tuple[Sequence[Any], Chain]] = {}
+        """Each peer's latest chain, as the library's objects and in DER."""
 
-    def chain(
+    def remember(
         self,
         peer: Hashable,
         certs: Sequence[Any],
         to_der: Callable[[Any], bytes],
-    ) -> _columns.Chain:
+    ) -> Chain:
         """Return a verified chain in DER, and keep it.
 
         Args:
-            peer: whose it is: a host, for instance.
+            peer: the host, and which side it is on.
             certs: one or more objects of the TLS library, leaf first. Two of them
                 are equal only if all that is signed in them is the same.
             to_der: gives the DER of one.
@@ -50,22 +50,22 @@ class Memo:
         latest = self.latest.get(peer)
         if latest is not None and latest[0] == certs:
             return latest[1]
-        chain = _columns.chain([to_der(cert) for cert in certs])
+        shown = chain([to_der(cert) for cert in certs])
         with self._lock:
             while len(self._chains) >= _CHAINS_MAX:
                 oldest = next(iter(self._chains))
                 del self._chains[oldest]
                 self.latest.pop(oldest[0], None)
-            self._chains[peer, _tail(chain.certs[0])] = chain
-            self.latest[peer] = certs, chain
-        return chain
+            self._chains[peer, _tail(shown.certs[0])] = shown
+            self.latest[peer] = certs, shown
+        return shown
 
-    def recall(self, peer: Hashable, leaf: bytes) -> _columns.Chain | None:
+    def recall(self, peer: Hashable, leaf: bytes) -> Chain | None:
         """Return the chain that *leaf* had in a full handshake, None if unknown."""
-        chain = self._chains.get((peer, _tail(leaf)))
-        return chain if chain is not None and chain.certs[0] == leaf else None
+        known = self._chains.get((peer, _tail(leaf)))
+        return known if known is not None and known.certs[0] == leaf else None
 
 
 def _tail(leaf: bytes) -> bytes:
-    """Return the end of a certificate, its signature: enough of it for a key."""
+    """Return the end of a certificate: its signature, which is enough for a key."""
     return leaf[-32:]

@@ -1,8 +1,9 @@
-"""What is accepted although its pins are not met: told, and never more than told.
+"""Notices of peers that are accepted although their pins are not met.
 
-A rule in report mode, and one that has expired, let a connection go on and keep
-the reason. Adapters hand such reports here: to the logger "pinverify", once a
-minute for each host and policy, and to the application's callback.
+A rule in report mode, or one that has expired, lets a connection go on and keeps the
+reason. Such reports go to the application's callback, and to the logger "pinverify"
+once a minute for each host and policy. A notice never changes a decision, but for a
+callback that raises: that rejects the peer.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["OnReport", "notice"]
 
 OnReport: TypeAlias = "Callable[[Report], object]"
-"""A callback of the application. What it returns is ignored; if it raises, the
-connection is rejected."""
+"""A callback of the application. Its result is ignored; if it raises, the connection
+is rejected."""
 
 _logger = logging.getLogger("pinverify")
 
@@ -33,7 +34,7 @@ _UNMET = (Reason.MISMATCH, Reason.BLOCKED, Reason.EXPIRED)
 
 
 def notice(report: Report, on_report: OnReport | None) -> None:
-    """Tell of a report that accepts although its pins are not met."""
+    """Log and hand on a report that accepts although its pins are not met."""
     if report.reason not in _UNMET:
         return
     if on_report is not None:
@@ -52,14 +53,14 @@ def notice(report: Report, on_report: OnReport | None) -> None:
 
 
 class _Log:
-    """Which hosts were logged when, and how often one was held back since."""
+    """Limits the rate: when each host was logged, and how often it was held back."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: OrderedDict[object, tuple[float, int]] = OrderedDict()
 
     def admit(self, key: object, now: float) -> int | None:
-        """Return how many were held back since the last, or None: hold this back."""
+        """Return how many were held back since the last one; None: hold this back."""
         with self._lock:
             last, held_back = self._entries.get(key, (now - _PERIOD, 0))
             if now - last < _PERIOD:

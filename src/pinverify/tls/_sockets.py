@@ -1,4 +1,4 @@
-"""The uses of a few lines: connect, wrap, check a server."""
+"""Connect to a server, wrap a socket, check a server: each in one call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pinverify.errors import PolicyError
-from pinverify.policy import PinningError, PinSet, Policy, Report
-from pinverify.sslcontext import pin_connection
+from pinverify.policy import PinSet, Policy
+from pinverify.tls._context import pin_connection
+from pinverify.tls._evidence import rejection
 
 if TYPE_CHECKING:
     import os
 
-    from pinverify.policy import Pins
+    from pinverify.policy import Pins, Report
 
 __all__ = ["check", "create_connection", "split_address", "wrap_socket"]
 
@@ -122,7 +123,7 @@ def check(
         report: Report | None = getattr(tls, "pin_report", None)
     if report is None:  # cannot be; never take it for an acceptance
         msg = "the peer was not checked"
-        raise PinningError.of(Report.not_checked(None, bytes(32), msg), msg)
+        raise rejection(None, None, msg)
     return report
 
 

@@ -17,7 +17,8 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pinverify.errors import PinverifyError, PolicyError
-from pinverify.policy import Pin, PinKind, PinningError, PinSet, Policy, Report
+from pinverify.policy import Pin, PinKind, PinSet, Policy
+from pinverify.tls._evidence import rejection
 
 if TYPE_CHECKING:
     import asyncio
@@ -137,7 +138,7 @@ class _OldDigest(NamedTuple):
 
 
 class _Expected:
-    """What a certificate is to match: one of all these."""
+    """Fingerprints of which a certificate must match one."""
 
     def __init__(self, fingerprint: Fingerprints) -> None:
         single = isinstance(fingerprint, str | bytes | Pin)
@@ -162,7 +163,7 @@ class _Expected:
             return
         expected = " or ".join(map(str, self.old))
         msg = f"the peer's certificate does not match {expected}"
-        raise PinningError.of(Report.not_checked(None, bytes(32), msg), msg)
+        raise rejection(None, None, msg)
 
 
 _OLD = {32: "md5", 40: "sha1"}  # by the number of hex digits

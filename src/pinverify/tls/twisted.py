@@ -23,14 +23,14 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from pinverify.core._hosts import is_address
 from pinverify.policy._hosts import canonical
-from pinverify.pyopenssl import pin_connection
+from pinverify.tls.pyopenssl import pin_connection
 
 if TYPE_CHECKING:
     from OpenSSL import crypto
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-    from pinverify.notice import OnReport
     from pinverify.policy import PinSet, Policy
+    from pinverify.tls._notices import OnReport
 
 __all__ = ["PinnedConnectionCreator", "PinnedPolicyForHTTPS"]
 
@@ -57,7 +57,7 @@ class PinnedConnectionCreator:
             policy: what holds for it.
             options: which authorities to trust (``trustRoot=…``), which client
                 certificate to show, and so on. None trusts the platform's.
-            on_report: as in `pinverify.pyopenssl.pin_connection`.
+            on_report: as in `pinverify.tls.pyopenssl.pin_connection`.
 
         Raises:
             PolicyError: *hostname* is no host.
@@ -123,7 +123,7 @@ class PinnedPolicyForHTTPS:
         Args:
             policy: what holds for each host.
             options: as in `PinnedConnectionCreator`, for all hosts.
-            on_report: as in `pinverify.pyopenssl.pin_connection`.
+            on_report: as in `pinverify.tls.pyopenssl.pin_connection`.
         """
         self._policy = policy
         self._options = _options(options)

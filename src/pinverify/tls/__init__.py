@@ -1,0 +1,21 @@
+"""Pins on TLS connections: contexts, sockets, and the adapters of other libraries.
+
+`pin_context` reaches every client and server that makes its connections with an
+`ssl.SSLContext`. The modules `pinverify.tls.pyopenssl`, `pinverify.tls.twisted` and
+`pinverify.tls.compat` are for pyOpenSSL, for Twisted, and for programs that check
+fingerprints with urllib3 or aiohttp today. Importing this package imports none of
+these libraries.
+"""
+
+from pinverify.tls._context import pin_context
+from pinverify.tls._install import install, uninstall
+from pinverify.tls._sockets import check, create_connection, wrap_socket
+
+__all__ = [
+    "check",
+    "create_connection",
+    "install",
+    "pin_context",
+    "uninstall",
+    "wrap_socket",
+]

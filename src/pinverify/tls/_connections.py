@@ -1,0 +1,434 @@
+"""TLS connections of `ssl` that are judged before data moves: sockets and objects.
+
+`_evidence` tells the states of a connection and which certificates count. This file
+makes ssl's two kinds of connections keep to it. A class here is mixed into a class of
+ssl, or into an application's subclass of that, and is the class of a connection while
+it is PENDING. Afterwards the connection's class adds next to nothing to the one below.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import ssl
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from pinverify.policy import PinningError
+from pinverify.tls._evidence import Accepted, Peer, judge, reject_early, rejection
+from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
+from pinverify.tls._ssl_objects import ShownBySSL, der, refuse_renegotiation, verifies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pinverify.policy import Report
+
+__all__ = [
+    "Pending",
+    "PendingObject",
+    "PendingSocket",
+    "class_with_the_check",
+]
+
+# What moves data; of these, the ones that a class has are gated.
+_MOVES_DATA = (
+    "read",
+    "write",
+    "recv",
+    "recv_into",
+    "recvfrom",
+    "recvfrom_into",
+    "recvmsg",
+    "recvmsg_into",
+    "send",
+    "sendall",
+    "sendfile",
+    "sendmsg",
+    "sendto",
+    "unwrap",
+)
+
+
+class Pending:
+    """Mixed into an SSL socket or object; its state until the check is done."""
+
+    _pinverify_rule: ClassVar[ContextRule]
+    _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
+    _pinverify_settled: ClassVar[bool] = False
+    _pinverify_verified_class: ClassVar[type]
+    _pinverify_short_way: ClassVar[tuple[Callable[..., Any], ContextRule] | None] = None
+    _pinverify_own_rule: ContextRule | None = None
+    _pinverify_error: PinningError | None = None
+    _pinverify_created_with: Any = None
+    _pinverify_verifying = False
+    _pinverify_accepted: Accepted | None = None
+
+    @property
+    def pin_report(self) -> Report | None:
+        """The decision about the peer; None before it, and without pins."""
+        if self._pinverify_error is not None:
+            return self._pinverify_error.report
+        accepted = self._pinverify_accepted
+        return None if accepted is None else accepted.report
+
+    @property
+    def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
+        """The C object as the methods of ssl see it: behind the check.
+
+        The gates are on our class; a class of the application may have methods
+        of its own, which call those of ssl without passing them.
+        """
+        return self.__dict__.get("_pinverify_guarded")
+
+    @_sslobj.setter
+    def _sslobj(self, sslobj: Any) -> None:  # noqa: ANN401
+        """Note whether OpenSSL will verify the chain.
+
+        That is fixed at this moment, when the C object is made. The context may
+        be told otherwise later, without effect on this connection.
+        """
+        self.__dict__["_sslobj"] = sslobj
+        self.__dict__["_pinverify_guarded"] = None
+        if sslobj is not None:
+            self.__dict__["_pinverify_guarded"] = _Guarded(self, sslobj)
+            self._pinverify_created_with = sslobj.context
+            self._pinverify_verifying = verifies(sslobj.context)
+
+    def _pinverify_sslobj(self) -> Any:  # noqa: ANN401
+        """Return the C object itself."""
+        return self.__dict__.get("_sslobj")
+
+    def do_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Do the handshake, then decide about the peer."""
+        self._pinverify_raise_again()
+        self._pinverify_base.do_handshake(self, *args, **kwargs)
+        if not self._pinverify_settled:
+            self._pinverify_decide()
+
+    def verify_client_post_handshake(self) -> NoReturn:
+        """Refuse: a certificate that comes later would come after the decision."""
+        msg = "pins are checked in the handshake; post-handshake authentication is off"
+        raise rejection(self._pinverify_rule.in_force, None, msg)
+
+    def _pinverify_settle(self) -> None:
+        """Before data moves: let the handshake and the check be done."""
+        self._pinverify_raise_again()
+        if not self._pinverify_settled:
+            self.do_handshake()
+
+    def _pinverify_raise_again(self) -> None:
+        error = self._pinverify_error
+        if error is not None:
+            raise error.with_traceback(None)
+
+    def _pinverify_decide(self) -> None:
+        try:
+            sslobj = self._pinverify_sslobj()
+            rule, in_force = self._pinverify_in_force(sslobj)
+            if in_force is not None:
+                server: bool = sslobj.server_side
+                if server:
+                    self._pinverify_refuse_hidden_name(in_force, sslobj)
+                # The name that the C object verifies; the Python object's can be set.
+                host = None if server else sslobj.server_hostname
+                self._pinverify_accepted = judge(
+                    in_force,
+                    rule.memo,
+                    Peer(host, is_client=server),
+                    ShownBySSL(sslobj, verifying=self._pinverify_verifying),
+                )
+        except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
+            self._pinverify_fail(error)
+        self.__class__ = self._pinverify_verified_class
+        self.__dict__.pop("_pinverify_guarded", None)
+
+    def _pinverify_in_force(self, sslobj: Any) -> tuple[ContextRule, InForce | None]:  # noqa: ANN401
+        """Return the rule that decides, and what is in force now.
+
+        SNI may have selected another context than the one that listens. Its rule
+        decides if it has one; no other context lifts the pins.
+        """
+        rule = self._pinverify_own_rule
+        if rule is None and sslobj.context is not self._pinverify_created_with:
+            rule = rule_of(sslobj.context)
+        in_force = None if rule is None else rule.in_force
+        if rule is None or in_force is None:
+            rule = self._pinverify_rule
+            in_force = rule.in_force
+        if in_force is None and installed:
+            rule = installed[0]
+            in_force = rule.in_force
+        return rule, in_force if rule.servers or not sslobj.server_side else None
+
+    def _pinverify_refuse_hidden_name(self, in_force: InForce, sslobj: Any) -> None:  # noqa: ANN401
+        """Refuse a resumed TLS 1.2 session where the name selects the tenant.
+
+        OpenSSL then tells the callback the name of the session's first handshake,
+        not the one that this client asks for, and so selects the wrong tenant.
+        """
+        selects = self._pinverify_created_with.sni_callback is not None
+        if selects and sslobj.session_reused and sslobj.version() != "TLSv1.3":
+            msg = (
+                "a resumed TLS 1.2 session does not tell which name the client asks "
+                "for; let it connect without the session, or use TLS 1.3"
+            )
+            raise rejection(in_force, None, msg)
+
+    def _pinverify_fail(self, cause: Exception) -> NoReturn:
+        """End the connection, with a `PinningError` whatever the cause is."""
+        error = cause if isinstance(cause, PinningError) else None
+        if error is None:
+            in_force = self._pinverify_rule.in_force
+            error = rejection(
+                in_force, None, f"the peer could not be checked: {cause!r}"
+            )
+            error.__cause__ = cause
+        self._pinverify_error = error
+        self._pinverify_shut()
+        raise error
+
+    if TYPE_CHECKING:  # a socket and an object have their own
+
+        def _pinverify_shut(self) -> None:
+            """Let nothing more in or out."""
+
+
+# ---- the C object behind a PENDING connection --------------------------------
+
+
+class _Guarded:
+    """The C object of a PENDING connection: it moves data after the check only."""
+
+    __slots__ = ("_connection", "_raw")
+
+    def __init__(self, connection: Pending, raw: Any) -> None:  # noqa: ANN401
+        self._connection = weakref.ref(connection)
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        if name in _C_MOVES_DATA:
+            connection = self._connection()
+            if connection is None:
+                msg = "the connection is gone"
+                raise ValueError(msg)
+            connection._pinverify_settle()  # noqa: SLF001
+        return getattr(self._raw, name)
+
+    def do_handshake(self) -> None:
+        self._raw.do_handshake()
+
+    @property
+    def context(self) -> Any:  # noqa: ANN401
+        return self._raw.context
+
+    @context.setter
+    def context(self, context: Any) -> None:  # noqa: ANN401
+        self._raw.context = context
+
+    @property
+    def session(self) -> Any:  # noqa: ANN401
+        return self._raw.session
+
+    @session.setter
+    def session(self, session: Any) -> None:  # noqa: ANN401
+        self._raw.session = session
+
+
+_C_MOVES_DATA = ("read", "write", "shutdown", "sendfile")
+
+
+# ---- sockets -----------------------------------------------------------------
+
+
+class PendingSocket(Pending):
+    """The state of an SSL socket."""
+
+    @classmethod
+    def _create(cls, **how: Any) -> Any:  # noqa: ANN401
+        """Make a connection; check it, if the handshake is done on the way.
+
+        Nobody sees a client's connection before this returns it, so it can do
+        without gates while it is PENDING: the short way, and the usual one. A
+        server's is shown to a callback for SNI.
+        """
+        context = how["context"]
+        refuse_renegotiation(context)
+        short_way = cls._pinverify_short_way
+        if (
+            short_way is None
+            or how["server_side"]
+            or not how["do_handshake_on_connect"]
+        ):
+            return super()._create(**how)  # type: ignore[misc]
+        create_verified, rule = short_way
+        verifying = verifies(context)
+        self = create_verified(**how)
+        if not self._connected:
+            self.__class__ = cls
+            return self
+        try:
+            if rule.in_force is None and installed:
+                rule = installed[0]
+            if (in_force := rule.in_force) is not None:
+                self._pinverify_accepted = judge(
+                    in_force,
+                    rule.memo,
+                    Peer(self.server_hostname, is_client=False),
+                    ShownBySSL(self._sslobj, verifying=verifying),
+                )
+        except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
+            self.__class__ = cls
+            self._pinverify_fail(error)
+        except BaseException:  # Ctrl-C: nobody gets what has not been checked
+            self.close()
+            raise
+        return self
+
+    def connect(self, addr: Any) -> None:  # noqa: ANN401
+        """Connect, unless the check has failed."""
+        self._pinverify_connect(self._pinverify_base.connect, addr)
+
+    def connect_ex(self, addr: Any) -> int:  # noqa: ANN401
+        """Connect, unless the check has failed."""
+        rc: int = self._pinverify_connect(self._pinverify_base.connect_ex, addr)
+        return rc
+
+    def _pinverify_connect(self, connect: Callable[..., Any], addr: Any) -> Any:  # noqa: ANN401
+        self._pinverify_raise_again()
+        connection: Any = self
+        refuse_renegotiation(connection.context)
+        try:
+            return connect(self, addr)
+        except BaseException:
+            # ssl would leave a socket that is connected, and speaks in clear.
+            if connection._connected:  # noqa: SLF001
+                self._pinverify_shut()
+            raise
+
+    def _pinverify_settle(self) -> None:
+        if self._sslobj is None and self._pinverify_error is None:
+            if "_connected" not in self.__dict__:
+                return  # ssl itself looks for data sent in clear: CVE-2023-40217
+            # After a failed connect() ssl would go on in clear.
+            msg = "TLS is not established; nothing is sent or received in clear"
+            raise OSError(errno.ENOTCONN, msg)
+        super()._pinverify_settle()
+
+    def _pinverify_shut(self) -> None:
+        connection: Any = self
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)  # also what makefile() keeps open
+        # An event loop still watches the number of a non-blocking socket, which
+        # another socket could get: there, closing is for the loop.
+        if connection.gettimeout() != 0:
+            with contextlib.suppress(OSError):
+                connection.close()
+
+
+# ---- objects over memory buffers ---------------------------------------------
+
+
+class PendingObject(Pending):
+    """The state of an SSL object, which reads and writes memory buffers."""
+
+    _pinverify_outgoing: ssl.MemoryBIO
+    _pinverify_passed_early = False
+
+    @classmethod
+    def _create(cls, incoming: Any, outgoing: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        refuse_renegotiation(kwargs["context"])
+        self: Any = super()._create(incoming, outgoing, *args, **kwargs)  # type: ignore[misc]
+        self._pinverify_outgoing = outgoing
+        return self
+
+    def do_handshake(self) -> None:
+        """Do the handshake, then decide about the peer; reject as early as can be."""
+        try:
+            Pending.do_handshake(self)
+        except ssl.SSLWantReadError:
+            if not self._pinverify_passed_early:
+                self._pinverify_reject_early(self._pinverify_sslobj())
+            raise
+
+    def _pinverify_reject_early(self, sslobj: Any) -> None:  # noqa: ANN401
+        """Look at the peer before our answer leaves, which ends its turn in TLS 1.2.
+
+        The answer may carry a client certificate, and it is still in the buffer.
+        Only a rejection counts here; what passes is decided at the end.
+        """
+        if sslobj.server_side:
+            return
+        try:
+            if self._pinverify_verifying and verifies(sslobj.context):
+                certs = sslobj.get_verified_chain() or ()
+            else:
+                certs = (sslobj.get_unverified_chain() or ())[:1]
+            chain = [der(cert) for cert in certs]
+            _, in_force = self._pinverify_in_force(sslobj)
+            if chain and in_force is not None:
+                peer = Peer(sslobj.server_hostname, is_client=False)
+                reject_early(in_force, peer, chain)
+                self._pinverify_passed_early = True
+        except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
+            self._pinverify_fail(error)
+
+    def _pinverify_shut(self) -> None:
+        # What waits there would end the handshake, or show a client certificate.
+        self._pinverify_outgoing.read()
+
+
+# ---- mixed into a class of ssl -----------------------------------------------
+
+
+def class_with_the_check(pending: type[Pending], found: type, rule: ContextRule) -> Any:  # noqa: ANN401
+    """Return the class *found* with the check.
+
+    Once VERIFIED, a connection is of a class that adds next to nothing to the
+    one below the check, so that its data flows as fast.
+    """
+    base = vars(found).get("_pinverify_base", found)  # what we once mixed into
+    again = issubclass(base, pending)  # a subclass of one that we once made
+    moves_data = [name for name in _MOVES_DATA if hasattr(base, name)]
+    own: dict[str, Any] = {
+        "_pinverify_rule": rule,
+        "_pinverify_base": base,
+    }
+    verified = own | {name: vars(Pending)[name] for name in _KEPT_WHEN_VERIFIED}
+    verified |= {"_pinverify_settled": True, "_pinverify_settle": _nothing_to_do}
+    if again:  # a plain attribute hides the property, the instance's own comes first
+        verified["_sslobj"] = None
+    own |= {name: _gate(getattr(base, name)) for name in moves_data}
+    verified_class: Any = type(f"Verified{base.__name__}", (base,), verified)
+    own["_pinverify_verified_class"] = verified_class
+    if base.__module__ == "ssl":  # who knows what other classes do
+        own["_pinverify_short_way"] = verified_class._create, rule  # noqa: SLF001
+    return type(f"Pinned{base.__name__}", (base,) if again else (pending, base), own)
+
+
+# Kept after verification: the report, and what bound methods that were looked up while
+# PENDING still use.
+_KEPT_WHEN_VERIFIED = (
+    "pin_report",
+    "verify_client_post_handshake",
+    "_pinverify_error",
+    "_pinverify_accepted",
+    "_pinverify_raise_again",
+)
+
+
+def _nothing_to_do(_connection: object) -> None:
+    """No-op: a VERIFIED connection has nothing left to check."""
+
+
+def _gate(base_method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return *base_method*, after the check."""
+
+    def method(self: Pending, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        self._pinverify_settle()
+        return base_method(self, *args, **kwargs)
+
+    method.__name__ = base_method.__name__
+    method.__doc__ = base_method.__doc__
+    return method

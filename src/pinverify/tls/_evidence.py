@@ -1,0 +1,237 @@
+"""The evidence about a peer, judged: accept it, or raise `PinningError`.
+
+This is the one place that knows which certificates count. The adapters (`ssl`,
+pyOpenSSL) say what their TLS library shows, and `judge` does the rest. There is no
+I/O here, and no TLS library: a test can go through all combinations in a table.
+
+Theory of operation
+-------------------
+
+*The states of a connection.* A connection is PENDING until its handshake is complete
+and its peer is judged, then VERIFIED or FAILED, for good:
+
+    PENDING ──► VERIFIED    data flows at the cost of the TLS library alone
+       └──────► FAILED      shut down; every later call raises the same error
+
+OpenSSL does a handshake inside of reads and writes as well, so whatever moves data on
+a PENDING connection first completes the handshake and the judgement. Otherwise one
+byte could reach the caller or the peer before anybody has looked at the key. Every
+handshake is judged, a resumed one too, with the policy in force at its end: pins that
+were removed since the first handshake must not live on in a ticket.
+
+*Which chain counts.* A handshake proves possession of the leaf's key and of nothing
+else. The other certificates count only if the TLS library verified them:
+
+* The chain as the peer sent it never counts. Anybody can append a well-known CA's
+  certificate to it (CVE-2016-2402).
+* Without verification (CERT_NONE, VERIFY_NONE, a callback that accepts what OpenSSL
+  does not) only the leaf counts. OpenSSL still builds a chain, and calls it verified,
+  but a forged leaf that merely *names* a pinned CA as its issuer gets that CA into it.
+* With verification the verified chain counts, leaf first.
+
+*Resumed sessions* show the leaf and no chain, on both sides. The leaf is judged again.
+The rest must have been seen in a full handshake of the same context with the same
+peer, on the same side, with the same leaf: a `Memo` keeps these chains. If the memo
+knows nothing, the leaf stands alone: `ca` pins are not met, and a blocked key may hide
+in the part that nobody saw. So where any key is blocked for the peer, such a session is
+refused, unless the rule is in report mode.
+
+*The leaf first.* Most pins are of leaves. If the leaf alone leads to an acceptance with
+nothing to report, and no blocked key could stand above it, then the chain is not even
+fetched. That is why `Shown` has methods and not values.
+
+*Notices come last.* An accepted peer whose pins are not met (report mode, expiry) is
+reported to the application after every check has passed. Whoever hears of an
+acceptance can rely on it.
+
+*Early looks.* Some adapters can look at the peer before the handshake is over, so that
+no client certificate leaves for an impostor. `reject_early` can only reject; what
+passes there is judged again at the end.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pinverify.core._columns import Chain, chain
+from pinverify.policy import PinningError, Report
+from pinverify.policy._policy import name_for_core
+from pinverify.tls._notices import notice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pinverify.policy import Policy
+    from pinverify.tls._in_force import InForce
+    from pinverify.tls._memo import Memo
+
+__all__ = ["Accepted", "Peer", "Shown", "judge", "reject_early", "rejection"]
+
+_NO_CHAIN = chain(())
+_time = time.time
+
+
+class Peer(NamedTuple):
+    """A peer: its name, and the side it is on."""
+
+    host: str | bytes | None
+    """The name that the TLS library verifies; None if it has none."""
+    is_client: bool
+    """True if we are the server."""
+
+
+class Shown(Protocol):
+    """The certificates that a TLS library shows of a peer after a handshake.
+
+    `judge` asks for no more than it needs, and for nothing twice.
+    """
+
+    def leaf(self) -> bytes | None:
+        """Return the peer's own certificate in DER, None if it showed none."""
+
+    def is_verified(self) -> bool:
+        """Say whether the library verified the chain.
+
+        It did so in this handshake or, for a resumed session, in its first.
+        """
+
+    def verified_chain(self) -> Sequence[Any]:
+        """Return the verified chain as objects of the library, leaf first.
+
+        It is empty in a resumed session. Asked for only if `is_verified`.
+        """
+
+    def to_der(self, cert: Any) -> bytes:  # noqa: ANN401 - an object of the library
+        """Return one of these objects in DER."""
+
+
+class Accepted:
+    """An acceptance: the evidence for it, and the report once somebody asks."""
+
+    __slots__ = ("_certs", "_host", "_now", "_policy", "_report")
+
+    def __init__(
+        self, policy: Policy, host: str | bytes | None, certs: Sequence[bytes], now: int
+    ) -> None:
+        """Keep what decided: the policy, the name, the chain in DER, the time."""
+        self._policy = policy
+        self._host = host
+        self._certs = certs
+        self._now = now
+        self._report: Report | None = None
+
+    @property
+    def report(self) -> Report:
+        """The report, made at the first access and kept."""
+        if self._report is None:
+            self._report = self._policy.evaluate(
+                self._host, self._certs, now=_moment(self._now)
+            )
+        return self._report
+
+
+def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
+    """Return the evidence on which a peer is accepted, or raise.
+
+    This runs once in each handshake, when no cache of the processor holds anything of
+    it: each object that is touched costs a microsecond, so there are few.
+
+    Args:
+        in_force: the policy, and who hears of acceptances that are no match.
+        memo: the full handshakes of the same context.
+        peer: whose certificates these are.
+        shown: the certificates.
+
+    Raises:
+        PinningError: the peer is rejected.
+        Exception: the callback raised, or *shown* did: reject the peer.
+    """
+    policy, handle, on_report = in_force
+    host = _host_to_look_up(in_force, peer)
+    now = int(_time())
+    name = name_for_core(host)
+    leaf = None
+    if peer not in memo.latest:
+        leaf = shown.leaf()
+        if leaf is not None and handle.leaf_suffices(
+            name, len(name), leaf, len(leaf), now
+        ):
+            return Accepted(policy, host, (leaf,), now)
+    counts, hidden = _chain_that_counts(memo, peer, shown, leaf)
+    if not hidden and handle.passes(name, counts, now):
+        return Accepted(policy, host, counts.certs, now)
+    report = policy.verify(host, counts.certs, now=_moment(now))
+    if hidden and report.mode == "enforce" and not handle.is_clear(name):
+        raise rejection(
+            in_force,
+            host,
+            "a resumed session shows no chain, and a key that is blocked may be in it; "
+            "connect again without the session",
+        )
+    notice(report, on_report)
+    return Accepted(policy, host, counts.certs, now)
+
+
+def _host_to_look_up(in_force: InForce, peer: Peer) -> str | bytes | None:
+    """Return the name by which the policy decides.
+
+    Where a policy has rules for hosts and for clients, a server without a name must
+    not be taken for a client: the empty name is rejected.
+    """
+    if peer.host is None and not peer.is_client:
+        both = in_force.policy.has_clients and in_force.handle.num_rules > 0
+        return "" if both else None
+    return peer.host
+
+
+def _chain_that_counts(
+    memo: Memo, peer: Peer, shown: Shown, leaf: bytes | None
+) -> tuple[Chain, bool]:
+    """Return the certificates that count, and whether others above them are hidden."""
+    verified = shown.is_verified()
+    certs = shown.verified_chain() if verified else ()
+    if certs:
+        return memo.remember(peer, certs, shown.to_der), False
+    leaf = leaf or shown.leaf()
+    if leaf is None:
+        return _NO_CHAIN, False
+    # A resumed session has no chain: its first handshake is the evidence.
+    known = memo.recall(peer, leaf) if verified else None
+    return known or chain((leaf,)), verified and known is None
+
+
+def reject_early(in_force: InForce, peer: Peer, certs: Sequence[bytes]) -> None:
+    """Raise if a peer will be rejected, before the handshake is over.
+
+    An acceptance is not final here, and nobody hears of it.
+
+    Args:
+        in_force: the policy.
+        peer: whose certificates these are.
+        certs: those that count, in DER, leaf first.
+
+    Raises:
+        PinningError: the peer is rejected.
+    """
+    in_force.policy.verify(_host_to_look_up(in_force, peer), certs)
+
+
+def rejection(
+    in_force: InForce | None, host: str | bytes | None, why: str
+) -> PinningError:
+    """Return the error for a peer that could not be judged by its pins.
+
+    Args:
+        in_force: the policy, None if it is not known yet.
+        host: the name of the peer.
+        why: the message.
+    """
+    digest = bytes(32) if in_force is None else in_force.policy.digest
+    name = host.decode("latin-1") if isinstance(host, bytes) else host
+    return PinningError.of(Report.not_checked(name, digest, why), why)
+
+
+def _moment(now: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(now, dt.UTC)

@@ -1,0 +1,69 @@
+"""The policy that is in force: for one connection, one context, or the process.
+
+A policy is swapped by replacing one tuple, so each handshake is decided by exactly
+one policy: the one that it read at its end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinverify.policy._policy import as_policy, handle_of
+from pinverify.tls._memo import Memo
+
+if TYPE_CHECKING:
+    from pinverify.core._handle import OpenPolicy
+    from pinverify.policy import PinSet, Policy
+    from pinverify.tls._notices import OnReport
+
+__all__ = ["ContextRule", "InForce", "in_force", "installed", "rule_of"]
+
+
+class InForce(NamedTuple):
+    """A policy, its handle in the core, and the callback of the application."""
+
+    policy: Policy
+    handle: OpenPolicy
+    on_report: OnReport | None
+
+
+def in_force(policy: Policy | PinSet, on_report: OnReport | None) -> InForce:
+    """Return what `pin_context` and its like were given, checked.
+
+    Raises:
+        TypeError: *policy* is neither a Policy nor a PinSet, or *on_report* can't be
+            called.
+    """
+    policy = as_policy(policy)
+    if on_report is not None and not callable(on_report):
+        msg = f"on_report: expected a function, got {on_report!r}"
+        raise TypeError(msg)
+    return InForce(policy, handle_of(policy), on_report)
+
+
+class ContextRule:
+    """The pins of one context, and the chains that its connections have shown.
+
+    Attributes:
+        in_force: None if connections are not checked.
+        servers: whether server-side connections are checked.
+        memo: the chains of full handshakes, as the evidence for resumed sessions.
+    """
+
+    __slots__ = ("in_force", "memo", "servers")
+
+    def __init__(self, in_force: InForce | None, *, servers: bool = True) -> None:
+        """Begin without any chain."""
+        self.in_force = in_force
+        self.memo = Memo()
+        self.servers = servers
+
+
+def rule_of(context: Any) -> ContextRule | None:  # noqa: ANN401 - whatever ssl gives
+    """Return the rule of a context that is pinned itself, else None."""
+    rule: ContextRule | None = vars(context).get("_pinverify")
+    return rule
+
+
+installed: list[ContextRule] = []
+"""The rule of the whole process, while `install` is in effect; else empty."""

@@ -1,0 +1,56 @@
+"""Pins for a whole process: for libraries that make a context of their own."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from pinverify.tls._context import set_classes
+from pinverify.tls._in_force import ContextRule, in_force, installed
+
+if TYPE_CHECKING:
+    from pinverify.policy import PinSet, Policy
+    from pinverify.tls._notices import OnReport
+
+__all__ = ["install", "uninstall"]
+
+
+def install(policy: Policy | PinSet, *, on_report: OnReport | None = None) -> None:
+    """Enforce pins on every client connection of this process. Think first.
+
+    This is for libraries that make an `ssl.SSLContext` of their own and take
+    none. It changes `ssl.SSLContext` for everybody, until `uninstall`; called
+    again, it swaps the policy. A context that is pinned itself keeps its own
+    policy. Servers are left alone.
+
+    Args:
+        policy: best with rules for each host that matters, since other hosts
+            are met as well.
+        on_report: as in `pin_context`.
+    """
+    checked = in_force(policy, on_report)
+    if installed:
+        installed[0].in_force = checked
+        return
+    rule = ContextRule(checked, servers=False)
+    for owner in ssl.SSLContext.__mro__:
+        if "sslsocket_class" in vars(owner):
+            _changed.append((owner, dict(vars(owner))))
+            installed.append(rule)
+            set_classes(owner, rule)  # the class, for all its instances
+            return
+    msg = "ssl.SSLContext has no sslsocket_class: it was replaced by something else"
+    raise TypeError(msg)
+
+
+def uninstall() -> None:
+    """Undo `install`. Connections that are established already stay."""
+    installed.clear()
+    while _changed:
+        owner, before = _changed.pop()
+        for name in ("sslsocket_class", "sslobject_class"):
+            setattr(owner, name, before[name])
+
+
+_changed: list[tuple[Any, dict[str, Any]]] = []
+"""The class that `install` has changed, and its attributes before that."""
