@@ -180,7 +180,7 @@ def _check_top(document: dict[str, Any]) -> None:
             "above the first table"
         )
         raise PolicyError(msg)
-    if not any(document.get(key) for key in ("hosts", "blocked", "clients")):
+    if not (document.get("hosts") or document.get("blocked") or "clients" in document):
         msg = (
             "hosts: there is no host, and nothing is blocked, so that nothing would "
             'be checked; add one, as in hosts."api.example.com" = ["sha256/…"]'
