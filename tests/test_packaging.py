@@ -35,7 +35,7 @@ WHEEL_NEEDS = {
     "pinverify/__init__.py",
     "pinverify/_core.abi3.so",
     "pinverify/_core.pyi",
-    "pinverify/core.py",
+    "pinverify/core/__init__.py",
     "pinverify/py.typed",
 }
 

@@ -35,7 +35,7 @@ from policy_samples import ABSENT, HOST, NOON, OTHER
 
 __all__: list[str] = []
 
-UNTIMED = settings(deadline=None, max_examples=150)
+UNTIMED = settings(deadline=None, max_examples=100)
 
 # ---- any rules ---------------------------------------------------------------
 
