@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from pinverify.core._columns import Chain, Chains
 
 __all__ = [
+    "ACCEPTED_AT",
     "CLIENTS",
+    "MODE_AT",
     "NO_DEPTH",
     "NO_RULE",
+    "REASON_AT",
+    "SHAPE_AT",
     "SHAPE_PREFIXES",
     "OpenPolicy",
     "RawPinSet",
@@ -65,7 +69,10 @@ class RawReport(NamedTuple):
 
 
 _REPORT = struct.Struct("=6B2x4I32s")
-"""A ``pv_report`` in memory. The first byte is 1 if it accepts."""
+"""A ``pv_report`` in memory."""
+
+ACCEPTED_AT, REASON_AT, MODE_AT, SHAPE_AT = 0, 1, 2, 4
+"""Bytes of a ``pv_report`` that are asked for often."""
 
 if _REPORT.size != ffi.sizeof("pv_report"):
     msg = "pinverify._core is of another version: build or install it again"

@@ -97,15 +97,18 @@ _TEXTS = {
 }
 
 
+_SAY_NO_MORE = (Reason.MISMATCH, Reason.NOT_PINNED, Reason.EXPIRED)
+
+
 def headline_of(report: Report, when: str = "") -> str:
     """Return the first line. No word of it is the peer's choice."""
-    host = report.host
-    return _TEXTS[report.reason][0].format(
-        who="this peer" if host is None else repr(host),
-        when=when,
-        depth=report.depth,
-        detail=report.detail,
-        matched=report.matched,
+    reason, host = report.reason, report.host
+    who = "this peer" if host is None else repr(host)
+    text = _TEXTS[reason][0]
+    if reason in _SAY_NO_MORE:  # a handshake waits for these
+        return text.format(who=who, when=when)
+    return text.format(
+        who=who, depth=report.depth, detail=report.detail, matched=report.matched
     )
 
 

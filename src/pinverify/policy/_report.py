@@ -6,9 +6,13 @@ import enum
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 from pinverify.core._handle import (
+    ACCEPTED_AT,
     CLIENTS,
+    MODE_AT,
     NO_DEPTH,
     NO_RULE,
+    REASON_AT,
+    SHAPE_AT,
     SHAPE_PREFIXES,
     rejection,
     unpack,
@@ -102,12 +106,12 @@ class Report:
     @property
     def accepted(self) -> bool:
         """True if the connection may be used."""
-        return self._raw[0] == 1
+        return self._raw[ACCEPTED_AT] == 1
 
     @property
     def reason(self) -> Reason:
         """Why."""
-        return _REASONS[self._raw[1]]
+        return _REASONS[self._raw[REASON_AT]]
 
     @property
     def host(self) -> str | None:
@@ -116,7 +120,7 @@ class Report:
         None for a peer without a name, and where one PinSet decides about every peer.
         """
         given = self._host
-        if given is None or unpack(self._raw).shape == CLIENTS:
+        if given is None or self._raw[SHAPE_AT] == CLIENTS:
             return None
         try:
             return canonical(given)
@@ -135,7 +139,7 @@ class Report:
     @property
     def mode(self) -> Mode:
         """The rule's mode; a rule in "report" mode never rejects for its pins."""
-        return MODES[self._raw[2]]
+        return MODES[self._raw[MODE_AT]]
 
     @property
     def matched(self) -> Pin | None:
