@@ -5,7 +5,7 @@
     make bench                              growing numbers, by pytest-benchmark
 
 The table has CPU times, because wall-clock times would include other work.
-The look-up is timed without Python: pv_verify_many decides about a batch of peers
+The look-up is timed without Python: pv_evaluate_many decides about a batch of peers
 that show no certificate, so each costs its canonical host, the search for the rule,
 and nothing else. A policy without rules gives the share of the first.
 """
@@ -75,7 +75,7 @@ def some_of(num_hosts: int, num: int) -> list[str]:
 
 
 class Batch:
-    """Peers that show no certificate, ready for one call of pv_verify_many."""
+    """Peers that show no certificate, ready for one call of pv_evaluate_many."""
 
     def __init__(self, opened: OpenPolicy, hosts: Sequence[str]) -> None:
         """Lay out the hosts; check that each is found, where there are rules."""
@@ -104,7 +104,7 @@ class Batch:
 
     def __call__(self) -> None:
         """Decide about all of them."""
-        status = lib.pv_verify_many(
+        status = lib.pv_evaluate_many(
             self.reports,
             ffi.NULL,
             self._policy,

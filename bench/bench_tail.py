@@ -64,7 +64,7 @@ def _calls(cert: bytes) -> dict[str, Callable[[bytes], object]]:
     packed, out = ffi.from_buffer(pack(digest)), ffi.new("uint8_t[32]")
     keeps, releases = lib.pv_cert_is_pinned, lib.pv_spki_sha256
     return {
-        "GIL kept": lambda cert: keeps(packed, 1, cert, len(cert)),
+        "GIL kept": lambda cert: keeps(ffi.NULL, packed, 1, cert, len(cert)),
         "GIL released": lambda cert: releases(out, cert, len(cert)),
     }
 

@@ -31,14 +31,15 @@ pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
   return hash_spki(out, cert, cert_len);
 }
 
-int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
-                      const uint8_t *cert, size_t cert_len) {
+uint32_t pv_cert_is_pinned(pv_status *out_status, const uint8_t *packed,
+                           size_t num_pins, const uint8_t *cert,
+                           size_t cert_len) {
   uint8_t digest[PV_DIGEST_LEN];
   const pv_status status = hash_spki(digest, cert, cert_len);
-  if (status != PV_OK) {
-    return -(int)status;
+  if (out_status != NULL) {
+    *out_status = status;
   }
-  return (int)pv_packed_contain(packed, num_pins, digest);
+  return status == PV_OK ? pv_packed_contain(packed, num_pins, digest) : 0;
 }
 
 // ---- columns ----------------------------------------------------------------

@@ -14,7 +14,7 @@
 //   pv_policy policy;                        // a view: keep `bytes` alive
 //   if (pv_policy_open(&policy, bytes, len) != PV_OK) { refuse to start }
 //   pv_report report;
-//   if (pv_verify(&report, NULL, &policy, host, host_len, chain, num_certs,
+//   if (pv_evaluate(&report, NULL, &policy, host, host_len, chain, num_certs,
 //                 now) != PV_OK || !report.accepted) { close the connection }
 //
 // Conventions. A `pv_status` says whether a question could be answered, the
@@ -57,7 +57,6 @@ extern "C" {
 
 #define PV_DIGEST_LEN 32   // bytes of a SHA-256 digest, and so of a pin
 #define PV_HOST_MAX 253    // bytes of the longest host name (RFC 1035, 2.3.4)
-#define PV_DER_MAX 16777215  // bytes of the longest DER element that is read
 
 // A pv_span is a slice of somebody else's bytes: it owns nothing.
 typedef struct pv_span {
@@ -138,7 +137,9 @@ typedef enum pv_reason {
   PV_NO_CERTIFICATE = 4,  // the peer showed none
   PV_MALFORMED = 5,       // a certificate is not strict DER
   PV_BLOCKED = 6,         // a key of the chain is blocked
-  PV_BAD_HOST = 7         // the host has no canonical form
+  PV_BAD_HOST = 7,        // the host has no canonical form
+  PV_NOT_CHECKED = 8      // never given here: an adapter of a TLS library had
+                          // not enough evidence, or failed before a decision
 } pv_reason;
 
 // A pv_mode says whether a rule rejects, or only reports.
@@ -163,13 +164,12 @@ typedef enum pv_shape {
   PV_EXACT = 0,       // example.org: that name or address
   PV_ONE_LABEL = 1,   // *.example.org: exactly one label more
   PV_ANY_LABELS = 2,  // **.example.org: any number of labels more, or none
-  PV_EVERY_PEER = 3   // no name: the policy is one PinSet for every peer
+  PV_CLIENTS = 3      // no name: the PinSet of clients decided
 } pv_shape;
 
 #define PV_NO_RULE 4294967295    // pv_report.rule: no rule names the host
 #define PV_UNPINNED 4294967295   // pv_rule.pinset: the rule says "unpinned"
 #define PV_NO_DEPTH 4294967295   // pv_report.depth: no certificate decided
-#define PV_ACCEPTED 256          // pv_decide: set in what it returns
 
 // A pv_report is the answer. All zero is a rejection.
 typedef struct pv_report {
@@ -335,10 +335,15 @@ PV_API void pv_packed_contain_many(uint8_t *out_found, const uint8_t *packed,
                                    size_t num_pins, const uint8_t *digests,
                                    size_t num_digests);
 
-// pv_cert_is_pinned says whether the SPKI of one certificate is among packed
-// pins, in one call: 1 or 0, or minus the pv_status if it is not strict DER.
-PV_API int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
-                             const uint8_t *cert, size_t cert_len);
+// pv_cert_is_pinned returns 1 if the SPKI of one certificate is among packed
+// pins, else 0. Bytes that are no certificate are not pinned: `*out_status`, or
+// NULL, receives what pv_spki_from_cert gives. Time: linear in the key's bytes
+// and in num_pins, constant in every byte of the pins.
+PV_API PV_CHECK uint32_t pv_cert_is_pinned(pv_status *out_status,
+                                           const uint8_t *packed,
+                                           size_t num_pins,
+                                           const uint8_t *cert,
+                                           size_t cert_len);
 
 // pv_certs_are_pinned does that for every certificate of a column, and fails as
 // pv_spki_sha256_many does.
@@ -390,7 +395,9 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //        8     32  digest: SHA-256 of every byte from 40 to the end
 //       40      8  size of the whole policy
 //       48      4  flags. bit 0: hosts without pins are rejected.
-//                  bit 1: PinSet 0 holds for every peer, and there are no rules
+//                  bit 1: PinSet 0 is of clients. It decides about a peer
+//                  without a name (host_len == 0) and, where there are no
+//                  rules, about every peer
 //       52      4  num_rules
 //       56      4  num_buckets, a power of two from 1 to 2^31
 //       60      4  num_pinsets
@@ -452,6 +459,18 @@ PV_API PV_CHECK pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
 PV_API uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                                size_t host_len);
 
+// These read the header of an opened policy: how many rules and PinSets it has,
+// whether PinSet 0 is of clients (1 or 0), whether hosts without pins are
+// rejected (1 or 0), how many pins of a pv_kind are blocked for every host, and
+// the digest, 32 bytes that name the policy. Of a policy that is not open, all
+// are zero. Time: constant.
+PV_API uint32_t pv_policy_num_rules(const pv_policy *policy);
+PV_API uint32_t pv_policy_num_pinsets(const pv_policy *policy);
+PV_API uint32_t pv_policy_has_clients(const pv_policy *policy);
+PV_API uint32_t pv_policy_rejects_unpinned(const pv_policy *policy);
+PV_API uint32_t pv_policy_num_blocked(const pv_policy *policy, uint32_t kind);
+PV_API void pv_policy_digest(uint8_t out[32], const pv_policy *policy);
+
 // pv_policy_rule, pv_policy_pinset and pv_policy_pin read an opened policy, for
 // messages and listings. A pin is number `i` of those of `kind` in `list`, of
 // PinSet number `pinset`; for the policy-wide blocked pins, `pinset` is
@@ -471,17 +490,20 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
 // 6. The decision
 // ---------------------------------------------------------------------------
 
-// pv_verify decides about one peer.
+// pv_evaluate decides about one peer.
 //
 // `host` of `host_len` bytes is the name that the TLS library verified, in any
-// spelling that pv_host_canonical reads; it is not looked at when the policy is
-// one PinSet for every peer. `verified_chain` has `num_certs` DER certificates,
-// leaf first. It must be the chain that the TLS library verified, or the leaf
-// alone: a chain as the peer sent it proves nothing, since anybody can append a
-// well-known CA certificate to it. `now` is seconds since 1970-01-01T00:00:00Z.
+// spelling that pv_host_canonical reads. Where the policy has pins of clients,
+// host_len may be 0: they decide about a peer without a name, and where there
+// are no rules, about every peer. `verified_chain` has `num_certs` DER
+// certificates, leaf first. It must be the chain that the TLS library verified,
+// or the leaf alone: a chain as the peer sent it proves nothing, since anybody
+// can append a well-known CA certificate to it. `now` is seconds since
+// 1970-01-01T00:00:00Z.
 //
 // The decision, in this order:
-//   1. A host without canonical form: BAD_HOST, rejected.
+//   1. A host without canonical form: BAD_HOST, rejected. Where the pins of
+//      clients decide, the host is not read, and step 3 comes next.
 //   2. No rule, or a rule that says "unpinned": NOT_PINNED, accepted or
 //      rejected as the policy says.
 //   3. A rule whose time is over (now >= expires): EXPIRED, accepted or
@@ -501,48 +523,55 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
 // Fails with PV_ERR_ARGUMENT, the report zero (a rejection), when a pointer is
 // missing. Time: linear in the chain's bytes and in the number of pins of the
 // rule; constant in the bytes of the pins.
-PV_API PV_CHECK pv_status pv_verify(pv_report *out, uint8_t *out_spkis,
+PV_API PV_CHECK pv_status pv_evaluate(pv_report *out, uint8_t *out_spkis,
                                     const pv_policy *policy, const char *host,
                                     size_t host_len,
                                     const pv_span *verified_chain,
                                     size_t num_certs, int64_t now);
 
-// pv_rule_blocks says whether any key is blocked for the hosts of a rule (or of
-// none, PV_NO_RULE), by the rule itself or by the policy: 1 or 0. A chain that
-// is only known in part can't be cleared of a blocked key then. Time: constant.
-PV_API uint32_t pv_rule_blocks(const pv_policy *policy, uint32_t rule);
+// pv_host_is_clear returns 1 if no key is blocked for a peer of that name, by
+// its rule or by the policy; with host_len 0, for a peer without a name. Else,
+// and for a host without canonical form or a policy that is not open, it is 0:
+// then a chain of which a part is not known is not enough, since a blocked
+// key could be in the rest. Time: linear in host_len.
+PV_API PV_CHECK uint32_t pv_host_is_clear(const pv_policy *policy,
+                                          const char *host, size_t host_len);
 
-// pv_decide is pv_verify without a report, for one light call per handshake: it
-// returns the reason, plus PV_ACCEPTED if the peer is accepted; 0, which is a
-// rejection, when an argument is bad. The certificates lie back to back in
-// `certs`; `cert_lens` has the length of each, 4 bytes, little-endian, and they
-// add up to `certs_len`. Time: as pv_verify, and quadratic in num_certs.
-PV_API PV_CHECK uint32_t pv_decide(const pv_policy *policy, const char *host,
+// pv_decide is pv_evaluate without a report, for one light call per handshake:
+// it returns 1 if the peer is accepted, and 0 if not, a bad argument included.
+// `*out_reason` (or NULL) receives the pv_reason, PV_MISMATCH for a bad
+// argument.
+//
+// The certificates lie back to back in `certs`; `cert_lens` has the length of
+// each, 4 bytes, little-endian, and they add up to `certs_len`. Time: as
+// pv_evaluate, and quadratic in num_certs.
+PV_API PV_CHECK uint32_t pv_decide(uint32_t *out_reason,
+                                   const pv_policy *policy, const char *host,
                                    size_t host_len, const uint8_t *certs,
                                    size_t certs_len, const uint8_t *cert_lens,
                                    size_t num_certs, int64_t now);
 
 // pv_leaf_suffices says whether the peer is accepted by its leaf alone, with
-// nothing to tell: 1 if pv_verify would accept the leaf with the reason MATCH
+// nothing to tell: 1 if pv_evaluate would accept the leaf with the reason MATCH
 // or NOT_PINNED, and no key is blocked that could stand above it; else 0, which
-// means no more than: ask with the whole chain. Time: as pv_verify.
+// means no more than: ask with the whole chain. Time: as pv_evaluate.
 PV_API PV_CHECK uint32_t pv_leaf_suffices(const pv_policy *policy,
                                           const char *host, size_t host_len,
                                           const uint8_t *leaf, size_t leaf_len,
                                           int64_t now);
 
-// pv_verify_many decides about many peers at one time.
+// pv_evaluate_many decides about many peers at one time.
 //
 // Peer i has the name number i of `hosts`, and showed the certificates that
 // piece i of `chains` names: positions in the column `certs`, leaf first (an
 // Arrow column of lists). `out_reports` receives a report for each peer, what
-// pv_verify would give, and `out_spkis` (or NULL) 32 bytes for each
+// pv_evaluate would give, and `out_spkis` (or NULL) 32 bytes for each
 // certificate.
 //
 // Fails with PV_ERR_ARGUMENT, every report zero, when offsets do not ascend,
 // pass their end or are neither 4 nor 8 bytes wide, or when there are not as
 // many chains as hosts. Time: linear in the bytes.
-PV_API PV_CHECK pv_status pv_verify_many(pv_report *out_reports,
+PV_API PV_CHECK pv_status pv_evaluate_many(pv_report *out_reports,
                                          uint8_t *out_spkis,
                                          const pv_policy *policy,
                                          const pv_column *hosts,

@@ -116,6 +116,35 @@ uint32_t pv_policy_find(const pv_policy *policy, const char *host,
 
 // ---- reading a policy back --------------------------------------------------
 
+uint32_t pv_policy_num_rules(const pv_policy *policy) {
+  return policy->num_rules;
+}
+
+uint32_t pv_policy_num_pinsets(const pv_policy *policy) {
+  return policy->num_pinsets;
+}
+
+uint32_t pv_policy_has_clients(const pv_policy *policy) {
+  return (policy->flags & POLICY_CLIENTS) != 0;
+}
+
+uint32_t pv_policy_rejects_unpinned(const pv_policy *policy) {
+  return (policy->flags & POLICY_REJECT_UNPINNED) != 0;
+}
+
+uint32_t pv_policy_num_blocked(const pv_policy *policy, uint32_t kind) {
+  return policy->bytes == NULL || kind > PV_CERTIFICATE
+             ? 0
+             : blocked_run(policy, kind).num_pins;
+}
+
+void pv_policy_digest(uint8_t out[32], const pv_policy *policy) {
+  memset(out, 0, PV_DIGEST_LEN);
+  if (policy->bytes != NULL) {
+    memcpy(out, policy->bytes + DIGEST_AT, PV_DIGEST_LEN);
+  }
+}
+
 pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy, uint32_t rule) {
   *out = (pv_rule){0};
   if (rule >= policy->num_rules) {

@@ -11,6 +11,7 @@
 #include "prove.h"
 
 enum {
+  DIGEST_AT = 8,
   BLOCKED_AT = 80,
   HEADER_LEN = 128,
 
@@ -29,7 +30,7 @@ enum {
 
 enum { NEVER_EXPIRES = 0, AFTER_EXPIRY_ALLOW = 1, AFTER_EXPIRY_REJECT = 2 };
 
-enum { POLICY_REJECT_UNPINNED = 1, POLICY_EVERY_PEER = 2 };
+enum { POLICY_REJECT_UNPINNED = 1, POLICY_CLIENTS = 2 };
 
 // ---- the hash of names: FNV-1a, from the last byte to the first -------------
 

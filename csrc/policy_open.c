@@ -11,7 +11,6 @@
 
 enum {
   MAGIC_LEN = 8,
-  DIGEST_AT = 8,
   CONTENTS_AT = 40,  // what the digest covers begins here
   SIZE_AT = 40,
   FLAGS_AT = 48,
@@ -87,10 +86,10 @@ static pv_status read_header(pv_policy *out, const uint8_t *bytes,
 }
 
 static bool flags_are_known(const pv_policy *policy) {
-  if (policy->flags == POLICY_EVERY_PEER) {
-    return policy->num_rules == 0 && policy->num_pinsets == 1;
-  }
-  return (policy->flags & ~(uint32_t)POLICY_REJECT_UNPINNED) == 0;
+  const uint32_t known = POLICY_REJECT_UNPINNED | POLICY_CLIENTS;
+  const bool has_clients = (policy->flags & POLICY_CLIENTS) != 0;
+  return (policy->flags & ~known) == 0 &&
+         (!has_clients || policy->num_pinsets > 0);
 }
 
 // ---- PinSets ----------------------------------------------------------------

@@ -22,7 +22,7 @@ from pinverify.core._handle import OpenPolicy
 from policy_model import ModelPin, ModelPinSet, ModelPolicy
 
 __all__ = [
-    "EVERY_PEER",
+    "CLIENTS",
     "HEADER",
     "NONE",
     "SMALL",
@@ -236,12 +236,9 @@ def _sections_fill(blob: bytes) -> bool:
 
 
 def _header_is_good(parts: Parts) -> bool:
-    if parts.flags == 2:
-        one_for_all = not parts.rules and len(parts.pinsets) == 1
-    else:
-        one_for_all = parts.flags in {0, 1}
+    known = parts.flags <= 3 and (parts.flags < 2 or len(parts.pinsets) > 0)
     blocked = all(_run_is_good(run, parts.pins) for run in parts.blocked)
-    return one_for_all and blocked and not any(parts.reserved)
+    return known and blocked and not any(parts.reserved)
 
 
 def _pinsets_are_good(parts: Parts) -> bool:
@@ -513,7 +510,7 @@ SMALL = ModelPolicy(
     unpinned="reject",
     blocked=(spki(9), cert(10), cert(11)),
 )
-EVERY_PEER = ModelPolicy(
+CLIENTS = ModelPolicy(
     clients=ModelPinSet(leaf=tuple(spki(i) for i in range(5)), blocked=(cert(0),))
 )
 

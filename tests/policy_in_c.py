@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from pinverify import Policy, Report
+from pinverify import PinSet, Policy, Report, Rules
 from pinverify._core import ffi, lib
 from policy_samples import NOW, SHAPES
 
-__all__ = ["in_c", "one_in_c", "opened_in_c"]
+__all__ = ["in_c", "one_in_c", "opened_in_c", "rules_and_clients"]
 
 
 def one_in_c(
-    policy: Policy, host: str | bytes, chain: list[bytes]
+    policy: Policy, host: str | bytes | None, chain: list[bytes]
 ) -> tuple[object, ...]:
-    """Ask pv_verify, which is what C programs call for each peer."""
+    """Ask pv_evaluate, which is what C programs call for each peer."""
     compiled = policy.compile()
     opened = ffi.new("pv_policy *")
     assert lib.pv_policy_open(opened, compiled, len(compiled)) == lib.PV_OK
     buffers = [ffi.from_buffer(der) for der in chain]
     spans = ffi.new("pv_span[]", [(b, len(b)) for b in buffers])
-    name = host if isinstance(host, bytes) else host.encode("utf-8")
+    name = host.encode("utf-8") if isinstance(host, str) else host or b""
     report = ffi.new("pv_report *", {"accepted": 1})
     spkis = ffi.new("uint8_t[]", b"\xff" * (32 * len(chain)))
-    status = lib.pv_verify(
+    status = lib.pv_evaluate(
         report, spkis, opened, name, len(name), spans, len(chain), NOW
     )
     assert status == lib.PV_OK
@@ -47,7 +48,7 @@ def one_in_c(
 
 
 def in_c(report: Report) -> tuple[object, ...]:
-    """Return what pv_verify must say where Python gave *report*."""
+    """Return what pv_evaluate must say where Python gave *report*."""
     matched = (0, bytes(32))
     if report.matched is not None:
         matched = (int(report.matched.kind), report.matched.digest)
@@ -68,3 +69,10 @@ def opened_in_c(policy: Policy) -> tuple[Any, bytes]:
     opened = ffi.new("pv_policy *")
     assert lib.pv_policy_open(opened, ffi.from_buffer(compiled), len(compiled)) == 0
     return opened, compiled
+
+
+def rules_and_clients(
+    clients: PinSet, rules: Mapping[str, PinSet]
+) -> tuple[Any, bytes]:
+    """Return a pv_policy with rules and pins of clients, and its bytes."""
+    return opened_in_c(Policy(Rules(rules, clients=clients)))

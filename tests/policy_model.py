@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
-from pinverify import UNPINNED, Pin, PinKind, PinSet, Policy, Report
+from pinverify import UNPINNED, Pin, PinKind, PinSet, Policy, Report, Rules
 
 __all__ = [
     "Cert",
@@ -29,6 +29,7 @@ __all__ = [
     "ModelPolicy",
     "Verdict",
     "assert_same",
+    "by_clients",
     "canonical",
     "decide",
     "find",
@@ -125,15 +126,15 @@ class ModelPinSet:
     after_expiry: Literal["allow", "reject"] | None = None
 
 
-Rules: TypeAlias = Mapping[str, ModelPinSet | None]
+ModelRules: TypeAlias = Mapping[str, ModelPinSet | None]
 """Canonical patterns, each with its PinSet; None is "unpinned"."""
 
 
 @dataclass(frozen=True)
 class ModelPolicy:
-    """A policy; with `clients` it has no rules, and hosts do not count."""
+    """A policy; its `clients` are for peers without a name, or all without rules."""
 
-    rules: Rules = field(default_factory=dict)
+    rules: ModelRules = field(default_factory=dict)
     unpinned: Literal["allow", "reject"] = "allow"
     blocked: tuple[ModelPin, ...] = ()
     clients: ModelPinSet | None = None
@@ -159,7 +160,7 @@ def matches(pattern: str, host: str) -> bool:
     return num_more == 1 if wildcard == "*." else True
 
 
-def find(rules: Rules | Iterable[str], host: str) -> str | None:
+def find(rules: ModelRules | Iterable[str], host: str) -> str | None:
     """Return the most specific of the patterns that stand for a canonical host."""
 
     def specificity(pattern: str) -> tuple[bool, int, bool]:
@@ -204,13 +205,20 @@ class Verdict:
     chain: tuple[bytes, ...] = ()
 
 
+def by_clients(model: ModelPolicy, host: str | bytes | None) -> bool:
+    """Say whether the pins of clients decide about a peer."""
+    return model.clients is not None and (host is None or not model.rules)
+
+
 def decide(
-    model: ModelPolicy, host: str | bytes, chain: Sequence[Cert], now: int
+    model: ModelPolicy, host: str | bytes | None, chain: Sequence[Cert], now: int
 ) -> Verdict:
     """Decide about one peer, in the seven steps of the header."""
-    pinset, pattern, name = model.clients, None, None
-    if pinset is None:
-        name = canonical(host)
+    pinset, pattern, name = None, None, None
+    if by_clients(model, host):
+        pinset = model.clients
+    else:
+        name = None if host is None else canonical(host)
         if name is None:  # step 1
             return Verdict(accepted=False, reason="BAD_HOST", host=host)
         pattern = find(model.rules, name)
@@ -298,13 +306,17 @@ _KINDS = {"spki": PinKind.SPKI, "certificate": PinKind.CERTIFICATE}
 
 def policy(model: ModelPolicy) -> Policy:
     """Return the same policy, made by pinverify."""
-    if model.clients is not None:
-        return Policy.open(Policy.for_clients(pin_set(model.clients)).compile())
-    rules = {
+    hosts = {
         pattern: UNPINNED if pinset is None else pin_set(pinset)
         for pattern, pinset in model.rules.items()
     }
-    return Policy(rules, unpinned=model.unpinned, blocked=_pins(model.blocked))
+    rules = Rules(
+        hosts,
+        unpinned=model.unpinned,
+        blocked=_pins(model.blocked),
+        clients=None if model.clients is None else pin_set(model.clients),
+    )
+    return Policy(rules)
 
 
 def pin_set(model: ModelPinSet) -> PinSet:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import policy_model as model
 from compiled_model import (
-    EVERY_PEER,
+    CLIENTS,
     SMALL,
     as_opened,
     canonical_order,
@@ -43,7 +43,7 @@ __all__: list[str] = []
         ModelPolicy(),
         ModelPolicy(unpinned="reject", blocked=SMALL.blocked),
         SMALL,
-        EVERY_PEER,
+        CLIENTS,
         random_policy(random.Random(5), 300),  # noqa: S311
     ],
     ids=["empty", "only blocked", "small", "every peer", "random"],

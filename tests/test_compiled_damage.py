@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import policy_model as model
 from compiled_model import (
-    EVERY_PEER,
+    CLIENTS,
     HEADER,
     NONE,
     Parts,
@@ -53,7 +53,7 @@ def test_a_flipped_bit_is_refused_wherever_it_is() -> None:
 def test_a_byte_of_any_other_value_is_refused_wherever_it_is() -> None:
     """By Policy.open, as a PolicyError, one random value for each byte."""
     choose = random.Random(6)  # noqa: S311
-    for blob in (small(), model.policy(EVERY_PEER).compile()):
+    for blob in (small(), model.policy(CLIENTS).compile()):
         for i in range(len(blob)):
             value = bytes([blob[i] ^ choose.randrange(1, 256)])
             with pytest.raises(PolicyError, match="not a compiled policy: it"):
@@ -62,7 +62,7 @@ def test_a_byte_of_any_other_value_is_refused_wherever_it_is() -> None:
 
 def test_every_truncation_is_refused() -> None:
     """From nothing to all but the last byte."""
-    for blob in (small(), model.policy(EVERY_PEER).compile()):
+    for blob in (small(), model.policy(CLIENTS).compile()):
         for length in range(len(blob)):
             with pytest.raises(PolicyError, match="not a compiled policy: it"):
                 Policy.open(blob[:length])
@@ -137,7 +137,7 @@ def field_at(parts: Parts, at: int) -> str:
 # the bytes say is decided, every read stays inside them, and the digest, by which the
 # policy is known, is another one.
 HARMLESS = {
-    "flags": "hosts without pins: allowed or rejected",
+    "flags": "what is unpinned is rejected or not, PinSet 0 is of clients or not",
     "blocked runs": "another run, inside the pins",
     "pins": "another pin",
     "mode": "enforced or reported",
@@ -175,8 +175,8 @@ def test_any_damage_with_the_right_digest_opens_only_if_it_is_well_formed(
     data: st.DataObject,
 ) -> None:
     """Several changes at once, of numbers to other likely numbers, in both policies."""
-    every_peer = model.policy(EVERY_PEER).compile()
-    blob = bytearray(data.draw(st.sampled_from([small(), every_peer])))
+    clients = model.policy(CLIENTS).compile()
+    blob = bytearray(data.draw(st.sampled_from([small(), clients])))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(10, len(blob) // 4 - 1)) * 4
         likely = st.sampled_from([0, 1, 2, 3, 4, 5, 8, 16, 24, 32, NONE, 1 << 31])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import policy_model as model
-from compiled_model import EVERY_PEER, small, status_of
+from compiled_model import CLIENTS, small, status_of
 from pinverify import Pin, Policy, PolicyError, Reason
 from pinverify.core._handle import OpenPolicy
 from pinverify.policy._policy import handle_of
@@ -72,7 +72,7 @@ def test_a_read_only_map_is_used_where_it_lies(tmp_path: Path) -> None:
         report = policy.evaluate("a.example", [])
         assert report.rule == "a.example"
         newer = tmp_path / "newer.bin"
-        newer.write_bytes(model.policy(EVERY_PEER).compile())
+        newer.write_bytes(model.policy(CLIENTS).compile())
         newer.replace(path)
         assert policy.evaluate("a.example", []) == report
         assert policy.compile() == small()

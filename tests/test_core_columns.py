@@ -388,7 +388,7 @@ BATCH_FUNCTIONS = (
     "pv_certs_are_pinned",
     "pv_sha256_many",
     "pv_spki_sha256_many",
-    "pv_verify_many",
+    "pv_evaluate_many",
 )
 
 
@@ -415,7 +415,7 @@ def batch_calls() -> dict[str, Callable[[], int]]:
         "pv_sha256_many": (digests, column),
         "pv_spki_sha256_many": (*hashed, column),
         "pv_certs_are_pinned": (pinned, *hashed, row, 1, column),
-        "pv_verify_many": (reports, digests, policy, hosts, column, chains, 0),
+        "pv_evaluate_many": (reports, digests, policy, hosts, column, chains, 0),
     }
     everything = kept, column, one_each, chains, hosts, compiled, policy
     assert arguments.keys() == set(BATCH_FUNCTIONS)

@@ -6,17 +6,17 @@ import struct
 
 import pytest
 
-from pinverify import UNPINNED, Pin, PinSet, Policy
+from pinverify import UNPINNED, Pin, PinSet, Policy, core
 from pinverify._core import ffi, lib
 from pinverify.core._handle import OpenPolicy
 from pki import Pki
-from policy_in_c import opened_in_c
+from policy_in_c import opened_in_c, rules_and_clients
 from policy_samples import ABSENT, NOW, OTHER
 
 __all__: list[str] = []
 
 
-def test_pv_verify_without_a_pointer_fails_and_rejects(pki: Pki) -> None:
+def test_pv_evaluate_without_a_pointer_fails_and_rejects(pki: Pki) -> None:
     """The report is zero, whatever stood in it: a rejection."""
     opened, _keep = opened_in_c(Policy({}))
     chain = ffi.from_buffer(pki.server.der)
@@ -28,11 +28,13 @@ def test_pv_verify_without_a_pointer_fails_and_rejects(pki: Pki) -> None:
         (opened, b"a", ffi.NULL),
     ):
         report = ffi.new("pv_report *", {"accepted": 1, "reason": 1})
-        status = lib.pv_verify(report, ffi.NULL, policy, host, 1, certs, 1, NOW)
+        status = lib.pv_evaluate(report, ffi.NULL, policy, host, 1, certs, 1, NOW)
         assert status == lib.PV_ERR_ARGUMENT
         assert not any(bytes(ffi.buffer(report)))
     report = ffi.new("pv_report *")
-    assert lib.pv_verify(report, ffi.NULL, opened, b"a", 1, spans, 1, NOW) == lib.PV_OK
+    assert (
+        lib.pv_evaluate(report, ffi.NULL, opened, b"a", 1, spans, 1, NOW) == lib.PV_OK
+    )
     assert report.accepted == 1
     assert report.reason == lib.PV_NOT_PINNED
 
@@ -43,17 +45,147 @@ def test_the_light_calls_of_c_reject_what_they_cannot_ask(pki: Pki) -> None:
     closed = ffi.new("pv_policy *")
     der = pki.server.der
     good = struct.pack("<I", len(der))
-    asked = lib.pv_decide(opened, b"a", 1, der, len(der), good, 1, NOW)
-    assert asked == lib.PV_ACCEPTED + lib.PV_NOT_PINNED
+    reason = ffi.new("uint32_t *")
+    assert lib.pv_decide(reason, opened, b"a", 1, der, len(der), good, 1, NOW) == 1
+    assert reason[0] == lib.PV_NOT_PINNED
     assert lib.pv_leaf_suffices(opened, b"a", 1, der, len(der), NOW) == 1
     for policy, host in ((closed, b"a"), (opened, ffi.NULL)):
-        assert lib.pv_decide(policy, host, 1, der, len(der), good, 1, NOW) == 0
+        reason[0] = lib.PV_MATCH
+        asked = lib.pv_decide(reason, policy, host, 1, der, len(der), good, 1, NOW)
+        assert (asked, reason[0]) == (0, lib.PV_MISMATCH)
         assert lib.pv_leaf_suffices(policy, host, 1, der, len(der), NOW) == 0
-    assert lib.pv_rule_blocks(closed, 0) == 1
-    assert lib.pv_rule_blocks(opened, lib.PV_NO_RULE) == 0
+        assert lib.pv_host_is_clear(policy, host, 1) == 0
+    assert lib.pv_host_is_clear(opened, b"a", 1) == 1
+    assert lib.pv_host_is_clear(opened, b"a..b", 4) == 0
+    assert lib.pv_host_is_clear(opened, ffi.NULL, 0) == 1
     for wrong in ([0], [len(der) - 1], [len(der) + 1], [2**32 - 1], [len(der), 1], []):
         lens, num = struct.pack(f"<{len(wrong)}I", *wrong), len(wrong)
-        assert lib.pv_decide(opened, b"a", 1, der, len(der), lens, num, NOW) == 0
+        asked = lib.pv_decide(ffi.NULL, opened, b"a", 1, der, len(der), lens, num, NOW)
+        assert asked == 0
+
+
+def test_every_rejection_of_the_light_call_is_false(pki: Pki) -> None:
+    """`if (pv_decide(…))` goes on for an accepted peer and for nobody else."""
+    right, wrong = (
+        PinSet(leaf=[Pin.from_certificate(c.der)]) for c in (pki.server, pki.impostor)
+    )
+    blocked = PinSet(right.leaf, blocked=right.leaf)
+    rules = {"right": right, "wrong": wrong, "blocked": blocked}
+    opened, _keep = opened_in_c(Policy(rules, unpinned="reject"))
+    reason = ffi.new("uint32_t *")
+
+    def decide(host: bytes, certs: list[bytes]) -> tuple[int, int]:
+        lens = struct.pack(f"<{len(certs)}I", *map(len, certs))
+        data = b"".join(certs)
+        accepted = lib.pv_decide(
+            reason, opened, host, len(host), data, len(data), lens, len(certs), NOW
+        )
+        return accepted, reason[0]
+
+    der = pki.server.der
+    assert decide(b"right", [der]) == (1, lib.PV_MATCH)
+    assert [
+        decide(b"wrong", [der]),
+        decide(b"blocked", [der]),
+        decide(b"right", [b"no certificate"]),
+        decide(b"right", []),
+        decide(b"a..b", [der]),
+        decide(b"unpinned", [der]),
+    ] == [
+        (0, lib.PV_MISMATCH),
+        (0, lib.PV_BLOCKED),
+        (0, lib.PV_MALFORMED),
+        (0, lib.PV_NO_CERTIFICATE),
+        (0, lib.PV_BAD_HOST),
+        (0, lib.PV_NOT_PINNED),
+    ]
+
+
+def test_bytes_that_are_no_certificate_are_not_pinned(pki: Pki) -> None:
+    """`if (pv_cert_is_pinned(NULL, …))` is false for them; the status says why."""
+    pin, der = core.spki_sha256(pki.server.der), pki.server.der
+    status = ffi.new("pv_status *", lib.PV_ERR_ARGUMENT)
+    for out in (ffi.NULL, status):
+        assert lib.pv_cert_is_pinned(out, pin, 1, der, len(der)) == 1
+    assert status[0] == lib.PV_OK
+    for bad in (b"", b"not a certificate at all", der[:-1], der + b"\0"):
+        for out in (ffi.NULL, status):
+            assert lib.pv_cert_is_pinned(out, pin, 1, bad, len(bad)) == 0
+            assert lib.pv_cert_is_pinned(out, bytes(32), 1, bad, len(bad)) == 0
+        assert status[0] != lib.PV_OK
+    assert lib.pv_cert_is_pinned(status, bytes(32), 1, der, len(der)) == 0
+    assert status[0] == lib.PV_OK
+
+
+def test_pins_of_clients_stand_beside_rules(pki: Pki) -> None:
+    """Rules decide about peers with a name, the pins of clients about those without."""
+    client = PinSet(leaf=[Pin.from_certificate(pki.server.der)])
+    host = PinSet(leaf=[Pin.from_certificate(pki.impostor.der)])
+    opened, _keep = rules_and_clients(client, {"a.example": host})
+    assert lib.pv_policy_has_clients(opened) == 1
+    assert lib.pv_policy_num_rules(opened) == 1
+    report = ffi.new("pv_report *")
+
+    def answer(name: bytes, der: bytes) -> tuple[int, int, int, int]:
+        data = ffi.from_buffer(der)
+        spans = ffi.new("pv_span[]", [(data, len(data))])
+        status = lib.pv_evaluate(
+            report, ffi.NULL, opened, name, len(name), spans, 1, NOW
+        )
+        assert status == lib.PV_OK
+        return report.accepted, report.reason, report.shape, report.rule
+
+    none = lib.PV_NO_RULE
+    server, other = pki.server.der, pki.impostor.der
+    assert answer(b"", server) == (1, lib.PV_MATCH, lib.PV_CLIENTS, none)
+    assert answer(b"", other) == (0, lib.PV_MISMATCH, lib.PV_CLIENTS, none)
+    assert answer(b"a.example", other) == (1, lib.PV_MATCH, lib.PV_EXACT, 0)
+    assert answer(b"a.example", server) == (0, lib.PV_MISMATCH, lib.PV_EXACT, 0)
+    assert answer(b"b.example", server) == (1, lib.PV_NOT_PINNED, lib.PV_EXACT, none)
+    assert answer(b"a..b", server) == (0, lib.PV_BAD_HOST, lib.PV_EXACT, none)
+
+
+def test_a_key_that_clients_may_not_show_makes_a_client_unclear(pki: Pki) -> None:
+    """It says nothing of peers with a name; a key blocked for all does."""
+    pins = [Pin.from_certificate(pki.server.der)]
+    rules = {"a.example": PinSet(leaf=pins)}
+    blocking, plain = PinSet(leaf=pins, blocked=pins), PinSet(leaf=pins)
+    for clients, host, expected in (
+        (blocking, b"", 0),
+        (blocking, b"a.example", 1),
+        (blocking, b"b.example", 1),
+        (plain, b"", 1),
+    ):
+        opened, _keep = rules_and_clients(clients, rules)
+        assert lib.pv_host_is_clear(opened, host, len(host)) == expected
+        der = pki.server.der
+        suffices = lib.pv_leaf_suffices(opened, host, len(host), der, len(der), NOW)
+        assert suffices == expected
+    blocked = Policy(rules, blocked=pins)
+    opened, _keep = opened_in_c(blocked)
+    for host in (b"", b"a.example", b"b.example"):
+        assert lib.pv_host_is_clear(opened, host, len(host)) == 0
+
+
+def test_the_header_of_a_policy_can_be_read(pki: Pki) -> None:
+    """No field of a pv_policy needs to be; what is not open is zero."""
+    pins = [Pin.from_certificate(pki.server.der)]
+    rules = {"a": PinSet(pins), "b": PinSet(leaf=pins), "*.c": PinSet(pins)}
+    policy = Policy(rules, unpinned="reject", blocked=pins)
+    opened, _keep = opened_in_c(policy)
+    assert lib.pv_policy_num_rules(opened) == 3
+    assert lib.pv_policy_num_pinsets(opened) == 2
+    assert lib.pv_policy_has_clients(opened) == 0
+    assert lib.pv_policy_rejects_unpinned(opened) == 1
+    assert [lib.pv_policy_num_blocked(opened, kind) for kind in range(3)] == [1, 0, 0]
+    digest = ffi.new("uint8_t[32]")
+    lib.pv_policy_digest(digest, opened)
+    assert bytes(digest) == policy.digest
+    closed = ffi.new("pv_policy *")
+    lib.pv_policy_digest(digest, closed)
+    assert not any(bytes(digest))
+    assert lib.pv_policy_num_blocked(closed, lib.PV_SPKI) == 0
+    assert lib.pv_policy_num_rules(closed) == lib.pv_policy_has_clients(closed) == 0
 
 
 @pytest.mark.parametrize(
@@ -68,7 +200,7 @@ def test_the_light_calls_of_c_reject_what_they_cannot_ask(pki: Pki) -> None:
     ],
     ids=str,
 )
-def test_pv_verify_many_refuses_offsets_that_do_not_ascend_or_pass_their_end(
+def test_pv_evaluate_many_refuses_offsets_that_do_not_ascend_or_pass_their_end(
     offsets: dict[str, list[int]],
 ) -> None:
     """Every report is zero then, and so are the keys: nobody is accepted."""
@@ -79,7 +211,7 @@ def test_pv_verify_many_refuses_offsets_that_do_not_ascend_or_pass_their_end(
     at = {name: ffi.new("uint64_t[]", positions) for name, positions in given.items()}
     hosts = ffi.from_buffer(b"ab")
     certs = ffi.from_buffer(b"\x30\x02\x02\x00\x30\x02\x02\x00")
-    status = lib.pv_verify_many(
+    status = lib.pv_evaluate_many(
         reports,
         spkis,
         opened,
@@ -94,7 +226,7 @@ def test_pv_verify_many_refuses_offsets_that_do_not_ascend_or_pass_their_end(
 
 
 @pytest.mark.parametrize("num_chains", [0, 1, 3])
-def test_pv_verify_many_refuses_another_number_of_chains_than_hosts(
+def test_pv_evaluate_many_refuses_another_number_of_chains_than_hosts(
     num_chains: int,
 ) -> None:
     """A chain would belong to no host. Every report is zero: nobody is accepted."""
@@ -104,7 +236,9 @@ def test_pv_verify_many_refuses_another_number_of_chains_than_hosts(
     text = ffi.from_buffer(b"ab")
     column = ffi.new("pv_column *", [text, 2, [at, 8, 2]])
     chains = ffi.new("pv_offsets *", [at, 8, num_chains])
-    status = lib.pv_verify_many(reports, ffi.NULL, opened, column, column, chains, NOW)
+    status = lib.pv_evaluate_many(
+        reports, ffi.NULL, opened, column, column, chains, NOW
+    )
     assert status == lib.PV_ERR_ARGUMENT
     assert not any(bytes(ffi.buffer(reports)))
 

@@ -125,14 +125,16 @@ def pin_sets(draw: st.DrawFn) -> ModelPinSet:
 
 @st.composite
 def policies(draw: st.DrawFn) -> ModelPolicy:
-    """Draw a policy; one in eight is a PinSet for every peer."""
-    if draw(st.integers(0, 7)) == 7:
+    """Draw a policy; one in eight has pins of clients alone, one has them too."""
+    kind = draw(st.integers(0, 7))
+    if kind == 7:
         return ModelPolicy(clients=draw(pin_sets()))
     values = st.one_of(pin_sets(), pin_sets(), pin_sets(), st.none())
     return ModelPolicy(
         rules=draw(st.dictionaries(PATTERNS, values, min_size=draw(FEW), max_size=8)),
         unpinned=draw(st.sampled_from(["allow", "reject"])),
         blocked=draw(pin_lists(most=2)),
+        clients=draw(pin_sets()) if kind == 6 else None,
     )
 
 
@@ -149,7 +151,7 @@ def chains(draw: st.DrawFn) -> list[Cert]:
     return chain
 
 
-Peer = tuple[str | bytes, list[Cert]]
+Peer = tuple[str | bytes | None, list[Cert]]
 
 
 @st.composite
@@ -157,6 +159,8 @@ def cases(draw: st.DrawFn) -> tuple[ModelPolicy, list[Peer]]:
     """Draw a policy, and eight peers to decide about."""
     policy = draw(policies())
     host = hosts_under(list(policy.rules))
+    if policy.clients is not None:
+        host = st.one_of(host, st.none())
     return policy, draw(st.lists(st.tuples(host, chains()), min_size=8, max_size=8))
 
 
@@ -201,7 +205,7 @@ def test_random_policies_decide_as_the_model_does() -> None:
 def assert_light_calls_agree(
     policy: Policy,
     drawn: ModelPolicy,
-    host: str | bytes,
+    host: str | bytes | None,
     chain: list[Cert],
     report: Report,
 ) -> None:
@@ -210,14 +214,14 @@ def assert_light_calls_agree(
     They must never pass what the report rejects or has something to tell about. By
     the leaf alone passes only what would pass under every chain above it.
     """
-    name = host if isinstance(host, bytes) else host.encode("utf-8")
+    name = host.encode("utf-8") if isinstance(host, str) else host or b""
     der = [cert.der for cert in chain]
     joined = as_chain(der)
     assert joined.certs == der
     handle = handle_of(policy)
     passes = report.accepted and report.reason.name in NOTHING_TO_TELL
     assert handle.passes(name, joined, NOW) == passes
-    blocks = bool(drawn.blocked or blocked_by_rule(drawn, report.rule))
+    blocks = bool(drawn.blocked or blocked_by_rule(drawn, host, report.rule))
     clear = not blocks and report.reason is not Reason.BAD_HOST
     assert handle.is_clear(name) == clear
     if not chain:
@@ -233,9 +237,11 @@ def assert_light_calls_agree(
 NOTHING_TO_TELL = ("MATCH", "NOT_PINNED")
 
 
-def blocked_by_rule(drawn: ModelPolicy, pattern: str | None) -> tuple[ModelPin, ...]:
-    """Return what the PinSet of a rule blocks, or that for every peer."""
-    pinset = drawn.clients
+def blocked_by_rule(
+    drawn: ModelPolicy, host: str | bytes | None, pattern: str | None
+) -> tuple[ModelPin, ...]:
+    """Return what the PinSet of a rule blocks, or that of clients."""
+    pinset = drawn.clients if model.by_clients(drawn, host) else None
     if pattern is not None:
         pinset = drawn.rules[pattern]
     return () if pinset is None else pinset.blocked
@@ -243,7 +249,7 @@ def blocked_by_rule(drawn: ModelPolicy, pattern: str | None) -> tuple[ModelPin, 
 
 def _lists(drawn: ModelPolicy, verdict: Verdict) -> list[tuple[ModelPin, ...]]:
     """Return the lists of the PinSet that decided, those that are not empty."""
-    pinset = drawn.clients
+    pinset = drawn.clients if verdict.host is None else None
     if verdict.pattern is not None:
         pinset = drawn.rules[verdict.pattern]
     lists = () if pinset is None else (pinset.pins, pinset.leaf, pinset.ca)
@@ -263,6 +269,7 @@ FACTS: dict[str, Callable[[ModelPolicy, Verdict], bool]] = {
     **{
         reason.name: lambda _, v, name=reason.name: v.reason == name  # type: ignore[misc]
         for reason in Reason
+        if reason is not Reason.NOT_CHECKED  # adapters give it, a policy never does
     },
     **{
         f"{name}, {'accepted' if accepted else 'rejected'}": (
@@ -281,7 +288,13 @@ FACTS: dict[str, Callable[[ModelPolicy, Verdict], bool]] = {
     },
     "decided by an address": lambda _, v: v.pattern in ADDRESSES,
     "decided by UNPINNED": lambda d, v: v.pattern is not None and not _lists(d, v),
-    "decided by a PinSet for every peer": lambda d, _: d.clients is not None,
+    "decided by clients alone": lambda d, _: d.clients is not None and not d.rules,
+    "decided by clients beside rules": (
+        lambda d, v: d.clients is not None and len(d.rules) > 0 and v.host is None
+    ),
+    "decided by a rule beside clients": (
+        lambda d, v: d.clients is not None and v.pattern is not None
+    ),
     "other rules lost": lambda d, v: _candidates(d, v) > 1,
     "matched a key": lambda _, v: "spki" in {p.kind for p in v.matched},
     "matched a certificate": lambda _, v: "certificate" in {p.kind for p in v.matched},

@@ -57,7 +57,7 @@ static void run_ours(void *context, size_t round) {
   num_found = 0;
   for (size_t i = 0; i < c->certs.num; i++) {
     const uint64_t at = c->certs.offsets[i];
-    num_found += pv_cert_is_pinned(c->pins, NUM_PINS, c->certs.data + at,
+    num_found += pv_cert_is_pinned(NULL, c->pins, NUM_PINS, c->certs.data + at,
                                    (size_t)(c->certs.offsets[i + 1] - at));
   }
 }

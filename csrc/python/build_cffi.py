@@ -82,10 +82,10 @@ KEEP_THE_GIL = (
     "pv_cert_is_pinned",
     "pv_decide",
     "pv_host_canonical",
+    "pv_host_is_clear",
     "pv_leaf_suffices",
     "pv_policy_find",
     "pv_policy_rule",
-    "pv_rule_blocks",
 )
 
 

@@ -14,11 +14,12 @@ static PyObject *is_pinned(PyObject *self, PyObject *cert) {
     PyObject *packed = PyTuple_GetItem(self, 0);
     // Packed pins are filled with the last one, so each row counts as a pin.
     const size_t num_rows = (size_t)PyBytes_Size(packed) / PV_DIGEST_LEN;
-    const int answer = pv_cert_is_pinned(
-        (const uint8_t *)PyBytes_AsString(packed), num_rows,
+    pv_status status;
+    const uint32_t answer = pv_cert_is_pinned(
+        &status, (const uint8_t *)PyBytes_AsString(packed), num_rows,
         (const uint8_t *)PyBytes_AsString(cert), (size_t)PyBytes_Size(cert));
-    if (answer >= 0) {
-      return PyBool_FromLong(answer);
+    if (status == PV_OK) {
+      return PyBool_FromLong((long)answer);
     }
   }
   return PyObject_CallFunctionObjArgs(PyTuple_GetItem(self, 1), cert, NULL);

@@ -43,7 +43,7 @@ static int unwritten(void) {
 static void *decide(void *report) {
   static const pv_policy no_policy;  // which is a rejection
   for (int i = 0; i < 10000; i++) {
-    if (pv_verify(report, NULL, &no_policy, "", 0, NULL, 0, 0) == PV_OK) {
+    if (pv_evaluate(report, NULL, &no_policy, "", 0, NULL, 0, 0) == PV_OK) {
       return report;
     }
   }

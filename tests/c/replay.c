@@ -57,8 +57,10 @@ static void check_digest(const input *in, pv_status status, pv_span spki) {
   }
   expect(memcmp(digest, expected, 32) == 0, in->path,
          "the digest is that of the key, or zero");
-  const int pinned = pv_cert_is_pinned(expected, 1, in->data, in->len);
-  expect(pinned == (status == PV_OK ? 1 : -(int)status), in->path,
+  pv_status found = PV_ERR_ARGUMENT;
+  const uint32_t pinned =
+      pv_cert_is_pinned(&found, expected, 1, in->data, in->len);
+  expect(found == status && pinned == (status == PV_OK), in->path,
          "a certificate is pinned by its own pin");
 
   uint8_t many[32], statuses[1];
@@ -351,7 +353,7 @@ static void check_report(const input *in, const pv_report *report,
   }
 }
 
-// pv_verify_many must decide about one peer as pv_verify does.
+// pv_evaluate_many must decide about one peer as pv_evaluate does.
 static void check_batch(const input *in, const pv_policy *policy,
                         const input *host, const pv_span *chain,
                         size_t num_certs, int64_t now,
@@ -374,7 +376,7 @@ static void check_batch(const input *in, const pv_policy *policy,
       certs, certs_len, {cert_offsets, 8, num_certs}};
   const pv_offsets chains = {chain_offsets, 4, 1};
   pv_report report;
-  expect(pv_verify_many(&report, NULL, policy, &host_column, &cert_column,
+  expect(pv_evaluate_many(&report, NULL, policy, &host_column, &cert_column,
                         &chains, now) == PV_OK,
          in->path, "a batch of one can be decided");
   expect(memcmp(&report, expected, sizeof report) == 0, in->path,
@@ -385,10 +387,12 @@ static void check_batch(const input *in, const pv_policy *policy,
       cert_lens[4 * i + (size_t)byte] = (uint8_t)(chain[i].len >> (8 * byte));
     }
   }
-  const uint32_t light = pv_decide(policy, (const char *)host->data, host->len,
-                                   certs, certs_len, cert_lens, num_certs, now);
-  expect(light == report.reason + (report.accepted ? PV_ACCEPTED : 0u),
-         in->path, "the light call decides as the one");
+  uint32_t reason = 0;
+  const uint32_t light =
+      pv_decide(&reason, policy, (const char *)host->data, host->len, certs,
+                certs_len, cert_lens, num_certs, now);
+  expect(light == report.accepted && reason == report.reason, in->path,
+         "the light call decides as the one");
   free(certs);
 }
 
@@ -412,7 +416,7 @@ static bool check_decision(const input *in, const pv_policy *policy,
   uint8_t spkis[32 * CHAIN_LEN];
   memset(spkis, 0xaa, sizeof spkis);
   const pv_status status =
-      pv_verify(&report, spkis, policy, (const char *)host->data, host->len,
+      pv_evaluate(&report, spkis, policy, (const char *)host->data, host->len,
                 num_certs > 0 ? chain : NULL, num_certs, now);
   expect(status == PV_OK, in->path, "the question can be answered");
   check_report(in, &report, spkis, chain, num_certs);

@@ -116,7 +116,7 @@ static int verify(const pv_policy *policy, const char *host,
                   const pv_span *verified_chain, size_t num_certs,
                   int64_t now) {
   pv_report report;
-  if (pv_verify(&report, NULL, policy, host, strlen(host), verified_chain,
+  if (pv_evaluate(&report, NULL, policy, host, strlen(host), verified_chain,
                 num_certs, now) != PV_OK) {
     return trouble("the question could not be asked", host);
   }

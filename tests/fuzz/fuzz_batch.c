@@ -56,7 +56,8 @@ static void check_answers(const batch *in, bool good, const answers *got,
     uint8_t one[32];
     const pv_span cert = row(in, i);
     const pv_status alone = pv_spki_sha256(one, cert.data, cert.len);
-    const int pinned = pv_cert_is_pinned(pin, 1, cert.data, cert.len);
+    const uint32_t pinned =
+        pv_cert_is_pinned(NULL, pin, 1, cert.data, cert.len);
     check(memcmp(one, got->digests + 32 * i, 32) == 0 &&
               got->statuses[i] == alone &&
               (got->pinned[i / 8] >> i % 8 & 1) == (pinned == 1),
@@ -99,27 +100,27 @@ static void check_peers(const batch *in, bool good, const pv_policy *policy) {
   const pv_column hosts = {NULL, 0, {zeros, 8, in->num_rows}};
   const pv_offsets chains = {each, 4, in->num_rows};
   memset(reports, 0xaa, sizeof reports);
-  check((pv_verify_many(reports, NULL, policy, &hosts, &in->column, &chains,
+  check((pv_evaluate_many(reports, NULL, policy, &hosts, &in->column, &chains,
                         0) == PV_OK) == good,
         "bad offsets of chains are refused");
   check(good || all_zero(reports, in->num_rows * sizeof one),
         "and reject everybody");
   for (size_t i = 0; good && i < in->num_rows; i++) {
     const pv_span cert = row(in, i);
-    check(pv_verify(&one, NULL, policy, "", 0, &cert, 1, 0) == PV_OK &&
+    check(pv_evaluate(&one, NULL, policy, "", 0, &cert, 1, 0) == PV_OK &&
               memcmp(&one, &reports[i], sizeof one) == 0,
           "a peer is decided about as alone");
   }
 }
 
-// One PinSet for every peer, with one pin of zeros (pinverify.h, section 5).
-static const pv_policy *every_peer(void) {
+// Pins of clients alone, with one pin of zeros (pinverify.h, section 5).
+static const pv_policy *clients(void) {
   static uint8_t bytes[248];
   static pv_policy policy;
   if (policy.bytes == NULL) {
     memcpy(bytes, "pinvpol1", 8);
     bytes[40] = 248;  // size
-    bytes[48] = 2;    // one PinSet for every peer
+    bytes[48] = 2;    // PinSet 0 is of clients
     bytes[56] = 1;    // buckets
     bytes[60] = 1;    // PinSets
     bytes[64] = 1;    // rows
@@ -171,7 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   const bool good = offsets_are_good(&in);
   check_messages(&in, good);
   check_certificates(&in, good);
-  check_peers(&in, good, every_peer());
+  check_peers(&in, good, clients());
   free(offsets);
   free(rest);
   return 0;

@@ -531,10 +531,10 @@ MAY_READ_END
   (BLOCKED_FIT(p) && PINSETS_FIT(p) && BUCKETS_FIT(p) && BUCKETS_END(p) && \
    RULES_FIT(p))
 
-// A policy for every peer is a PinSet and nothing else.
+// The pins of clients are PinSet 0, so there is one.
 #define FLAGS_FIT(p)  \
-  ((p)->flags <= 2 && \
-   IMPLIES((p)->flags == 2, (p)->num_rules == 0 && (p)->num_pinsets == 1))
+  ((p)->flags <= 3 && \
+   IMPLIES(((p)->flags & 2) != 0, (p)->num_pinsets >= 1))
 
 // What pv_policy_open leaves, and where it fails.
 #define IS_OPEN(p, from)                                        \

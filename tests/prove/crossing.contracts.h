@@ -19,11 +19,15 @@ pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
     ASSIGNS(BYTES(out, 32))
     ENSURES(IMPLIES(RESULT != PV_OK, out[some % 32] == 0));
 
-int pv_cert_is_pinned(const uint8_t *packed, size_t num_pins,
-                      const uint8_t *cert, size_t cert_len)
+uint32_t pv_cert_is_pinned(pv_status *out_status, const uint8_t *packed,
+                           size_t num_pins, const uint8_t *cert,
+                           size_t cert_len)
+    REQUIRES(out_status == NULL || IS_OUT(out_status))
     REQUIRES(IS_PACKED(packed, num_pins))
     REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
-    ASSIGNS();
+    ASSIGNS(out_status != NULL: *out_status)
+    ENSURES(RESULT <= 1)
+    ENSURES(IMPLIES(out_status != NULL && *out_status != PV_OK, RESULT == 0));
 
 // ---- host.c -----------------------------------------------------------------
 
@@ -70,6 +74,37 @@ uint32_t pv_policy_find(const pv_policy *policy, const char *host,
     REQUIRES(IS_INDEX_OR_CLOSED(policy) && IS_HOST(host, host_len))
     ASSIGNS()
     ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
+
+uint32_t pv_policy_num_rules(const pv_policy *policy)
+    REQUIRES(IS_OUT(policy))
+    ASSIGNS()
+    ENSURES(RESULT == policy->num_rules);
+
+uint32_t pv_policy_num_pinsets(const pv_policy *policy)
+    REQUIRES(IS_OUT(policy))
+    ASSIGNS()
+    ENSURES(RESULT == policy->num_pinsets);
+
+uint32_t pv_policy_has_clients(const pv_policy *policy)
+    REQUIRES(IS_OUT(policy))
+    ASSIGNS()
+    ENSURES(RESULT == (policy->flags >> 1 & 1));
+
+uint32_t pv_policy_rejects_unpinned(const pv_policy *policy)
+    REQUIRES(IS_OUT(policy))
+    ASSIGNS()
+    ENSURES(RESULT == (policy->flags & 1));
+
+uint32_t pv_policy_num_blocked(const pv_policy *policy, uint32_t kind)
+    REQUIRES(IS_PIN_STORE_OR_CLOSED(policy))
+    ASSIGNS()
+    ENSURES(IMPLIES(policy->bytes == NULL || kind > 1, RESULT == 0));
+
+void pv_policy_digest(uint8_t out[32], const pv_policy *policy)
+    REQUIRES(FRESH(out, 32) && IS_PIN_STORE_OR_CLOSED(policy))
+    ASSIGNS(BYTES(out, 32))
+    ENSURES(out[some % 32] ==
+            (policy->bytes == NULL ? 0 : policy->bytes[8 + some % 32]));
 
 pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy,
                          uint32_t rule)

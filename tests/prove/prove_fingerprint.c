@@ -34,13 +34,15 @@ void prove_pv_spki_sha256(void) {
 }
 
 void prove_pv_cert_is_pinned(void) {
+  pv_status *out_status;
   const uint8_t *packed;
   size_t num_pins;
   const uint8_t *cert;
   size_t cert_len;
-  const int pinned = pv_cert_is_pinned(packed, num_pins, cert, cert_len);
-  REACHED(pinned == 1 && num_pins == 9);
-  REACHED(pinned == -PV_ERR_DER_SERIAL);
+  const uint32_t pinned =
+      pv_cert_is_pinned(out_status, packed, num_pins, cert, cert_len);
+  REACHED(pinned == 1 && num_pins == 9 && out_status == NULL);
+  REACHED(pinned == 0 && num_pins == 9 && out_status != NULL);
 }
 
 void prove_next_chunk(void) {

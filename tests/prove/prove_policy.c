@@ -375,3 +375,42 @@ void prove_pv_policy_pin(void) {
   REACHED(status == PV_OK && pinset == PV_UNPINNED);
   REACHED(status == PV_ERR_ARGUMENT);
 }
+
+void prove_pv_policy_num_rules(void) {
+  const pv_policy *policy;
+  REACHED(pv_policy_num_rules(policy) == 9);
+}
+
+void prove_pv_policy_num_pinsets(void) {
+  const pv_policy *policy;
+  REACHED(pv_policy_num_pinsets(policy) == 9);
+}
+
+void prove_pv_policy_has_clients(void) {
+  const pv_policy *policy;
+  const uint32_t has_clients = pv_policy_has_clients(policy);
+  REACHED(has_clients == 1);
+  REACHED(has_clients == 0);
+}
+
+void prove_pv_policy_rejects_unpinned(void) {
+  const pv_policy *policy;
+  const uint32_t rejects = pv_policy_rejects_unpinned(policy);
+  REACHED(rejects == 1);
+  REACHED(rejects == 0);
+}
+
+void prove_pv_policy_num_blocked(void) {
+  const pv_policy *policy;
+  uint32_t kind;
+  const uint32_t num_pins = pv_policy_num_blocked(policy, kind);
+  REACHED(kind == 1 && num_pins == 9);
+  REACHED(kind == 2);
+}
+
+void prove_pv_policy_digest(void) {
+  uint8_t *out;
+  const pv_policy *policy;
+  pv_policy_digest(out, policy);
+  REACHED(some == 9);
+}

@@ -35,18 +35,13 @@ __all__ = [
 SHAPE_PREFIXES = ("", "*.", "**.")
 """How a pattern begins, by its ``pv_shape``."""
 
-CLIENTS: int = lib.PV_EVERY_PEER
+CLIENTS: int = lib.PV_CLIENTS
 """The ``pv_shape`` of a decision about a peer without a name."""
 
 NO_RULE: int = lib.PV_NO_RULE
 NO_DEPTH: int = lib.PV_NO_DEPTH
 
-_NOTHING_TO_TELL = (
-    lib.PV_ACCEPTED + lib.PV_MATCH,
-    lib.PV_ACCEPTED + lib.PV_NOT_PINNED,
-)
-_FLAG_REJECT_UNPINNED = 1
-_FLAG_CLIENTS = 2
+_NOTHING_TO_TELL = (lib.PV_MATCH, lib.PV_NOT_PINNED)
 
 
 # ---- reports -----------------------------------------------------------------
@@ -105,6 +100,7 @@ class RawPinSet(NamedTuple):
 
 _SPANS = ffi.typeof("pv_span[]")
 _REPORT_OUT = ffi.typeof("pv_report *")
+_REASON_OUT = ffi.typeof("uint32_t *")
 _BYTES_OUT = ffi.typeof("uint8_t[]")
 
 
@@ -121,7 +117,7 @@ class OpenPolicy:
             is accepted, whatever stands above it.
     """
 
-    __slots__ = ("_decide", "_handle", "_pinned_buffer", "data", "leaf_suffices")
+    __slots__ = ("_handle", "_pinned_buffer", "data", "leaf_suffices")
 
     def __init__(self, data: bytes | memoryview | mmap.mmap) -> None:
         """Open and check *data*.
@@ -140,9 +136,6 @@ class OpenPolicy:
         self.leaf_suffices: Callable[[bytes, int, bytes, int, int], int] = partial(
             lib.pv_leaf_suffices, self._handle
         )
-        self._decide: Callable[[bytes, int, bytes, int, bytes, int, int], int] = (
-            partial(lib.pv_decide, self._handle)
-        )
 
     # ---- deciding ----
 
@@ -158,8 +151,19 @@ class OpenPolicy:
             now: seconds since 1970-01-01T00:00:00Z.
         """
         certs, data, lens = chain
-        answer = self._decide(host, len(host), data, len(data), lens, len(certs), now)
-        return answer in _NOTHING_TO_TELL
+        out_reason = ffi.new(_REASON_OUT)
+        accepted = lib.pv_decide(
+            out_reason,
+            self._handle,
+            host,
+            len(host),
+            data,
+            len(data),
+            lens,
+            len(certs),
+            now,
+        )
+        return accepted == 1 and out_reason[0] in _NOTHING_TO_TELL
 
     def evaluate(
         self, host: bytes, chain: Sequence[bytes], now: int
@@ -180,7 +184,7 @@ class OpenPolicy:
         certs = [(ffi.from_buffer(cert), len(cert)) for cert in map(as_bytes, chain)]
         report = ffi.new(_REPORT_OUT)
         spkis = ffi.new(_BYTES_OUT, DIGEST_LEN * num_certs)
-        status = lib.pv_verify(
+        status = lib.pv_evaluate(
             report,
             spkis,
             self._handle,
@@ -214,7 +218,7 @@ class OpenPolicy:
         size = _REPORT.size
         reports = bytearray(size * names.num)
         spkis = bytearray(DIGEST_LEN * chains.certs.num)
-        status = lib.pv_verify_many(
+        status = lib.pv_evaluate_many(
             ffi.from_buffer("pv_report[]", reports),
             bytes_at(spkis),
             self._handle,
@@ -240,45 +244,41 @@ class OpenPolicy:
         Args:
             host: ASCII; empty for a peer without a name.
         """
-        rule = NO_RULE
-        if host:
-            out, out_len = ffi.new("char[]", lib.PV_HOST_MAX + 1), ffi.new("size_t *")
-            if lib.pv_host_canonical(out, out_len, host, len(host)) != lib.PV_OK:
-                return False
-            rule = lib.pv_policy_find(self._handle, out, out_len[0])
-        answer: int = lib.pv_rule_blocks(self._handle, rule)
-        return answer == 0
+        clear: int = lib.pv_host_is_clear(self._handle, host, len(host))
+        return clear == 1
 
     # ---- reading ----
 
     @property
     def digest(self) -> bytes:
         """The digest in its header: 32 bytes that name the policy."""
-        return bytes(ffi.buffer(self._pinned_buffer)[8:40])
+        out = ffi.new("uint8_t[32]")
+        lib.pv_policy_digest(out, self._handle)
+        return bytes(ffi.buffer(out))
 
     @property
     def num_rules(self) -> int:
         """The number of rules for hosts."""
-        num: int = self._handle.num_rules
+        num: int = lib.pv_policy_num_rules(self._handle)
         return num
 
     @property
     def num_pinsets(self) -> int:
         """The number of different PinSets. The first is the one of clients."""
-        num: int = self._handle.num_pinsets
+        num: int = lib.pv_policy_num_pinsets(self._handle)
         return num
 
     @property
     def has_clients(self) -> bool:
         """True if PinSet 0 decides about peers without a name."""
-        has: bool = self._handle.flags & _FLAG_CLIENTS != 0
-        return has
+        has: int = lib.pv_policy_has_clients(self._handle)
+        return has == 1
 
     @property
     def rejects_unpinned(self) -> bool:
         """True if hosts without pins are rejected."""
-        rejects: bool = self._handle.flags & _FLAG_REJECT_UNPINNED != 0
-        return rejects
+        rejects: int = lib.pv_policy_rejects_unpinned(self._handle)
+        return rejects == 1
 
     def find(self, canonical: str) -> int | None:
         """Return the index of the rule that decides about a canonical host."""
@@ -328,8 +328,8 @@ class OpenPolicy:
 
     def num_blocked(self, kind: int) -> int:
         """Return how many pins of a kind are blocked for every host."""
-        data = ffi.buffer(self._pinned_buffer)[84 + 8 * kind : 88 + 8 * kind]
-        return int.from_bytes(data, "little")
+        num: int = lib.pv_policy_num_blocked(self._handle, kind)
+        return num
 
 
 def _check_index(status: int) -> None:

@@ -129,9 +129,11 @@ def matcher(pins: bytes) -> Callable[[bytes], bool]:
 def _is_pinned(packed: bytes, cert: bytes) -> bool:
     """Answer, or raise, where `matcher` meets what is no certificate in bytes."""
     cert = as_bytes(cert)
-    answer: int = lib.pv_cert_is_pinned(packed, num_pins_of(packed), cert, len(cert))
-    if answer < 0:
-        raise DERError(not_a_certificate(-answer, cert))
+    out_status = ffi.new("pv_status *")
+    num_pins = num_pins_of(packed)
+    answer: int = lib.pv_cert_is_pinned(out_status, packed, num_pins, cert, len(cert))
+    if out_status[0] != lib.PV_OK:
+        raise DERError(not_a_certificate(out_status[0], cert))
     return answer == 1
 
 

@@ -1,8 +1,8 @@
-// Harnesses for verify.c.
+// Harnesses for evaluate.c.
 #include "harness.h"
 #include "libc.h"
-#include "verify.c"
-#include "verify.contracts.h"
+#include "evaluate.c"
+#include "evaluate.contracts.h"
 
 void prove_lens_add_up(void) {
   const uint8_t *lens;

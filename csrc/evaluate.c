@@ -1,4 +1,4 @@
-// verify.c: host and verified chain --> report. It puts the lower floors
+// evaluate.c: host and verified chain --> report. It puts the lower floors
 // together: find the rule, read each key, hash it, look for it among the pins.
 #include <string.h>
 
@@ -240,14 +240,20 @@ static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
   return rule.pinset;
 }
 
+// A peer without a name is a client; without rules, every peer is.
+static bool clients_decide(const pv_policy *policy, size_t host_len) {
+  return (policy->flags & POLICY_CLIENTS) != 0 &&
+         (host_len == 0 || policy->num_rules == 0);
+}
+
 // Steps 1 to 3, which need no chain. Returns the PinSet whose pins decide, or
 // PV_UNPINNED when `out` already says what happens unless a key is blocked.
 static uint32_t decide_by_rule(pv_report *out, const pv_policy *policy,
                                const char *host, size_t host_len, int64_t now) {
   uint32_t index = 0;
   pv_pinset pinset;
-  if ((policy->flags & POLICY_EVERY_PEER) != 0) {
-    out->shape = PV_EVERY_PEER;
+  if (clients_decide(policy, host_len)) {
+    out->shape = PV_CLIENTS;
   } else {
     index = find_pinset(out, policy, host, host_len);
   }
@@ -263,9 +269,10 @@ static uint32_t decide_by_rule(pv_report *out, const pv_policy *policy,
   return index;
 }
 
-static void verify_peer(pv_report *out, uint8_t *out_spkis,
-                        const pv_policy *policy, const char *host,
-                        size_t host_len, const chain_view *chain, int64_t now) {
+static void evaluate_peer(pv_report *out, uint8_t *out_spkis,
+                          const pv_policy *policy, const char *host,
+                          size_t host_len, const chain_view *chain,
+                          int64_t now) {
   *out = (pv_report){.rule = PV_NO_RULE, .depth = PV_NO_DEPTH};
   const uint32_t pinset = decide_by_rule(out, policy, host, host_len, now);
   if (pinset != PV_UNPINNED ||
@@ -274,10 +281,12 @@ static void verify_peer(pv_report *out, uint8_t *out_spkis,
   }
 }
 
-pv_status pv_verify(pv_report *out, uint8_t *out_spkis, const pv_policy *policy,
-                    const char *host, size_t host_len,
-                    const pv_span *verified_chain, size_t num_certs,
-                    int64_t now) {
+// ---- one peer ---------------------------------------------------------------
+
+pv_status pv_evaluate(pv_report *out, uint8_t *out_spkis,
+                      const pv_policy *policy, const char *host,
+                      size_t host_len, const pv_span *verified_chain,
+                      size_t num_certs, int64_t now) {
   *out = (pv_report){0};
   clear(out_spkis, PV_DIGEST_LEN * num_certs);
   if (policy->bytes == NULL || (host == NULL && host_len > 0) ||
@@ -285,39 +294,62 @@ pv_status pv_verify(pv_report *out, uint8_t *out_spkis, const pv_policy *policy,
     return PV_ERR_ARGUMENT;
   }
   const chain_view chain = {.spans = verified_chain, .num_certs = num_certs};
-  verify_peer(out, out_spkis, policy, host, host_len, &chain, now);
+  evaluate_peer(out, out_spkis, policy, host, host_len, &chain, now);
   return PV_OK;
 }
 
-uint32_t pv_decide(const pv_policy *policy, const char *host, size_t host_len,
-                   const uint8_t *certs, size_t certs_len,
-                   const uint8_t *cert_lens, size_t num_certs, int64_t now) {
+uint32_t pv_decide(uint32_t *out_reason, const pv_policy *policy,
+                   const char *host, size_t host_len, const uint8_t *certs,
+                   size_t certs_len, const uint8_t *cert_lens, size_t num_certs,
+                   int64_t now) {
   pv_report report = {0};
-  if (policy->bytes == NULL || (host == NULL && host_len > 0) ||
-      !lens_add_up(cert_lens, num_certs, certs_len)) {
-    return 0;
+  if (policy->bytes != NULL && (host != NULL || host_len == 0) &&
+      lens_add_up(cert_lens, num_certs, certs_len)) {
+    const chain_view chain = {
+        .data = or_empty(certs), .lens = cert_lens, .num_certs = num_certs};
+    evaluate_peer(&report, NULL, policy, host, host_len, &chain, now);
   }
-  const chain_view chain = {
-      .data = or_empty(certs), .lens = cert_lens, .num_certs = num_certs};
-  verify_peer(&report, NULL, policy, host, host_len, &chain, now);
-  return report.reason | (report.accepted != 0 ? PV_ACCEPTED : 0u);
+  if (out_reason != NULL) {
+    *out_reason = report.reason;
+  }
+  return report.accepted;
 }
 
-uint32_t pv_rule_blocks(const pv_policy *policy, uint32_t rule) {
-  if (policy->bytes == NULL) {
-    return 1;  // no policy clears nothing
-  }
-  pv_rule found;
-  const pv_status status = pv_policy_rule(&found, policy, rule);
-  uint32_t pinset = status == PV_OK ? found.pinset : PV_UNPINNED;
-  if ((policy->flags & POLICY_EVERY_PEER) != 0) {
-    pinset = 0;
-  }
+// ---- chains that are known in part ------------------------------------------
+
+// Whether no key is blocked by this PinSet, nor for every host.
+static bool blocks_nothing(const pv_policy *policy, uint32_t pinset) {
   uint32_t num_pins = 0;
   for (uint32_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
     num_pins |= pv__policy_run(policy, pinset, PV_LIST_BLOCKED, kind).num_pins;
   }
-  return num_pins != 0 || pv__policy_blocks(policy);
+  return num_pins == 0 && !pv__policy_blocks(policy);
+}
+
+uint32_t pv_host_is_clear(const pv_policy *policy, const char *host,
+                          size_t host_len) {
+  pv_report report = {.rule = PV_NO_RULE};
+  uint32_t pinset = PV_UNPINNED;
+  if (policy->bytes == NULL || (host == NULL && host_len > 0)) {
+    return 0;
+  }
+  if (clients_decide(policy, host_len)) {
+    pinset = 0;
+  } else if (host_len > 0) {
+    pinset = find_pinset(&report, policy, host, host_len);
+  }
+  return report.reason != PV_BAD_HOST && blocks_nothing(policy, pinset);
+}
+
+// The PinSet that decided, or PV_UNPINNED.
+static uint32_t deciding_pinset(const pv_policy *policy,
+                                const pv_report *report) {
+  pv_rule rule;
+  if (report->shape == PV_CLIENTS) {
+    return 0;
+  }
+  const pv_status status = pv_policy_rule(&rule, policy, report->rule);
+  return status == PV_OK ? rule.pinset : PV_UNPINNED;
 }
 
 uint32_t pv_leaf_suffices(const pv_policy *policy, const char *host,
@@ -325,19 +357,21 @@ uint32_t pv_leaf_suffices(const pv_policy *policy, const char *host,
                           int64_t now) {
   const pv_span span = {leaf, leaf_len};
   pv_report report;
-  if (pv_verify(&report, NULL, policy, host, host_len, &span, 1, now) !=
+  if (pv_evaluate(&report, NULL, policy, host, host_len, &span, 1, now) !=
       PV_OK) {
     return 0;
   }
   return report.accepted != 0 &&
          (report.reason == PV_MATCH || report.reason == PV_NOT_PINNED) &&
-         pv_rule_blocks(policy, report.rule) == 0;
+         blocks_nothing(policy, deciding_pinset(policy, &report));
 }
 
-pv_status pv_verify_many(pv_report *out_reports, uint8_t *out_spkis,
-                         const pv_policy *policy, const pv_column *hosts,
-                         const pv_column *certs, const pv_offsets *chains,
-                         int64_t now) {
+// ---- many peers -------------------------------------------------------------
+
+pv_status pv_evaluate_many(pv_report *out_reports, uint8_t *out_spkis,
+                           const pv_policy *policy, const pv_column *hosts,
+                           const pv_column *certs, const pv_offsets *chains,
+                           int64_t now) {
   const size_t num_peers = hosts->offsets.num;
   clear(out_spkis, PV_DIGEST_LEN * certs->offsets.num);
   if (num_peers > 0) {
@@ -357,8 +391,8 @@ pv_status pv_verify_many(pv_report *out_reports, uint8_t *out_spkis,
         .num_certs = (size_t)offset_at(chains, i + 1) - first};
     uint8_t *spkis =
         out_spkis == NULL ? NULL : out_spkis + PV_DIGEST_LEN * first;
-    verify_peer(&out_reports[i], spkis, policy, (const char *)host.data,
-                host.len, &chain, now);
+    evaluate_peer(&out_reports[i], spkis, policy, (const char *)host.data,
+                  host.len, &chain, now);
   }
   return PV_OK;
 }

@@ -1,4 +1,4 @@
-// verify.contracts.h: the contracts of what verify.c keeps to itself.
+// evaluate.contracts.h: the contracts of what evaluate.c keeps to itself.
 //
 // clang-format off
 
