@@ -63,6 +63,17 @@ def test_the_packages_behind_give_no_name_that_is_not_listed() -> None:
     assert set(tls.__all__) < set(pinverify.__all__)
 
 
+def test_the_page_lists_the_names_of_the_header() -> None:
+    """Each function, type and macro of pinverify.h is there once, and no other."""
+    listed = [
+        name
+        for heading, names in LISTED.items()
+        if heading.startswith("C: ")
+        for name in names
+    ]
+    assert sorted(listed) == sorted(header_names(HEADER.read_text(encoding="ascii")))
+
+
 def test_every_name_has_a_section_that_is_checked() -> None:
     """A section of the page that no test compares would rot."""
     checked = {*MODULES, "pinverify.policy", "pinverify.tls"}
