@@ -241,7 +241,7 @@ def test_a_text_has_at_most_forty_lines(case: str, hostile: list[bytes]) -> None
 def test_the_text_of_an_adapter_is_cut_as_well() -> None:
     """Every text is for a person, who reads no more."""
     report = Report.not_checked(None, bytes(32), "why")
-    error = PinningError.of(report, "\n".join(map(str, range(100))))
+    error = PinningError(report, "\n".join(map(str, range(100))))
     assert len(str(error).splitlines()) == LINES_MAX
     assert error.verify_message == "0"
 
@@ -269,7 +269,7 @@ def test_an_error_always_has_a_report() -> None:
     assert pickle.loads(pickle.dumps(report)) == report  # noqa: S301  (ours)
     with pytest.raises(TypeError, match=r"ask report\.accepted"):
         bool(report)
-    error = PinningError.of(report, lambda: "a text\nof two lines")
+    error = PinningError(report, lambda: "a text\nof two lines")
     assert error.report is report
     assert error.verify_message == "'a.example' was not checked: no evidence"
     assert find_pinning_error(error) is error

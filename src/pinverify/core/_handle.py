@@ -17,19 +17,14 @@ if TYPE_CHECKING:
     from pinverify.core._columns import Chain, Chains
 
 __all__ = [
-    "ACCEPTED_AT",
     "CLIENTS",
-    "MODE_AT",
     "NO_DEPTH",
     "NO_RULE",
-    "REASON_AT",
-    "SHAPE_AT",
     "SHAPE_PREFIXES",
     "OpenPolicy",
     "RawPinSet",
     "RawReport",
     "rejection",
-    "unpack",
 ]
 
 SHAPE_PREFIXES = ("", "*.", "**.")
@@ -66,22 +61,15 @@ class RawReport(NamedTuple):
 _REPORT = struct.Struct("=6B2x4I32s")
 """A ``pv_report`` in memory."""
 
-ACCEPTED_AT, REASON_AT, MODE_AT, SHAPE_AT = 0, 1, 2, 4
-"""Bytes of a ``pv_report`` that are asked for often."""
 
 if _REPORT.size != ffi.sizeof("pv_report"):
     msg = "pinverify._core is of another version: build or install it again"
     raise ImportError(msg)
 
 
-def unpack(report: bytes) -> RawReport:
-    """Return the fields of a ``pv_report``."""
-    return RawReport._make(_REPORT.unpack(report))
-
-
-def rejection(reason: int) -> bytes:
-    """Return the ``pv_report`` of a peer that no policy was asked about."""
-    return _REPORT.pack(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, 0, 0, b"")
+def rejection(reason: int) -> RawReport:
+    """Return the report of a peer that no policy was asked about."""
+    return RawReport(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, 0, 0, bytes(DIGEST_LEN))
 
 
 # ---- policies ----------------------------------------------------------------
@@ -167,7 +155,7 @@ class OpenPolicy:
 
     def evaluate(
         self, host: bytes, chain: Sequence[bytes], now: int
-    ) -> tuple[bytes, bytes]:
+    ) -> tuple[RawReport, bytes]:
         """Decide about one peer; see ``pv_evaluate``.
 
         Args:
@@ -176,8 +164,7 @@ class OpenPolicy:
             now: seconds since 1970-01-01T00:00:00Z.
 
         Returns:
-            The bytes of a ``pv_report``, and the SPKI digests of the chain: n × 32
-            bytes.
+            The report, and the SPKI digests of the chain: n × 32 bytes.
         """
         num_certs = len(chain)
         # The list keeps what the spans point into.
@@ -196,11 +183,12 @@ class OpenPolicy:
         )
         if status != lib.PV_OK:
             raise ValueError(status_text(status))
-        return bytes(ffi.buffer(report)), bytes(ffi.buffer(spkis))
+        fields = _REPORT.unpack(ffi.buffer(report))
+        return RawReport._make(fields), bytes(ffi.buffer(spkis))
 
     def evaluate_many(
         self, hosts: Sequence[bytes], chains: Chains, now: int
-    ) -> Iterator[tuple[bytes, bytes]]:
+    ) -> Iterator[tuple[RawReport, bytes]]:
         """Decide about n peers in one C call; see ``pv_evaluate_many``.
 
         Args:
@@ -215,8 +203,7 @@ class OpenPolicy:
         if names.num != chains.num:
             msg = f"{names.num} hosts and {chains.num} chains: give one per peer"
             raise ValueError(msg)
-        size = _REPORT.size
-        reports = bytearray(size * names.num)
+        reports = bytearray(_REPORT.size * names.num)
         spkis = bytearray(DIGEST_LEN * chains.certs.num)
         status = lib.pv_evaluate_many(
             ffi.from_buffer("pv_report[]", reports),
@@ -228,11 +215,11 @@ class OpenPolicy:
             now,
         )
         check_offsets(status)
-        raw, digests = bytes(reports), bytes(spkis)
+        digests = bytes(spkis)
         first = DIGEST_LEN * chains.positions[0]
-        for i in range(names.num):
+        for i, fields in enumerate(_REPORT.iter_unpack(reports)):
             end = DIGEST_LEN * chains.positions[i + 1]
-            yield raw[size * i : size * (i + 1)], digests[first:end]
+            yield RawReport._make(fields), digests[first:end]
             first = end
 
     def is_clear(self, host: bytes) -> bool:

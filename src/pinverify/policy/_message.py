@@ -79,37 +79,29 @@ _TEXTS = {
         "have the peer send its certificate (a server must request one)",
     ),
     Reason.MALFORMED: (
-        "certificate {depth} of {who} is {detail}",
+        "certificate {report.depth} of {who} is {report.detail}",
         "have the certificate issued again as strict DER (RFC 5280, 4.1)",
     ),
     Reason.BLOCKED: (
-        "{who} shows a blocked key or certificate: {matched}",
+        "{who} shows a blocked key or certificate: {report.matched}",
         "do not use this peer until its key is replaced",
     ),
     Reason.BAD_HOST: (
-        "the name of the peer is unusable: {detail}",
+        "the name of the peer is unusable: {report.detail}",
         "connect by a host name or an IP address that has one meaning",
     ),
     Reason.NOT_CHECKED: (
-        "{who} was not checked: {detail}",
+        "{who} was not checked: {report.detail}",
         "connect again; a peer that is not checked is not to be used",
     ),
 }
 
 
-_SAY_NO_MORE = (Reason.MISMATCH, Reason.NOT_PINNED, Reason.EXPIRED)
-
-
 def headline_of(report: Report, when: str = "") -> str:
     """Return the first line. No word of it is the peer's choice."""
-    reason, host = report.reason, report.host
+    host = report.host
     who = "this peer" if host is None else repr(host)
-    text = _TEXTS[reason][0]
-    if reason in _SAY_NO_MORE:  # a handshake waits for these
-        return text.format(who=who, when=when)
-    return text.format(
-        who=who, depth=report.depth, detail=report.detail, matched=report.matched
-    )
+    return _TEXTS[report.reason][0].format(who=who, when=when, report=report)
 
 
 def expiry_headline(report: Report, handle: OpenPolicy) -> str:

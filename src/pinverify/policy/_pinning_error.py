@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from pinverify.errors import PinverifyError
 from pinverify.policy._message import LINES_MAX, headline_of
@@ -37,49 +37,33 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
 
     def __init__(
         self,
-        errno: int,
-        headline: str,
-        *,
         report: Report,
         text: Callable[[], str] | str,
+        *,
+        headline: str | None = None,
     ) -> None:
-        """Keep the report and the text; see `of`.
+        """Keep the report and the text.
 
-        Only the headline becomes an argument: libraries look for words of
-        OpenSSL's in those, and the rest has the subjects that a peer has chosen.
+        Args:
+            report: a rejection.
+            text: for a person to read; or a function that makes it when it is asked
+                for.
+            headline: its first line; None takes it from *text*, or from *report* if
+                that is a function. It alone becomes an argument: libraries look for
+                words of OpenSSL's in those, and the rest has what a peer has chosen.
         """
-        super().__init__(errno, headline)
+        if headline is None:
+            if isinstance(text, str):
+                headline = text.partition("\n")[0]
+            else:
+                headline = headline_of(report)
+        super().__init__(ssl.SSLErrorNumber.SSL_ERROR_SSL, headline)
         self.report = report
         self._text = text
         self.library = "PINVERIFY"
         self.reason = "PINNING_FAILED"
         self.verify_code = _VERIFY_CODE
         self.verify_message = headline
-
-    @classmethod
-    def of(
-        cls,
-        report: Report,
-        text: Callable[[], str] | str,
-        *,
-        headline: str | None = None,
-    ) -> Self:
-        """Make the error with the number that ssl's errors of this kind have.
-
-        Args:
-            report: a rejection.
-            text: what a person will read; or a function that makes it, called when
-                it is asked for.
-            headline: its first line. None takes it from *text*, or from *report* if
-                that is a function.
-        """
-        if headline is None:
-            headline = (
-                text.partition("\n")[0]
-                if isinstance(text, str)
-                else headline_of(report)
-            )
-        return cls(ssl.SSLErrorNumber.SSL_ERROR_SSL, headline, report=report, text=text)
 
     def __str__(self) -> str:
         """Return the whole text."""
@@ -94,7 +78,7 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the report and the text; the chain stays here."""
-        return (type(self).of, (self.report, str(self)), self.__dict__)
+        return (type(self), (self.report, str(self)), self.__dict__)
 
 
 def find_pinning_error(error: BaseException | None) -> PinningError | None:

@@ -179,7 +179,7 @@ class Policy:
         report = self._evaluate(host, chain, now)
         if report.accepted:
             return report
-        raise PinningError.of(
+        raise PinningError(
             report,
             partial(rejection_text, report, chain, self._handle),
             headline=expiry_headline(report, self._handle)

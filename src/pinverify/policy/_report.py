@@ -6,16 +6,11 @@ import enum
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 from pinverify.core._handle import (
-    ACCEPTED_AT,
     CLIENTS,
-    MODE_AT,
     NO_DEPTH,
     NO_RULE,
-    REASON_AT,
-    SHAPE_AT,
     SHAPE_PREFIXES,
     rejection,
-    unpack,
 )
 from pinverify.core._library import DIGEST_LEN, status_text
 from pinverify.errors import PolicyError
@@ -61,34 +56,27 @@ class Report:
     """The decision about one peer.
 
     A report has no truth value, so ``if report:`` cannot accept a peer by mistake:
-    ask ``report.accepted``. It is the core's answer in a few bytes; each attribute is
-    decoded when it is asked for.
+    ask ``report.accepted``. It keeps the core's answer; each attribute is decoded when
+    it is asked for.
     """
 
-    __slots__ = ("_detail", "_digest", "_host", "_raw", "_spkis")
+    __slots__ = ("_detail", "_digest", "_given", "_host", "_raw", "_spkis")
 
     def __init__(
         self,
-        raw: bytes,
+        raw: RawReport,
         spkis: bytes,
         host: str | bytes | None,
         digest: bytes,
         detail: str = "",
     ) -> None:
-        """Keep the core's answer. Policies make reports; nobody else needs to.
-
-        Args:
-            raw: a ``pv_report``.
-            spkis: the SPKI digests of the chain, n × 32 bytes.
-            host: as it was given.
-            digest: the policy's.
-            detail: in words, what is not in *raw*.
-        """
+        """Keep the core's answer. Policies make reports; nobody else needs to."""
         self._raw = raw
-        self._spkis = spkis
-        self._host = host
+        self._spkis = spkis  # of the chain, n × 32 bytes
+        self._given = host
+        self._host: str | None = None  # canonical, once somebody has asked for it
         self._digest = digest
-        self._detail = detail
+        self._detail = detail  # in words, if it is not in `raw`
 
     @classmethod
     def not_checked(
@@ -106,12 +94,12 @@ class Report:
     @property
     def accepted(self) -> bool:
         """True if the connection may be used."""
-        return self._raw[ACCEPTED_AT] == 1
+        return self._raw.accepted == 1
 
     @property
     def reason(self) -> Reason:
         """Why."""
-        return _REASONS[self._raw[REASON_AT]]
+        return _REASONS[self._raw.reason]
 
     @property
     def host(self) -> str | None:
@@ -119,18 +107,18 @@ class Report:
 
         None for a peer without a name, and where one PinSet decides about every peer.
         """
-        given = self._host
-        if given is None or self._raw[SHAPE_AT] == CLIENTS:
-            return None
-        try:
-            return canonical(given)
-        except PolicyError:
-            return given.decode("latin-1") if isinstance(given, bytes) else given
+        given = self._given
+        if self._host is None and given is not None and self._raw.shape != CLIENTS:
+            try:
+                self._host = canonical(given)
+            except PolicyError:
+                self._host = given if isinstance(given, str) else given.decode("latin1")
+        return self._host
 
     @property
     def rule(self) -> str | None:
         """The pattern that decided, None without one."""
-        raw = unpack(self._raw)
+        raw = self._raw
         host = self.host
         if raw.rule == NO_RULE or host is None:
             return None
@@ -139,14 +127,14 @@ class Report:
     @property
     def mode(self) -> Mode:
         """The rule's mode; a rule in "report" mode never rejects for its pins."""
-        return MODES[self._raw[MODE_AT]]
+        return MODES[self._raw.mode]
 
     @property
     def matched(self) -> Pin | None:
         """The pin that was hit, or that is blocked."""
         if self.reason not in _WITH_A_PIN:
             return None
-        raw = unpack(self._raw)
+        raw = self._raw
         return Pin(_KINDS[raw.matched_kind], raw.matched)
 
     @property
@@ -155,7 +143,7 @@ class Report:
 
         It is the first that is pinned, or blocked, or malformed.
         """
-        depth = unpack(self._raw).depth
+        depth = self._raw.depth
         return None if depth == NO_DEPTH else depth
 
     @property
@@ -164,7 +152,7 @@ class Report:
 
         Where an adapter needs no more than the leaf to accept, it is that one.
         """
-        end = DIGEST_LEN * unpack(self._raw).num_seen
+        end = DIGEST_LEN * self._raw.num_seen
         return tuple(
             Pin(PinKind.SPKI, self._spkis[at : at + DIGEST_LEN])
             for at in range(0, end, DIGEST_LEN)
@@ -181,8 +169,8 @@ class Report:
         if self._detail:
             return self._detail
         if self.reason is Reason.BAD_HOST:
-            return _why_bad(self._host)
-        status = unpack(self._raw).detail
+            return _why_bad(self._given)
+        status = self._raw.detail
         return f"not strict DER: {status_text(status)}" if status else ""
 
     def __bool__(self) -> NoReturn:
@@ -208,13 +196,13 @@ class Report:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the bytes."""
-        made_of = (self._raw, self._spkis, self._host, self._digest, self._detail)
+        made_of = (self._raw, self._spkis, self._given, self._digest, self._detail)
         return (type(self), made_of)
 
 
 def raw_of(report: Report) -> RawReport:
     """Return the core's answer behind a report."""
-    return unpack(report._raw)  # noqa: SLF001 - of the same file
+    return report._raw  # noqa: SLF001 - of the same file
 
 
 def _why_bad(host: str | bytes | None) -> str:

@@ -230,7 +230,7 @@ def rejection(
     """
     digest = bytes(32) if in_force is None else in_force.policy.digest
     name = host.decode("latin-1") if isinstance(host, bytes) else host
-    return PinningError.of(Report.not_checked(name, digest, why), why)
+    return PinningError(Report.not_checked(name, digest, why), why)
 
 
 def _moment(now: int) -> dt.datetime:

@@ -41,15 +41,14 @@ class PinningSSLError(PinningError, SSL.Error):
 
     def __init__(
         self,
-        errno: int,
-        headline: str,
-        *,
         report: Report,
         text: Callable[[], str] | str,
+        *,
+        headline: str | None = None,
     ) -> None:
         """Keep the report and the text, as a `PinningError` does."""
-        super().__init__(errno, headline, report=report, text=text)
-        self.args = ([("pinverify", "", headline)],)
+        super().__init__(report, text, headline=headline)
+        self.args = ([("pinverify", "", self.verify_message)],)
 
     @classmethod
     def because(
@@ -60,7 +59,7 @@ class PinningSSLError(PinningError, SSL.Error):
             error = cause
         else:
             error = rejection(rules, host, f"the peer could not be checked: {cause!r}")
-        ours = cls.of(error.report, partial(str, error), headline=error.verify_message)
+        ours = cls(error.report, partial(str, error), headline=error.verify_message)
         ours.__cause__ = None if error is cause else cause
         return ours
 
