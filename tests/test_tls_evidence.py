@@ -226,6 +226,18 @@ def test_evidence_is_for_one_peer_on_one_side(pki: Pki, other: Peer) -> None:
     assert caught.value.report.reason is Reason.MISMATCH
 
 
+def test_pins_for_clients_are_not_for_a_server_without_a_name(pki: Pki) -> None:
+    """A policy with both kinds of rules rejects a server that nobody named."""
+    pinset = PinSet(leaf=[pki.server.pin])
+    rules = rules_in_force(Policy(Rules({HOST: pinset}, clients=pinset)), [])
+    shown = FakeShown(chain_of(pki), verified=True, resumed=False)
+    assert judge(rules, Memo(), Peer(None, is_client=True), shown).report.accepted
+    with pytest.raises(PinningError):
+        judge(rules, Memo(), Peer(None, is_client=False), shown)
+    with pytest.raises(PinningError):
+        reject_early(rules, Peer(None, is_client=False), chain_of(pki))
+
+
 def test_a_callback_that_raises_rejects(pki: Pki) -> None:
     """The application can refuse what report mode would let through."""
 
