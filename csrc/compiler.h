@@ -39,10 +39,8 @@
 #endif
 #define PV_INLINE static inline __attribute__((always_inline))
 
-// PV_PREFETCH asks for the cache line at an address.
-// It goes to the second cache: the first has too few places where misses wait.
-// No address does harm; a proof shows that there is a byte all the same, since
-// a line that nobody wants costs time.
+// PV_PREFETCH prefetches the cache line at an address, to L2: L1 has too few
+// fill buffers. Any address is safe; proofs still require it to be in bounds.
 #if defined(PV_PREFETCH)
 #elif defined(__GNUC__)
 #define PV_PREFETCH(address) __builtin_prefetch((address), 0, 2)
@@ -51,9 +49,8 @@
 #endif
 enum { CACHE_LINE = 64 };
 
-// With PV_FLATTEN, all that a function calls becomes part of it, if a compiler
-// can. clang does so with direct calls alone, and wants to see PV_FLATTENED on
-// what these call.
+// PV_FLATTEN inlines every callee into a function. clang inlines direct calls
+// only, so the callees of these are PV_FLATTENED.
 #if defined(__GNUC__)
 #define PV_FLATTEN __attribute__((flatten))
 #else
@@ -65,11 +62,9 @@ enum { CACHE_LINE = 64 };
 #define PV_FLATTENED static inline
 #endif
 
-// A PV_NOINLINE function is never made part of its caller.
 #define PV_NOINLINE __attribute__((noinline))
 
-// PV_UNLIKELY(x) is x, and seldom true: what follows then is put out of the
-// way.
+// PV_UNLIKELY(x) tells the compiler that x is rarely true.
 #if defined(__GNUC__)
 #define PV_UNLIKELY(x) __builtin_expect((x), 0)
 #else

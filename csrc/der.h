@@ -53,7 +53,7 @@ PV_FLATTENED bool der_next_is(const der_cursor *in, uint8_t tag) {
   return in->pos < in->end && in->base[in->pos] == tag;
 }
 
-// What stands for a length that is none: no input is as long.
+// Marks an invalid length; larger than any input.
 #define DER_NO_LENGTH ((size_t)1 << 30)
 
 // The long form of a length (X.690, 10.1): as few octets as possible, and no

@@ -60,10 +60,10 @@ static chunk next_chunk(const pv_column *certs, size_t done) {
                  .num = left < SHA256_CHUNK ? left : SHA256_CHUNK};
 }
 
-// The walk skips from field to field, which no processor foresees. So whole
-// certificates are asked for: those of the first chunk this many ahead, and
-// those of each other chunk while the one before is worked on, as far as the
-// second cache is likely to hold them. A third of that time is the walk's.
+// Hardware prefetchers cannot follow the walk, so whole certificates are
+// prefetched: CERTS_AHEAD ahead in the first chunk, later the next chunk while
+// this one is processed, up to WANTED_MAX, about what L2 holds. The walk takes
+// a third of a chunk's time.
 enum { CERTS_AHEAD = 12, WANTED_MAX = 512 * 1024, SHARE_OF_WALK = 3 };
 
 static void prefetch_cert(const pv_column *certs, size_t i) {

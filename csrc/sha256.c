@@ -11,10 +11,10 @@ enum { BLOCK_LEN = 64, LENGTH_AT = 56 };
 // ---- the table of sha256_kernels
 // ---------------------------------------------------
 
-// Which is best was measured, in cycles a block (bench/compilers.py). Intel,
-// model 167: sixteen lanes of AVX-512 take 62, the SHA instructions 98 with two
-// lanes or three, 130 with one. AMD, Zen 4: the SHA instructions take 52 with
-// three lanes, and AVX-512 takes 73.
+// Which is best was measured, in cycles a block (bench/bench_compilers.py).
+// Intel, model 167: sixteen lanes of AVX-512 take 62, the SHA instructions 98
+// with two lanes or three, 130 with one. AMD, Zen 4: the SHA instructions take
+// 52 with three lanes, and AVX-512 takes 73.
 
 #if PV_X86_64
 static const pv_kernel avx512_shani = {

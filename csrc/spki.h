@@ -1,4 +1,4 @@
-// spki.h: the walk of spki.c in two halves, for who has something to do
+// spki.h: the walk of spki.c in two halves, so that hashing can start in
 // between.
 #ifndef PINVERIFY_SPKI_H
 #define PINVERIFY_SPKI_H

@@ -2,6 +2,7 @@
 // the portable one alone, and an empty place instead of it.
 #undef __x86_64__
 #include "harness.h"
+#include "kernels.h"
 
 #define pv__sha256_portable NULL
 #include "sha256.c"
