@@ -87,12 +87,14 @@ def spki_sha256_many(
 
 
 def not_a_certificate(status: int, cert: bytes) -> str:
+    """Return the message for bytes that are no certificate, with a next step."""
     pem = cert.startswith(b"-----BEGIN ")
     advice = " (this is PEM; ssl.PEM_cert_to_DER_cert makes DER of it)" if pem else ""
     return f"not a strict-DER certificate: {status_text(status)}{advice}"
 
 
 def malformed_rows(statuses: bytearray) -> list[int]:
+    """Return the indices of certificates that C could not read."""
     if not any(statuses):
         return []
     return [i for i, status in enumerate(statuses) if status]

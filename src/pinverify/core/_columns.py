@@ -183,10 +183,12 @@ def _ends(items: Sequence[Sequence[Any]]) -> array[int]:
 
 
 def bytes_at(buffer: bytearray) -> Any:  # noqa: ANN401 - a C pointer
+    """Return a pointer to the first byte of a buffer that C writes to."""
     return ffi.from_buffer("uint8_t[]", buffer)
 
 
 def check_offsets(status: int) -> None:
+    """Raise ValueError unless C accepted the offsets of a column."""
     if status != lib.PV_OK:
         msg = "offsets do not ascend, or pass the end of the buffer"
         raise ValueError(msg)

@@ -34,7 +34,7 @@ def pins_contain(pins: bytes, digest: bytes) -> bool:
         ValueError: a length is wrong.
     """
     pins, digest = as_bytes(pins), as_bytes(digest)
-    num_pins = num_pins_of(pins)
+    num_pins = _num_pins(pins)
     if len(digest) != DIGEST_LEN:
         msg = f"a digest has 32 bytes, got {len(digest)}"
         raise ValueError(msg)
@@ -51,7 +51,7 @@ def pack(pins: bytes) -> bytes:
         ValueError: *pins* is not a multiple of 32 bytes.
     """
     pins = as_bytes(pins)
-    num_pins = num_pins_of(pins)
+    num_pins = _num_pins(pins)
     packed = bytearray(lib.pv_pins_packed_len(num_pins))
     lib.pv_pins_pack(ffi.from_buffer(packed), ffi.from_buffer(pins), num_pins)
     return bytes(packed)
@@ -88,7 +88,7 @@ def certs_are_pinned(
             ascend, or pass the end of the buffer.
         TypeError: the offsets are not integers of 4 or 8 bytes.
     """
-    packed, num_pins = pack(pins), num_pins_of(pins)
+    packed, num_pins = pack(pins), _num_pins(pins)
     num, columns = as_columns(certs, offsets)
     pinned = bytearray((num + 7) // 8)
     digests, statuses = bytearray(DIGEST_LEN * num), bytearray(num)
@@ -130,14 +130,19 @@ def _is_pinned(packed: bytes, cert: bytes) -> bool:
     """Answer, or raise, where `matcher` meets what is no certificate in bytes."""
     cert = as_bytes(cert)
     out_status = ffi.new("pv_status *")
-    num_pins = num_pins_of(packed)
+    num_pins = _num_pins(packed)
     answer: int = lib.pv_cert_is_pinned(out_status, packed, num_pins, cert, len(cert))
     if out_status[0] != lib.PV_OK:
         raise DERError(not_a_certificate(out_status[0], cert))
     return answer == 1
 
 
-def num_pins_of(pins: bytes) -> int:
+def _num_pins(pins: bytes) -> int:
+    """Return how many pins these bytes are.
+
+    Raises:
+        ValueError: they are not a multiple of 32 bytes.
+    """
     if len(pins) % DIGEST_LEN:
         msg = f"pins are 32 bytes each, back to back; got {len(pins)} bytes"
         raise ValueError(msg)
