@@ -6,6 +6,7 @@ them, or what policy they are; `assert_opens_iff_well_formed` compares that with
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import hashlib
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import policy_model as model
-from pinverify import Policy
+from pinverify import Policy, PolicyError
 from pinverify._core import ffi, lib
 from pinverify.core._handle import OpenPolicy
 from policy_model import ModelPin, ModelPinSet, ModelPolicy
@@ -460,9 +461,14 @@ def assert_opens_iff_well_formed(blob: bytes) -> bool:
     policy = meaning(blob)
     assert as_opened(blob) == policy
     hosts = ["a.example", "x.a.example", "10.0.0.1", "c", "no.rule"]
-    reports = Policy.open(blob).evaluate_many(hosts, [[]] * len(hosts), now=NOW)
+    opened = Policy.open(blob)
+    reports = opened.evaluate_many(hosts, [[]] * len(hosts), now=NOW)
     for host, report in zip(hosts, reports, strict=True):
         model.assert_same(report, model.decide(policy, host, [], NOW_SECONDS))
+    with contextlib.suppress(PolicyError):  # an expiry that no calendar has
+        again = Policy(opened.rules)
+        assert again.rules == opened.rules
+        assert as_opened(again.compile()) == canonical_order(policy)
     return True
 
 

@@ -34,15 +34,14 @@ def test_a_zeroed_report_is_a_rejection() -> None:
 def test_the_reasons_of_python_are_those_of_c() -> None:
     """Each number has one meaning."""
     for reason in Reason:
-        if reason is not Reason.NOT_CHECKED:  # adapters say so, the core never does
-            assert getattr(lib, f"PV_{reason.name}") == reason
+        assert getattr(lib, f"PV_{reason.name}") == reason
     for kind in PinKind:
         assert getattr(lib, f"PV_{kind.name}") == kind
     for number, mode in enumerate(MODES):
         assert getattr(lib, f"PV_{mode.upper()}") == number
     for number, name in enumerate(LISTS):
         assert getattr(lib, f"PV_LIST_{name.upper()}") == number
-    for number, shape in enumerate(("EXACT", "ONE_LABEL", "ANY_LABELS")):
+    for number, shape in enumerate(("EXACT", "ONE_LABEL", "ANY_LABELS", "CLIENTS")):
         assert getattr(lib, f"PV_{shape}") == number
 
 

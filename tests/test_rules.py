@@ -27,10 +27,10 @@ from pinverify import (
     load_policy,
     load_rules,
 )
-from pinverify._core import lib
 from pinverify.formats import toml
 from pinverify.policy import Unpinned
 from pinverify.policy._compiled import compile_rules
+from pki import Pki
 from policy_samples import ABSENT, HOST, NOON, OTHER
 
 __all__: list[str] = []
@@ -97,14 +97,11 @@ def any_rules(draw: st.DrawFn) -> Rules:
         st.dictionaries(PATTERNS, pin_sets() | st.just(UNPINNED), max_size=8)
     )
     hosts = {_canonical(pattern): value for pattern, value in given_hosts.items()}
-    both = hasattr(lib, "PV_CLIENTS")
-    clients = draw(st.none() | pin_sets()) if both or not hosts else None
-    unpinned: Any = draw(st.sampled_from(["allow", "reject"]))
     return Rules(
         hosts,
-        unpinned=unpinned if both or clients is None else "allow",
+        unpinned=draw(st.sampled_from(["allow", "reject"])),
         blocked=draw(PIN_LISTS),
-        clients=clients,
+        clients=draw(st.none() | pin_sets()),
     )
 
 
@@ -289,6 +286,31 @@ def test_a_policy_is_made_of_rules_and_of_nothing_else() -> None:
     rules: Any = Rules
     with pytest.raises(TypeError, match=r"clients: .* write PinSet"):
         rules(clients=[ABSENT])
+
+
+def test_clients_stand_beside_hosts(pki: Pki) -> None:
+    """A gateway has one policy for both of its sides."""
+    rules = Rules({HOST: [pki.server.pin]}, clients=PinSet(leaf=[pki.client.pin]))
+    policy = Policy(rules)
+    assert policy.verify(HOST, pki.server.chain_der).rule == HOST
+    report = policy.verify(None, pki.client.chain_der)
+    assert (report.host, report.rule) == (None, None)
+    for host, chain, reason in (
+        (HOST, pki.client.chain_der, "MISMATCH"),
+        (None, pki.server.chain_der, "MISMATCH"),
+        ("", pki.client.chain_der, "BAD_HOST"),
+        (b"", pki.client.chain_der, "BAD_HOST"),
+        ("a..b", pki.client.chain_der, "BAD_HOST"),
+        ("fa\u00df.de", pki.client.chain_der, "BAD_HOST"),
+    ):
+        report = policy.evaluate(host, chain)
+        assert (report.accepted, report.reason.name) == (False, reason)
+        assert policy.evaluate_many([host], [chain]) == [report]
+    # Without rules for hosts, the pins of clients are for every peer.
+    everybody = Policy(Rules(clients=PinSet(leaf=[pki.client.pin])))
+    for name in (HOST, None, "", "a..b", "fa\u00df.de"):
+        report = everybody.verify(name, pki.client.chain_der)
+        assert (report.host, report.rule) == (None, None)
 
 
 def test_the_policy_of_clients_is_that_of_their_rules() -> None:
