@@ -82,7 +82,7 @@ def test_an_adapter_asks_the_rule_of_evidence(
 
     def judge(in_force: Any, _: Any, peer: Peer, shown: Any) -> Any:  # noqa: ANN401
         asked.append((peer, shown.leaf()))
-        raise _evidence.rejection(in_force, peer.host, "the rule says no")
+        raise _evidence.rejection(in_force, peer[0], "the rule says no")
 
     monkeypatch.setattr(_connections, "judge", judge)
     monkeypatch.setattr(_pyopenssl_check, "judge", judge)
@@ -90,8 +90,8 @@ def test_an_adapter_asks_the_rule_of_evidence(
         adapter(pki, serve, Policy({}))
     assert caught.value.report.reason is Reason.NOT_CHECKED
     assert [leaf for _, leaf in asked] == [pki.server.der]
-    assert asked[0][0].host in {"localhost", b"localhost"}
-    assert not asked[0][0].is_client
+    assert asked[0][0][0] in {"localhost", b"localhost"}
+    assert not asked[0][0][1]
 
 
 # An expired rule lets the peer in, a key is blocked for everybody, and nobody here has

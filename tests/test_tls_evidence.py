@@ -170,7 +170,7 @@ def test_every_combination_of_evidence_and_rules(pki: Pki, *, is_client: bool) -
     assert len(rows) == 864
     outcomes = set()
     for case in rows:
-        peer = Peer(None if is_client else HOST, is_client)
+        peer = (None if is_client else HOST, is_client)
         told: list[Report] = []
         shown = FakeShown(chain_of(pki), verified=case.verified, resumed=case.resumed)
         rules = rules_in_force(policy_of(case, pki), told)
@@ -192,7 +192,7 @@ def test_the_leaf_decides_before_a_chain_is_fetched(pki: Pki) -> None:
     """Most pins are of leaves, and exporting a chain costs more than the decision."""
     shown = FakeShown(chain_of(pki), verified=True, resumed=False)
     rules = rules_in_force(Policy({HOST: [pki.server.pin]}), [])
-    judge(rules, Memo(), Peer(HOST, is_client=False), shown)
+    judge(rules, Memo(), (HOST, False), shown)
     assert shown.asked == ["leaf"]
 
 
@@ -202,16 +202,16 @@ def test_a_peer_without_a_certificate_is_rejected(pki: Pki) -> None:
         shown = FakeShown([], verified=verified, resumed=False)
         rules = rules_in_force(Policy({HOST: [pki.server.pin]}), [])
         with pytest.raises(PinningError) as caught:
-            judge(rules, Memo(), Peer(HOST, is_client=False), shown)
+            judge(rules, Memo(), (HOST, False), shown)
         assert caught.value.report.reason is Reason.NO_CERTIFICATE
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        Peer("elsewhere.example", is_client=False),
-        Peer(None, is_client=True),
-        Peer(HOST, is_client=True),
+        ("elsewhere.example", False),
+        (None, True),
+        (HOST, True),
     ],
     ids=["another host", "a client", "the same name on the other side"],
 )
@@ -222,7 +222,7 @@ def test_evidence_is_for_one_peer_on_one_side(pki: Pki, other: Peer) -> None:
     shown = FakeShown(chain_of(pki), verified=True, resumed=True)
     rules = rules_in_force(Policy({HOST: PinSet(ca=[pki.ca.pin])}), [])
     with pytest.raises(PinningError) as caught:
-        judge(rules, memo, Peer(HOST, is_client=False), shown)
+        judge(rules, memo, (HOST, False), shown)
     assert caught.value.report.reason is Reason.MISMATCH
 
 
@@ -231,11 +231,11 @@ def test_pins_for_clients_are_not_for_a_server_without_a_name(pki: Pki) -> None:
     pinset = PinSet(leaf=[pki.server.pin])
     rules = rules_in_force(Policy(Rules({HOST: pinset}, clients=pinset)), [])
     shown = FakeShown(chain_of(pki), verified=True, resumed=False)
-    assert judge(rules, Memo(), Peer(None, is_client=True), shown).report.accepted
+    assert judge(rules, Memo(), (None, True), shown).report.accepted
     with pytest.raises(PinningError):
-        judge(rules, Memo(), Peer(None, is_client=False), shown)
+        judge(rules, Memo(), (None, False), shown)
     with pytest.raises(PinningError):
-        reject_early(rules, Peer(None, is_client=False), chain_of(pki))
+        reject_early(rules, (None, False), chain_of(pki))
 
 
 def test_a_callback_that_raises_rejects(pki: Pki) -> None:
@@ -248,14 +248,14 @@ def test_a_callback_that_raises_rejects(pki: Pki) -> None:
     rules = in_force(Policy({HOST: PinSet([ELSEWHERE], mode="report")}), refuse)
     shown = FakeShown(chain_of(pki), verified=True, resumed=False)
     with pytest.raises(RuntimeError, match="not this one"):
-        judge(rules, Memo(), Peer(HOST, is_client=False), shown)
+        judge(rules, Memo(), (HOST, False), shown)
 
 
 def test_the_report_is_made_once(pki: Pki) -> None:
     """Whoever asks twice gets the same object."""
     rules = rules_in_force(Policy({HOST: [pki.server.pin]}), [])
     shown = FakeShown(chain_of(pki), verified=True, resumed=False)
-    accepted = judge(rules, Memo(), Peer(HOST, is_client=False), shown)
+    accepted = judge(rules, Memo(), (HOST, False), shown)
     assert accepted.report is accepted.report
 
 
@@ -263,8 +263,8 @@ def test_an_early_look_only_rejects(pki: Pki) -> None:
     """Nobody hears of a peer that passes while its handshake is going on."""
     told: list[Report] = []
     rules = rules_in_force(Policy({HOST: PinSet([ELSEWHERE], mode="report")}), told)
-    reject_early(rules, Peer(HOST, is_client=False), chain_of(pki))
+    reject_early(rules, (HOST, False), chain_of(pki))
     assert told == []
     rules = rules_in_force(Policy({HOST: [ELSEWHERE]}), told)
     with pytest.raises(PinningError):
-        reject_early(rules, Peer(HOST, is_client=False), chain_of(pki))
+        reject_early(rules, (HOST, False), chain_of(pki))

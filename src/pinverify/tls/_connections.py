@@ -16,7 +16,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pinverify.policy import PinningError
-from pinverify.tls._evidence import Accepted, Peer, judge, reject_early, rejection
+from pinverify.tls._evidence import Accepted, judge, reject_early, rejection
 from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
 from pinverify.tls._ssl_objects import ShownBySSL, der, refuse_renegotiation, verifies
 
@@ -136,7 +136,7 @@ class Pending:
                 self._pinverify_accepted = judge(
                     in_force,
                     rule.memo,
-                    Peer(host, is_client=server),
+                    (host, server),
                     ShownBySSL(sslobj, verifying=self._pinverify_verifying),
                 )
         except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
@@ -275,7 +275,7 @@ class PendingSocket(Pending):
                 self._pinverify_accepted = judge(
                     in_force,
                     rule.memo,
-                    Peer(self.server_hostname, is_client=False),
+                    (self.server_hostname, False),
                     ShownBySSL(self._sslobj, verifying=verifying),
                 )
         except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
@@ -368,8 +368,7 @@ class PendingObject(Pending):
             chain = [der(cert) for cert in certs]
             _, in_force = self._pinverify_in_force(sslobj)
             if chain and in_force is not None:
-                peer = Peer(sslobj.server_hostname, is_client=False)
-                reject_early(in_force, peer, chain)
+                reject_early(in_force, (sslobj.server_hostname, False), chain)
                 self._pinverify_passed_early = True
         except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
             self._pinverify_fail(error)

@@ -53,7 +53,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pinverify.core._columns import Chain, chain
 from pinverify.policy import PinningError, Report
@@ -73,13 +73,9 @@ _NO_CHAIN = chain(())
 _time = time.time
 
 
-class Peer(NamedTuple):
-    """A peer: its name, and the side it is on."""
-
-    host: str | bytes | None
-    """The name that the TLS library verifies; None if it has none."""
-    is_client: bool
-    """True if we are the server."""
+Peer: TypeAlias = "tuple[str | bytes | None, bool]"
+"""A peer: the name that the TLS library verifies (None if it has none), and True if it
+is a client. A plain tuple, since one is made in each handshake."""
 
 
 class Shown(Protocol):
@@ -149,7 +145,9 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
         Exception: the callback raised, or *shown* did: reject the peer.
     """
     policy, handle, on_report = in_force
-    host = _host_to_look_up(in_force, peer)
+    host, _ = peer
+    if host is None:
+        host = _host_to_look_up(in_force, peer)
     now = int(_time())
     name = name_for_core(host)
     leaf = None
@@ -180,10 +178,11 @@ def _host_to_look_up(in_force: InForce, peer: Peer) -> str | bytes | None:
     Where a policy has rules for hosts and for clients, a server without a name must
     not be taken for a client: the empty name is rejected.
     """
-    if peer.host is None and not peer.is_client:
+    host, is_client = peer
+    if host is None and not is_client:
         both = in_force.policy.has_clients and in_force.handle.num_rules > 0
         return "" if both else None
-    return peer.host
+    return host
 
 
 def _chain_that_counts(

@@ -248,7 +248,7 @@ def peer_of(host: str | bytes | None) -> Peer:
     pyOpenSSL does not tell which side a connection is on. A server's clients have no
     name, so whoever has none counts as a client.
     """
-    return Peer(host, is_client=host is None)
+    return host, host is None
 
 
 def _memo(context: SSL.Context) -> Memo:
