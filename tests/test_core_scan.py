@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinverify import DERError, core
+from pinverify import DERError, _core, core
 from pinverify._core import ffi, lib
 from pinverify.core._kernels import scan_kernel, scan_kernels, use_scan_kernel
 from pinverify.core._pins import pack
@@ -370,6 +370,13 @@ def test_a_matcher_lets_go_of_what_it_was_made_of(pki: Pki) -> None:
     gone = weakref.ref(is_pinned)
     del is_pinned, held
     assert gone() is None
+
+
+def test_the_function_behind_a_matcher_takes_pins_and_nothing_else() -> None:
+    """It is called by `core.matcher` alone; a mistake there is an error, no crash."""
+    for arguments in ((), (b"",), ("text", print), (b"", print, print)):
+        with pytest.raises(TypeError):
+            _core.matcher(*arguments)
 
 
 def test_a_matcher_keeps_its_pins(pki: Pki) -> None:
