@@ -19,7 +19,7 @@ from pinverify.policy._hosts import canonical
 if TYPE_CHECKING:
     from pki import Pki
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "policy-file.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "policy-toml.md"
 
 # The pins of the page.
 IN_USE = "sha256/K5hbrfG6yCk/a5LowKzBE5vFpey7+Xpicdzw1PbGivY="

@@ -19,7 +19,7 @@ def load_policy(path: str | os.PathLike[str], *, format: str = "toml") -> Policy
 
     Args:
         path: the file, UTF-8.
-        format: "toml": pinverify's own; docs/policy-file.md describes it. A
+        format: "toml": pinverify's own; docs/policy-toml.md describes it. A
             compiled policy is opened with `Policy.open`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""pinverify's own policy format, in TOML; docs/policy-file.md is its manual.
+"""pinverify's own policy format, in TOML; docs/policy-toml.md is its manual.
 
 What the file looks like is checked here: keys, and types in the words of TOML.
 What it means is checked where it is checked for everybody, in `PinSet` and
