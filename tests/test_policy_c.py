@@ -149,7 +149,8 @@ def test_a_key_that_clients_may_not_show_makes_a_client_unclear(pki: Pki) -> Non
     """It says nothing of peers with a name; a key blocked for all does."""
     pins = [Pin.from_certificate(pki.server.der)]
     rules = {"a.example": PinSet(leaf=pins)}
-    blocking, plain = PinSet(leaf=pins, blocked=pins), PinSet(leaf=pins)
+    other = [Pin.from_certificate(pki.impostor.der)]
+    blocking, plain = PinSet(leaf=pins, blocked=other), PinSet(leaf=pins)
     for clients, host, expected in (
         (blocking, b"", 0),
         (blocking, b"a.example", 1),
