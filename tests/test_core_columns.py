@@ -222,7 +222,7 @@ def test_offsets_that_lead_outside_are_refused(
     if code in "ILQ":
         size = array(code).itemsize
         offsets = [offset % 2 ** (8 * size) for offset in offsets]
-    with pytest.raises(ValueError, match="offsets do not ascend, or pass the end"):
+    with pytest.raises(ValueError, match="offsets descend, or exceed the end"):
         batch(bytes(10), array(code, offsets))
 
 
@@ -279,9 +279,9 @@ def test_one_buffer_without_offsets_is_refused(tmp_path: Path) -> None:
         wrong: Any
         for wrong in (b"abc", bytearray(b"abc"), memory, array("B", b"abc")):
             for call in (core.spki_sha256_many, core.sha256_many):
-                with pytest.raises(TypeError, match="give offsets, too"):
+                with pytest.raises(TypeError, match="give offsets"):
                     call(wrong)
-            with pytest.raises(TypeError, match="give offsets, too"):
+            with pytest.raises(TypeError, match="give offsets"):
                 core.certs_are_pinned(bytes(32), wrong)
 
 
@@ -367,11 +367,11 @@ def test_chain_offsets_that_lead_outside_are_refused(pki: Pki) -> None:
         [0, len(pki.client.der), 2 * len(pki.client.der)],
     )
     for wrong in ([0, 3], [0, 2, 1], [1, 0]):
-        with pytest.raises(ValueError, match="do not ascend, or pass the end"):
+        with pytest.raises(ValueError, match="descend, or exceed the end"):
             Policy.for_clients(pinset).evaluate_many(
                 None, data, offsets=offsets, chain_offsets=wrong
             )
-    with pytest.raises(TypeError, match="give offsets, too"):
+    with pytest.raises(TypeError, match="give offsets"):
         Policy.for_clients(pinset).evaluate_many(
             None, [[pki.client.der]], chain_offsets=[0, 1]
         )

@@ -268,11 +268,11 @@ AT_THE_TOP: dict[str, tuple[str, list[str]]] = {
     ),
     "one host twice": (
         f"version = 1\n{HERE} = [{PIN}]\n{HERE} = [{PIN}]\n",
-        ["not TOML", "line 3", "second time", "keep one"],
+        ["not TOML", "line 3", "is there twice", "keep one"],
     ),
     "one key twice": (
         f"version = 1\n{A_RULE}mode = 'report'\nmode = 'enforce'\n",
-        ["not TOML", "line 5", "second time", "keep one"],
+        ["not TOML", "line 5", "is there twice", "keep one"],
     ),
     "arrays without end": (f"x = {'[' * DEEP}", ["not TOML", "nested too deeply"]),
     "tables without end": (f"x = {'{a=' * DEEP}", ["not TOML", "nested too deeply"]),
@@ -358,7 +358,7 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     ),
     "after_expiry alone": (
         A_RULE + "after_expiry = 'allow'",
-        [HOST, "after_expiry", "no expires"],
+        [HOST, "after_expiry", "expires is missing"],
     ),
     "after_expiry is odd": (
         A_RULE + "expires = 2030-01-01T00:00:00Z\nafter_expiry = 'warn'",
@@ -384,7 +384,7 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     ),
     "unpinned for all, below": (
         A_RULE + 'unpinned = "reject"',
-        [HOST, "unpinned", "expected true", "stands at the top", "a string"],
+        [HOST, "unpinned", "expected true", "belongs at the top", "a string"],
     ),
     # pins
     "a bad pin": (f"{HERE} = ['sha256/x']", [HOST, "pins", "'sha256/x'", "expected"]),
@@ -419,7 +419,7 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     ),
     "a URL": (
         f'hosts."https://a.example/" = [{PIN}]',
-        ["[hosts]", "https://a.example/", "the host alone"],
+        ["[hosts]", "https://a.example/", "only the host"],
     ),
     "a wildcard in the middle": (
         f'hosts."a.*.example" = [{PIN}]',
@@ -435,7 +435,7 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     ),
     "a wildcard for addresses": (
         f'hosts."*.192.0.2.1" = [{PIN}]',
-        ["[hosts]", "'*.192.0.2.1'", "stands alone"],
+        ["[hosts]", "'*.192.0.2.1'", "takes no wildcard"],
     ),
     "half an address": (
         f'hosts."192.0.2" = [{PIN}]',
@@ -448,7 +448,7 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     "an empty name": (f'hosts."" = [{PIN}]', ["[hosts]", "''", "empty"]),
     "two names in one": (
         f'hosts."straße.example" = [{PIN}]',
-        ["[hosts]", "'straße.example'", "write the one that you mean"],
+        ["[hosts]", "'straße.example'", "write the A-label that you mean"],
     ),
     "a name with a line feed": (f'hosts."a\\nb" = [{PIN}]', ["[hosts]", r"a\nb"]),
     "a name that turns the line": (

@@ -205,7 +205,7 @@ def test_a_name_without_a_rule_follows_the_policy(
     status, _ = get(process, port, server, "other.localhost")
     assert status == 502
     assert server.record().application == b""
-    assert process.wait_for("no pin holds for 'other.localhost'") is not None
+    assert process.wait_for("the policy has no pins for 'other.localhost'") is not None
 
 
 @pytest.mark.parametrize("policy", [None, "version = 1\n[hosts]\n'a..b' = []\n"])

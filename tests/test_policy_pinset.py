@@ -109,7 +109,7 @@ def test_expires_needs_after_expiry() -> None:
     """There is no default: the author decides between an outage and no pins."""
     with pytest.raises(PolicyError, match=r"after_expiry='allow'.*'reject'"):
         PinSet([ABSENT], expires=NOON)
-    with pytest.raises(PolicyError, match="give both or none"):
+    with pytest.raises(PolicyError, match="give both or neither"):
         PinSet([ABSENT], after_expiry="allow")
     with pytest.raises(PolicyError, match="'allow' or 'reject'"):
         PinSet([ABSENT], expires=NOON, after_expiry="never")  # type: ignore[arg-type]

@@ -118,7 +118,7 @@ def test_a_callback_that_would_be_lost_is_refused(pki: Pki) -> None:
     on_the_connection = SSL.Connection(for_clients(pki))
     on_the_connection.set_verify(SSL.VERIFY_PEER, always)
     for conn in (on_the_context, on_the_connection):
-        with pytest.raises(TypeError, match="give it as callback="):
+        with pytest.raises(TypeError, match="pass it as callback="):
             pin_connection(conn, PinSet([pki.server.pin]))
         assert type(conn) is SSL.Connection
         pin_connection(conn, PinSet([pki.server.pin]), callback=always)

@@ -123,7 +123,7 @@ def test_the_name_that_a_client_asks_for_is_never_looked_up(
     """
     context = for_servers(pki, version=version)
     policy = Policy({"clients.example": [pki.client.pin]}, unpinned="allow")
-    with pytest.raises(PolicyError, match="give a PinSet"):
+    with pytest.raises(PolicyError, match="pass a PinSet"):
         in_memory(context, policy, server=True)
     client = client_of(pki, pki.stranger)
     first = Link(in_memory(client), in_memory(context, server=True))

@@ -268,7 +268,7 @@ def test_an_error_always_has_a_report() -> None:
     assert (report.matched, report.depth, report.chain) == (None, None, ())
     assert (report.digest, report.detail) == (bytes(range(32)), "no evidence")
     assert pickle.loads(pickle.dumps(report)) == report  # noqa: S301  (ours)
-    with pytest.raises(TypeError, match=r"ask report\.accepted"):
+    with pytest.raises(TypeError, match=r"use report\.accepted"):
         bool(report)
     error = PinningError(report, lambda: "a text\nof two lines")
     assert error.report is report

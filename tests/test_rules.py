@@ -165,7 +165,7 @@ def test_rules_in_another_order_are_the_same_policy(
 def test_rules_survive_toml(rules: Rules) -> None:
     """A file that is written can be read, and means the same."""
     if not (rules.hosts or rules.blocked or rules.clients):
-        with pytest.raises(PolicyError, match="no rule to write"):
+        with pytest.raises(PolicyError, match="no rules to write"):
             toml.dumps(rules)
         return
     text = toml.dumps(rules)
@@ -360,7 +360,7 @@ def test_clients_stand_in_a_file_of_their_own_table(tmp_path: Path) -> None:
             "[clients]\n",
             "[clients]: pins: there is no pin in pins, leaf or ca; add one",
         ),
-        ("[clients]\nunpinned = true", "[clients]: unpinned: it is for hosts; leave"),
+        ("[clients]\nunpinned = true", "[clients]: unpinned is for hosts; leave"),
         ("[clients]\npin = []", "[clients]: unknown key 'pin'; did you mean 'pins'?"),
         ("clients = 3", "clients: expected a table, as in [clients], got an integer"),
         ("clients = ['x']", "[clients]: pins: not a SHA-256 pin: 'x'"),

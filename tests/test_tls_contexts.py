@@ -68,7 +68,7 @@ def test_pitfall_15_a_context_that_can_not_be_tried_is_refused(pki: Pki) -> None
     """
     context = _WantsPeers(ssl.PROTOCOL_TLS_CLIENT)
     before = dict(vars(context))
-    with pytest.raises(TypeError, match=r"from truststore 0\.10\.5 on") as caught:
+    with pytest.raises(TypeError, match=r"truststore 0\.10\.5 or later") as caught:
         pin_context(context, pinning(pki))
     assert isinstance(caught.value.__cause__, AttributeError)
     assert vars(context) == before

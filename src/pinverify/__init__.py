@@ -1,6 +1,6 @@
-"""TLS certificate and public-key pinning: is this key one that I expect?
+"""TLS pinning: check that the key of a TLS peer is one that you expect.
 
-It adds to certificate validation and never replaces it. README.md begins with an
+Pins add to certificate validation and never replace it. README.md begins with an
 example; `pinverify.core` is the C core for other libraries.
 """
 

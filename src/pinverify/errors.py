@@ -1,4 +1,4 @@
-"""The errors of pinverify that need nothing else. `PinningError` needs a report."""
+"""The base class of all errors, and two of them; `PinningError` is in `policy`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class PinverifyError(Exception):
 
 
 class DERError(PinverifyError, ValueError):
-    """Bytes are not one strict-DER certificate; the message names the field."""
+    """Raised for bytes that are not strict DER; the message names the field."""
 
 
 class PolicyError(PinverifyError, ValueError):
-    """A pin, a host, a rule or a policy file is wrong; the message says where."""
+    """Raised for a wrong pin, host, rule or policy; the message says where."""

@@ -1,7 +1,7 @@
 """The C core, for other libraries: digests, pins, kernels. Documented and stable.
 
-Certificates and messages are ``bytes``; digests and pins are 32 bytes each, several
-of them back to back. Sizes are checked, and a status of C becomes an exception. The
+Certificates and messages are ``bytes``. Digests and pins have 32 bytes each; several
+of them lie back to back. Sizes are checked, and a bad status becomes an exception. The
 GIL is released during a call, except for calls of about a microsecond (see
 csrc/python/build_cffi.py).
 """

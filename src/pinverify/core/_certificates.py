@@ -23,7 +23,7 @@ __all__ = [
 
 
 def spki(cert: bytes) -> bytes:
-    """Return the SubjectPublicKeyInfo of a DER certificate, as it stands in it.
+    """Return the SubjectPublicKeyInfo of a DER certificate, byte for byte.
 
     The result has tag and length, so its SHA-256 is the pin (RFC 7469, 2.4).
 
@@ -59,8 +59,8 @@ def spki_sha256_many(
 
     Args:
         certs: DER certificates; or, with *offsets*, one buffer that holds them
-            (the data of an Arrow binary or large_binary column). It is read where
-            it lies: no other thread may change it meanwhile.
+            (the data of an Arrow binary or large_binary column). The buffer is not
+            copied: no other thread may change it during the call.
         offsets: certificate i is bytes offsets[i] to offsets[i + 1] of the buffer.
 
     Returns:
@@ -68,7 +68,7 @@ def spki_sha256_many(
         certificates that are not strict DER. Their digests are zero.
 
     Raises:
-        ValueError: the offsets do not ascend, or pass the end of the buffer.
+        ValueError: the offsets descend, or exceed the end of the buffer.
         TypeError: the offsets are not integers of 4 or 8 bytes.
     """
     num, columns = as_columns(certs, offsets)

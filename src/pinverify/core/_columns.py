@@ -1,4 +1,4 @@
-"""Columns: many byte strings in one buffer, the form in which C takes them."""
+"""Columns: many byte strings in one buffer, the layout that C reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Chain(NamedTuple):
-    """Certificates, and the form in which C takes them in one call."""
+    """Certificates of one chain, in the layout that C reads in one call."""
 
     certs: Sequence[bytes]
     """DER, leaf first."""
@@ -43,7 +43,7 @@ def chain(certs: Sequence[bytes]) -> Chain:
 
 
 class Column:
-    """A ``pv_column``, and what it points to: the handle lives as long as this."""
+    """A ``pv_column``, together with the buffers that it points to."""
 
     __slots__ = ("_kept", "handle", "num")
 
@@ -51,7 +51,7 @@ class Column:
         held, positions = view(data), _positions(offsets)
         data_len = len(held)
         if positions.format in _SIGNED and positions.itemsize == _NARROW:
-            # Signed positions reach no further, so a negative one passes the end.
+            # Signed positions are at most this, so a negative one exceeds the end.
             data_len = min(data_len, _NARROW_MAX)
         at = ffi.from_buffer(positions)
         self.num = len(positions) - 1
@@ -69,7 +69,7 @@ class Column:
 
 
 class Chains:
-    """n chains of certificates, as `OpenPolicy.evaluate_many` takes them."""
+    """n chains of certificates, for `OpenPolicy.evaluate_many`."""
 
     __slots__ = ("certs", "handle", "num", "positions")
 
@@ -79,14 +79,14 @@ class Chains:
         offsets: Offsets | None = None,
         chain_offsets: Offsets | None = None,
     ) -> None:
-        """Find the certificates, and which of them make a chain.
+        """Find the certificates, and the boundaries of the chains.
 
         Args:
             chains: n chains, each leaf first; or, with *offsets*, one buffer that
-                holds the certificates of all.
+                holds all certificates.
             offsets: certificate j is bytes offsets[j] to offsets[j + 1].
-            chain_offsets: chain i is the certificates chain_offsets[i] to
-                chain_offsets[i + 1]; None: each certificate is a chain.
+            chain_offsets: chain i is certificates chain_offsets[i] to
+                chain_offsets[i + 1]; None if each certificate is a chain.
         """
         given: Any = chains
         if offsets is not None:
@@ -99,7 +99,7 @@ class Chains:
             self.certs = Column.of_list([cert for certs in lists for cert in certs])
             chain_offsets = _ends(lists)
         else:
-            msg = "chain_offsets are for certificates in one buffer: give offsets, too"
+            msg = "chain_offsets are for certificates in one buffer: give offsets too"
             raise TypeError(msg)
         self.positions = _positions(chain_offsets)
         self.num = len(self.positions) - 1
@@ -107,14 +107,14 @@ class Chains:
         self.handle = ffi.new("pv_offsets *", (at, self.positions.itemsize, self.num))
 
 
-# Lists are joined this many at a time: the copies stay in the caches.
+# Lists are joined this many at a time, so that the copies stay in the caches.
 _ITEMS_AT_ONCE = 256
 
 
 def as_columns(
     items: Sequence[bytes] | Buffer, offsets: Offsets | None
 ) -> tuple[int, Iterator[tuple[int, Column]]]:
-    """Return how many byte strings there are, and the columns that hold them.
+    """Return the number of byte strings, and the columns that hold them.
 
     Each column comes with the index of its first. All but the last have a multiple
     of `_ITEMS_AT_ONCE`.
@@ -133,12 +133,12 @@ def as_columns(
     return len(rows), columns
 
 
-def _check_list(items: Any) -> None:  # noqa: ANN401 - whatever a caller gives
+def _check_list(items: Any) -> None:  # noqa: ANN401 - any argument
     try:
         memoryview(items)
     except TypeError:
         return
-    msg = "expected a list of byte strings; for one buffer give offsets, too"
+    msg = "expected a list of byte strings; for one buffer give offsets as well"
     raise TypeError(msg)
 
 
@@ -157,7 +157,7 @@ def _positions(offsets: Offsets) -> memoryview:
     if found.ndim != 1 or found.format not in _SIGNED + _UNSIGNED:
         msg = (
             f"offsets are integers of 4 or 8 bytes, got a buffer of {found.format!r}; "
-            "for a buffer of Arrow's write memoryview(offsets).cast('i') if the "
+            "for an Arrow buffer write memoryview(offsets).cast('i') if the "
             "column is binary, .cast('q') if it is large_binary"
         )
         raise TypeError(msg)
@@ -165,7 +165,7 @@ def _positions(offsets: Offsets) -> memoryview:
         msg = "the offsets are not contiguous; make a copy of them first"
         raise TypeError(msg)
     if len(found) == 0:
-        msg = "offsets have one entry more than there are items, so at least one"
+        msg = "offsets need one entry more than there are items, so at least one"
         raise ValueError(msg)
     return found
 
@@ -190,5 +190,5 @@ def bytes_at(buffer: bytearray) -> Any:  # noqa: ANN401 - a C pointer
 def check_offsets(status: int) -> None:
     """Raise ValueError unless C accepted the offsets of a column."""
     if status != lib.PV_OK:
-        msg = "offsets do not ascend, or pass the end of the buffer"
+        msg = "offsets descend, or exceed the end of the buffer"
         raise ValueError(msg)

@@ -1,4 +1,4 @@
-"""An opened compiled policy: the C functions that decide, and those that read it."""
+"""An opened compiled policy, and the C functions that use it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 SHAPE_PREFIXES = ("", "*.", "**.")
-"""How a pattern begins, by its ``pv_shape``."""
+"""The beginning of a pattern, by ``pv_shape``."""
 
 CLIENTS: int = lib.PV_CLIENTS
 """The ``pv_shape`` of a decision about a peer without a name."""
@@ -43,7 +43,7 @@ _NOTHING_TO_TELL = (lib.PV_MATCH, lib.PV_NOT_PINNED)
 
 
 class RawReport(NamedTuple):
-    """The fields of a ``pv_report`` that Python needs; see pinverify.h."""
+    """The fields of a ``pv_report``; see pinverify.h."""
 
     accepted: int
     reason: int
@@ -63,12 +63,12 @@ _REPORT = struct.Struct("=6B2x4I32s")
 
 
 if _REPORT.size != ffi.sizeof("pv_report"):
-    msg = "pinverify._core is of another version: build or install it again"
+    msg = "pinverify._core has another version: build or install it again"
     raise ImportError(msg)
 
 
 def rejection(reason: int) -> RawReport:
-    """Return the report of a peer that no policy was asked about."""
+    """Return the report of a rejection without a policy's decision."""
     return RawReport(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, 0, 0, bytes(DIGEST_LEN))
 
 
@@ -76,7 +76,7 @@ def rejection(reason: int) -> RawReport:
 
 
 class RawPinSet(NamedTuple):
-    """A PinSet as it stands in a compiled policy, without its pins."""
+    """A PinSet of a compiled policy, without its pins."""
 
     mode: int
     expires: int | None
@@ -93,16 +93,16 @@ _BYTES_OUT = ffi.typeof("uint8_t[]")
 
 
 class OpenPolicy:
-    """An opened compiled policy: the handle that the C functions take.
+    """An opened compiled policy: the handle for the C functions.
 
-    It keeps the bytes alive. They must not change while it lives.
+    It keeps the bytes alive; they must not change.
 
     Attributes:
         data: the compiled policy.
         leaf_suffices: ``pv_leaf_suffices`` of this policy. Its arguments: host (ASCII),
             its length, the leaf in DER, its length, and the time in seconds since
-            1970-01-01T00:00:00Z. It returns 1 if the leaf alone decides that the peer
-            is accepted, whatever stands above it.
+            1970-01-01T00:00:00Z. It returns 1 if the leaf alone is enough to accept
+            the peer, whatever is above it.
     """
 
     __slots__ = ("_handle", "_pinned_buffer", "data", "leaf_suffices")
@@ -111,7 +111,7 @@ class OpenPolicy:
         """Open and check *data*.
 
         Raises:
-            PolicyError: *data* is not a compiled policy, whole and unchanged.
+            PolicyError: *data* is not a complete, unchanged compiled policy.
         """
         self.data = data
         self._pinned_buffer = ffi.from_buffer(data)
@@ -120,7 +120,7 @@ class OpenPolicy:
         if status != lib.PV_OK:
             msg = f"not a compiled policy: {status_text(status)}"
             raise PolicyError(msg)
-        # Without a Python function around it: handshakes meet it cold.
+        # A partial, not a Python function: it is faster when caches are cold.
         self.leaf_suffices: Callable[[bytes, int, bytes, int, int], int] = partial(
             lib.pv_leaf_suffices, self._handle
         )
@@ -128,10 +128,9 @@ class OpenPolicy:
     # ---- deciding ----
 
     def passes(self, host: bytes, chain: Chain, now: int) -> bool:
-        """Say whether a peer is accepted with nothing to tell.
+        """Return True if a peer is accepted and there is nothing to report.
 
-        That is a `MATCH` or `NOT_PINNED`. Where this returns False, `evaluate` says
-        more, and that may be an acceptance, too.
+        That is `MATCH` or `NOT_PINNED`. False is not a rejection: call `evaluate`.
 
         Args:
             host: ASCII; empty for a peer without a name.
@@ -167,7 +166,7 @@ class OpenPolicy:
             The report, and the SPKI digests of the chain: n × 32 bytes.
         """
         num_certs = len(chain)
-        # The list keeps what the spans point into.
+        # The list keeps the buffers that the spans point into.
         certs = [(ffi.from_buffer(cert), len(cert)) for cert in map(as_bytes, chain)]
         report = ffi.new(_REPORT_OUT)
         spkis = ffi.new(_BYTES_OUT, DIGEST_LEN * num_certs)
@@ -197,7 +196,7 @@ class OpenPolicy:
             now: seconds since 1970-01-01T00:00:00Z.
 
         Yields:
-            What `evaluate` would return for each.
+            The result of `evaluate` for each peer.
         """
         names = Column.of_list(hosts)
         if names.num != chains.num:
@@ -223,10 +222,10 @@ class OpenPolicy:
             first = end
 
     def is_clear(self, host: bytes) -> bool:
-        """Say whether no key is blocked for a host, or a peer without a name.
+        """Return True if no key is blocked for a host, or for a peer without a name.
 
-        Else a chain of which a part is missing can't be cleared of a blocked key. A
-        host that is none is not clear.
+        If a key is blocked, it could be in a missing part of a chain. A bad host is
+        never clear.
 
         Args:
             host: ASCII; empty for a peer without a name.
@@ -238,7 +237,7 @@ class OpenPolicy:
 
     @property
     def digest(self) -> bytes:
-        """The digest in its header: 32 bytes that name the policy."""
+        """The digest in its header: 32 bytes that identify the policy."""
         out = ffi.new("uint8_t[32]")
         lib.pv_policy_digest(out, self._handle)
         return bytes(ffi.buffer(out))
@@ -298,11 +297,11 @@ class OpenPolicy:
         """Return the digests of some pins, 32 bytes each.
 
         Args:
-            pinset: the index of a PinSet; None for what is blocked for every host.
+            pinset: the index of a PinSet; None for the pins blocked for every host.
             pin_list: a ``pv_list``.
             kind: a ``pv_kind``.
             start: the number of the first.
-            stop: the number behind the last; never more than there are.
+            stop: one more than the number of the last; at most their count.
         """
         number = lib.PV_UNPINNED if pinset is None else pinset
         out = ffi.new("uint8_t[32]")
@@ -314,7 +313,7 @@ class OpenPolicy:
         return digests
 
     def num_blocked(self, kind: int) -> int:
-        """Return how many pins of a kind are blocked for every host."""
+        """Return the number of pins of a kind that are blocked for every host."""
         num: int = lib.pv_policy_num_blocked(self._handle, kind)
         return num
 

@@ -1,4 +1,4 @@
-"""Hosts in ASCII: the one spelling that stands for a name or an address."""
+"""Hosts in ASCII: the canonical spelling of a name or an address."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["canonical_host", "is_address"]
 
 
 def canonical_host(host: str | bytes) -> str:
-    """Return the one spelling that stands for an ASCII *host*.
+    """Return the canonical spelling of an ASCII *host*.
 
     Lower case, without a trailing dot; IP addresses in their shortest form.
 
@@ -30,7 +30,7 @@ def canonical_host(host: str | bytes) -> str:
 
 
 def is_address(canonical: str) -> bool:
-    """Tell an IP address from a name; *canonical* is what `canonical_host` gave."""
+    """Return True for an IP address, False for a name; *canonical* is canonical."""
     return ":" in canonical or canonical.rpartition(".")[2].isdigit()
 
 

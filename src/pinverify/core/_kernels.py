@@ -1,4 +1,4 @@
-"""Kernels: the implementations of SHA-256 and of the scan that run here."""
+"""Kernels: the implementations of SHA-256 and the scan that this machine can run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def kernels() -> tuple[str, ...]:
-    """Return the names of the SHA-256 kernels that run here, best first."""
+    """Return the names of the SHA-256 kernels of this machine, best first."""
     return _kernel_names(lib.pv_sha256_kernel_name)
 
 
@@ -35,7 +35,7 @@ def kernel() -> str:
 def use_kernel(name: str) -> Iterator[None]:
     """Use another SHA-256 kernel in a ``with`` block, in the whole process.
 
-    For tests and benches: other threads change with it.
+    For tests and benches: other threads use it too.
 
     Raises:
         ValueError: this machine has no kernel of that name.
@@ -47,7 +47,7 @@ def use_kernel(name: str) -> Iterator[None]:
 
 
 def scan_kernels() -> tuple[str, ...]:
-    """Return the names of the scan kernels that run here, best first."""
+    """Return the names of the scan kernels of this machine, best first."""
     return _kernel_names(lib.pv_scan_kernel_name)
 
 

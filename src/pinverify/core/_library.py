@@ -1,4 +1,4 @@
-"""The compiled core: what every file of this package needs to call it."""
+"""Access to the compiled core: `ffi`, `lib`, statuses and buffers."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Buffer: TypeAlias = "ReadableBuffer"
 array.array, a numpy array, a pyarrow buffer."""
 
 Offsets: TypeAlias = "Sequence[int] | ReadableBuffer"
-"""n + 1 ascending positions: item i reaches from position i to position i + 1.
+"""n + 1 ascending positions: item i is from position i to position i + 1.
 
-A buffer of 4- or 8-byte integers is read where it lies, whatever made it:
-array.array, numpy, ``memoryview(buffer).cast("i")`` of a buffer of Arrow's.
+A buffer of 4- or 8-byte integers is not copied: array.array, a numpy array, or
+``memoryview(buffer).cast("i")`` of an Arrow buffer.
 """
 
 
@@ -42,7 +42,7 @@ def status_text(status: int) -> str:
     return text.decode("ascii")
 
 
-def as_bytes(data: Any) -> bytes:  # noqa: ANN401 - whatever a caller gives
+def as_bytes(data: Any) -> bytes:  # noqa: ANN401 - any argument
     """Return the bytes of a buffer.
 
     Raises:
@@ -53,11 +53,11 @@ def as_bytes(data: Any) -> bytes:  # noqa: ANN401 - whatever a caller gives
     if not isinstance(data, bytes | bytearray | memoryview):
         msg = f"expected bytes, got {type(data).__name__}"
         raise TypeError(msg)
-    return memoryview(data).tobytes()  # the true bytes, whatever len() says
+    return memoryview(data).tobytes()  # a subclass may redefine len()
 
 
 def view(data: Buffer) -> Any:  # noqa: ANN401 - a C array
-    """Return the bytes of *data* where they lie.
+    """Return the bytes of *data*, without a copy.
 
     Raises:
         TypeError: *data* is not a buffer, or not contiguous.

@@ -1,4 +1,4 @@
-"""Pins: is this digest, or the key of this certificate, one of them?"""
+"""Pins: search for a digest, or for the key of a certificate."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["Matches", "certs_are_pinned", "matcher", "pack", "pins_contain"]
 
 if not lib.add_matcher():
-    msg = "pinverify._core can't be completed: build or install it again"
+    msg = "pinverify._core cannot be completed: build or install it again"
     raise ImportError(msg)
 
 
 def pins_contain(pins: bytes, digest: bytes) -> bool:
-    """Say whether *digest* is one of *pins*, in time that depends on neither.
+    """Return True if *digest* is one of *pins*, in time independent of their bytes.
 
     Args:
         pins: n × 32 bytes, back to back.
@@ -45,7 +45,7 @@ def pins_contain(pins: bytes, digest: bytes) -> bool:
 
 
 def pack(pins: bytes) -> bytes:
-    """Return *pins* (n × 32 bytes) as the scan likes them: packed pins.
+    """Return *pins* (n × 32 bytes) as packed pins, the layout of the scan.
 
     Raises:
         ValueError: *pins* is not a multiple of 32 bytes.
@@ -64,19 +64,19 @@ class Matches(NamedTuple):
     """One bit for each certificate, the first in the lowest bit of the first byte
     (an Arrow bitmap)."""
     digests: bytes
-    """Their SPKI digests, n × 32 bytes, as `spki_sha256_many` gives them."""
+    """Their SPKI digests, n × 32 bytes, as in `spki_sha256_many`."""
     malformed: list[int]
     """The indices of those that are not strict DER; they are not pinned."""
 
     def is_pinned(self, i: int) -> bool:
-        """Say whether certificate number *i* is pinned."""
+        """Return True if certificate *i* is pinned."""
         return self.pinned[i // 8] >> i % 8 & 1 == 1
 
 
 def certs_are_pinned(
     pins: bytes, certs: Sequence[bytes] | Buffer, offsets: Offsets | None = None
 ) -> Matches:
-    """Say which of many certificates have an SPKI that is pinned.
+    """Find the certificates, among many, whose SPKI is pinned.
 
     Args:
         pins: n × 32 bytes, back to back.
@@ -84,8 +84,8 @@ def certs_are_pinned(
         offsets: as in `spki_sha256_many`.
 
     Raises:
-        ValueError: *pins* is not a multiple of 32 bytes, or the offsets do not
-            ascend, or pass the end of the buffer.
+        ValueError: *pins* is not a multiple of 32 bytes, or the offsets descend, or
+            exceed the end of the buffer.
         TypeError: the offsets are not integers of 4 or 8 bytes.
     """
     packed, num_pins = pack(pins), _num_pins(pins)
@@ -110,16 +110,16 @@ def certs_are_pinned(
 
 
 def matcher(pins: bytes) -> Callable[[bytes], bool]:
-    """Return a function that says whether a DER certificate's SPKI is pinned.
+    """Return a function that tells whether a DER certificate's SPKI is pinned.
 
-    It is the cheapest call there is: one handle, one C call, no allocation.
+    It is the cheapest call: one handle, one C call, no allocation.
 
     Args:
         pins: n × 32 bytes, back to back.
 
     Raises:
         ValueError: *pins* is not a multiple of 32 bytes.
-        DERError: (by the function) its argument is not a strict-DER Certificate.
+        DERError: raised by the function: its argument is not a strict-DER Certificate.
     """
     packed = pack(pins)
     answer: Callable[[bytes], bool] = _core.matcher(packed, partial(_is_pinned, packed))
@@ -127,7 +127,7 @@ def matcher(pins: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_pinned(packed: bytes, cert: bytes) -> bool:
-    """Answer, or raise, where `matcher` meets what is no certificate in bytes."""
+    """Slow path of `matcher`: not bytes, or not a certificate."""
     cert = as_bytes(cert)
     out_status = ffi.new("pv_status *")
     num_pins = _num_pins(packed)

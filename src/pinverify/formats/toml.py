@@ -1,8 +1,8 @@
 """pinverify's own policy format, in TOML; docs/policy-toml.md is its manual.
 
-What the file looks like is checked here: keys, and types in the words of TOML.
-What it means is checked where it is checked for everybody, in `PinSet` and
-`Rules`. Either way the error begins with file, table and key.
+This file checks keys and types, and names types in the words of TOML. The meaning is
+checked by `PinSet` and `Rules`, as for every format. In both cases the error begins
+with file, table and key.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ _VERSION = 1
 
 
 def loads(text: str, name: str = "<string>") -> Rules:
-    """Read rules.
+    """Read rules from the text of a policy file.
 
     Args:
         text: TOML 1.0.
-        name: the file, for errors.
+        name: the name of the file, for errors.
 
     Raises:
-        PolicyError: the text has no rules; the message begins with *name* and says
-            where, what and what to do next.
+        PolicyError: the text has a mistake; the message begins with *name*, says
+            where and what it is, and names the next step.
     """
     with _at(name):
         document = _parse(text)
         _check_top(document)
         unpinned = document.get("unpinned", "allow")
         blocked = document.get("blocked", ())
-        Rules(unpinned=unpinned, blocked=blocked)  # errors at the top come first
+        Rules(unpinned=unpinned, blocked=blocked)  # report errors at the top first
         clients = _clients(document["clients"]) if "clients" in document else None
         hosts: dict[str, PinSet | Unpinned] = {}
         origins: dict[str, str] = {}
@@ -64,13 +64,13 @@ def loads(text: str, name: str = "<string>") -> Rules:
 
 
 def dumps(rules: Rules) -> str:
-    """Write rules as a policy file: ``loads(dumps(rules)) == rules``.
+    """Write rules as the text of a policy file: ``loads(dumps(rules)) == rules``.
 
     Raises:
-        PolicyError: there is nothing to write.
+        PolicyError: there are no rules.
     """
     if not (rules.hosts or rules.blocked or rules.clients):
-        msg = "there is no rule to write: a policy file checks something, so add a host"
+        msg = "there are no rules to write; add a host"
         raise PolicyError(msg)
     lines = [f"version = {_VERSION}"]
     if rules.unpinned != "allow":
@@ -89,7 +89,7 @@ def dumps(rules: Rules) -> str:
 
 
 class _Key(NamedTuple):
-    """The type of a key's value, and the words for it."""
+    """The type of a key's value, and its description."""
 
     type: type
     expected: str
@@ -114,7 +114,7 @@ _HOST = {
     "expires": _Key(dt.datetime, "a date-time, as in 2027-01-31T00:00:00Z"),
     "after_expiry": _ALLOW_OR_REJECT,
     "unpinned": _Key(
-        bool, 'true (the "allow" or "reject" for all hosts stands at the top)'
+        bool, 'true ("allow" or "reject" for all hosts belongs at the top)'
     ),
 }
 
@@ -136,7 +136,7 @@ _KINDS = {
 
 @contextlib.contextmanager
 def _at(where: str) -> Iterator[None]:
-    """Put *where* in front of the errors that come from inside."""
+    """Put *where* in front of errors raised in the block."""
     try:
         yield
     except PolicyError as error:
@@ -153,21 +153,21 @@ def _parse(text: str) -> dict[str, Any]:
     except RecursionError:
         msg = "not TOML: nested too deeply; a host's table holds no further tables"
         raise PolicyError(msg) from None
-    except ValueError as error:  # also of int(), for thousands of digits
-        advice = "pins, and hosts with dots or '*', stand in quotes"
+    except ValueError as error:  # int() raises one for thousands of digits
+        advice = "pins, and hosts with dots or '*', need quotes"
         if "twice" in str(error) or "overwrite" in str(error):
-            advice = "a key stands there for the second time; keep one of them"
+            advice = "a key is there twice; keep one of them"
         msg = f"not TOML: {error}; {advice}"
         raise PolicyError(msg) from None
 
 
 def _check_top(document: dict[str, Any]) -> None:
     version = document.get("version", _VERSION)
-    # Before all else: a later version may have keys that are not known here.
+    # Checked first, because a later version may have unknown keys.
     if type(version) is int and version != _VERSION:
         msg = (
-            f"version: this pinverify reads version {_VERSION} and no other; for a "
-            "later one, install a later pinverify"
+            f"version: this pinverify reads version {_VERSION} only; for a later "
+            "version, install a later pinverify"
         )
         raise PolicyError(msg)
     for key, value in document.items():
@@ -182,8 +182,8 @@ def _check_top(document: dict[str, Any]) -> None:
         raise PolicyError(msg)
     if not (document.get("hosts") or document.get("blocked") or "clients" in document):
         msg = (
-            "hosts: there is no host, and nothing is blocked, so that nothing would "
-            'be checked; add one, as in hosts."api.example.com" = ["sha256/…"]'
+            "hosts: there is no host, and nothing is blocked, so nothing would be "
+            'checked; add one, as in hosts."api.example.com" = ["sha256/…"]'
         )
         raise PolicyError(msg)
 
@@ -194,11 +194,11 @@ def _check_keys(
     keys_elsewhere: dict[str, _Key],
     elsewhere: str,
 ) -> None:
-    """Check that the keys of *table* are known, and their values of the right type."""
+    """Check that the keys of *table* are known, and the types of their values."""
     for key, value in table.items():
         if key not in keys:
             if key in keys_elsewhere:
-                advice = f"it stands {elsewhere}"
+                advice = f"it belongs {elsewhere}"
             elif near := _nearest(key, keys):
                 advice = f"did you mean {near!r}?"
             else:
@@ -233,13 +233,13 @@ def _clients(value: object) -> PinSet:
     with _at("[clients]"):
         table = _table_of(value)
         if "unpinned" in table:
-            msg = "unpinned: it is for hosts; leave [clients] out to have no pins"
+            msg = "unpinned is for hosts; leave [clients] out for no pins"
             raise PolicyError(msg)
         return _pinset(table, "leave [clients] out")
 
 
 def _table_of(value: object) -> dict[str, Any]:
-    """Return the table of a host, or of clients, with keys that are known."""
+    """Return the table of a host or of clients, with its keys checked."""
     if isinstance(value, list):  # the short form
         value = {"pins": value}
     if not isinstance(value, dict):
@@ -264,14 +264,14 @@ def _check_unpinned(table: dict[str, Any]) -> None:
     others = [key for key in table if key != "unpinned"]
     if others:
         msg = (
-            "unpinned: true leaves the host without pins, so nothing else may stand "
-            f"here; remove it, or remove {', '.join(others)}"
+            "unpinned = true leaves the host without pins, so it must be the only "
+            f"key; remove it, or remove {', '.join(others)}"
         )
         raise PolicyError(msg)
 
 
 def _check_zone(expires: object) -> None:
-    """Refuse a date, and a date-time that is another moment in another place."""
+    """Refuse a date, and a date-time without an offset."""
     if isinstance(expires, dt.date) and getattr(expires, "tzinfo", None) is None:
         text = expires.isoformat()
         whole = text if isinstance(expires, dt.datetime) else text + "T00:00:00"
@@ -280,18 +280,18 @@ def _check_zone(expires: object) -> None:
 
 
 # ---- quotes ------------------------------------------------------------------
-# Without quotes, TOML takes a host apart at its dots: [hosts.api.example.com] is
-# a table in a table in a table.
+# Without quotes, TOML splits a host at its dots: [hosts.api.example.com] is a table
+# in a table in a table.
 
 
 def _check_quotes(pattern: str, table: dict[str, Any]) -> None:
-    """Refuse what is the rest of a host that stands without quotes."""
+    """Refuse the pieces of a host without quotes."""
     for key, value in table.items():
         unknown_list = isinstance(value, list) and key not in _HOST
         if isinstance(value, dict) or (unknown_list and not _nearest(key, _HOST)):
             raise PolicyError(_name_in_quotes(key, f"{pattern}.{key}", value))
     # hosts.shop.ca = ["sha256/…"] would pin the host "shop", and shop.ca, in
-    # Canada, would silently be without pins.
+    # Canada, would silently have no pins.
     if table.keys() == {"ca"} and re.fullmatch(r"[A-Za-z0-9_-]+", pattern):
         msg = (
             f"ca: without quotes, {pattern}.ca is the key ca of the host {pattern}; if "
@@ -302,7 +302,7 @@ def _check_quotes(pattern: str, table: dict[str, Any]) -> None:
 
 
 def _name_in_quotes(key: str, host: str, value: object) -> str:
-    """Return the error for *key*, which was meant to begin or continue a host."""
+    """Return the error for *key*, which was meant to be part of a host."""
     kind = _KINDS[type(value)]
     while isinstance(value, dict) and not value.keys() & _HOST.keys():
         label, value = next(iter(value.items()), ("", None))
@@ -316,7 +316,7 @@ def _name_in_quotes(key: str, host: str, value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return *text* as a TOML string; what is not printable is escaped."""
+    """Return *text* as a TOML string, with unprintable characters escaped."""
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
@@ -328,7 +328,7 @@ def _pinset_as_toml(pinset: PinSet) -> list[str]:
         name for name in ("pins", "leaf", "ca", "blocked") if getattr(pinset, name)
     ]
     lines = [f"{name} = {_pins_as_toml(getattr(pinset, name))}" for name in lists]
-    # With the key ca alone it could be the rest of a host without quotes: see above.
+    # A table with the single key ca is refused: see _check_quotes.
     if pinset.mode != "enforce" or lists == ["ca"]:
         lines.append(f'mode = "{pinset.mode}"')
     if pinset.expires is not None:

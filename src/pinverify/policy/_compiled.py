@@ -1,7 +1,7 @@
-"""Compiled policies: rules to bytes, and back.
+"""Compiled policies: conversion of rules to bytes, and back.
 
-csrc/pinverify.h, section 5, describes each byte. The C core reads them, and checks
-all of it again: nothing that is written here is trusted.
+csrc/pinverify.h, section 5, describes each byte. The C core checks all of them when
+it opens a policy, so it does not trust what is written here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["compile_rules", "read_rules"]
 
 _MAGIC = b"pinvpol1"
-_HEADER = struct.Struct("<QIIIIQQIIII32x")  # what follows the digest
+_HEADER = struct.Struct("<QIIIIQQIIII32x")  # the fields after the digest
 _PINSET = struct.Struct("<BB6xq16I")
 _RULE = struct.Struct("<IIIBB2x")
 _HEADER_LEN = len(_MAGIC) + DIGEST_LEN + _HEADER.size
@@ -34,7 +34,7 @@ _HEADER_LEN = len(_MAGIC) + DIGEST_LEN + _HEADER.size
 _REJECT_UNPINNED = 1
 _CLIENTS = 2
 _UNPINNED = 0xFFFFFFFF
-_ROWS_MAX = 4  # pins up to this many are rows anyway
+_ROWS_MAX = 4  # up to this many pins, rows are packed pins already
 
 _NEVER, _ALLOW, _REJECT = 0, 1, 2  # after_expiry
 _NO_RUN = (0, 0)
@@ -48,7 +48,7 @@ def compile_rules(rules: Rules) -> bytes:
     pinsets = _PinSetTable(pins)
     blocked_runs = _runs(pins, rules.blocked)
     if rules.clients is not None:
-        pinsets.index(rules.clients)  # number 0, as the header wants it
+        pinsets.index(rules.clients)  # it must be number 0: see the header
     in_order = sorted(rules.hosts.items(), key=lambda rule: rule[0])
     entries = [_entry(pattern, value, pinsets) for pattern, value in in_order]
     bucket_mask = (1 << max(len(entries) - 1, 0).bit_length()) - 1
@@ -87,8 +87,8 @@ class _PinTable:
         self._runs: dict[tuple[bytes, ...], tuple[int, int]] = {}
 
     def run(self, digests: tuple[bytes, ...]) -> tuple[int, int]:
-        """Return the row where these digests begin, and how many they are."""
-        if not digests:  # most of a PinSet's eight runs, so this is worth a line
+        """Return the first row of these digests, and their number."""
+        if not digests:  # fast path: most of the eight runs of a PinSet are empty
             return _NO_RUN
         found = self._runs.get(digests)
         if found is None:
@@ -195,8 +195,8 @@ def read_rules(handle: OpenPolicy) -> Rules:
     """Return the rules of a compiled policy.
 
     Raises:
-        PolicyError: an expiry is a time that no calendar has: another program than
-            pinverify has compiled the policy.
+        PolicyError: an expiry is outside the calendar. pinverify does not compile such
+            a policy, but another program may have.
     """
     pinsets: dict[int, PinSet] = {}
     hosts: dict[str, PinSet | Unpinned] = {}

@@ -1,4 +1,4 @@
-"""DER or PEM: the one place that tells them apart, and that reads PEM (RFC 7468)."""
+"""DER and PEM: tell them apart, and read PEM (RFC 7468); for the whole package."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Block", "blocks", "is_pem", "one_der"]
 
 
 def is_pem(data: bytes) -> bool:
-    """Tell PEM from DER.
+    """Return True for PEM, False for DER.
 
-    A long DER element begins with bytes that no text begins with. Anything may stand
-    inside it, also what looks like PEM.
+    A long DER element begins with bytes that no text begins with. Inside it there may
+    be anything, even something that looks like PEM.
     """
     return re.match(rb"\x30[\x81-\xff]", data) is None and b"-----BEGIN " in data
 
@@ -36,7 +36,7 @@ class Block(NamedTuple):
     body: bytes | None
 
     def der(self) -> bytes:
-        """Return what is inside.
+        """Return the decoded contents.
 
         Raises:
             DERError: the block has no end, or is not base64.
@@ -55,7 +55,7 @@ _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([^-]+)-----")
 
 
 def blocks(data: bytes) -> Iterator[Block]:
-    """Yield each block of a PEM text, in order; also those that never end."""
+    """Yield each block of a PEM text in order, also blocks without an END line."""
     label: str | None = None
     body_at = 0
     for boundary in _BOUNDARY.finditer(data):
@@ -76,7 +76,7 @@ def one_der(der_or_pem: bytes | str, label: str) -> bytes:
 
     Raises:
         DERError: the text has another number of such blocks, or a damaged one.
-        TypeError: it is neither bytes nor text.
+        TypeError: *der_or_pem* is neither bytes nor text.
     """
     data = der_or_pem.encode("utf-8") if isinstance(der_or_pem, str) else der_or_pem
     if not isinstance(data, bytes | bytearray):

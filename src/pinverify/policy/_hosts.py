@@ -1,7 +1,7 @@
-"""Hosts and patterns: from what people and TLS libraries write to one ASCII spelling.
+"""Hosts and patterns: the canonical ASCII spelling of any way to write them.
 
-The C core canonicalises ASCII. This module turns the rest into it: U-labels
-(RFC 5890) become A-labels, unless they have two readings.
+The C core canonicalises ASCII names. This module converts the others to ASCII first:
+U-labels (RFC 5890) become A-labels, unless they are ambiguous.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pinverify.errors import PolicyError
 
 __all__ = ["canonical", "canonical_pattern"]
 
-# What IDNA 2003 and browsers read as a dot, and IDNA 2008 does not.
+# Characters that IDNA 2003 and browsers read as a dot, and IDNA 2008 does not.
 _OTHER_DOTS = "\u3002\uff0e\uff61"
 
 
 def canonical(host: str | bytes) -> str:
-    """Return the one spelling that stands for *host*.
+    """Return the canonical spelling of *host*.
 
     U-labels become A-labels (RFC 5891, without mapping).
 
     Raises:
-        PolicyError: the host has none: the core refuses it, or a label is not
-            ASCII and not a U-label, or IDNA 2003 and IDNA 2008 read it
-            differently. The message quotes the host and says why.
+        PolicyError: *host* has no canonical spelling: the core refuses it, a label
+            is neither ASCII nor a U-label, or IDNA 2003 and IDNA 2008 disagree about
+            it. The message quotes the host and gives the reason.
     """
     if isinstance(host, bytes) or host.isascii():
         return canonical_host(host)
@@ -49,8 +49,8 @@ def _a_label(host: str, label: str) -> str:
     except UnicodeError as error:  # idna.IDNAError is one
         msg = f"{host!r} is not a host: {label!r} is not a U-label: {error}"
         raise PolicyError(msg) from None
-    # The ssl module still uses IDNA 2003, which maps 'ß' to 'ss': a rule for one
-    # of the two names must not be taken for a rule about the other.
+    # The ssl module still uses IDNA 2003, which maps 'ß' to 'ss'. A rule for one of
+    # the two names must not be mistaken for a rule for the other.
     try:
         theirs = label.encode("idna").decode("ascii")
     except UnicodeError:
@@ -58,7 +58,7 @@ def _a_label(host: str, label: str) -> str:
     if ours != theirs:
         msg = (
             f"{host!r} is not a host: IDNA 2008 reads {label!r} as {ours!r}, "
-            f"IDNA 2003 as {theirs!r}; write the one that you mean"
+            f"IDNA 2003 as {theirs!r}; write the A-label that you mean"
         )
         raise PolicyError(msg)
     return ours
@@ -68,10 +68,10 @@ def _a_label(host: str, label: str) -> str:
 
 
 def canonical_pattern(text: str) -> str:
-    """Return a pattern in its one canonical spelling.
+    """Return the canonical spelling of a pattern.
 
     Raises:
-        PolicyError: it is no pattern; the message quotes it and says why.
+        PolicyError: *text* is not a pattern; the message quotes it and says why.
     """
     if not isinstance(text, str):
         msg = f"a pattern is text, got {text!r}"
@@ -82,7 +82,7 @@ def canonical_pattern(text: str) -> str:
     except PolicyError as error:
         raise PolicyError(_bad_pattern(text, str(error))) from None
     if prefix and is_address(name):
-        msg = f"{text!r}: an IP address stands alone, without {prefix!r}"
+        msg = f"{text!r}: an IP address takes no wildcard; remove {prefix!r}"
         raise PolicyError(msg)
     return prefix + name
 
@@ -90,7 +90,7 @@ def canonical_pattern(text: str) -> str:
 def _bad_pattern(text: str, why: str) -> str:
     advice = ""
     if "://" in text or "/" in text:
-        advice = "; write the host alone, without scheme and path"
+        advice = "; write only the host, without scheme and path"
     elif "*" in text:
         advice = "; a wildcard is '*.' or '**.' at the beginning, then a name"
     elif text.count(":") == 1:

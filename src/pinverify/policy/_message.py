@@ -1,7 +1,7 @@
-"""The text of a rejection: what was seen, what was expected, and what to do next.
+"""The text of a rejection: the pins seen, the pins expected, and the next step.
 
-It is made when a person asks for it, never in a handshake. It stays short whatever
-the peer shows and however many pins there are.
+The text is built when somebody asks for it, never during a handshake. It stays short,
+whatever the peer shows and however many pins there are.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def shortened(text: str, length: int) -> str:
 
 # ---- the first line ----------------------------------------------------------
 
-# What happened, and what a person does next.
+# The first line, and the next step.
 _TEXTS = {
     Reason.MISMATCH: (
         "no pin of {who} is in the chain",
@@ -67,7 +67,7 @@ _TEXTS = {
         ),
     ),
     Reason.NOT_PINNED: (
-        "no pin holds for {who}, and the policy rejects such hosts",
+        "the policy has no pins for {who}, and rejects hosts without pins",
         "add a rule for the host, or make the policy with unpinned = 'allow'",
     ),
     Reason.EXPIRED: (
@@ -88,30 +88,30 @@ _TEXTS = {
     ),
     Reason.BAD_HOST: (
         "the name of the peer is unusable: {report.detail}",
-        "connect by a host name or an IP address that has one meaning",
+        "connect with a valid host name or IP address",
     ),
     Reason.NOT_CHECKED: (
         "{who} was not checked: {report.detail}",
-        "connect again; a peer that is not checked is not to be used",
+        "connect again; never use a peer that was not checked",
     ),
 }
 
 
 def headline_of(report: Report, when: str = "") -> str:
-    """Return the first line. No word of it is the peer's choice."""
+    """Return the first line; the peer cannot choose any word of it."""
     host = report.host
     who = "this peer" if host is None else repr(host)
     return _TEXTS[report.reason][0].format(who=who, when=when, report=report)
 
 
 def expiry_headline(report: Report, handle: OpenPolicy) -> str:
-    """Return the first line about an expired rule, with the moment."""
+    """Return the first line for an expired rule, with the moment of expiry."""
     pinset = _pinset_behind(report, handle)
     if pinset is None or pinset.raw.expires is None:
         return headline_of(report)
     seconds = pinset.raw.expires
     when = f" {seconds} seconds after 1970"
-    with contextlib.suppress(PolicyError):  # a time that no calendar has
+    with contextlib.suppress(PolicyError):  # outside the calendar
         date = moment(seconds)
         if date.tzinfo is dt.UTC:
             when = f" at {date.replace(tzinfo=None).isoformat()}Z"
@@ -122,22 +122,22 @@ def expiry_headline(report: Report, handle: OpenPolicy) -> str:
 
 
 class _PinSetBehind(NamedTuple):
-    """The PinSet of the rule that decided: its number, and what it has."""
+    """The PinSet of the rule that decided: its number and its fields."""
 
     number: int
     raw: RawPinSet
 
 
 def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -> str:
-    """Return what a person needs to act.
+    """Return the whole text of a rejection.
 
-    The first line says what happened. Nothing of a certificate's subject can
-    break out of its line, whatever an attacker put there.
+    The first line says what happened. A certificate's subject cannot break out of its
+    line, whatever an attacker put there.
 
     Args:
         report: a rejection.
-        chain: the DER certificates behind it, leaf first.
-        handle: of the policy that rejected.
+        chain: the DER certificates that were judged, leaf first.
+        handle: the policy that rejected the peer.
     """
     reason = report.reason
     headline = headline_of(report)
@@ -185,7 +185,7 @@ def _pinset_behind(report: Report, handle: OpenPolicy) -> _PinSetBehind | None:
 
 
 def _pin_lines(handle: OpenPolicy, pinset: _PinSetBehind, number: int) -> list[str]:
-    """Return the first pins of a list, and how many more there are."""
+    """Return the first pins of a list, and the number of the others."""
     lines: list[str] = []
     lengths = pinset.raw.num_pins[2 * number : 2 * number + 2]
     for kind, length in zip(PinKind, lengths, strict=True):
@@ -201,10 +201,10 @@ def _chain_lines(
     """Return the first certificates, and the one that decided.
 
     Args:
-        report: names it.
+        report: names the certificate that decided.
         chain: DER, leaf first.
-        room: how many lines there may be.
-        whole: whether certificates are pinned: each takes two lines then.
+        room: the number of lines allowed.
+        whole: True if certificates are pinned, so that each takes two lines.
     """
     num = len(chain)
     shown_max = min(_SHOWN_MAX, (room - 1) // (2 if whole else 1))
@@ -244,26 +244,26 @@ def _table(rows: list[tuple[str, list[str]]]) -> list[str]:
 
 
 def _subject(cert: bytes) -> str:
-    """Return a certificate's subject for display, if `cryptography` is there.
+    """Return a certificate's subject for display, if `cryptography` is installed.
 
-    It is only looked at by people; the decision is made already. Anything may
-    stand in it, so what is not printable is escaped and what is long is cut.
+    It is for people only; the decision has been made. It may contain anything, so
+    unprintable characters are escaped and a long subject is cut.
     """
     x509 = _x509()
     if x509 is None:
         return ""
     try:
         text = x509.load_der_x509_certificate(cert).subject.rfc4514_string()
-    except Exception:  # noqa: BLE001 - a subject is never worth a second error
+    except Exception:  # noqa: BLE001 - a subject is not worth a second error
         return ""
     return shortened(text, _SUBJECT_MAX)
 
 
 @functools.cache
 def _x509() -> Any:  # noqa: ANN401 - a module
-    """Return `cryptography`'s module, None without it; the answer is remembered."""
+    """Return the module of `cryptography`, or None; the answer is cached."""
     try:
         from cryptography import x509  # noqa: PLC0415 - optional, and slow to import
-    except Exception:  # noqa: BLE001 - broken is as good as missing
+    except Exception:  # noqa: BLE001 - treat broken as missing
         return None
     return x509

@@ -1,4 +1,4 @@
-"""Moments: between aware datetimes and the whole seconds that the core counts."""
+"""Moments: conversion between aware datetimes and the whole seconds of the core."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def seconds_of(aware: dt.datetime) -> int:
 
 
 def moment(seconds: int) -> dt.datetime:
-    """Return the moment so many seconds after 1970-01-01T00:00:00Z.
+    """Return the moment *seconds* after 1970-01-01T00:00:00Z, in UTC.
 
-    It is in UTC. On the first and the last day of the calendar it may have a date in
-    another timezone only.
+    Near the first and the last day of the calendar, the moment may exist in another
+    timezone only, and then it is in that.
 
     Raises:
-        PolicyError: it has no date in any timezone.
+        PolicyError: the moment has no date in any timezone.
     """
     zone, offset = dt.UTC, dt.timedelta()
     for _ in range(2):
@@ -37,7 +37,7 @@ def moment(seconds: int) -> dt.datetime:
         else:
             return local
     msg = (
-        f"{seconds} seconds after 1970 is a time that no calendar has; compile the "
+        f"{seconds} seconds after 1970 is outside the calendar; compile the "
         "policy again, with expires between the years 1 and 9999"
     )
     raise PolicyError(msg)

@@ -1,8 +1,8 @@
 """Pins: SHA-256 fingerprints of a public key or a certificate, and their spellings.
 
-An SPKI pin is the SHA-256 of a DER SubjectPublicKeyInfo (RFC 7469, 2.4): it
-survives a renewed certificate with the same key. A certificate pin is the
-SHA-256 of one whole DER certificate. They never compare equal.
+An SPKI pin is the SHA-256 of a DER SubjectPublicKeyInfo (RFC 7469, 2.4): it stays
+valid when the certificate is renewed with the same key. A certificate pin is the
+SHA-256 of one whole DER certificate. The two never compare equal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FORMS = (
 
 
 class PinKind(enum.IntEnum):
-    """The thing that a pin is the SHA-256 of."""
+    """The kind of bytes that a pin is the SHA-256 of."""
 
     SPKI = 0
     """The SubjectPublicKeyInfo."""
@@ -71,7 +71,7 @@ class Pin:
 
     @classmethod
     def parse(cls, text: str) -> Pin:
-        """Read one pin in a spelling that says what it is a pin of.
+        """Read one pin in a spelling that names its kind.
 
         ``sha256/<base64>`` (OkHttp, Chromium), ``sha256//<base64>`` (curl) and
         ``pin-sha256="<base64>"`` (RFC 7469) are SPKI pins;
@@ -79,7 +79,7 @@ class Pin:
         Fingerprint=AA:BB:…`` are certificate pins.
 
         Args:
-            text: exactly one pin; no blanks around it.
+            text: exactly one pin, without blanks around it.
 
         Raises:
             PolicyError: *text* is not one pin, or could be of either kind.
@@ -122,28 +122,28 @@ class Pin:
         Args:
             der_or_pem: one certificate, DER, or PEM with exactly one
                 ``CERTIFICATE`` block (RFC 7468, 5).
-            kind: which pin.
+            kind: the kind of pin to compute.
 
         Raises:
-            DERError: it is not one strict-DER certificate.
+            DERError: *der_or_pem* is not one strict-DER certificate.
         """
         der = one_der(der_or_pem, "CERTIFICATE")
-        spki = core.spki(der)  # a certificate pin is of a certificate, too
+        spki = core.spki(der)  # also for a certificate pin: it checks the DER
         return cls(kind, core.sha256(spki if kind is PinKind.SPKI else der))
 
     @classmethod
     def from_public_key(cls, der_or_pem: bytes | str) -> Pin:
-        """Compute the SPKI pin of a public key that is not in a certificate yet.
+        """Compute the SPKI pin of a public key that has no certificate yet.
 
         Args:
             der_or_pem: one SubjectPublicKeyInfo, DER, or PEM with exactly one
                 ``PUBLIC KEY`` block (RFC 7468, 13).
 
         Raises:
-            DERError: it is not one strict-DER SubjectPublicKeyInfo.
+            DERError: *der_or_pem* is not one strict-DER SubjectPublicKeyInfo.
         """
         spki = one_der(der_or_pem, "PUBLIC KEY")
-        # The walk reads keys inside certificates: give it the smallest one.
+        # The core reads keys inside certificates, so wrap it in the smallest one.
         try:
             whole = core.spki(_around(spki)) == spki
         except DERError:
@@ -174,8 +174,8 @@ def _from_hex(text: str) -> bytes | None:
     return bytes.fromhex(text.replace(":", ""))
 
 
-# Base64 may begin with a slash itself, so "sha256//" is tried by the length of
-# what follows: both patterns take exactly 44 characters.
+# Base64 may itself begin with a slash, so the number of slashes does not tell the
+# spellings apart; the rest must have exactly 44 characters.
 _SPELLINGS = (
     (re.compile(r"sha256//?([^\s]{44})"), PinKind.SPKI, _from_base64),
     (re.compile(r'pin-sha256="([^"]*)"'), PinKind.SPKI, _from_base64),
@@ -191,8 +191,9 @@ _SPELLINGS = (
 def _complaint(text: str) -> str:
     if _from_hex(text) is not None or _from_base64(text) is not None:
         return (
-            f"{text!r} does not say what it is a pin of; use Pin.spki(…) or "
-            "Pin.certificate(…), or write sha256/<base64> or cert-sha256:<hex>"
+            f"{text!r} could be the hash of a key or of a certificate; write "
+            "sha256/<base64> or cert-sha256:<hex>, or use Pin.spki(…) or "
+            "Pin.certificate(…)"
         )
     if re.match(r"sha-?1\b|md5\b", text, re.IGNORECASE):
         return f"{text!r} is not SHA-256, and SHA-1 and MD5 can be forged; pin SHA-256"

@@ -1,4 +1,4 @@
-"""The error that a rejected peer raises, and how to find it in a library's wrapping."""
+"""`PinningError`, raised for a rejected peer, and the search for a wrapped one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ _VERIFY_CODE = 50
 
 
 class PinningError(PinverifyError, ssl.SSLCertVerificationError):
-    """A peer is rejected: the connection is not to be used.
+    """Raised when a peer is rejected: do not use the connection.
 
-    It is an `ssl.SSLCertVerificationError`, so what handles a failed certificate
-    check today handles this. Its attributes are set as OpenSSL's errors have
-    them: ``errno`` 1, ``library``, ``reason``, ``verify_code`` and
-    ``verify_message``.
+    It is an `ssl.SSLCertVerificationError`, so code that handles a failed certificate
+    check handles it too. It has the attributes of OpenSSL's errors: ``errno`` 1,
+    ``library``, ``reason``, ``verify_code`` and ``verify_message``.
 
-    Its text is made when somebody asks for it; at most 40 lines.
+    Its text has at most 40 lines, and is built when somebody asks for it.
 
     Attributes:
         report: the decision.
@@ -46,11 +45,12 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
 
         Args:
             report: a rejection.
-            text: for a person to read; or a function that makes it when it is asked
-                for.
-            headline: its first line; None takes it from *text*, or from *report* if
-                that is a function. It alone becomes an argument: libraries look for
-                words of OpenSSL's in those, and the rest has what a peer has chosen.
+            text: the text for people, or a function that returns it, which is called
+                when the text is needed.
+            headline: the first line; None takes it from *text*, or from *report* if
+                *text* is a function. Only the headline becomes an argument: libraries
+                search the arguments for words of OpenSSL, and the rest of the text has
+                subjects that the peer has chosen.
         """
         if headline is None:
             if isinstance(text, str):
@@ -77,19 +77,19 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
         return text
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the report and the text; the chain stays here."""
+        """Pickle the report and the text, without the chain."""
         return (type(self), (self.report, str(self)), self.__dict__)
 
 
 def find_pinning_error(error: BaseException | None) -> PinningError | None:
-    """Find the `PinningError` that a client library has wrapped, if there is one.
+    """Find the `PinningError` that a client library has wrapped, or return None.
 
-    Looked through are ``__cause__``, ``__context__``, ``reason`` (urllib, urllib3),
+    The search covers ``__cause__``, ``__context__``, ``reason`` (urllib, urllib3),
     ``os_error`` (aiohttp), ``args``, ``exceptions`` (groups) and the values of
     ``reasons`` (Twisted), to any depth.
 
     Args:
-        error: what a client library raised.
+        error: the exception of a client library.
     """
     seen: set[int] = set()
     waiting: list[object] = [error]
@@ -105,7 +105,7 @@ def find_pinning_error(error: BaseException | None) -> PinningError | None:
 
 
 def _wrapped(error: BaseException) -> Iterator[object]:
-    """Yield whatever may be the error inside *error*, nearest first."""
+    """Yield every object that may be the error inside *error*, nearest first."""
     for name in ("reason", "os_error", "__cause__", "__context__"):
         yield getattr(error, name, None)
     for name in ("args", "exceptions", "reasons"):

@@ -35,10 +35,10 @@ __all__ = ["Policy", "as_policy", "handle_of", "name_for_core"]
 
 
 class Policy:
-    """Decides about peers by rules. Immutable, and safe to share by threads.
+    """Compiled rules, which decide about peers. Immutable, and safe for threads.
 
-    `Rules` says which patterns there are, and which rule decides. There are no ports:
-    a TLS connection does not know its port.
+    `Rules` describes the patterns, and how the rule for a host is found.
+    There are no ports: a TLS connection does not know its port.
     """
 
     __slots__ = ("__weakref__", "_digest", "_handle", "_ignores_hosts")
@@ -53,15 +53,14 @@ class Policy:
         """Compile the rules.
 
         Args:
-            rules: for each pattern a PinSet, a list of pins, or `UNPINNED`. Or
-                `Rules`, which say the rest as well.
-            unpinned: what happens to hosts without pins.
-            blocked: pins that no host may show, whether it has a rule or not.
+            rules: `Rules`; or for each pattern a PinSet, a list of pins, or
+                `UNPINNED`.
+            unpinned: "allow" or "reject" hosts without pins.
+            blocked: pins that no peer may show, whether its host has a rule or not.
 
         Raises:
-            PolicyError: a pattern, a pin or a value is wrong; the message says
-                which.
-            TypeError: *rules* are no rules.
+            PolicyError: a pattern, a pin or a value is wrong; the message names it.
+            TypeError: *rules* is neither `Rules` nor a mapping.
         """
         if not isinstance(rules, Rules):
             rules = Rules(rules, unpinned=unpinned, blocked=blocked)
@@ -72,27 +71,27 @@ class Policy:
 
     @classmethod
     def for_clients(cls, pinset: PinSet) -> Self:
-        """Make the policy of one PinSet for every peer, whatever its name.
+        """Make the policy that applies one PinSet to every peer, whatever its name.
 
-        Client certificates have no name that a server could look up.
+        For servers: client certificates have no name to look up.
 
         Raises:
-            TypeError: *pinset* is no PinSet.
+            TypeError: *pinset* is not a PinSet.
         """
         return cls(Rules(clients=_checked_pinset(pinset)))
 
     @classmethod
     def open(cls, source: bytes | mmap.mmap | str | os.PathLike[str]) -> Self:
-        """Open a compiled policy, checking all of it.
+        """Open a compiled policy, and check all of it.
 
         Args:
-            source: its bytes; or a read-only `mmap.mmap`, which is used where it
-                lies, so the file must never be changed or cut: replace it by
-                another (a new inode); or the path of a file, which is read.
+            source: its bytes; the path of a file, which is read; or a read-only
+                `mmap.mmap`, which is used without a copy. Never change or truncate
+                a mapped file: replace it by another one (a new inode).
 
         Raises:
-            PolicyError: it is not a compiled policy, whole and unchanged.
-            OSError: the file can't be read.
+            PolicyError: *source* is not a complete, unchanged compiled policy.
+            OSError: the file cannot be read.
         """
         self = cls.__new__(cls)
         try:
@@ -118,14 +117,14 @@ class Policy:
         """The rules, read from the compiled policy each time.
 
         Raises:
-            PolicyError: an expiry is a time that no calendar has. pinverify compiles
-                no such policy, and decides by one all the same.
+            PolicyError: an expiry is outside the calendar. pinverify does not compile
+                such a policy, but it can decide by one.
         """
         return read_rules(self._handle)
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 that names this policy: 32 bytes."""
+        """The SHA-256 that identifies this policy: 32 bytes."""
         return self._digest
 
     @property
@@ -140,7 +139,7 @@ class Policy:
         return f"<pinverify.Policy {rules}, digest {self._digest.hex()[:16]}…>"
 
     def __eq__(self, other: object) -> bool:
-        """Policies with the same digest are the same policy."""
+        """Compare the digests."""
         return isinstance(other, Policy) and self._digest == other._digest
 
     def __hash__(self) -> int:
@@ -158,22 +157,21 @@ class Policy:
         *,
         now: dt.datetime | None = None,
     ) -> Report:
-        """Decide about one peer; a rejection is an exception.
+        """Decide about one peer, and raise if it is rejected.
 
         Args:
-            host: the name that the TLS library verified; None for a peer without
-                one, a client for instance.
+            host: the name that the TLS library verified; None for a peer without a
+                name, such as a client.
             verified_chain: DER certificates, leaf first: the chain that the TLS
-                library *verified*, or the leaf alone. Never the chain as the
-                peer sent it: anybody can append a well-known CA to that
-                (CVE-2016-2402).
+                library *verified*, or the leaf alone. Never the chain as the peer
+                sent it: anybody can append a well-known CA to that (CVE-2016-2402).
             now: timezone-aware; None is the current time.
 
         Returns:
-            A report that accepts.
+            The report of an accepted peer.
 
         Raises:
-            PinningError: the peer is rejected; its ``report`` says why.
+            PinningError: the peer is rejected; its ``report`` has the reason.
         """
         chain = _as_chain(verified_chain)
         report = self._evaluate(host, chain, now)
@@ -194,13 +192,13 @@ class Policy:
         *,
         now: dt.datetime | None = None,
     ) -> Report:
-        """Decide about one peer; a rejection is a report like any other.
+        """Decide about one peer, and return the report, also of a rejection.
 
-        The arguments are those of `verify`. Bytes that are no certificate and text
-        that is no host are a rejection, too.
+        The arguments are those of `verify`. Bytes that are not a certificate and text
+        that is not a host lead to a rejection, not to an exception.
 
         Raises:
-            TypeError: an argument is of another type.
+            TypeError: an argument has the wrong type.
         """
         return self._evaluate(host, _as_chain(verified_chain), now)
 
@@ -219,26 +217,26 @@ class Policy:
         chain_offsets: Offsets | None = None,
         now: dt.datetime | None = None,
     ) -> list[Report]:
-        """Decide about n peers at one time, in one C call.
+        """Decide about n peers in one C call.
 
         Args:
-            hosts: n hosts. None stands for n peers without a name.
-            chains: n verified chains, each leaf first; or, with *offsets*, one
-                buffer that holds the certificates of all. It is read where it lies:
-                no other thread may change it meanwhile.
+            hosts: n hosts, or None for n peers without a name.
+            chains: n verified chains, each leaf first; or, with *offsets*, one buffer
+                with all certificates. The buffer is not copied: no other thread may
+                change it during the call.
             offsets: certificate j is bytes offsets[j] to offsets[j + 1] of the buffer
                 (the layout of an Arrow binary column).
-            chain_offsets: chain i is the certificates chain_offsets[i] to
-                chain_offsets[i + 1]; None: each certificate is a chain, the leaf
-                alone.
+            chain_offsets: chain i is certificates chain_offsets[i] to
+                chain_offsets[i + 1]; None if each certificate is a chain by itself,
+                a leaf alone.
             now: timezone-aware; None is the current time.
 
         Returns:
             n reports, in the same order.
 
         Raises:
-            ValueError: there are not as many chains as hosts; or offsets do not
-                ascend, or pass the end of what they cut.
+            ValueError: the numbers of chains and hosts differ; or offsets descend, or
+                exceed the end of the buffer or of the certificates.
             TypeError: the offsets are not integers of 4 or 8 bytes.
         """
         shown: Any = chains
@@ -280,15 +278,15 @@ def name_for_core(host: str | bytes | None) -> bytes:
     return host or _NO_HOST
 
 
-# For the core to reject. An empty host would be a peer without a name.
+# A host that the core rejects; an empty one would mean a peer without a name.
 _NO_HOST = b"."
 
 
 def as_policy(policy: Policy | PinSet) -> Policy:
-    """Return what an adapter is given as a policy; a PinSet is for every peer.
+    """Return the policy for the argument of an adapter; a PinSet is for every peer.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: *policy* is neither a Policy nor a PinSet.
     """
     if isinstance(policy, PinSet):
         return Policy.for_clients(policy)
@@ -299,7 +297,7 @@ def as_policy(policy: Policy | PinSet) -> Policy:
 
 
 def handle_of(policy: Policy) -> OpenPolicy:
-    """Return the core's handle, for adapters: it decides without making a report."""
+    """Return the core's handle, with which adapters decide without making a report."""
     return policy._handle  # noqa: SLF001 - of the same file
 
 
@@ -321,7 +319,7 @@ def _policy_bytes(
         return source
     if isinstance(source, str | os.PathLike):
         return Path(source).read_bytes()
-    return bytes(source)  # a copy where the bytes could change
+    return bytes(source)  # copies a bytearray, which could change
 
 
 def _as_chain(chain: Sequence[bytes]) -> list[bytes]:

@@ -29,35 +29,35 @@ MODES: tuple[Mode, ...] = ("enforce", "report")
 
 
 class Reason(enum.IntEnum):
-    """Why a report accepts or rejects."""
+    """The reason of an acceptance or a rejection."""
 
     MISMATCH = 0
-    """Pins are required, and the chain lacks one."""
+    """A list of pins does not match the chain."""
     MATCH = 1
-    """Every list of pins is hit."""
+    """Every list of pins matches."""
     NOT_PINNED = 2
-    """No rule names the host, or one says "unpinned"."""
+    """There is no rule for the host, or its rule says "unpinned"."""
     EXPIRED = 3
-    """The rule's time is over."""
+    """The pins of the rule have expired."""
     NO_CERTIFICATE = 4
-    """The peer showed none."""
+    """The peer showed no certificate."""
     MALFORMED = 5
     """A certificate is not strict DER."""
     BLOCKED = 6
-    """A key or certificate of the chain is blocked."""
+    """A key or certificate in the chain is blocked."""
     BAD_HOST = 7
     """The host has no canonical form."""
     NOT_CHECKED = 8
-    """The evidence of the TLS library is not enough, or something failed before there
-    was a decision. Adapters say so; a policy never does."""
+    """The TLS library gave too little evidence, or something failed before the
+    decision. Only adapters give this reason; a policy never does."""
 
 
 class Report:
     """The decision about one peer.
 
     A report has no truth value, so ``if report:`` cannot accept a peer by mistake:
-    ask ``report.accepted``. It keeps the core's answer; each attribute is decoded when
-    it is asked for.
+    use ``report.accepted``. It keeps the core's answer, and decodes each attribute when
+    it is read.
     """
 
     __slots__ = ("_detail", "_digest", "_given", "_host", "_raw", "_spkis")
@@ -70,24 +70,24 @@ class Report:
         digest: bytes,
         detail: str = "",
     ) -> None:
-        """Keep the core's answer. Policies make reports; nobody else needs to."""
+        """Keep the core's answer; only policies make reports."""
         self._raw = raw
         self._spkis = spkis  # of the chain, n × 32 bytes
         self._given = host
-        self._host: str | None = None  # canonical, once somebody has asked for it
+        self._host: str | None = None  # canonical, after the first access
         self._digest = digest
-        self._detail = detail  # in words, if it is not in `raw`
+        self._detail = detail  # a text that `raw` cannot hold
 
     @classmethod
     def not_checked(
         cls, host: str | bytes | None, digest: bytes, detail: str
     ) -> Report:
-        """Make the rejection of a peer about which nothing was decided.
+        """Make the rejection of a peer that could not be checked.
 
         Args:
-            host: the name that was to be verified, None without one.
-            digest: of the policy that was in force.
-            detail: why, in words.
+            host: the name that was to be verified, or None.
+            digest: the digest of the policy in force.
+            detail: the reason, in words.
         """
         return cls(rejection(Reason.NOT_CHECKED), b"", host, digest, detail)
 
@@ -98,14 +98,14 @@ class Report:
 
     @property
     def reason(self) -> Reason:
-        """Why."""
+        """The reason of the decision."""
         return _REASONS[self._raw.reason]
 
     @property
     def host(self) -> str | None:
-        """The canonical host; as it was given if it has no canonical form.
+        """The canonical host; the host as given if it has no canonical form.
 
-        None for a peer without a name, and where one PinSet decides about every peer.
+        None for a peer without a name, and if one PinSet decides about every peer.
         """
         given = self._given
         if self._host is None and given is not None and self._raw.shape != CLIENTS:
@@ -117,7 +117,7 @@ class Report:
 
     @property
     def rule(self) -> str | None:
-        """The pattern that decided, None without one."""
+        """The pattern that decided, or None."""
         raw = self._raw
         host = self.host
         if raw.rule == NO_RULE or host is None:
@@ -131,7 +131,7 @@ class Report:
 
     @property
     def matched(self) -> Pin | None:
-        """The pin that was hit, or that is blocked."""
+        """The pin that matched, or that is blocked."""
         if self.reason not in _WITH_A_PIN:
             return None
         raw = self._raw
@@ -139,18 +139,18 @@ class Report:
 
     @property
     def depth(self) -> int | None:
-        """The position in the chain of the certificate that decided, 0 for the leaf.
+        """The position of the certificate that decided, 0 for the leaf.
 
-        It is the first that is pinned, or blocked, or malformed.
+        It is the first certificate that is pinned, blocked or malformed.
         """
         depth = self._raw.depth
         return None if depth == NO_DEPTH else depth
 
     @property
     def chain(self) -> tuple[Pin, ...]:
-        """The SPKI pins that were looked at, leaf first.
+        """The SPKI pins of the certificates that were examined, leaf first.
 
-        Where an adapter needs no more than the leaf to accept, it is that one.
+        If the leaf was enough to accept the peer, it is the only one.
         """
         end = DIGEST_LEN * self._raw.num_seen
         return tuple(
@@ -160,12 +160,12 @@ class Report:
 
     @property
     def digest(self) -> bytes:
-        """The SHA-256 that names the compiled policy: 32 bytes."""
+        """The SHA-256 that identifies the compiled policy: 32 bytes."""
         return self._digest
 
     @property
     def detail(self) -> str:
-        """Why the host or a certificate is bad, or nothing was checked; else empty."""
+        """Fault of the host or certificate, or why nothing was checked; else empty."""
         if self._detail:
             return self._detail
         if self.reason is Reason.BAD_HOST:
@@ -175,14 +175,14 @@ class Report:
 
     def __bool__(self) -> NoReturn:
         """Refuse to be a truth value."""
-        msg = "a Report has no truth value: ask report.accepted"
+        msg = "a Report has no truth value: use report.accepted"
         raise TypeError(msg)
 
     def _key(self) -> tuple[object, ...]:
         return self._raw, self._spkis, self.host, self._digest, self._detail
 
     def __eq__(self, other: object) -> bool:
-        """Reports that say the same are equal."""
+        """Compare everything that the reports say."""
         return self._key() == other._key() if isinstance(other, Report) else False
 
     def __hash__(self) -> int:
@@ -190,7 +190,7 @@ class Report:
         return hash(self._key())
 
     def __repr__(self) -> str:
-        """Return all that it says."""
+        """Return the values of all attributes."""
         said = ", ".join(f"{name}={getattr(self, name)!r}" for name in _ATTRIBUTES)
         return f"<Report {said}>"
 

@@ -1,8 +1,8 @@
-"""Rules: what a person wrote about hosts and their pins. Plain values to compare.
+"""Rules: the hosts and pins that a person wrote, as plain values to read and compare.
 
-Formats read and write them, `Policy` decides by them. A value is in its one canonical
-form from the beginning (patterns in ASCII, pins sorted, times in UTC), so that rules
-which mean the same are equal, however they were written.
+Formats read and write rules; `Policy` compiles them and decides. Values are canonical
+from the beginning (patterns in ASCII, pins sorted, times in UTC), so rules that mean
+the same are equal, however they were written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LISTS", "UNPINNED", "PinSet", "Pins", "Rules", "Unpinned"]
 
 Pins: TypeAlias = Iterable[Pin | str]
-"""Pins, or their spellings as `Pin.parse` reads them."""
+"""Pins, or texts that `Pin.parse` reads."""
 
 LISTS = ("pins", "leaf", "ca", "blocked")
 """The lists of a PinSet, by their ``pv_list``."""
@@ -38,37 +38,37 @@ class Unpinned(enum.Enum):
     UNPINNED = "unpinned"
 
     def __repr__(self) -> str:
-        """Return its name as users import it."""
+        """Return the name that users import."""
         return "UNPINNED"
 
 
 UNPINNED = Unpinned.UNPINNED
-"""In place of a PinSet: carves a host out of a wider rule. The host is then
-treated as one that no rule names."""
+"""In place of a PinSet: exempts a host from a wider rule. The host is then treated
+like a host without any rule."""
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class PinSet:
-    """The pins of one rule, and what happens when they are not met.
+    """The pins of one rule, its mode and its expiry.
 
-    Each of `pins`, `leaf` and `ca` that is not empty must be hit by at least one
-    of its pins; several pins in one list are for rotation. A list is kept sorted,
-    each pin once.
+    Of each of `pins`, `leaf` and `ca` that is not empty, at least one pin must match;
+    several pins in one list allow keys to change. Lists are kept sorted, without
+    duplicates.
 
     Attributes:
-        pins: hit by a certificate at any position of the chain.
-        leaf: hit by the peer's own certificate, position 0.
-        ca: hit by a certificate at position 1 or later.
-        blocked: hit by none.
-        mode: "enforce", or "report": accept, and keep the reason.
-        expires: when the pins stop applying, timezone-aware. Kept in UTC and whole
-            seconds; a fraction is cut off. Needs `after_expiry`.
-        after_expiry: "allow" or "reject" every connection from then on. There is
-            no default: pinning that ends silently and a service that stops are
-            both surprises.
+        pins: match a certificate at any position of the chain.
+        leaf: match only the peer's own certificate, position 0.
+        ca: match only a certificate at position 1 or later.
+        blocked: reject a peer whose chain has one of these.
+        mode: "enforce"; or "report": accept the peer, and keep the reason.
+        expires: moment when the pins stop applying, timezone-aware. It is kept in UTC
+            and whole seconds; a fraction is cut off. Needs `after_expiry`.
+        after_expiry: "allow" or "reject" every connection from then on. There is no
+            default, because pins that end silently and a service that stops are both
+            bad surprises.
 
     Raises:
-        PolicyError: a value is none of these, or there is no pin at all.
+        PolicyError: a value is wrong, or there is no pin in pins, leaf or ca.
     """
 
     pins: tuple[Pin, ...] = ()
@@ -79,7 +79,7 @@ class PinSet:
     expires: dt.datetime | None = None
     after_expiry: Literal["allow", "reject"] | None = None
 
-    def __init__(  # noqa: PLR0913 - a PinSet is what has these fields
+    def __init__(  # noqa: PLR0913 - one per field
         self,
         pins: Pins = (),
         leaf: Pins = (),
@@ -109,7 +109,7 @@ class PinSet:
             object.__setattr__(self, one.name, value)
 
     def __repr__(self) -> str:
-        """Return a call that makes the same PinSet, without defaults."""
+        """Return a call that makes an equal PinSet, without defaults."""
         said = []
         for one in fields(self):
             value = getattr(self, one.name)
@@ -122,29 +122,29 @@ class PinSet:
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class Rules:
-    """Rules for hosts and for clients, as a policy is made of them.
+    """Rules for hosts and for clients: the input of a `Policy`.
 
-    Patterns are a host name (``api.example.com``), ``*.`` and a name (exactly
-    one label more), ``**.`` and a name (any number of labels more, or none), or
-    an IP address. There are no ports: a TLS connection does not know its port.
-    The most specific rule decides, alone: the exact one, else the one with the
-    longest name, else ``*.`` before ``**.``.
+    A pattern is a host name (``api.example.com``), ``*.`` and a name (exactly one
+    more label), ``**.`` and a name (any number of labels more, or none), or an IP
+    address. There are no ports: a TLS connection does not know its port. The most
+    specific rule decides, alone: the exact name first, then the rule with the longest
+    name, then ``*.`` before ``**.``. The order of the rules does not matter.
 
-    Two are equal if they decide equally about every peer by the same rules: neither
-    the order counts nor where they were written.
+    Rules are equal if they have the same patterns with the same values; order and
+    `origins` do not count.
 
     Attributes:
-        hosts: for each canonical pattern a `PinSet`, or `UNPINNED`. Read-only.
+        hosts: a `PinSet` or `UNPINNED` for each canonical pattern. Read-only.
         unpinned: "allow" or "reject" hosts without pins.
         blocked: pins that no peer may show, whether its host has a rule or not.
-        clients: the PinSet of peers without a name, None without one. Where there
-            are no rules for hosts, it decides about every peer.
-        origins: for each canonical pattern where it was written, for messages; as
-            far as it is known. Read-only.
+        clients: the PinSet for peers without a name, or None. If there are no rules
+            for hosts, it decides about every peer.
+        origins: the place where each canonical pattern was written, as far as it is
+            known; for messages. Read-only.
 
     Raises:
-        PolicyError: a pattern, a pin or a value is wrong; the message says which.
-        TypeError: an argument is of another type.
+        PolicyError: a pattern, a pin or a value is wrong; the message names it.
+        TypeError: an argument has the wrong type.
     """
 
     hosts: Mapping[str, PinSet | Unpinned]
@@ -202,7 +202,7 @@ class Rules:
         return f"Rules({', '.join(said)})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle what they were made of; it is checked again when unpickled."""
+        """Pickle the arguments; they are checked again when unpickled."""
         return (
             _rules,
             (
@@ -215,13 +215,13 @@ class Rules:
         )
 
     def deciding(self, host: str | bytes) -> tuple[str, PinSet | Unpinned] | None:
-        """Return the rule that decides about *host*, None if no rule names it.
+        """Return the rule that decides about *host*, or None.
 
         Returns:
             Its pattern, and its PinSet or `UNPINNED`.
 
         Raises:
-            PolicyError: *host* is no host.
+            PolicyError: *host* is not a host.
         """
         name = canonical(host)
         for pattern in _candidates(name):
@@ -232,7 +232,7 @@ class Rules:
 
 
 def _candidates(name: str) -> Iterable[str]:
-    """Yield each pattern that names a canonical host, the most specific first."""
+    """Yield every pattern that matches a canonical host, the most specific first."""
     yield name
     if is_address(name):
         return
@@ -257,7 +257,7 @@ def _rules(
     )
 
 
-# ---- reading what users write ------------------------------------------------
+# ---- reading the arguments ---------------------------------------------------
 
 
 def _read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
@@ -275,7 +275,7 @@ def _read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
 def _read_hosts(
     hosts: Mapping[str, PinSet | Unpinned | Pins],
 ) -> tuple[dict[str, str], dict[str, PinSet | Unpinned]]:
-    """Return the canonical pattern of each that is given, and the rule of each."""
+    """Return the canonical pattern of each given text, and the rule of each pattern."""
     patterns: dict[str, str] = {}
     given: dict[str, str] = {}
     rules: dict[str, PinSet | Unpinned] = {}
@@ -298,7 +298,7 @@ def _read_hosts(
 
 
 def _no_mapping(given: object) -> str:
-    """Return the error for what is given in place of a mapping of hosts."""
+    """Return the message for an argument that is not a mapping of hosts."""
     if isinstance(given, PinSet):
         advice = (
             "for a host write {'api.example.com': PinSet(…)}, for peers without a "
@@ -312,7 +312,7 @@ def _no_mapping(given: object) -> str:
     else:
         advice = "write {'api.example.com': ['sha256/…', 'sha256/…']}"
     kind = type(given).__name__
-    return f"rules are a mapping from hosts to pins, got {kind}; {advice}"
+    return f"rules are a mapping of hosts to pins, got {kind}; {advice}"
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -324,7 +324,7 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 def _check_expiry(expires: object, after_expiry: object) -> None:
     if expires is None and after_expiry is not None:
-        msg = "after_expiry: there is no expires; give both or none"
+        msg = "after_expiry: expires is missing; give both or neither"
         raise PolicyError(msg)
     if expires is not None:
         if after_expiry is None:

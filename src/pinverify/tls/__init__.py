@@ -1,10 +1,10 @@
 """Pins on TLS connections: contexts, sockets, and the adapters of other libraries.
 
-`pin_context` reaches every client and server that makes its connections with an
-`ssl.SSLContext`. The modules `pinverify.tls.pyopenssl`, `pinverify.tls.twisted` and
-`pinverify.tls.compat` are for pyOpenSSL, for Twisted, and for programs that check
-fingerprints with urllib3 or aiohttp today. Importing this package imports none of
-these libraries.
+`pin_context` works for every client and server that makes its connections with an
+`ssl.SSLContext`. The module `pinverify.tls.pyopenssl` is for pyOpenSSL,
+`pinverify.tls.twisted` for Twisted, and `pinverify.tls.compat` for programs that
+already check fingerprints with urllib3 or aiohttp. Importing this package imports none
+of these libraries.
 """
 
 from pinverify.tls._context import pin_context

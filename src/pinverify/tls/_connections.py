@@ -1,9 +1,10 @@
-"""TLS connections of `ssl` that are judged before data moves: sockets and objects.
+"""Connections of `ssl` that are judged before data moves: sockets and objects.
 
-`_evidence` tells the states of a connection and which certificates count. This file
-makes ssl's two kinds of connections keep to it. A class here is mixed into a class of
-ssl, or into an application's subclass of that, and is the class of a connection while
-it is PENDING. Afterwards the connection's class adds next to nothing to the one below.
+`_evidence` describes the states of a connection, and the certificates that count. This
+file enforces that for the two kinds of connections of ssl. A class here is mixed into
+a class of ssl, or into an application's subclass of one, and is the class of a
+connection while it is PENDING. Afterwards the connection gets a class that adds next
+to nothing to the original.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ __all__ = [
     "class_with_the_check",
 ]
 
-# What moves data; of these, the ones that a class has are gated.
+# Methods that move data; those that a class has are gated.
 _MOVES_DATA = (
     "read",
     "write",
@@ -52,7 +53,7 @@ _MOVES_DATA = (
 
 
 class Pending:
-    """Mixed into an SSL socket or object; its state until the check is done."""
+    """Mixin for an SSL socket or object until the check is done."""
 
     _pinverify_rule: ClassVar[ContextRule]
     _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
@@ -67,7 +68,7 @@ class Pending:
 
     @property
     def pin_report(self) -> Report | None:
-        """The decision about the peer; None before it, and without pins."""
+        """The decision about the peer; None before the decision, and without pins."""
         if self._pinverify_error is not None:
             return self._pinverify_error.report
         accepted = self._pinverify_accepted
@@ -75,10 +76,10 @@ class Pending:
 
     @property
     def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
-        """The C object as the methods of ssl see it: behind the check.
+        """The C object as the methods of ssl see it: guarded by the check.
 
-        The gates are on our class; a class of the application may have methods
-        of its own, which call those of ssl without passing them.
+        The gates are on our class. A class of the application may have methods of its
+        own that call those of ssl and bypass the gates.
         """
         return self.__dict__.get("_pinverify_guarded")
 
@@ -86,8 +87,8 @@ class Pending:
     def _sslobj(self, sslobj: Any) -> None:  # noqa: ANN401
         """Note whether OpenSSL will verify the chain.
 
-        That is fixed at this moment, when the C object is made. The context may
-        be told otherwise later, without effect on this connection.
+        That is fixed now, when the C object is created. A later change of the context
+        has no effect on this connection.
         """
         self.__dict__["_sslobj"] = sslobj
         self.__dict__["_pinverify_guarded"] = None
@@ -108,12 +109,12 @@ class Pending:
             self._pinverify_decide()
 
     def verify_client_post_handshake(self) -> NoReturn:
-        """Refuse: a certificate that comes later would come after the decision."""
-        msg = "pins are checked in the handshake; post-handshake authentication is off"
+        """Refuse: a later certificate would come after the decision."""
+        msg = "pins are checked in the handshake; later authentication is disabled"
         raise rejection(self._pinverify_rule.in_force, None, msg)
 
     def _pinverify_settle(self) -> None:
-        """Before data moves: let the handshake and the check be done."""
+        """Complete the handshake and the check, before data moves."""
         self._pinverify_raise_again()
         if not self._pinverify_settled:
             self.do_handshake()
@@ -139,16 +140,16 @@ class Pending:
                     (host, server),
                     ShownBySSL(sslobj, verifying=self._pinverify_verifying),
                 )
-        except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
+        except Exception as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error)
         self.__class__ = self._pinverify_verified_class
         self.__dict__.pop("_pinverify_guarded", None)
 
     def _pinverify_in_force(self, sslobj: Any) -> tuple[ContextRule, InForce | None]:  # noqa: ANN401
-        """Return the rule that decides, and what is in force now.
+        """Return the rule that decides, and its policy in force.
 
-        SNI may have selected another context than the one that listens. Its rule
-        decides if it has one; no other context lifts the pins.
+        SNI may have selected a context other than the listening one. Its rule decides
+        if it has one; a context without pins does not lift those of the listening one.
         """
         rule = self._pinverify_own_rule
         if rule is None and sslobj.context is not self._pinverify_created_with:
@@ -163,21 +164,21 @@ class Pending:
         return rule, in_force if rule.servers or not sslobj.server_side else None
 
     def _pinverify_refuse_hidden_name(self, in_force: InForce, sslobj: Any) -> None:  # noqa: ANN401
-        """Refuse a resumed TLS 1.2 session where the name selects the tenant.
+        """Refuse a resumed TLS 1.2 session if the name selects the context.
 
-        OpenSSL then tells the callback the name of the session's first handshake,
-        not the one that this client asks for, and so selects the wrong tenant.
+        OpenSSL passes the SNI callback the name of the session's first handshake, not
+        the name that this client asks for, and so selects the wrong context.
         """
         selects = self._pinverify_created_with.sni_callback is not None
         if selects and sslobj.session_reused and sslobj.version() != "TLSv1.3":
             msg = (
-                "a resumed TLS 1.2 session does not tell which name the client asks "
-                "for; let it connect without the session, or use TLS 1.3"
+                "a resumed TLS 1.2 session hides the name that the client asks for; "
+                "let it connect without the session, or use TLS 1.3"
             )
             raise rejection(in_force, None, msg)
 
     def _pinverify_fail(self, cause: Exception) -> NoReturn:
-        """End the connection, with a `PinningError` whatever the cause is."""
+        """End the connection, and raise a `PinningError` for any cause."""
         error = cause if isinstance(cause, PinningError) else None
         if error is None:
             in_force = self._pinverify_rule.in_force
@@ -189,17 +190,17 @@ class Pending:
         self._pinverify_shut()
         raise error
 
-    if TYPE_CHECKING:  # a socket and an object have their own
+    if TYPE_CHECKING:  # sockets and objects define it
 
         def _pinverify_shut(self) -> None:
-            """Let nothing more in or out."""
+            """Stop all data in both directions."""
 
 
 # ---- the C object behind a PENDING connection --------------------------------
 
 
 class _Guarded:
-    """The C object of a PENDING connection: it moves data after the check only."""
+    """The C object of a PENDING connection: it moves data only after the check."""
 
     __slots__ = ("_connection", "_raw")
 
@@ -243,15 +244,15 @@ _C_MOVES_DATA = ("read", "write", "shutdown", "sendfile")
 
 
 class PendingSocket(Pending):
-    """The state of an SSL socket."""
+    """Mixin for an SSL socket that is PENDING."""
 
     @classmethod
     def _create(cls, **how: Any) -> Any:  # noqa: ANN401
-        """Make a connection; check it, if the handshake is done on the way.
+        """Create a connection; check it if its handshake is part of that.
 
-        Nobody sees a client's connection before this returns it, so it can do
-        without gates while it is PENDING: the short way, and the usual one. A
-        server's is shown to a callback for SNI.
+        Fast path: nobody sees a client's connection before this method returns it, so
+        it needs no gates while it is PENDING. A server's connection is passed to the
+        callback for SNI, so it needs them.
         """
         context = how["context"]
         refuse_renegotiation(context)
@@ -278,10 +279,10 @@ class PendingSocket(Pending):
                     (self.server_hostname, False),
                     ShownBySSL(self._sslobj, verifying=verifying),
                 )
-        except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
+        except Exception as error:  # noqa: BLE001 - any error: fail closed
             self.__class__ = cls
             self._pinverify_fail(error)
-        except BaseException:  # Ctrl-C: nobody gets what has not been checked
+        except BaseException:  # Ctrl-C: never return an unchecked connection
             self.close()
             raise
         return self
@@ -302,7 +303,7 @@ class PendingSocket(Pending):
         try:
             return connect(self, addr)
         except BaseException:
-            # ssl would leave a socket that is connected, and speaks in clear.
+            # ssl would leave a connected socket that sends plain text.
             if connection._connected:  # noqa: SLF001
                 self._pinverify_shut()
             raise
@@ -310,9 +311,9 @@ class PendingSocket(Pending):
     def _pinverify_settle(self) -> None:
         if self._sslobj is None and self._pinverify_error is None:
             if "_connected" not in self.__dict__:
-                return  # ssl itself looks for data sent in clear: CVE-2023-40217
-            # After a failed connect() ssl would go on in clear.
-            msg = "TLS is not established; nothing is sent or received in clear"
+                return  # ssl itself looks for plain text: CVE-2023-40217
+            # After a failed connect() ssl would continue in plain text.
+            msg = "TLS is not established; nothing is sent or received in plain text"
             raise OSError(errno.ENOTCONN, msg)
         super()._pinverify_settle()
 
@@ -320,8 +321,8 @@ class PendingSocket(Pending):
         connection: Any = self
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)  # also what makefile() keeps open
-        # An event loop still watches the number of a non-blocking socket, which
-        # another socket could get: there, closing is for the loop.
+        # An event loop still watches the descriptor of a non-blocking socket, which
+        # another socket could get: leave closing to the loop.
         if connection.gettimeout() != 0:
             with contextlib.suppress(OSError):
                 connection.close()
@@ -331,7 +332,7 @@ class PendingSocket(Pending):
 
 
 class PendingObject(Pending):
-    """The state of an SSL object, which reads and writes memory buffers."""
+    """Mixin for a PENDING SSL object, which reads and writes memory buffers."""
 
     _pinverify_outgoing: ssl.MemoryBIO
     _pinverify_passed_early = False
@@ -344,7 +345,7 @@ class PendingObject(Pending):
         return self
 
     def do_handshake(self) -> None:
-        """Do the handshake, then decide about the peer; reject as early as can be."""
+        """Do the handshake, then decide about the peer; reject as early as possible."""
         try:
             Pending.do_handshake(self)
         except ssl.SSLWantReadError:
@@ -353,10 +354,10 @@ class PendingObject(Pending):
             raise
 
     def _pinverify_reject_early(self, sslobj: Any) -> None:  # noqa: ANN401
-        """Look at the peer before our answer leaves, which ends its turn in TLS 1.2.
+        """Reject the peer, if it will be rejected, before our answer leaves.
 
-        The answer may carry a client certificate, and it is still in the buffer.
-        Only a rejection counts here; what passes is decided at the end.
+        The answer may contain a client certificate, and is still in the buffer. Only a
+        rejection counts here; a peer that passes is judged again at the end.
         """
         if sslobj.server_side:
             return
@@ -370,11 +371,11 @@ class PendingObject(Pending):
             if chain and in_force is not None:
                 reject_early(in_force, (sslobj.server_hostname, False), chain)
                 self._pinverify_passed_early = True
-        except Exception as error:  # noqa: BLE001 - whatever it is: fail closed
+        except Exception as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error)
 
     def _pinverify_shut(self) -> None:
-        # What waits there would end the handshake, or show a client certificate.
+        # The buffered bytes would end the handshake, or send a client certificate.
         self._pinverify_outgoing.read()
 
 
@@ -384,11 +385,11 @@ class PendingObject(Pending):
 def class_with_the_check(pending: type[Pending], found: type, rule: ContextRule) -> Any:  # noqa: ANN401
     """Return the class *found* with the check.
 
-    Once VERIFIED, a connection is of a class that adds next to nothing to the
-    one below the check, so that its data flows as fast.
+    A VERIFIED connection gets a class that adds next to nothing to *found*, so its
+    data flows as fast as without pins.
     """
-    base = vars(found).get("_pinverify_base", found)  # what we once mixed into
-    again = issubclass(base, pending)  # a subclass of one that we once made
+    base = vars(found).get("_pinverify_base", found)  # if *found* is ours already
+    again = issubclass(base, pending)  # a subclass of a class of ours
     moves_data = [name for name in _MOVES_DATA if hasattr(base, name)]
     own: dict[str, Any] = {
         "_pinverify_rule": rule,
@@ -396,12 +397,12 @@ def class_with_the_check(pending: type[Pending], found: type, rule: ContextRule)
     }
     verified = own | {name: vars(Pending)[name] for name in _KEPT_WHEN_VERIFIED}
     verified |= {"_pinverify_settled": True, "_pinverify_settle": _nothing_to_do}
-    if again:  # a plain attribute hides the property, the instance's own comes first
+    if again:  # a plain attribute hides the property; the instance has its own
         verified["_sslobj"] = None
     own |= {name: _gate(getattr(base, name)) for name in moves_data}
     verified_class: Any = type(f"Verified{base.__name__}", (base,), verified)
     own["_pinverify_verified_class"] = verified_class
-    if base.__module__ == "ssl":  # who knows what other classes do
+    if base.__module__ == "ssl":  # other classes may do anything
         own["_pinverify_short_way"] = verified_class._create, rule  # noqa: SLF001
     return type(f"Pinned{base.__name__}", (base,) if again else (pending, base), own)
 
@@ -422,7 +423,7 @@ def _nothing_to_do(_connection: object) -> None:
 
 
 def _gate(base_method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return *base_method*, after the check."""
+    """Return *base_method* with the check in front of it."""
 
     def method(self: Pending, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         self._pinverify_settle()

@@ -1,8 +1,8 @@
 """Pins for `ssl.SSLContext`: every client and server that takes one.
 
-A context makes its connections with two classes of its choice, one for sockets and
-one for memory buffers. `pin_context` puts ours in their place, mixed into those that
-it finds, and then makes one connection of each kind to see that they are used.
+A context creates its connections from two classes, one for sockets and one for memory
+buffers. `pin_context` replaces them by subclasses of ours, and then creates one
+connection of each kind to check that they are used.
 """
 
 from __future__ import annotations
@@ -37,36 +37,36 @@ def pin_context(
 ) -> ssl.SSLContext:
     """Enforce pins on every connection that *context* makes from now on.
 
-    Called again, it swaps the policy: each handshake is decided by the policy
-    that is in place at its end. Connections that are established already stay.
+    A second call replaces the policy: each handshake is decided by the policy that is
+    in place when it ends. Established connections are not affected.
 
-    A connection's decision is its attribute ``pin_report``, once it is made.
+    After the decision, the connection has the attribute ``pin_report``.
 
     Args:
-        context: for clients or servers. Its own checks stay as they are; without
-            certificate validation (``CERT_NONE``) only the leaf counts, since
-            nobody has verified the rest of the chain. Where a callback for SNI
-            selects a server's context, pin the one that listens too: it makes
-            the connections, and without pins of its own it checks nobody.
-        policy: the rules for the name that the client connects to. A server's
-            clients have no name: give a `PinSet`, or a policy with `Rules.clients`.
-        on_report: called with each report that accepts although its pins are not
-            met (report mode, expiry). It can't accept anything; if it raises,
-            the connection is rejected.
+        context: for clients or servers. Its own checks do not change; without
+            certificate validation (``CERT_NONE``) only the leaf counts, because
+            nobody has verified the rest of the chain. If a callback for SNI selects
+            a server's context, pin the listening context too: it makes the
+            connections, and without pins of its own it checks nobody.
+        policy: the rules for the host that a client connects to. The clients of a
+            server have no name: pass a `PinSet`, or a policy with `Rules.clients`.
+        on_report: called with each report that accepts although its pins do not
+            match (report mode, expiry). It cannot accept anything; if it raises, the
+            connection is rejected.
 
     Returns:
         *context*.
 
     Raises:
-        TypeError: *context* is no `ssl.SSLContext`, or makes its connections in
-            a way that pins can't be enforced on.
-        PolicyError: a server's context is given rules for host names.
+        TypeError: *context* is not an `ssl.SSLContext`, or makes its connections in a
+            way that pins cannot be enforced on.
+        PolicyError: *context* is a server's, and *policy* has no pins for clients.
     """
     checked = in_force(policy, on_report)
     if is_server(context) and not checked.policy.has_clients:
         msg = (
-            "a server's clients have no host name: give pin_context a PinSet, or rules "
-            "with pins for clients"
+            "the clients of a server have no host name: give pin_context a PinSet, or "
+            "rules with pins for clients"
         )
         raise PolicyError(msg)
     _hooked(context, ContextRule(checked)).in_force = checked
@@ -80,9 +80,9 @@ def pin_connection(
     server_hostname: str,
     context: ssl.SSLContext,
 ) -> ssl.SSLSocket:
-    """Speak TLS over a connected socket; *policy* holds for this connection alone.
+    """Start TLS on a connected socket, with a policy for this connection only.
 
-    The policy of *context*, if it has one, is not looked at and stays as it is.
+    A policy of *context* itself is ignored and does not change.
     """
     _hooked(context, ContextRule(None))
     tls: Any = context.wrap_socket(
@@ -101,7 +101,7 @@ def pin_connection(
 
 
 def _hooked(context: ssl.SSLContext, rule: ContextRule) -> ContextRule:
-    """Return the rule of *context*; make it use our classes and *rule* if not yet."""
+    """Return the rule of *context*; if it has none, install our classes and *rule*."""
     if not is_context(context):
         msg = f"expected an ssl.SSLContext, got {type(context).__name__}"
         raise TypeError(msg)
@@ -123,14 +123,14 @@ def _hooked(context: ssl.SSLContext, rule: ContextRule) -> ContextRule:
     return rule
 
 
-# One thread at a time: what one that fails puts back must not undo another.
+# One thread at a time: undoing a failed change must not undo that of another thread.
 _hooking = threading.RLock()
 
 
 def set_classes(owner: Any, rule: ContextRule) -> None:  # noqa: ANN401
     """Set our classes on a context, or on the class of contexts.
 
-    Not where they are already; but they may have been replaced since.
+    If they are there already, do nothing; but they may have been replaced since.
     """
     if getattr(owner.sslsocket_class, "_pinverify_rule", None) is not rule:
         owner.sslsocket_class = class_with_the_check(
@@ -143,10 +143,10 @@ def set_classes(owner: Any, rule: ContextRule) -> None:  # noqa: ANN401
 
 
 def _see_that_it_works(context: ssl.SSLContext, rule: ContextRule) -> None:
-    """Make one connection of each class, without a peer, and look at it.
+    """Create one connection of each class, without a peer, and check it.
 
-    Some contexts make their connections with another context's classes; pins
-    would be set there and never checked.
+    Some contexts create their connections from another context's classes; pins on
+    them would never be checked.
     """
     name = f"{type(context).__module__}.{type(context).__name__}"
     try:
@@ -154,8 +154,8 @@ def _see_that_it_works(context: ssl.SSLContext, rule: ContextRule) -> None:
     except (AttributeError, NotImplementedError, ValueError) as error:
         msg = (
             f"{name} does not wrap a socket that is not connected yet ({error}), so "
-            "pins can't be tried on it; pin an ssl.SSLContext, or truststore's from "
-            "truststore 0.10.5 on"
+            "pins cannot be tested on it; pin an ssl.SSLContext, or use truststore "
+            "0.10.5 or later"
         )
         raise TypeError(msg) from error
     if not all(
@@ -165,7 +165,7 @@ def _see_that_it_works(context: ssl.SSLContext, rule: ContextRule) -> None:
     ):
         msg = (
             f"{name} does not make its connections with its sslsocket_class and "
-            "sslobject_class, so pins can't be enforced on it; pin an ssl.SSLContext"
+            "sslobject_class, so pins cannot be enforced on it; pin an ssl.SSLContext"
         )
         raise TypeError(msg)
 

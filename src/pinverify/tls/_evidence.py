@@ -1,8 +1,8 @@
-"""The evidence about a peer, judged: accept it, or raise `PinningError`.
+"""Judgement of the evidence about a peer: accept it, or raise `PinningError`.
 
-This is the one place that knows which certificates count. The adapters (`ssl`,
-pyOpenSSL) say what their TLS library shows, and `judge` does the rest. There is no
-I/O here, and no TLS library: a test can go through all combinations in a table.
+Only this file knows which certificates count. The adapters (`ssl`, pyOpenSSL) pass on
+the certificates that their TLS library shows, and `judge` does the rest. There is no
+I/O here, and no TLS library, so a test can go through all combinations in a table.
 
 Theory of operation
 -------------------
@@ -13,11 +13,11 @@ and its peer is judged, then VERIFIED or FAILED, for good:
     PENDING ──► VERIFIED    data flows at the cost of the TLS library alone
        └──────► FAILED      shut down; every later call raises the same error
 
-OpenSSL does a handshake inside of reads and writes as well, so whatever moves data on
-a PENDING connection first completes the handshake and the judgement. Otherwise one
-byte could reach the caller or the peer before anybody has looked at the key. Every
-handshake is judged, a resumed one too, with the policy in force at its end: pins that
-were removed since the first handshake must not live on in a ticket.
+OpenSSL also does a handshake inside reads and writes, so every method that moves data
+on a PENDING connection first completes the handshake and the judgement. Otherwise a
+byte could reach the caller or the peer before the key has been checked. Every handshake
+is judged, a resumed one too, with the policy in force when it ends: pins that were
+removed since the first handshake must not live on in a ticket.
 
 *Which chain counts.* A handshake proves possession of the leaf's key and of nothing
 else. The other certificates count only if the TLS library verified them:
@@ -32,21 +32,21 @@ else. The other certificates count only if the TLS library verified them:
 *Resumed sessions* show the leaf and no chain, on both sides. The leaf is judged again.
 The rest must have been seen in a full handshake of the same context with the same
 peer, on the same side, with the same leaf: a `Memo` keeps these chains. If the memo
-knows nothing, the leaf stands alone: `ca` pins are not met, and a blocked key may hide
-in the part that nobody saw. So where any key is blocked for the peer, such a session is
-refused, unless the rule is in report mode.
+has no such chain, only the leaf counts: `ca` pins do not match, and the part that
+nobody saw could have a blocked key. So if any key is blocked for the peer, such a
+session is refused, unless the rule is in report mode.
 
 *The leaf first.* Most pins are of leaves. If the leaf alone leads to an acceptance with
-nothing to report, and no blocked key could stand above it, then the chain is not even
+nothing to report, and no blocked key could be above it, then the chain is not even
 fetched. That is why `Shown` has methods and not values.
 
-*Notices come last.* An accepted peer whose pins are not met (report mode, expiry) is
-reported to the application after every check has passed. Whoever hears of an
-acceptance can rely on it.
+*Notices come last.* An accepted peer whose pins do not match (report mode, expiry) is
+reported to the application after every check has passed, so the application can rely
+on an acceptance that it is told.
 
-*Early looks.* Some adapters can look at the peer before the handshake is over, so that
-no client certificate leaves for an impostor. `reject_early` can only reject; what
-passes there is judged again at the end.
+*Early rejection.* Some adapters can see the peer's certificates before the handshake is
+over, so that no client certificate is sent to an impostor. `reject_early` can only
+reject; a peer that passes is judged again at the end.
 """
 
 from __future__ import annotations
@@ -81,22 +81,22 @@ is a client. A plain tuple, since one is made in each handshake."""
 class Shown(Protocol):
     """The certificates that a TLS library shows of a peer after a handshake.
 
-    `judge` asks for no more than it needs, and for nothing twice.
+    `judge` calls only the methods that it needs, and none twice.
     """
 
     def leaf(self) -> bytes | None:
-        """Return the peer's own certificate in DER, None if it showed none."""
+        """Return the peer's own certificate in DER, or None."""
 
     def is_verified(self) -> bool:
-        """Say whether the library verified the chain.
+        """Return True if the library verified the chain.
 
-        It did so in this handshake or, for a resumed session, in its first.
+        That is in this handshake or, for a resumed session, in its first one.
         """
 
     def verified_chain(self) -> Sequence[Any]:
         """Return the verified chain as objects of the library, leaf first.
 
-        It is empty in a resumed session. Asked for only if `is_verified`.
+        It is empty in a resumed session. Called only if `is_verified`.
         """
 
     def to_der(self, cert: Any) -> bytes:  # noqa: ANN401 - an object of the library
@@ -104,14 +104,14 @@ class Shown(Protocol):
 
 
 class Accepted:
-    """An acceptance: the evidence for it, and the report once somebody asks."""
+    """An acceptance: its evidence, and its report once that is read."""
 
     __slots__ = ("_certs", "_host", "_now", "_policy", "_report")
 
     def __init__(
         self, policy: Policy, host: str | bytes | None, certs: Sequence[bytes], now: int
     ) -> None:
-        """Keep what decided: the policy, the name, the chain in DER, the time."""
+        """Keep the arguments of the decision: policy, name, chain in DER, time."""
         self._policy = policy
         self._host = host
         self._certs = certs
@@ -131,13 +131,13 @@ class Accepted:
 def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
     """Return the evidence on which a peer is accepted, or raise.
 
-    This runs once in each handshake, when no cache of the processor holds anything of
-    it: each object that is touched costs a microsecond, so there are few.
+    This runs once in each handshake, with cold caches: each object that it touches
+    costs a microsecond, so it touches few.
 
     Args:
-        in_force: the policy, and who hears of acceptances that are no match.
+        in_force: the policy, and the callback for acceptances without a match.
         memo: the full handshakes of the same context.
-        peer: whose certificates these are.
+        peer: the owner of the certificates.
         shown: the certificates.
 
     Raises:
@@ -165,7 +165,7 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
         raise rejection(
             in_force,
             host,
-            "a resumed session shows no chain, and a key that is blocked may be in it; "
+            "a resumed session shows no chain, and a blocked key could be in it; "
             "connect again without the session",
         )
     notice(report, on_report)
@@ -173,10 +173,10 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
 
 
 def _host_to_look_up(in_force: InForce, peer: Peer) -> str | bytes | None:
-    """Return the name by which the policy decides.
+    """Return the name for the policy to look up.
 
-    Where a policy has rules for hosts and for clients, a server without a name must
-    not be taken for a client: the empty name is rejected.
+    If a policy has rules for hosts and for clients, a server without a name must not
+    be mistaken for a client: its empty name is rejected.
     """
     host, is_client = peer
     if host is None and not is_client:
@@ -188,7 +188,7 @@ def _host_to_look_up(in_force: InForce, peer: Peer) -> str | bytes | None:
 def _chain_that_counts(
     memo: Memo, peer: Peer, shown: Shown, leaf: bytes | None
 ) -> tuple[Chain, bool]:
-    """Return the certificates that count, and whether others above them are hidden."""
+    """Return the certificates that count, and True if others above are hidden."""
     verified = shown.is_verified()
     certs = shown.verified_chain() if verified else ()
     if certs:
@@ -204,12 +204,12 @@ def _chain_that_counts(
 def reject_early(in_force: InForce, peer: Peer, certs: Sequence[bytes]) -> None:
     """Raise if a peer will be rejected, before the handshake is over.
 
-    An acceptance is not final here, and nobody hears of it.
+    An acceptance is not final here and is not reported.
 
     Args:
         in_force: the policy.
-        peer: whose certificates these are.
-        certs: those that count, in DER, leaf first.
+        peer: the owner of the certificates.
+        certs: the certificates that count, in DER, leaf first.
 
     Raises:
         PinningError: the peer is rejected.
@@ -223,7 +223,7 @@ def rejection(
     """Return the error for a peer that could not be judged by its pins.
 
     Args:
-        in_force: the policy, None if it is not known yet.
+        in_force: the policy, or None if it is not known yet.
         host: the name of the peer.
         why: the message.
     """

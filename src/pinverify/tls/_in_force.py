@@ -1,7 +1,7 @@
 """The policy that is in force: for one connection, one context, or the process.
 
-A policy is swapped by replacing one tuple, so each handshake is decided by exactly
-one policy: the one that it read at its end.
+Replacing a policy replaces one tuple, so each handshake is decided by exactly one
+policy: the one that it reads at its end.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class InForce(NamedTuple):
 
 
 def in_force(policy: Policy | PinSet, on_report: OnReport | None) -> InForce:
-    """Return what `pin_context` and its like were given, checked.
+    """Return the checked arguments of `pin_context` and similar functions.
 
     Raises:
-        TypeError: *policy* is neither a Policy nor a PinSet, or *on_report* can't be
-            called.
+        TypeError: *policy* is neither a Policy nor a PinSet, or *on_report* is not
+            callable.
     """
     policy = as_policy(policy)
     if on_report is not None and not callable(on_report):
@@ -46,7 +46,7 @@ class ContextRule:
 
     Attributes:
         in_force: None if connections are not checked.
-        servers: whether server-side connections are checked.
+        servers: True if server-side connections are checked.
         memo: the chains of full handshakes, as the evidence for resumed sessions.
     """
 
@@ -59,11 +59,11 @@ class ContextRule:
         self.servers = servers
 
 
-def rule_of(context: Any) -> ContextRule | None:  # noqa: ANN401 - whatever ssl gives
-    """Return the rule of a context that is pinned itself, else None."""
+def rule_of(context: Any) -> ContextRule | None:  # noqa: ANN401 - any object of ssl
+    """Return the rule of a context that is itself pinned, or None."""
     rule: ContextRule | None = vars(context).get("_pinverify")
     return rule
 
 
 installed: list[ContextRule] = []
-"""The rule of the whole process, while `install` is in effect; else empty."""
+"""The rule of the process while `install` is in effect, else empty."""

@@ -1,4 +1,4 @@
-"""Pins for a whole process: for libraries that make a context of their own."""
+"""Pins for a whole process, for libraries that create their own context."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["install", "uninstall"]
 
 
 def install(policy: Policy | PinSet, *, on_report: OnReport | None = None) -> None:
-    """Enforce pins on every client connection of this process. Think first.
+    """Enforce pins on every client connection of this process. Use it with care.
 
-    This is for libraries that make an `ssl.SSLContext` of their own and take
-    none. It changes `ssl.SSLContext` for everybody, until `uninstall`; called
-    again, it swaps the policy. A context that is pinned itself keeps its own
-    policy. Servers are left alone.
+    It is for libraries that create their own `ssl.SSLContext` and accept none. It
+    changes `ssl.SSLContext` for all code, until `uninstall`; a second call replaces
+    the policy. A context that is itself pinned keeps its own policy. Connections of
+    servers are not checked.
 
     Args:
-        policy: best with rules for each host that matters, since other hosts
-            are met as well.
+        policy: preferably rules for the hosts that matter, because all other hosts
+            are checked against it as well.
         on_report: as in `pin_context`.
     """
     checked = in_force(policy, on_report)
@@ -44,7 +44,7 @@ def install(policy: Policy | PinSet, *, on_report: OnReport | None = None) -> No
 
 
 def uninstall() -> None:
-    """Undo `install`. Connections that are established already stay."""
+    """Undo `install`. Established connections are not affected."""
     installed.clear()
     while _changed:
         owner, before = _changed.pop()
@@ -53,4 +53,4 @@ def uninstall() -> None:
 
 
 _changed: list[tuple[Any, dict[str, Any]]] = []
-"""The class that `install` has changed, and its attributes before that."""
+"""The class that `install` has changed, and its attributes before the change."""

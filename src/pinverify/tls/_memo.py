@@ -21,10 +21,10 @@ _CHAINS_MAX = 1024
 
 
 class Memo:
-    """The chains of one context's full handshakes; the oldest makes room.
+    """The chains of one context's full handshakes; the oldest is evicted.
 
-    A peer usually shows the chain that it showed before. The TLS library's objects
-    are compared then, which costs less than encoding them again.
+    A peer usually shows the same chain as before. So the TLS library's objects are
+    compared first, which costs less than encoding them again.
     """
 
     def __init__(self) -> None:
@@ -42,10 +42,10 @@ class Memo:
         """Return a verified chain in DER, and keep it.
 
         Args:
-            peer: the host, and which side it is on.
-            certs: one or more objects of the TLS library, leaf first. Two of them
-                are equal only if all that is signed in them is the same.
-            to_der: gives the DER of one.
+            peer: the host and the side of the peer.
+            certs: one or more objects of the TLS library, leaf first. Two objects are
+                equal only if their signed parts are the same.
+            to_der: returns the DER of an object.
         """
         latest = self.latest.get(peer)
         if latest is not None and latest[0] == certs:
@@ -61,11 +61,11 @@ class Memo:
         return shown
 
     def recall(self, peer: Hashable, leaf: bytes) -> Chain | None:
-        """Return the chain that *leaf* had in a full handshake, None if unknown."""
+        """Return the chain that *leaf* had in a full handshake, or None."""
         known = self._chains.get((peer, _tail(leaf)))
         return known if known is not None and known.certs[0] == leaf else None
 
 
 def _tail(leaf: bytes) -> bytes:
-    """Return the end of a certificate: its signature, which is enough for a key."""
+    """Return the end of a certificate: part of its signature, enough for a key."""
     return leaf[-32:]

@@ -1,9 +1,9 @@
-"""Notices of peers that are accepted although their pins are not met.
+"""Notices of peers that are accepted although their pins do not match.
 
-A rule in report mode, or one that has expired, lets a connection go on and keeps the
-reason. Such reports go to the application's callback, and to the logger "pinverify"
-once a minute for each host and policy. A notice never changes a decision, but for a
-callback that raises: that rejects the peer.
+A rule in report mode, or an expired one, can accept a peer and keep the reason. Such
+reports go to the application's callback, and to the logger "pinverify" at most once a
+minute for each host and policy. A notice never changes a decision, except that a
+callback that raises rejects the peer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _UNMET = (Reason.MISMATCH, Reason.BLOCKED, Reason.EXPIRED)
 
 
 def notice(report: Report, on_report: OnReport | None) -> None:
-    """Log and hand on a report that accepts although its pins are not met."""
+    """Report a peer that is accepted although its pins do not match."""
     if report.reason not in _UNMET:
         return
     if on_report is not None:
@@ -42,7 +42,7 @@ def notice(report: Report, on_report: OnReport | None) -> None:
     held_back = _log.admit((report.host, report.digest), time.monotonic())
     if held_back is not None:
         _logger.warning(
-            "accepted in spite of its pins: %s of %s, rule %r, chain %s, policy %s%s",
+            "accepted without a match: %s of %s, rule %r, chain %s, policy %s%s",
             report.reason.name,
             report.host or "a peer",
             report.rule,
@@ -53,14 +53,14 @@ def notice(report: Report, on_report: OnReport | None) -> None:
 
 
 class _Log:
-    """Limits the rate: when each host was logged, and how often it was held back."""
+    """Rate limit: the time each host was logged, and the number held back since."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: OrderedDict[object, tuple[float, int]] = OrderedDict()
 
     def admit(self, key: object, now: float) -> int | None:
-        """Return how many were held back since the last one; None: hold this back."""
+        """Return the number held back since the last one; None holds this one back."""
         with self._lock:
             last, held_back = self._entries.get(key, (now - _PERIOD, 0))
             if now - last < _PERIOD:

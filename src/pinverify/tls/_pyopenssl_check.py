@@ -54,7 +54,7 @@ class PinningSSLError(PinningError, SSL.Error):
     def because(
         cls, cause: Exception, rules: InForce | None, host: str | bytes | None
     ) -> Self:
-        """Return the rejection that *cause* is, or leads to."""
+        """Return *cause* as an error of this class; any exception is a rejection."""
         if isinstance(cause, PinningError):
             error = cause
         else:
@@ -81,7 +81,7 @@ def verifies(conn: SSL.Connection) -> bool:
 
 
 class ShownAfterwards:
-    """The certificates of a connection whose handshake nobody watched."""
+    """The certificates of a connection whose handshake was not observed."""
 
     def __init__(self, conn: SSL.Connection, *, verified: bool) -> None:
         self._conn = conn
@@ -104,9 +104,9 @@ class _ShownToCallback:
     """The certificates that OpenSSL showed to the verify callback.
 
     Attributes:
-        called: whether OpenSSL called back; it does not in a resumed handshake.
+        called: True if OpenSSL called back; it does not in a resumed handshake.
         seen: the certificates that it showed, by depth.
-        doubted: whether it said no about one of them, or was told not to verify.
+        doubted: True if it rejected one of them, or does not verify.
     """
 
     __slots__ = ("called", "conn", "doubted", "seen")
@@ -124,7 +124,7 @@ class _ShownToCallback:
         return self.conn is not None and verifies(self.conn) and not self.doubted
 
     def verified_chain(self) -> list[bytes]:
-        """Return the chain; none in a resumed session, whose leaf was not shown."""
+        """Return the chain; it is empty in a resumed session."""
         return self.so_far() if self.seen.get(0) == self.leaf() else []
 
     def to_der(self, cert: bytes) -> bytes:
@@ -140,16 +140,16 @@ class _ShownToCallback:
 
 
 class Check:
-    """The pins of one connection, and what has come of them.
+    """The check of one connection, and its result.
 
     Attributes:
-        in_force: the policy, and who hears of acceptances that are no match.
+        in_force: the policy, and the callback for acceptances without a match.
         host: the name to look up.
-        follows: whether the host is the one that SNI sends.
+        follows: True if the host is the name sent as SNI.
         callback: the application's verify callback.
         shown: the certificates.
-        error: why the peer is rejected.
-        accepted: why it is accepted.
+        error: the rejection, if there is one.
+        accepted: the acceptance, if there is one.
     """
 
     __slots__ = (
@@ -177,28 +177,28 @@ class Check:
         self.accepted: Accepted | None = None
 
     def raise_again(self) -> None:
-        """Raise the error that the peer was rejected with, if it was."""
+        """Raise the error again, if the peer was rejected."""
         if self.error is not None:
             raise self.error.with_traceback(None)
 
     def follow(self, server_name: bytes | None) -> None:
-        """Take the name that SNI sends, unless the application gave one."""
+        """Use the name sent as SNI, unless the application gave a host."""
         if self.follows:
             self.host = server_name
 
     def because(self, cause: Exception) -> PinningSSLError:
-        """Return the rejection that *cause* is, or leads to."""
+        """Return *cause* as an error of this class; any exception is a rejection."""
         return PinningSSLError.because(cause, self.in_force, self.host)
 
     def on_verify(
         self, conn: SSL.Connection, cert: crypto.X509, error: int, depth: int, ok: int
     ) -> bool:
-        """Ask the application, then the pins. This is OpenSSL's verify callback.
+        """Call the application's callback, then check the pins.
 
-        It is called with each certificate from the root to the leaf, and for
-        each objection before, between and after these. So the leaf is not the
-        end: name constraints are looked at later, and the application's callback
-        may accept what they forbid.
+        OpenSSL calls this for each certificate from the root to the leaf, and for each
+        error before, between and after these. So the leaf is not the end: name
+        constraints are checked later, and the application's callback may accept a
+        violation.
         """
         shown = self.shown
         shown.called = True
@@ -213,21 +213,21 @@ class Check:
         return 0 not in shown.seen or self.passes()
 
     def passes(self) -> bool:
-        """Say whether the handshake may go on. Keep the error if not.
+        """Return True if the handshake may continue; otherwise keep the error.
 
-        Only a rejection counts here; what passes is judged again at the end.
+        Only a rejection counts here; a peer that passes is judged again at the end.
         """
         try:
             reject_early(self.in_force, peer_of(self.host), self.shown.so_far())
-        except Exception as cause:  # noqa: BLE001 - whatever it is: fail closed
+        except Exception as cause:  # noqa: BLE001 - any error: fail closed
             self.error = self.because(cause)
         return self.error is None
 
     def pass_early(self, conn: SSL.Connection) -> None:
-        """Look at the leaf before our answer leaves, which ends our turn in TLS 1.2.
+        """Check the leaf before our answer leaves, if OpenSSL has not called back.
 
-        Under VERIFY_NONE OpenSSL does not get as far as calling back with it. The
-        answer may carry a client certificate; in memory it has not left yet.
+        Under VERIFY_NONE, OpenSSL does not call back for the leaf. The answer may
+        contain a client certificate; over memory buffers it has not been sent yet.
         """
         shown = self.shown
         leaf = _leaf(conn) if shown.called and 0 not in shown.seen else None
@@ -236,17 +236,17 @@ class Check:
             self.passes()
 
     def decide(self, conn: SSL.Connection) -> None:
-        """Judge the peer, the handshake being complete; or raise."""
+        """Judge the peer after the handshake, or raise."""
         self.shown.conn = conn
         memo = _memo(conn.get_context())
         self.accepted = judge(self.in_force, memo, peer_of(self.host), self.shown)
 
 
 def peer_of(host: str | bytes | None) -> Peer:
-    """Return whom a connection is with.
+    """Return the peer of a connection.
 
-    pyOpenSSL does not tell which side a connection is on. A server's clients have no
-    name, so whoever has none counts as a client.
+    pyOpenSSL does not reveal which side a connection is on. The clients of a server
+    have no name, so a peer without a name counts as a client.
     """
     return host, host is None
 

@@ -35,15 +35,15 @@ def create_connection(
         address: host and port. The host is verified, and looked up in *policy*.
         policy: the pins.
         timeout: seconds, for each step of connecting and each later operation;
-            None waits.
-        context: None is `ssl.create_default_context`. A policy that it has of
-            its own is not looked at, and stays as it is.
+            None waits for ever.
+        context: None is `ssl.create_default_context()`. A policy of the context
+            itself is ignored and does not change.
 
     Raises:
-        PinningError: the server's key is not one that is expected.
+        PinningError: the server's key does not match the pins.
         OSError: there is no connection, or the certificate is not valid
             (`ssl.SSLCertVerificationError`).
-        PolicyError: the host is none.
+        PolicyError: the host is not a valid name or address.
     """
     try:
         plain = socket.create_connection(address, timeout)
@@ -64,16 +64,16 @@ def wrap_socket(
     server_hostname: str,
     context: ssl.SSLContext | None = None,
 ) -> ssl.SSLSocket:
-    """Speak TLS over a connected socket, and check the server's pins.
+    """Start TLS on a connected socket, and check the server's pins.
 
     Args:
-        sock: connected; it belongs to the result from now on.
+        sock: a connected socket; the result takes it over.
         policy: the pins.
         server_hostname: the name to verify, and to look up in *policy*.
         context: as in `create_connection`.
 
     Raises:
-        PinningError: the server's key is not one that is expected.
+        PinningError: the server's key does not match the pins.
         OSError: the handshake failed.
     """
     return pin_connection(
@@ -97,18 +97,18 @@ def check(
     Args:
         server: ``https://api.example.com``, ``api.example.com`` or
             ``api.example.com:8443``. The port is 443 if there is none.
-        policy: the pins; a list of pins holds for any host.
+        policy: a policy, or pins for this server.
         timeout: seconds, for each step.
         context: as in `create_connection`.
-        cafile: PEM certificates to trust in place of the system's.
+        cafile: PEM certificates to trust instead of the system's.
 
     Returns:
-        A report that accepts.
+        The report of an accepted server.
 
     Raises:
-        PinningError: the server's key is not one that is expected.
+        PinningError: the server's key does not match the pins.
         OSError: there is no connection, or the certificate is not valid.
-        PolicyError: *server* is no address, or a pin is none.
+        PolicyError: *server* is not an address, or a pin is wrong.
     """
     if not isinstance(policy, Policy | PinSet):
         policy = PinSet(policy)
@@ -121,7 +121,7 @@ def check(
         split_address(server), policy, timeout=timeout, context=context
     ) as tls:
         report: Report | None = getattr(tls, "pin_report", None)
-    if report is None:  # cannot be; never take it for an acceptance
+    if report is None:  # impossible, but never an acceptance
         msg = "the peer was not checked"
         raise rejection(None, None, msg)
     return report

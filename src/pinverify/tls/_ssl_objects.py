@@ -1,7 +1,7 @@
 """Access to the C objects of `ssl`: certificates, verify mode, options.
 
-The public attributes of ssl make enums of numbers at each access, and a handshake
-looks at several. So these functions read the C attributes.
+The public attributes of ssl convert numbers to enums at each access, and a handshake
+reads several. These functions read the C attributes instead.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def der(cert: Any) -> bytes:  # noqa: ANN401
     return der
 
 
-# The C attributes and plain numbers, without the cost of making enums of them.
+# The C attributes give plain numbers, without the cost of enums.
 _verify_mode: Any = _ssl._SSLContext.verify_mode.__get__  # type: ignore[attr-defined] # noqa: SLF001
 _options: Any = _ssl._SSLContext.options.__get__  # type: ignore[attr-defined] # noqa: SLF001
 _set_options: Any = _ssl._SSLContext.options.__set__  # type: ignore[attr-defined] # noqa: SLF001
@@ -40,31 +40,31 @@ _CERT_NONE = int(ssl.CERT_NONE)
 
 
 def verifies(context: Any) -> bool:  # noqa: ANN401
-    """Say whether OpenSSL verifies chains, so that more than the leaf counts."""
+    """Return True if OpenSSL verifies chains, so that more than the leaf counts."""
     return bool(_verify_mode(context) != _CERT_NONE)
 
 
 def refuse_renegotiation(context: Any) -> None:  # noqa: ANN401
-    """Refuse it, since a TLS 1.2 peer could then show another certificate."""
+    """Disable renegotiation: a TLS 1.2 peer could show another certificate in it."""
     options = _options(context)
     if not options & _NO_RENEGOTIATION:
         _set_options(context, options | _NO_RENEGOTIATION)
 
 
 def is_context(context: object) -> bool:
-    """Say whether this is a context of ssl, a subclass or a replacement included."""
+    """Return True for a context of ssl, including subclasses and replacements."""
     # Not ssl.SSLContext, which truststore and gevent replace.
     return isinstance(context, _ssl._SSLContext)  # noqa: SLF001
 
 
 def inner_context(context: Any) -> Any:  # noqa: ANN401
-    """Return the context that makes the connections: truststore's has one inside."""
+    """Return the context that makes the connections; truststore's is a wrapper."""
     inner = context.__dict__.get("_ctx")
     return inner if is_context(inner) else context
 
 
 def is_server(context: Any) -> bool:  # noqa: ANN401
-    """Say whether a context is for servers only."""
+    """Return True if a context is for servers only."""
     return getattr(context, "protocol", None) is ssl.PROTOCOL_TLS_SERVER
 
 
@@ -74,7 +74,7 @@ class ShownBySSL:
     __slots__ = ("_sslobj", "_verifying")
 
     def __init__(self, sslobj: Any, *, verifying: bool) -> None:  # noqa: ANN401
-        """Keep the object, and whether it was made to verify the chain."""
+        """Keep the object; *verifying* is true if it was created to verify chains."""
         self._sslobj = sslobj
         self._verifying = verifying
 

@@ -1,9 +1,9 @@
-"""Drop-ins for the fingerprint checks of urllib3 and aiohttp.
+"""Replacements for the fingerprint checks of urllib3 and aiohttp.
 
-For programs that pass a fingerprint to these libraries today. Both take what they
-took before, and also SPKI pins, and several of either. Only the leaf is looked
-at, after the handshake; `pinverify.pin_context` looks at the verified chain, and
-rejects before the handshake is over. Start there if nothing has to stay as it is.
+They are for programs that already pass a fingerprint to these libraries. Both accept
+the old arguments, and also SPKI pins and lists. They compare the leaf only, after the
+handshake. `pinverify.pin_context` checks the verified chain, inside the handshake: use
+that in new programs.
 
 Importing this module imports neither library.
 """
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 __all__ = ["Fingerprint", "Fingerprints", "assert_fingerprint"]
 
 Fingerprints: TypeAlias = "str | bytes | Pin | Iterable[str | bytes | Pin]"
-"""One fingerprint or several, of which one must match. Each is a `Pin`; a text as
-`Pin.parse` reads it; the hex of a whole DER certificate's SHA-256, with colons or
-without; or the 32 bytes of that SHA-256."""
+"""One fingerprint or several, of which one must match. Each is a `Pin`; a text that
+`Pin.parse` reads; the SHA-256 of a whole DER certificate in hex, with or without
+colons; or its 32 bytes."""
 
 
 def assert_fingerprint(cert: bytes | None, fingerprint: Fingerprints) -> None:
     """Check a certificate as ``urllib3.util.ssl_.assert_fingerprint`` does.
 
     Args:
-        cert: the peer's certificate, DER; None if it showed none.
-        fingerprint: see `Fingerprints`; also the hex of a certificate's SHA-1 or
-            MD5, as urllib3 has them, with a warning.
+        cert: the peer's certificate in DER, or None.
+        fingerprint: see `Fingerprints`; also a certificate's SHA-1 or MD5 in hex, as
+            in urllib3, with a warning.
 
     Raises:
-        urllib3.exceptions.SSLError: nothing matches, or a fingerprint is none.
-            `find_pinning_error` finds ours in it. Without urllib3 ours is raised
-            itself, `PinningError` or `PolicyError`.
+        urllib3.exceptions.SSLError: nothing matches, or a fingerprint is wrong.
+            `find_pinning_error` finds the `PinningError` in it. Without urllib3, the
+            `PinningError` or `PolicyError` itself is raised.
     """
     try:
         _Expected(fingerprint).verify(cert)
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name):  # noqa: ANN001, ANN202 - not for the type checker
-        """Make `Fingerprint` when it is asked for: its base class is aiohttp's."""
+        """Create `Fingerprint` on first access: it subclasses a class of aiohttp."""
         if name != "Fingerprint":
             msg = f"module {__name__!r} has no attribute {name!r}"
             raise AttributeError(msg)
@@ -83,9 +83,8 @@ def _fingerprint_class() -> type:
     class Fingerprint(aiohttp.Fingerprint):  # type: ignore[misc,unused-ignore]
         """An ``aiohttp.Fingerprint`` that also takes pins, and several of them.
 
-        Where one is used, aiohttp validates no certificate and no name: what is
-        pinned is all that is checked. So SHA-1 and MD5 are refused, as they are
-        by aiohttp.
+        With a fingerprint, aiohttp validates neither the certificate nor the name:
+        the pin is the only check. So SHA-1 and MD5 are refused, as aiohttp does.
         """
 
         def __init__(self, fingerprint: Fingerprints) -> None:
@@ -105,7 +104,7 @@ def _fingerprint_class() -> type:
                 got = _counterpart(self._expected.pins[0], cert)
                 peer = transport.get_extra_info("peername")
                 host, port = peer[:2] if isinstance(peer, tuple) else ("", 0)
-                # At no other exception does aiohttp close the connection.
+                # aiohttp closes the connection for this exception only.
                 raise aiohttp.ServerFingerprintMismatch(
                     self.fingerprint, got, host, port
                 ) from error
@@ -116,7 +115,7 @@ def _fingerprint_class() -> type:
 
 
 def _counterpart(pin: Pin, cert: bytes | None) -> bytes:
-    """Return the digest of *cert* that stands where *pin* was expected."""
+    """Return the digest of *cert* that was compared with *pin*."""
     try:
         return Pin.from_certificate(cert or b"", kind=pin.kind).digest
     except PinverifyError:
@@ -174,13 +173,13 @@ def _read(fingerprint: str | bytes | Pin) -> Pin | _OldDigest:
     """Read one fingerprint.
 
     Raises:
-        PolicyError: it is none.
+        PolicyError: *fingerprint* is not a fingerprint.
     """
     if isinstance(fingerprint, Pin):
         return fingerprint
     if isinstance(fingerprint, bytes):
         return Pin.certificate(fingerprint)
-    # urllib3 does not care where the colons stand.
+    # urllib3 ignores colons anywhere.
     digits = re.sub(":", "", fingerprint)
     if re.fullmatch(r"[0-9A-Fa-f]+", digits):
         if len(digits) == _SHA256_DIGITS:

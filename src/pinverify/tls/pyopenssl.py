@@ -1,15 +1,15 @@
 """Pins for pyOpenSSL: one `OpenSSL.SSL.Connection`, over a socket or in memory.
 
-Pins hold for a connection, never for a context. A context can carry a verify callback,
-and that is no place for pins: it is not called for a resumed session, its answer is
-ignored under ``VERIFY_NONE``, ``Connection.set_verify`` replaces it, and pyOpenSSL
-keeps what it raises in the context, so that another thread's connection may get it.
+Pins belong to a connection, never to a context. The verify callback of a context is no
+place for pins: it is not called for a resumed session, its answer is ignored under
+``VERIFY_NONE``, ``Connection.set_verify`` replaces it, and pyOpenSSL keeps an exception
+that it raises in the context, where another thread's connection may get it.
 
-`pin_connection` puts the pins behind the connection's verify callback. A wrong pin then
-ends the handshake with an alert, before a client certificate leaves. It also gives the
-connection another class, with the states PENDING, VERIFIED and FAILED, since OpenSSL
-calls back in full handshakes only. `pinverify.tls._evidence` tells what the states mean
-and which certificates count.
+`pin_connection` checks the pins in the connection's verify callback. A wrong pin then
+ends the handshake with an alert, before a client certificate is sent. It also gives the
+connection a class with the states PENDING, VERIFIED and FAILED, because OpenSSL calls
+back in full handshakes only. `pinverify.tls._evidence` explains the states, and which
+certificates count.
 """
 
 from __future__ import annotations
@@ -50,36 +50,36 @@ def pin_connection(
 ) -> SSL.Connection:
     """Enforce pins on *conn*; call it before the handshake.
 
-    The connection's verify mode stays as it is. Under ``VERIFY_NONE``, and where
-    *callback* accepts what OpenSSL does not, only the leaf counts, since nobody
-    has verified the rest of the chain. pyOpenSSL does not compare the host with
-    the certificate: the application has to, as before.
+    The verify mode of the connection does not change. Under ``VERIFY_NONE``, and if
+    *callback* accepts a certificate that OpenSSL rejects, only the leaf counts, because
+    nobody has verified the rest of the chain. pyOpenSSL does not compare the host with
+    the certificate; the application must do that, as before.
 
-    The decision is the connection's attribute ``pin_report``, once it is made;
-    ``pin_error`` is the error if the peer is rejected. A connection that a pinned
-    one accepts is pinned as well.
+    After the decision, the connection has the attribute ``pin_report``, and
+    ``pin_error`` if the peer was rejected. Connections that a pinned connection accepts
+    are pinned too.
 
     Args:
-        conn: a client's or a server's connection.
-        policy: what holds for *host*. A server's clients have no name: give a
+        conn: the connection of a client or a server.
+        policy: the pins of *host*. The clients of a server have no name: pass a
             `PinSet`.
-        host: the name that the application verifies, and that *policy* knows.
-            None is the name that ``set_tlsext_host_name`` was given.
-        callback: the application's verify callback. It is asked first, and the
-            pins after it. If the connection or its context has one, it must be
-            given here: pyOpenSSL does not tell which it is.
-        on_report: called with the report if it accepts although its pins are not
-            met (report mode, expiry). It can't accept anything; if it raises, the
+        host: the name that the application verifies, to look up in *policy*. None is
+            the name passed to ``set_tlsext_host_name``.
+        callback: the application's verify callback. It is called before the pins are
+            checked. If the connection or its context has a callback, pass it here:
+            pyOpenSSL does not reveal it.
+        on_report: called with the report if it accepts although its pins do not match
+            (report mode, expiry). It cannot accept anything; if it raises, the
             connection is rejected.
 
     Returns:
         *conn*.
 
     Raises:
-        TypeError: *conn* is pinned already, or is not exactly an
-            `OpenSSL.SSL.Connection`, or has a callback and *callback* is None.
-        ValueError: its handshake is done. See `verify`.
-        PolicyError: *policy* has rules for host names, and there is no name.
+        TypeError: *conn* is pinned already, is not exactly an
+            `OpenSSL.SSL.Connection`, or has a callback while *callback* is None.
+        ValueError: its handshake is done; use `verify`.
+        PolicyError: *policy* has no pins for clients, and there is no host name.
     """
     check = Check(in_force(policy, on_report), host, callback)
     _refuse_what_cannot_be_pinned(conn, callback)
@@ -87,11 +87,11 @@ def pin_connection(
         check.follow(conn.get_servername())
     if check.host is None and not check.in_force.policy.has_clients:
         msg = (
-            "there is no host to look up: give host=…, or call set_tlsext_host_name "
-            "first; a server's clients have none, so give a PinSet"
+            "there is no host to look up: pass host=…, or call set_tlsext_host_name "
+            "first; the clients of a server have none, so pass a PinSet"
         )
         raise PolicyError(msg)
-    # A TLS 1.2 peer could show another certificate after the check.
+    # In a renegotiation, a TLS 1.2 peer could show another certificate.
     conn.set_options(SSL.OP_NO_RENEGOTIATION)
     conn.set_verify(conn.get_verify_mode(), check.on_verify)
     conn.__dict__["_pinverify"] = check
@@ -107,23 +107,23 @@ def verify(
     chain_is_verified: bool = False,
     on_report: OnReport | None = None,
 ) -> Report:
-    """Decide about the peer of a connection that is not pinned.
+    """Check the peer of a connection that is not pinned.
 
     Call it after the handshake and before any data; if it raises, close the
-    connection. `pin_connection` does all that by itself.
+    connection. `pin_connection` does all of that by itself.
 
     Args:
-        conn: its handshake is done.
-        policy: what holds for *host*; or a `PinSet`.
-        host: the name that the application has verified. There is no default: a
-            server would look up what its client asked for.
-        chain_is_verified: whether OpenSSL verified the chain: ``VERIFY_PEER`` was
-            on in the handshake, and no callback accepted what OpenSSL does not.
-            A connection does not tell. False: only the leaf counts.
+        conn: a connection after its handshake.
+        policy: the pins of *host*, or a `PinSet`.
+        host: the name that the application has verified. There is no default: a server
+            would look up the name that its client asked for.
+        chain_is_verified: True if OpenSSL verified the chain: ``VERIFY_PEER`` was on in
+            the handshake, and no callback accepted a certificate that OpenSSL rejects.
+            A connection does not reveal that. If False, only the leaf counts.
         on_report: as in `pin_connection`.
 
     Returns:
-        A report that accepts.
+        The report of an accepted peer.
 
     Raises:
         PinningError: the peer is rejected.
@@ -131,9 +131,9 @@ def verify(
     rules = in_force(policy, on_report)
     shown = ShownAfterwards(conn, verified=chain_is_verified)
     try:
-        # A memo that knows nothing: nobody has seen this session's first handshake.
+        # An empty memo: the first handshake of this session was not observed.
         return judge(rules, Memo(), peer_of(host), shown).report
-    except Exception as cause:  # noqa: BLE001 - also what on_report raises
+    except Exception as cause:  # noqa: BLE001 - also exceptions of on_report
         error = PinningSSLError.because(cause, rules, host)
         raise error from error.__cause__
 
@@ -150,11 +150,11 @@ def _refuse_what_cannot_be_pinned(
     if type(conn) is not SSL.Connection:
         msg = f"expected an OpenSSL.SSL.Connection itself, got {type(conn).__name__}"
         raise TypeError(msg)
-    # There is no public way to ask. Without the attribute: refuse.
+    # There is no public way to find out. Without the attribute: refuse.
     if callback is None and conn.__dict__.get("_verify_helper", ...) is not None:
         msg = (
             "this connection has a verify callback, which the pins would replace: "
-            "give it as callback=…"
+            "pass it as callback=…"
         )
         raise TypeError(msg)
     if conn.get_finished() is not None:
@@ -163,13 +163,13 @@ def _refuse_what_cannot_be_pinned(
 
 
 class _Pending(SSL.Connection):
-    """A connection until its peer is decided about."""
+    """A connection whose peer has not been judged yet."""
 
     _pinverify: Check
 
     @property
     def pin_report(self) -> Report | None:
-        """The decision about the peer; None before it."""
+        """The decision about the peer; None before the decision."""
         check = self._pinverify
         if check.error is not None:
             return check.error.report
@@ -177,7 +177,7 @@ class _Pending(SSL.Connection):
 
     @property
     def pin_error(self) -> PinningSSLError | None:
-        """The error that the peer was rejected with, for code that did not catch it."""
+        """The error of a rejected peer, for code that did not catch it."""
         return self._pinverify.error
 
     def do_handshake(self) -> None:
@@ -193,7 +193,7 @@ class _Pending(SSL.Connection):
             raise
         except Exception:
             if check.error is not None:
-                # OpenSSL has ended the handshake, and its alert is on its way.
+                # OpenSSL has ended the handshake and queued its alert.
                 self._pinverify_fail(check.error, alert=verifies(self))
             raise
         if check.error is not None:
@@ -201,7 +201,7 @@ class _Pending(SSL.Connection):
         if check.accepted is None:
             try:
                 check.decide(self)
-            except Exception as cause:  # noqa: BLE001 - whatever it is: fail closed
+            except Exception as cause:  # noqa: BLE001 - any error: fail closed
                 self._pinverify_fail(check.because(cause))
             self.__class__ = _Verified
 
@@ -234,17 +234,17 @@ class _Pending(SSL.Connection):
     read = recv
 
     def shutdown(self) -> bool:
-        """Say goodbye, unless the connection has failed."""
+        """Shut TLS down, unless the connection has failed."""
         self._pinverify.raise_again()
         return super().shutdown()
 
     def set_verify(self, mode: int, callback: VerifyCallback | None = None) -> None:
-        """Set the mode and the application's callback; the pins stay behind it."""
+        """Set the mode and the application's callback; the pins are still checked."""
         self._pinverify.callback = callback
         super().set_verify(mode, self._pinverify.on_verify)
 
     def set_tlsext_host_name(self, name: bytes) -> None:
-        """Set the name that SNI sends."""
+        """Set the name to send as SNI."""
         super().set_tlsext_host_name(name)
         self._pinverify.follow(name)
 
@@ -271,13 +271,13 @@ class _Pending(SSL.Connection):
         """End the connection.
 
         Args:
-            error: why.
-            alert: whether what waits to be sent is no more than an alert.
+            error: the reason.
+            alert: True if only an alert is waiting to be sent.
         """
         self._pinverify.error = error
         self.__class__ = _Failed
         if not alert:
-            # What waits in memory would end the handshake, or show a client
+            # The bytes in memory would end the handshake, or send a client
             # certificate. Over a socket there is nothing to read here.
             with contextlib.suppress(SSL.Error, TypeError):
                 while True:
@@ -285,8 +285,8 @@ class _Pending(SSL.Connection):
         # In memory there is no socket, and not every socket can be shut down.
         with contextlib.suppress(OSError, AttributeError):
             self.sock_shutdown(socket.SHUT_RDWR)
-        # An event loop still watches the number of a non-blocking socket, which
-        # another socket could get: there, closing is for the loop.
+        # An event loop still watches the descriptor of a non-blocking socket, which
+        # another socket could get: leave closing to the loop.
         with contextlib.suppress(OSError, AttributeError):
             if self.gettimeout() != 0:
                 self.close()
@@ -294,14 +294,14 @@ class _Pending(SSL.Connection):
 
 
 def _refuse_another_handshake(*_: Any, **__: Any) -> NoReturn:  # noqa: ANN401
-    msg = "the peer is decided about: another handshake needs another connection"
+    msg = "the peer has been judged: another handshake needs another connection"
     raise PinningSSLError.because(rejection(None, None, msg), None, None)
 
 
 class _Verified(_Pending):
-    """A connection whose peer is accepted: data flows as without pins."""
+    """A connection with an accepted peer: data flows as without pins."""
 
-    # To OpenSSL, choosing the side is to begin again.
+    # For OpenSSL, choosing the side starts a new handshake.
     set_connect_state = _refuse_another_handshake
     set_accept_state = _refuse_another_handshake
     connect = _refuse_another_handshake
@@ -321,10 +321,10 @@ def _fail_again(self: _Pending, *_: Any, **__: Any) -> Any:  # noqa: ANN401
 
 
 class _Failed(_Pending):
-    """A connection whose peer is rejected: nothing reaches the wire any more.
+    """A connection with a rejected peer: nothing reaches the wire any more.
 
-    Its socket is closed, and the number that OpenSSL knows it by may be another
-    socket's soon.
+    Its socket is closed, and another socket may soon have the descriptor that OpenSSL
+    remembers.
     """
 
     do_handshake = _fail_again

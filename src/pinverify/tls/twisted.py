@@ -3,9 +3,9 @@
     agent = Agent(reactor, PinnedPolicyForHTTPS(policy))
     endpoint = wrapClientTLS(PinnedConnectionCreator("api.example.com", policy), …)
 
-These make their connections themselves. Those of Twisted's `optionsForClientTLS`
-can't be pinned: it gives each one a verify callback of its own, which replaces
-whatever was on the context and does not let anybody else in.
+These classes make their connections themselves. Connections made with Twisted's
+`optionsForClientTLS` cannot be pinned: each gets a verify callback of its own, which
+replaces the one of the context and calls no other.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["PinnedConnectionCreator", "PinnedPolicyForHTTPS"]
 class PinnedConnectionCreator:
     """Makes a client's connections to one host, as `optionsForClientTLS` does.
 
-    The certificate must be valid, and be for the host; and the pins must hold.
+    The certificate must be valid and for the host, and the pins must match.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class PinnedConnectionCreator:
         options: CertificateOptions | None = None,
         on_report: OnReport | None = None,
     ) -> None:
-        """Keep what holds for the connections.
+        """Keep the settings for the connections.
 
         Args:
             hostname: a host name or an IP address, to verify and to look up.
-            policy: what holds for it.
-            options: which authorities to trust (``trustRoot=…``), which client
-                certificate to show, and so on. None trusts the platform's.
+            policy: the pins.
+            options: the authorities to trust (``trustRoot=…``), the client certificate
+                to send, and so on. None trusts the platform's authorities.
             on_report: as in `pinverify.tls.pyopenssl.pin_connection`.
 
         Raises:
-            PolicyError: *hostname* is no host.
+            PolicyError: *hostname* is not a host.
         """
         self._host = canonical(hostname)
         self._policy = policy
@@ -71,10 +71,10 @@ class PinnedConnectionCreator:
         self,
         tlsProtocol: TLSMemoryBIOProtocol,  # noqa: N803
     ) -> SSL.Connection:
-        """Make a connection, with its handshake still to do."""
+        """Create a connection that has not done its handshake yet."""
         conn = self._options.clientConnectionForTLS(tlsProtocol)
         address = is_address(self._host)
-        if not address:  # RFC 6066, 3: a server name is no address
+        if not address:  # RFC 6066, 3: SNI has no addresses
             conn.set_tlsext_host_name(self._host.encode("ascii"))
         expected = (IPAddress_ID if address else DNS_ID)(self._host)
 
@@ -85,13 +85,13 @@ class PinnedConnectionCreator:
                 return bool(ok)
             try:
                 verify_service_identity(extract_patterns(cert), [expected], [])
-            except Exception:  # noqa: BLE001 - whatever it is: fail closed
+            except Exception:  # noqa: BLE001 - any error: fail closed
                 failure = Failure()  # type: ignore[no-untyped-call]
                 tlsProtocol.failVerification(failure)  # type: ignore[no-untyped-call]
                 return False
             return True
 
-        # Not only if the options say so: there is no such choice with Twisted's.
+        # Always, whatever the options say; Twisted offers no choice either.
         mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
         conn.set_verify(mode)
         return pin_connection(
@@ -118,10 +118,10 @@ class PinnedPolicyForHTTPS:
         options: CertificateOptions | None = None,
         on_report: OnReport | None = None,
     ) -> None:
-        """Keep what holds for the connections.
+        """Keep the settings for the connections.
 
         Args:
-            policy: what holds for each host.
+            policy: the pins of each host.
             options: as in `PinnedConnectionCreator`, for all hosts.
             on_report: as in `pinverify.tls.pyopenssl.pin_connection`.
         """
@@ -132,10 +132,10 @@ class PinnedPolicyForHTTPS:
     def creatorForNetloc(  # noqa: N802 - Twisted's name
         self, hostname: bytes, port: int
     ) -> PinnedConnectionCreator:
-        """Return what makes the connections to a host.
+        """Return the creator of the connections to a host.
 
         Raises:
-            PolicyError: *hostname* is no host.
+            PolicyError: *hostname* is not a host.
         """
         del port  # rules hold for all ports
         return PinnedConnectionCreator(
