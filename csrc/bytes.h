@@ -1,4 +1,4 @@
-// bytes.h: numbers from bytes and back, and outputs that may be missing.
+// bytes.h: conversion of bytes to numbers and back, and optional outputs.
 #ifndef PINVERIFY_BYTES_H
 #define PINVERIFY_BYTES_H
 
@@ -8,7 +8,7 @@
 #include "pinverify.h"
 
 // Bytes are loaded one by one, so that neither alignment nor the machine's byte
-// order matters; compilers make one instruction of it.
+// order matters; compilers turn this into one instruction.
 static inline uint32_t load_le32(const uint8_t *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
          (uint32_t)p[3] << 24;
@@ -23,8 +23,8 @@ static inline uint32_t load_be32(const uint8_t *p) {
          (uint32_t)p[3];
 }
 
-// gcc does not see that this is one instruction and a store; what it makes of
-// the bytes takes twenty times as long.
+// gcc does not recognise the portable loop as one instruction and a store; its
+// code for the loop takes twenty times as long.
 static inline void store_be64(uint8_t *p, uint64_t x) {
 #if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   x = __builtin_bswap64(x);
@@ -36,15 +36,14 @@ static inline void store_be64(uint8_t *p, uint64_t x) {
 #endif
 }
 
-// or_empty gives a pointer that may be added to, where a caller has no bytes
-// and so no pointer: NULL + 0 is undefined (C11, 6.5.6).
+// or_empty replaces a NULL pointer, which a caller without bytes may pass, by
+// one that can be added to: NULL + 0 is undefined (C11, 6.5.6).
 static inline const uint8_t *or_empty(const uint8_t *bytes) {
   static const uint8_t nothing[1] = {0};
   return bytes != NULL ? bytes : nothing;
 }
 
-// clear zeroes an output, which may be missing where there is nothing to put
-// into it.
+// clear zeroes an output; `out` may be NULL.
 static inline void clear(uint8_t *out, size_t len) {
   if (out != NULL && len > 0) {
     memset(out, 0, len);

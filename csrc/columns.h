@@ -1,4 +1,4 @@
-// columns.h: reads the strings of a column, once its offsets have been checked.
+// columns.h: checks the offsets of a column, and reads its strings.
 #ifndef PINVERIFY_COLUMNS_H
 #define PINVERIFY_COLUMNS_H
 
@@ -9,7 +9,7 @@
 #include "pinverify.h"
 #include "prove.h"
 
-// offset_at gives position number `i`, i <= offsets->num.
+// offset_at returns position `i`, i <= offsets->num.
 static inline uint64_t offset_at(const pv_offsets *offsets, size_t i) {
   const uint8_t *at = offsets->at;
   if (offsets->width == sizeof(uint32_t)) {
@@ -22,8 +22,9 @@ static inline uint64_t offset_at(const pv_offsets *offsets, size_t i) {
   return wide;
 }
 
-// offsets_fit checks them all: their width, each at most the next, the last at
-// most `end`. Where there are none to cut, no position is read.
+// offsets_fit checks all positions: their width, that none exceeds the next,
+// and that the last is at most `end`. If there are no pieces, no position is
+// read.
 static inline bool offsets_fit(const pv_offsets *offsets, size_t end) {
   if (offsets->width != sizeof(uint32_t) &&
       offsets->width != sizeof(uint64_t)) {
@@ -51,7 +52,7 @@ static inline bool column_fits(const pv_column *column) {
   return offsets_fit(&column->offsets, column->data_len);
 }
 
-// column_item gives string number `i` of a column that fits.
+// column_item returns string `i` of a column that fits.
 static inline pv_span column_item(const pv_column *column, size_t i) {
   const uint64_t start = offset_at(&column->offsets, i);
   const uint64_t end = offset_at(&column->offsets, i + 1);

@@ -1,6 +1,5 @@
-// compiler.h: what the core says to compilers in their own words: how a
-// function is inlined, for which instruction set it is compiled, what is rarely
-// true.
+// compiler.h: macros for compilers: inlining, instruction sets, prefetching and
+// branches that are rarely taken.
 #ifndef PINVERIFY_COMPILER_H
 #define PINVERIFY_COMPILER_H
 
@@ -19,11 +18,11 @@
 #define PV_AARCH64 0
 #endif
 
-// Between PV_TARGET_BEGIN and _END, functions are compiled for a CPU that has
-// `isa`; the rest of the file is not. So all files are compiled with the same
-// flags. PV_INLINE functions are part of their caller, and a loop after
-// PV_UNROLL is written out: what a kernel keeps in registers may not depend on
-// what a compiler thinks of its size.
+// Functions between PV_TARGET_BEGIN and PV_TARGET_END are compiled for a CPU
+// that has `isa`, and the rest of the file is not. So all files are compiled
+// with the same flags. PV_INLINE functions are always inlined, and PV_UNROLL
+// unrolls a loop completely: whether a kernel's values stay in registers must
+// not depend on a compiler's heuristics about size.
 #define PV_PRAGMA(x) _Pragma(#x)
 #if defined(__clang__)
 #define PV_TARGET_BEGIN(isa) \

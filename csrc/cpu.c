@@ -1,5 +1,5 @@
-// cpu.c: which instruction sets this machine has, and so which kernels of a
-// table run on it, and which is in use.
+// cpu.c: finds the instruction sets of this machine and the kernels of a table
+// that can run on it, and remembers the kernel in use.
 #include "kernels.h"
 
 #if PV_X86_64
@@ -20,8 +20,9 @@ enum {
 
 static const uint32_t leaf7_ebx_avx512vl = 1u << 31;  // too large for an enum
 
-// XGETBV tells which registers the operating system saves on a task switch:
-// without its consent an instruction set is not to be used. Intel SDM 1, 14.3.
+// XGETBV returns the registers that the operating system saves on a task
+// switch. An instruction set whose registers are not saved must not be used
+// (Intel SDM 1, 14.3).
 static uint32_t enabled_registers(uint32_t leaf1_ecx) {
   uint32_t eax = 0;
   uint32_t edx = 0;
@@ -73,7 +74,7 @@ uint32_t pv__cpu_features(void) {
 #elif PV_AARCH64 && defined(__linux__)
 #include <sys/auxv.h>
 
-// The kernel's word for it: asm/hwcap.h of arm64.
+// From asm/hwcap.h of the arm64 kernel.
 enum { HWCAP_SHA2_BIT = 1 << 6 };
 
 uint32_t pv__cpu_features(void) {
@@ -82,7 +83,7 @@ uint32_t pv__cpu_features(void) {
 
 #elif PV_AARCH64 && defined(__APPLE__)
 
-// Every 64-bit ARM of Apple has the instructions, and has to for macOS.
+// macOS requires these instructions on every 64-bit ARM processor.
 uint32_t pv__cpu_features(void) {
   return CPU_ARM_SHA2;
 }
@@ -95,7 +96,7 @@ uint32_t pv__cpu_features(void) {
 
 #endif
 
-// The table's kernel number `i` of those that run here, or NULL past the end.
+// Returns kernel `i` of those that run on this machine, or NULL.
 static const pv_kernel *runnable(const kernel_table *table, size_t i) {
   const uint32_t features = pv__cpu_features();
   for (size_t row = 0; row < table->num_rows; row++) {

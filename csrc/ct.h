@@ -1,7 +1,7 @@
-// ct.h: words for code whose time must not depend on secret bytes.
+// ct.h: functions for code whose time must not depend on secret bytes.
 //
 // A mask is all ones (true) or all zeros (false). Masks are combined with & and
-// |, never with && or ||, and are not branched on before ct_declassify.
+// |, never with && or ||, and never branched on before ct_declassify.
 #ifndef PINVERIFY_CT_H
 #define PINVERIFY_CT_H
 
@@ -11,8 +11,8 @@
 
 #define CT_FALSE UINT64_C(0)
 
-// ct_barrier hides a value from the optimiser, which could otherwise see that
-// it is a mask and turn the arithmetic back into a branch.
+// ct_barrier hides a value from the optimiser, which could otherwise notice
+// that it is a mask and turn the arithmetic back into a branch.
 static inline uint64_t ct_barrier(uint64_t x) {
 #if defined(__GNUC__)
   __asm__("" : "+r"(x));
@@ -20,7 +20,7 @@ static inline uint64_t ct_barrier(uint64_t x) {
   return x;
 }
 
-// ct_is_zero: x and -x both lack the top bit only if x is zero.
+// ct_is_zero returns a mask: only for zero do both x and -x lack the top bit.
 MAY_WRAP_BEGIN
 static inline uint64_t ct_is_zero(uint64_t x) {
   x = ct_barrier(x);
@@ -28,8 +28,8 @@ static inline uint64_t ct_is_zero(uint64_t x) {
 }
 MAY_WRAP_END
 
-// ct_declassify marks where a secret-dependent answer becomes public: whether
-// a pin matched is told to the peer by what happens next. 1 or 0.
+// ct_declassify turns a mask into 1 or 0, and marks the place where an answer
+// about secrets becomes public: the peer sees whether a pin matched anyway.
 static inline uint32_t ct_declassify(uint64_t mask) {
   return (uint32_t)(ct_barrier(mask) & 1);
 }

@@ -1,10 +1,10 @@
-// der.h: a strict reader of DER (X.690), one element at a time. It reads tags
-// of one byte and lengths that are definite, minimal and below 2^24.
+// der.h: a strict reader of DER (X.690), one element at a time. It accepts tags
+// of one byte, and lengths that are definite, minimal and below 2^24.
 //
-// It is a header so that a walk keeps its cursors in registers: a walk through
-// memory takes three times as long. Bounds are compared as sums, `pos + 2 <=
-// end`, which takes an instruction less than the difference; an input is so
-// short that no sum overflows.
+// It is a header so that a walk keeps its cursors in registers; with cursors in
+// memory it takes three times as long. Bounds are compared as sums, `pos + 2 <=
+// end`, which takes an instruction less than a difference; inputs are too short
+// for a sum to overflow.
 #ifndef PINVERIFY_DER_H
 #define PINVERIFY_DER_H
 
@@ -29,21 +29,20 @@ enum {
   DER_CONTEXT_3 = 0xa3             // [3], constructed
 };
 
-// No element is longer: its length has three octets at most.
+// The longest element: its length has at most three octets.
 #define DER_ELEMENT_MAX (((size_t)1 << 24) + 4)
 
-// A der_cursor reads base[pos] to base[end - 1], and pos <= end <=
-// DER_ELEMENT_MAX always. It works by index, so that every bound can be stated
-// and proved without pointers.
+// A der_cursor reads base[pos] to base[end - 1]; always pos <= end <=
+// DER_ELEMENT_MAX. It uses indices, so that bounds can be stated and proved
+// without pointers.
 typedef struct der_cursor {
   const uint8_t *base;
   size_t pos;
   size_t end;
 } der_cursor;
 
-// Each reader returns false, and leaves its cursor where it was, when what
-// comes next is not one whole element of that tag with a definite, minimal
-// length.
+// Each reader returns false, and leaves its cursor in place, unless the next
+// bytes are one whole element of that tag with a definite, minimal length.
 
 PV_FLATTENED bool der_at_end(const der_cursor *in) {
   return in->pos == in->end;
@@ -56,9 +55,9 @@ PV_FLATTENED bool der_next_is(const der_cursor *in, uint8_t tag) {
 // Marks an invalid length; larger than any input.
 #define DER_NO_LENGTH ((size_t)1 << 30)
 
-// The long form of a length (X.690, 10.1): as few octets as possible, and no
-// fewer than two in all; 0x80 is the indefinite form, which DER forbids. `*pos`
-// is behind the first octet, `first`, and moves behind the last.
+// Reads the long form of a length (X.690, 10.1): two octets or more, and as few
+// as possible; 0x80 is the indefinite form, which DER forbids. `*pos` is after
+// the first octet, `first`, and moves after the last.
 PV_FLATTENED size_t long_length(const der_cursor *in, size_t first,
                                 size_t *pos) {
   size_t len = 0;
@@ -87,7 +86,7 @@ PV_FLATTENED size_t long_length(const der_cursor *in, size_t first,
   return PV_UNLIKELY(len < 0x10000) ? DER_NO_LENGTH : len;
 }
 
-// Reads one whole element of whatever tag, without looking at the tag.
+// Reads one whole element, without looking at its tag.
 PV_FLATTENED bool read_element(der_cursor *in, der_cursor *out_content) {
   size_t start = in->pos + 2;
   if (PV_UNLIKELY(start > in->end)) {
@@ -127,8 +126,8 @@ PV_FLATTENED bool der_take(der_cursor *in, pv_span *out_element, uint8_t tag) {
   return true;
 }
 
-// der_enter_any enters one element of any low tag (X.690, 8.1.2.2) and tells
-// which.
+// der_enter_any enters one element with any low tag (X.690, 8.1.2.2), and
+// returns the tag.
 PV_FLATTENED bool der_enter_any(der_cursor *in, der_cursor *out_content,
                                 uint8_t *out_tag) {
   if (in->pos + 2 > in->end) {
@@ -136,8 +135,8 @@ PV_FLATTENED bool der_enter_any(der_cursor *in, der_cursor *out_content,
   }
   const uint8_t tag = in->base[in->pos];
   const uint8_t number = tag & 0x1f;
-  // 31 announces a tag of several bytes. Universal 0 is reserved: it is the
-  // end mark of the indefinite form.
+  // 31 announces a tag of several bytes. Universal 0 is reserved for the end
+  // marker of the indefinite form.
   if (number == 0x1f || (tag & 0xdf) == 0) {
     return false;
   }

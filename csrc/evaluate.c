@@ -1,5 +1,5 @@
-// evaluate.c: host and verified chain --> report. It puts the lower floors
-// together: find the rule, read each key, hash it, look for it among the pins.
+// evaluate.c: host and verified chain --> report. It combines the lower floors:
+// find the rule, read each key, hash it, look for it among the pins.
 #include <string.h>
 
 #include "columns.h"
@@ -9,10 +9,10 @@
 
 typedef struct chain_view {
   const pv_span *spans;     // one per certificate; or NULL: then they are in
-  const pv_column *column;  // this one, from number `first` on; or, if this is
-  size_t first;             // NULL too, they lie in
-  const uint8_t *data;      // `data`, each behind the one before, with
-  const uint8_t *lens;      // 4 bytes for each length
+  const pv_column *column;  // this column, from number `first` on; or, if it is
+  size_t first;             // NULL too, they are
+  const uint8_t *data;      // back to back in `data`, with
+  const uint8_t *lens;      // 4 bytes for the length of each
   size_t num_certs;
 } chain_view;
 
@@ -30,7 +30,7 @@ static pv_span chain_cert(const chain_view *chain, size_t i) {
   return (pv_span){chain->data + at, load_le32(chain->lens + 4 * i)};
 }
 
-// Whether `num` lengths add up to `total`.
+// Returns true if `num` lengths add up to `total`.
 static bool lens_add_up(const uint8_t *lens, size_t num, size_t total) {
   size_t left = total;
   for (size_t i = 0; i < num; i++) LOOP(num - i, i <= num && left <= total)
@@ -44,9 +44,9 @@ static bool lens_add_up(const uint8_t *lens, size_t num, size_t total) {
   return left == 0;
 }
 
-// ---- what the chain shows ---------------------------------------------------
+// ---- the evidence in the chain ----------------------------------------------
 
-// The first certificate of which something holds, leaf first.
+// The first certificate, from the leaf up, with some property.
 typedef struct finding {
   uint32_t depth;  // or PV_NO_DEPTH
   uint8_t kind;
@@ -55,9 +55,9 @@ typedef struct finding {
 
 typedef struct evidence {
   uint32_t lists_hit;   // bit `list` for pins, leaf, ca
-  finding pinned;       // hit one of these
-  finding blocked;      // hit a blocked list
-  pv_status malformed;  // PV_OK, or why certificate `malformed_at` is none
+  finding pinned;       // matches one of these
+  finding blocked;      // matches a blocked list
+  pv_status malformed;  // PV_OK, or the fault of certificate `malformed_at`
   uint32_t malformed_at;
   uint32_t num_seen;
 } evidence;
@@ -83,7 +83,7 @@ static void note_first(finding *out, uint32_t depth, uint8_t kind,
   }
 }
 
-// Looks for one certificate in the lists of `pinset` that apply to its place
+// Looks for one certificate in the lists of `pinset` that apply to its position
 // in the chain.
 static void scan_pinset(evidence *out, const pv_policy *policy, uint32_t pinset,
                         uint32_t depth, const cert_digests *digests) {
@@ -109,7 +109,7 @@ static void scan_blocked(evidence *out, const pv_policy *policy,
   }
 }
 
-// Certificates are hashed whole only where somebody pinned or blocked one.
+// Whole certificates are hashed only if one is pinned or blocked.
 static bool wants_certificate_digest(const pv_policy *policy, uint32_t pinset) {
   uint32_t num_pins =
       pv__policy_run(policy, PV_UNPINNED, PV_LIST_BLOCKED, PV_CERTIFICATE)
@@ -121,8 +121,8 @@ static bool wants_certificate_digest(const pv_policy *policy, uint32_t pinset) {
   return num_pins != 0;
 }
 
-// Reads the whole chain, whatever it finds on the way. With PV_UNPINNED only
-// what is blocked for every host counts.
+// Reads the whole chain, whatever it finds. With PV_UNPINNED only the pins that
+// are blocked for every host count.
 static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
                    uint32_t pinset, const chain_view *chain) {
   const bool whole = wants_certificate_digest(policy, pinset);
@@ -160,9 +160,9 @@ static void report_finding(pv_report *out, pv_reason reason,
   memcpy(out->matched, found->digest, PV_DIGEST_LEN);
 }
 
-// Step 4, no certificate or none that can be read, and step 5, a blocked one.
-// Returns whether that decided. It did so as a rejection, but for a blocked one
-// in report mode.
+// Step 4, a missing or malformed certificate, and step 5, a blocked one.
+// Returns true if one of them decided: a rejection, except for a blocked
+// certificate in report mode.
 static bool decide_bad_chain(pv_report *out, const evidence *seen,
                              const chain_view *chain) {
   out->num_seen = seen->num_seen;
@@ -183,7 +183,7 @@ static bool decide_bad_chain(pv_report *out, const evidence *seen,
   return true;
 }
 
-// Step 6: every list that is not empty must be hit.
+// Step 6: every list that is not empty must match.
 static bool lists_are_hit(const pv_policy *policy, uint32_t pinset,
                           uint32_t lists_hit) {
   for (uint32_t list = PV_LIST_PINS; list <= PV_LIST_CA; list++) {
@@ -214,8 +214,8 @@ static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
   }
 }
 
-// Steps 1 and 2: the PinSet of the host's rule, or PV_UNPINNED when `out` says
-// why there is none.
+// Steps 1 and 2. Returns the PinSet of the host's rule, or PV_UNPINNED if `out`
+// has the reason why there is none.
 static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
                             const char *host, size_t host_len) {
   char canonical[PV_HOST_MAX + 1];
@@ -240,14 +240,14 @@ static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
   return rule.pinset;
 }
 
-// A peer without a name is a client; without rules, every peer is.
+// A peer without a name counts as a client, and without rules every peer does.
 static bool clients_decide(const pv_policy *policy, size_t host_len) {
   return (policy->flags & POLICY_CLIENTS) != 0 &&
          (host_len == 0 || policy->num_rules == 0);
 }
 
 // Steps 1 to 3, which need no chain. Returns the PinSet whose pins decide, or
-// PV_UNPINNED when `out` already says what happens unless a key is blocked.
+// PV_UNPINNED if `out` is already decided unless a key is blocked.
 static uint32_t decide_by_rule(pv_report *out, const pv_policy *policy,
                                const char *host, size_t host_len, int64_t now) {
   uint32_t index = 0;
@@ -315,9 +315,9 @@ uint32_t pv_decide(uint32_t *out_reason, const pv_policy *policy,
   return report.accepted;
 }
 
-// ---- chains that are known in part ------------------------------------------
+// ---- incomplete chains ------------------------------------------------------
 
-// Whether no key is blocked by this PinSet, nor for every host.
+// Returns true if no key is blocked, neither by this PinSet nor for every host.
 static bool blocks_nothing(const pv_policy *policy, uint32_t pinset) {
   uint32_t num_pins = 0;
   for (uint32_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
@@ -341,7 +341,7 @@ uint32_t pv_host_is_clear(const pv_policy *policy, const char *host,
   return report.reason != PV_BAD_HOST && blocks_nothing(policy, pinset);
 }
 
-// The PinSet that decided, or PV_UNPINNED.
+// Returns the PinSet that decided, or PV_UNPINNED.
 static uint32_t deciding_pinset(const pv_policy *policy,
                                 const pv_report *report) {
   pv_rule rule;

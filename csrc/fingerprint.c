@@ -1,14 +1,14 @@
-// fingerprint.c: certificate --> SHA-256 of its SPKI, of one and of many; and
-// whether it is pinned, in one call.
+// fingerprint.c: certificate --> SHA-256 of its SPKI, for one certificate and
+// for many; and the search for it among pins, in the same call.
 #include <string.h>
 
 #include "columns.h"
 #include "sha256.h"
 #include "spki.h"
 
-// The key is hashed while the walk goes on: a processor does both at once, so
-// the second half of the walk takes no time. What was hashed counts only if the
-// certificate is one.
+// The key is hashed while the walk goes on: a processor does both at the same
+// time, so the second half of the walk costs nothing. The digest counts only if
+// the rest of the certificate is strict DER.
 static inline pv_status hash_spki(uint8_t out[32], const uint8_t *cert,
                                   size_t cert_len) {
   spki_walk walk;
@@ -44,7 +44,7 @@ uint32_t pv_cert_is_pinned(pv_status *out_status, const uint8_t *packed,
 
 // ---- columns ----------------------------------------------------------------
 
-// Up to SHA256_CHUNK certificates of a column, and where their results go.
+// Up to SHA256_CHUNK certificates of a column, and the places of their results.
 typedef struct chunk {
   const pv_column *certs;
   size_t first;
@@ -77,7 +77,7 @@ static void prefetch_cert(const pv_column *certs, size_t i) {
   }
 }
 
-// The certificates that follow those of `part`.
+// Returns the bytes of the certificates after those of `part`.
 static pv_span wanted_after(const chunk *part) {
   const pv_offsets *offsets = &part->certs->offsets;
   const chunk next = next_chunk(part->certs, part->first + part->num);
@@ -88,7 +88,7 @@ static pv_span wanted_after(const chunk *part) {
                    len < WANTED_MAX ? len : WANTED_MAX};
 }
 
-// Returns how many are malformed.
+// Returns the number of malformed certificates.
 static size_t hash_chunk(const chunk *part) {
   pv_span spkis[SHA256_CHUNK];
   pv_span wanted = wanted_after(part);

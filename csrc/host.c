@@ -1,5 +1,6 @@
-// host.c: one canonical spelling per host, so that a rule and a look-up meet.
-// What has two readings, or that two libraries read differently, is refused.
+// host.c: one canonical spelling for each host, so that look-ups find rules.
+// Hosts that are ambiguous, or that two libraries read differently, are
+// refused.
 #include "host.h"
 
 #include <string.h>
@@ -14,7 +15,7 @@ static char to_lower(char c) {
   return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-// The value of a hexadecimal digit, or 16.
+// Returns the value of a hexadecimal digit, or 16.
 static uint32_t hex_value(char c) {
   if (is_digit(c)) {
     return (uint32_t)(c - '0');
@@ -23,9 +24,9 @@ static uint32_t hex_value(char c) {
   return c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10) : 16;
 }
 
-// ---- IPv4: dotted decimal, no leading zeros (RFC 6943, 3.1.1 says why) ------
+// ---- IPv4: dotted decimal, no leading zeros (reasons: RFC 6943, 3.1.1) ------
 
-// One number from 0 to 255 at host[*pos]; moves behind it.
+// Reads a number from 0 to 255 at host[*pos], and moves after it.
 static bool read_octet(const char *host, size_t host_len, size_t *pos,
                        uint32_t *out_octet) {
   const size_t start = *pos;
@@ -60,8 +61,9 @@ static bool read_ipv4(const char *host, size_t host_len, uint32_t *out) {
   return pos == host_len;
 }
 
-// Whether the last label is decimal, or 0x and hexadecimal. The URL standard
-// and inet_aton read such a host as an IPv4 address ("127.1", "1.2.3.0x4").
+// Returns true if the last label is decimal, or 0x and hexadecimal. The URL
+// standard and inet_aton read such a host as an IPv4 address ("127.1",
+// "1.2.3.0x4").
 static bool ends_in_number(const char *host, size_t host_len) {
   size_t start = host_len;
   while (start > 0 && host[start - 1] != '.') LOOP(start, start <= host_len)
@@ -85,12 +87,12 @@ static bool ends_in_number(const char *host, size_t host_len) {
 typedef struct ipv6 {
   uint32_t groups[8];
   size_t num_groups;  // read so far
-  size_t gap;         // where "::" stands among them, or NO_GAP
+  size_t gap;         // position of "::" among them, or NO_GAP
 } ipv6;
 
 enum { NO_GAP = 9 };
 
-// One group at host[*pos], or the dotted quad that may end the address.
+// Reads one group at host[*pos], or the dotted quad that may end the address.
 static bool read_group(const char *host, size_t host_len, size_t *pos,
                        ipv6 *out) {
   const size_t start = *pos;
@@ -119,7 +121,7 @@ static bool read_group(const char *host, size_t host_len, size_t *pos,
   return true;
 }
 
-// What stands between two groups, or after the last: ":" or "::".
+// Reads ":" between two groups, or "::" between two or after the last.
 static bool read_colons(const char *host, size_t host_len, size_t *pos,
                         ipv6 *out) {
   if (host[*pos] != ':') {
@@ -140,7 +142,7 @@ static bool read_colons(const char *host, size_t host_len, size_t *pos,
   return true;
 }
 
-// Moves what follows the gap to the end, zeros in between.
+// Moves the groups after the gap to the end, and fills the gap with zeros.
 static void spread_gap(ipv6 *out) {
   const size_t num_moved = out->num_groups - out->gap;
   for (size_t i = 0; i < num_moved; i++) {
@@ -179,8 +181,8 @@ static bool read_ipv6(const char *host, size_t host_len, ipv6 *out) {
   return true;
 }
 
-// The first of the longest runs of two zero groups or more, which RFC 5952, 4.2
-// shortens. Returns its length, 0 without one.
+// Finds the first of the longest runs of two or more zero groups, which RFC
+// 5952, 4.2 shortens. Returns its length, or 0.
 static size_t longest_zeros(const ipv6 *address, size_t *out_start) {
   size_t best = 1;
   size_t run = 0;
@@ -228,13 +230,13 @@ static size_t write_ipv6(char *out, const ipv6 *address) {
   return len;
 }
 
-// ---- names (RFC 1035, 2.3; RFC 1123, 2.1; and the '_' that is in use) -------
+// ---- names (RFC 1035, 2.3; RFC 1123, 2.1; and '_', which is in use) ---------
 
 static bool is_name_character(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
 }
 
-// Writes the lower case of a name of at most PV_HOST_MAX bytes.
+// Writes a name of at most PV_HOST_MAX bytes in lower case.
 static pv_status write_name(char *out, const char *host, size_t host_len) {
   size_t label_len = 0;
   for (size_t i = 0; i < host_len; i++)

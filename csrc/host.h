@@ -1,11 +1,12 @@
-// host.h: what the core asks about a canonical host.
+// host.h: a question about canonical hosts, for other files of the core.
 #ifndef PINVERIFY_HOST_H
 #define PINVERIFY_HOST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-// pv__host_is_address tells an IP literal from a name; `host` is canonical.
+// pv__host_is_address returns true for an IP literal, false for a name; `host`
+// is canonical.
 bool pv__host_is_address(const char *host, size_t host_len);
 
 #endif  // PINVERIFY_HOST_H

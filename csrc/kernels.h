@@ -1,5 +1,5 @@
-// kernels.h: an implementation of SHA-256 or of the scan is a kernel, and a row
-// in a table; cpu.c says which rows this machine can run.
+// kernels.h: kernels are the implementations of SHA-256 and of the scan, as
+// rows of two tables; cpu.c finds the rows that this machine can run.
 #ifndef PINVERIFY_KERNELS_H
 #define PINVERIFY_KERNELS_H
 
@@ -15,34 +15,34 @@ enum {
   CPU_ANY = 0,
   CPU_SHANI = 1 << 0,    // SHA, SSSE3, SSE4.1
   CPU_AVX2 = 1 << 1,     // AVX2, with its registers saved by the system
-  CPU_AVX512 = 1 << 2,   // AVX-512 F, VL and BW, and AVX2, likewise
+  CPU_AVX512 = 1 << 2,   // AVX-512 F, VL and BW, and AVX2; registers saved too
   CPU_INTEL = 1 << 3,    // made by Intel
   CPU_ARM_SHA2 = 1 << 4  // the SHA-256 instructions of ARMv8
 };
 
-// A sha256_fn takes `num_blocks` x 64 bytes of each of its lanes into the
-// lane's state; those of lane l begin at in[l].
+// A sha256_fn hashes `num_blocks` blocks of 64 bytes of each of its lanes into
+// the state of the lane; the blocks of lane l begin at in[l].
 typedef void sha256_fn(uint32_t (*states)[8], const uint8_t *const *in,
                        size_t num_blocks);
 
-// A sha256_begin_fn takes the first blocks of a message into a state of its own
-// kind, and a sha256_end_fn the rest of it, fewer than 64 bytes, and the
-// padding.
+// A sha256_begin_fn hashes the first blocks of a message into a state, in a
+// layout of its own; a sha256_end_fn hashes the rest, fewer than 64 bytes, and
+// the padding.
 typedef void sha256_begin_fn(uint32_t out_state[8], const uint8_t *data,
                              size_t num_blocks);
 typedef void sha256_end_fn(uint8_t *out_digest, const uint32_t state[8],
                            const uint8_t *data, size_t len);
 
-// A sha256_alike_fn hashes one message in each of its lanes, padding and all:
-// in lane l number order[l], whose digest goes to out_digests + 32 * order[l].
-// They are alike: each has `num_whole` whole blocks, and `num_tail` blocks, one
-// or two, that hold the rest of it and the padding.
+// A sha256_alike_fn hashes one message in each of its lanes, padding included:
+// in lane l message order[l], whose digest goes to out_digests + 32 * order[l].
+// The messages are alike: each has `num_whole` whole blocks and a tail of
+// `num_tail` blocks, one or two, with the rest of the message and the padding.
 typedef void sha256_alike_fn(uint8_t *out_digests, const pv_span *messages,
                              const uint8_t *order, size_t num_whole,
                              size_t num_tail);
 
-// A sha256_step is one way to hash `lanes` messages side by side. From `enough`
-// messages on it is faster than what has fewer lanes, idle lanes included.
+// A sha256_step hashes `lanes` messages side by side. With `enough` messages or
+// more it is faster than a step with fewer lanes, even if some lanes are idle.
 typedef struct sha256_step {
   uint32_t lanes;
   uint32_t enough;
@@ -51,11 +51,11 @@ typedef struct sha256_step {
 
 enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16, SCAN_DIGESTS = 4 };
 
-// A kernel is one implementation. A kernel of the SHA-256 table has `sha256`:
-// the steps from one lane up; those that it does not need are zero. Where that
-// is faster, it has two functions for a message by itself, and one for as many
-// that are alike as its last step has lanes. A kernel of the scan table has the
-// two scans.
+// A pv_kernel is one implementation. In the SHA-256 table it has `sha256`, its
+// steps in ascending order of lanes; unused steps are zero. If that is faster,
+// it also has begin and end functions for a single message, and a function for
+// as many messages that are alike as its last step has lanes. In the scan table
+// it has the two scans.
 typedef struct pv_kernel {
   const char *name;
   uint32_t needs;  // CPU_ flags
@@ -64,9 +64,9 @@ typedef struct pv_kernel {
   sha256_end_fn *sha256_end;
   sha256_alike_fn *sha256_alike;
 
-  // Whether `digest` is among rows of 32 bytes; whether each of 1 to
-  // SCAN_DIGESTS digests is in blocks of packed pins. Masks (ct.h), found in
-  // constant time.
+  // scan_rows looks for `digest` among rows of 32 bytes, scan_blocks for each
+  // of 1 to SCAN_DIGESTS digests in blocks of packed pins. The answers are
+  // masks (ct.h), computed in constant time.
   uint64_t (*scan_rows)(const uint8_t *rows, size_t num_rows,
                         const uint8_t *digest);
   void (*scan_blocks)(uint64_t *out_found, const uint8_t *blocks,
@@ -87,19 +87,20 @@ extern const pv_kernel pv__scan_portable;
 extern const pv_kernel pv__scan_avx2;
 extern const pv_kernel pv__scan_avx512;
 
-// pv__cpu_features gives CPU_ flags. It asks the CPU each time, which is slow.
+// pv__cpu_features returns CPU_ flags. It queries the CPU each time: slow.
 uint32_t pv__cpu_features(void);
 
-// A kernel_table lists kernels, best first; the last one runs everywhere. Which
-// of them is in use is the only thing that the core ever changes: NULL before
-// the first use, and threads may race to set it, for each would set the same.
+// A kernel_table lists kernels, best first; the last one runs everywhere.
+// `*chosen` is the kernel in use, or NULL before the first use. It is the only
+// variable that the core changes. Threads may race to set it, because all of
+// them set the same value.
 typedef struct kernel_table {
   const pv_kernel *const *rows;
   size_t num_rows;
   _Atomic(const pv_kernel *) *chosen;
 } kernel_table;
 
-// pv__kernel_choose puts the best one that this machine can run into use.
+// pv__kernel_choose selects the best kernel that this machine can run.
 const pv_kernel *pv__kernel_choose(const kernel_table *table);
 
 static inline const pv_kernel *kernel_in_use(const kernel_table *table) {
@@ -108,7 +109,7 @@ static inline const pv_kernel *kernel_in_use(const kernel_table *table) {
   return PV_UNLIKELY(kernel == NULL) ? pv__kernel_choose(table) : kernel;
 }
 
-// Numbers count only the kernels that this machine can run.
+// Kernels are numbered without those that this machine cannot run.
 size_t pv__kernel_number(const kernel_table *table);
 const char *pv__kernel_name(const kernel_table *table, size_t i);
 pv_status pv__kernel_use(const kernel_table *table, size_t i);

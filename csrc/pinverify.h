@@ -1,36 +1,34 @@
 // pinverify.h: the C core of pinverify, and its manual.
 //
-// One question is answered here: is the key of this TLS peer one that I expect
-// for this host? It is answered from raw DER bytes, without allocating, in time
-// that does not depend on the bytes of the pins.
+// It answers one question: is the key of this TLS peer one that I expect for
+// this host? The answer is computed from raw DER bytes, without allocating, in
+// time that does not depend on the bytes of the pins.
 //
 //   DER bytes --> SPKI slice --> SHA-256 --> constant-time scan --> report
 //   host -------> rule (pins, mode, expiry) -------^
 //
 // To use the core in a C program, copy the folder and compile every .c file in
-// it and in kernels/, with -O2: a build without optimisation is 17 to 50 times
-// slower. It is C11, and uses memcpy, memset, memcmp and memchr; README.md says
-// more.
+// it and in kernels/, as C11 and with optimisation (-O2): without it, the core
+// is 17 to 50 times slower. It needs nothing but memcpy, memset, memcmp and
+// memchr. README.md has the details.
 //
 //   pv_policy policy;                        // a view: keep `bytes` alive
 //   if (pv_policy_open(&policy, bytes, len) != PV_OK) { refuse to start }
 //   pv_report report;
 //   if (pv_evaluate(&report, NULL, &policy, host, host_len, chain, num_certs,
-//                 now) != PV_OK || !report.accepted) { close the connection }
+//                   now) != PV_OK || !report.accepted) { close the connection }
 //
-// A TLS library often knows no chain for a resumed session. Keep the decision
-// with the session, or go on only if pv_leaf_suffices says so.
+// Conventions. A `pv_status` tells whether a question could be answered; the
+// report holds the answer, and a zeroed report is a rejection. Where a function
+// about a peer returns 1 or 0, only 1 means that the connection may go on.
+// `x_len` counts bytes, `num_xs` counts things. Outputs come first and are
+// written on every path. Any number of threads may call any function at the
+// same time.
 //
-// Conventions. A `pv_status` says whether a question could be answered, the
-// report holds the answer, and a zeroed report is a rejection. Functions that
-// return 1 or 0 return 1 for "go on" and nothing else. `x_len` counts bytes,
-// `num_xs` counts things. Outputs come first and are written on every path.
-// Everything may be called from any number of threads at once.
-//
-// What is constant-time: the comparison of a digest with pins. Its duration
-// depends on how many pins there are, never on their bytes, nor on which of
-// them, or how much of one, matched. The DER walk, the hashing and the look-up
-// of hosts handle public bytes and promise nothing of that kind.
+// Constant time. Comparing a digest with pins takes a time that depends on the
+// number of pins, but neither on their bytes nor on which of them matches, or
+// how much of one. The DER walk, the hashing and the look-up of hosts work on
+// public bytes, and their time is not constant.
 #ifndef PINVERIFY_H
 #define PINVERIFY_H
 
@@ -41,8 +39,8 @@
 extern "C" {
 #endif
 
-// PV_API marks what is public: define it empty if you compile the core into
-// your own program. PV_CHECK marks results that must not be ignored.
+// PV_API marks public functions: define it empty if you compile the core into
+// your own program. PV_CHECK marks functions whose result must not be ignored.
 #ifndef PV_API
 #if defined(__GNUC__)
 #define PV_API __attribute__((visibility("default")))
@@ -56,33 +54,33 @@ extern "C" {
 #define PV_CHECK
 #endif
 
-// Between the marks "cdef: begin" and "cdef: end" stands only what cffi can
-// read as well: the Python package takes its declarations from here.
+// Between the marks "cdef: begin" and "cdef: end" there are only declarations
+// that cffi can read: the Python package takes its declarations from here.
 // cdef: begin
 
-#define PV_DIGEST_LEN 32   // bytes of a SHA-256 digest, and so of a pin
-#define PV_HOST_MAX 253    // bytes of the longest host name (RFC 1035, 2.3.4)
+#define PV_DIGEST_LEN 32  // bytes of a SHA-256 digest, and so of a pin
+#define PV_HOST_MAX 253   // bytes of the longest host name (RFC 1035, 2.3.4)
 
-// A pv_span is a slice of somebody else's bytes: it owns nothing.
+// A pv_span is a slice of bytes that it does not own.
 typedef struct pv_span {
   const uint8_t *data;
   size_t len;
 } pv_span;
 
-// pv_offsets cut something into `num` pieces: piece i reaches from position i
-// to position i + 1, so there are num + 1 positions, each at most the next. A
-// position has `width` bytes, 4 or 8, is unsigned, in the machine's byte order,
-// and needs no alignment. (Arrow's positions are signed and never negative.)
+// pv_offsets cut something into `num` pieces: piece i is from position i to
+// position i + 1, so there are num + 1 positions, none above the next. A
+// position is an unsigned number of `width` bytes, 4 or 8, in the byte order of
+// the machine; it needs no alignment. (Arrow's are signed, but never negative.)
 typedef struct pv_offsets {
   const void *at;
   size_t width;
   size_t num;
 } pv_offsets;
 
-// A pv_column is many byte strings that lie back to back in one buffer, which
-// may hold more before and after: string i is bytes offset i to offset i + 1 of
-// `data`. So Arrow lays out a binary column (4-byte offsets) and a large_binary
-// column (8-byte offsets). It owns nothing.
+// A pv_column is many byte strings back to back in one buffer, which may hold
+// other bytes before and after: string i is bytes offset i to offset i + 1 of
+// `data`. This is the layout of Arrow's binary (4-byte offsets) and
+// large_binary (8-byte offsets) columns. A column does not own its bytes.
 typedef struct pv_column {
   const uint8_t *data;
   size_t data_len;
@@ -94,11 +92,11 @@ typedef enum pv_status {
   PV_OK = 0,
   PV_ERR_ARGUMENT = 1,  // an index out of range, offsets that do not ascend
 
-  // A certificate is not strict DER; the name says in which field
+  // A certificate is not strict DER; the name is that of the wrong field
   // (RFC 5280, 4.1).
   PV_ERR_DER_CERTIFICATE = 10,     // not one SEQUENCE that ends with the input
   PV_ERR_DER_TBS = 11,             // tbsCertificate
-  PV_ERR_DER_VERSION = 12,         // version: not absent, v2 or v3
+  PV_ERR_DER_VERSION = 12,         // version: neither absent, v2 nor v3
   PV_ERR_DER_SERIAL = 13,          // serialNumber
   PV_ERR_DER_SIGNATURE = 14,       // signature (the one inside tbsCertificate)
   PV_ERR_DER_ISSUER = 15,          // issuer
@@ -114,43 +112,43 @@ typedef enum pv_status {
   PV_ERR_DER_SIGNATURE_VALUE = 25,      // signatureValue
   PV_ERR_DER_CERTIFICATE_END = 26,      // bytes after signatureValue
 
-  // A host is not a name or address in a form that has one meaning.
+  // A host is not a name or address with a single meaning.
   PV_ERR_HOST_EMPTY = 40,
   PV_ERR_HOST_TOO_LONG = 41,        // over PV_HOST_MAX
   PV_ERR_HOST_LABEL_EMPTY = 42,     // "a..b", ".a"
   PV_ERR_HOST_LABEL_TOO_LONG = 43,  // over 63
   PV_ERR_HOST_CHARACTER = 44,       // not a letter, digit, '-', '_' or '.'
-  PV_ERR_HOST_IPV4 = 45,            // ends in a number, is no dotted quad
-  PV_ERR_HOST_IPV6 = 46,            // has a colon, is no IPv6 address
+  PV_ERR_HOST_IPV4 = 45,            // ends in a number, but is not an address
+  PV_ERR_HOST_IPV6 = 46,            // has a colon, but is not an address
 
-  // A compiled policy is not one; the name says which part is wrong.
-  PV_ERR_POLICY_MAGIC = 60,    // not a compiled policy, or another version
-  PV_ERR_POLICY_SIZE = 61,     // truncated, or with bytes appended
-  PV_ERR_POLICY_DIGEST = 62,   // bytes changed since it was compiled
-  PV_ERR_POLICY_HEADER = 63,   // a flag or a reserved field
-  PV_ERR_POLICY_PINSET = 64,   // a PinSet: its mode, expiry or lists
-  PV_ERR_POLICY_RULE = 65,     // a rule: its name, order or PinSet
-  PV_ERR_POLICY_BUCKETS = 66   // the index of the rules
+  // Bytes are not a compiled policy; the name is that of the wrong part.
+  PV_ERR_POLICY_MAGIC = 60,   // not a compiled policy, or another version
+  PV_ERR_POLICY_SIZE = 61,    // truncated, or with bytes appended
+  PV_ERR_POLICY_DIGEST = 62,  // bytes changed since it was compiled
+  PV_ERR_POLICY_HEADER = 63,  // a flag or a reserved field
+  PV_ERR_POLICY_PINSET = 64,  // a PinSet: its mode, expiry or lists
+  PV_ERR_POLICY_RULE = 65,    // a rule: its name, order or PinSet
+  PV_ERR_POLICY_BUCKETS = 66  // the index of the rules
 } pv_status;
 
-// A pv_reason says why a report accepts or rejects.
+// A pv_reason is the reason of an acceptance or a rejection.
 typedef enum pv_reason {
-  PV_MISMATCH = 0,        // pins are required and the chain lacks one
-  PV_MATCH = 1,           // every list of pins is hit
-  PV_NOT_PINNED = 2,      // no rule names the host, or one says "unpinned"
-  PV_EXPIRED = 3,         // the rule's time is over
-  PV_NO_CERTIFICATE = 4,  // the peer showed none
+  PV_MISMATCH = 0,        // a list of pins does not match the chain
+  PV_MATCH = 1,           // every list of pins matches
+  PV_NOT_PINNED = 2,      // no rule for the host, or one that says "unpinned"
+  PV_EXPIRED = 3,         // the pins of the rule have expired
+  PV_NO_CERTIFICATE = 4,  // the peer showed no certificate
   PV_MALFORMED = 5,       // a certificate is not strict DER
   PV_BLOCKED = 6,         // a key of the chain is blocked
   PV_BAD_HOST = 7,        // the host has no canonical form
-  PV_NOT_CHECKED = 8      // never given here: an adapter of a TLS library had
-                          // not enough evidence, or failed before a decision
+  PV_NOT_CHECKED = 8      // never given by the core: an adapter of a TLS
+                          // library lacked evidence, or failed before deciding
 } pv_reason;
 
-// A pv_mode says whether a rule rejects, or only reports.
+// A pv_mode tells whether a rule rejects peers or only reports them.
 typedef enum pv_mode { PV_ENFORCE = 0, PV_REPORT = 1 } pv_mode;
 
-// A pv_kind says what a pin is the SHA-256 of.
+// A pv_kind tells what a pin is the SHA-256 of.
 typedef enum pv_kind {
   PV_SPKI = 0,        // the SubjectPublicKeyInfo (RFC 7469, 2.4)
   PV_CERTIFICATE = 1  // the whole certificate
@@ -158,41 +156,42 @@ typedef enum pv_kind {
 
 // A pv_list names one of the four lists of pins in a PinSet.
 typedef enum pv_list {
-  PV_LIST_PINS = 0,    // hit by a certificate at any position
-  PV_LIST_LEAF = 1,    // hit by the leaf, position 0
-  PV_LIST_CA = 2,      // hit by a certificate at position 1 or later
-  PV_LIST_BLOCKED = 3  // hit by none
+  PV_LIST_PINS = 0,    // must match a certificate at any position
+  PV_LIST_LEAF = 1,    // must match the leaf, position 0
+  PV_LIST_CA = 2,      // must match a certificate at position 1 or later
+  PV_LIST_BLOCKED = 3  // must match no certificate
 } pv_list;
 
-// A pv_shape says which hosts a rule's name stands for.
+// A pv_shape tells which hosts the name of a rule matches.
 typedef enum pv_shape {
-  PV_EXACT = 0,       // example.org: that name or address
-  PV_ONE_LABEL = 1,   // *.example.org: exactly one label more
+  PV_EXACT = 0,       // example.org: this name or address
+  PV_ONE_LABEL = 1,   // *.example.org: exactly one more label
   PV_ANY_LABELS = 2,  // **.example.org: any number of labels more, or none
   PV_CLIENTS = 3      // no name: the PinSet of clients decided
 } pv_shape;
 
-#define PV_NO_RULE 4294967295    // pv_report.rule: no rule names the host
-#define PV_UNPINNED 4294967295   // pv_rule.pinset: the rule says "unpinned"
-#define PV_NO_DEPTH 4294967295   // pv_report.depth: no certificate decided
+#define PV_NO_RULE 4294967295   // pv_report.rule: no rule names the host
+#define PV_UNPINNED 4294967295  // pv_rule.pinset: the rule says "unpinned"
+#define PV_NO_DEPTH 4294967295  // pv_report.depth: no certificate decided
 
-// A pv_report is the answer. All zero is a rejection.
+// A pv_report is the decision about one peer. All zero is a rejection.
 typedef struct pv_report {
   uint8_t accepted;      // 1: go on. 0: close the connection
   uint8_t reason;        // a pv_reason
   uint8_t mode;          // the rule's pv_mode; PV_ENFORCE without a rule
   uint8_t matched_kind;  // a pv_kind: what `matched` is the digest of
   uint8_t shape;         // the rule's pv_shape
-  uint8_t name_len;      // the rule's name is that many last bytes of the
+  uint8_t name_len;      // the rule's name is the last name_len bytes of the
                          // canonical host; 0 without a rule
   uint8_t zero[2];
-  uint32_t rule;         // index of the rule that decided, or PV_NO_RULE
-  uint32_t depth;        // position of the certificate that decided (0 = leaf):
-                         // the first that hit a list of pins, or is blocked,
-                         // or is malformed; or PV_NO_DEPTH
-  uint32_t num_seen;     // certificates whose SPKI was hashed, leaf first
-  uint32_t detail;       // a pv_status: why the host or certificate is bad
-  uint8_t matched[32];   // the digest that was hit; zero without one
+  uint32_t rule;        // index of the rule that decided, or PV_NO_RULE
+  uint32_t depth;       // position of the certificate that decided (0 = leaf):
+                        // the first that matched a list of pins, or is
+                        // blocked, or is malformed; or PV_NO_DEPTH
+  uint32_t num_seen;    // certificates whose SPKI was hashed, leaf first
+  uint32_t detail;      // a pv_status: what is wrong with the host or the
+                        // certificate
+  uint8_t matched[32];  // the digest that matched; zero without one
 } pv_report;
 
 // A pv_policy is the opened view of a compiled policy. Its fields are private.
@@ -214,65 +213,65 @@ typedef struct pv_policy {
 
 // A pv_rule describes one rule of a policy, for messages and listings.
 typedef struct pv_rule {
-  const char *name;   // without "*." or "**."; not ended by NUL
+  const char *name;  // without "*." or "**."; not terminated by NUL
   size_t name_len;
-  uint32_t shape;     // a pv_shape
-  uint32_t pinset;    // index of its PinSet, or PV_UNPINNED
+  uint32_t shape;   // a pv_shape
+  uint32_t pinset;  // index of its PinSet, or PV_UNPINNED
 } pv_rule;
 
 // A pv_pinset describes one PinSet of a policy.
 typedef struct pv_pinset {
-  uint32_t mode;         // a pv_mode
-  uint32_t expires_set;  // 1: `expires` holds
+  uint32_t mode;             // a pv_mode
+  uint32_t expires_set;      // 1: `expires` is set; 0: the pins never expire
   uint32_t expired_rejects;  // once expired, the rule rejects (1) or allows (0)
-  int64_t expires;       // seconds since 1970-01-01T00:00:00Z
-  uint32_t num_pins[8];  // of list `l` and kind `k`: [2 * l + k]
+  int64_t expires;           // seconds since 1970-01-01T00:00:00Z
+  uint32_t num_pins[8];      // of list `l` and kind `k`: [2 * l + k]
 } pv_pinset;
 
 // ---------------------------------------------------------------------------
 // 1. The key of a certificate
 // ---------------------------------------------------------------------------
 
-// pv_status_text gives a short English phrase for a status, for logs. It is
-// never NULL, lives forever and holds no input bytes. Time: constant.
+// pv_status_text returns a short English phrase for a status, for logs. It is
+// never NULL, is a static string, and contains no input bytes. Time: constant.
 PV_API const char *pv_status_text(pv_status status);
 
 // pv_spki_from_cert finds the SubjectPublicKeyInfo of one certificate.
 //
-// `cert` is one DER Certificate (RFC 5280, 4.1) of `cert_len` bytes, nothing
-// after it. On PV_OK `*out_spki` is a slice of `cert`, tag and length included,
-// so its SHA-256 is the fingerprint of RFC 7469, 2.4. Nothing is copied: the
-// slice lives as long as `cert`. On any other status `*out_spki` is empty.
+// `cert` is one DER Certificate (RFC 5280, 4.1) of `cert_len` bytes, with
+// nothing after it. On PV_OK `*out_spki` is a slice of `cert`, tag and length
+// included, so its SHA-256 is the fingerprint of RFC 7469, 2.4. Nothing is
+// copied: the slice is valid as long as `cert`. On any other status `*out_spki`
+// is empty.
 //
-// The whole frame is read to its last byte: every field of Certificate,
-// TBSCertificate, AlgorithmIdentifier and SubjectPublicKeyInfo, with definite
-// and minimal lengths below 2^24. Parameters of an algorithm are NULL, an OID,
-// an OCTET STRING, or what has a structure of its own. What lies inside names,
-// validity, extensions, such parameters, key bits and the signature is not
-// interpreted.
+// The structure is checked to its last byte: every field of Certificate,
+// TBSCertificate, AlgorithmIdentifier and SubjectPublicKeyInfo must have a
+// definite, minimal length below 2^24. The parameters of an algorithm must be
+// NULL, an OID, an OCTET STRING or a constructed element. The contents of
+// names, validity, extensions, constructed parameters, key bits and the
+// signature are not interpreted.
 //
-// Fails with the PV_ERR_DER_ status of a field that is not strict DER; where
-// several are not, of one of them.
+// Fails with the PV_ERR_DER_ status of a field that is not strict DER. If
+// several are not, it is the status of one of them.
 // Time: linear in the number of fields; not constant (certificates are public).
 PV_API PV_CHECK pv_status pv_spki_from_cert(pv_span *out_spki,
                                             const uint8_t *cert,
                                             size_t cert_len);
 
-// pv_spki_sha256 gives the SHA-256 of a certificate's SubjectPublicKeyInfo: its
-// pin (RFC 7469, 2.4). `out` is zero unless the status is PV_OK. It fails as
-// pv_spki_from_cert does. Time: linear in the key's bytes.
+// pv_spki_sha256 computes the SHA-256 of a certificate's SubjectPublicKeyInfo:
+// its pin (RFC 7469, 2.4). `out` is zero unless the status is PV_OK. Fails like
+// pv_spki_from_cert. Time: linear in the bytes of the key.
 PV_API PV_CHECK pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
                                          size_t cert_len);
 
-// pv_spki_sha256_many does that for every certificate of a column.
+// pv_spki_sha256_many does the same for every certificate of a column.
 //
-// `out_digests` receives 32 bytes for each and `out_statuses` one, a pv_status.
-// A malformed certificate gets a zero digest and its status, and does not stop
-// the others. `*out_num_malformed` counts them.
+// For each certificate, `out_digests` receives 32 bytes, and `out_statuses` one
+// byte, a pv_status. A malformed certificate gets a zero digest and its status;
+// the others are still hashed. `*out_num_malformed` counts the malformed ones.
 //
-// Fails with PV_ERR_ARGUMENT, all outputs zero, when the offsets do not ascend,
-// pass the end of the data, or are neither 4 nor 8 bytes wide. Time: linear in
-// the bytes.
+// Fails with PV_ERR_ARGUMENT, all outputs zero, if the offsets descend, exceed
+// the data, or are neither 4 nor 8 bytes wide. Time: linear in the bytes.
 PV_API PV_CHECK pv_status pv_spki_sha256_many(uint8_t *out_digests,
                                               uint8_t *out_statuses,
                                               size_t *out_num_malformed,
@@ -286,18 +285,18 @@ PV_API PV_CHECK pv_status pv_spki_sha256_many(uint8_t *out_digests,
 PV_API void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len);
 
 // pv_sha256_many hashes every message of a column: `out_digests` receives 32
-// bytes for each. Fails with PV_ERR_ARGUMENT, digests zero, when the offsets do
-// not ascend, pass the end of the data, or are neither 4 nor 8 bytes wide.
-// Time: linear in the bytes.
+// bytes for each. Fails with PV_ERR_ARGUMENT, all digests zero, if the offsets
+// descend, exceed the data, or are neither 4 nor 8 bytes wide. Time: linear in
+// the bytes.
 PV_API PV_CHECK pv_status pv_sha256_many(uint8_t *out_digests,
                                          const pv_column *messages);
 
-// Kernels are the implementations that this machine can run, best first; the
-// last is portable C. pv_sha256_kernel_name gives the name of number `i`, or
-// NULL past the end. pv_sha256_kernel gives the number in use.
-// pv_sha256_use_kernel changes it for the whole process (tests and benches);
-// it fails with PV_ERR_ARGUMENT past the end and then changes nothing.
-// Time: constant.
+// A kernel is an implementation that this machine can run. Kernels are numbered
+// from 0, best first; the last one is portable C. pv_sha256_kernel_name returns
+// the name of kernel `i`, or NULL if there is none. pv_sha256_kernel returns
+// the number of the kernel in use. pv_sha256_use_kernel changes it for the
+// whole process, for tests and benches; if there is no such kernel it fails
+// with PV_ERR_ARGUMENT and changes nothing. Time: constant.
 PV_API const char *pv_sha256_kernel_name(size_t i);
 PV_API size_t pv_sha256_kernel(void);
 PV_API PV_CHECK pv_status pv_sha256_use_kernel(size_t i);
@@ -306,63 +305,63 @@ PV_API PV_CHECK pv_status pv_sha256_use_kernel(size_t i);
 // 3. The constant-time scan
 // ---------------------------------------------------------------------------
 
-// pv_pins_contain says whether `digest` (32 bytes) is one of `num_pins` pins
-// that lie back to back in `pins`: 1 or 0. Time: linear in num_pins, constant
-// in every byte of the pins and of the digest.
+// pv_pins_contain returns 1 if `digest` (32 bytes) is one of the `num_pins`
+// pins that lie back to back in `pins`, else 0. Time: linear in num_pins,
+// independent of the bytes of the pins and of the digest.
 PV_API uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
                                 const uint8_t digest[32]);
 
 // Packed pins are pins laid out for the scan. Up to 4 pins are rows: 32 bytes
-// each, back to back. From 5 on they are blocks of 8 pins, 256 bytes: first the
-// bytes 0 to 7 of each of the eight pins, then the bytes 8 to 15 of each, then
-// 16 to 23, then 24 to 31. The last block is filled by repeating the last pin,
-// which changes no answer.
+// each, back to back. 5 pins or more are blocks of 8 pins, 256 bytes each:
+// first bytes 0 to 7 of each of the eight pins, then bytes 8 to 15 of each,
+// then 16 to 23, then 24 to 31. The last block is filled up by repeating the
+// last pin, which changes no answer.
 //
-// pv_pins_packed_len gives the bytes that `num_pins` packed pins take, or 0 if
-// that is more than a size_t can hold. pv_pins_pack writes them to `out`.
-// pv_pins_unpack reads pin number `i` (i < num_pins) back.
-// Time: linear in num_pins, linear, constant.
+// pv_pins_packed_len returns the number of bytes that `num_pins` packed pins
+// take, or 0 if that exceeds a size_t. pv_pins_pack writes them to `out`.
+// pv_pins_unpack reads pin `i` (i < num_pins) back.
+// Time: constant, linear in num_pins, constant.
 PV_API size_t pv_pins_packed_len(size_t num_pins);
 PV_API void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins);
 PV_API void pv_pins_unpack(uint8_t out[32], const uint8_t *packed,
                            size_t num_pins, size_t i);
 
-// pv_packed_contain is pv_pins_contain for packed pins, with the same promise.
+// pv_packed_contain is pv_pins_contain for packed pins. Time: the same.
 PV_API uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
                                   const uint8_t digest[32]);
 
-// pv_packed_contain_many asks for several digests in one pass over the pins:
-// out_found[i] is what pv_packed_contain says of digest i, and the digests lie
-// back to back. Where the pins do not fit into the first cache, three digests
-// take hardly longer than one. Time: linear in num_pins times num_digests,
-// constant in every byte.
+// pv_packed_contain_many looks for several digests in one pass over the pins:
+// out_found[i] is the answer of pv_packed_contain for digest i; the digests lie
+// back to back. If the pins do not fit into the first-level cache, three
+// digests take hardly longer than one. Time: linear in num_pins times
+// num_digests, independent of the bytes of pins and digests.
 PV_API void pv_packed_contain_many(uint8_t *out_found, const uint8_t *packed,
                                    size_t num_pins, const uint8_t *digests,
                                    size_t num_digests);
 
 // pv_cert_is_pinned returns 1 if the SPKI of one certificate is among packed
-// pins, else 0. Bytes that are no certificate are not pinned: `*out_status`, or
-// NULL, receives what pv_spki_from_cert gives. Time: linear in the key's bytes
-// and in num_pins, constant in every byte of the pins.
+// pins, else 0. Bytes that are not a certificate are not pinned. `*out_status`
+// receives the status of pv_spki_from_cert; out_status may be NULL. Time:
+// linear in the bytes of the key and in num_pins, independent of the bytes of
+// the pins.
 PV_API PV_CHECK uint32_t pv_cert_is_pinned(pv_status *out_status,
                                            const uint8_t *packed,
-                                           size_t num_pins,
-                                           const uint8_t *cert,
+                                           size_t num_pins, const uint8_t *cert,
                                            size_t cert_len);
 
-// pv_certs_are_pinned does that for every certificate of a column, and fails as
-// pv_spki_sha256_many does.
+// pv_certs_are_pinned does the same for every certificate of a column, and
+// fails like pv_spki_sha256_many.
 //
-// `out_pinned` receives a bit for each certificate, the first in the lowest bit
-// of the first byte (an Arrow bitmap), 1 if it is pinned; so (num + 7) / 8
-// bytes, of which the last is filled with zeros. `out_digests` is NULL, or
-// receives the digests. A malformed certificate is not pinned.
+// `out_pinned` receives one bit for each certificate, 1 if it is pinned, the
+// first in the lowest bit of the first byte (an Arrow bitmap): (num + 7) / 8
+// bytes, the last one filled up with zeros. `out_digests` is NULL, or receives
+// the digests. A malformed certificate is not pinned.
 PV_API PV_CHECK pv_status pv_certs_are_pinned(
     uint8_t *out_pinned, uint8_t *out_digests, uint8_t *out_statuses,
     size_t *out_num_malformed, const uint8_t *packed, size_t num_pins,
     const pv_column *certs);
 
-// The scan has kernels too, listed and forced like those of SHA-256.
+// The scan has kernels too; these functions are like those of SHA-256.
 PV_API const char *pv_scan_kernel_name(size_t i);
 PV_API size_t pv_scan_kernel(void);
 PV_API PV_CHECK pv_status pv_scan_use_kernel(size_t i);
@@ -371,19 +370,19 @@ PV_API PV_CHECK pv_status pv_scan_use_kernel(size_t i);
 // 4. Hosts
 // ---------------------------------------------------------------------------
 
-// pv_host_canonical writes the one spelling that stands for a host.
+// pv_host_canonical writes the canonical spelling of a host.
 //
-// A name becomes ASCII lower case and loses one trailing dot. It has labels of
-// 1 to 63 letters, digits, '-' or '_', and at most 253 bytes. A name whose last
-// label is a number must be an IPv4 address in dotted decimal without leading
-// zeros. A host with a colon must be an IPv6 address (RFC 4291, 2.2, without
-// zone or brackets); it becomes the shortest form of RFC 5952, 4, always in
-// hexadecimal. A name that is not ASCII must be turned to A-labels before
-// (RFC 5890): here its bytes are refused.
+// A name is changed to lower case (ASCII), and one trailing dot is dropped. It
+// must have at most 253 bytes, in labels of 1 to 63 letters, digits, '-' or
+// '_'. A name whose last label is a number must be an IPv4 address in dotted
+// decimal without leading zeros. A host with a colon must be an IPv6 address
+// (RFC 4291, 2.2, without zone or brackets); it gets the shortest form of RFC
+// 5952, 4, always in hexadecimal. A name that is not ASCII is refused: convert
+// it to A-labels (RFC 5890) first.
 //
-// `out` has room for PV_HOST_MAX + 1 bytes and is ended by NUL; `*out_len`
-// counts the bytes before that. Unless the status is PV_OK both are empty.
-// Fails with the PV_ERR_HOST_ status that says why. Time: linear in host_len.
+// `out` has room for PV_HOST_MAX + 1 bytes and is terminated by NUL; `*out_len`
+// counts the bytes before it. Unless the status is PV_OK both are empty.
+// Fails with a PV_ERR_HOST_ status. Time: linear in host_len.
 PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
                                             const char *host, size_t host_len);
 
@@ -391,17 +390,18 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 // 5. The compiled policy
 // ---------------------------------------------------------------------------
 //
-// A compiled policy is one string of bytes: no pointers, little-endian, the
-// same on every machine. It can be mapped from a file, shared by processes, and
-// named by the digest in its header. All of it is checked when it is opened.
+// A compiled policy is one byte string: little-endian, without pointers, the
+// same on every machine. It can be mapped from a file and shared by processes,
+// and the digest in its header identifies it. It is checked completely when it
+// is opened.
 //
 //   offset  bytes  the header
 //        0      8  "pinvpol1": magic, with the version of this layout
 //        8     32  digest: SHA-256 of every byte from 40 to the end
 //       40      8  size of the whole policy
 //       48      4  flags. bit 0: hosts without pins are rejected.
-//                  bit 1: PinSet 0 is of clients. It decides about a peer
-//                  without a name (host_len == 0) and, where there are no
+//                  bit 1: PinSet 0 is that of clients. It decides about a
+//                  peer without a name (host_len == 0) and, if there are no
 //                  rules, about every peer
 //       52      4  num_rules
 //       56      4  num_buckets, a power of two from 1 to 2^31
@@ -423,9 +423,9 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //                      zero if it never expires
 //              16  64  eight runs: pins, leaf, ca, blocked; of each first the
 //                      SPKI pins, then the certificate pins
-//            A run is the row where it begins (4 bytes) and how many pins it
-//            has (4 bytes); an empty run is zero. Runs may be shared.
-//            At least one of the first six runs is not empty.
+//            A run is its first row (4 bytes) and its number of pins (4
+//            bytes); an empty run is zero. Runs may be shared. At least one of
+//            the first six runs is not empty.
 //   rules    num_rules x 16 bytes, in the order of the buckets, and in a bucket
 //            ascending by tag, then name (as memcmp, then length), then shape
 //               0   4  offset of its name in the names section: the names
@@ -436,11 +436,11 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //              12   1  length of its name, 1 to 253
 //              13   1  shape: PV_EXACT, PV_ONE_LABEL or PV_ANY_LABELS
 //              14   2  zero
-//   buckets  (num_buckets + 1) x 4 bytes. Bucket b holds the rules from
-//            buckets[b] to buckets[b + 1], those whose (hash xor hash >> 32)
-//            and (num_buckets - 1) is b.
-//   names    names_len bytes: canonical hosts, for a wildcard what follows the
-//            "*." or "**."; then zero to the next multiple of 8.
+//   buckets  (num_buckets + 1) x 4 bytes. Bucket b contains the rules from
+//            buckets[b] to buckets[b + 1]: those for which
+//            (hash xor hash >> 32) and (num_buckets - 1) is b.
+//   names    names_len bytes: canonical hosts, for a wildcard the part after
+//            "*." or "**."; then zeros up to a multiple of 8.
 //
 // The hash is FNV-1a of 64 bits (basis 0xcbf29ce484222325, prime 0x100000001b3)
 // over the name from its last byte to its first, so that one pass over a host
@@ -448,27 +448,28 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 
 // pv_policy_open checks a whole compiled policy and makes a view of it.
 //
-// `bytes` of `bytes_len` must live, unchanged, as long as `*out` is used; no
-// alignment is needed. After PV_OK every look-up stays inside them, whatever
-// they are. Otherwise `*out` is zero, and is not to be used.
+// `bytes` must stay valid and unchanged as long as `*out` is used; they need no
+// alignment. After PV_OK every look-up stays inside them, whoever made them.
+// Otherwise `*out` is zero and must not be used.
 //
-// Fails with the PV_ERR_POLICY_ status that says what is wrong: a truncated,
-// extended or changed policy never opens. Time: linear in bytes_len.
+// Fails with the PV_ERR_POLICY_ status of the wrong part: a truncated, extended
+// or changed policy never opens. Time: linear in bytes_len.
 PV_API PV_CHECK pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
                                          size_t bytes_len);
 
-// pv_policy_find gives the one rule that decides about a host: the exact one,
-// else the one with the longest name, else "*." before "**."; or PV_NO_RULE.
-// `host` is canonical (pv_host_canonical). Time: linear in host_len, not
-// constant (hosts are public), independent of the number of rules.
+// pv_policy_find returns the index of the one rule that decides about a host,
+// or PV_NO_RULE. The exact name wins, then the rule with the longest name, then
+// "*." over "**.". `host` must be canonical (pv_host_canonical). Time: linear
+// in host_len, independent of the number of rules; not constant (hosts are
+// public).
 PV_API uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                                size_t host_len);
 
-// These read the header of an opened policy: how many rules and PinSets it has,
-// whether PinSet 0 is of clients (1 or 0), whether hosts without pins are
-// rejected (1 or 0), how many pins of a pv_kind are blocked for every host, and
-// the digest, 32 bytes that name the policy. Of a policy that is not open, all
-// are zero. Time: constant.
+// These functions read the header of an opened policy: the number of rules and
+// of PinSets; 1 or 0 for whether PinSet 0 is that of clients, and whether hosts
+// without pins are rejected; the number of pins of a pv_kind that are blocked
+// for every host; and the digest, 32 bytes that identify the policy. For a
+// policy that is not open, all of them are zero. Time: constant.
 PV_API uint32_t pv_policy_num_rules(const pv_policy *policy);
 PV_API uint32_t pv_policy_num_pinsets(const pv_policy *policy);
 PV_API uint32_t pv_policy_has_clients(const pv_policy *policy);
@@ -477,10 +478,10 @@ PV_API uint32_t pv_policy_num_blocked(const pv_policy *policy, uint32_t kind);
 PV_API void pv_policy_digest(uint8_t out[32], const pv_policy *policy);
 
 // pv_policy_rule, pv_policy_pinset and pv_policy_pin read an opened policy, for
-// messages and listings. A pin is number `i` of those of `kind` in `list`, of
-// PinSet number `pinset`; for the policy-wide blocked pins, `pinset` is
-// PV_UNPINNED and `list` PV_LIST_BLOCKED. They fail with PV_ERR_ARGUMENT, and
-// give zero, when a number is out of range. Time: constant.
+// messages and listings. pv_policy_pin reads pin `i` among the pins of `kind`
+// in `list` of PinSet `pinset`; for the pins that are blocked for every host,
+// `pinset` is PV_UNPINNED and `list` is PV_LIST_BLOCKED. If a number is out of
+// range they fail with PV_ERR_ARGUMENT, and the output is zero. Time: constant.
 PV_API PV_CHECK pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy,
                                          uint32_t rule);
 PV_API PV_CHECK pv_status pv_policy_pinset(pv_pinset *out,
@@ -498,90 +499,93 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
 // pv_evaluate decides about one peer.
 //
 // `host` of `host_len` bytes is the name that the TLS library verified, in any
-// spelling that pv_host_canonical reads. Where the policy has pins of clients,
-// host_len may be 0: they decide about a peer without a name, and where there
-// are no rules, about every peer. `verified_chain` has `num_certs` DER
+// spelling that pv_host_canonical reads. If the policy has pins for clients,
+// host_len may be 0: these pins decide about a peer without a name, and if
+// there are no rules, about every peer. `verified_chain` is `num_certs` DER
 // certificates, leaf first. It must be the chain that the TLS library verified,
-// or the leaf alone: a chain as the peer sent it proves nothing, since anybody
-// can append a well-known CA certificate to it. `now` is seconds since
+// or the leaf alone. A chain as the peer sent it proves nothing: anybody can
+// append a well-known CA certificate to it. `now` is in seconds since
 // 1970-01-01T00:00:00Z.
 //
 // The decision, in this order:
-//   1. A host without canonical form: BAD_HOST, rejected. Where the pins of
+//   1. A host without canonical form: BAD_HOST, rejected. If the pins for
 //      clients decide, the host is not read, and step 3 comes next.
 //   2. No rule, or a rule that says "unpinned": NOT_PINNED, accepted or
 //      rejected as the policy says.
-//   3. A rule whose time is over (now >= expires): EXPIRED, accepted or
-//      rejected as the rule says.
+//   3. An expired rule (now >= expires): EXPIRED, accepted or rejected as the
+//      rule says.
 //   4. No certificate: NO_CERTIFICATE. One that is not strict DER: MALFORMED.
 //   5. A blocked key or certificate at any position: BLOCKED.
-//   6. MATCH if each of the lists `pins`, `leaf` and `ca` that is not empty is
-//      hit; else MISMATCH.
+//   6. MATCH if each of the lists `pins`, `leaf` and `ca` that is not empty
+//      matches; else MISMATCH.
 //   7. A rule in report mode accepts what 3, 5 and 6 would reject, and keeps
-//      the reason. It relaxes neither 1 nor 4.
-// Where 2 and 3 would accept and the policy blocks keys for every host, 4 and 5
-// are applied with those keys first.
+//      the reason. It does not change 1 and 4.
+// If 2 or 3 would accept, and the policy blocks keys for every host, then 4 and
+// 5 are applied first, with those keys.
 //
-// `out_spkis` is NULL, or receives num_certs x 32 bytes: the digest of each
-// certificate's SPKI, leaf first, out->num_seen of them, then zero.
+// A resumed session shows the leaf, but no verified chain. Keep the chain of
+// the full handshake with the session, and pass that. Without it, accept the
+// peer only if pv_leaf_suffices returns 1 for the leaf.
 //
-// Fails with PV_ERR_ARGUMENT, the report zero (a rejection), when a pointer is
-// missing. Time: linear in the chain's bytes and in the number of pins of the
-// rule; constant in the bytes of the pins.
+// `out_spkis` is NULL, or receives num_certs x 32 bytes: the SPKI digests of
+// the first out->num_seen certificates, leaf first, then zeros.
+//
+// Fails with PV_ERR_ARGUMENT, and a zero report (a rejection), if a pointer is
+// missing. Time: linear in the bytes of the chain and in the number of pins of
+// the rule; independent of the bytes of the pins.
 PV_API PV_CHECK pv_status pv_evaluate(pv_report *out, uint8_t *out_spkis,
-                                    const pv_policy *policy, const char *host,
-                                    size_t host_len,
-                                    const pv_span *verified_chain,
-                                    size_t num_certs, int64_t now);
+                                      const pv_policy *policy, const char *host,
+                                      size_t host_len,
+                                      const pv_span *verified_chain,
+                                      size_t num_certs, int64_t now);
 
-// pv_host_is_clear returns 1 if no key is blocked for a peer of that name, by
-// its rule or by the policy; with host_len 0, for a peer without a name. Else,
-// and for a host without canonical form or a policy that is not open, it is 0:
-// then a chain of which a part is not known is not enough, since a blocked
-// key could be in the rest. Time: linear in host_len.
+// pv_host_is_clear returns 1 if no key is blocked for a peer of that name (with
+// host_len 0, for a peer without a name), neither by its rule nor by the
+// policy. Otherwise it returns 0, and also for a host without canonical form
+// and for a policy that is not open. 0 means that an incomplete chain is not
+// enough to accept the peer: the missing part could have a blocked key. Time:
+// linear in host_len.
 PV_API PV_CHECK uint32_t pv_host_is_clear(const pv_policy *policy,
                                           const char *host, size_t host_len);
 
-// pv_decide is pv_evaluate without a report, for one light call per handshake:
-// it returns 1 if the peer is accepted, and 0 if not, a bad argument included.
-// `*out_reason` (or NULL) receives the pv_reason, PV_MISMATCH for a bad
-// argument.
+// pv_decide is pv_evaluate without a report, for one light call per handshake.
+// It returns 1 if the peer is accepted, else 0, also for a bad argument.
+// `*out_reason` receives the pv_reason, PV_MISMATCH for a bad argument;
+// out_reason may be NULL.
 //
-// The certificates lie back to back in `certs`; `cert_lens` has the length of
-// each, 4 bytes, little-endian, and they add up to `certs_len`. Time: as
-// pv_evaluate, and quadratic in num_certs.
+// The certificates lie back to back in `certs`. `cert_lens` has the length of
+// each, 4 bytes, little-endian; the lengths add up to `certs_len`. Time: like
+// pv_evaluate, but quadratic in num_certs.
 PV_API PV_CHECK uint32_t pv_decide(uint32_t *out_reason,
                                    const pv_policy *policy, const char *host,
                                    size_t host_len, const uint8_t *certs,
                                    size_t certs_len, const uint8_t *cert_lens,
                                    size_t num_certs, int64_t now);
 
-// pv_leaf_suffices says whether the peer is accepted by its leaf alone, with
-// nothing to tell: 1 if pv_evaluate would accept the leaf with the reason MATCH
-// or NOT_PINNED, and no key is blocked that could stand above it. 0 is not a
-// rejection: call pv_evaluate with the whole chain. Time: as pv_evaluate.
+// pv_leaf_suffices returns 1 if the leaf alone is enough to accept the peer,
+// and there is nothing to report: pv_evaluate would accept the leaf with the
+// reason MATCH or NOT_PINNED, and no key is blocked that could be above it. 0
+// is not a rejection: call pv_evaluate with the whole chain. Time: like
+// pv_evaluate.
 PV_API PV_CHECK uint32_t pv_leaf_suffices(const pv_policy *policy,
                                           const char *host, size_t host_len,
                                           const uint8_t *leaf, size_t leaf_len,
                                           int64_t now);
 
-// pv_evaluate_many decides about many peers at one time.
+// pv_evaluate_many decides about many peers in one call.
 //
-// Peer i has the name number i of `hosts`, and showed the certificates that
-// piece i of `chains` names: positions in the column `certs`, leaf first (an
-// Arrow column of lists). `out_reports` receives a report for each peer, what
-// pv_evaluate would give, and `out_spkis` (or NULL) 32 bytes for each
-// certificate.
+// Peer i has name i of `hosts`. It showed the certificates in piece i of
+// `chains`, which are positions in the column `certs`, leaf first (an Arrow
+// column of lists). `out_reports` receives the report of pv_evaluate for each
+// peer, and `out_spkis` (or NULL) 32 bytes for each certificate.
 //
-// Fails with PV_ERR_ARGUMENT, every report zero, when offsets do not ascend,
-// pass their end or are neither 4 nor 8 bytes wide, or when there are not as
-// many chains as hosts. Time: linear in the bytes.
-PV_API PV_CHECK pv_status pv_evaluate_many(pv_report *out_reports,
-                                         uint8_t *out_spkis,
-                                         const pv_policy *policy,
-                                         const pv_column *hosts,
-                                         const pv_column *certs,
-                                         const pv_offsets *chains, int64_t now);
+// Fails with PV_ERR_ARGUMENT, all reports zero, if offsets descend, exceed
+// their end or are neither 4 nor 8 bytes wide, or if the numbers of chains and
+// hosts differ. Time: linear in the bytes.
+PV_API PV_CHECK pv_status
+pv_evaluate_many(pv_report *out_reports, uint8_t *out_spkis,
+                 const pv_policy *policy, const pv_column *hosts,
+                 const pv_column *certs, const pv_offsets *chains, int64_t now);
 
 // cdef: end
 

@@ -1,21 +1,21 @@
 // policy.c: finds the rule of a host in an opened policy, and reads its parts.
 //
-// Everything that is read here was checked by pv_policy_open: no look-up has to
-// ask again where it is.
+// pv_policy_open has checked everything that is read here, so look-ups need no
+// bounds checks of their own.
 #include "policy.h"
 
 #include <string.h>
 
 // ---- pins -------------------------------------------------------------------
 
-// The run of a PinSet; the numbers are in range.
+// Returns a run of a PinSet; the numbers are in range.
 static pin_rows pinset_run(const pv_policy *policy, uint32_t pinset,
                            uint32_t list, uint32_t kind) {
   return read_run(pinset_at(policy, pinset) + RUNS_AT +
                   RUN_LEN * (2 * list + kind));
 }
 
-// The run of the pins that are blocked for every host.
+// Returns the run of the pins that are blocked for every host.
 static pin_rows blocked_run(const pv_policy *policy, uint32_t kind) {
   return read_run(policy->bytes + BLOCKED_AT + RUN_LEN * kind);
 }
@@ -39,7 +39,7 @@ bool pv__policy_blocks(const pv_policy *policy) {
 
 // ---- look-up ----------------------------------------------------------------
 
-// Whether rule number `i` has this tag, name and shape.
+// Returns true if rule `i` has this tag, name and shape.
 static bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
                     const uint8_t *name, size_t name_len, uint8_t shape) {
   const uint8_t *rule = rule_at(policy, i);
@@ -64,7 +64,8 @@ static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
   return PV_NO_RULE;
 }
 
-// The rule whose name is this suffix of a host: `first` before "**.".
+// Finds the rule whose name is this suffix of a host: of shape `first`, else
+// "**.".
 static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
                             const uint8_t *suffix, size_t suffix_len,
                             uint8_t first) {
@@ -84,8 +85,7 @@ static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
   const size_t second_label = dot == NULL ? host_len : (size_t)(dot - host) + 1;
   uint64_t hash = hash_basis;
   uint32_t best = PV_NO_RULE;
-  // From the shortest suffix to the whole host: what is found later is more
-  // specific.
+  // From the shortest suffix to the whole host: later finds are more specific.
   for (size_t i = host_len; i > 0; i--)
     LOOP(i, i <= host_len && (best == PV_NO_RULE || best < policy->num_rules))
   {

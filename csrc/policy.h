@@ -1,6 +1,6 @@
-// policy.h: where the parts of a compiled policy stand (pinverify.h, section
-// 5), for the two files that read one: policy_open.c checks it all, once, and
-// policy.c relies on that.
+// policy.h: the layout of a compiled policy (pinverify.h, section 5), for the
+// two files that read one: policy_open.c checks all of it, once, and policy.c
+// relies on that.
 #ifndef PINVERIFY_POLICY_H
 #define PINVERIFY_POLICY_H
 
@@ -52,8 +52,8 @@ static inline uint32_t hash_bucket(const pv_policy *policy, uint64_t hash) {
 
 // ---- parts of a policy ------------------------------------------------------
 //
-// A run and a rule are read from their bytes first and handed on as values, so
-// that most functions look at one section and no more.
+// Runs and rules are read from their bytes first and passed on as values, so
+// that most functions use only one section.
 
 typedef struct pin_rows {
   uint32_t first_row;
@@ -103,12 +103,12 @@ typedef struct pin_run {
   uint32_t num_pins;
 } pin_run;
 
-// pv__policy_run gives pins number `kind` of list `list` of a PinSet; with
-// PV_UNPINNED the policy-wide blocked ones. The numbers must be in range.
+// pv__policy_run returns the pins of one kind in one list of a PinSet, or with
+// PV_UNPINNED those blocked for every host. The numbers must be in range.
 pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
                        uint32_t kind);
 
-// pv__policy_blocks says whether the policy blocks keys for every host.
+// pv__policy_blocks returns true if the policy blocks keys for every host.
 bool pv__policy_blocks(const pv_policy *policy);
 
 #endif  // PINVERIFY_POLICY_H

@@ -1,8 +1,8 @@
-// policy_open.c: opens a compiled policy, whose bytes pinverify.h describes.
+// policy_open.c: opens a compiled policy; pinverify.h describes its bytes.
 //
-// All of it is checked here, once, from the outside to the inside: the frame
-// and its digest, the header, the PinSets, the buckets, the rules. Each look-up
-// of policy.c stays inside the bytes because this refused everything else.
+// All of it is checked here, once, from the outside in: the frame and its
+// digest, the header, the PinSets, the buckets, the rules. The look-ups of
+// policy.c stay inside the bytes because everything else was refused here.
 #include <string.h>
 
 #include "host.h"
@@ -11,7 +11,7 @@
 
 enum {
   MAGIC_LEN = 8,
-  CONTENTS_AT = 40,  // what the digest covers begins here
+  CONTENTS_AT = 40,  // the digest covers the bytes from here on
   SIZE_AT = 40,
   FLAGS_AT = 48,
   NUM_RULES_AT = 52,
@@ -49,7 +49,7 @@ static pv_status check_frame(const uint8_t *bytes, size_t bytes_len) {
              : PV_ERR_POLICY_DIGEST;
 }
 
-// Lays the sections out by the counts of the header; they must fill the bytes.
+// Finds the sections from the counts in the header; they must fill the bytes.
 static pv_status read_header(pv_policy *out, const uint8_t *bytes,
                              size_t bytes_len) {
   const uint64_t num_rows = load_le64(bytes + NUM_ROWS_AT);
@@ -94,7 +94,7 @@ static bool flags_are_known(const pv_policy *policy) {
 
 // ---- PinSets ----------------------------------------------------------------
 
-// Whether what fills the last block of packed pins repeats the last pin:
+// Returns true if the last block of packed pins is filled up with the last pin;
 // otherwise a pin could hide there.
 static bool is_filled(const uint8_t *packed, uint32_t num_pins) {
   uint8_t last[PV_DIGEST_LEN];
@@ -112,7 +112,7 @@ static bool is_filled(const uint8_t *packed, uint32_t num_pins) {
   return true;
 }
 
-// A run lies inside the pins.
+// Returns true if a run is inside the pins, and filled up correctly.
 static bool check_run(const pv_policy *policy, pin_rows run) {
   if (run.num_pins == 0) {
     return run.first_row == 0;
@@ -160,7 +160,7 @@ static void copy_pinset(uint8_t out[PINSET_LEN], const uint8_t *pinset) {
   memcpy(out, pinset, PINSET_LEN);
 }
 
-// Number `i` is looked at in a copy, so that its check sees one section, the
+// Checks PinSet `i` in a copy, so that the check uses one section only, the
 // pins.
 static bool check_pinset_at(const pv_policy *policy, uint32_t i) {
   uint8_t pinset[PINSET_LEN];
@@ -223,7 +223,8 @@ static bool is_canonical(const char *name, size_t name_len) {
          canonical_len == name_len && memcmp(canonical, name, name_len) == 0;
 }
 
-// Its name lies where the name before it ended, and stands for what it says.
+// The name of a rule must begin where the previous name ended, and be
+// canonical.
 static bool check_name(const pv_policy *policy, rule_fields rule,
                        uint64_t name_at) {
   if (rule.name_at != name_at || rule.name_len > policy->names_len - name_at ||
@@ -235,7 +236,7 @@ static bool check_name(const pv_policy *policy, rule_fields rule,
          (rule.shape == PV_EXACT || !pv__host_is_address(name, rule.name_len));
 }
 
-// Negative, zero or positive, as rules of one bucket are ordered.
+// Compares two rules of a bucket: negative, zero or positive.
 static int compare_rules(const pv_policy *policy, rule_fields a,
                          rule_fields b) {
   if (a.tag != b.tag) {
@@ -257,8 +258,8 @@ static bool check_rule(const pv_policy *policy, uint32_t bucket,
          hash_bucket(policy, hash) == bucket;
 }
 
-// The bucket of rule number `rule`, from that of the rule before it. There is
-// one, since the buckets end where the rules end.
+// Returns the bucket of a rule, given that of the previous rule. It exists,
+// because the buckets end where the rules end.
 static uint32_t next_bucket(const pv_policy *policy, uint32_t bucket,
                             uint32_t rule) {
   while (load_le32(policy->buckets + 4 * ((size_t)bucket + 1)) <= rule)
@@ -269,14 +270,14 @@ static uint32_t next_bucket(const pv_policy *policy, uint32_t bucket,
   return bucket;
 }
 
-// How far the check of the rules has come: what the next rule is compared with.
+// Progress of the check of the rules: the values to compare the next rule with.
 typedef struct rules_seen {
   rule_fields previous;
   uint64_t name_at;  // where its name must begin
   uint32_t bucket;   // of the previous rule
 } rules_seen;
 
-// Rule number `i`, whose name must follow that of the rule before it.
+// Checks rule `i`, whose name must follow that of the previous rule.
 static bool check_next_rule(rules_seen *seen, const pv_policy *policy,
                             uint32_t i) {
   const rule_fields rule = read_rule(rule_at(policy, i));
@@ -327,7 +328,7 @@ static pv_status check_contents(const pv_policy *policy) {
   return check_rules(policy) ? PV_OK : PV_ERR_POLICY_RULE;
 }
 
-// Where this fails, the view may be anything: pv_policy_open closes it.
+// On failure the view may have any value: pv_policy_open zeroes it.
 static pv_status open_view(pv_policy *out, const uint8_t *bytes,
                            size_t bytes_len) {
   pv_status status = check_frame(bytes, bytes_len);

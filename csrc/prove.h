@@ -1,7 +1,8 @@
-// prove.h: what a proof knows of a loop. LOOP says what gets smaller each time
-// round, and what holds whenever the loop's condition is evaluated; CHANGES,
-// what the loop changes; GHOST declares a variable of the proof alone. A
-// compiler sees nothing of this. Contracts of functions are not in this folder.
+// prove.h: annotations of loops for the proofs; a compiler ignores them.
+// LOOP(d, i): `d` decreases in every iteration, and the invariant `i` holds
+// whenever the loop's condition is evaluated. CHANGES lists what the loop
+// changes. GHOST declares a variable for the proof only. The contracts of
+// functions are not in this folder.
 #ifndef PINVERIFY_PROVE_H
 #define PINVERIFY_PROVE_H
 

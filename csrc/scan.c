@@ -1,5 +1,5 @@
-// scan.c: is this digest one of the pins? The time taken depends on how many
-// pins there are, never on their bytes, nor on whether or where one matches.
+// scan.c: the search for a digest among pins. Its time depends on the number of
+// pins, but neither on their bytes nor on whether or where one matches.
 #include "scan.h"
 
 #include <string.h>
@@ -7,8 +7,7 @@
 #include "ct.h"
 #include "kernels.h"
 
-// Up to ROWS_MAX pins are scanned as rows: a block of eight would only read
-// more.
+// Up to ROWS_MAX pins are rows: a block of eight would be more bytes to read.
 enum {
   ROWS_MAX = 4,
   BLOCK_PINS = 8,
@@ -58,7 +57,8 @@ size_t pv_pins_packed_len(size_t num_pins) {
              : (size_t)pv__packed_num_rows(num_pins) * PV_DIGEST_LEN;
 }
 
-// Where bytes 8 * plane to 8 * plane + 7 of pin number i stand in packed pins.
+// Returns the position of bytes 8 * plane to 8 * plane + 7 of pin i in packed
+// pins.
 static size_t packed_at(size_t num_pins, size_t i, size_t plane) {
   if (num_pins <= ROWS_MAX) {
     return PV_DIGEST_LEN * i + 8 * plane;
@@ -89,7 +89,8 @@ void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
   }
 }
 
-// Whether each of up to SCAN_DIGESTS digests is among packed pins: masks.
+// Looks for each of up to SCAN_DIGESTS digests in packed pins; answers in
+// masks.
 static void scan_packed(uint64_t *out_found, const uint8_t *packed,
                         size_t num_pins, const uint8_t *digests,
                         size_t num_digests) {

@@ -1,4 +1,4 @@
-// scan.h: what the core asks about packed pins.
+// scan.h: the size of packed pins, for other files of the core.
 #ifndef PINVERIFY_SCAN_H
 #define PINVERIFY_SCAN_H
 

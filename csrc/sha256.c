@@ -1,5 +1,5 @@
-// sha256.c: SHA-256 (FIPS 180-4) of one message and of many: the padding, which
-// messages go side by side, and the table of sha256_kernels that do the blocks.
+// sha256.c: SHA-256 (FIPS 180-4) of one message and of many: the padding, the
+// choice of messages to hash side by side, and the table of kernels for blocks.
 #include "sha256.h"
 
 #include <string.h>
@@ -8,13 +8,12 @@
 
 enum { BLOCK_LEN = 64, LENGTH_AT = 56 };
 
-// ---- the table of sha256_kernels
-// ---------------------------------------------------
+// ---- the table of kernels ---------------------------------------------------
 
-// Which is best was measured, in cycles a block (bench/bench_compilers.py).
+// The order was measured, in cycles per block (bench/bench_compilers.py).
 // Intel, model 167: sixteen lanes of AVX-512 take 62, the SHA instructions 98
-// with two lanes or three, 130 with one. AMD, Zen 4: the SHA instructions take
-// 52 with three lanes, and AVX-512 takes 73.
+// with two or three lanes and 130 with one. AMD, Zen 4: the SHA instructions
+// take 52 with three lanes, AVX-512 takes 73.
 
 #if PV_X86_64
 static const pv_kernel avx512_shani = {
@@ -103,14 +102,14 @@ static const uint32_t initial_state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372,
                                           0xa54ff53a, 0x510e527f, 0x9b05688c,
                                           0x1f83d9ab, 0x5be0cd19};
 
-// A tail is the last one or two blocks of a message, with the padding. The
-// bytes before it are there to be overwritten.
+// A tail is the last one or two blocks of a message, with the padding. `before`
+// is scratch space that copies may overwrite.
 typedef struct tail {
   uint8_t before[BLOCK_LEN];
   uint8_t blocks[2 * BLOCK_LEN];
 } tail;
 
-// Blocks 0 to num_whole - 1 lie in the message, the others in the tail.
+// Blocks 0 to num_whole - 1 are in the message, the others in the tail.
 typedef struct padded {
   const uint8_t *whole;
   const uint8_t *tail;
@@ -118,15 +117,15 @@ typedef struct padded {
   size_t num_blocks;
 } padded;
 
-// FIPS 180-4, 5.1.1: one bit, zeros, and the length in bits take 9 bytes at
-// least.
+// FIPS 180-4, 5.1.1: one bit, zeros, and the length in bits take at least 9
+// bytes.
 static size_t num_padded_blocks(size_t len) {
   return len / BLOCK_LEN + 1 + (len % BLOCK_LEN >= LENGTH_AT);
 }
 
-// Everything is copied 64 bytes at a time, which is a few instructions: a copy
-// of a number of bytes that varies would be a call. What is too much lands in
-// `before`, or is written over by the next copy.
+// Everything is copied 64 bytes at a time, which takes a few instructions; a
+// copy of a variable number of bytes would be a call. Superfluous bytes go into
+// `before`, or are overwritten by the next copy.
 PV_INLINE void write_tail(tail *t, pv_span message, size_t num_blocks) {
   static const uint8_t one_bit_and_zeros[BLOCK_LEN] = {0x80};
   uint8_t *end = t->blocks + message.len % BLOCK_LEN;
@@ -164,7 +163,7 @@ static void write_digest(uint8_t *out, const uint32_t state[8]) {
 
 // ---- messages side by side --------------------------------------------------
 
-// A group is what goes side by side, the message with the most blocks first.
+// A group is hashed side by side; the message with the most blocks comes first.
 typedef struct group {
   size_t num;
   uint8_t *outs[SHA256_LANES_MAX];
@@ -172,7 +171,7 @@ typedef struct group {
   tail tails[SHA256_LANES_MAX];
 } group;
 
-// The step with the most lanes that is worth it for `num` messages.
+// Returns the step with the most lanes that pays off for `num` messages.
 static const sha256_step *widest_step(const pv_kernel *kernel, size_t num) {
   size_t i = SHA256_STEPS - 1;
   while (i > 0 &&
@@ -182,8 +181,8 @@ static const sha256_step *widest_step(const pv_kernel *kernel, size_t num) {
   return &kernel->sha256[i];
 }
 
-// How far the whole group can go from block `done` on: to where a message ends,
-// or its tail begins, which lies elsewhere.
+// Returns the block up to which the whole group can go on from block `done`:
+// the next end of a message, or beginning of a tail, which is stored elsewhere.
 static size_t next_stop(const group *g, size_t done) {
   size_t stop = g->messages[g->num - 1].num_blocks;
   for (size_t l = 0; l < g->num; l++) {
@@ -193,8 +192,8 @@ static size_t next_stop(const group *g, size_t done) {
   return stop;
 }
 
-// Takes blocks `done` to `stop` - 1 of every message into its state. Lanes
-// without a message repeat another's bytes, and their states come to nothing.
+// Hashes blocks `done` to `stop` - 1 of every message into its state. Lanes
+// without a message repeat the bytes of another; their states are ignored.
 static void hash_blocks(const pv_kernel *kernel, const group *g,
                         uint32_t (*states)[8], size_t done, size_t stop) {
   const uint8_t *in[SHA256_LANES_MAX];
@@ -230,8 +229,8 @@ static void hash_group(const pv_kernel *kernel, group *g) {
 
 // ---- one message ------------------------------------------------------------
 
-// What sha256_kernels do that have no way of their own. It stays apart: the
-// others need no more than a jump.
+// Fallback for kernels without begin and end functions. Not inlined, so that
+// the usual case is a tail call.
 static PV_NOINLINE void begin_by_blocks(sha256_running *out) {
   memcpy(out->state, initial_state, sizeof initial_state);
   if (out->len >= BLOCK_LEN) {
@@ -275,7 +274,7 @@ void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
 
 // ---- many messages ----------------------------------------------------------
 
-// Puts the first `num` of `order` right by insertion.
+// Sorts the first `num` of `order` by insertion.
 static void sort_long_ones(uint8_t *order, size_t num,
                            const pv_span *messages) {
   for (size_t i = 1; i < num; i++) {
@@ -291,9 +290,9 @@ static void sort_long_ones(uint8_t *order, size_t num,
   }
 }
 
-// Lists the messages by their number of blocks, most first, and last what is
-// none; returns how many messages there are. Most have few blocks, so it is
-// done by counting; from MANY blocks on they are counted as if they had MANY.
+// Sorts the messages by their number of blocks, most first, missing messages
+// last; returns the number of messages. It is a counting sort, because most
+// have few blocks; messages of more than MANY blocks are counted as MANY.
 static size_t sort_by_blocks(uint8_t order[SHA256_CHUNK],
                              const pv_span *messages, size_t num_messages) {
   enum { NONE = 0, MANY = 64 };
@@ -330,8 +329,8 @@ static void fill_group(group *g, uint8_t *out_digests, const pv_span *messages,
   }
 }
 
-// Whether the messages that `order` begins with have as many whole blocks, and
-// as many behind.
+// Returns true if the first messages of `order` have the same number of whole
+// blocks, and of blocks in the tail.
 static bool are_alike(const pv_span *messages, const uint8_t *order,
                       size_t num) {
   const size_t len = messages[order[0]].len;
@@ -344,8 +343,8 @@ static bool are_alike(const pv_span *messages, const uint8_t *order,
   return alike;
 }
 
-// Hashes the first `num` of `order`, as many as the kernel has lanes, or the
-// last ones.
+// Hashes the first `num` of `order`: as many as the kernel has lanes, or the
+// rest.
 PV_INLINE void hash_some(const pv_kernel *kernel, size_t lanes,
                          uint8_t *out_digests, const pv_span *messages,
                          const uint8_t *order, size_t num) {

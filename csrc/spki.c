@@ -1,15 +1,16 @@
 // spki.c: certificate --> SubjectPublicKeyInfo. It reads like the ASN.1 of
-// RFC 5280, 4.1, and refuses whatever could make a TLS library read another
-// key: the frame is checked to its last byte. What lies inside names, validity,
-// extensions, parameters, key bits and the signature is the TLS library's.
+// RFC 5280, 4.1, and refuses everything that could make a TLS library read a
+// different key: the structure is checked to the last byte. The contents of
+// names, validity, extensions, parameters, key bits and the signature are left
+// to the TLS library.
 #include "spki.h"
 
 #include "bytes.h"
 
 enum { VERSION_1 = 0, VERSION_2 = 1, VERSION_3 = 2, VERSION_LEN = 5 };
 
-// INTEGER: at least one octet, and no first octet that says nothing
-// (X.690, 8.3.2). Negative numbers, zero and long ones exist and pass.
+// INTEGER: at least one octet, and no superfluous first octet (X.690, 8.3.2).
+// Negative, zero and long serial numbers exist and are accepted.
 PV_FLATTENED bool read_serial(der_cursor *in) {
   der_cursor n;
   if (!der_enter(in, &n, DER_INTEGER) || der_at_end(&n)) {
@@ -23,7 +24,7 @@ PV_FLATTENED bool read_serial(der_cursor *in) {
   return !(first == 0x00 && top_bit == 0) && !(first == 0xff && top_bit == 1);
 }
 
-// Whether no arc of an OID begins with 0x80, which would pad it.
+// Returns true if no arc of an OID begins with 0x80, which would be padding.
 static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len) {
   bool arc_begins = true;
   for (size_t i = 0; i < oid_len; i++)
@@ -39,17 +40,18 @@ static bool arcs_are_minimal(const uint8_t *oid, size_t oid_len) {
   return true;
 }
 
-// The top bits of eight octets, of those that are 0x80: the only octet with its
-// top bit set and no other. 0x7f added to others carries into the top bit.
+// Returns the top bit of each of eight octets that is 0x80, the only value with
+// no bit set but the top one. Adding 0x7f to the low bits of any other octet
+// with its top bit set carries into the top bit.
 PV_FLATTENED uint64_t find_0x80(uint64_t octets) {
   const uint64_t low_bits = UINT64_C(0x7f7f7f7f7f7f7f7f);
   return octets & ~((octets & low_bits) + low_bits) & ~low_bits;
 }
 
-// OBJECT IDENTIFIER: whole arcs, none padded (X.690, 8.19.2). Where there is no
-// 0x80 at all, none is padded: those in use have none, and up to 16 octets.
-// The last eight octets may begin before the OID: that far into a certificate
-// there are always as many.
+// OBJECT IDENTIFIER: whole arcs, none padded (X.690, 8.19.2). Fast path: an OID
+// without any 0x80 has no padding; the OIDs in use have none, and at most 16
+// octets. The load of the last eight octets may begin before the OID: at this
+// place in a certificate there are always that many.
 PV_FLATTENED bool is_oid(const der_cursor *oid) {
   const size_t oid_len = oid->end - oid->pos;
   const uint8_t *octets = oid->base + oid->pos;
@@ -69,15 +71,15 @@ PV_FLATTENED bool is_oid(const der_cursor *oid) {
          arcs_are_minimal(octets, oid_len);
 }
 
-// NULL has one spelling.
+// NULL has a single encoding.
 PV_FLATTENED bool is_null(const der_cursor *in) {
   return in->end - in->pos == 2 && in->base[in->pos] == DER_NULL &&
          in->base[in->pos + 1] == 0;
 }
 
-// Parameters are NULL, an OID, or nothing that a parser decodes unasked. Other
-// simple types have rules of their own, which OpenSSL checks and no algorithm
-// needs: they are refused.
+// Parameters are NULL, an OID, or a type that parsers do not decode by
+// themselves. Other simple types have rules of their own, which OpenSSL checks
+// and no algorithm needs; they are refused.
 PV_FLATTENED bool is_parameters(der_cursor in) {
   der_cursor content;
   uint8_t tag = 0;
@@ -104,7 +106,7 @@ PV_FLATTENED bool is_algorithm(der_cursor in) {
   return der_at_end(&in) || is_parameters(in);
 }
 
-// Whether two contents are the same 8 to 16 octets.
+// Returns true if two contents are the same 8 to 16 octets.
 PV_FLATTENED bool is_same(const der_cursor *a, const der_cursor *b) {
   const size_t len = a->end - a->pos;
   if (b->end - b->pos != len || len < 8 || len > 16) {
@@ -125,7 +127,7 @@ PV_FLATTENED bool is_bit_string(const der_cursor *bits) {
 }
 
 // version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1. DER forbids
-// to write the default, so v1 is absent; the others have one spelling.
+// encoding the default, so v1 is absent; the others have a single encoding.
 PV_FLATTENED bool read_version(der_cursor *tbs, uint8_t *out_version) {
   const uint8_t *octets = tbs->base + tbs->pos;
   *out_version = VERSION_1;
@@ -190,7 +192,7 @@ PV_FLATTENED pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
   return PV_OK;
 }
 
-// The fields of TBSCertificate up to the key, and with it.
+// The fields of TBSCertificate up to and including the key.
 PV_FLATTENED pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out) {
   const pv_status head = read_tbs_head(tbs, out);
   if (head != PV_OK) {
@@ -230,7 +232,7 @@ PV_FLATTENED pv_status check_spki(der_cursor spki) {
   return der_at_end(&spki) ? PV_OK : PV_ERR_DER_SPKI;
 }
 
-// What follows tbsCertificate in a Certificate.
+// The fields of Certificate after tbsCertificate.
 PV_FLATTENED pv_status read_certificate_tail(der_cursor *certificate,
                                              const der_cursor *inner) {
   der_cursor algorithm, signature;
@@ -248,7 +250,7 @@ PV_FLATTENED pv_status read_certificate_tail(der_cursor *certificate,
 // Certificate ::= SEQUENCE { tbsCertificate TBSCertificate,
 //   signatureAlgorithm AlgorithmIdentifier, signatureValue BIT STRING }
 
-// All that stands before the key, and the key.
+// The fields up to and including the key.
 PV_FLATTENED pv_status find_key(spki_walk *out, der_cursor in) {
   der_cursor certificate, tbs;
   tbs_fields fields;
@@ -265,7 +267,7 @@ PV_FLATTENED pv_status find_key(spki_walk *out, der_cursor in) {
   return status;
 }
 
-// All that stands behind the key, and what is in it.
+// The fields after the key, and the contents of the key.
 PV_FLATTENED pv_status check_rest(const spki_walk *walk) {
   const der_cursor signature = walk->fields.signature;
   der_cursor tbs = walk->tbs;

@@ -5,25 +5,25 @@
 
 #include "der.h"
 
-// What a TBSCertificate holds, up to its key. The two cursors are contents, not
-// yet looked into.
+// The fields of a TBSCertificate up to its key. The contents of the two cursors
+// have not been checked yet.
 typedef struct tbs_fields {
   uint8_t version;
   der_cursor signature;     // of the inner AlgorithmIdentifier
   der_cursor spki_content;  // of the SubjectPublicKeyInfo
-  pv_span spki;             // the same with its header: what is hashed
+  pv_span spki;             // the same with its header: the bytes to hash
 } tbs_fields;
 
 typedef struct spki_walk {
-  der_cursor certificate;  // behind tbsCertificate
-  der_cursor tbs;          // behind the key
+  der_cursor certificate;  // after tbsCertificate
+  der_cursor tbs;          // after the key
   tbs_fields fields;
 } spki_walk;
 
-// pv__spki_find walks to the key. With PV_OK, fields.spki lies in the
-// certificate, where its fields say, and nothing is known of what follows: it
-// is the key of a certificate when pv__spki_check, which walks on to the last
-// byte, gives PV_OK, too.
+// pv__spki_find walks up to the key. On PV_OK fields.spki is where the fields
+// before it say, but the rest has not been checked: it is the key of a
+// certificate only if pv__spki_check, which walks on to the last byte, returns
+// PV_OK as well.
 pv_status pv__spki_find(spki_walk *out, const uint8_t *cert, size_t cert_len);
 pv_status pv__spki_check(const spki_walk *walk);
 

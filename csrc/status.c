@@ -1,4 +1,4 @@
-// status.c: each status as a phrase.
+// status.c: a phrase for each status.
 #include "pinverify.h"
 
 const char *pv_status_text(pv_status status) {

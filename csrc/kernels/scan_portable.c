@@ -3,7 +3,7 @@
 #include "../ct.h"
 #include "../kernels.h"
 
-// The bits in which `row` and `digest` differ, gathered.
+// Returns a number that is zero only if `row` and `digest` are equal.
 static uint64_t row_difference(const uint8_t *row, const uint8_t *digest) {
   uint64_t difference = 0;
   for (int i = 0; i < PV_DIGEST_LEN; i += 8) {

@@ -12,8 +12,8 @@ static inline __m256i avx2_load(const uint8_t *p) {
   return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
-// A mask: whether any 64-bit lane of `equal` is all ones. Lanes are gathered by
-// arithmetic; nothing branches on them.
+// Returns a mask: true if any 64-bit lane of `equal` is all ones. The lanes are
+// combined by arithmetic, without branches.
 static inline uint64_t avx2_any_lane(__m256i equal) {
   const __m128i half = _mm_or_si128(_mm256_castsi256_si128(equal),
                                     _mm256_extracti128_si256(equal, 1));
@@ -39,7 +39,7 @@ static uint64_t avx2_scan_rows(const uint8_t *rows, size_t num_rows,
   return avx2_any_lane(found);
 }
 
-// `num_digests` is a constant, so that each digest has registers of its own.
+// `num_digests` is a constant, so that each digest stays in its own registers.
 PV_INLINE void avx2_scan_group(uint64_t *out_found, const uint8_t *blocks,
                                size_t num_blocks, const uint8_t *digests,
                                size_t num_digests) {
@@ -114,6 +114,6 @@ const pv_kernel pv__scan_avx2 = {.name = "avx2",
 
 #else
 
-typedef int not_on_this_cpu;  // a C file may not be empty
+typedef int not_on_this_cpu;  // a C file must not be empty
 
 #endif

@@ -1,5 +1,5 @@
 // scan_x86_avx512.c: the constant-time scan with 64-byte registers: a plane of
-// a block is one register, and one instruction adds how it differs.
+// a block is one register, and one instruction accumulates its differences.
 #include "../bytes.h"
 #include "../ct.h"
 #include "../kernels.h"
@@ -33,8 +33,8 @@ PV_INLINE __m512i add_difference(__m512i difference, __m512i pins,
   return _mm512_ternarylogic_epi64(difference, pins, wanted, 0xf6);
 }
 
-// `num_digests` is a constant, so that each digest has registers of its own. A
-// pin that matches leaves a zero in its lane of `least`.
+// `num_digests` is a constant, so that each digest stays in its own registers.
+// A pin that matches leaves a zero in its lane of `least`.
 PV_INLINE void avx512_scan_group(uint64_t *out_found, const uint8_t *blocks,
                                  size_t num_blocks, const uint8_t *digests,
                                  size_t num_digests) {
@@ -110,6 +110,6 @@ const pv_kernel pv__scan_avx512 = {.name = "avx512",
 
 #else
 
-typedef int not_on_this_cpu;  // a C file may not be empty
+typedef int not_on_this_cpu;  // a C file must not be empty
 
 #endif

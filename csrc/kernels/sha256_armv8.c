@@ -1,5 +1,5 @@
-// sha256_armv8.c: SHA-256 on the SHA-2 instructions of ARMv8 (Arm ARM, SHA256H
-// and its neighbours): one message, and two side by side.
+// sha256_armv8.c: SHA-256 with the SHA-2 instructions of ARMv8 (Arm ARM,
+// SHA256H and its neighbours): one message, or two side by side.
 #include "../kernels.h"
 
 #if PV_AARCH64
@@ -16,7 +16,7 @@ typedef struct armv8_state {
   uint32x4_t efgh;
 } armv8_state;
 
-// Four rounds with the words w, whose constants begin at k.
+// Does four rounds with the words w, whose constants begin at k.
 PV_INLINE armv8_state armv8_four_rounds(armv8_state s, uint32x4_t w,
                                         const uint32_t *k) {
   const uint32x4_t wk = vaddq_u32(w, vld1q_u32(k));
@@ -24,26 +24,26 @@ PV_INLINE armv8_state armv8_four_rounds(armv8_state s, uint32x4_t w,
                        vsha256h2q_u32(s.efgh, s.abcd, wk)};
 }
 
-// The next four words of the schedule, from the sixteen before them.
+// Returns the next four words of the schedule, from the sixteen before them.
 PV_INLINE uint32x4_t armv8_next_words(uint32x4_t w0, uint32x4_t w4,
                                       uint32x4_t w8, uint32x4_t w12) {
   return vsha256su1q_u32(vsha256su0q_u32(w0, w4), w8, w12);
 }
 
-// Four words of the message, from big-endian.
+// Loads four words of the message, converted from big-endian.
 PV_INLINE uint32x4_t armv8_load_words(const uint8_t *p) {
   return vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(p)));
 }
 
-// A lane is one message on its way through a block: its state, and the last
-// sixteen words of its schedule.
+// A lane is one message within a block: its state, and the last sixteen words
+// of its schedule.
 typedef struct armv8_lane {
   armv8_state s;
   uint32x4_t w[4];
 } armv8_lane;
 
-// The two below go on with all lanes in turn: while a round of one waits for
-// the round before it, the processor works on the other.
+// The next two functions advance all lanes in turn: while a round of one lane
+// waits for the round before it, the processor works on the other.
 PV_INLINE void armv8_rounds_side_by_side(armv8_lane *lane, int num_lanes, int i,
                                          const uint32_t *k) {
   PV_UNROLL
@@ -62,7 +62,7 @@ PV_INLINE void armv8_words_side_by_side(armv8_lane *lane, int num_lanes,
   }
 }
 
-// Takes one block of each lane, whose words are in lane[l].w, into the states.
+// Hashes one block of each lane, whose words are in lane[l].w, into the states.
 PV_INLINE void armv8_hash_words(armv8_state *s, armv8_lane *lane,
                                 int num_lanes) {
   PV_UNROLL
@@ -130,6 +130,6 @@ PV_TARGET_END
 
 #else
 
-typedef int not_on_this_cpu;  // a C file may not be empty
+typedef int not_on_this_cpu;  // a C file must not be empty
 
 #endif

@@ -1,11 +1,11 @@
-// sha256_rounds.h: the 64 rounds of SHA-256, as FIPS 180-4, 6.2.2, writes them
-// down, over a type `word`.
+// sha256_rounds.h: the 64 rounds of SHA-256, as written in FIPS 180-4, 6.2.2,
+// over a type `word`.
 //
 // Each kernel that includes this file has these functions under names of its
 // own: before, it defines SHA256_NAME(name), which puts its prefix before a
 // name, and the type SHA256_NAME(word): a uint32_t, or a vector of them.
-// Nothing here moves anything between the lanes of a vector, so what holds for
-// a uint32_t holds for each lane.
+// Nothing here moves values between the lanes of a vector, so each lane
+// computes what a uint32_t would.
 #include "sha256_k.h"
 
 #define word SHA256_NAME(word)
@@ -55,8 +55,8 @@ PV_INLINE word small_sigma1(word x) {
   return rotr(x, 17) ^ rotr(x, 19) ^ shr(x, 10);
 }
 
-// One round. Only d and h get new values; the other six change their names,
-// which is what the order of the arguments does from call to call.
+// Does one round. Only d and h get new values; the other six only change their
+// names, which the order of the arguments does from call to call.
 PV_INLINE void one_round(word a, word b, word c, word *d, word e, word f,
                          word g, word *h, word w, uint32_t k) {
   *h += w + k;
@@ -66,7 +66,7 @@ PV_INLINE void one_round(word a, word b, word c, word *d, word e, word f,
   *h += big_sigma0(a) + maj(a, b, c);
 }
 
-// Eight rounds, after which each variable has its own name again.
+// Does eight rounds, after which each variable has its own name again.
 PV_INLINE void eight_rounds(word s[8], const word *w, const uint32_t *k) {
   one_round(s[0], s[1], s[2], &s[3], s[4], s[5], s[6], &s[7], w[0], k[0]);
   one_round(s[7], s[0], s[1], &s[2], s[3], s[4], s[5], &s[6], w[1], k[1]);
@@ -96,7 +96,7 @@ PV_INLINE void eight_next_words(word w[16], int t) {
   next_word(w, t + 7);
 }
 
-// Takes one block, given as its sixteen words, into the state.
+// Hashes one block, given as its sixteen words, into the state.
 PV_INLINE void hash_words(word state[8], word w[16]) {
   word s[8];
   for (int i = 0; i < 8; i++) {

@@ -18,8 +18,8 @@ PV_INLINE __m256i avx2_load_row(const void *p) {
   return _mm256_loadu_si256((const __m256i *)p);
 }
 
-// Row i becomes column i: word j of row i goes to word i of row j. First
-// within each half of a vector, from pairs to fours; then the halves.
+// Transposes: word j of row i goes to word i of row j. First within each half
+// of a vector, pairs and then fours; then the halves.
 PV_INLINE void avx2_transpose(__m256i r[AVX2_LANES]) {
   __m256i two[AVX2_LANES], four[AVX2_LANES];
   for (int i = 0; i < AVX2_LANES; i += 2) {
@@ -38,7 +38,7 @@ PV_INLINE void avx2_transpose(__m256i r[AVX2_LANES]) {
   }
 }
 
-// Eight words of each lane, from big-endian, beginning with byte `at`.
+// Loads eight words of each lane, from byte `at`, converted from big-endian.
 PV_INLINE void avx2_load_words(avx2_word w[AVX2_LANES],
                                const uint8_t *const *in, size_t at) {
   const __m256i swap =
@@ -93,6 +93,6 @@ PV_TARGET_END
 
 #else
 
-typedef int not_on_this_cpu;  // a C file may not be empty
+typedef int not_on_this_cpu;  // a C file must not be empty
 
 #endif

@@ -14,7 +14,7 @@ typedef uint32_t avx512_word __attribute__((vector_size(4 * AVX512_LANES)));
 #define SHA256_NAME(name) avx512_##name
 #include "sha256_rounds.h"
 
-// Four rows of four words each become columns, in each quarter by itself.
+// Transposes four rows of four words, in each quarter separately.
 PV_INLINE void avx512_transpose_quarters(__m512i r[4]) {
   const __m512i a = _mm512_unpacklo_epi32(r[0], r[1]);
   const __m512i b = _mm512_unpackhi_epi32(r[0], r[1]);
@@ -39,7 +39,7 @@ PV_INLINE void avx512_transpose_of_quarters(__m512i *r0, __m512i *r1,
   *r3 = _mm512_shuffle_i32x4(b, d, 0xdd);
 }
 
-// Row i becomes column i: word j of row i goes to word i of row j.
+// Transposes: word j of row i goes to word i of row j.
 PV_INLINE void avx512_transpose(__m512i r[AVX512_LANES]) {
   for (int i = 0; i < AVX512_LANES; i += 4) {
     avx512_transpose_quarters(r + i);
@@ -49,7 +49,7 @@ PV_INLINE void avx512_transpose(__m512i r[AVX512_LANES]) {
   }
 }
 
-// The sixteen words of each lane's block at byte `at`, from big-endian.
+// Loads the sixteen words of each lane's block at byte `at`, from big-endian.
 PV_INLINE void avx512_load_words(avx512_word w[16], const uint8_t *const *in,
                                  size_t at) {
   const __m512i swap =
@@ -64,8 +64,8 @@ PV_INLINE void avx512_load_words(avx512_word w[16], const uint8_t *const *in,
   }
 }
 
-// A state is half a row, so two make one: those of messages i and i + 4. Then
-// each message's words end up in its own lane.
+// A state is half a row, so two of them make one: those of messages i and i +
+// 4. Then each message's words end up in its own lane.
 PV_INLINE __m512i avx512_load_two_states(uint32_t (*states)[8], int i) {
   const __m256i low =
       _mm256_loadu_si256((const __m256i *)(const void *)states[i]);
@@ -131,6 +131,6 @@ PV_TARGET_END
 
 #else
 
-typedef int not_on_this_cpu;  // a C file may not be empty
+typedef int not_on_this_cpu;  // a C file must not be empty
 
 #endif

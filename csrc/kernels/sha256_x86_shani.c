@@ -1,5 +1,5 @@
-// sha256_x86_shani.c: SHA-256 on the SHA extensions of x86-64 (Intel SDM 2,
-// SHA256RNDS2 and its neighbours): one message, and two or three side by side.
+// sha256_x86_shani.c: SHA-256 with the SHA extensions of x86-64 (Intel SDM 2,
+// SHA256RNDS2 and its neighbours): one message, or two or three side by side.
 #include "../kernels.h"
 
 #if PV_X86_64
@@ -11,8 +11,8 @@ PV_TARGET_BEGIN("sha,ssse3,sse4.1")
 
 enum { SHANI_LANES_MAX = 3 };
 
-// The instructions keep the eight words of the state in two registers, highest
-// word first: ABEF and CDGH.
+// The instructions expect the eight words of the state in two registers,
+// highest word first: ABEF and CDGH.
 typedef struct shani_state {
   __m128i abef;
   __m128i cdgh;
@@ -36,7 +36,7 @@ PV_INLINE void shani_store_state(uint32_t *state, shani_state s) {
                    _mm_alignr_epi8(dchg, feba, 8));
 }
 
-// Four words of the message, from big-endian.
+// Loads four words of the message, converted from big-endian.
 PV_INLINE __m128i shani_load_words(const uint8_t *p) {
   const __m128i swap =
       _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
@@ -44,7 +44,7 @@ PV_INLINE __m128i shani_load_words(const uint8_t *p) {
                           swap);
 }
 
-// Four rounds with the words w, whose constants begin at k.
+// Does four rounds with the words w, whose constants begin at k.
 PV_INLINE shani_state shani_four_rounds(shani_state s, __m128i w,
                                         const uint32_t *k) {
   __m128i wk =
@@ -55,9 +55,9 @@ PV_INLINE shani_state shani_four_rounds(shani_state s, __m128i w,
   return s;
 }
 
-// Words 9 to 12 of the sixteen. clang makes two shuffles of that, for which
-// three lanes have no room: with the instruction by its name they take a tenth
-// less.
+// Returns words 9 to 12 of the sixteen. clang compiles the intrinsic to two
+// shuffles, for which three lanes have too few registers; with the instruction
+// itself they take a tenth less time.
 PV_INLINE __m128i shani_words_9_to_12(__m128i w8, __m128i w12) {
 #if defined(__clang__)
   __asm__("palignr $4, %1, %0" : "+x"(w12) : "x"(w8));
@@ -67,7 +67,7 @@ PV_INLINE __m128i shani_words_9_to_12(__m128i w8, __m128i w12) {
 #endif
 }
 
-// The next four words of the schedule, from the sixteen before them.
+// Returns the next four words of the schedule, from the sixteen before them.
 PV_INLINE __m128i shani_next_words(__m128i w0, __m128i w4, __m128i w8,
                                    __m128i w12) {
   const __m128i w9 = shani_words_9_to_12(w8, w12);
@@ -75,15 +75,15 @@ PV_INLINE __m128i shani_next_words(__m128i w0, __m128i w4, __m128i w8,
                               w12);
 }
 
-// A lane is one message on its way through a block: its state, and the last
-// sixteen words of its schedule.
+// A lane is one message within a block: its state, and the last sixteen words
+// of its schedule.
 typedef struct shani_lane {
   shani_state s;
   __m128i w[4];
 } shani_lane;
 
-// The two below go on with all lanes in turn. A round waits four cycles for the
-// one before it: meanwhile the processor works on the other lanes.
+// The next two functions advance all lanes in turn: a round waits four cycles
+// for the one before it, and meanwhile the processor works on the other lanes.
 PV_INLINE void shani_rounds_side_by_side(shani_lane *lane, int num_lanes, int i,
                                          const uint32_t *k) {
   PV_UNROLL
@@ -102,7 +102,7 @@ PV_INLINE void shani_words_side_by_side(shani_lane *lane, int num_lanes,
   }
 }
 
-// Takes one block of each lane, whose words are in lane[l].w, into the states.
+// Hashes one block of each lane, whose words are in lane[l].w, into the states.
 PV_INLINE void shani_hash_words(shani_state *s, shani_lane *lane,
                                 int num_lanes) {
   PV_UNROLL
@@ -167,7 +167,7 @@ void pv__sha256_shani_x2(uint32_t (*states)[8], const uint8_t *const *in,
 
 PV_TARGET_END
 
-// Three lanes want more than sixteen registers: AVX-512VL has thirty-two.
+// Three lanes need more than sixteen registers: AVX-512VL has thirty-two.
 PV_TARGET_BEGIN("sha,ssse3,sse4.1,avx512vl")
 
 void pv__sha256_shani_x3(uint32_t (*states)[8], const uint8_t *const *in,
@@ -177,12 +177,12 @@ void pv__sha256_shani_x3(uint32_t (*states)[8], const uint8_t *const *in,
 
 PV_TARGET_END
 
-// Messages from their first byte to their digest, in registers all the way:
-// what is stored and loaded again keeps the processor from what comes after.
-// The padding needs AVX-512, which loads a part of a block by a mask.
+// Messages from the first byte to the digest, without leaving the registers: a
+// store followed by a load would delay the code after it. The padding needs
+// AVX-512, which loads a part of a block with a mask.
 PV_TARGET_BEGIN("sha,ssse3,sse4.1,avx2,avx512vl,avx512bw")
 
-// FIPS 180-4, 5.3.3, as load_state puts it.
+// FIPS 180-4, 5.3.3, in the order of load_state.
 PV_INLINE shani_state shani_initial_state(void) {
   return (shani_state){
       _mm_set_epi32(0x6a09e667, (int)0xbb67ae85, 0x510e527f, (int)0x9b05688c),
@@ -200,22 +200,22 @@ PV_INLINE void shani_store_digest(uint8_t *out, shani_state s) {
                       _mm256_shuffle_epi8(digest, swap));
 }
 
-// A message's last block but for its length: the rest of its bytes, fewer than
-// 64, one bit and zeros (FIPS 180-4, 5.1.1).
+// Returns the last block of a message without its length: the rest of its
+// bytes, fewer than 64, one bit and zeros (FIPS 180-4, 5.1.1).
 PV_INLINE __m512i shani_rest_and_bit(const uint8_t *rest, size_t num_rest) {
   const __mmask64 bit_at = (__mmask64)1 << num_rest;
   const __m512i block = _mm512_maskz_loadu_epi8(bit_at - 1, rest);
   return _mm512_mask_blend_epi8(bit_at, block, _mm512_set1_epi8(-128));
 }
 
-// The block with the length of the message, in bits, at its end.
+// Adds the length of the message, in bits, to the end of a block.
 PV_INLINE __m512i shani_with_length(__m512i block, size_t len) {
   const uint64_t num_bits = __builtin_bswap64((uint64_t)len << 3);
   return _mm512_mask_set1_epi64(block, 0x80, (long long)num_bits);
 }
 
-// The SHA instructions leave the upper parts of registers as they are, and wait
-// for them, unless these are zero.
+// The SHA instructions preserve the upper parts of registers, and so wait for
+// them unless they are zero.
 PV_INLINE void shani_hash_last(shani_state *s, __m512i block) {
   const __m512i words = _mm512_shuffle_epi8(
       block, _mm512_set4_epi32(0x0c0d0e0f, 0x08090a0b, 0x04050607, 0x00010203));
@@ -227,7 +227,7 @@ PV_INLINE void shani_hash_last(shani_state *s, __m512i block) {
   shani_hash_words(s, &lane, 1);
 }
 
-// Between the two functions, the state stays as the instructions have it.
+// Between the two functions, the state keeps the layout of the instructions.
 void pv__sha256_shani_begin(uint32_t out_state[8], const uint8_t *data,
                             size_t num_blocks) {
   shani_state s = shani_initial_state();
@@ -252,7 +252,8 @@ void pv__sha256_shani_end(uint8_t *out, const uint32_t state[8],
   shani_store_digest(out, s);
 }
 
-// By itself, since gcc has too few registers for three lanes otherwise.
+// A separate function, because inlined gcc has too few registers for three
+// lanes.
 static PV_NOINLINE void shani_store_tail(uint8_t *out, pv_span message,
                                          size_t num_tail) {
   const size_t num_rest = message.len % 64;
@@ -279,7 +280,7 @@ void pv__sha256_shani_alike_x3(uint8_t *out_digests, const pv_span *messages,
     in[l] = messages[order[l]].data;
     s[l] = shani_initial_state();
   }
-  // One loop for both, or there would be two copies of all the rounds.
+  // One loop for both, to avoid a second copy of all the rounds.
   for (size_t i = 0; i < num_whole + num_tail; i++) {
     PV_UNROLL
     for (int l = 0; l < 3; l++) {
@@ -301,6 +302,6 @@ PV_TARGET_END
 
 #else
 
-typedef int not_on_this_cpu;  // a C file may not be empty
+typedef int not_on_this_cpu;  // a C file must not be empty
 
 #endif

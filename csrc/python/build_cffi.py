@@ -1,7 +1,7 @@
-"""Tells cffi how to build pinverify._core: declarations, sources, flags.
+"""The build of pinverify._core by cffi: declarations, sources, flags.
 
-setup.py names this file to setuptools. It is part of the source distribution
-only: an installed pinverify holds the compiled module and nothing of this.
+setup.py names this file to setuptools. It is in the source distribution only: an
+installed pinverify contains the compiled module, not this file.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from cffi import FFI
 CSRC = Path(__file__).resolve().parent.parent
 HEADER = CSRC / "pinverify.h"
 
-# Macros of the header that mean something to a C compiler and nothing to cffi.
+# Macros of the header for C compilers, which cffi does not understand.
 C_ONLY = re.compile(r"\bPV_(?:API|CHECK)\s+")
 
 
 def declarations() -> str:
-    """Return what Python may call: the header between its two cdef marks."""
+    """Return the declarations for Python: the header between its two cdef marks."""
     text = HEADER.read_text(encoding="ascii")
     _, _, rest = text.partition("// cdef: begin\n")
     public, end, _ = rest.partition("// cdef: end\n")
@@ -32,10 +32,10 @@ def declarations() -> str:
 
 
 def found(pattern: str) -> list[str]:
-    """Return the files in csrc that match, in an order that never changes.
+    """Return the files in csrc that match, always in the same order.
 
-    The paths are relative, as setuptools wants them, and so that the folder of
-    the build is not written into the module.
+    The paths are relative, because setuptools requires that, and so that the module
+    does not contain the folder of the build.
     """
     return sorted(os.path.relpath(path) for path in CSRC.glob(pattern))
 
@@ -43,20 +43,20 @@ def found(pattern: str) -> list[str]:
 def compile_flags() -> list[str]:
     """Return the compiler's flags: one set for every file and every machine.
 
-    There is no -march: kernels for newer processors are compiled in any case
-    and chosen when the program runs.
+    There is no -march: kernels for newer processors are always compiled, and are
+    chosen at run time.
     """
     if sys.platform == "win32":
         return ["/std:c11", "/O2"]
-    # A frame of more than one page can't step over the page that guards a stack.
+    # A frame of more than one page cannot jump over the guard page of the stack.
     linux_only = ["-fstack-clash-protection"] if sys.platform == "linux" else []
     return [
         "-std=c11",
-        "-O3",  # against -O2, gcc scans twice as fast and walks DER 15 % faster
-        "-g0",  # debug information would name the folder of the build
+        "-O3",  # with gcc, the scan is twice as fast as with -O2, the walk 15 % faster
+        "-g0",  # debug information would contain the folder of the build
         "-fvisibility=hidden",
         "-fstack-protector-strong",
-        "-U_FORTIFY_SOURCE",  # some systems set another level
+        "-U_FORTIFY_SOURCE",  # some systems predefine another level
         "-D_FORTIFY_SOURCE=3",
         *linux_only,
     ]
@@ -65,18 +65,18 @@ def compile_flags() -> list[str]:
 def link_flags() -> list[str]:
     """Return the linker's flags.
 
-    After loading, no address can be rewritten. A call from one C file to another
-    stays in the module, also in a program that holds another copy of the core.
+    After loading, the table of addresses is read-only. Calls between C files stay in
+    the module, even in a program that contains another copy of the core.
     """
     if sys.platform in ("win32", "darwin"):  # these have no ELF
         return []
     return ["-Wl,-z,relro,-z,now", "-Wl,-Bsymbolic"]
 
 
-# cffi lets other threads run during each call. For a call of about a microsecond
-# that costs more than the call, and beside a busy thread it can cost a whole
-# switch interval (5 ms) to get the GIL back. These few keep it; they are short,
-# whatever a peer sends. The names are constants to the compiler.
+# cffi releases the GIL during each call. For a call of about a microsecond that
+# costs more than the call, and beside a busy thread it can take a whole switch
+# interval (5 ms) to get the GIL back. These functions keep it: they are short,
+# whatever a peer sends. The compiler evaluates the comparison of names.
 KEEP_THE_GIL = (
     "add_matcher",
     "pv_cert_is_pinned",
@@ -90,7 +90,7 @@ KEEP_THE_GIL = (
 
 
 def preamble() -> str:
-    """Return the C code before cffi's: the header, and when to release the GIL."""
+    """Return the C code in front of cffi's: the header, and calls that keep the GIL."""
     kept = " || ".join(
         f'strcmp(function, "_cffi_f_{name}") == 0' for name in KEEP_THE_GIL
     )
@@ -124,7 +124,7 @@ ffibuilder.set_source(
     sources=found("**/*.c"),
     depends=[*found("**/*.h"), *found("python/*")],
     include_dirs=[os.path.relpath(CSRC)],
-    define_macros=[("PV_API", "")],  # the module shows none of the core's names
+    define_macros=[("PV_API", "")],  # the module exports none of the core's names
     extra_compile_args=compile_flags(),
     extra_link_args=link_flags(),
     py_limited_api=True,

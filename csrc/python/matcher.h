@@ -1,18 +1,18 @@
-// matcher.h: from a certificate to "pinned or not" in one call of Python's own
-// kind. cffi's way there converts four arguments and needs a Python function
-// around it that raises errors; that takes longer than the answer.
+// matcher.h: a Python function, written in C, that tells whether a certificate
+// is pinned. A call through cffi converts four arguments and needs a Python
+// function around it that raises errors, which takes longer than the answer.
 //
 // It is part of the compiled module, not of the core: build_cffi.py includes it
-// in what cffi generates. It keeps to Python's limited API, and to the GIL, as
-// a call of this length should.
+// in cffi's output. It uses only Python's limited API, and keeps the GIL,
+// because the call is short.
 
 // The function that Python calls. `self` is the tuple (packed pins, otherwise):
-// bytes, and the function for what is not a certificate in bytes, which reads
-// or refuses it.
+// bytes, and the slow path, a function for arguments that are not bytes or not
+// a certificate.
 static PyObject *is_pinned(PyObject *self, PyObject *cert) {
   if (PyBytes_CheckExact(cert)) {
     PyObject *packed = PyTuple_GetItem(self, 0);
-    // Packed pins are filled with the last one, so each row counts as a pin.
+    // Packed pins are filled up with the last pin, so every row is a pin.
     const size_t num_rows = (size_t)PyBytes_Size(packed) / PV_DIGEST_LEN;
     pv_status status;
     const uint32_t answer = pv_cert_is_pinned(
@@ -27,9 +27,9 @@ static PyObject *is_pinned(PyObject *self, PyObject *cert) {
 
 static PyMethodDef is_pinned_method = {
     "is_pinned", is_pinned, METH_O,
-    "Say whether the SPKI of a DER certificate is one of the pins."};
+    "Return True if the SPKI of a DER certificate is one of the pins."};
 
-// matcher(packed, otherwise): that function, for some pins.
+// matcher(packed, otherwise) returns that function for some pins.
 static PyObject *matcher(PyObject *module, PyObject *arguments) {
   (void)module;
   PyObject *packed = NULL;
@@ -42,8 +42,8 @@ static PyObject *matcher(PyObject *module, PyObject *arguments) {
 
 static PyMethodDef matcher_method = {"matcher", matcher, METH_VARARGS, NULL};
 
-// cffi makes the module and leaves no place to add to it, so it is added to
-// afterwards. Returns whether that worked.
+// cffi creates the module and has no hook to extend it, so the function is
+// added afterwards. Returns 1 on success.
 static int add_matcher(void) {
   PyObject *module = PyImport_ImportModule("pinverify._core");
   PyObject *function = PyCFunction_NewEx(&matcher_method, NULL, NULL);
