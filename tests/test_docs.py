@@ -228,3 +228,10 @@ def test_the_names_of_the_table_exist() -> None:
     for name in re.findall(r"`(?:policy\.)?(\w+)\(", table.partition("\n## ")[0]):
         owners = (pinverify, pinverify.Policy, pinverify.PinSet, ssl)
         assert any(hasattr(owner, name) for owner in owners), name
+
+
+def test_the_page_of_benches_lists_them_all() -> None:
+    """A bench that is missing there would not be found."""
+    page = (ROOT / "bench" / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"(?m)^\| `(bench_\w+\.py)` \|", page)
+    assert sorted(named) == sorted(p.name for p in (ROOT / "bench").glob("bench_*.py"))

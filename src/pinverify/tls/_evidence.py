@@ -41,8 +41,8 @@ nothing to report, and no blocked key could be above it, then the chain is not e
 fetched. That is why `Shown` has methods and not values.
 
 *Notices come last.* An accepted peer whose pins do not match (report mode, expiry) is
-reported to the application after every check has passed, so the application can rely
-on an acceptance that it is told.
+reported to the application only after every check has passed, so that the application
+can rely on the report.
 
 *Early rejection.* Some adapters can see the peer's certificates before the handshake is
 over, so that no client certificate is sent to an impostor. `reject_early` can only
