@@ -1,5 +1,5 @@
-// evaluate.c: host and verified chain --> report. It combines the lower floors:
-// find the rule, read each key, hash it, look for it among the pins.
+// evaluate.c: host and verified chain --> report. It finds the rule, hashes
+// each key of the chain, and looks for it among the pins.
 #include <string.h>
 
 #include "columns.h"

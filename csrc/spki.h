@@ -20,10 +20,9 @@ typedef struct spki_walk {
   tbs_fields fields;
 } spki_walk;
 
-// pv__spki_find walks up to the key. On PV_OK fields.spki is where the fields
-// before it say, but the rest has not been checked: it is the key of a
-// certificate only if pv__spki_check, which walks on to the last byte, returns
-// PV_OK as well.
+// pv__spki_find walks up to the key. On PV_OK, fields.spki is inside the
+// certificate, but nothing after it has been checked. Use it only if
+// pv__spki_check, which walks on to the last byte, returns PV_OK as well.
 pv_status pv__spki_find(spki_walk *out, const uint8_t *cert, size_t cert_len);
 pv_status pv__spki_check(const spki_walk *walk);
 

@@ -636,6 +636,10 @@ def test_a_planted_long_file_is_seen() -> None:
 # A docstring says what a thing is or does; it does not ask.
 QUESTION = re.compile(r"(?:What|Which|Who|Whose|Whether)\b")
 QUESTION_IN_C = re.compile(r"(?://|/\*) [\w.]+: (?:what|which|who|whose|whether|see)\b")
+# Of a comment of several lines, the first one.
+COMMENT_QUESTION = re.compile(
+    r"(?m)(?:\A|^(?! *//).*\n) *(// (?:What|Which|Who|Whose|Whether)\b.*)"
+)
 
 
 def docstrings(source: str) -> list[str]:
@@ -673,6 +677,16 @@ def test_no_c_file_begins_as_a_question() -> None:
     assert faults == {}
 
 
+def test_no_comment_of_the_core_begins_as_a_question() -> None:
+    """Nor does a comment of a function, or within one."""
+    faults = {
+        path.name: found
+        for path in CSRC.rglob("*.[ch]")
+        if (found := COMMENT_QUESTION.findall(path.read_text("ascii")))
+    }
+    assert faults == {}
+
+
 def test_a_planted_question_is_seen() -> None:
     """In a docstring of any kind, and in the first line of C."""
     source = (
@@ -685,6 +699,8 @@ def test_a_planted_question_is_seen() -> None:
     assert questions('"""Whatever comes."""\ndef f():\n    """Say what."""') == []
     assert QUESTION_IN_C.match("// a.c: what b.h says.")
     assert not QUESTION_IN_C.match("// a.c: says what b.h means.")
+    text = "// Which.\n// What.\nint a;\n  // Says\n  // What.\n  // Whole.\n"
+    assert COMMENT_QUESTION.findall(text) == ["// Which."]
 
 
 # ---- the map of the tests ----------------------------------------------------
