@@ -78,7 +78,7 @@ CORE_TESTS = (
     "compiled_damage",
     "compiled_fields",
     "compiled_files",
-    "policy_rules",
+    "policy_patterns",
     "policy_pinset",
     "policy_decision",
     "policy_report",
