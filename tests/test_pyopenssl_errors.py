@@ -1,4 +1,4 @@
-"""Errors of pinned pyOpenSSL connections: rejections, and failures inside the check."""
+"""How a rejection is raised by a pinned pyOpenSSL connection: pitfalls 19 and 22."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ import pickle
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from OpenSSL import SSL
 
-from pinverify import PinningError, PinSet, Policy, Reason, Report, find_pinning_error
-from pinverify.tls import _pyopenssl_check
+from pinverify import PinningError, Policy, Reason, find_pinning_error
 from pinverify.tls.pyopenssl import PinningSSLError
 from pki import Pki
 from pyopenssl_connections import (
-    SECRET,
     Link,
     Serve,
-    any_mode,
-    assert_nothing_said,
     connecting,
     echo,
     for_clients,
@@ -28,10 +23,6 @@ from pyopenssl_connections import (
     trusting,
 )
 from tls_servers import LIMIT, server_context
-
-# ---------------------------------------------------------------------------
-# Pitfalls 19 and 22: how a rejection is raised
-# ---------------------------------------------------------------------------
 
 
 def _rejection(pki: Pki) -> PinningError:
@@ -115,78 +106,3 @@ def test_pitfall_22_every_failure_is_raised_by_its_own_connection(
             assert f"'h{number}.example'" in str(outcome)
         else:
             assert outcome is None
-
-
-# ---------------------------------------------------------------------------
-# Failures inside the check
-# ---------------------------------------------------------------------------
-
-
-@any_mode
-def test_a_report_that_can_not_be_told_is_a_refusal(
-    pki: Pki, serve: Serve, version: ssl.TLSVersion, mode: int
-) -> None:
-    """An on_report that raises can stop a connection, and can't open one."""
-    server = serve(server_context(pki.impostor, version=version))
-    policy = Policy({"localhost": PinSet([pki.server.pin], mode="report")})
-
-    def on_report(_: Report) -> None:
-        raise ZeroDivisionError
-
-    context = for_clients(pki, mode=mode)
-    with connecting(context, server, policy, on_report=on_report) as conn:
-        for _ in range(2):
-            with pytest.raises(PinningError) as caught:
-                conn.send(SECRET)
-            assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    assert_nothing_said(server.record())
-
-
-@any_mode
-@pytest.mark.parametrize(
-    "step",
-    [(Policy, "verify"), (_pyopenssl_check, "judge")],
-    ids=["in the callback", "at the end"],
-)
-def test_an_error_inside_the_check_is_a_refusal(
-    pki: Pki,
-    serve: Serve,
-    monkeypatch: pytest.MonkeyPatch,
-    mode: int,
-    step: tuple[object, str],
-) -> None:
-    """Whatever goes wrong in the check, and if it goes well later: no connection."""
-    server = serve(server_context(pki.server))
-
-    def failing(*_: object) -> None:
-        monkeypatch.undo()
-        raise MemoryError
-
-    monkeypatch.setattr(*step, failing)
-    with connecting(for_clients(pki, mode=mode), server, pinning(pki)) as conn:
-        for _ in range(2):
-            with pytest.raises(PinningError) as caught:
-                conn.send(SECRET)
-            assert isinstance(caught.value.__cause__, MemoryError)
-    assert_nothing_said(server.record())
-
-
-def test_an_interrupt_inside_the_check_does_not_open_the_connection(
-    pki: Pki, serve: Serve, version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C between the handshake and the decision leaves the decision to do."""
-    server = serve(server_context(pki.impostor, version=version))
-
-    def interrupting(*_: object, **__: object) -> None:
-        monkeypatch.undo()
-        raise KeyboardInterrupt
-
-    context = trusting(pki.root, mode=SSL.VERIFY_NONE)  # no callback with the leaf
-    with connecting(context, server, pinning(pki)) as conn:
-        monkeypatch.setattr(Policy, "verify", interrupting)
-        with pytest.raises(KeyboardInterrupt):
-            conn.do_handshake()
-        with pytest.raises(PinningError) as caught:
-            conn.send(SECRET)
-        assert reason(caught.value) is Reason.MISMATCH
-    assert_nothing_said(server.record())
