@@ -76,7 +76,7 @@ _PASSES = "tests/test_remedies.py::test_every_pitfall_has_a_remedy"
 def _cut(after: str) -> Remedy:
     change = Change(scope="_VERIFY_CODE", find="_VERIFY_CODE = 50", put=after)
     test = "test_pitfall_19_the_attributes_are_those_of_an_ssl_error"
-    tests = (f"tests/test_errors.py::{test}", _PASSES)
+    tests = (f"tests/test_pinning_error.py::{test}", _PASSES)
     return Remedy(19, "what", tests, (change,))
 
 

@@ -1,4 +1,4 @@
-"""Errors: what a person reads, what a program catches, and how to find ours."""
+"""PinningError: its attributes, its copies, and how it is found in other errors."""
 
 from __future__ import annotations
 
@@ -20,24 +20,16 @@ from pinverify import (
     Policy,
     PolicyError,
     Reason,
+    Report,
     find_pinning_error,
     pin_context,
 )
-from pki import Authority, Identity, Pki
+from pki import Pki
+from policy_samples import ABSENT, HOST, NOON
+from rejections import hostile_chain, many_pins, refusal, rejected
 from tls_servers import TLSServer, client_context, server_context
 
-ABSENT = "sha256/" + "A" * 43 + "="
-HOST = "api.example.com"
-
-
-def refusal(
-    chain: list[bytes], pins: PinSet | list[str] | None = None, pattern: str = HOST
-) -> PinningError:
-    """Return the error for *chain* under a policy that asks for another key."""
-    policy = Policy({pattern: [ABSENT] if pins is None else pins}, unpinned="reject")
-    with pytest.raises(PinningError) as caught:
-        policy.verify(HOST, chain)
-    return caught.value
+__all__: list[str] = []
 
 
 @pytest.fixture
@@ -46,9 +38,13 @@ def error(pki: Pki) -> PinningError:
     return refusal(pki.server.chain_der)
 
 
-# ---------------------------------------------------------------------------
-# What a program catches (pitfall 19)
-# ---------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def hostile() -> list[bytes]:
+    """Fifty certificates whose subjects try all that a terminal obeys."""
+    return hostile_chain()
+
+
+# ---- what a program catches (pitfall 19) -------------------------------------
 
 
 def test_pitfall_19_a_pinning_error_is_what_tls_clients_catch(
@@ -114,6 +110,9 @@ def test_the_other_errors_are_value_errors() -> None:
         Pin.from_certificate(b"\x30\x00")
 
 
+# ---- copies and pickles ------------------------------------------------------
+
+
 def _same(one: PinningError, other: PinningError) -> None:
     assert other is not one
     assert type(other) is type(one)
@@ -149,139 +148,57 @@ def test_every_other_error_survives_pickle(kind: type[PinverifyError]) -> None:
     assert str(other) == str(one) == "what went wrong"
 
 
-# ---------------------------------------------------------------------------
-# What a person reads
-# ---------------------------------------------------------------------------
-
-
-def test_the_message_names_host_chain_and_pins(pki: Pki) -> None:
-    """It has the keys that were seen and the pins, ready to paste into a rule."""
-    message = str(refusal(pki.server.chain_der, [ABSENT, pki.impostor.pin]))
-    first, *rest = message.splitlines()
-    assert repr(HOST) in first
-    for expected in (ABSENT, pki.impostor.pin):
-        assert sum(expected in line for line in rest) == 1
-    for identity, subject in ((pki.server, "localhost"), (pki.ca, "Example CA 1")):
-        [line] = [line for line in rest if identity.pin in line]
-        assert f"CN={subject}" in line
-
-
-def test_the_message_names_the_rule_where_it_is_not_the_host(pki: Pki) -> None:
-    """A wildcard rule is what a person has to look for in the policy."""
-    message = str(refusal(pki.server.chain_der, pattern="**.example.com"))
-    assert repr(HOST) in message
-    assert "**.example.com" in message
-
-
-def test_the_message_says_which_list_was_missed(pki: Pki) -> None:
-    """Pins for the leaf and pins for an authority are told apart."""
-    other = pki.impostor.pin
-    message = str(refusal(pki.server.chain_der, PinSet(leaf=[other], ca=[ABSENT])))
-    [leaf] = [line for line in message.splitlines() if other in line]
-    [ca] = [line for line in message.splitlines() if ABSENT in line]
-    assert "leaf" in leaf
-    assert "ca" in ca.replace(ABSENT, "")
-
-
-def test_the_message_shows_certificate_pins_where_the_rule_has_some(pki: Pki) -> None:
-    """A user who pins whole certificates needs their hashes, not those of the keys."""
-    message = str(refusal(pki.server.chain_der, [pki.impostor.certificate_pin]))
-    assert pki.impostor.certificate_pin in message
-    assert pki.server.certificate_pin in message
-    assert pki.ca.certificate_pin in message
-
-
-def test_the_message_says_what_to_do_next(pki: Pki) -> None:
-    """A message that only complains gets pinning switched off."""
-    for chain, policy in (
-        (pki.server.chain_der, PinSet(pins=[ABSENT])),
-        (pki.server.chain_der, PinSet(pins=[ABSENT], blocked=[pki.ca.pin])),
-        ([], PinSet(pins=[ABSENT])),
-        ([b"\x30\x00"], PinSet(pins=[ABSENT])),
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_rejection_travels_with_its_text(
+    pki: Pki,
+    hostile: list[bytes],
+    read_first: bool,  # noqa: FBT001
+) -> None:
+    """To another process, which has neither the chain nor the policy."""
+    for policy, chain in (
+        (Policy({HOST: many_pins(100)}), pki.server.chain_der),
+        (
+            Policy({HOST: PinSet([ABSENT], expires=NOON, after_expiry="reject")}),
+            hostile,
+        ),
     ):
-        [step] = [
-            line for line in str(refusal(chain, policy)).splitlines() if "next" in line
-        ]
-        assert len(step.split()) > 5
+        error = rejected(policy, chain)
+        error.add_note("seen in the test")
+        expected = str(error) if read_first else None
+        for copied in (
+            pickle.loads(pickle.dumps(error)),  # noqa: S301  (ours)
+            copy.copy(error),
+            copy.deepcopy(error),
+        ):
+            assert type(copied) is PinningError
+            assert str(copied) == (expected or str(error))
+            assert copied.args == error.args
+            assert copied.report == error.report
+            assert copied.verify_message == error.verify_message
+            assert copied.__notes__ == ["seen in the test"]
 
 
-def test_a_blocked_key_is_named(pki: Pki) -> None:
-    """It says which key of the chain is blocked."""
-    pins = PinSet(pins=[pki.server.pin], blocked=[pki.ca.pin])
-    error = refusal(pki.server.chain_der, pins)
-    assert error.report is not None
-    assert error.report.reason is Reason.BLOCKED
-    assert pki.ca.pin in str(error).splitlines()[0]
+# ---- its report --------------------------------------------------------------
 
 
-def _named(common_name: str) -> Identity:
-    return Authority.root("Rogue Root").leaf("localhost", common_name=common_name)
+def test_an_error_always_has_a_report() -> None:
+    """`error.report.reason` needs no test for None, also where nothing was decided."""
+    report = Report.not_checked("A.example.", bytes(range(32)), "no evidence")
+    assert not report.accepted
+    assert report.reason is Reason.NOT_CHECKED
+    assert (report.host, report.rule, report.mode) == ("a.example", None, "enforce")
+    assert (report.matched, report.depth, report.chain) == (None, None, ())
+    assert (report.digest, report.detail) == (bytes(range(32)), "no evidence")
+    assert pickle.loads(pickle.dumps(report)) == report  # noqa: S301  (ours)
+    with pytest.raises(TypeError, match=r"use report\.accepted"):
+        bool(report)
+    error = PinningError(report, lambda: "a text\nof two lines")
+    assert error.report is report
+    assert error.verify_message == "'a.example' was not checked: no evidence"
+    assert find_pinning_error(error) is error
 
 
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        "a\nnext:    everything is fine",
-        "a\r\n  pinned:  sha256/",
-        "a\x1b[2J\x1b[1;1Hb",
-        "a\x9b31mb",  # a CSI in one character
-        "a\x00b",
-        "a\x08\x08\x08b\x7f",
-        "a\u2028b\u2029c\x85d\x0b\x0ce",
-        "a\u202eb\u2066c",  # turns the direction of writing
-        "\ufeffa\u200bb",  # without width
-    ],
-    ids=ascii,
-)
-def test_a_hostile_subject_stays_within_its_line(pki: Pki, hostile: str) -> None:
-    """A peer that is refused chooses its subject, and must not write our message.
-
-    A line feed would let it add "next: everything is fine"; an escape sequence
-    would let it rewrite the terminal of whoever reads the log.
-    """
-    plain = str(refusal(pki.impostor.chain_der))
-    identity = _named(hostile)
-    issuer = pki.rogue_ca.der
-    error = refusal([identity.der, issuer])
-    for text in (str(error), repr(error), error.verify_message, str(error.report)):
-        assert not set(hostile) & {c for c in text if not c.isprintable() and c != "\n"}
-    lines = str(error).split("\n")
-    assert str(error).splitlines() == lines
-    assert len(lines) == len(plain.split("\n"))
-    assert all(line.isprintable() for line in lines)
-    [line] = [line for line in lines if identity.pin in line]
-    assert "CN=" in line
-
-
-def test_a_long_subject_is_cut() -> None:
-    """A subject of kilobytes does not push the rest out of sight."""
-    error = refusal([_named("x" * 64).der] * 3)
-    assert all(len(line) < 200 for line in str(error).splitlines())
-
-
-def test_a_certificate_that_is_none_has_no_subject() -> None:
-    """The message is made even where nothing can be read."""
-    error = refusal([b"\x30\x03\x02\x01\x00"])
-    assert error.report is not None
-    assert error.report.reason is Reason.MALFORMED
-    assert repr(HOST) in str(error).splitlines()[0]
-
-
-def test_a_bad_host_is_quoted(pki: Pki) -> None:
-    """The message says what is wrong with the host, and has it escaped."""
-    policy = Policy({HOST: [ABSENT]}, unpinned="allow")
-    for host in ("a\nb", "127.1", "a..b", "\x1b[2J", "\u202eb\u00fcc"):
-        with pytest.raises(PinningError) as caught:
-            policy.verify(host, pki.server.chain_der)
-        assert caught.value.report is not None
-        assert caught.value.report.reason is Reason.BAD_HOST
-        assert repr(host) in str(caught.value).splitlines()[0]
-        assert all(line.isprintable() for line in str(caught.value).split("\n"))
-
-
-# ---------------------------------------------------------------------------
-# find_pinning_error
-# ---------------------------------------------------------------------------
+# ---- find_pinning_error ------------------------------------------------------
 
 
 class _Failure:

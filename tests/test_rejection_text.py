@@ -1,0 +1,224 @@
+"""The text of a rejection: its words, its lines, and the subjects of a hostile peer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pinverify import (
+    Pin,
+    PinKind,
+    PinningError,
+    PinSet,
+    Policy,
+    Reason,
+    Report,
+)
+from pinverify.policy._message import LINES_MAX, printable, shortened
+from pki import Authority, Identity, Pki
+from policy_samples import ABSENT, HOST, NOON
+from rejections import hostile_chain, many_pins, refusal, rejected
+
+__all__: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def hostile() -> list[bytes]:
+    """Fifty certificates whose subjects try all that a terminal obeys."""
+    return hostile_chain()
+
+
+# ---- its words ---------------------------------------------------------------
+
+
+def test_the_message_names_host_chain_and_pins(pki: Pki) -> None:
+    """It has the keys that were seen and the pins, ready to paste into a rule."""
+    message = str(refusal(pki.server.chain_der, [ABSENT, pki.impostor.pin]))
+    first, *rest = message.splitlines()
+    assert repr(HOST) in first
+    for expected in (ABSENT, pki.impostor.pin):
+        assert sum(expected in line for line in rest) == 1
+    for identity, subject in ((pki.server, "localhost"), (pki.ca, "Example CA 1")):
+        [line] = [line for line in rest if identity.pin in line]
+        assert f"CN={subject}" in line
+
+
+def test_the_message_names_the_rule_where_it_is_not_the_host(pki: Pki) -> None:
+    """A wildcard rule is what a person has to look for in the policy."""
+    message = str(refusal(pki.server.chain_der, pattern="**.example.com"))
+    assert repr(HOST) in message
+    assert "**.example.com" in message
+
+
+def test_the_message_says_which_list_was_missed(pki: Pki) -> None:
+    """Pins for the leaf and pins for an authority are told apart."""
+    other = pki.impostor.pin
+    message = str(refusal(pki.server.chain_der, PinSet(leaf=[other], ca=[ABSENT])))
+    [leaf] = [line for line in message.splitlines() if other in line]
+    [ca] = [line for line in message.splitlines() if ABSENT in line]
+    assert "leaf" in leaf
+    assert "ca" in ca.replace(ABSENT, "")
+
+
+def test_the_message_shows_certificate_pins_where_the_rule_has_some(pki: Pki) -> None:
+    """A user who pins whole certificates needs their hashes, not those of the keys."""
+    message = str(refusal(pki.server.chain_der, [pki.impostor.certificate_pin]))
+    assert pki.impostor.certificate_pin in message
+    assert pki.server.certificate_pin in message
+    assert pki.ca.certificate_pin in message
+
+
+def test_the_message_says_what_to_do_next(pki: Pki) -> None:
+    """A message that only complains gets pinning switched off."""
+    for chain, policy in (
+        (pki.server.chain_der, PinSet(pins=[ABSENT])),
+        (pki.server.chain_der, PinSet(pins=[ABSENT], blocked=[pki.ca.pin])),
+        ([], PinSet(pins=[ABSENT])),
+        ([b"\x30\x00"], PinSet(pins=[ABSENT])),
+    ):
+        [step] = [
+            line for line in str(refusal(chain, policy)).splitlines() if "next" in line
+        ]
+        assert len(step.split()) > 5
+
+
+def test_a_blocked_key_is_named(pki: Pki) -> None:
+    """It says which key of the chain is blocked."""
+    pins = PinSet(pins=[pki.server.pin], blocked=[pki.ca.pin])
+    error = refusal(pki.server.chain_der, pins)
+    assert error.report is not None
+    assert error.report.reason is Reason.BLOCKED
+    assert pki.ca.pin in str(error).splitlines()[0]
+
+
+def _named(common_name: str) -> Identity:
+    return Authority.root("Rogue Root").leaf("localhost", common_name=common_name)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "a\nnext:    everything is fine",
+        "a\r\n  pinned:  sha256/",
+        "a\x1b[2J\x1b[1;1Hb",
+        "a\x9b31mb",  # a CSI in one character
+        "a\x00b",
+        "a\x08\x08\x08b\x7f",
+        "a\u2028b\u2029c\x85d\x0b\x0ce",
+        "a\u202eb\u2066c",  # turns the direction of writing
+        "\ufeffa\u200bb",  # without width
+    ],
+    ids=ascii,
+)
+def test_a_hostile_subject_stays_within_its_line(pki: Pki, hostile: str) -> None:
+    """A peer that is refused chooses its subject, and must not write our message.
+
+    A line feed would let it add "next: everything is fine"; an escape sequence
+    would let it rewrite the terminal of whoever reads the log.
+    """
+    plain = str(refusal(pki.impostor.chain_der))
+    identity = _named(hostile)
+    issuer = pki.rogue_ca.der
+    error = refusal([identity.der, issuer])
+    for text in (str(error), repr(error), error.verify_message, str(error.report)):
+        assert not set(hostile) & {c for c in text if not c.isprintable() and c != "\n"}
+    lines = str(error).split("\n")
+    assert str(error).splitlines() == lines
+    assert len(lines) == len(plain.split("\n"))
+    assert all(line.isprintable() for line in lines)
+    [line] = [line for line in lines if identity.pin in line]
+    assert "CN=" in line
+
+
+def test_a_long_subject_is_cut() -> None:
+    """A subject of kilobytes does not push the rest out of sight."""
+    error = refusal([_named("x" * 64).der] * 3)
+    assert all(len(line) < 200 for line in str(error).splitlines())
+
+
+def test_a_certificate_that_is_none_has_no_subject() -> None:
+    """The message is made even where nothing can be read."""
+    error = refusal([b"\x30\x03\x02\x01\x00"])
+    assert error.report is not None
+    assert error.report.reason is Reason.MALFORMED
+    assert repr(HOST) in str(error).splitlines()[0]
+
+
+def test_a_bad_host_is_quoted(pki: Pki) -> None:
+    """The message says what is wrong with the host, and has it escaped."""
+    policy = Policy({HOST: [ABSENT]}, unpinned="allow")
+    for host in ("a\nb", "127.1", "a..b", "\x1b[2J", "\u202eb\u00fcc"):
+        with pytest.raises(PinningError) as caught:
+            policy.verify(host, pki.server.chain_der)
+        assert caught.value.report is not None
+        assert caught.value.report.reason is Reason.BAD_HOST
+        assert repr(host) in str(caught.value).splitlines()[0]
+        assert all(line.isprintable() for line in str(caught.value).split("\n"))
+
+
+# ---- how long it is ----------------------------------------------------------
+
+
+CASES: dict[str, Callable[[list[bytes]], tuple[Policy, list[bytes]]]] = {
+    "10,000 pins in each list": lambda chain: (
+        Policy({HOST: PinSet(many_pins(10_000), many_pins(10_000), many_pins(10_000))}),
+        chain,
+    ),
+    "certificate pins, too": lambda chain: (
+        Policy(
+            {
+                "**.example.com": PinSet(
+                    many_pins(20) + many_pins(20, PinKind.CERTIFICATE),
+                    many_pins(20, PinKind.CERTIFICATE),
+                    many_pins(20),
+                )
+            }
+        ),
+        chain,
+    ),
+    "blocked": lambda chain: (
+        Policy({HOST: [ABSENT]}, blocked=[Pin.from_certificate(chain[-1])]),
+        chain,
+    ),
+    "expired": lambda chain: (
+        Policy({HOST: PinSet([ABSENT], expires=NOON, after_expiry="reject")}),
+        chain,
+    ),
+    "malformed": lambda chain: (Policy({HOST: [ABSENT]}), [*chain, b"no certificate"]),
+    "not pinned": lambda chain: (Policy({}, unpinned="reject"), chain),
+    "no certificate": lambda _: (Policy({HOST: [ABSENT]}), []),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_text_has_at_most_forty_lines(case: str, hostile: list[bytes]) -> None:
+    """And none of them is the peer's; the certificate that decided is shown."""
+    policy, chain = CASES[case](hostile)
+    error = rejected(policy, chain)
+    text = str(error)
+    assert len(text.splitlines()) <= LINES_MAX
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert sum(line.lstrip().startswith("next:") for line in text.splitlines()) == 1
+    assert text.partition("\n")[0] == error.verify_message == error.args[1]
+    if error.report.depth is not None:
+        assert text.count("<- this one") == 1
+    if len(chain) > 8 and error.report.reason is not Reason.NO_CERTIFICATE:
+        assert "more" in text
+
+
+def test_the_text_of_an_adapter_is_cut_as_well() -> None:
+    """Every text is for a person, who reads no more."""
+    report = Report.not_checked(None, bytes(32), "why")
+    error = PinningError(report, "\n".join(map(str, range(100))))
+    assert len(str(error).splitlines()) == LINES_MAX
+    assert error.verify_message == "0"
+
+
+def test_a_subject_is_cut_and_escaped() -> None:
+    """By the same functions as on the command line."""
+    assert printable("a\n\x1b\u202e\U000e0001ü") == "a\\n\\x1b\\u202e\\U000e0001ü"
+    assert shortened("x" * 64, 64) == "x" * 64
+    assert shortened("x" * 65, 64) == "x" * 63 + "…"
+    assert shortened("\n" * 40, 64) == "\\n" * 31 + "\\…"
+    assert shortened("", 3) == ""
