@@ -21,9 +21,11 @@ from compiled_model import (
     put_together,
     spki,
     status_of,
+    taken_apart,
 )
-from pinverify import Policy, PolicyError
+from pinverify import PinSet, Policy, PolicyError
 from pinverify.core._pins import pack
+from policy_samples import ABSENT, HOST, NOON
 
 __all__: list[str] = []
 
@@ -448,3 +450,16 @@ def test_what_the_header_leaves_open_opens_and_is_what_it_says() -> None:
         Parts(flags=2, pins=PINS, pinsets=[twice], blocked=[(0, 1), (3, 1)]),
     ):
         assert assert_opens_iff_well_formed(put_together(parts))
+
+
+def test_an_expiry_that_no_calendar_has_is_an_error_with_a_next_step() -> None:
+    """Another program may compile one. The policy decides; its rules can't be shown."""
+    pinset = PinSet([ABSENT], expires=NOON, after_expiry="allow")
+    parts = taken_apart(Policy({HOST: pinset}).compile())
+    for seconds in (2**62, -(2**62), 2**63 - 1, -(2**63), 10**12):
+        row = replace(parts.pinsets[0], expires=seconds)
+        foreign = replace(parts, digest=None, pinsets=[row])
+        policy = Policy.open(put_together(foreign))
+        assert policy.evaluate(HOST, []).host == HOST
+        with pytest.raises(PolicyError, match=rf"'{HOST}': expires: .* compile the"):
+            _ = policy.rules

@@ -12,9 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Reason, load_policy
+from pinverify import (
+    UNPINNED,
+    Pin,
+    PinSet,
+    Policy,
+    PolicyError,
+    Reason,
+    Rules,
+    load_policy,
+    load_rules,
+)
 from pinverify.formats import toml
+from pinverify.policy._compiled import compile_rules
 from pinverify.policy._hosts import canonical
+from policy_samples import ABSENT
 
 if TYPE_CHECKING:
     from pki import Pki
@@ -214,6 +226,30 @@ def test_formats_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="'json'; there is toml"):
         load_policy(path, format="json")
     with pytest.raises(FileNotFoundError):
+        load_policy(path)
+
+
+def test_a_file_is_compiled_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling is most of the work of a large file."""
+    compiled: list[Rules] = []
+
+    def counting(rules: Rules) -> bytes:
+        compiled.append(rules)
+        return compile_rules(rules)
+
+    monkeypatch.setattr("pinverify.policy._policy.compile_rules", counting)
+    path = tmp_path / "pins.toml"
+    path.write_text(
+        f'version = 1\n[hosts]\n"api.example.com" = ["{ABSENT}"]\n', "utf-8"
+    )
+    policy = load_policy(path)
+    assert compiled == [policy.rules]
+    path.write_text('version = 1\nblocked = ["x"]\n[hosts]\n"a..b" = ["y"]\n', "utf-8")
+    with pytest.raises(
+        PolicyError, match=r"pins\.toml: blocked: not a SHA-256 pin: 'x'"
+    ):
         load_policy(path)
 
 
@@ -521,6 +557,48 @@ def _assert_explained(text: str, fragments: list[str]) -> None:
     for fragment in fragments:
         assert fragment in message
     assert message.isprintable()
+
+
+# ---- clients -----------------------------------------------------------------
+
+
+def test_clients_stand_in_a_file_of_their_own_table(tmp_path: Path) -> None:
+    """With the keys of a host, or as a list; without hosts, too."""
+    path = tmp_path / "pins.toml"
+    expected = Rules(clients=PinSet([ABSENT]))
+    for text in (f'[clients]\npins = ["{ABSENT}"]', f'clients = ["{ABSENT}"]'):
+        path.write_text(f"version = 1\n{text}\n", encoding="utf-8")
+        assert load_rules(path) == expected
+        assert load_policy(path) == Policy(expected)
+    path.write_text(
+        f'version = 1\n[clients]\nca = ["{ABSENT}"]\nmode = "report"\n', "utf-8"
+    )
+    assert load_rules(path).clients == PinSet(ca=[ABSENT], mode="report")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[clients]\n",
+            "[clients]: pins: there is no pin in pins, leaf or ca; add one",
+        ),
+        ("[clients]\nunpinned = true", "[clients]: unpinned is for hosts; leave"),
+        ("[clients]\npin = []", "[clients]: unknown key 'pin'; did you mean 'pins'?"),
+        ("clients = 3", "clients: expected a table, as in [clients], got an integer"),
+        ("clients = ['x']", "[clients]: pins: not a SHA-256 pin: 'x'"),
+        ("[client]\npins = []", "unknown key 'client'; did you mean 'clients'?"),
+        (
+            "[clients]\nexpires = 2030-01-01",
+            "[clients]: expires: 2030-01-01 has no timezone; add Z",
+        ),
+    ],
+)
+def test_wrong_clients_are_an_error_that_says_where(text: str, words: str) -> None:
+    """As for hosts."""
+    with pytest.raises(PolicyError) as caught:
+        toml.loads(f"version = 1\n{text}\n", "pins.toml")
+    assert str(caught.value).startswith(f"pins.toml: {words}")
 
 
 # ---- any text ----------------------------------------------------------------

@@ -9,13 +9,38 @@ from typing import Any
 
 import pytest
 
-from pinverify import DERError, Pin, PinningError, PinSet, Policy, core
+from pinverify import DERError, Pin, PinningError, PinSet, Policy, Rules, core
 from pinverify.core._columns import Chains
 from pinverify.core._handle import OpenPolicy
 from pinverify.core._pins import pack
 from pki import Pki
+from policy_samples import ABSENT
 
 __all__: list[str] = []
+
+
+def test_a_policy_is_made_of_rules_and_of_nothing_else() -> None:
+    """Each error names the next step."""
+    make: Any = Policy
+    for wrong, advice in (
+        (PinSet([ABSENT]), r"Policy\.for_clients\(PinSet"),
+        ([ABSENT], r"write \{'api\.example\.com': \["),
+        ("pins.toml", r"load_policy\(path\)"),
+        (b"pinvpol1", r"Policy\.open"),
+        (None, r"got NoneType; write \{"),
+        (Policy({}), r"got Policy; write \{"),
+    ):
+        with pytest.raises(TypeError, match=advice):
+            make(wrong)
+    for options in ({"unpinned": "reject"}, {"blocked": [ABSENT]}):
+        with pytest.raises(TypeError, match="give these to Rules"):
+            make(Rules(), **options)
+    clients: Any = Policy.for_clients
+    with pytest.raises(TypeError, match=r"got list; write PinSet"):
+        clients([ABSENT])
+    rules: Any = Rules
+    with pytest.raises(TypeError, match=r"clients: .* write PinSet"):
+        rules(clients=[ABSENT])
 
 
 def test_a_wrong_type_is_a_type_error_that_says_what_to_write(pki: Pki) -> None:

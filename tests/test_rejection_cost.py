@@ -14,12 +14,7 @@ from pathlib import Path
 import pytest
 
 import pinverify
-from pinverify import (
-    PinningError,
-    PinSet,
-    Policy,
-    Reason,
-)
+from pinverify import PinningError, PinSet, Policy, Reason
 from pinverify.core._handle import OpenPolicy
 from pinverify.policy._message import _x509
 from pki import Pki

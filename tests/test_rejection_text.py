@@ -6,15 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pinverify import (
-    Pin,
-    PinKind,
-    PinningError,
-    PinSet,
-    Policy,
-    Reason,
-    Report,
-)
+from pinverify import Pin, PinKind, PinningError, PinSet, Policy, Reason, Report
 from pinverify.policy._message import LINES_MAX, printable, shortened
 from pki import Authority, Identity, Pki
 from policy_samples import ABSENT, HOST, NOON
