@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leaky_scans.h"
 #include "pinverify.h"
-#include "twins.h"
 
 #if defined(__has_feature)
 #if __has_feature(memory_sanitizer)

@@ -11,7 +11,7 @@ memcheck  valgrind is told that pins and digest are unset memory, and reports
           each branch and each address that depends on them.
 MSan      does the same inside the program. It sees least, and never counts alone.
 
-Kernels are those that the table of csrc/scan.c lists on this machine. twins.c has
+Kernels are those that the table of csrc/scan.c lists on this machine. leaky_scans.c has
 scans that leak: a method that sees nothing in one of them fails the run.
 """
 
@@ -105,7 +105,7 @@ def compile_core(compiler: str, output: str, *flags: str | Path) -> Path:
     """Compile csrc and the twins with *flags* into tests/ct/build."""
     BUILD.mkdir(exist_ok=True)
     path = BUILD / output
-    sources = [HERE / "twins.c", *sorted(CSRC.rglob("*.c"))]
+    sources = [HERE / "leaky_scans.c", *sorted(CSRC.rglob("*.c"))]
     command = [compiler, *module_flags(), f"-I{CSRC}", *flags, *sources, "-o", path]
     subprocess.run(list(map(str, command)), check=True)
     return path

@@ -1,8 +1,9 @@
-// twins.c: scans that give the right answer and leak. Whatever looks for leaks
-// in the real scans must find these, or it would pass by seeing nothing.
+// leaky_scans.c: twins of the real scans that give the right answer and leak.
+// Whatever looks for leaks in those must find these, or it would pass by seeing
+// nothing.
 //
 // Each has the arguments and the answer of pv_pins_contain.
-#include "twins.h"
+#include "leaky_scans.h"
 
 #include <immintrin.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-// twins.h: the leaky scans of twins.c.
-#ifndef PINVERIFY_TWINS_H
-#define PINVERIFY_TWINS_H
+// leaky_scans.h: the twins of the scans in leaky_scans.c.
+#ifndef PINVERIFY_LEAKY_SCANS_H
+#define PINVERIFY_LEAKY_SCANS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,4 +17,4 @@ twin twin_memcmp;
 twin twin_table;
 twin twin_vector_branch;
 
-#endif  // PINVERIFY_TWINS_H
+#endif  // PINVERIFY_LEAKY_SCANS_H

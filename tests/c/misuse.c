@@ -1,9 +1,9 @@
-// faults.c: misuse of the core that a sanitizer must see. If one of these
+// misuse.c: misuse of the core that a sanitizer must see. If one of these
 // programs ends well, the sanitizer was not at work in the core.
 //
-//   faults overread     a certificate said to be longer than its memory
-//   faults unwritten    a certificate of bytes that were never written
-//   faults race         two threads that write one report
+//   misuse overread     a certificate said to be longer than its memory
+//   misuse unwritten    a certificate of bytes that were never written
+//   misuse race         two threads that write one report
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -72,6 +72,6 @@ int main(int argc, char **argv) {
   if (strcmp(fault, "race") == 0) {
     return race();
   }
-  fprintf(stderr, "usage: faults overread|unwritten|race\n");
+  fprintf(stderr, "usage: misuse overread|unwritten|race\n");
   return 0;
 }
