@@ -71,8 +71,10 @@ counts: $(VENV)/built
 slow: $(VENV)/built
 	@$(RUN) -m pytest -m slow $(TESTS)
 
-# With FIX, these three only update their tables to the source: tests/reanchor.py.
-FOLLOW = PYTHONPATH=tests '$(PYTHON)' -m reanchor --since '$(or $(FIX),1)'
+# Runners of tables find in tests/anchoring which place in the source a row means. With
+# FIX, they only let the tables follow the source: see follow_renames.py there.
+TABLES = PYTHONPATH=tests:tests/anchoring
+FOLLOW = $(TABLES) '$(PYTHON)' -m follow_renames --since '$(or $(FIX),1)'
 anchors:
 	@$(FOLLOW)
 
@@ -85,15 +87,15 @@ remedies:
 	@$(MAKE) --no-print-directory each-remedy VENV='$(VENV)-clients' \
 	    EXTRA_GROUP='--group clients'
 each-remedy: $(VENV)/built
-	@PYTHONPATH=tests $(RUN) -m remedies.run $(REMEDIES)
+	@$(TABLES) $(RUN) -m remedies.run $(REMEDIES)
 
 # MUTANTS="host is_oid" runs those of these files or functions, JOBS=2 two at a time.
 mutants: $(VENV)/built
-	@PYTHONPATH=tests $(RUN) -m mutants.run $(MUTANTS)
+	@$(TABLES) $(RUN) -m mutants.run $(MUTANTS)
 
 # PROOFS="der read_serial" runs those of these files or functions, JOBS=2 two at a time.
 prove: $(VENV)/prover
-	@PYTHONPATH=tests $(RUN) -m prove.run $(PROOFS)
+	@$(TABLES) $(RUN) -m prove.run $(PROOFS)
 endif
 
 # In a separate environment, because `make test` must pass without these packages.

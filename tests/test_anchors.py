@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import anchors
-import reanchor
-from anchor_rows import rewritten, rows_of
+import follow_renames
 from anchors import AnchorError, Change
+from table_rows import rewritten, rows_of
 
 __all__: list[str] = []
 
@@ -405,13 +405,13 @@ def test_rows_follow_a_rename(
         git(tree, "add", "--all")
         git(tree, "commit", "--quiet", "--message", "Rename")
         since = "HEAD~1"
-    assert reanchor.main(["--since", since], tree) == 0
+    assert follow_renames.main(["--since", since], tree) == 0
     wanted = "".join(TREE[name] for name in TABLES)
     for before, after in words.items():
         wanted = wanted.replace(before, after)
     found = "".join((tree / name).read_text(encoding="utf-8") for name in TABLES)
     assert found == wanted
-    assert reanchor.main(["--since", since], tree) == 0  # nothing is left to do
+    assert follow_renames.main(["--since", since], tree) == 0  # nothing is left to do
     again = "".join((tree / name).read_text(encoding="utf-8") for name in TABLES)
     assert again == wanted
 
@@ -433,7 +433,7 @@ def test_a_row_that_can_not_follow_is_left_to_a_person(
 ) -> None:
     """It stays as it is, and the exit status says so."""
     replaced(tree, file, words)
-    assert reanchor.main([], tree) == 1
+    assert follow_renames.main([], tree) == 1
     for name in TABLES:
         assert (tree / name).read_text(encoding="utf-8") == TREE[name]
     assert any(
@@ -448,7 +448,7 @@ def test_a_row_that_may_fit_elsewhere_is_left_to_a_person(
     replaced(tree, "tests/mutants/mutants.toml", {"nth = 2": "nth = 1"})
     words = {"i < in->num; i++) { in->pos += i": "!done(in); ) { in->pos += i"}
     replaced(tree, "csrc/der.c", words)
-    assert reanchor.main(["mutants"], tree) == 1
+    assert follow_renames.main(["mutants"], tree) == 1
     assert "LOOK: one too many: it fits today, but" in capsys.readouterr().out
 
 
@@ -460,7 +460,7 @@ def test_a_row_that_plants_a_name_which_is_gone_is_left_to_a_person(
     replaced(tree, table, {'"in->pos > in->end"': '"load(in)"'})
     for kernel in "ab":
         replaced(tree, f"csrc/kernel_{kernel}.c", {"load(": "*("})
-    assert reanchor.main(["mutants"], tree) == 1
+    assert follow_renames.main(["mutants"], tree) == 1
     assert "what it puts there has load, which is gone" in capsys.readouterr().out
 
 
@@ -470,17 +470,17 @@ def test_a_row_that_never_fitted_is_left_to_a_person(
     """An older revision may do."""
     table = "tests/mutants/mutants.toml"
     replaced(tree, table, {"in->pos >= in->end": "at_end(in)"})
-    assert reanchor.main(["mutants"], tree) == 1
+    assert follow_renames.main(["mutants"], tree) == 1
     assert "LOOK: behind the end: it did not fit then either" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"git has no \w+ of 'v9'.*\n.*FIX=<revision>"):
-        reanchor.main(["mutants", "--since", "v9"], tree)
+        follow_renames.main(["mutants", "--since", "v9"], tree)
 
 
 def test_one_table_is_chosen_by_its_name(tree: Path) -> None:
     """The others stay."""
     rename_a_function(tree)
     before = (tree / TABLES[0]).read_text(encoding="utf-8")
-    assert reanchor.main(["prove", "remedies"], tree) == 0
+    assert follow_renames.main(["prove", "remedies"], tree) == 0
     assert (tree / TABLES[0]).read_text(encoding="utf-8") == before
     with pytest.raises(SystemExit):
-        reanchor.main(["proofs"], tree)
+        follow_renames.main(["proofs"], tree)

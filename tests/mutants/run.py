@@ -7,8 +7,8 @@
 mutants.toml lists what is broken, and the tests that should notice. A mutant that
 they let pass meets all tests of the core; if none of them fails, a test is missing.
 A mutant that does not compile, or whose module cannot be imported, shows nothing: it
-is an error here, and so is one whose place in the source is gone: tests/anchors.py
-says how a row names its place, tests/reanchor.py how it gets a new one.
+is an error here, and so is one whose place in the source is gone: tests/anchoring has
+how a row names its place (anchors.py), and gets a new one (follow_renames.py).
 
 The source is never touched: each mutant is planted and tested in a copy. Without any,
 all tests must pass there. ``JOBS`` (2) says how many copies are worked on side by side.

@@ -7,8 +7,8 @@
 remedies.toml lists the pitfalls, what is done against each, the source that does it,
 and the tests that must fail without it. A test that passes all the same shows nothing,
 and is an error here. So is a remedy whose source has changed: its entry has to follow.
-tests/anchors.py says how an entry names the source, and tests/reanchor.py how it
-follows.
+tests/anchoring has how an entry names the source (anchors.py), and how it follows
+(follow_renames.py).
 
 The source is never touched: remedies are taken out of a copy.
 """

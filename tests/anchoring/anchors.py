@@ -14,7 +14,7 @@ a table or a constant. Where nothing has a name, ``file`` without ``in`` will do
 
 Words are compared token by token: neither layout nor comments count. A function may
 move to another file, and a file to another folder. If a name changes, the row has to
-follow: reanchor.py does that (`make anchors FIX=1`).
+follow: follow_renames.py does that (`make anchors FIX=1`).
 """
 
 from __future__ import annotations

@@ -28,13 +28,13 @@ from difflib import SequenceMatcher
 from pathlib import Path, PurePosixPath
 
 import anchors
-from anchor_rows import Row, rewritten, rows_of
 from anchors import AnchorError, Change, Definition, Place, is_called
-from renames import Renames, most_alike, renamed
+from new_names import Renames, most_alike, renamed
+from table_rows import Row, rewritten, rows_of
 
 __all__ = ["followed", "main"]
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Where the rows of each table plant their changes.
 TABLES = {
