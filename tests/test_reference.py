@@ -97,6 +97,14 @@ def test_every_other_module_looks_private() -> None:
     assert public == listed | behind
 
 
+def test_tracebacks_name_the_public_module() -> None:
+    """A user who sees an error finds the name to import in it."""
+    for name in pinverify.__all__:
+        public = getattr(pinverify, name)
+        if isinstance(public, type):
+            assert public.__module__ == "pinverify", name
+
+
 def test_planted_names_are_seen() -> None:
     """Both readers find names, and only where they are."""
     page = "## `a.b`\n\n| name | meaning |\n|---|---|\n| `x` | A `y`. |\n\n## C: z\n"

@@ -52,3 +52,14 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def _name_this_module() -> None:
+    """Let tracebacks and pickles name this module, not the private file behind it."""
+    for name in __all__:
+        public = globals()[name]
+        if isinstance(public, type):
+            public.__module__ = __name__
+
+
+_name_this_module()
