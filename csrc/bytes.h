@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "compiler.h"
 #include "pinverify.h"
+#include "toolchain.h"
 
 // Bytes are loaded one by one, so that neither alignment nor the machine's byte
 // order matters; compilers turn this into one instruction.

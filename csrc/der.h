@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "compiler.h"
 #include "pinverify.h"
+#include "toolchain.h"
 
 enum {
   DER_INTEGER = 0x02,

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "compiler.h"
 #include "pinverify.h"
+#include "toolchain.h"
 
 enum {
   CPU_ANY = 0,

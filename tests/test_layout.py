@@ -306,7 +306,7 @@ C_FLOORS = {
     "scan.c": 1,
     "policy.c": 2,
     "policy_open.c": 2,
-    "fingerprint.c": 2,
+    "spki_sha256.c": 2,
     "evaluate.c": 3,
 }
 

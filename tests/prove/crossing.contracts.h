@@ -10,7 +10,7 @@
 #include "scan.h"
 #include "spki.h"
 
-// ---- fingerprint.c ----------------------------------------------------------
+// ---- spki_sha256.c ----------------------------------------------------------
 
 pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
                          size_t cert_len)

@@ -1,5 +1,5 @@
 // Harnesses for sha256_armv8.c: one message, and two side by side.
-#include "compiler.h"
+#include "toolchain.h"
 
 // CBMC takes the code for that of x86-64; the order of its bytes is the same.
 #undef PV_AARCH64

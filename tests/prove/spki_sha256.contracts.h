@@ -1,4 +1,4 @@
-// fingerprint.contracts.h: the contracts of what fingerprint.c keeps to itself.
+// spki_sha256.contracts.h: contracts of functions of spki_sha256.c.
 //
 // clang-format off
 

@@ -1,7 +1,7 @@
-// Harnesses for fingerprint.c.
-#include "fingerprint.c"
+// Harnesses for spki_sha256.c.
+#include "spki_sha256.c"
 #include "harness.h"
-#include "fingerprint.contracts.h"
+#include "spki_sha256.contracts.h"
 
 // What sha256.c promises.
 void pv__sha256_begin(sha256_running *out, const uint8_t *data, size_t len)  //

@@ -1,7 +1,7 @@
-// compiler.h: macros for compilers: inlining, instruction sets, prefetching and
-// branches that are rarely taken.
-#ifndef PINVERIFY_COMPILER_H
-#define PINVERIFY_COMPILER_H
+// toolchain.h: macros for C compilers: inlining, instruction sets, prefetching,
+// and branches that are rarely taken.
+#ifndef PINVERIFY_TOOLCHAIN_H
+#define PINVERIFY_TOOLCHAIN_H
 
 #include "prove.h"
 
@@ -70,4 +70,4 @@ enum { CACHE_LINE = 64 };
 #define PV_UNLIKELY(x) (x)
 #endif
 
-#endif  // PINVERIFY_COMPILER_H
+#endif  // PINVERIFY_TOOLCHAIN_H

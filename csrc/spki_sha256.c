@@ -1,4 +1,4 @@
-// fingerprint.c: certificate --> SHA-256 of its SPKI, for one certificate and
+// spki_sha256.c: certificate --> SHA-256 of its SPKI, for one certificate and
 // for many; and the search for it among pins, in the same call.
 #include <string.h>
 
