@@ -113,7 +113,7 @@ static inline void fips_end(uint32_t hash[8], fips_variables v) {
   hash[7] = v.h + hash[7];
 }
 
-// 6.2.2 as a whole: what follow.h takes step by step.
+// 6.2.2 as a whole: what prove_sha256_steps.h takes step by step.
 static inline void fips_block(uint32_t hash[8], const uint8_t *block) {
   uint32_t w[64];
   for (int t = 0; t < 16; t++) {

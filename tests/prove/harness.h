@@ -4,7 +4,7 @@
 #define PINVERIFY_HARNESS_H
 
 #include "columns.contracts.h"
-#include "crossing.contracts.h"
+#include "shared.contracts.h"
 #include "der.contracts.h"
 
 // REACHED(x) marks an outcome that some input must lead to. It is an assertion

@@ -3,4 +3,4 @@
 
 #define KERNEL(name) portable_##name
 #include "scan_portable.contracts.h"
-#include "scans.h"
+#include "prove_scan_kernels.h"

@@ -5,7 +5,7 @@
 
 #define KERNEL(name) avx512_##name
 #include "scan_x86_avx512.contracts.h"
-#include "scans.h"
+#include "prove_scan_kernels.h"
 
 // What is made of registers says nothing of where bytes are: it may be
 // anything.

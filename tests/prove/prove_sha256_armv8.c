@@ -26,7 +26,7 @@ static armv8_state state_of(fips_variables v) {
 enum { LANES_MAX = ARMV8_LANES_MAX };
 
 #define KERNEL(name) armv8_##name
-#include "quads.h"
+#include "prove_sha256_four_rounds.h"
 
 void prove_pv__sha256_armv8(void) {
   FOLLOW(pv__sha256_armv8, 1, 2);

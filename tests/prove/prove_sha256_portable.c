@@ -6,7 +6,7 @@ enum { LANES = 1 };
 #define KERNEL(name) portable_##name
 #define LANE(word, l) (word)
 
-#include "lanes.h"
+#include "prove_sha256_rounds.h"
 
 void prove_pv__sha256_portable(void) {
   FOLLOW(pv__sha256_portable, 1, 2);

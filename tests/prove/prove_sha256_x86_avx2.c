@@ -8,7 +8,7 @@ enum { LANES = AVX2_LANES };
 #define KERNEL(name) avx2_##name
 #define LANE(word, l) (word)[l]
 
-#include "lanes.h"
+#include "prove_sha256_rounds.h"
 
 void prove_pv__sha256_avx2_x8(void) {
   FOLLOW(pv__sha256_avx2_x8, LANES, 1);

@@ -8,7 +8,7 @@ enum { LANES = AVX512_LANES };
 #define KERNEL(name) avx512_##name
 #define LANE(word, l) (word)[l]
 
-#include "lanes.h"
+#include "prove_sha256_rounds.h"
 
 void prove_pv__sha256_avx512_x16(void) {
   FOLLOW(pv__sha256_avx512_x16, LANES, 1);

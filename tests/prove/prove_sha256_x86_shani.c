@@ -20,7 +20,7 @@ static shani_state state_of(fips_variables v) {
 enum { LANES_MAX = SHANI_LANES_MAX };
 
 #define KERNEL(name) shani_##name
-#include "quads.h"
+#include "prove_sha256_four_rounds.h"
 
 void prove_pv__sha256_shani(void) {
   FOLLOW(pv__sha256_shani, 1, 2);

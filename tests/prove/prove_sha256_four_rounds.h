@@ -1,17 +1,17 @@
-// quads.h: proves kernels on instructions that do some rounds, or words of the
-// schedule, at once: a quad is a vector of four words. Who includes this has
-// included the kernel before, and says what a `quad`, a `lane_state` and a
-// `kernel_lane` are; variables_of(s) gives the variables of a state, and
-// state_of(v) the state of variables, KERNEL(name) the kernel's own `name`.
+// prove_sha256_four_rounds.h: harnesses for kernels whose instructions compute
+// several rounds, or words of the schedule, at once: a quad is a vector of four
+// words. Include the kernel's source first, and define the types `quad`,
+// `lane_state` and `kernel_lane`; variables_of(s), the variables of a state;
+// state_of(v), the state of variables; and KERNEL(name), the kernel's `name`.
 //
-// As in lanes.h there are three steps, each for every value: four_rounds and
-// next_words; then hash_words, which calls them; then the whole kernel. A
-// stand-in asserts that it gets what the specification has at that place. Then
-// both sides go on with one new value.
-#ifndef PINVERIFY_QUADS_H
-#define PINVERIFY_QUADS_H
+// As in prove_sha256_rounds.h there are three steps, each for every value:
+// four_rounds and next_words; then hash_words, which calls them; then the whole
+// kernel. A stand-in asserts that its arguments are those of the specification
+// at this point. Then both sides continue with one new value.
+#ifndef PINVERIFY_PROVE_SHA256_FOUR_ROUNDS_H
+#define PINVERIFY_PROVE_SHA256_FOUR_ROUNDS_H
 
-#include "follow.h"
+#include "prove_sha256_steps.h"
 
 // The kernel's own names, and a harness for one of them.
 #define four_rounds KERNEL(four_rounds)
@@ -180,4 +180,4 @@ void specified_hash_words(lane_state *s, kernel_lane *lane, int lanes) {
   }
 }
 
-#endif  // PINVERIFY_QUADS_H
+#endif  // PINVERIFY_PROVE_SHA256_FOUR_ROUNDS_H

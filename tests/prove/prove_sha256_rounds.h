@@ -1,8 +1,8 @@
-// lanes.h: proves kernels that go through sha256_rounds.h, in which a `word` is
-// one lane or a vector of them. Who includes this has included the kernel
-// before, and says how many LANES a word has, with LANE(word, l) which is lane
-// l, and with KERNEL(name) how the kernel calls what sha256_rounds.h calls
-// `name`.
+// prove_sha256_rounds.h: harnesses for kernels that use sha256_rounds.h, in
+// which a `word` is one lane or a vector of them. Include the kernel's source
+// first, and define LANES, the number of lanes of a word; LANE(word, l), which
+// is lane l; and KERNEL(name), the name that the kernel gives to `name` of
+// sha256_rounds.h.
 //
 // That each lane is SHA-256 is shown in three steps, each for every value:
 //   1. one_round and next_word do to each lane what FIPS 180-4 says.
@@ -10,13 +10,13 @@
 //   3. The kernel hands every lane's state and block to hash_words, and stores
 //      what it gets.
 // Where a step has proved a function, the next one calls a stand-in for it
-// (sha256_*.toml). That asserts that its arguments are what the specification
+// (sha256_kernels.toml). That asserts that its arguments are what the specification
 // has at that place. Then both sides go on with one new value of which nothing
 // is known: from the same values they would have come to the same.
-#ifndef PINVERIFY_LANES_H
-#define PINVERIFY_LANES_H
+#ifndef PINVERIFY_PROVE_SHA256_ROUNDS_H
+#define PINVERIFY_PROVE_SHA256_ROUNDS_H
 
-#include "follow.h"
+#include "prove_sha256_steps.h"
 
 // The kernel's own names, and a harness for one of them.
 #define word KERNEL(word)
@@ -192,4 +192,4 @@ void specified_words(word state[8], word w[16]) {
   }
 }
 
-#endif  // PINVERIFY_LANES_H
+#endif  // PINVERIFY_PROVE_SHA256_ROUNDS_H

@@ -1,11 +1,12 @@
-// scans.h: proves that a scan finds what it is asked for, said without masks:
-// is there a pin that is the digest, byte for byte? Who includes this has
-// included the scan before, and says with KERNEL(name) how it calls `name`.
+// prove_scan_kernels.h: harnesses for the kernels of the scan. They compare a
+// kernel with a specification without masks: is any pin equal to the digest,
+// byte for byte? Include the kernel's source first, and define KERNEL(name),
+// the name that the kernel gives to `name`.
 //
-// Pins and digests are in memory of their own of which nothing is known, in
-// which there is room for no byte more.
-#ifndef PINVERIFY_SCANS_H
-#define PINVERIFY_SCANS_H
+// Pins and digests are separate objects with unknown contents and no byte to
+// spare.
+#ifndef PINVERIFY_PROVE_SCAN_KERNELS_H
+#define PINVERIFY_PROVE_SCAN_KERNELS_H
 
 #include <stdlib.h>
 
@@ -139,4 +140,4 @@ void PROVE(scan_blocks)(void) {
 
 #endif  // ANY_NUMBER
 
-#endif  // PINVERIFY_SCANS_H
+#endif  // PINVERIFY_PROVE_SCAN_KERNELS_H

@@ -1,8 +1,8 @@
-// crossing.contracts.h: the contracts of functions that other files call.
+// shared.contracts.h: the contracts of functions that other files call.
 //
 // clang-format off
-#ifndef PINVERIFY_CROSSING_CONTRACTS_H
-#define PINVERIFY_CROSSING_CONTRACTS_H
+#ifndef PINVERIFY_SHARED_CONTRACTS_H
+#define PINVERIFY_SHARED_CONTRACTS_H
 
 #include "contracts.h"
 #include "host.h"
@@ -203,4 +203,4 @@ PV_FLATTEN pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
     ENSURES(IMPLIES(RESULT != PV_OK,
                     out_spki->data == NULL && out_spki->len == 0));
 
-#endif  // PINVERIFY_CROSSING_CONTRACTS_H
+#endif  // PINVERIFY_SHARED_CONTRACTS_H

@@ -1,4 +1,5 @@
-// follow.h: the specification follows a kernel, step by step.
+// prove_sha256_steps.h: compares a kernel of SHA-256 with the specification,
+// step by step.
 //
 // SHA-256 as one formula is too much for a solver. So the two go side by side,
 // and are cut after each step: the step is asserted to have given both the same
@@ -7,9 +8,9 @@
 //
 // The kernel is the product's own source, included as text. A step is a
 // function of it that is proved by itself; where the kernel calls it, a
-// stand-in looks on (lanes.h, quads.h).
-#ifndef PINVERIFY_FOLLOW_H
-#define PINVERIFY_FOLLOW_H
+// stand-in looks on (prove_sha256_rounds.h, prove_sha256_four_rounds.h).
+#ifndef PINVERIFY_PROVE_SHA256_STEPS_H
+#define PINVERIFY_PROVE_SHA256_STEPS_H
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ typedef struct call {
   size_t num_blocks;
 } call;
 
-// malloc does not fail here (sha256.toml): the core asks for no memory.
+// malloc does not fail here (sha256_kernels.toml): the core asks for no memory.
 static call begin_call(int num_lanes, size_t num_blocks) {
   call c = {malloc(sizeof(uint32_t[8]) * (size_t)num_lanes),
             malloc(sizeof(uint8_t *) * (size_t)num_lanes), num_blocks};
@@ -87,4 +88,4 @@ static void end_call(call c, int num_lanes) {
     end_call(blocks, num_lanes);                           \
   } while (0)
 
-#endif  // PINVERIFY_FOLLOW_H
+#endif  // PINVERIFY_PROVE_SHA256_STEPS_H
