@@ -103,9 +103,26 @@ class OpenPolicy:
             its length, the leaf in DER, its length, and the time in seconds since
             1970-01-01T00:00:00Z. It returns 1 if the leaf alone is enough to accept
             the peer, whatever is above it.
+        digest: 32 bytes that identify the policy, from its header.
+        num_rules: the number of rules for hosts.
+        num_pinsets: the number of different PinSets.
+        has_clients: True if PinSet 0 decides about peers without a name.
+        ignores_hosts: True if it decides about every peer: no host has a rule.
+        rejects_unpinned: True if hosts without pins are rejected.
     """
 
-    __slots__ = ("_handle", "_pinned_buffer", "data", "leaf_suffices")
+    __slots__ = (
+        "_handle",
+        "_pinned_buffer",
+        "data",
+        "digest",
+        "has_clients",
+        "ignores_hosts",
+        "leaf_suffices",
+        "num_pinsets",
+        "num_rules",
+        "rejects_unpinned",
+    )
 
     def __init__(self, data: bytes | memoryview | mmap.mmap) -> None:
         """Open and check *data*.
@@ -124,6 +141,14 @@ class OpenPolicy:
         self.leaf_suffices: Callable[[bytes, int, bytes, int, int], int] = partial(
             lib.pv_leaf_suffices, self._handle
         )
+        digest = ffi.new("uint8_t[32]")
+        lib.pv_policy_digest(digest, self._handle)
+        self.digest = bytes(ffi.buffer(digest))
+        self.num_rules: int = lib.pv_policy_num_rules(self._handle)
+        self.num_pinsets: int = lib.pv_policy_num_pinsets(self._handle)
+        self.has_clients: bool = lib.pv_policy_has_clients(self._handle) == 1
+        self.ignores_hosts = self.has_clients and self.num_rules == 0
+        self.rejects_unpinned: bool = lib.pv_policy_rejects_unpinned(self._handle) == 1
 
     # ---- deciding ----
 
@@ -234,37 +259,6 @@ class OpenPolicy:
         return clear == 1
 
     # ---- reading ----
-
-    @property
-    def digest(self) -> bytes:
-        """The digest in its header: 32 bytes that identify the policy."""
-        out = ffi.new("uint8_t[32]")
-        lib.pv_policy_digest(out, self._handle)
-        return bytes(ffi.buffer(out))
-
-    @property
-    def num_rules(self) -> int:
-        """The number of rules for hosts."""
-        num: int = lib.pv_policy_num_rules(self._handle)
-        return num
-
-    @property
-    def num_pinsets(self) -> int:
-        """The number of different PinSets. The first is the one of clients."""
-        num: int = lib.pv_policy_num_pinsets(self._handle)
-        return num
-
-    @property
-    def has_clients(self) -> bool:
-        """True if PinSet 0 decides about peers without a name."""
-        has: int = lib.pv_policy_has_clients(self._handle)
-        return has == 1
-
-    @property
-    def rejects_unpinned(self) -> bool:
-        """True if hosts without pins are rejected."""
-        rejects: int = lib.pv_policy_rejects_unpinned(self._handle)
-        return rejects == 1
 
     def find(self, canonical: str) -> int | None:
         """Return the index of the rule that decides about a canonical host."""

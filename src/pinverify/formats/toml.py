@@ -7,7 +7,6 @@ with file, table and key.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import difflib
 import json
@@ -17,10 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.errors import PolicyError
 from pinverify.policy import UNPINNED, PinSet, Rules, Unpinned
+from pinverify.policy._rules import check_choice, read_pins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pinverify.policy import Pin
 
 __all__ = ["dumps", "loads"]
@@ -39,28 +37,29 @@ def loads(text: str, name: str = "<string>") -> Rules:
         PolicyError: the text has a mistake; the message begins with *name*, says
             where and what it is, and names the next step.
     """
-    with _at(name):
+    where = name
+    try:
         document = _parse(text)
         _check_top(document)
         unpinned = document.get("unpinned", "allow")
-        blocked = document.get("blocked", ())
-        Rules(unpinned=unpinned, blocked=blocked)  # report errors at the top first
-        clients = _clients(document["clients"]) if "clients" in document else None
+        check_choice("unpinned", unpinned, ("allow", "reject"))
+        blocked = read_pins(document.get("blocked", ()), "blocked")
+        clients: PinSet | None = None
+        if "clients" in document:
+            where = f"{name}: [clients]"
+            clients = _clients(document["clients"])
         hosts: dict[str, PinSet | Unpinned] = {}
         origins: dict[str, str] = {}
         for pattern, value in document.get("hosts", {}).items():
-            where = f"[hosts.{_quoted(pattern)}]"
-            with _at(where):
-                hosts[pattern] = _rule(pattern, value)
-            origins[pattern] = f"{name}: {where}"
-        with _at("[hosts]"):
-            return Rules(
-                hosts,
-                unpinned=unpinned,
-                blocked=blocked,
-                clients=clients,
-                origins=origins,
-            )
+            where = origins[pattern] = f"{name}: [hosts.{_quoted(pattern)}]"
+            hosts[pattern] = _rule(pattern, value)
+        where = f"{name}: [hosts]"
+        return Rules(
+            hosts, unpinned=unpinned, blocked=blocked, clients=clients, origins=origins
+        )
+    except PolicyError as error:
+        msg = f"{where}: {error}"
+        raise PolicyError(msg) from None
 
 
 def dumps(rules: Rules) -> str:
@@ -89,32 +88,32 @@ def dumps(rules: Rules) -> str:
 
 
 class _Key(NamedTuple):
-    """The type of a key's value, and its description."""
+    """The types that a key's value may have, and their description."""
 
-    type: type
+    types: tuple[type, ...]
     expected: str
 
 
-_PINS = _Key(list, 'a list of pins, as in ["sha256/…"]')
-_ALLOW_OR_REJECT = _Key(str, '"allow" or "reject"')
+_PINS = _Key((list,), 'a list of pins, as in ["sha256/…"]')
+_ALLOW_OR_REJECT = _Key((str,), '"allow" or "reject"')
 
 _TOP = {
-    "version": _Key(int, str(_VERSION)),
+    "version": _Key((int,), str(_VERSION)),
     "unpinned": _ALLOW_OR_REJECT,
     "blocked": _PINS,
-    "hosts": _Key(dict, 'a table for each host, as in [hosts."api.example.com"]'),
-    "clients": _Key(dict, "a table, as in [clients]"),
+    "hosts": _Key((dict,), 'a table for each host, as in [hosts."api.example.com"]'),
+    "clients": _Key((dict, list), "a table, as in [clients]"),
 }
 _HOST = {
     "pins": _PINS,
     "leaf": _PINS,
     "ca": _PINS,
     "blocked": _PINS,
-    "mode": _Key(str, '"enforce" or "report"'),
-    "expires": _Key(dt.datetime, "a date-time, as in 2027-01-31T00:00:00Z"),
+    "mode": _Key((str,), '"enforce" or "report"'),
+    "expires": _Key((dt.datetime,), "a date-time, as in 2027-01-31T00:00:00Z"),
     "after_expiry": _ALLOW_OR_REJECT,
     "unpinned": _Key(
-        bool, 'true ("allow" or "reject" for all hosts belongs at the top)'
+        (bool,), 'true ("allow" or "reject" for all hosts belongs at the top)'
     ),
 }
 
@@ -134,16 +133,6 @@ _KINDS = {
 # ---- the file ----------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _at(where: str) -> Iterator[None]:
-    """Put *where* in front of errors raised in the block."""
-    try:
-        yield
-    except PolicyError as error:
-        msg = f"{where}: {error}"
-        raise PolicyError(msg) from None
-
-
 def _parse(text: str) -> dict[str, Any]:
     if text.startswith("\ufeff"):
         msg = "the file begins with a byte order mark; save it as UTF-8 without one"
@@ -154,11 +143,14 @@ def _parse(text: str) -> dict[str, Any]:
         msg = "not TOML: nested too deeply; a host's table holds no further tables"
         raise PolicyError(msg) from None
     except ValueError as error:  # int() raises one for thousands of digits
-        advice = "pins, and hosts with dots or '*', need quotes"
-        if "twice" in str(error) or "overwrite" in str(error):
-            advice = "a key is there twice; keep one of them"
-        msg = f"not TOML: {error}; {advice}"
-        raise PolicyError(msg) from None
+        raise PolicyError(_not_toml(str(error))) from None
+
+
+def _not_toml(problem: str) -> str:
+    advice = "pins, and hosts with dots or '*', need quotes"
+    if "twice" in problem or "overwrite" in problem:
+        advice = "a key is there twice; keep one of them"
+    return f"not TOML: {problem}; {advice}"
 
 
 def _check_top(document: dict[str, Any]) -> None:
@@ -170,10 +162,7 @@ def _check_top(document: dict[str, Any]) -> None:
             "version, install a later pinverify"
         )
         raise PolicyError(msg)
-    for key, value in document.items():
-        if isinstance(value, dict) and not _nearest(key, _TOP):
-            raise PolicyError(_name_in_quotes(key, key, value))
-    _check_keys(document, _TOP, _HOST, 'in the table of a host, [hosts."…"]')
+    _check_keys(document, _TOP)
     if "version" not in document:
         msg = (
             f"version is missing; write version = {_VERSION} at the top of the file, "
@@ -189,40 +178,53 @@ def _check_top(document: dict[str, Any]) -> None:
 
 
 def _check_keys(
-    table: dict[str, Any],
-    keys: dict[str, _Key],
-    keys_elsewhere: dict[str, _Key],
-    elsewhere: str,
+    table: dict[str, Any], keys: dict[str, _Key], pattern: str | None = None
 ) -> None:
-    """Check that the keys of *table* are known, and the types of their values."""
+    """Check that the keys of *table* are known, and the types of their values.
+
+    Args:
+        table: the top of the file, or the table of a host or of clients.
+        keys: the known ones.
+        pattern: the host of the table, if it has one.
+    """
     for key, value in table.items():
-        if key not in keys:
-            if key in keys_elsewhere:
-                advice = f"it belongs {elsewhere}"
-            elif near := _nearest(key, keys):
-                advice = f"did you mean {near!r}?"
-            else:
-                advice = f"the keys here are {', '.join(keys)}"
-            msg = f"unknown key {key!r}; {advice}"
-            raise PolicyError(msg)
-        if key == "clients" and isinstance(value, list):  # the short form
-            continue
-        if type(value) is not keys[key].type:  # a bool is an int, a date-time a date
-            msg = f"{key}: expected {keys[key].expected}, got {_KINDS[type(value)]}"
-            raise PolicyError(msg)
+        # Not isinstance: a bool is an int, a date-time is a date.
+        if key not in keys or type(value) not in keys[key].types:
+            raise PolicyError(_complaint(key, value, keys, pattern))
 
 
-def _nearest(key: str, keys: dict[str, _Key]) -> str | None:
-    return next(iter(difflib.get_close_matches(key.lower(), keys, n=1)), None)
+def _complaint(
+    key: str, value: object, keys: dict[str, _Key], pattern: str | None
+) -> str:
+    """Return the message for a key that is unknown, or whose value has a wrong type."""
+    near = next(iter(difflib.get_close_matches(key.lower(), keys, n=1)), None)
+    if keys is _TOP and isinstance(value, dict) and not near:
+        return _name_in_quotes(key, key, value)
+    if pattern is not None and (
+        isinstance(value, dict) or (isinstance(value, list) and not near)
+    ):
+        return _name_in_quotes(key, f"{pattern}.{key}", value)
+    if key in keys:
+        return f"{key}: expected {keys[key].expected}, got {_KINDS[type(value)]}"
+    advice = f"the keys here are {', '.join(keys)}"
+    if key in _HOST:
+        advice = 'it belongs in the table of a host, [hosts."…"]'
+    elif key in _TOP:
+        advice = "it belongs at the top of the file, above the first table"
+    elif near:
+        advice = f"did you mean {near!r}?"
+    return f"unknown key {key!r}; {advice}"
 
 
 # ---- one host ----------------------------------------------------------------
 
 
 def _rule(pattern: str, value: object) -> PinSet | Unpinned:
-    if isinstance(value, dict):
-        _check_quotes(pattern, value)
-    table = _table_of(value)
+    table = _table_of(value, pattern)
+    # hosts.shop.ca = ["sha256/…"] would pin the host "shop", and shop.ca, in
+    # Canada, would silently have no pins.
+    if isinstance(value, dict) and table.keys() == {"ca"}:
+        _check_that_ca_is_a_key(pattern)
     if "unpinned" in table:
         _check_unpinned(table)
         return UNPINNED
@@ -230,23 +232,24 @@ def _rule(pattern: str, value: object) -> PinSet | Unpinned:
 
 
 def _clients(value: object) -> PinSet:
-    with _at("[clients]"):
-        table = _table_of(value)
-        if "unpinned" in table:
-            msg = "unpinned is for hosts; leave [clients] out for no pins"
-            raise PolicyError(msg)
-        return _pinset(table, "leave [clients] out")
+    table = _table_of(value, None)
+    if "unpinned" in table:
+        msg = "unpinned is for hosts; leave [clients] out for no pins"
+        raise PolicyError(msg)
+    return _pinset(table, "leave [clients] out")
 
 
-def _table_of(value: object) -> dict[str, Any]:
+def _table_of(value: object, pattern: str | None) -> dict[str, Any]:
     """Return the table of a host or of clients, with its keys checked."""
     if isinstance(value, list):  # the short form
         value = {"pins": value}
     if not isinstance(value, dict):
         msg = f"expected {_PINS.expected}, or a table, got {_KINDS[type(value)]}"
         raise PolicyError(msg)
-    _check_zone(value.get("expires"))
-    _check_keys(value, _HOST, _TOP, "at the top of the file, above the first table")
+    expires = value.get("expires")
+    if isinstance(expires, dt.date) and getattr(expires, "tzinfo", None) is None:
+        raise PolicyError(_without_zone(expires))
+    _check_keys(value, _HOST, pattern)
     return value
 
 
@@ -270,13 +273,11 @@ def _check_unpinned(table: dict[str, Any]) -> None:
         raise PolicyError(msg)
 
 
-def _check_zone(expires: object) -> None:
-    """Refuse a date, and a date-time without an offset."""
-    if isinstance(expires, dt.date) and getattr(expires, "tzinfo", None) is None:
-        text = expires.isoformat()
-        whole = text if isinstance(expires, dt.datetime) else text + "T00:00:00"
-        msg = f"expires: {text} has no timezone; add Z for UTC: {whole}Z"
-        raise PolicyError(msg)
+def _without_zone(expires: dt.date) -> str:
+    """Return the message for a date, or a date-time without an offset."""
+    text = expires.isoformat()
+    whole = text if isinstance(expires, dt.datetime) else text + "T00:00:00"
+    return f"expires: {text} has no timezone; add Z for UTC: {whole}Z"
 
 
 # ---- quotes ------------------------------------------------------------------
@@ -284,15 +285,9 @@ def _check_zone(expires: object) -> None:
 # in a table in a table.
 
 
-def _check_quotes(pattern: str, table: dict[str, Any]) -> None:
-    """Refuse the pieces of a host without quotes."""
-    for key, value in table.items():
-        unknown_list = isinstance(value, list) and key not in _HOST
-        if isinstance(value, dict) or (unknown_list and not _nearest(key, _HOST)):
-            raise PolicyError(_name_in_quotes(key, f"{pattern}.{key}", value))
-    # hosts.shop.ca = ["sha256/…"] would pin the host "shop", and shop.ca, in
-    # Canada, would silently have no pins.
-    if table.keys() == {"ca"} and re.fullmatch(r"[A-Za-z0-9_-]+", pattern):
+def _check_that_ca_is_a_key(pattern: str) -> None:
+    """Refuse the key ca where it may be a piece of a host without quotes."""
+    if re.fullmatch(r"[A-Za-z0-9_-]+", pattern):
         msg = (
             f"ca: without quotes, {pattern}.ca is the key ca of the host {pattern}; if "
             'you mean that, add mode = "enforce" to it; if not, write hosts.'

@@ -7,6 +7,8 @@ it opens a policy, so it does not trust what is written here.
 from __future__ import annotations
 
 import struct
+from itertools import accumulate
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pinverify import core
@@ -19,8 +21,6 @@ from pinverify.policy._report import MODES
 from pinverify.policy._rules import LISTS, UNPINNED, PinSet, Rules, Unpinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pinverify.core._handle import OpenPolicy
 
 __all__ = ["compile_rules", "read_rules"]
@@ -45,21 +45,33 @@ _NO_RUN = (0, 0)
 def compile_rules(rules: Rules) -> bytes:
     """Return the bytes of a compiled policy. Equal rules give equal bytes."""
     pins = _PinTable()
-    pinsets = _PinSetTable(pins)
-    blocked_runs = _runs(pins, rules.blocked)
-    if rules.clients is not None:
-        pinsets.index(rules.clients)  # it must be number 0: see the header
-    in_order = sorted(rules.hosts.items(), key=lambda rule: rule[0])
-    entries = [_entry(pattern, value, pinsets) for pattern, value in in_order]
-    bucket_mask = (1 << max(len(entries) - 1, 0).bit_length()) - 1
-    entries.sort(key=lambda entry: _order(entry, bucket_mask))
+    blocked_runs = pins.runs(rules.blocked)
+    # Equal PinSets are stored once. That of clients must be number 0: see the header.
+    numbers = {} if rules.clients is None else {rules.clients: 0}
+    num_buckets = 1 << max(len(rules.hosts) - 1, 0).bit_length()
+    rows = []
+    for pattern, value in sorted(rules.hosts.items(), key=itemgetter(0)):
+        number = _UNPINNED
+        if isinstance(value, PinSet):
+            number = numbers.setdefault(value, len(numbers))
+        rows.append(_row(pattern, number, num_buckets))
+    rows.sort()
+    names = b"".join(row.name for row in rows)
+    names_at = accumulate([len(row.name) for row in rows], initial=0)
+    in_bucket = [0] * (num_buckets + 1)
+    for row in rows:
+        in_bucket[row.bucket + 1] += 1
+    pinsets = [_pinset(pinset, pins) for pinset in numbers]
     contents = b"".join(
         (
             pins.data,
-            pinsets.data,
-            _rules_section(entries),
-            _buckets_section(entries, bucket_mask),
-            names := b"".join(entry.name for entry in entries),
+            *pinsets,
+            *(
+                _RULE.pack(at, row.hash, row.pinset, len(row.name), row.shape)
+                for at, row in zip(names_at, rows, strict=False)
+            ),
+            struct.pack(f"<{num_buckets + 1}I", *accumulate(in_bucket)),
+            names,
         )
     )
     size = -(-(_HEADER_LEN + len(contents)) // 8) * 8
@@ -68,9 +80,9 @@ def compile_rules(rules: Rules) -> bytes:
     covered = _HEADER.pack(
         size,
         flags,
-        len(entries),
-        bucket_mask + 1,
-        pinsets.num,
+        len(rows),
+        num_buckets,
+        len(pinsets),
         len(pins.data) // DIGEST_LEN,
         len(names),
         *blocked_runs,
@@ -84,108 +96,53 @@ class _PinTable:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self._runs: dict[tuple[bytes, ...], tuple[int, int]] = {}
+        self._runs: dict[tuple[bytes, ...], tuple[int, int]] = {(): _NO_RUN}
 
-    def run(self, digests: tuple[bytes, ...]) -> tuple[int, int]:
-        """Return the first row of these digests, and their number."""
-        if not digests:  # fast path: most of the eight runs of a PinSet are empty
-            return _NO_RUN
-        found = self._runs.get(digests)
-        if found is None:
-            found = (len(self.data) // DIGEST_LEN, len(digests))
+    def runs(self, pins: tuple[Pin, ...]) -> tuple[int, ...]:
+        """Return first row and length of the SPKI pins, then of the certificates'."""
+        if not pins:  # fast path: most lists of a PinSet are empty
+            return _NO_RUN + _NO_RUN
+        by_kind: tuple[list[bytes], list[bytes]] = ([], [])
+        for pin in pins:
+            by_kind[pin.kind].append(pin.digest)
+        return self._run(tuple(by_kind[0])) + self._run(tuple(by_kind[1]))
+
+    def _run(self, digests: tuple[bytes, ...]) -> tuple[int, int]:
+        run = self._runs.get(digests)
+        if run is None:
+            run = self._runs[digests] = len(self.data) // DIGEST_LEN, len(digests)
             rows = b"".join(digests)
-            self.data += rows if found[1] <= _ROWS_MAX else pack(rows)
-            self._runs[digests] = found
-        return found
+            self.data += rows if len(digests) <= _ROWS_MAX else pack(rows)
+        return run
 
 
-def _runs(table: _PinTable, pins: Iterable[Pin]) -> tuple[int, ...]:
-    """Return the run of the SPKI pins, and the run of the certificate pins."""
-    if not pins:
-        return _NO_RUN + _NO_RUN
-    by_kind: tuple[list[bytes], list[bytes]] = ([], [])
-    for pin in pins:
-        by_kind[pin.kind].append(pin.digest)
-    return table.run(tuple(by_kind[0])) + table.run(tuple(by_kind[1]))
+def _pinset(pinset: PinSet, pins: _PinTable) -> bytes:
+    expires, after_expiry = 0, _NEVER
+    if pinset.expires is not None:
+        expires = seconds_of(pinset.expires)
+        after_expiry = _REJECT if pinset.after_expiry == "reject" else _ALLOW
+    runs = [n for name in LISTS for n in pins.runs(getattr(pinset, name))]
+    return _PINSET.pack(MODES.index(pinset.mode), after_expiry, expires, *runs)
 
 
-class _PinSetTable:
-    """The pinsets section; equal PinSets are stored once."""
+class _Row(NamedTuple):
+    """A rule as it is stored, and what rules are sorted by."""
 
-    def __init__(self, pins: _PinTable) -> None:
-        self.data = bytearray()
-        self.num = 0
-        self._pins = pins
-        self._indices: dict[PinSet, int] = {}
-
-    def index(self, pinset: PinSet) -> int:
-        """Return the index of a PinSet."""
-        index = self._indices.setdefault(pinset, self.num)
-        if index == self.num:
-            self.data += self._packed(pinset)
-            self.num += 1
-        return index
-
-    def _packed(self, pinset: PinSet) -> bytes:
-        expires, after_expiry = 0, _NEVER
-        if pinset.expires is not None:
-            expires = seconds_of(pinset.expires)
-            after_expiry = _REJECT if pinset.after_expiry == "reject" else _ALLOW
-        runs = [n for name in LISTS for n in _runs(self._pins, getattr(pinset, name))]
-        return _PINSET.pack(MODES.index(pinset.mode), after_expiry, expires, *runs)
-
-
-class _Entry(NamedTuple):
-    """A rule as it is stored."""
-
+    bucket: int
+    hash: int  # the upper half
     name: bytes
     shape: int
-    hash: int
     pinset: int
 
 
-def _entry(pattern: str, value: PinSet | Unpinned, pinsets: _PinSetTable) -> _Entry:
-    name = pattern.lstrip("*")  # a canonical name has no asterisk
-    shape = len(pattern) - len(name)
-    encoded = name[shape > 0 :].encode("ascii")  # without the wildcard's dot
-    pinset = _UNPINNED if isinstance(value, Unpinned) else pinsets.index(value)
-    return _Entry(encoded, shape, _hash(encoded), pinset)
-
-
-def _hash(name: bytes) -> int:
-    """Return FNV-1a of 64 bits, from the last byte to the first."""
-    value = 0xCBF29CE484222325
+def _row(pattern: str, pinset: int, num_buckets: int) -> _Row:
+    shape = pattern.count("*")  # a canonical name has no asterisk
+    name = pattern[shape + (shape > 0) :].encode("ascii")  # without the wildcard's dot
+    value = 0xCBF29CE484222325  # FNV-1a of 64 bits, from the last byte to the first
     for byte in reversed(name):
         value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return value
-
-
-def _bucket(entry: _Entry, bucket_mask: int) -> int:
-    return (entry.hash ^ entry.hash >> 32) & bucket_mask
-
-
-def _order(entry: _Entry, bucket_mask: int) -> tuple[int, int, bytes, int]:
-    return _bucket(entry, bucket_mask), entry.hash >> 32, entry.name, entry.shape
-
-
-def _rules_section(entries: list[_Entry]) -> bytes:
-    section = bytearray()
-    name_at = 0
-    for entry in entries:
-        section += _RULE.pack(
-            name_at, entry.hash >> 32, entry.pinset, len(entry.name), entry.shape
-        )
-        name_at += len(entry.name)
-    return bytes(section)
-
-
-def _buckets_section(entries: list[_Entry], bucket_mask: int) -> bytes:
-    starts = [0] * (bucket_mask + 2)
-    for entry in entries:
-        starts[_bucket(entry, bucket_mask) + 1] += 1
-    for i in range(bucket_mask + 1):
-        starts[i + 1] += starts[i]
-    return struct.pack(f"<{len(starts)}I", *starts)
+    bucket = (value ^ value >> 32) & (num_buckets - 1)
+    return _Row(bucket, value >> 32, name, shape, pinset)
 
 
 # ---- from bytes to rules -----------------------------------------------------

@@ -27,6 +27,7 @@ __all__ = [
     "LINES_MAX",
     "expiry_headline",
     "headline_of",
+    "key_pin",
     "printable",
     "rejection_text",
     "shortened",
@@ -53,6 +54,14 @@ def shortened(text: str, length: int) -> str:
     """Return printable text of at most *length* characters; subjects may be long."""
     text = printable(text[: length + 1])  # escaping makes no text shorter
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def key_pin(cert: bytes) -> str:
+    """Return the pin of a certificate's key for display."""
+    try:
+        return str(Pin(PinKind.SPKI, core.spki_sha256(cert)))
+    except DERError:
+        return "(not strict DER)"
 
 
 # ---- the first line ----------------------------------------------------------
@@ -215,7 +224,7 @@ def _chain_lines(
     for depth in depths:
         cert = chain[depth]
         mark = "  <- this one" if depth == report.depth else ""
-        lines.append(f"{_spki_pin(cert):<51}  {_subject(cert)}{mark}".rstrip())
+        lines.append(f"{key_pin(cert):<51}  {_subject(cert)}{mark}".rstrip())
         if whole:
             lines.append(f"  {Pin(PinKind.CERTIFICATE, core.sha256(cert))}")
     return lines + _more(num - len(depths))
@@ -223,13 +232,6 @@ def _chain_lines(
 
 def _more(num: int) -> list[str]:
     return [f"… and {num:,} more"] if num else []
-
-
-def _spki_pin(cert: bytes) -> str:
-    try:
-        return str(Pin(PinKind.SPKI, core.spki_sha256(cert)))
-    except DERError:
-        return "(not strict DER)"
 
 
 def _table(rows: list[tuple[str, list[str]]]) -> list[str]:

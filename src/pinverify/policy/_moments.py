@@ -27,17 +27,20 @@ def moment(seconds: int) -> dt.datetime:
     Raises:
         PolicyError: the moment has no date in any timezone.
     """
-    zone, offset = dt.UTC, dt.timedelta()
-    for _ in range(2):
-        try:
-            local = _EPOCH.replace(tzinfo=zone) + (_SECOND * seconds + offset)
-        except OverflowError:
-            offset = _FARTHEST if seconds < 0 else -_FARTHEST
-            zone = dt.timezone(offset)
-        else:
-            return local
-    msg = (
-        f"{seconds} seconds after 1970 is outside the calendar; compile the "
-        "policy again, with expires between the years 1 and 9999"
-    )
-    raise PolicyError(msg)
+    try:
+        return _EPOCH + _SECOND * seconds
+    except OverflowError:
+        return _moment_of_the_edge(seconds)
+
+
+def _moment_of_the_edge(seconds: int) -> dt.datetime:
+    offset = _FARTHEST if seconds < 0 else -_FARTHEST
+    try:
+        local = _EPOCH.replace(tzinfo=dt.timezone(offset))
+        return local + (_SECOND * seconds + offset)
+    except OverflowError:
+        msg = (
+            f"{seconds} seconds after 1970 is outside the calendar; compile the "
+            "policy again, with expires between the years 1 and 9999"
+        )
+        raise PolicyError(msg) from None

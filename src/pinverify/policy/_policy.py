@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from pinverify.core._library import Buffer, Offsets
     from pinverify.policy._rules import Pins, Unpinned
 
-__all__ = ["Policy", "as_policy", "handle_of", "name_for_core"]
+__all__ = [
+    "Policy",
+    "as_policy",
+    "evaluate_at",
+    "handle_of",
+    "name_for_core",
+    "verify_at",
+]
 
 
 class Policy:
@@ -41,7 +48,7 @@ class Policy:
     There are no ports: a TLS connection does not know its port.
     """
 
-    __slots__ = ("__weakref__", "_digest", "_handle", "_ignores_hosts")
+    __slots__ = ("__weakref__", "_handle")
 
     def __init__(
         self,
@@ -67,7 +74,7 @@ class Policy:
         elif unpinned != "allow" or blocked:
             msg = "Rules have their own unpinned and blocked: give these to Rules(…)"
             raise TypeError(msg)
-        self._set_handle(OpenPolicy(compile_rules(rules)))
+        self._handle = OpenPolicy(compile_rules(rules))
 
     @classmethod
     def for_clients(cls, pinset: PinSet) -> Self:
@@ -95,18 +102,13 @@ class Policy:
         """
         self = cls.__new__(cls)
         try:
-            self._set_handle(OpenPolicy(_policy_bytes(source)))
+            self._handle = OpenPolicy(_policy_bytes(source))
         except PolicyError as error:
             if not isinstance(source, str | os.PathLike):
                 raise
             msg = f"{source}: {error}; a policy in TOML is read by load_policy"
             raise PolicyError(msg) from None
         return self
-
-    def _set_handle(self, handle: OpenPolicy) -> None:
-        self._handle = handle
-        self._digest = handle.digest
-        self._ignores_hosts = handle.has_clients and handle.num_rules == 0
 
     def compile(self) -> bytes:
         """Return the compiled policy: bytes to store, sign, share and open."""
@@ -125,7 +127,7 @@ class Policy:
     @property
     def digest(self) -> bytes:
         """The SHA-256 that identifies this policy: 32 bytes."""
-        return self._digest
+        return self._handle.digest
 
     @property
     def has_clients(self) -> bool:
@@ -136,15 +138,15 @@ class Policy:
         """Return the number of rules and the beginning of the digest."""
         clients = ", clients" if self.has_clients else ""
         rules = f"{self._handle.num_rules} rules{clients}"
-        return f"<pinverify.Policy {rules}, digest {self._digest.hex()[:16]}…>"
+        return f"<pinverify.Policy {rules}, digest {self.digest.hex()[:16]}…>"
 
     def __eq__(self, other: object) -> bool:
         """Compare the digests."""
-        return isinstance(other, Policy) and self._digest == other._digest
+        return isinstance(other, Policy) and self.digest == other.digest
 
     def __hash__(self) -> int:
         """Agree with ``==``."""
-        return hash(self._digest)
+        return hash(self.digest)
 
     def __reduce__(self) -> tuple[object, tuple[bytes]]:
         """Pickle the compiled bytes; they are checked again when unpickled."""
@@ -173,17 +175,7 @@ class Policy:
         Raises:
             PinningError: the peer is rejected; its ``report`` has the reason.
         """
-        chain = _as_chain(verified_chain)
-        report = self._evaluate(host, chain, now)
-        if report.accepted:
-            return report
-        raise PinningError(
-            report,
-            partial(rejection_text, report, chain, self._handle),
-            headline=expiry_headline(report, self._handle)
-            if report.reason is Reason.EXPIRED
-            else None,
-        )
+        return verify_at(self, host, _as_chain(verified_chain), _seconds(now))
 
     def evaluate(
         self,
@@ -200,13 +192,7 @@ class Policy:
         Raises:
             TypeError: an argument has the wrong type.
         """
-        return self._evaluate(host, _as_chain(verified_chain), now)
-
-    def _evaluate(
-        self, host: str | bytes | None, chain: list[bytes], now: dt.datetime | None
-    ) -> Report:
-        raw, spkis = self._handle.evaluate(self._name(host), chain, _seconds(now))
-        return Report(raw, spkis, host, self._digest)
+        return evaluate_at(self, host, _as_chain(verified_chain), _seconds(now))
 
     def evaluate_many(
         self,
@@ -243,26 +229,54 @@ class Policy:
         if offsets is None:
             shown = [_as_chain(chain) for chain in shown]
         peers = Chains(shown, offsets, chain_offsets)
+        handle = self._handle
         given = [None] * peers.num if hosts is None else hosts
-        decided = self._handle.evaluate_many(
-            [self._name(host) for host in given], peers, _seconds(now)
-        )
-        digest = self._digest
+        names = [b"" if handle.ignores_hosts else name_for_core(host) for host in given]
+        decided = handle.evaluate_many(names, peers, _seconds(now))
+        digest = handle.digest
         return [
             Report(raw, spkis, host, digest)
             for (raw, spkis), host in zip(decided, given, strict=True)
         ]
 
-    def _name(self, host: str | bytes | None) -> bytes:
-        return b"" if self._ignores_hosts else name_for_core(host)
+
+# ---- for adapters --------------------------------------------------------------
+
+
+def handle_of(policy: Policy) -> OpenPolicy:
+    """Return the core's handle: it decides without making a report."""
+    return policy._handle  # noqa: SLF001 - of the same file
+
+
+def verify_at(
+    policy: Policy, host: str | bytes | None, chain: Sequence[bytes], seconds: int
+) -> Report:
+    """Decide as `Policy.verify` does, at a time in seconds since 1970."""
+    handle = handle_of(policy)
+    report = evaluate_at(policy, host, chain, seconds)
+    if report.accepted:
+        return report
+    raise PinningError(
+        report,
+        partial(rejection_text, report, chain, handle),
+        headline=expiry_headline(report, handle)
+        if report.reason is Reason.EXPIRED
+        else None,
+    )
+
+
+def evaluate_at(
+    policy: Policy, host: str | bytes | None, chain: Sequence[bytes], seconds: int
+) -> Report:
+    """Decide as `Policy.evaluate` does, at a time in seconds since 1970."""
+    handle = handle_of(policy)
+    name = b"" if handle.ignores_hosts else name_for_core(host)
+    raw, spkis = handle.evaluate(name, chain, seconds)
+    return Report(raw, spkis, host, handle.digest)
 
 
 def name_for_core(host: str | bytes | None) -> bytes:
-    """Return a host in ASCII, canonical or not; empty for a peer without a name.
-
-    Raises:
-        TypeError: *host* is not text.
-    """
+    """Return a host in ASCII, canonical or not; empty for a peer without a name."""
     if host is None:
         return b""
     if isinstance(host, str):
@@ -294,11 +308,6 @@ def as_policy(policy: Policy | PinSet) -> Policy:
         msg = f"expected a Policy or a PinSet, got {type(policy).__name__}"
         raise TypeError(msg)
     return policy
-
-
-def handle_of(policy: Policy) -> OpenPolicy:
-    """Return the core's handle, with which adapters decide without making a report."""
-    return policy._handle  # noqa: SLF001 - of the same file
 
 
 def _checked_pinset(pinset: PinSet) -> PinSet:

@@ -11,6 +11,7 @@ import datetime as dt
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -23,7 +24,16 @@ from pinverify.policy._pin import Pin
 if TYPE_CHECKING:
     from pinverify.policy._report import Mode
 
-__all__ = ["LISTS", "UNPINNED", "PinSet", "Pins", "Rules", "Unpinned"]
+__all__ = [
+    "LISTS",
+    "UNPINNED",
+    "PinSet",
+    "Pins",
+    "Rules",
+    "Unpinned",
+    "check_choice",
+    "read_pins",
+]
 
 Pins: TypeAlias = Iterable[Pin | str]
 """Pins, or texts that `Pin.parse` reads."""
@@ -91,22 +101,17 @@ class PinSet:
         after_expiry: Literal["allow", "reject"] | None = None,
     ) -> None:
         """Read and check the fields."""
-        read = [
-            _read_pins(given, name)
-            for name, given in zip(LISTS, (pins, leaf, ca, blocked), strict=True)
-        ]
-        _check_choice("mode", mode, ("enforce", "report"))
-        expires = _canonical_moment(expires)
-        _check_expiry(expires, after_expiry)
+        lists = zip(LISTS, (pins, leaf, ca, blocked), strict=True)
+        read = [read_pins(given, name) for name, given in lists]
+        check_choice("mode", mode, ("enforce", "report"))
+        expires = _read_expiry(expires, after_expiry)
         if not any(read[:3]):
             msg = (
                 "a PinSet needs at least one pin in pins, leaf or ca; to leave a "
                 "host without pins, write UNPINNED"
             )
             raise PolicyError(msg)
-        values = (*read, mode, expires, after_expiry)
-        for one, value in zip(fields(self), values, strict=True):
-            object.__setattr__(self, one.name, value)
+        _fill(self, *read, mode, expires, after_expiry)
 
     def __repr__(self) -> str:
         """Return a call that makes an equal PinSet, without defaults."""
@@ -165,25 +170,13 @@ class Rules:
         """Read and check the rules."""
         if not isinstance(hosts, Mapping):
             raise TypeError(_no_mapping(hosts))
-        _check_choice("unpinned", unpinned, ("allow", "reject"))
-        read = _read_pins(blocked, "blocked")
+        check_choice("unpinned", unpinned, ("allow", "reject"))
+        read = read_pins(blocked, "blocked")
         if clients is not None and not isinstance(clients, PinSet):
             msg = f"clients: expected a PinSet, got {clients!r}; write PinSet([…])"
             raise TypeError(msg)
-        patterns, by_pattern = _read_hosts(hosts)
-        strangers = origins.keys() - patterns.keys()
-        if strangers:
-            msg = f"origins: there is no rule for {min(strangers)!r}"
-            raise PolicyError(msg)
-        written = {patterns[text]: origin for text, origin in origins.items()}
-        for name, value in (
-            ("hosts", MappingProxyType(by_pattern)),
-            ("unpinned", unpinned),
-            ("blocked", read),
-            ("clients", clients),
-            ("origins", MappingProxyType(written)),
-        ):
-            object.__setattr__(self, name, value)
+        by_pattern, written = _read_hosts(hosts, origins)
+        _fill(self, by_pattern, unpinned, read, clients, written)
 
     def __hash__(self) -> int:
         """Agree with ``==``."""
@@ -260,7 +253,14 @@ def _rules(
 # ---- reading the arguments ---------------------------------------------------
 
 
-def _read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
+def _fill(value: PinSet | Rules, *contents: object) -> None:
+    """Set the fields of a frozen value, in their order."""
+    for one, content in zip(fields(value), contents, strict=True):
+        object.__setattr__(value, one.name, content)
+
+
+def read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
+    """Return pins, each once and sorted; *where* begins the message of an error."""
     if isinstance(pins, str | bytes | Pin) or not isinstance(pins, Iterable):
         msg = f"{where}: expected a list of pins, got {pins!r}; write [{pins!r}]"
         raise PolicyError(msg)
@@ -269,14 +269,13 @@ def _read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
     except (PolicyError, TypeError) as error:
         msg = f"{where}: {error}"
         raise PolicyError(msg) from None
-    return tuple(sorted(read, key=lambda pin: (pin.kind, pin.digest)))
+    return tuple(sorted(read, key=attrgetter("kind", "digest")))
 
 
 def _read_hosts(
-    hosts: Mapping[str, PinSet | Unpinned | Pins],
-) -> tuple[dict[str, str], dict[str, PinSet | Unpinned]]:
-    """Return the canonical pattern of each given text, and the rule of each pattern."""
-    patterns: dict[str, str] = {}
+    hosts: Mapping[str, PinSet | Unpinned | Pins], origins: Mapping[str, str]
+) -> tuple[Mapping[str, PinSet | Unpinned], Mapping[str, str]]:
+    """Return the rule of each canonical pattern, and where it was written."""
     given: dict[str, str] = {}
     rules: dict[str, PinSet | Unpinned] = {}
     for text, value in hosts.items():
@@ -285,16 +284,18 @@ def _read_hosts(
             msg = f"{text!r} and {given[pattern]!r} are one pattern; keep one of them"
             raise PolicyError(msg)
         given[pattern] = text
-        patterns[text] = pattern
-        if isinstance(value, PinSet | Unpinned):
-            rules[pattern] = value
-            continue
         try:
-            rules[pattern] = PinSet(value)
+            rules[pattern] = (
+                value if isinstance(value, PinSet | Unpinned) else PinSet(value)
+            )
         except PolicyError as error:
             msg = f"{text!r}: {error}"
             raise PolicyError(msg) from None
-    return patterns, rules
+    if strangers := origins.keys() - hosts.keys():
+        msg = f"origins: there is no rule for {min(strangers)!r}"
+        raise PolicyError(msg)
+    written = {p: origins[text] for p, text in given.items() if text in origins}
+    return MappingProxyType(rules), MappingProxyType(written)
 
 
 def _no_mapping(given: object) -> str:
@@ -315,31 +316,28 @@ def _no_mapping(given: object) -> str:
     return f"rules are a mapping of hosts to pins, got {kind}; {advice}"
 
 
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         expected = " or ".join(repr(choice) for choice in choices)
         msg = f"{name}: expected {expected}, got {value!r}"
         raise PolicyError(msg)
 
 
-def _check_expiry(expires: object, after_expiry: object) -> None:
-    if expires is None and after_expiry is not None:
-        msg = "after_expiry: expires is missing; give both or neither"
-        raise PolicyError(msg)
-    if expires is not None:
-        if after_expiry is None:
-            msg = (
-                "expires: say what happens then, after_expiry='allow' or "
-                "after_expiry='reject'"
-            )
-            raise PolicyError(msg)
-        _check_choice("after_expiry", after_expiry, ("allow", "reject"))
-
-
-def _canonical_moment(expires: object) -> dt.datetime | None:
+def _read_expiry(expires: object, after_expiry: object) -> dt.datetime | None:
+    """Return *expires* in UTC and whole seconds."""
     if expires is None:
+        if after_expiry is not None:
+            msg = "after_expiry: expires is missing; give both or neither"
+            raise PolicyError(msg)
         return None
     if not isinstance(expires, dt.datetime) or expires.utcoffset() is None:
         msg = f"expires: expected a datetime with a timezone, got {expires!r}"
         raise PolicyError(msg)
+    if after_expiry is None:
+        msg = (
+            "expires: say what happens then, after_expiry='allow' or "
+            "after_expiry='reject'"
+        )
+        raise PolicyError(msg)
+    check_choice("after_expiry", after_expiry, ("allow", "reject"))
     return moment(seconds_of(expires))
