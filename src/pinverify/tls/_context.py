@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
 from pinverify.tls._connections import (
@@ -19,14 +19,14 @@ from pinverify.tls._connections import (
     PendingSocket,
     class_with_the_check,
 )
-from pinverify.tls._in_force import ContextRule, in_force, rule_of
+from pinverify.tls._in_force import ContextRule, InForce, in_force, rule_of
 from pinverify.tls._ssl_objects import inner_context, is_context, is_server
 
 if TYPE_CHECKING:
     from pinverify.policy import PinSet, Policy
     from pinverify.tls._notices import OnReport
 
-__all__ = ["pin_connection", "pin_context", "set_classes"]
+__all__ = ["hook", "pin_context", "set_classes"]
 
 
 def pin_context(
@@ -69,45 +69,24 @@ def pin_context(
             "rules with pins for clients"
         )
         raise PolicyError(msg)
-    _hooked(context, ContextRule(checked)).in_force = checked
+    hook(context, checked).in_force = checked
     return context
-
-
-def pin_connection(
-    sock: socket.socket,
-    policy: Policy | PinSet,
-    *,
-    server_hostname: str,
-    context: ssl.SSLContext,
-) -> ssl.SSLSocket:
-    """Start TLS on a connected socket, with a policy for this connection only.
-
-    A policy of *context* itself is ignored and does not change.
-    """
-    _hooked(context, ContextRule(None))
-    tls: Any = context.wrap_socket(
-        sock, server_hostname=server_hostname, do_handshake_on_connect=False
-    )
-    try:
-        tls._pinverify_own_rule = ContextRule(in_force(policy, None))  # noqa: SLF001
-        tls.do_handshake()
-    except BaseException:
-        tls.close()
-        raise
-    return cast("ssl.SSLSocket", tls)
 
 
 # ---- the two classes of a context ---------------------------------------------
 
 
-def _hooked(context: ssl.SSLContext, rule: ContextRule) -> ContextRule:
-    """Return the rule of *context*; if it has none, install our classes and *rule*."""
+def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
+    """Make a context use our classes, and return its rule.
+
+    A context that has none yet gets one with *in_force*.
+    """
     if not is_context(context):
         msg = f"expected an ssl.SSLContext, got {type(context).__name__}"
         raise TypeError(msg)
     inner = inner_context(context)
     with _hooking:
-        rule = rule_of(inner) or rule
+        rule = rule_of(inner) or ContextRule(in_force)
         before = dict(vars(inner))
         vars(inner)["_pinverify"] = rule
         try:
@@ -159,8 +138,7 @@ def _see_that_it_works(context: ssl.SSLContext, rule: ContextRule) -> None:
         )
         raise TypeError(msg) from error
     if not all(
-        isinstance(connection, Pending)
-        and rule_of(cast("Any", connection).context) is rule
+        isinstance(connection, Pending) and connection._pinverify_rule is rule  # noqa: SLF001
         for connection in made
     ):
         msg = (

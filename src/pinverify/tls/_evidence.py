@@ -51,13 +51,12 @@ reject; a peer that passes is judged again at the end.
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pinverify.core._columns import Chain, chain
 from pinverify.policy import PinningError, Report
-from pinverify.policy._policy import name_for_core
+from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
 from pinverify.tls._notices import notice
 
 if TYPE_CHECKING:
@@ -122,9 +121,7 @@ class Accepted:
     def report(self) -> Report:
         """The report, made at the first access and kept."""
         if self._report is None:
-            self._report = self._policy.evaluate(
-                self._host, self._certs, now=_moment(self._now)
-            )
+            self._report = evaluate_at(self._policy, self._host, self._certs, self._now)
         return self._report
 
 
@@ -160,7 +157,7 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
     counts, hidden = _chain_that_counts(memo, peer, shown, leaf)
     if not hidden and handle.passes(name, counts, now):
         return Accepted(policy, host, counts.certs, now)
-    report = policy.verify(host, counts.certs, now=_moment(now))
+    report = verify_at(policy, host, counts.certs, now)
     if hidden and report.mode == "enforce" and not handle.is_clear(name):
         raise rejection(
             in_force,
@@ -230,7 +227,3 @@ def rejection(
     digest = bytes(32) if in_force is None else in_force.policy.digest
     name = host.decode("latin-1") if isinstance(host, bytes) else host
     return PinningError(Report.not_checked(name, digest, why), why)
-
-
-def _moment(now: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(now, dt.UTC)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from pinverify.errors import PolicyError
 from pinverify.policy import PinSet, Policy
-from pinverify.tls._context import pin_connection
+from pinverify.tls._context import hook
 from pinverify.tls._evidence import rejection
+from pinverify.tls._in_force import ContextRule, in_force
 
 if TYPE_CHECKING:
     import os
@@ -76,12 +77,21 @@ def wrap_socket(
         PinningError: the server's key does not match the pins.
         OSError: the handshake failed.
     """
-    return pin_connection(
-        sock,
-        policy,
-        server_hostname=server_hostname,
-        context=context or ssl.create_default_context(),
+    # For this connection only: the context's own policy is ignored and does not change.
+    rule = ContextRule(in_force(policy, None))
+    if context is None:
+        context = ssl.create_default_context()
+    hook(context, None)
+    tls: Any = context.wrap_socket(
+        sock, server_hostname=server_hostname, do_handshake_on_connect=False
     )
+    try:
+        tls._pinverify_own_rule = rule  # noqa: SLF001
+        tls.do_handshake()
+    except BaseException:
+        tls.close()
+        raise
+    return cast("ssl.SSLSocket", tls)
 
 
 def check(
