@@ -220,6 +220,15 @@ def test_without_the_extra_it_says_what_to_install(package: str) -> None:
     )
 
 
+def test_a_command_imports_what_it_needs() -> None:
+    """`pinverify check` in a script starts without the demo and without bars."""
+    code = (
+        "import sys, pinverify.cli.commands\n"
+        "print(*({'pinverify.demo', 'rich.progress', 'rich.syntax'} & {*sys.modules}))"
+    )
+    assert ended(process(code=code)) == (0, "\n", "")
+
+
 # ---- hostile text ------------------------------------------------------------
 
 

@@ -16,9 +16,10 @@ _INTERRUPTED = 130
 
 
 def main() -> int:
-    """Run the command with the arguments of the process; return its exit code."""
+    """Run the command with the arguments of the process; exit, or return a code."""
     try:
-        from pinverify.cli.commands import run  # noqa: PLC0415 - needs the extra
+        from pinverify.cli.commands import commands  # noqa: PLC0415 - needs the extra
+        from pinverify.cli.output import prepare_streams  # noqa: PLC0415
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA:
@@ -30,4 +31,5 @@ def main() -> int:
         return _WRONG_USE
     except KeyboardInterrupt:  # while Python still loads
         return _INTERRUPTED
-    return run()
+    prepare_streams()
+    return commands.main(prog_name="pinverify")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pinverify.cli.output import Cell, NoAnswerError, Output
 from pinverify.cli.servers import Server, connection_problem, verified_chain
 from pinverify.cli.x509 import facts
-from pinverify.errors import DERError
-from pinverify.policy import Pin, PinningError, Reason, Report
-from pinverify.policy._message import shortened
+from pinverify.policy import PinningError, Reason, Report
+from pinverify.policy._message import key_pin, shortened
 from pinverify.tls import create_connection
 
 if TYPE_CHECKING:
     import ssl
 
+    from pinverify.cli.x509 import Facts, Role
     from pinverify.policy import Policy
 
 __all__ = ["ACCEPTED_UNMATCHED", "REJECTED", "check_server"]
@@ -36,8 +36,8 @@ def check_server(
     chain: list[bytes] = []
     try:
         with create_connection(server, policy, timeout=timeout, context=context) as tls:
-            report: Report | None = getattr(tls, "pin_report", None)
             chain = verified_chain(tls)
+            report: Report | None = getattr(tls, "pin_report", None)
     except PinningError as error:
         report, message = error.report, str(error)
     except OSError as error:
@@ -48,10 +48,12 @@ def check_server(
         out.exit_code = REJECTED
     elif report.reason is not Reason.MATCH:
         out.exit_code = ACCEPTED_UNMATCHED
+    said = [facts(cert) for cert in chain]
+    answer = _answer(server, report, chain, said, message)
     if out.as_json:
-        out.json(_as_json(server, report, chain, message))
+        out.json(answer)
     else:
-        _print(out, server, report, chain, message)
+        _print(out, answer, [one.role for one in said])
 
 
 _RESULTS = {
@@ -73,56 +75,18 @@ _REASONS = {
 }
 
 
-def _print(
-    out: Output, server: Server, report: Report, chain: list[bytes], message: str
-) -> None:
-    rule = report.rule or "none"
-    mode = ", report mode" if report.mode == "report" else ""
-    rows = [
-        ("server", Cell(str(server))),
-        ("result", _RESULTS[out.exit_code]),
-        ("reason", Cell(f"{report.reason.name}, {_REASONS[report.reason]}")),
-        ("rule", Cell(rule + mode)),
+def _answer(
+    server: Server,
+    report: Report,
+    chain: list[bytes],
+    said: list[Facts],
+    message: str,
+) -> dict[str, Any]:
+    """Return the answer in JSON: the decision, the chain behind it, the message."""
+    shown = [
+        {"pin": key_pin(cert), "subject": one.subject or None}
+        for cert, one in zip(chain, said, strict=True)
     ]
-    if report.matched is not None:
-        rows.append(("pin", Cell(f"{report.matched} at depth {report.depth}")))
-    rows.append(("digest", Cell(report.digest.hex())))
-    out.fields(rows)
-    out.line()
-    if message:  # it shows the chain
-        out.message(message)
-    else:
-        out.table(*_chain_table(out, report, chain))
-
-
-def _chain_table(
-    out: Output, report: Report, chain: list[bytes]
-) -> tuple[list[str], list[list[Cell]]]:
-    rows = []
-    for depth, cert in enumerate(chain):
-        said = facts(cert)
-        role = Cell("leaf" if depth == 0 else said.role or "")
-        pin = _key_pin(cert)
-        subject = shortened(said.subject, len(pin))
-        mark = Cell(report.reason.name, "bold") if depth == report.depth else Cell("")
-        if out.is_terminal:  # too wide for one line
-            rows.append([role, Cell(f"{pin}\n{subject}"), mark])
-        else:
-            rows.append([role, Cell(pin), mark, Cell(subject)])
-    header = ["certificate", "pin of its key", "decides"]
-    return header if out.is_terminal else [*header, "subject"], rows
-
-
-def _key_pin(cert: bytes) -> str:
-    try:
-        return str(Pin.from_certificate(cert))
-    except DERError:
-        return "(not strict DER)"
-
-
-def _as_json(
-    server: Server, report: Report, chain: list[bytes], message: str
-) -> dict[str, object]:
     return {
         "server": str(server),
         "accepted": report.accepted,
@@ -130,14 +94,49 @@ def _as_json(
         "host": report.host,
         "rule": report.rule,
         "mode": report.mode,
-        "matched": None if report.matched is None else str(report.matched),
+        "matched": str(pin) if (pin := report.matched) else None,
         "depth": report.depth,
-        "chain": [
-            {"pin": _key_pin(cert), "subject": facts(cert).subject or None}
-            for cert in chain
-        ]
-        or [{"pin": str(pin), "subject": None} for pin in report.chain],
+        "chain": shown or [{"pin": str(key), "subject": None} for key in report.chain],
         "digest": report.digest.hex(),
         "detail": report.detail or None,
         "message": message or None,
     }
+
+
+def _print(out: Output, answer: dict[str, Any], roles: list[Role | None]) -> None:
+    reason = Reason[answer["reason"]]
+    mode = ", report mode" if answer["mode"] == "report" else ""
+    rows = [
+        ("server", Cell(answer["server"])),
+        ("result", _RESULTS[out.exit_code]),
+        ("reason", Cell(f"{reason.name}, {_REASONS[reason]}")),
+        ("rule", Cell((answer["rule"] or "none") + mode)),
+    ]
+    if answer["matched"] is not None:
+        rows.append(("pin", Cell(f"{answer['matched']} at depth {answer['depth']}")))
+    rows.append(("digest", Cell(answer["digest"])))
+    out.fields(rows)
+    out.line()
+    if answer["message"]:  # it shows the chain
+        out.message(answer["message"])
+    else:
+        out.table(*_chain_table(answer, roles, wide=not out.is_terminal))
+
+
+def _chain_table(
+    answer: dict[str, Any], roles: list[Role | None], *, wide: bool
+) -> tuple[list[str], list[list[Cell]]]:
+    subjects = [shortened(c["subject"] or "", len(c["pin"])) for c in answer["chain"]]
+    rows = []
+    for depth, role in enumerate(roles):
+        pin, subject = answer["chain"][depth]["pin"], subjects[depth]
+        cells = [Cell("leaf" if depth == 0 else role or ""), Cell(pin), Cell("")]
+        if depth == answer["depth"]:
+            cells[2] = Cell(answer["reason"], "bold")
+        if wide:
+            cells.append(Cell(subject))
+        else:
+            cells[1] = Cell(f"{pin}\n{subject}")
+        rows.append(cells)
+    header = ["certificate", "pin of its key", "decides"]
+    return [*header, "subject"] if wide else header, rows

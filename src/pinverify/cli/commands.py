@@ -14,12 +14,11 @@ import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from pinverify import demo as demonstration
 from pinverify.cli.check import check_server
 from pinverify.cli.compile import compile_file
 from pinverify.cli.info import print_info
@@ -27,7 +26,6 @@ from pinverify.cli.output import (
     NoAnswerError,
     Output,
     abandon_stdout,
-    prepare_streams,
 )
 from pinverify.cli.pin import SPELLINGS, print_pins
 from pinverify.cli.servers import Server, trusting
@@ -38,7 +36,7 @@ from pinverify.policy import PinSet, Policy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["commands", "run"]
+__all__ = ["commands"]
 
 _NOT_SHOWN = 1
 _WRONG_USE = 2
@@ -46,12 +44,6 @@ _INTERRUPTED = 130
 
 # The output shows the report; do not log it too.
 _SILENCE = logging.NullHandler()
-
-
-def run() -> NoReturn:
-    """Run the command of `sys.argv`, and exit."""
-    prepare_streams()
-    commands.main(prog_name="pinverify")
 
 
 class _Commands(click.Group):
@@ -227,14 +219,10 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     if bool(pins) == (policy is not None):
         msg = "give either --pin (once or more) or --policy"
         raise click.UsageError(msg)
+    context = trusting(cafile)
     address = Server.parse(server)
-    check_server(
-        out,
-        address,
-        _load(out, policy, policy_format) if policy else _policy(address, pins),
-        context=trusting(cafile),
-        timeout=timeout,
-    )
+    checked = _load(out, policy, policy_format) if policy else _policy(address, pins)
+    check_server(out, address, checked, context=context, timeout=timeout)
 
 
 def _policy(server: Server, pins: tuple[str, ...]) -> Policy:
@@ -294,6 +282,9 @@ def info(out: Output) -> None:
 @click.pass_obj
 def demo(out: Output) -> None:
     """Show pins at work, on this machine alone."""
+    # Slow to import, and no other command needs it.
+    from pinverify import demo as demonstration  # noqa: PLC0415
+
     console = Console(quiet=True) if out.as_json else out.console
     try:
         outcome = demonstration.run(console)

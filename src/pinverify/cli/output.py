@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +24,7 @@ from pinverify.policy._message import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 __all__ = [
     "Cell",
@@ -140,32 +140,39 @@ class Output:
                 self._errors, Cell(printable(text)), len(beginning.text), beginning
             )
 
-    @contextlib.contextmanager
     def progress(
         self, doing: str, total: int | None = None
-    ) -> Iterator[Callable[[], None]]:
-        """Show a progress bar on stderr while the block runs, if stderr is a terminal.
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Show a progress bar on stderr while a block runs, if stderr is a terminal.
 
         Args:
             doing: text beside the bar.
             total: number of steps; None if unknown.
 
-        Yields:
-            A function to call after each step.
+        Returns:
+            Gives the block a function to call after each step.
         """
-        if not self._errors.is_terminal:
-            yield lambda: None
-            return
-        progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TimeElapsedColumn(),
-            console=self._errors,
-            transient=True,
-        )
-        task = progress.add_task(printable(doing), total=total)
-        with progress:
-            yield lambda: progress.advance(task)
+        if self._errors.is_terminal:
+            return _bar(self._errors, printable(doing), total)
+        return contextlib.nullcontext(lambda: None)
+
+
+@contextlib.contextmanager
+def _bar(
+    console: Console, doing: str, total: int | None
+) -> Iterator[Callable[[], None]]:
+    from rich import progress  # noqa: PLC0415 - slow to import, and seldom needed
+
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    task = bar.add_task(doing, total=total)
+    with bar:
+        yield lambda: bar.advance(task)
 
 
 class _Console(Console):
