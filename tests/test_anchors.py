@@ -342,9 +342,9 @@ def move_a_function(folder: Path) -> dict[str, str]:
 
 def move_a_method(folder: Path) -> dict[str, str]:
     """Rename a class and a method, and move them to another module."""
-    moved(folder, "src/pinverify/tls.py", "src/pinverify/tls/_sockets.py")
+    moved(folder, "src/pinverify/tls.py", "src/pinverify/tls/_connect.py")
     words = {"_Pending": "PendingSocket", "do_handshake": "shake_hands"}
-    replaced(folder, "src/pinverify/tls/_sockets.py", words)
+    replaced(folder, "src/pinverify/tls/_connect.py", words)
     return {"_Pending.send": "PendingSocket.send", "do_handshake": "shake_hands"}
 
 

@@ -220,7 +220,7 @@ def test_no_python_files_use_each_other_in_a_circle() -> None:
         ("policy._pin", "import hashlib"),
         ("demo.scenes", "import hashlib"),
         ("errors", "from pinverify.policy import Policy"),
-        ("tls._context", "from pinverify import formats"),
+        ("tls._pin_context", "from pinverify import formats"),
         ("formats.toml", "from pinverify.tls import check"),
         ("utils", ""),
     ],

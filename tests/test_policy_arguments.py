@@ -11,7 +11,7 @@ import pytest
 
 from pinverify import DERError, Pin, PinningError, PinSet, Policy, Rules, core
 from pinverify.core._columns import Chains
-from pinverify.core._handle import OpenPolicy
+from pinverify.core._open_policy import OpenPolicy
 from pinverify.core._pins import pack
 from pki import Pki
 from policy_samples import ABSENT

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import policy_model as model
 from pinverify import UNPINNED, PinSet, Policy, PolicyError, Reason
-from pinverify.core._handle import OpenPolicy
+from pinverify.core._open_policy import OpenPolicy
 from pki import Pki
 from policy_samples import ABSENT, OTHER, SHAPES
 

@@ -15,7 +15,7 @@ import pytest
 
 import pinverify
 from pinverify import PinningError, PinSet, Policy, Reason
-from pinverify.core._handle import OpenPolicy
+from pinverify.core._open_policy import OpenPolicy
 from pinverify.policy._message import _x509
 from pki import Pki
 from policy_samples import ABSENT, HOST

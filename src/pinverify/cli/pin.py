@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify import core
-from pinverify.cli.files import Item, Kind, read_items
+from pinverify.cli.key_files import Item, Kind, read_items
 from pinverify.cli.output import Cell, Output
 from pinverify.cli.servers import (
     Server,

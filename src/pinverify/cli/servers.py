@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.errors import PolicyError
 from pinverify.policy._hosts import canonical
-from pinverify.tls._sockets import split_address
+from pinverify.tls._connect import split_address
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,13 +15,13 @@ from pinverify import core
 from pinverify.core._library import DIGEST_LEN
 from pinverify.core._pins import pack
 from pinverify.errors import PolicyError
-from pinverify.policy._moments import moment, seconds_of
+from pinverify.policy._epoch_seconds import moment, seconds_of
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._report import MODES
 from pinverify.policy._rules import LISTS, UNPINNED, PinSet, Rules, Unpinned
 
 if TYPE_CHECKING:
-    from pinverify.core._handle import OpenPolicy
+    from pinverify.core._open_policy import OpenPolicy
 
 __all__ = ["compile_rules", "read_rules"]
 

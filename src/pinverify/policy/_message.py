@@ -12,16 +12,16 @@ import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify import core
-from pinverify.core._handle import CLIENTS, NO_RULE
+from pinverify.core._open_policy import CLIENTS, NO_RULE
 from pinverify.errors import DERError, PolicyError
-from pinverify.policy._moments import moment
+from pinverify.policy._epoch_seconds import moment
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._report import Reason, Report, raw_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pinverify.core._handle import OpenPolicy, RawPinSet
+    from pinverify.core._open_policy import OpenPolicy, RawPinSet
 
 __all__ = [
     "LINES_MAX",

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pinverify import core
 from pinverify.core._library import DIGEST_LEN
 from pinverify.errors import DERError, PolicyError
-from pinverify.policy._encodings import one_der
+from pinverify.policy._pem import one_der
 
 __all__ = ["Pin", "PinKind"]
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pinverify.core._columns import Chains
-from pinverify.core._handle import OpenPolicy
+from pinverify.core._open_policy import OpenPolicy
 from pinverify.errors import PolicyError
 from pinverify.policy._compiled import compile_rules, read_rules
+from pinverify.policy._epoch_seconds import seconds_of
 from pinverify.policy._hosts import canonical
 from pinverify.policy._message import expiry_headline, rejection_text
-from pinverify.policy._moments import seconds_of
 from pinverify.policy._pinning_error import PinningError
 from pinverify.policy._report import Reason, Report
 from pinverify.policy._rules import PinSet, Rules

@@ -5,20 +5,20 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
-from pinverify.core._handle import (
+from pinverify.core._library import DIGEST_LEN, status_text
+from pinverify.core._open_policy import (
     CLIENTS,
     NO_DEPTH,
     NO_RULE,
     SHAPE_PREFIXES,
     rejection,
 )
-from pinverify.core._library import DIGEST_LEN, status_text
 from pinverify.errors import PolicyError
 from pinverify.policy._hosts import canonical
 from pinverify.policy._pin import Pin, PinKind
 
 if TYPE_CHECKING:
-    from pinverify.core._handle import RawReport
+    from pinverify.core._open_policy import RawReport
 
 __all__ = ["MODES", "Mode", "Reason", "Report", "raw_of"]
 

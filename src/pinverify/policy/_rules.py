@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pinverify.core._hosts import is_address
 from pinverify.errors import PolicyError
+from pinverify.policy._epoch_seconds import moment, seconds_of
 from pinverify.policy._hosts import canonical, canonical_pattern
-from pinverify.policy._moments import moment, seconds_of
 from pinverify.policy._pin import Pin
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ already check fingerprints with urllib3 or aiohttp. Importing this package impor
 of these libraries.
 """
 
-from pinverify.tls._context import pin_context
-from pinverify.tls._install import install, uninstall
-from pinverify.tls._sockets import check, create_connection, wrap_socket
+from pinverify.tls._connect import check, create_connection, wrap_socket
+from pinverify.tls._pin_context import pin_context
+from pinverify.tls._process_wide import install, uninstall
 
 __all__ = [
     "check",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from pinverify.policy import PinningError
 from pinverify.tls._evidence import Accepted, judge, reject_early, rejection
 from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
-from pinverify.tls._ssl_objects import ShownBySSL, der, refuse_renegotiation, verifies
+from pinverify.tls._ssl_internals import ShownBySSL, der, refuse_renegotiation, verifies
 
 if TYPE_CHECKING:
     from collections.abc import Callable

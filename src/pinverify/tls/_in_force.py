@@ -12,7 +12,7 @@ from pinverify.policy._policy import as_policy, handle_of
 from pinverify.tls._memo import Memo
 
 if TYPE_CHECKING:
-    from pinverify.core._handle import OpenPolicy
+    from pinverify.core._open_policy import OpenPolicy
     from pinverify.policy import PinSet, Policy
     from pinverify.tls._notices import OnReport
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from pinverify.tls._context import set_classes
 from pinverify.tls._in_force import ContextRule, in_force, installed
+from pinverify.tls._pin_context import set_classes
 
 if TYPE_CHECKING:
     from pinverify.policy import PinSet, Policy

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.errors import DERError
 from pinverify.policy import Pin
-from pinverify.policy._encodings import blocks, is_pem
+from pinverify.policy._pem import blocks, is_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from pinverify.tls._connections import (
     class_with_the_check,
 )
 from pinverify.tls._in_force import ContextRule, InForce, in_force, rule_of
-from pinverify.tls._ssl_objects import inner_context, is_context, is_server
+from pinverify.tls._ssl_internals import inner_context, is_context, is_server
 
 if TYPE_CHECKING:
     from pinverify.policy import PinSet, Policy
