@@ -8,7 +8,7 @@ import pytest
 from OpenSSL import SSL
 
 from pinverify import PinningError, PinSet, Policy, Reason, Report
-from pinverify.tls import _pyopenssl_check
+from pinverify.tls import _evidence, _pyopenssl_check
 from pki import Pki
 from pyopenssl_connections import (
     SECRET,
@@ -85,7 +85,7 @@ def test_an_interrupt_inside_the_check_does_not_open_the_connection(
 
     context = trusting(pki.root, mode=SSL.VERIFY_NONE)  # no callback with the leaf
     with connecting(context, server, pinning(pki)) as conn:
-        monkeypatch.setattr(Policy, "verify", interrupting)
+        monkeypatch.setattr(_evidence, "verify_at", interrupting)
         with pytest.raises(KeyboardInterrupt):
             conn.do_handshake()
         with pytest.raises(PinningError) as caught:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
-from pinverify import PinningError, PinSet, Policy, PolicyError, Reason
-from pinverify.tls.pyopenssl import pin_connection
+from pinverify import PinningError, PinSet, Policy, PolicyError, Reason, Rules
+from pinverify.tls.pyopenssl import pin_connection, verify
 from pki import Pki
 from pyopenssl_connections import (
     SECRET,
@@ -178,3 +178,34 @@ def test_a_pinned_connection_can_be_collected(pki: Pki) -> None:
     del link, context
     gc.collect()
     assert all(reference() is None for reference in alive)
+
+
+def test_rules_for_hosts_and_clients_need_the_name_of_the_peer(pki: Pki) -> None:
+    """Nobody may choose a rule by sending a name, or be a client by having none."""
+    rules = Rules({"localhost": [pki.server.pin]}, clients=PinSet([pki.client.pin]))
+    policy = Policy(rules)
+    for name in (None, b"elsewhere.example"):
+        conn = SSL.Connection(for_clients(pki))
+        conn.set_connect_state()
+        if name is not None:
+            conn.set_tlsext_host_name(name)
+        with pytest.raises(PolicyError, match="which side a connection is on"):
+            pin_connection(conn, policy)
+        with pytest.raises(PolicyError, match="which side a connection is on"):
+            verify(conn, policy)
+
+
+def test_rules_for_hosts_and_clients_decide_about_a_named_server(
+    pki: Pki, serve: Serve
+) -> None:
+    """A name that the application gives is enough; pins of clients do not count."""
+    clients = PinSet([pki.server.pin])
+    policy = Policy(Rules({"localhost": [pki.impostor.pin]}, clients=clients))
+    server = serve(server_context(pki.server))
+    with connecting(for_clients(pki), server, policy, host="localhost") as conn:
+        with pytest.raises(PinningError) as caught:
+            conn.send(SECRET)
+        assert reason(caught.value) is Reason.MISMATCH
+    server = serve(server_context(pki.impostor))
+    with connecting(for_clients(pki), server, policy, host="localhost") as conn:
+        echo(conn)

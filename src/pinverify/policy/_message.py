@@ -36,6 +36,7 @@ __all__ = [
 LINES_MAX = 40
 _SHOWN_MAX = 8  # pins of a list, certificates of a chain
 _SUBJECT_MAX = 64
+_CA = slice(4, 6)  # of the numbers of pins in a PinSet: both kinds of its list `ca`
 
 
 def printable(text: str) -> str:
@@ -161,7 +162,7 @@ def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -
     if reason is Reason.MISMATCH and pinset is not None:
         for number, name in enumerate(("pinned", "leaf", "ca")):
             below.append((name, _pin_lines(handle, pinset, number)))
-    below.append(("next", [_next_step(report, chain)]))
+    below.append(("next", [_next_step(report, chain, pinset)]))
     if chain and reason is not Reason.BAD_HOST:
         used = 1 + sum(len(lines) for _, lines in above + below)
         lengths = (0,) * 8 if pinset is None else pinset.raw.num_pins
@@ -171,8 +172,16 @@ def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -
     return "\n".join([headline, *_table(above + below)])
 
 
-def _next_step(report: Report, chain: Sequence[bytes]) -> str:
+def _next_step(
+    report: Report, chain: Sequence[bytes], pinset: _PinSetBehind | None
+) -> str:
     depth = report.depth
+    alone = report.reason is Reason.MISMATCH and len(chain) == 1
+    if alone and pinset is not None and any(pinset.raw.num_pins[_CA]):
+        return (
+            "only the leaf counts here, so no pin of `ca` can match: turn validation "
+            "on, connect without a resumed session, or pin the leaf"
+        )
     if depth is not None and chain[depth].startswith(b"-----BEGIN "):
         return "give the chain as DER: ssl.PEM_cert_to_DER_cert(text)"
     if report.reason is Reason.NOT_PINNED and report.rule is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pinverify.core._columns import Chains
+from pinverify.core._library import as_bytes
 from pinverify.core._open_policy import OpenPolicy
 from pinverify.errors import PolicyError
 from pinverify.policy._compiled import compile_rules, read_rules
@@ -175,7 +176,8 @@ class Policy:
         Raises:
             PinningError: the peer is rejected; its ``report`` has the reason.
         """
-        return verify_at(self, host, _as_chain(verified_chain), _seconds(now))
+        chain = [as_bytes(cert) for cert in _as_chain(verified_chain)]  # as it is now
+        return verify_at(self, host, chain, _seconds(now))
 
     def evaluate(
         self,

@@ -56,6 +56,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pinverify.core._columns import Chain, chain
 from pinverify.policy import PinningError, Report
+from pinverify.policy._message import shortened
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
 from pinverify.tls._notices import notice
 
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 __all__ = ["Accepted", "Peer", "Shown", "judge", "reject_early", "rejection"]
 
 _NO_CHAIN = chain(())
+_WHY_MAX = 1000
 _time = time.time
 
 
@@ -224,6 +226,7 @@ def rejection(
         host: the name of the peer.
         why: the message.
     """
+    why = shortened(why, _WHY_MAX)  # an exception may have any repr
     digest = bytes(32) if in_force is None else in_force.policy.digest
     name = host.decode("latin-1") if isinstance(host, bytes) else host
     return PinningError(Report.not_checked(name, digest, why), why)

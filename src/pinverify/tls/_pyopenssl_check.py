@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from OpenSSL import SSL, crypto
 
+from pinverify.errors import PolicyError
 from pinverify.policy import PinningError
 from pinverify.tls._evidence import Accepted, Peer, judge, reject_early, rejection
 from pinverify.tls._memo import Memo
@@ -23,6 +24,7 @@ __all__ = [
     "ShownAfterwards",
     "VerifyCallback",
     "peer_of",
+    "refuse_unknown_side",
     "verifies",
 ]
 
@@ -249,6 +251,24 @@ def peer_of(host: str | bytes | None) -> Peer:
     have no name, so a peer without a name counts as a client.
     """
     return host, host is None
+
+
+def refuse_unknown_side(rules: InForce, host: str | bytes | None) -> None:
+    """Refuse a peer without a name under rules for hosts and for clients.
+
+    It may be a client, or a server that nobody named. The name that SNI sends is no
+    help: a client would choose its own rule by it.
+
+    Raises:
+        PolicyError: *rules* are of both kinds, and *host* is None.
+    """
+    if host is None and rules.policy.has_clients and rules.handle.num_rules:
+        msg = (
+            "the policy has rules for hosts and for clients, and pyOpenSSL does not "
+            "reveal which side a connection is on: pass host=… for a server; for a "
+            "client, Policy.for_clients(policy.rules.clients)"
+        )
+        raise PolicyError(msg)
 
 
 def _memo(context: SSL.Context) -> Memo:

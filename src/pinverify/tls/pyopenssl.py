@@ -30,6 +30,7 @@ from pinverify.tls._pyopenssl_check import (
     ShownAfterwards,
     VerifyCallback,
     peer_of,
+    refuse_unknown_side,
     verifies,
 )
 
@@ -79,10 +80,12 @@ def pin_connection(
         TypeError: *conn* is pinned already, is not exactly an
             `OpenSSL.SSL.Connection`, or has a callback while *callback* is None.
         ValueError: its handshake is done; use `verify`.
-        PolicyError: *policy* has no pins for clients, and there is no host name.
+        PolicyError: there is no host name, and *policy* has no pins for clients, or
+            has rules for hosts as well.
     """
     check = Check(in_force(policy, on_report), host, callback)
     _refuse_what_cannot_be_pinned(conn, callback)
+    refuse_unknown_side(check.in_force, host)
     if host is None:
         check.follow(conn.get_servername())
     if check.host is None and not check.in_force.policy.has_clients:
@@ -127,8 +130,10 @@ def verify(
 
     Raises:
         PinningError: the peer is rejected.
+        PolicyError: as in `pin_connection`.
     """
     rules = in_force(policy, on_report)
+    refuse_unknown_side(rules, host)
     shown = ShownAfterwards(conn, verified=chain_is_verified)
     try:
         # An empty memo: the first handshake of this session was not observed.
