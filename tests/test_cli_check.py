@@ -210,6 +210,18 @@ def test_an_invalid_certificate_is_no_rejection(pki: Pki, serve: Serve) -> None:
     assert "is not valid" in said["error"]
 
 
+def test_a_certificate_for_another_name_is_no_matter_of_trust(
+    pki: Pki, serve: Serve, tmp_path: Path
+) -> None:
+    """The next step is another name, not another authority."""
+    server = serve(server_context(pki.ca.leaf("elsewhere.example")))
+    trust = ("--cafile", str(pki.trust_file(tmp_path)))
+    done = run("check", address(server), "--pin", pki.server.pin, *trust)
+    assert_no_answer(done, "connect by a name that the certificate has")
+    assert ".;" not in done.err
+    assert "--cafile" not in done.err
+
+
 def test_a_server_that_says_nothing_is_waited_for_until_the_timeout(
     pki: Pki, serve: Serve
 ) -> None:

@@ -562,6 +562,14 @@ def _assert_explained(text: str, fragments: list[str]) -> None:
 # ---- clients -----------------------------------------------------------------
 
 
+def test_only_rules_are_written() -> None:
+    """A policy has its rules as an attribute; the error says so."""
+    policy: Any = Policy({"a.example": [IN_USE]})
+    with pytest.raises(TypeError, match="of a Policy write its rules"):
+        toml.dumps(policy)
+    assert toml.loads(toml.dumps(policy.rules)) == policy.rules
+
+
 def test_clients_stand_in_a_file_of_their_own_table(tmp_path: Path) -> None:
     """With the keys of a host, or as a list; without hosts, too."""
     path = tmp_path / "pins.toml"

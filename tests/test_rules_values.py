@@ -31,6 +31,13 @@ def test_rules_are_canonical_from_the_beginning() -> None:
         Rules({"A.example": UNPINNED, "a.example.": UNPINNED})
 
 
+def test_only_a_name_has_a_deciding_rule() -> None:
+    """None is a peer without a name elsewhere; here it has no rule to return."""
+    rules: Any = Rules({HOST: [ABSENT]})
+    with pytest.raises(TypeError, match="for peers without a name see clients"):
+        rules.deciding(None)
+
+
 def test_rules_cannot_be_changed() -> None:
     """Threads share them, and a digest stays right."""
     rules: Any = Rules({HOST: [ABSENT]})

@@ -124,13 +124,20 @@ def _der(chain: list[Any] | None) -> list[bytes]:
     return [cert.public_bytes(_ENCODING_DER) for cert in chain or ()]
 
 
+# X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_WRONG_NAME = (62, 64)
+
+
 def connection_problem(server: Server, error: OSError, timeout: float) -> str:
     """Return the reason for a failed connection, and the next step."""
     if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
+        advice = "fix the certificate, or trust its authority with --cafile"
+        if error.verify_code in _WRONG_NAME:
+            advice = "connect by a name that the certificate has"
         return (
-            f"the certificate of {server} is not valid: {error.verify_message}; pins "
-            "do not replace validation: fix the certificate, or trust its authority "
-            "with --cafile"
+            f"the certificate of {server} is not valid: {why}; pins do not replace "
+            f"validation: {advice}"
         )
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).replace("_", " ").lower()

@@ -67,7 +67,11 @@ def dumps(rules: Rules) -> str:
 
     Raises:
         PolicyError: there are no rules.
+        TypeError: *rules* are not `Rules`.
     """
+    if not isinstance(rules, Rules):
+        msg = f"expected Rules, got {type(rules).__name__}; of a Policy write its rules"
+        raise TypeError(msg)
     if not (rules.hosts or rules.blocked or rules.clients):
         msg = "there are no rules to write; add a host"
         raise PolicyError(msg)

@@ -215,7 +215,12 @@ class Rules:
 
         Raises:
             PolicyError: *host* is not a host.
+            TypeError: *host* is not text; the PinSet of peers without a name is
+                `clients`.
         """
+        if not isinstance(host, str | bytes):
+            msg = f"a host is text, got {host!r}; for peers without a name see clients"
+            raise TypeError(msg)
         name = canonical(host)
         for pattern in _candidates(name):
             found = self.hosts.get(pattern)
