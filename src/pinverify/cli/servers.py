@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pinverify.errors import PolicyError
 from pinverify.policy._hosts import canonical
 from pinverify.tls._connect import split_address
+from pinverify.tls._ssl_internals import der
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,11 +118,8 @@ def _chain_as_sent(tls: ssl.SSLSocket) -> list[bytes]:
     return _der(inner.get_unverified_chain())
 
 
-_ENCODING_DER = 2  # _ssl.ENCODING_DER, on every version
-
-
 def _der(chain: list[Any] | None) -> list[bytes]:
-    return [cert.public_bytes(_ENCODING_DER) for cert in chain or ()]
+    return [der(cert) for cert in chain or ()]
 
 
 # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
