@@ -304,6 +304,8 @@ uint32_t pv_decide(uint32_t *out_reason, const pv_policy *policy,
                    int64_t now) {
   pv_report report = {0};
   if (policy->bytes != NULL && (host != NULL || host_len == 0) &&
+      (certs != NULL || certs_len == 0) &&
+      (cert_lens != NULL || num_certs == 0) &&
       lens_add_up(cert_lens, num_certs, certs_len)) {
     const chain_view chain = {
         .data = or_empty(certs), .lens = cert_lens, .num_certs = num_certs};

@@ -58,6 +58,9 @@ def test_the_light_calls_of_c_reject_what_they_cannot_ask(pki: Pki) -> None:
     assert lib.pv_host_is_clear(opened, b"a", 1) == 1
     assert lib.pv_host_is_clear(opened, b"a..b", 4) == 0
     assert lib.pv_host_is_clear(opened, ffi.NULL, 0) == 1
+    for certs, lens in ((ffi.NULL, good), (der, ffi.NULL)):
+        asked = lib.pv_decide(reason, opened, b"a", 1, certs, len(der), lens, 1, NOW)
+        assert (asked, reason[0]) == (0, lib.PV_MISMATCH)
     for wrong in ([0], [len(der) - 1], [len(der) + 1], [2**32 - 1], [len(der), 1], []):
         lens, num = struct.pack(f"<{len(wrong)}I", *wrong), len(wrong)
         asked = lib.pv_decide(ffi.NULL, opened, b"a", 1, der, len(der), lens, num, NOW)
