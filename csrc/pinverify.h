@@ -8,9 +8,9 @@
 //   host -------> rule (pins, mode, expiry) -------^
 //
 // To use the core in a C program, copy the folder and compile every .c file in
-// it and in kernels/, as C11 and with optimisation (-O2): without it, the core
-// is 17 to 50 times slower. It needs nothing but memcpy, memset, memcmp and
-// memchr. README.md has the details.
+// it and in kernels/, as C11 and with -O2: without optimisation, the core is 17
+// to 50 times slower. The core needs nothing but memcpy, memset, memcmp and
+// memchr. See csrc/README.md.
 //
 //   pv_policy policy;                        // a view: keep `bytes` alive
 //   if (pv_policy_open(&policy, bytes, len) != PV_OK) { refuse to start }
@@ -19,16 +19,17 @@
 //                   now) != PV_OK || !report.accepted) { close the connection }
 //
 // Conventions. A `pv_status` tells whether a question could be answered; the
-// report holds the answer, and a zeroed report is a rejection. Where a function
-// about a peer returns 1 or 0, only 1 means that the connection may go on.
+// report holds the answer, and a zeroed report is a rejection. pv_decide and
+// pv_leaf_suffices return 1 if the connection may go on; treat every other
+// value as "not accepted". (1 from pv_host_is_clear does not mean that.)
 // `x_len` counts bytes, `num_xs` counts things. Outputs come first and are
 // written on every path. Any number of threads may call any function at the
 // same time.
 //
-// Constant time. Comparing a digest with pins takes a time that depends on the
-// number of pins, but neither on their bytes nor on which of them matches, or
-// how much of one. The DER walk, the hashing and the look-up of hosts work on
-// public bytes, and their time is not constant.
+// Constant time. The time to compare a digest with pins depends on the number
+// of pins, and not on their bytes, on which of them matches, or on how many
+// bytes of one agree with the digest. The DER walk, the hashing and the look-up
+// of hosts work on public bytes, and their time is not constant.
 #ifndef PINVERIFY_H
 #define PINVERIFY_H
 
@@ -39,8 +40,9 @@
 extern "C" {
 #endif
 
-// PV_API marks public functions: define it empty if you compile the core into
-// your own program. PV_CHECK marks functions whose result must not be ignored.
+// PV_API marks the public functions and exports them from a shared library. If
+// yours is to export none of them, compile with -fvisibility=hidden -DPV_API=.
+// PV_CHECK marks functions whose result must not be ignored.
 #ifndef PV_API
 #if defined(__GNUC__)
 #define PV_API __attribute__((visibility("default")))
@@ -67,8 +69,8 @@ typedef struct pv_span {
   size_t len;
 } pv_span;
 
-// pv_offsets cut something into `num` pieces: piece i is from position i to
-// position i + 1, so there are num + 1 positions, none above the next. A
+// pv_offsets are num + 1 positions p[0] <= p[1] <= ... that cut a sequence into
+// `num` pieces: piece i goes from p[i] up to, not including, p[i + 1]. A
 // position is an unsigned number of `width` bytes, 4 or 8, in the byte order of
 // the machine; it needs no alignment. (Arrow's are signed, but never negative.)
 typedef struct pv_offsets {
@@ -78,9 +80,10 @@ typedef struct pv_offsets {
 } pv_offsets;
 
 // A pv_column is many byte strings back to back in one buffer, which may hold
-// other bytes before and after: string i is bytes offset i to offset i + 1 of
-// `data`. This is the layout of Arrow's binary (4-byte offsets) and
-// large_binary (8-byte offsets) columns. A column does not own its bytes.
+// other bytes before and after: string i is the bytes of `data` from offset i
+// up to, not including, offset i + 1. This is the layout of Arrow's binary
+// (4-byte offsets) and large_binary (8-byte offsets) columns. A column does not
+// own its bytes.
 typedef struct pv_column {
   const uint8_t *data;
   size_t data_len;
@@ -90,9 +93,10 @@ typedef struct pv_column {
 // A pv_status is PV_OK, or the one thing that went wrong.
 typedef enum pv_status {
   PV_OK = 0,
-  PV_ERR_ARGUMENT = 1,  // an index out of range, offsets that do not ascend
+  PV_ERR_ARGUMENT = 1,  // NULL, an index out of range, offsets that descend or
+                        // exceed the data, or a policy that is not open
 
-  // A certificate is not strict DER; the name is that of the wrong field
+  // A certificate is not strict DER; the status names the faulty field
   // (RFC 5280, 4.1).
   PV_ERR_DER_CERTIFICATE = 10,     // not one SEQUENCE that ends with the input
   PV_ERR_DER_TBS = 11,             // tbsCertificate
@@ -107,12 +111,12 @@ typedef enum pv_status {
   PV_ERR_DER_SPKI_KEY = 20,        // subjectPublicKeyInfo.subjectPublicKey
   PV_ERR_DER_UNIQUE_ID = 21,       // issuerUniqueID or subjectUniqueID
   PV_ERR_DER_EXTENSIONS = 22,      // extensions
-  PV_ERR_DER_TBS_END = 23,         // bytes after the last field of it
+  PV_ERR_DER_TBS_END = 23,         // bytes after the last field there
   PV_ERR_DER_SIGNATURE_ALGORITHM = 24,  // signatureAlgorithm
   PV_ERR_DER_SIGNATURE_VALUE = 25,      // signatureValue
   PV_ERR_DER_CERTIFICATE_END = 26,      // bytes after signatureValue
 
-  // A host is not a name or address with a single meaning.
+  // The host is not a valid name or address, or is ambiguous.
   PV_ERR_HOST_EMPTY = 40,
   PV_ERR_HOST_TOO_LONG = 41,        // over PV_HOST_MAX
   PV_ERR_HOST_LABEL_EMPTY = 42,     // "a..b", ".a"
@@ -121,7 +125,7 @@ typedef enum pv_status {
   PV_ERR_HOST_IPV4 = 45,            // ends in a number, but is not an address
   PV_ERR_HOST_IPV6 = 46,            // has a colon, but is not an address
 
-  // Bytes are not a compiled policy; the name is that of the wrong part.
+  // The bytes are not a compiled policy; the status names the faulty part.
   PV_ERR_POLICY_MAGIC = 60,   // not a compiled policy, or another version
   PV_ERR_POLICY_SIZE = 61,    // truncated, or with bytes appended
   PV_ERR_POLICY_DIGEST = 62,  // bytes changed since it was compiled
@@ -311,16 +315,16 @@ PV_API PV_CHECK pv_status pv_sha256_use_kernel(size_t i);
 PV_API uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
                                 const uint8_t digest[32]);
 
-// Packed pins are pins laid out for the scan. Up to 4 pins are rows: 32 bytes
-// each, back to back. 5 pins or more are blocks of 8 pins, 256 bytes each:
-// first bytes 0 to 7 of each of the eight pins, then bytes 8 to 15 of each,
-// then 16 to 23, then 24 to 31. The last block is filled up by repeating the
-// last pin, which changes no answer.
+// Packed pins are pins laid out for the scan. Up to 4 pins are stored as rows:
+// 32 bytes each, back to back. 5 or more are stored in blocks of 8 pins; a
+// block has 256 bytes, namely bytes 0 to 7 of each of its pins in turn, then
+// bytes 8 to 15 of each, then 16 to 23, then 24 to 31. The last block is filled
+// up by repeating the last pin, which changes no answer.
 //
 // pv_pins_packed_len returns the number of bytes that `num_pins` packed pins
 // take, or 0 if that exceeds a size_t. pv_pins_pack writes them to `out`.
 // pv_pins_unpack reads pin `i` (i < num_pins) back.
-// Time: constant, linear in num_pins, constant.
+// Time: pv_pins_pack is linear in num_pins; the other two are constant.
 PV_API size_t pv_pins_packed_len(size_t num_pins);
 PV_API void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins);
 PV_API void pv_pins_unpack(uint8_t out[32], const uint8_t *packed,
@@ -400,9 +404,9 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //        8     32  digest: SHA-256 of every byte from 40 to the end
 //       40      8  size of the whole policy
 //       48      4  flags. bit 0: hosts without pins are rejected.
-//                  bit 1: PinSet 0 is that of clients. It decides about a
-//                  peer without a name (host_len == 0) and, if there are no
-//                  rules, about every peer
+//                  bit 1: PinSet 0 is that of clients. It applies to a peer
+//                  without a name (host_len == 0) and, if there are no
+//                  rules, to every peer
 //       52      4  num_rules
 //       56      4  num_buckets, a power of two from 1 to 2^31
 //       60      4  num_pinsets
@@ -421,11 +425,12 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //               2   6  zero
 //               8   8  expires: signed, seconds since 1970-01-01T00:00:00Z;
 //                      zero if it never expires
-//              16  64  eight runs: pins, leaf, ca, blocked; of each first the
-//                      SPKI pins, then the certificate pins
-//            A run is its first row (4 bytes) and its number of pins (4
-//            bytes); an empty run is zero. Runs may be shared. At least one of
-//            the first six runs is not empty.
+//              16  64  eight runs: for each of the lists pins, leaf, ca and
+//                      blocked, in this order, one run of SPKI pins and one
+//                      of certificate pins
+//            A run is stored as the index of its first row (4 bytes) and the
+//            number of its pins (4 bytes); an empty run is zero. Runs may be
+//            shared. At least one of the first six runs is not empty.
 //   rules    num_rules x 16 bytes, in the order of the buckets, and in a bucket
 //            ascending by tag, then name (as memcmp, then length), then shape
 //               0   4  offset of its name in the names section: the names
@@ -437,10 +442,11 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //              13   1  shape: PV_EXACT, PV_ONE_LABEL or PV_ANY_LABELS
 //              14   2  zero
 //   buckets  (num_buckets + 1) x 4 bytes. Bucket b contains the rules from
-//            buckets[b] to buckets[b + 1]: those for which
-//            (hash xor hash >> 32) and (num_buckets - 1) is b.
+//            index buckets[b] up to, not including, buckets[b + 1]: those for
+//            which ((hash ^ (hash >> 32)) & (num_buckets - 1)) == b.
 //   names    names_len bytes: canonical hosts, for a wildcard the part after
-//            "*." or "**."; then zeros up to a multiple of 8.
+//            "*." or "**."; then zeros until the size of the whole policy is a
+//            multiple of 8.
 //
 // The hash is FNV-1a of 64 bits (basis 0xcbf29ce484222325, prime 0x100000001b3)
 // over the name from its last byte to its first, so that one pass over a host
@@ -449,16 +455,18 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 // pv_policy_open checks a whole compiled policy and makes a view of it.
 //
 // `bytes` must stay valid and unchanged as long as `*out` is used; they need no
-// alignment. After PV_OK every look-up stays inside them, whoever made them.
-// Otherwise `*out` is zero and must not be used.
+// alignment. After PV_OK every look-up stays inside these bytes, even if an
+// attacker made them. Otherwise `*out` is zero and must not be used.
 //
-// Fails with the PV_ERR_POLICY_ status of the wrong part: a truncated, extended
-// or changed policy never opens. Time: linear in bytes_len.
+// Fails with the PV_ERR_POLICY_ status of the faulty part. A policy that was
+// truncated, extended or damaged never opens. The digest is not a signature:
+// whoever can write the policy can also recompute it. Time: linear in
+// bytes_len.
 PV_API PV_CHECK pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
                                          size_t bytes_len);
 
-// pv_policy_find returns the index of the one rule that decides about a host,
-// or PV_NO_RULE. The exact name wins, then the rule with the longest name, then
+// pv_policy_find returns the index of the one rule that applies to a host, or
+// PV_NO_RULE. The exact name wins, then the rule with the longest name, then
 // "*." over "**.". `host` must be canonical (pv_host_canonical). Time: linear
 // in host_len, independent of the number of rules; not constant (hosts are
 // public).
@@ -496,12 +504,12 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
 // 6. The decision
 // ---------------------------------------------------------------------------
 
-// pv_evaluate decides about one peer.
+// pv_evaluate judges one peer.
 //
 // `host` of `host_len` bytes is the name that the TLS library verified, in any
 // spelling that pv_host_canonical reads. If the policy has pins for clients,
-// host_len may be 0: these pins decide about a peer without a name, and if
-// there are no rules, about every peer. `verified_chain` is `num_certs` DER
+// host_len may be 0. These pins apply to a peer without a name; if there are no
+// rules, they apply to every peer. `verified_chain` is `num_certs` DER
 // certificates, leaf first. It must be the chain that the TLS library verified,
 // or the leaf alone. A chain as the peer sent it proves nothing: anybody can
 // append a well-known CA certificate to it. `now` is in seconds since
@@ -509,7 +517,7 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
 //
 // The decision, in this order:
 //   1. A host without canonical form: BAD_HOST, rejected. If the pins for
-//      clients decide, the host is not read, and step 3 comes next.
+//      clients apply, the host is not read, and step 3 comes next.
 //   2. No rule, or a rule that says "unpinned": NOT_PINNED, accepted or
 //      rejected as the policy says.
 //   3. An expired rule (now >= expires): EXPIRED, accepted or rejected as the
@@ -523,15 +531,17 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
 // If 2 or 3 would accept, and the policy blocks keys for every host, then 4 and
 // 5 are applied first, with those keys.
 //
-// A resumed session shows the leaf, but no verified chain. Keep the chain of
-// the full handshake with the session, and pass that. Without it, accept the
-// peer only if pv_leaf_suffices returns 1 for the leaf.
+// A resumed session shows the leaf, but no verified chain. Store the verified
+// chain of the full handshake along with the session, and pass that chain when
+// the session is resumed. Without it, accept the peer only if pv_leaf_suffices
+// returns 1 for the leaf.
 //
 // `out_spkis` is NULL, or receives num_certs x 32 bytes: the SPKI digests of
 // the first out->num_seen certificates, leaf first, then zeros.
 //
-// Fails with PV_ERR_ARGUMENT, and a zero report (a rejection), if a pointer is
-// missing. Time: linear in the bytes of the chain and in the number of pins of
+// Fails with PV_ERR_ARGUMENT, and a zero report (a rejection), if `policy` is
+// not open, or if `host` or `verified_chain` is NULL although its length is not
+// 0. Time: linear in the bytes of the chain and in the number of pins of
 // the rule; independent of the bytes of the pins.
 PV_API PV_CHECK pv_status pv_evaluate(pv_report *out, uint8_t *out_spkis,
                                       const pv_policy *policy, const char *host,
@@ -539,12 +549,12 @@ PV_API PV_CHECK pv_status pv_evaluate(pv_report *out, uint8_t *out_spkis,
                                       const pv_span *verified_chain,
                                       size_t num_certs, int64_t now);
 
-// pv_host_is_clear returns 1 if no key is blocked for a peer of that name (with
-// host_len 0, for a peer without a name), neither by its rule nor by the
-// policy. Otherwise it returns 0, and also for a host without canonical form
-// and for a policy that is not open. 0 means that an incomplete chain is not
-// enough to accept the peer: the missing part could have a blocked key. Time:
-// linear in host_len.
+// pv_host_is_clear returns 1 if neither the rule of this host nor the policy as
+// a whole blocks any key (with host_len 0: for a peer without a name). It
+// returns 0 if one does, if the host has no canonical form, or if the policy is
+// not open. After 0, do not accept the peer on an incomplete chain: the missing
+// part could contain a blocked key. 1 alone accepts nobody. Time: linear in
+// host_len.
 PV_API PV_CHECK uint32_t pv_host_is_clear(const pv_policy *policy,
                                           const char *host, size_t host_len);
 
@@ -562,26 +572,28 @@ PV_API PV_CHECK uint32_t pv_decide(uint32_t *out_reason,
                                    size_t certs_len, const uint8_t *cert_lens,
                                    size_t num_certs, int64_t now);
 
-// pv_leaf_suffices returns 1 if the leaf alone is enough to accept the peer,
-// and there is nothing to report: pv_evaluate would accept the leaf with the
-// reason MATCH or NOT_PINNED, and no key is blocked that could be above it. 0
-// is not a rejection: call pv_evaluate with the whole chain. Time: like
-// pv_evaluate.
+// pv_leaf_suffices returns 1 if the leaf alone is enough to accept the peer and
+// there is nothing to report: pv_evaluate would accept the leaf with the reason
+// MATCH or NOT_PINNED, and no key is blocked for this peer, so nothing above
+// the leaf could change that. 0 is not a rejection: call pv_evaluate with the
+// whole chain. Time: like pv_evaluate.
 PV_API PV_CHECK uint32_t pv_leaf_suffices(const pv_policy *policy,
                                           const char *host, size_t host_len,
                                           const uint8_t *leaf, size_t leaf_len,
                                           int64_t now);
 
-// pv_evaluate_many decides about many peers in one call.
+// pv_evaluate_many judges many peers in one call.
 //
-// Peer i has name i of `hosts`. It showed the certificates in piece i of
-// `chains`, which are positions in the column `certs`, leaf first (an Arrow
-// column of lists). `out_reports` receives the report of pv_evaluate for each
-// peer, and `out_spkis` (or NULL) 32 bytes for each certificate.
+// Peer i has name i of `hosts`. Its verified chain (see pv_evaluate), leaf
+// first, is piece i of the column `certs`, cut by `chains`: the certificates
+// from position chains[i] up to, not including, chains[i + 1] (an Arrow column
+// of lists). `out_reports` receives the report of pv_evaluate for each peer,
+// and `out_spkis` (or NULL) 32 bytes for each certificate.
 //
-// Fails with PV_ERR_ARGUMENT, all reports zero, if offsets descend, exceed
-// their end or are neither 4 nor 8 bytes wide, or if the numbers of chains and
-// hosts differ. Time: linear in the bytes.
+// Fails with PV_ERR_ARGUMENT, all reports zero, if the policy is not open, if
+// offsets descend, run past the end of what they index, or are neither 4 nor 8
+// bytes wide, or if the numbers of chains and hosts differ. Time: linear in the
+// bytes.
 PV_API PV_CHECK pv_status
 pv_evaluate_many(pv_report *out_reports, uint8_t *out_spkis,
                  const pv_policy *policy, const pv_column *hosts,
