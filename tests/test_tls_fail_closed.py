@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from pinverify import PinningError, Policy, Reason
+from pinverify import PinningError, Reason
 from pinverify.tls import _evidence
 from pki import Pki
 from tls_clients import SECRET, Serve, assert_nothing_said, later, pinning, trusting
@@ -36,7 +36,7 @@ def test_an_error_inside_the_check_is_a_refusal(
     with later(context, server) as tls:
         with monkeypatch.context() as patch:
             patch.setattr(_evidence, "_time", fail)
-            patch.setattr(Policy, "evaluate", fail)
+            patch.setattr(_evidence, "evaluate_at", fail)
             patch.setattr(_evidence, "verify_at", fail)
             with pytest.raises(PinningError) as caught:
                 tls.sendall(SECRET)
@@ -63,7 +63,7 @@ def test_an_interrupt_inside_the_check_does_not_open_the_socket(
     with later(context, server) as tls:
         with monkeypatch.context() as patch:
             patch.setattr(ssl.SSLSocket, "getpeercert", interrupt)
-            patch.setattr(Policy, "evaluate", interrupt)
+            patch.setattr(_evidence, "evaluate_at", interrupt)
             patch.setattr(_evidence, "verify_at", interrupt)
             with pytest.raises((KeyboardInterrupt, PinningError)):
                 tls.sendall(SECRET)
