@@ -18,13 +18,13 @@ from remedies.run import Remedy
 __all__: list[str] = []
 
 REMEDIES = run.remedies()
-PITFALLS = 30
+FIRST = 30  # the numbers after these may have gaps
 
 
 def test_every_pitfall_has_a_remedy() -> None:
     """None of them is forgotten, and none is called what it is not."""
-    numbers = set(range(1, PITFALLS + 1))
-    assert set(run.cases()) == numbers
+    numbers = set(run.cases())
+    assert numbers >= set(range(1, FIRST + 1))
     assert {remedy.pitfall for remedy in REMEDIES} == numbers
 
 
