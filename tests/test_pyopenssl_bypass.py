@@ -11,11 +11,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 from OpenSSL import SSL
 
 from pinverify import PinningError, Reason
+from pinverify.tls.pyopenssl import pin_connection
 from pki import Pki
 from pyopenssl_connections import (
     AFTERWARDS,
@@ -32,6 +35,7 @@ from pyopenssl_connections import (
     assert_nothing_said,
     bridge,
     connecting,
+    echo,
     for_clients,
     in_memory,
     pinning,
@@ -40,7 +44,7 @@ from pyopenssl_connections import (
     trusting,
     waiting,
 )
-from tls_servers import server_context
+from tls_servers import LIMIT, new_socket, server_context
 
 # ---------------------------------------------------------------------------
 # Pitfalls 1 to 3: no way around the check
@@ -211,6 +215,147 @@ def test_a_refused_peer_gets_an_alert(
     record = server.record()
     assert not record.handshake
     assert "alert" in str(record.error)
+
+
+# ---------------------------------------------------------------------------
+# Pitfall 39: the methods of the socket below
+# ---------------------------------------------------------------------------
+
+
+def _sendfile(conn: SSL.Connection) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(SECRET)
+        file.seek(0)
+        conn.sendfile(file)
+
+
+def _recvfrom_into(conn: SSL.Connection) -> bytes:
+    buffer = bytearray(100)
+    number, _ = conn.recvfrom_into(buffer)
+    return bytes(buffer[:number])
+
+
+def _recvmsg_into(conn: SSL.Connection) -> bytes:
+    buffer = bytearray(100)
+    number, *_ = conn.recvmsg_into([buffer])
+    return bytes(buffer[:number])
+
+
+def _through_a_copy(conn: SSL.Connection) -> None:
+    with conn.dup() as copy:
+        copy.sendall(SECRET)
+
+
+CLEAR_WRITES: dict[str, Operation] = {
+    "sendmsg": lambda conn: conn.sendmsg([SECRET]),
+    "sendto": lambda conn: conn.sendto(SECRET, conn.getpeername()),
+    "sendfile": _sendfile,
+    "send_fds": lambda conn: socket.send_fds(conn, [SECRET], []),  # type: ignore[arg-type]
+    "dup": _through_a_copy,
+    "_sendfile_use_send": lambda conn: conn._sendfile_use_send,  # noqa: SLF001
+    "_sendfile_use_sendfile": lambda conn: conn._sendfile_use_sendfile,  # noqa: SLF001
+}
+CLEAR_READS: dict[str, Operation] = {
+    "recvmsg": lambda conn: conn.recvmsg(100)[0],
+    "recvfrom": lambda conn: conn.recvfrom(100)[0],
+    "recvmsg_into": _recvmsg_into,
+    "recvfrom_into": _recvfrom_into,
+    "recv_fds": lambda conn: socket.recv_fds(conn, 100, 0)[0],  # type: ignore[arg-type]
+}
+NAMED = [name for name in CLEAR_WRITES if name[0] == "_"]
+IN_CLEAR = {**CLEAR_WRITES, **CLEAR_READS}
+
+
+@contextlib.contextmanager
+def _with_a_plain_peer(
+    context: SSL.Context,
+) -> Iterator[tuple[SSL.Connection, socket.socket]]:
+    """Connect to a peer that knows no TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, new_socket() as sock:
+        sock.connect(listener.getsockname())
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(LIMIT)
+            conn = SSL.Connection(context, sock)
+            conn.set_connect_state()
+            conn.set_tlsext_host_name(b"localhost")
+            yield conn, peer
+
+
+@pytest.mark.parametrize("name", IN_CLEAR)
+def test_pitfall_39_no_method_of_the_socket_speaks_in_clear_before_the_check(
+    pki: Pki, name: str
+) -> None:
+    """A method that pyOpenSSL lacks is the socket's, which knows nothing of TLS.
+
+    pyOpenSSL forwards every name that it does not have itself.
+    """
+    operation = IN_CLEAR[name]
+    with _with_a_plain_peer(for_clients(pki)) as (conn, peer):
+        peer.sendall(GREETING)
+        heard = operation(conn)
+        if name in CLEAR_READS:
+            assert heard == GREETING
+        elif name not in NAMED:
+            assert peer.recv(100) == SECRET
+
+    with _with_a_plain_peer(for_clients(pki)) as (conn, peer):
+        pin_connection(conn, pinning(pki))
+        peer.sendall(GREETING)
+        with pytest.raises(AttributeError, match="without TLS; use send"):
+            operation(conn)
+        conn.sock_shutdown(socket.SHUT_WR)
+        assert peer.recv(100) == b""
+
+
+@pytest.mark.parametrize("name", IN_CLEAR)
+def test_pitfall_39_nor_after_it(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, name: str
+) -> None:
+    """An accepted peer would get them in clear as well, between the records of TLS.
+
+    A refused one gets nothing, as from every other operation.
+    """
+    server = serve(server_context(pki.server, version=version))
+    with connecting(for_clients(pki), server) as conn:
+        conn.do_handshake()
+        if name == "sendmsg":
+            CLEAR_WRITES[name](conn)
+    assert (SECRET in server.record(0).wire) is (name == "sendmsg")
+
+    with connecting(for_clients(pki), server, pinning(pki)) as conn:
+        conn.do_handshake()
+        with pytest.raises(AttributeError, match="without TLS; use send"):
+            IN_CLEAR[name](conn)
+        echo(conn)
+    assert SECRET not in server.record(1).wire
+
+    impostor = serve(server_context(pki.impostor, version=version))
+    with connecting(for_clients(pki), impostor, pinning(pki)) as conn:
+        with pytest.raises(PinningError):
+            conn.do_handshake()
+        with pytest.raises((AttributeError, OSError)):
+            IN_CLEAR[name](conn)
+    assert_nothing_said(impostor.record())
+
+
+def test_what_moves_no_data_is_that_of_the_socket(pki: Pki) -> None:
+    """Addresses, timeouts and options still come from the socket below."""
+    with _with_a_plain_peer(for_clients(pki)) as (conn, peer):
+        pin_connection(conn, pinning(pki))
+        assert conn.getpeername() == peer.getsockname()
+        assert conn.getsockname() == peer.getpeername()
+        assert conn.family is socket.AF_INET
+        assert conn.type is socket.SOCK_STREAM
+        conn.settimeout(5)
+        assert conn.gettimeout() == conn.timeout == 5
+        conn.setblocking(False)  # noqa: FBT003 - as socket has it
+        assert not conn.getblocking()
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        assert conn.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert not hasattr(conn, "sendmsg")
+        with socket.socket(fileno=conn.detach()):
+            assert conn.fileno() == -1
 
 
 # ---------------------------------------------------------------------------

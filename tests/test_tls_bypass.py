@@ -439,6 +439,56 @@ def test_pitfall_4_unwrap_before_the_handshake_opens_nothing(
 
 
 # ---------------------------------------------------------------------------
+# Pitfall 39: the methods that ssl inherits from the plain socket
+# ---------------------------------------------------------------------------
+
+# The methods that move no data by themselves, or that ssl refuses on each connection.
+MOVE_NOTHING = """
+    accept bind close connect connect_ex detach do_handshake dup fileno getblocking
+    get_inheritable getpeername getsockname getsockopt gettimeout listen makefile
+    sendmsg_afalg setblocking set_inheritable setsockopt settimeout shutdown
+    cipher compression get_channel_binding getpeercert get_unverified_chain
+    get_verified_chain pending selected_alpn_protocol selected_npn_protocol
+    shared_ciphers verify_client_post_handshake version
+"""
+
+
+def _methods(kind: type) -> list[str]:
+    """Return the names of the public methods that are not among these."""
+    harmless = set(MOVE_NOTHING.split())
+    methods = [name for name in dir(kind) if callable(getattr(kind, name))]
+    return [name for name in methods if name[0] != "_" and name not in harmless]
+
+
+@pytest.mark.parametrize("name", _methods(ssl.SSLSocket))
+def test_pitfall_39_every_other_method_of_a_socket_checks_first(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, name: str
+) -> None:
+    """A method that a later Python adds to sockets may write in clear: look at it.
+
+    Each method is gated, or is in the list of those that move nothing.
+    """
+    server = serve(server_context(pki.impostor, version=version))
+    with later(trusting(pki, pinning(pki)), server) as tls:
+        for _ in range(2):  # PENDING, then FAILED
+            error = raised_by(lambda tls: getattr(tls, name)(), tls)
+            assert isinstance(error, PinningError), repr(error)
+    assert_nothing_said(server.record())
+
+
+@pytest.mark.parametrize("name", _methods(ssl.SSLObject))
+def test_pitfall_39_every_other_method_of_an_object_checks_first(
+    pki: Pki, version: ssl.TLSVersion, name: str
+) -> None:
+    """The same in memory."""
+    server = server_context(pki.impostor, version=version)
+    link = MemoryLink(trusting(pki, pinning(pki)), server)
+    for _ in range(2):
+        with pytest.raises(PinningError):
+            link.run(getattr(link.client, name))
+
+
+# ---------------------------------------------------------------------------
 # Pitfall 13: no second handshake that anybody asks for
 # ---------------------------------------------------------------------------
 

@@ -167,10 +167,52 @@ def _refuse_what_cannot_be_pinned(
         raise ValueError(msg)
 
 
+# Attributes of the socket below that pyOpenSSL forwards to, and that move no data.
+# Everything else there is refused: it may read or write past TLS, in plain text.
+_OF_THE_SOCKET = frozenset(
+    (
+        "bind",
+        "close",
+        "detach",
+        "family",
+        "fileno",
+        "get_inheritable",
+        "getblocking",
+        "getpeername",
+        "getsockname",
+        "getsockopt",
+        "gettimeout",
+        "ioctl",
+        "listen",
+        "proto",
+        "set_inheritable",
+        "setblocking",
+        "setsockopt",
+        "settimeout",
+        "timeout",
+        "type",
+    )
+)
+
+
 class _Pending(SSL.Connection):
     """A connection whose peer has not been judged yet."""
 
     _pinverify: Check
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Return an attribute of the socket below, unless it could bypass TLS.
+
+        This also holds after the check: pyOpenSSL has no ``sendmsg`` of its own, and
+        would write the bytes of the socket's between the records of TLS.
+        """
+        if name not in _OF_THE_SOCKET:
+            msg = (
+                f"a pinned connection has no attribute {name!r}: that of its socket "
+                "could move data without TLS; use send, sendall, recv or recv_into"
+            )
+            raise AttributeError(msg, name=name, obj=self)
+        return super().__getattr__(name)
 
     @property
     def pin_report(self) -> Report | None:
