@@ -21,6 +21,7 @@ from client_recipes import Stage
 from client_table import text_of_table
 from pki import Identity, Pki, example_pki
 from tls_clients import pinning
+from tls_dialogues import WAYS, Dialogues
 from tls_servers import TLSServer
 
 __all__: list[str] = []
@@ -65,6 +66,12 @@ def serve() -> Iterator[Callable[..., TLSServer]]:
             return stack.enter_context(server)
 
         yield start
+
+
+@pytest.fixture(params=WAYS)
+def dialogue(request: pytest.FixtureRequest) -> Dialogues:
+    """Each way of `ssl` in turn: memory buffers, sockets, lazy handshakes."""
+    return WAYS[request.param]
 
 
 # ---- pinned contexts ---------------------------------------------------------

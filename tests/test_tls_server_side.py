@@ -30,6 +30,7 @@ from tls_clients import (
     reason,
     trusting,
 )
+from tls_dialogues import Dialogues
 from tls_servers import LIMIT, MemoryLink, server_context
 
 
@@ -166,7 +167,7 @@ def test_pitfall_12_a_certificate_that_comes_after_the_handshake_is_not_asked_fo
 
 
 def test_pitfall_10_a_refused_client_gets_nowhere_with_its_ticket(
-    pki: Pki, version: ssl.TLSVersion
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
 ) -> None:
     """A client that was just refused resumes, and is refused again.
 
@@ -174,19 +175,13 @@ def test_pitfall_10_a_refused_client_gets_nowhere_with_its_ticket(
     """
     context = server_context(pki.server, version=version, client_authority=pki.root)
     client = client_of(pki, pki.stranger)
-    link = MemoryLink(client, context)
-    converse(link)
-    session = link.client.session
-    control = MemoryLink(client, context, session=session)
-    converse(control)
-    assert control.server.session_reused
+    session = dialogue(client, context).accepted().session
+    assert dialogue(client, context, session=session).accepted().resumed
 
     for pins in (PinSet(leaf=[pki.client.pin]), PinSet(ca=[pki.ca.pin])):
         pin_context(context, pins)
-        link = MemoryLink(client, context, session=session)
-        with pytest.raises(PinningError):
-            converse(link)
-        assert link.application == b""
+        attack = dialogue(client, context, session=session)
+        assert attack.refused() is Reason.MISMATCH
 
 
 def _select(listening: ssl.SSLContext, tenants: dict[str, ssl.SSLContext]) -> None:
@@ -201,7 +196,7 @@ def _select(listening: ssl.SSLContext, tenants: dict[str, ssl.SSLContext]) -> No
 
 
 def test_pitfall_11_the_context_that_sni_selects_decides(
-    pki: Pki, version: ssl.TLSVersion
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
 ) -> None:
     """Each tenant has its own clients, whoever listens.
 
@@ -215,23 +210,18 @@ def test_pitfall_11_the_context_that_sni_selects_decides(
 
     listening = tenant(pki.client)
     _select(listening, {"other.localhost": tenant(pki.stranger)})
-
-    def talk(identity: Identity, host: str) -> MemoryLink:
-        link = MemoryLink(client_of(pki, identity), listening, server_hostname=host)
-        link.run(lambda: link.client.write(SECRET))
-        return link
-
     for right, wrong, host in (
         (pki.client, pki.stranger, "localhost"),
         (pki.stranger, pki.client, "other.localhost"),
     ):
-        assert talk(right, host).application == SECRET
-        with pytest.raises(PinningError):
-            talk(wrong, host)
+        right_client, wrong_client = client_of(pki, right), client_of(pki, wrong)
+        dialogue(right_client, listening, server_hostname=host).accepted()
+        attack = dialogue(wrong_client, listening, server_hostname=host)
+        assert attack.refused() is Reason.MISMATCH
 
 
 def test_pitfall_11_a_session_of_one_tenant_opens_no_other(
-    pki: Pki, version: ssl.TLSVersion
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
 ) -> None:
     """A client takes the ticket that one tenant gave it to another one."""
     client = client_of(pki, pki.client)
@@ -242,21 +232,16 @@ def test_pitfall_11_a_session_of_one_tenant_opens_no_other(
     pin_context(tenants["localhost"], PinSet(leaf=[pki.client.pin]))
     listening = tenants["localhost"]
     _select(listening, tenants)
-    link = MemoryLink(client, listening)
-    converse(link)
-    session = link.client.session
+    session = dialogue(client, listening).accepted().session
 
     pin_context(tenants["other.localhost"], PinSet(leaf=[pki.stranger.pin]))
-    attack = MemoryLink(
+    dialogue(
         client, listening, server_hostname="other.localhost", session=session
-    )
-    with pytest.raises(PinningError):
-        converse(attack)
-    assert attack.application == b""
+    ).refused()
 
 
 def test_pitfall_11_verification_that_only_the_selected_context_has_is_none(
-    pki: Pki, version: ssl.TLSVersion
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
 ) -> None:
     """A connection that began without verification asks for no certificate."""
     listening = server_context(pki.server, version=version)
@@ -264,15 +249,12 @@ def test_pitfall_11_verification_that_only_the_selected_context_has_is_none(
     for context in (listening, selected):
         pin_context(context, PinSet(ca=[pki.ca.pin]))
     _select(listening, {"localhost": selected})
-    link = MemoryLink(client_of(pki, pki.client), listening)
-    with pytest.raises(PinningError) as caught:
-        converse(link)
-    assert reason(caught.value) is Reason.NO_CERTIFICATE
-    assert link.application == b""
+    attack = dialogue(client_of(pki, pki.client), listening)
+    assert attack.refused() is Reason.NO_CERTIFICATE
 
 
 def test_pitfall_11_verification_that_the_selected_context_lacks_is_none(
-    pki: Pki, version: ssl.TLSVersion
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
 ) -> None:
     """Verification must be on in both: else the chain is the leaf alone.
 
@@ -290,17 +272,12 @@ def test_pitfall_11_verification_that_the_selected_context_lacks_is_none(
         pin_context(context, PinSet(ca=[pki.ca.pin]))
     _select(listening, {"localhost": selected})
     client = client_of(pki, pki.client)
-    accepted = MemoryLink(client, listening, server_hostname="other.localhost")
-    converse(accepted)
-    link = MemoryLink(client, listening)
-    with pytest.raises(PinningError) as caught:
-        converse(link)
-    assert reason(caught.value) is Reason.MISMATCH
-    assert link.application == b""
+    dialogue(client, listening, server_hostname="other.localhost").accepted()
+    assert dialogue(client, listening).refused() is Reason.MISMATCH
 
 
 def test_pitfall_11_a_selected_context_without_pins_lifts_none(
-    pki: Pki, version: ssl.TLSVersion
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
 ) -> None:
     """The pins of the context that listens hold, whatever is selected.
 
@@ -312,15 +289,13 @@ def test_pitfall_11_a_selected_context_without_pins_lifts_none(
     )
     pin_context(listening, PinSet(leaf=[pki.client.pin]))
     _select(listening, {"localhost": selected})
-    converse(MemoryLink(client_of(pki, pki.client), listening))
-    link = MemoryLink(client_of(pki, pki.stranger), listening)
-    with pytest.raises(PinningError):
-        converse(link)
-    assert link.application == b""
+    dialogue(client_of(pki, pki.client), listening).accepted()
+    attack = dialogue(client_of(pki, pki.stranger), listening)
+    assert attack.refused() is Reason.MISMATCH
 
 
 def test_pitfall_11_a_context_that_listens_without_pins_checks_nobody(
-    pki: Pki, version: ssl.TLSVersion
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
 ) -> None:
     """A limit that the guide names, and the way out of it.
 
@@ -334,22 +309,15 @@ def test_pitfall_11_a_context_that_listens_without_pins_checks_nobody(
     )
     pin_context(selected, PinSet(leaf=[pki.client.pin]))
     _select(listening, {"localhost": selected})
-
-    def heard(identity: Identity) -> bytes:
-        link = MemoryLink(client_of(pki, identity), listening)
-        with contextlib.suppress(PinningError):
-            converse(link)
-        return bytes(link.application)
-
-    assert heard(pki.stranger) == SECRET
+    dialogue(client_of(pki, pki.stranger), listening).accepted()
     pin_context(listening, PinSet(leaf=[pki.impostor.pin]))
-    assert heard(pki.stranger) == b""
-    assert heard(pki.client) == SECRET
+    dialogue(client_of(pki, pki.stranger), listening).refused()
+    dialogue(client_of(pki, pki.client), listening).accepted()
 
 
 @pytest.mark.usefixtures("installed")
 def test_pitfall_11_install_makes_the_selected_context_decide(
-    pki: Pki, version: ssl.TLSVersion
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
 ) -> None:
     """With `install`, every context makes its connections with our classes.
 
@@ -361,12 +329,11 @@ def test_pitfall_11_install_makes_the_selected_context_decide(
     )
     pin_context(selected, PinSet(leaf=[pki.client.pin]))
     _select(listening, {"localhost": selected})
-    converse(MemoryLink(client_of(pki, pki.client), listening))
-    link = MemoryLink(client_of(pki, pki.stranger), listening)
-    with pytest.raises(PinningError):
-        converse(link)
+    dialogue(client_of(pki, pki.client), listening).accepted()
+    attack = dialogue(client_of(pki, pki.stranger), listening)
+    assert attack.refused() is Reason.MISMATCH
     alone = server_context(pki.server, version=version, client_authority=pki.root)
-    converse(MemoryLink(client_of(pki, pki.stranger), alone))
+    dialogue(client_of(pki, pki.stranger), alone).accepted()
 
 
 def test_a_listening_socket_hands_out_checked_connections(
