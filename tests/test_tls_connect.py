@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -250,6 +251,63 @@ def test_wrap_socket_wants_a_name(pki: Pki, serve: Serve) -> None:
     server = serve(server_context(pki.server))
     with server.connect() as sock, pytest.raises(TypeError):
         wrap_socket(sock, pinning(pki))  # type: ignore[call-arg]
+
+
+class _OtherClassOnceConnected(ssl.SSLContext):
+    """Ignores `sslsocket_class` for connected sockets only."""
+
+    def wrap_socket(self, sock: socket.socket, **options: Any) -> ssl.SSLSocket:  # type: ignore[override]  # noqa: ANN401
+        if _is_connected(sock):
+            return ssl.SSLSocket._create(sock=sock, context=self, **options)  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001
+        return super().wrap_socket(sock, **options)
+
+
+class _HandshakeOnceConnected(ssl.SSLContext):
+    """Does the handshake at once, whether it was asked for or not."""
+
+    def wrap_socket(self, sock: socket.socket, **options: Any) -> ssl.SSLSocket:  # type: ignore[override]  # noqa: ANN401
+        options["do_handshake_on_connect"] = True
+        return super().wrap_socket(sock, **options)
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        (_OtherClassOnceConnected, "does not make its connections with its"),
+        (_HandshakeOnceConnected, "does the handshake when it wraps a socket"),
+    ],
+)
+def test_pitfall_15_a_connection_that_no_pins_wait_for_is_refused(
+    pki: Pki,
+    serve: Serve,
+    version: ssl.TLSVersion,
+    kind: type[ssl.SSLContext],
+    problem: str,
+) -> None:
+    """The connection itself is looked at, not only the one made without a peer.
+
+    These contexts look right until the socket is connected. Their connection would be
+    returned unchecked.
+    """
+    server = serve(server_context(pki.impostor, version=version))
+    context = kind(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=pki.trust_pem)
+    sock = server.connect()
+    with pytest.raises(TypeError, match=f"{kind.__name__} {problem}"):
+        wrap_socket(sock, pinning(pki), server_hostname="localhost", context=context)
+    assert sock.fileno() == -1
+    with pytest.raises(TypeError, match=f"{kind.__name__} {problem}"):
+        create_connection(("localhost", server.port), pinning(pki), context=context)
+    assert_nothing_said(server.record(0))
+    assert_nothing_said(server.record(1))
 
 
 # ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pinverify.errors import PolicyError
 from pinverify.policy import PinSet, Policy
 from pinverify.tls._evidence import rejection
 from pinverify.tls._in_force import ContextRule, in_force
-from pinverify.tls._pin_context import hook
+from pinverify.tls._pin_context import hook, require_our_class
 
 if TYPE_CHECKING:
     import os
@@ -76,16 +76,18 @@ def wrap_socket(
     Raises:
         PinningError: the server's key does not match the pins.
         OSError: the handshake failed.
+        TypeError: pins cannot be enforced on connections of *context*.
     """
     # For this connection only: the context's own policy is ignored and does not change.
     rule = ContextRule(in_force(policy, None))
     if context is None:
         context = ssl.create_default_context()
-    hook(context, None)
+    shared = hook(context, None)
     tls: Any = context.wrap_socket(
         sock, server_hostname=server_hostname, do_handshake_on_connect=False
     )
     try:
+        require_our_class(context, tls, shared)
         tls._pinverify_own_rule = rule  # noqa: SLF001
         tls.do_handshake()
     except BaseException:

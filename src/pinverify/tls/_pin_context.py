@@ -1,8 +1,8 @@
 """Pins for `ssl.SSLContext`: every client and server that takes one.
 
 A context creates its connections from two classes, one for sockets and one for memory
-buffers. `pin_context` replaces them by subclasses of ours, and then creates one
-connection of each kind to check that they are used.
+buffers. `hook` replaces them by subclasses of ours, and then creates one connection of
+each kind to check that they are used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
 from pinverify.tls._connections import (
-    Pending,
     PendingObject,
     PendingSocket,
     class_with_the_check,
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from pinverify.policy import PinSet, Policy
     from pinverify.tls._notices import OnReport
 
-__all__ = ["hook", "pin_context", "set_classes"]
+__all__ = ["hook", "pin_context", "require_our_class", "set_classes"]
 
 
 def pin_context(
@@ -91,7 +90,8 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
         vars(inner)["_pinverify"] = rule
         try:
             set_classes(inner, rule)
-            _see_that_it_works(context, rule)
+            for connection in _made_without_a_peer(context):
+                require_our_class(context, connection, rule)
         except BaseException:
             for name in ("sslsocket_class", "sslobject_class", "_pinverify"):
                 if name in before:
@@ -121,39 +121,58 @@ def set_classes(owner: Any, rule: ContextRule) -> None:  # noqa: ANN401
         )
 
 
-def _see_that_it_works(context: ssl.SSLContext, rule: ContextRule) -> None:
-    """Create one connection of each class, without a peer, and check it.
+def require_our_class(
+    context: ssl.SSLContext,
+    connection: Any,  # noqa: ANN401
+    rule: ContextRule,
+) -> None:
+    """Require that *rule* has still to check a new connection.
 
-    Some contexts create their connections from another context's classes; pins on
-    them would never be checked.
+    Some contexts create their connections from another context's classes, or do the
+    handshake although it was not asked for; the rule would never be checked.
+
+    Raises:
+        TypeError: the connection has another class or rule, or is past the handshake.
     """
-    name = f"{type(context).__module__}.{type(context).__name__}"
-    try:
-        made = _made_without_a_peer(context)
-    except (AttributeError, NotImplementedError, ValueError) as error:
-        msg = (
-            f"{name} does not wrap a socket that is not connected yet ({error}), so "
-            "pins cannot be tested on it; pin an ssl.SSLContext, or use truststore "
-            "0.10.5 or later"
-        )
-        raise TypeError(msg) from error
-    if not all(
-        isinstance(connection, Pending) and connection._pinverify_rule is rule  # noqa: SLF001
-        for connection in made
-    ):
-        msg = (
-            f"{name} does not make its connections with its sslsocket_class and "
-            "sslobject_class, so pins cannot be enforced on it; pin an ssl.SSLContext"
-        )
-        raise TypeError(msg)
+    has_our_class = getattr(connection, "_pinverify_rule", None) is rule
+    if has_our_class and not connection._pinverify_settled:  # noqa: SLF001
+        return
+    problem = (
+        "does the handshake when it wraps a socket"
+        if has_our_class
+        else "does not make its connections with its sslsocket_class and "
+        "sslobject_class"
+    )
+    msg = (
+        f"{_name_of(context)} {problem}, so pins cannot be enforced on it; pin an "
+        "ssl.SSLContext"
+    )
+    raise TypeError(msg)
 
 
 def _made_without_a_peer(context: ssl.SSLContext) -> list[Any]:
+    """Create one connection of each class, without a peer.
+
+    A context that looks at the peer here, before the handshake, would look at nothing
+    in `wrap_socket` too, and so not validate.
+    """
     server = is_server(context)
     how: dict[str, Any] = {"server_side": server}
     if not server:
         how["server_hostname"] = "localhost"
-    with socket.socket() as plain:
-        tls: Any = context.wrap_socket(plain, do_handshake_on_connect=False, **how)
-        tls.close()
-    return [tls, context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), **how)]
+    try:
+        with socket.socket() as plain:
+            tls: Any = context.wrap_socket(plain, do_handshake_on_connect=False, **how)
+            tls.close()
+        return [tls, context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), **how)]
+    except (AttributeError, NotImplementedError, ValueError) as error:
+        msg = (
+            f"{_name_of(context)} does not wrap a socket that is not connected yet "
+            f"({error}), so pins cannot be tested on it; pin an ssl.SSLContext, or use "
+            "truststore 0.10.5 or later"
+        )
+        raise TypeError(msg) from error
+
+
+def _name_of(context: ssl.SSLContext) -> str:
+    return f"{type(context).__module__}.{type(context).__name__}"
