@@ -327,7 +327,7 @@ def _pinset_as_toml(pinset: PinSet) -> list[str]:
         name for name in ("pins", "leaf", "ca", "blocked") if getattr(pinset, name)
     ]
     lines = [f"{name} = {_pins_as_toml(getattr(pinset, name))}" for name in lists]
-    # A table with the single key ca is refused: see _check_quotes.
+    # A table with the single key ca is refused: see _check_that_ca_is_a_key.
     if pinset.mode != "enforce" or lists == ["ca"]:
         lines.append(f'mode = "{pinset.mode}"')
     if pinset.expires is not None:
