@@ -100,7 +100,7 @@ typedef enum pv_status {
   // (RFC 5280, 4.1).
   PV_ERR_DER_CERTIFICATE = 10,     // not one SEQUENCE that ends with the input
   PV_ERR_DER_TBS = 11,             // tbsCertificate
-  PV_ERR_DER_VERSION = 12,         // version: neither absent, v2 nor v3
+  PV_ERR_DER_VERSION = 12,         // version: not v1, v2 or v3
   PV_ERR_DER_SERIAL = 13,          // serialNumber
   PV_ERR_DER_SIGNATURE = 14,       // signature (the one inside tbsCertificate)
   PV_ERR_DER_ISSUER = 15,          // issuer
@@ -254,6 +254,11 @@ PV_API const char *pv_status_text(pv_status status);
 // NULL, an OID, an OCTET STRING or a constructed element. The contents of
 // names, validity, extensions, constructed parameters, key bits and the
 // signature are not interpreted.
+//
+// Two things that RFC 5280 forbids are accepted: unique identifiers and
+// extensions in a certificate of any version, and version v1 written out. There
+// are authorities that make such certificates and TLS libraries that accept
+// them, and neither changes which bytes are the key.
 //
 // Fails with the PV_ERR_DER_ status of a field that is not strict DER. If
 // several are not, it is the status of one of them.

@@ -2,12 +2,13 @@
 // RFC 5280, 4.1, and refuses everything that could make a TLS library read a
 // different key: the structure is checked to the last byte. The contents of
 // names, validity, extensions, parameters, key bits and the signature are left
-// to the TLS library.
+// to the TLS library. So is the question which fields a version may have: they
+// follow the key, and deployed software takes liberties with them.
 #include "spki.h"
 
 #include "bytes.h"
 
-enum { VERSION_1 = 0, VERSION_2 = 1, VERSION_3 = 2, VERSION_LEN = 5 };
+enum { VERSION_3 = 2, VERSION_LEN = 5 };
 
 // INTEGER: at least one octet, and no superfluous first octet (X.690, 8.3.2).
 // Negative, zero and long serial numbers exist and are accepted.
@@ -126,11 +127,11 @@ PV_FLATTENED bool is_bit_string(const der_cursor *bits) {
   return unused == 0 || (unused <= 7 && bits->end - bits->pos > 1);
 }
 
-// version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1. DER forbids
-// encoding the default, so v1 is absent; the others have a single encoding.
-PV_FLATTENED bool read_version(der_cursor *tbs, uint8_t *out_version) {
+// version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1. DER would
+// leave v1 out, but there are certificates in which it is written. Each version
+// has a single encoding.
+PV_FLATTENED bool read_version(der_cursor *tbs) {
   const uint8_t *octets = tbs->base + tbs->pos;
-  *out_version = VERSION_1;
   if (!der_next_is(tbs, DER_CONTEXT_0)) {
     return true;
   }
@@ -138,30 +139,23 @@ PV_FLATTENED bool read_version(der_cursor *tbs, uint8_t *out_version) {
       memcmp(octets, "\xa0\x03\x02\x01", 4) != 0) {
     return false;
   }
-  *out_version = octets[4];
   tbs->pos += VERSION_LEN;
-  return *out_version == VERSION_2 || *out_version == VERSION_3;
+  return octets[4] <= VERSION_3;
 }
 
-// issuerUniqueID [1], subjectUniqueID [2] IMPLICIT BIT STRING OPTIONAL: v2, v3
-PV_FLATTENED bool read_unique_id(der_cursor *tbs, uint8_t version,
-                                 uint8_t tag) {
+// issuerUniqueID [1], subjectUniqueID [2] IMPLICIT BIT STRING OPTIONAL
+PV_FLATTENED bool read_unique_id(der_cursor *tbs, uint8_t tag) {
   der_cursor bits;
-  if (!der_next_is(tbs, tag)) {
-    return true;
-  }
-  return version != VERSION_1 && der_enter(tbs, &bits, tag) &&
-         is_bit_string(&bits);
+  return !der_next_is(tbs, tag) ||
+         (der_enter(tbs, &bits, tag) && is_bit_string(&bits));
 }
 
-// extensions [3] EXPLICIT SEQUENCE OPTIONAL: v3
-PV_FLATTENED bool read_extensions(der_cursor *tbs, uint8_t version) {
+// extensions [3] EXPLICIT SEQUENCE OPTIONAL
+PV_FLATTENED bool read_extensions(der_cursor *tbs) {
   der_cursor explicit_tag;
-  if (!der_next_is(tbs, DER_CONTEXT_3)) {
-    return true;
-  }
-  return version == VERSION_3 && der_enter(tbs, &explicit_tag, DER_CONTEXT_3) &&
-         der_skip(&explicit_tag, DER_SEQUENCE) && der_at_end(&explicit_tag);
+  return !der_next_is(tbs, DER_CONTEXT_3) ||
+         (der_enter(tbs, &explicit_tag, DER_CONTEXT_3) &&
+          der_skip(&explicit_tag, DER_SEQUENCE) && der_at_end(&explicit_tag));
 }
 
 // TBSCertificate ::= SEQUENCE { version [0] EXPLICIT DEFAULT v1, serialNumber
@@ -171,7 +165,7 @@ PV_FLATTENED bool read_extensions(der_cursor *tbs, uint8_t version) {
 
 // The fields of TBSCertificate before the key.
 PV_FLATTENED pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out) {
-  if (!read_version(tbs, &out->version)) {
+  if (!read_version(tbs)) {
     return PV_ERR_DER_VERSION;
   }
   if (!read_serial(tbs)) {
@@ -207,12 +201,12 @@ PV_FLATTENED pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out) {
 }
 
 // The fields of TBSCertificate after the key.
-PV_FLATTENED pv_status read_tbs_tail(der_cursor *tbs, uint8_t version) {
-  if (!read_unique_id(tbs, version, DER_CONTEXT_1_PRIMITIVE) ||
-      !read_unique_id(tbs, version, DER_CONTEXT_2_PRIMITIVE)) {
+PV_FLATTENED pv_status read_tbs_tail(der_cursor *tbs) {
+  if (!read_unique_id(tbs, DER_CONTEXT_1_PRIMITIVE) ||
+      !read_unique_id(tbs, DER_CONTEXT_2_PRIMITIVE)) {
     return PV_ERR_DER_UNIQUE_ID;
   }
-  if (!read_extensions(tbs, version)) {
+  if (!read_extensions(tbs)) {
     return PV_ERR_DER_EXTENSIONS;
   }
   return der_at_end(tbs) ? PV_OK : PV_ERR_DER_TBS_END;
@@ -272,7 +266,7 @@ PV_FLATTENED pv_status check_rest(const spki_walk *walk) {
   const der_cursor signature = walk->fields.signature;
   der_cursor tbs = walk->tbs;
   der_cursor certificate = walk->certificate;
-  pv_status status = read_tbs_tail(&tbs, walk->fields.version);
+  pv_status status = read_tbs_tail(&tbs);
   if (status == PV_OK && !is_algorithm(signature)) {
     status = PV_ERR_DER_SIGNATURE;
   }

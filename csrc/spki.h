@@ -8,7 +8,6 @@
 // The fields of a TBSCertificate up to its key. The contents of the two cursors
 // have not been checked yet.
 typedef struct tbs_fields {
-  uint8_t version;
   der_cursor signature;     // of the inner AlgorithmIdentifier
   der_cursor spki_content;  // of the SubjectPublicKeyInfo
   pv_span spki;             // the same with its header: the bytes to hash

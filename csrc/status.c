@@ -12,7 +12,7 @@ const char *pv_status_text(pv_status status) {
     case PV_ERR_DER_TBS:
       return "tbsCertificate is not a SEQUENCE";
     case PV_ERR_DER_VERSION:
-      return "version is neither absent nor v2 nor v3";
+      return "version is not v1, v2 or v3";
     case PV_ERR_DER_SERIAL:
       return "serialNumber is not a minimal INTEGER";
     case PV_ERR_DER_SIGNATURE:
@@ -31,10 +31,9 @@ const char *pv_status_text(pv_status status) {
       return "subjectPublicKeyInfo.subjectPublicKey is not a BIT STRING of "
              "whole octets";
     case PV_ERR_DER_UNIQUE_ID:
-      return "issuerUniqueID or subjectUniqueID is not a BIT STRING of a v2 or "
-             "v3 certificate";
+      return "issuerUniqueID or subjectUniqueID is not a BIT STRING";
     case PV_ERR_DER_EXTENSIONS:
-      return "extensions is not one SEQUENCE of a v3 certificate";
+      return "extensions is not one SEQUENCE";
     case PV_ERR_DER_TBS_END:
       return "tbsCertificate has an element too many or out of order";
     case PV_ERR_DER_SIGNATURE_ALGORITHM:

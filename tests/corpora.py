@@ -204,9 +204,6 @@ def counts(*, fetched_too: bool = False) -> dict[str, Count]:
 
 # Faulty TBSCertificates among them, and the status that says so here.
 TBS_FAULTS = {
-    "tbs_explicit_v1.pem": "PV_ERR_DER_VERSION",
-    "tbs_v1_extensions.pem": "PV_ERR_DER_EXTENSIONS",
-    "tbs_v2_extensions.pem": "PV_ERR_DER_EXTENSIONS",
     "tbs_v3_data_after_extensions.pem": "PV_ERR_DER_TBS_END",
     "tbs_v3_extensions_not_sequence.pem": "PV_ERR_DER_EXTENSIONS",
     "tbs_v4.pem": "PV_ERR_DER_VERSION",

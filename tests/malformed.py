@@ -16,7 +16,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from oracle_der import BIT_STRING, SEQUENCE, Element, encode, read, split
 from pki import Authority, Identity, self_signed
 
-__all__ = ["FIELDS", "MISTAKES", "OTHER_SPKI", "SPELLINGS", "misspelt", "mistaken"]
+__all__ = [
+    "ALLOWED",
+    "FIELDS",
+    "MISTAKES",
+    "OTHER_SPKI",
+    "SPELLINGS",
+    "misspelt",
+    "mistaken",
+]
 
 # A place in a certificate: child number after child number.
 Place = tuple[int, ...]
@@ -174,6 +182,9 @@ MISTAKES: dict[str, tuple[str, Callable[[Element], bytes]]] = {
     ),
 }
 """Mistakes by name: the field that is wrong, and what becomes of it."""
+
+ALLOWED = ("version 0, written", "extensions in v2", "extensions in v1")
+"""Mistakes that the walk accepts: they leave no doubt which bytes are the key."""
 
 
 # ---- certificates --------------------------------------------------------------

@@ -260,14 +260,13 @@ def strict_spki(data: bytes) -> bytes:
 def _strict_tbs(tbs: Element) -> bytes:
     """Return the SPKI of a TBSCertificate of which every field is strict DER."""
     row = _Row(_strict_split("tbsCertificate", tbs.data, tbs.body, tbs.body_end))
-    version = 1
-    explicit = row.maybe(VERSION)
-    if explicit is not None:
-        # X.690, 11.5: a DEFAULT is not encoded, so 0 (v1) may not stand here.
-        versions = {b"\xa0\x03\x02\x01\x01": 2, b"\xa0\x03\x02\x01\x02": 3}
-        if explicit.raw not in versions:
+    version = row.maybe(VERSION)
+    if version is not None:
+        # X.690, 11.5: a DEFAULT is not encoded, so 0 (v1) should not stand here; but
+        # there are such certificates.
+        numbers = [encode(VERSION, encode(INTEGER, bytes((n,)))) for n in range(3)]
+        if version.raw not in numbers:
             raise FrameError(field="version")
-        version = versions[explicit.raw]
     serial = row.next("serialNumber", INTEGER).content
     if not serial or serial != _shortest_integer(serial):
         raise FrameError(field="serialNumber")
@@ -278,14 +277,10 @@ def _strict_tbs(tbs: Element) -> bytes:
     _strict_key(spki)
     for tag in (ISSUER_UNIQUE_ID, SUBJECT_UNIQUE_ID):
         unique_id = row.maybe(tag)
-        if unique_id is None:
-            continue
-        if version == 1 or not _is_bit_string(unique_id.content):
+        if unique_id is not None and not _is_bit_string(unique_id.content):
             raise FrameError(field="uniqueID")
     extensions = row.maybe(EXTENSIONS)
     if extensions is not None:
-        if version != 3:
-            raise FrameError(field="extensions")
         inner = _strict_split(
             "extensions", tbs.data, extensions.body, extensions.body_end
         )
@@ -424,8 +419,10 @@ _GOOD_NAME = encode(SEQUENCE)
 _GOOD_ALGORITHM = bytes.fromhex("300d06092a864886f70d0101010500")  # rsaEncryption
 _BASIC_CONSTRAINTS = bytes.fromhex("30090603551d130402") + b"\x30\x00"
 
-# Fields that pinverify does not interpret, and something harmless for each.
+# Fields that pinverify does not interpret, or in which it accepts more than DER, and
+# something harmless for each.
 HARMLESS = {
+    "version": encode(VERSION, encode(INTEGER, b"\x02")),
     "signature": _GOOD_ALGORITHM,
     "issuer": _GOOD_NAME,
     "validity": encode(SEQUENCE, *2 * [encode(0x17, b"300101000000Z")]),
@@ -450,6 +447,8 @@ def repair(data: bytes, fields: Iterable[str]) -> bytes:
     before = 1 if rows[0].tag == VERSION else 0  # then comes serialNumber
     names = ("signature", "issuer", "validity", "subject", "subjectPublicKeyInfo")
     parts = [row.raw for row in rows]
+    if before and "version" in new:
+        parts[0] = new["version"]
     for i, name in enumerate(names, start=before + 1):
         parts[i] = new.get(name, parts[i])
     if "subjectPublicKeyInfo.algorithm" in new:

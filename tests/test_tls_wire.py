@@ -12,7 +12,8 @@ docs/verification.md say which:
     them, whatever is pinned.
 ``by its key``
     OpenSSL completes it and hands over a certificate that it has encoded again, in
-    DER; its key is the wire's, byte for byte, and decides.
+    DER, or one with a mistake that the walk accepts; its key is the wire's, byte for
+    byte, and decides.
 """
 
 from __future__ import annotations
@@ -21,16 +22,33 @@ import contextlib
 import hashlib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from malformed import FIELDS, MISTAKES, OTHER_SPKI, SPELLINGS, misspelt, mistaken
+from malformed import (
+    ALLOWED,
+    FIELDS,
+    MISTAKES,
+    OTHER_SPKI,
+    SPELLINGS,
+    misspelt,
+    mistaken,
+)
 from oracle_der import FrameError, lenient_spki
-from pinverify import Pin, PinningError, PinSet, Reason, core, pin_context
+from pinverify import (
+    Pin,
+    PinningError,
+    PinSet,
+    Policy,
+    Reason,
+    Rules,
+    core,
+    pin_context,
+)
 from pinverify.errors import DERError
 from pki import Authority, Identity
 from tls_servers import LIMIT, client_context, new_socket, verified_chain
@@ -144,6 +162,11 @@ def shake_hands(
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if pins is not None:
         pin_context(context, pins)
+    return finish(server, client, context)
+
+
+def finish(server: WireServer, client: Client, context: ssl.SSLContext) -> Outcome:
+    """Connect with this context, and say how it ended."""
     chain, error = [], None
     try:
         chain = client(context, server)
@@ -203,7 +226,8 @@ def what_happens(
         assert tempted.reason is other.reason is Reason.MALFORMED
         assert not tempted.secret_arrived
         return "MALFORMED"
-    assert seen == cast.good.der != wire
+    assert seen in {wire, cast.good.der}
+    assert cast.good.der != wire
     assert core.spki(seen) == key
     assert other.reason is Reason.MISMATCH
     return "by its key"
@@ -254,14 +278,69 @@ def test_what_happens_is_what_the_tables_say(
     assert expected in DOCUMENT.read_text(encoding="utf-8"), "\n" + expected
 
 
-def test_the_walk_refuses_every_one_of_them(cast: Cast) -> None:
-    """Nobody gets a key out of the bytes of the wire."""
-    wires = [wire for _, _, wire in misspelt(cast.good, cast.root)]
-    wires += [wire for _, wire in mistaken(cast.good, cast.root)]
+def test_the_walk_refuses_every_one_of_them_but_three(cast: Cast) -> None:
+    """Nobody gets a key out of the bytes of the wire, unless it is the right one."""
+    wires = [("", wire) for _, _, wire in misspelt(cast.good, cast.root)]
+    wires += mistaken(cast.good, cast.root)
     assert len(wires) == len(set(wires)) > 90
-    for wire in wires:
-        with pytest.raises(DERError):
-            core.spki(wire)
+    for mistake, wire in wires:
+        if mistake in ALLOWED:
+            assert core.spki(wire) == cast.good.spki
+        else:
+            with pytest.raises(DERError):
+                core.spki(wire)
+
+
+# ---- authorities that are not quite X.509 --------------------------------------
+
+
+@pytest.mark.parametrize("mistake", ALLOWED)
+def test_an_old_root_in_the_store_of_the_client_harms_nobody(
+    mistake: str, version: ssl.TLSVersion
+) -> None:
+    """The chain up to such a root is decided as any other.
+
+    There are such roots, and OpenSSL verifies chains up to them. Its key can be
+    blocked as well, and a key that is blocked for every host does not refuse it.
+    """
+    root = Authority.root("Old Root")
+    old = dict(mistaken(root, root))[mistake]
+    middle = root.intermediate("Wire CA")
+    leaf = middle.leaf("localhost")
+    keys = (leaf.spki, middle.spki, root.spki)
+    key = leaf.key
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+
+    def visit(rules: Rules) -> Outcome:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=old)
+        pin_context(context, Policy(rules))
+        with WireServer([leaf.der, middle.der], key, version) as server:
+            return finish(server, by_socket, context)
+
+    def on_localhost(pinset: PinSet, *, blocked: Sequence[Pin] = ()) -> Rules:
+        return Rules({"localhost": pinset}, blocked=blocked)
+
+    other, (mine, above, top) = pin_of(OTHER_SPKI), map(pin_of, keys)
+    for rules in (
+        on_localhost(PinSet([above])),
+        on_localhost(PinSet([top])),
+        on_localhost(PinSet(ca=[top])),
+        on_localhost(PinSet([mine]), blocked=[other]),
+        Rules({}, blocked=[other]),
+    ):
+        outcome = visit(rules)
+        assert outcome.error is None
+        assert outcome.secret_arrived
+        assert outcome.chain == [leaf.der, middle.der, old]
+    for rules, reason in (
+        (on_localhost(PinSet([other])), Reason.MISMATCH),
+        (on_localhost(PinSet([mine]), blocked=[top]), Reason.BLOCKED),
+        (Rules({}, blocked=[top]), Reason.BLOCKED),
+    ):
+        outcome = visit(rules)
+        assert outcome.reason is reason
+        assert not outcome.secret_arrived
 
 
 @pytest.mark.parametrize("client", [by_socket, by_buffers])

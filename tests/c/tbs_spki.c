@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
     status = read_tbs_key(&tbs, &fields);
   }
   if (status == PV_OK) {
-    status = read_tbs_tail(&tbs, fields.version);
+    status = read_tbs_tail(&tbs);
   }
   if (status != PV_OK) {
     printf("%d %s\n", (int)status, pv_status_text(status));

@@ -174,6 +174,26 @@ static inline bool spec_is_key(const uint8_t *p, size_t len) {
          spec_content(p + at)[0] == 0;
 }
 
+// version: [0] with an INTEGER of one octet, of which there are three.
+static inline bool spec_is_version(const uint8_t *p, size_t room) {
+  return room >= 5 && p[0] == 0xa0 && p[1] == 3 && p[2] == 0x02 && p[3] == 1 &&
+         p[4] <= 2;
+}
+
+// issuerUniqueID, subjectUniqueID: a BIT STRING with another tag.
+static inline bool spec_is_unique_id(const uint8_t *p, size_t room,
+                                     uint8_t tag) {
+  return spec_is_element_of(p, room, tag) &&
+         spec_is_bits(spec_content(p), spec_length(p + 1));
+}
+
+// extensions: [3] around one SEQUENCE.
+static inline bool spec_is_extensions(const uint8_t *p, size_t room) {
+  return spec_is_element_of(p, room, 0xa3) &&
+         spec_is_element_of(spec_content(p), spec_length(p + 1), 0x30) &&
+         spec_element_len(spec_content(p)) == spec_length(p + 1);
+}
+
 // Where the key begins, counted from the first field of a TBSCertificate:
 // behind a version, if there is one, and five fields.
 static inline size_t spec_key_at(const uint8_t *p) {
@@ -227,6 +247,17 @@ MAY_READ_END
   (NEXT_IS(in, at, tag)                                         \
        ? IS_ELEMENT(in, at) && (in)->pos == ELEMENT_END(in, at) \
        : (in)->pos == (at))
+
+// Such fields, if they are there.
+#define IS_VERSION_OR_NONE(in, at) \
+  (!NEXT_IS(in, at, 0xa0) ||       \
+   spec_is_version((in)->base + (at), (in)->end - (at)))
+#define IS_UNIQUE_ID_OR_NONE(in, at, tag) \
+  (!NEXT_IS(in, at, tag) ||               \
+   spec_is_unique_id((in)->base + (at), (in)->end - (at), tag))
+#define IS_EXTENSIONS_OR_NONE(in, at) \
+  (!NEXT_IS(in, at, 0xa3) ||          \
+   spec_is_extensions((in)->base + (at), (in)->end - (at)))
 
 #define IS_SERIAL(in, at)         \
   (IS_ELEMENT_OF(in, at, 0x02) && \

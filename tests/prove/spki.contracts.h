@@ -54,34 +54,29 @@ PV_FLATTENED bool is_bit_string(const der_cursor *bits)
     ENSURES(RESULT ==
             spec_is_bits(bits->base + bits->pos, bits->end - bits->pos));
 
-PV_FLATTENED bool read_version(der_cursor *tbs, uint8_t *out_version)
-    REQUIRES(IS_CURSOR(tbs) && IS_OUT(out_version))
-    ASSIGNS(tbs->pos, *out_version)
-    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_0)))
-    ENSURES(IMPLIES(RESULT, *out_version <= VERSION_3))
-    ENSURES(IMPLIES(RESULT, (*out_version == VERSION_1) ==
-                                !NEXT_IS(tbs, OLD(tbs->pos), DER_CONTEXT_0)));
-
-PV_FLATTENED bool read_unique_id(der_cursor *tbs, uint8_t version, uint8_t tag)
+PV_FLATTENED bool read_version(der_cursor *tbs)
     REQUIRES(IS_CURSOR(tbs))
     ASSIGNS(tbs->pos)
-    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), tag)))
-    ENSURES(IMPLIES(NEXT_IS(tbs, OLD(tbs->pos), tag) && RESULT,
-                    version != VERSION_1));
+    ENSURES(RESULT == IS_VERSION_OR_NONE(tbs, OLD(tbs->pos)))
+    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_0)));
 
-PV_FLATTENED bool read_extensions(der_cursor *tbs, uint8_t version)
+PV_FLATTENED bool read_unique_id(der_cursor *tbs, uint8_t tag)
     REQUIRES(IS_CURSOR(tbs))
     ASSIGNS(tbs->pos)
-    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_3)))
-    ENSURES(IMPLIES(NEXT_IS(tbs, OLD(tbs->pos), DER_CONTEXT_3) && RESULT,
-                    version == VERSION_3));
+    ENSURES(RESULT == IS_UNIQUE_ID_OR_NONE(tbs, OLD(tbs->pos), tag))
+    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), tag)));
+
+PV_FLATTENED bool read_extensions(der_cursor *tbs)
+    REQUIRES(IS_CURSOR(tbs))
+    ASSIGNS(tbs->pos)
+    ENSURES(RESULT == IS_EXTENSIONS_OR_NONE(tbs, OLD(tbs->pos)))
+    ENSURES(IMPLIES(RESULT, PASSED_IF(tbs, OLD(tbs->pos), DER_CONTEXT_3)));
 
 PV_FLATTENED pv_status read_tbs_head(der_cursor *tbs, tbs_fields *out)
     REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))
     ASSIGNS(tbs->pos, *out)
     ENSURES(IMPLIES(RESULT == PV_OK, IS_AT_KEY(tbs, OLD(tbs->pos))))
-    ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->signature, tbs)))
-    ENSURES(IMPLIES(RESULT == PV_OK, out->version <= VERSION_3));
+    ENSURES(IMPLIES(RESULT == PV_OK, INSIDE(&out->signature, tbs)));
 
 PV_FLATTENED pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out)
     REQUIRES(IS_CURSOR(tbs) && IS_OUT(out))
@@ -95,7 +90,7 @@ PV_FLATTENED pv_status read_tbs_key(der_cursor *tbs, tbs_fields *out)
     ENSURES(IMPLIES(RESULT == PV_OK,
                     IS_CONTENT(&out->spki_content, &out->spki)));
 
-PV_FLATTENED pv_status read_tbs_tail(der_cursor *tbs, uint8_t version)
+PV_FLATTENED pv_status read_tbs_tail(der_cursor *tbs)
     REQUIRES(IS_CURSOR(tbs))
     ASSIGNS(tbs->pos)
     ENSURES(IMPLIES(RESULT == PV_OK, tbs->pos == tbs->end));
