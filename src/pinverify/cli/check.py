@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pinverify.cli.output import Cell, NoAnswerError, Output
-from pinverify.cli.servers import Server, connection_problem, verified_chain
+from pinverify.cli.servers import Server, connect, connection_problem, verified_chain
 from pinverify.cli.x509 import facts
 from pinverify.policy import PinningError, Reason, Report
 from pinverify.policy._message import key_pin, shortened
-from pinverify.tls import create_connection
+from pinverify.tls import pin_context
 
 if TYPE_CHECKING:
     import ssl
@@ -31,11 +31,14 @@ def check_server(
     context: ssl.SSLContext,
     timeout: float,
 ) -> None:
-    """Connect, check the pins, and print the decision with its reason."""
+    """Connect, check the pins, and print the decision with its reason.
+
+    Puts the pins on *context*.
+    """
     message = ""
     chain: list[bytes] = []
     try:
-        with create_connection(server, policy, timeout=timeout, context=context) as tls:
+        with connect(server, pin_context(context, policy), timeout) as tls:
             chain = verified_chain(tls)
             report: Report | None = getattr(tls, "pin_report", None)
     except PinningError as error:

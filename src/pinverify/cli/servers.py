@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Server",
     "Shown",
+    "connect",
     "connection_problem",
     "look_at",
     "trusting",
@@ -73,6 +74,20 @@ def trusting(cafile: Path | None) -> ssl.SSLContext:
         raise PolicyError(msg) from None
 
 
+def connect(server: Server, context: ssl.SSLContext, timeout: float) -> ssl.SSLSocket:
+    """Connect to a server by a context, whose pins are checked if it has any.
+
+    Raises:
+        OSError: there is no connection, or the certificate or its key is refused.
+    """
+    plain = socket.create_connection(server, timeout)
+    try:
+        return context.wrap_socket(plain, server_hostname=server.host)
+    except BaseException:
+        plain.close()
+        raise
+
+
 def look_at(server: Server, context: ssl.SSLContext, timeout: float) -> Shown:
     """Get a server's chain; if it does not verify, connect again without verifying.
 
@@ -80,24 +95,15 @@ def look_at(server: Server, context: ssl.SSLContext, timeout: float) -> Shown:
         OSError: there is no connection.
     """
     try:
-        with _connect(server, context, timeout) as tls:
+        with connect(server, context, timeout) as tls:
             return Shown(verified_chain(tls), _chain_as_sent(tls), "")
     except ssl.SSLCertVerificationError as error:
         problem = error.verify_message
     blind = ssl.create_default_context()
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE
-    with _connect(server, blind, timeout) as tls:
+    with connect(server, blind, timeout) as tls:
         return Shown([], _chain_as_sent(tls), problem)
-
-
-def _connect(server: Server, context: ssl.SSLContext, timeout: float) -> ssl.SSLSocket:
-    plain = socket.create_connection(server, timeout)
-    try:
-        return context.wrap_socket(plain, server_hostname=server.host)
-    except BaseException:
-        plain.close()
-        raise
 
 
 # Before Python 3.13 both methods are private.
