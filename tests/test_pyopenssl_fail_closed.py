@@ -47,7 +47,7 @@ def test_a_report_that_can_not_be_told_is_a_refusal(
 @any_mode
 @pytest.mark.parametrize(
     "step",
-    [(Policy, "verify"), (_pyopenssl_check, "judge")],
+    [(_evidence, "verify_at"), (_pyopenssl_check, "judge")],
     ids=["in the callback", "at the end"],
 )
 def test_an_error_inside_the_check_is_a_refusal(

@@ -197,25 +197,52 @@ def test_pitfall_7_verification_off_during_connect_does_not_count(
     assert_nothing_said(server.record())
 
 
+def test_pitfall_7_verification_turned_off_too_late_changes_nothing(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """OpenSSL verifies a connection that was made while verification was on.
+
+    So the genuine server is accepted, and a forgery is refused by OpenSSL.
+    """
+    context = trusting(pki, PinSet(pins=[pki.ca.pin]))
+    context.check_hostname = False
+    server = serve(server_context(pki.server, version=version))
+    with later(context, server) as tls:
+        context.verify_mode = ssl.CERT_NONE
+        echo(tls)
+
+    context.verify_mode = ssl.CERT_REQUIRED
+    forged = serve(server_context(pki.ca.forged_leaf("localhost"), version=version))
+    with later(context, forged) as tls:
+        context.verify_mode = ssl.CERT_NONE
+        with pytest.raises(ssl.SSLCertVerificationError) as caught:
+            tls.sendall(SECRET)
+    assert not isinstance(caught.value, PinningError)
+    assert_nothing_said(forged.record())
+
+
 def test_pitfall_7_verification_turned_off_leaves_the_leaf_alone(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
-    """Once it is off, an authority is believed no more, and a leaf still is."""
+    """Once it is off, an authority is believed no more, and a leaf still is.
+
+    The error says why, because the server is the genuine one.
+    """
     context = trusting(pki, PinSet(pins=[pki.ca.pin]))
     context.check_hostname = False
     server = serve(server_context(pki.server, version=version))
     with connect(context, server) as tls:
         echo(tls)
-    with later(context, server) as tls:
-        context.verify_mode = ssl.CERT_NONE
-        with pytest.raises(PinningError):
-            tls.sendall(SECRET)
-    assert_nothing_said(server.record(1))
+    context.verify_mode = ssl.CERT_NONE
+    error = assert_refused(context, server, record=1)
+    assert (
+        "  note:    OpenSSL did not verify this chain: verify_mode was CERT_NONE "
+        "when the connection was made\n"
+    ) in str(error)
+    assert "intercepted" not in str(error)
 
-    context.verify_mode = ssl.CERT_REQUIRED
     pin_context(context, PinSet(pins=[pki.server.pin]))
-    with later(context, server) as tls:
-        context.verify_mode = ssl.CERT_NONE
+    with connect(context, server) as tls:
         echo(tls)
 
 

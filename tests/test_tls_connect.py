@@ -262,6 +262,16 @@ class _OtherClassOnceConnected(ssl.SSLContext):
         return super().wrap_socket(sock, **options)
 
 
+class _OtherContextOnceConnected(ssl.SSLContext):
+    """Passes connected sockets to another context."""
+
+    def wrap_socket(self, sock: socket.socket, **options: Any) -> ssl.SSLSocket:  # type: ignore[override]  # noqa: ANN401
+        if _is_connected(sock):
+            other = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            return other.wrap_socket(sock, **options)
+        return super().wrap_socket(sock, **options)
+
+
 class _HandshakeOnceConnected(ssl.SSLContext):
     """Does the handshake at once, whether it was asked for or not."""
 
@@ -281,7 +291,7 @@ def _is_connected(sock: socket.socket) -> bool:
 @pytest.mark.parametrize(
     ("kind", "problem"),
     [
-        (_OtherClassOnceConnected, "does not make its connections with its"),
+        (_OtherContextOnceConnected, "does not make its connections with its"),
         (_HandshakeOnceConnected, "does the handshake when it wraps a socket"),
     ],
 )
@@ -308,6 +318,23 @@ def test_pitfall_15_a_connection_that_no_pins_wait_for_is_refused(
         create_connection(("localhost", server.port), pinning(pki), context=context)
     assert_nothing_said(server.record(0))
     assert_nothing_said(server.record(1))
+
+
+def test_pitfall_15_a_connection_of_another_class_is_checked(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """The check is mixed into the class of the connection when TLS begins on it."""
+    server = serve(server_context(pki.impostor, version=version))
+    context = _OtherClassOnceConnected(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=pki.trust_pem)
+    with pytest.raises(PinningError):
+        wrap_socket(
+            server.connect(),
+            pinning(pki),
+            server_hostname="localhost",
+            context=context,
+        )
+    assert_nothing_said(server.record())
 
 
 # ---------------------------------------------------------------------------

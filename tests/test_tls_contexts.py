@@ -75,7 +75,7 @@ def test_pitfall_15_a_context_that_can_not_be_tried_is_refused(pki: Pki) -> None
 
 
 @pytest.mark.parametrize("side", [ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER])
-@pytest.mark.parametrize("kind", [_IgnoresForSockets, _IgnoresForObjects, _Delegates])
+@pytest.mark.parametrize("kind", [_IgnoresForSockets, _Delegates])
 def test_pitfall_15_a_context_that_ignores_the_hooks_is_refused(
     pki: Pki, kind: type[ssl.SSLContext], side: int
 ) -> None:
@@ -86,6 +86,23 @@ def test_pitfall_15_a_context_that_ignores_the_hooks_is_refused(
     """
     with pytest.raises(TypeError):
         pin_context(kind(side), PinSet(pins=[pki.server.pin]))
+
+
+def test_pitfall_15_a_context_that_creates_objects_of_another_class_is_reached(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """The check is mixed into the class that owns the C object, whatever it is."""
+    context = _IgnoresForObjects(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=pki.trust_pem)
+    impostor = server_context(pki.impostor, version=version)
+    control = MemoryLink(context, impostor)
+    control.run(lambda: control.client.write(SECRET))
+    assert control.application == SECRET
+    pin_context(context, pinning(pki))
+    link = MemoryLink(context, impostor)
+    with pytest.raises(PinningError):
+        link.run(lambda: link.client.write(SECRET))
+    assert link.application == b""
 
 
 def test_pitfall_15_a_context_around_a_pinned_one_is_refused(pki: Pki) -> None:
@@ -240,11 +257,12 @@ def test_a_pin_context_that_fails_does_not_unpin_for_a_moment(
 
 def test_a_pin_context_that_fails_leaves_the_context_as_it_was(pki: Pki) -> None:
     """A TypeError is no half-pinned context."""
-    context = _IgnoresForObjects(ssl.PROTOCOL_TLS_CLIENT)
+    context = _IgnoresForSockets(ssl.PROTOCOL_TLS_CLIENT)
     before = dict(vars(context))
     with pytest.raises(TypeError):
         pin_context(context, pinning(pki))
     assert vars(context) == before
+    assert type(context) is _IgnoresForSockets
     assert context.sslsocket_class is ssl.SSLSocket
 
 

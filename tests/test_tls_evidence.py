@@ -82,6 +82,9 @@ class FakeShown:
         self.asked.append("is_verified")
         return self.verified
 
+    def doubt(self) -> str:
+        return "" if self.verified else "nobody did"
+
     def verified_chain(self) -> Sequence[bytes]:
         self.asked.append("verified_chain")
         assert self.verified, "a chain that nobody verified must not be asked for"
@@ -235,7 +238,7 @@ def test_pins_for_clients_are_not_for_a_server_without_a_name(pki: Pki) -> None:
     with pytest.raises(PinningError):
         judge(rules, Memo(), (None, False), shown)
     with pytest.raises(PinningError):
-        reject_early(rules, (None, False), chain_of(pki))
+        reject_early(rules, (None, False), chain_of(pki), str)
 
 
 def test_a_callback_that_raises_rejects(pki: Pki) -> None:
@@ -263,8 +266,8 @@ def test_an_early_look_only_rejects(pki: Pki) -> None:
     """Nobody hears of a peer that passes while its handshake is going on."""
     told: list[Report] = []
     rules = rules_in_force(Policy({HOST: PinSet([ELSEWHERE], mode="report")}), told)
-    reject_early(rules, (HOST, False), chain_of(pki))
+    reject_early(rules, (HOST, False), chain_of(pki), str)
     assert told == []
     rules = rules_in_force(Policy({HOST: [ELSEWHERE]}), told)
     with pytest.raises(PinningError):
-        reject_early(rules, (HOST, False), chain_of(pki))
+        reject_early(rules, (HOST, False), chain_of(pki), str)

@@ -36,7 +36,9 @@ __all__ = [
 LINES_MAX = 40
 _SHOWN_MAX = 8  # pins of a list, certificates of a chain
 _SUBJECT_MAX = 64
-_CA = slice(4, 6)  # of the numbers of pins in a PinSet: both kinds of its list `ca`
+# Of the numbers of pins in a PinSet: both kinds of its lists `pins` and `ca`.
+_PINS = slice(0, 2)
+_CA = slice(4, 6)
 
 
 def printable(text: str) -> str:
@@ -138,7 +140,9 @@ class _PinSetBehind(NamedTuple):
     raw: RawPinSet
 
 
-def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -> str:
+def rejection_text(
+    report: Report, chain: Sequence[bytes], handle: OpenPolicy, doubt: str = ""
+) -> str:
     """Return the whole text of a rejection.
 
     The first line says what happened. A certificate's subject cannot break out of its
@@ -148,6 +152,7 @@ def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -
         report: a rejection.
         chain: the DER certificates that were judged, leaf first.
         handle: the policy that rejected the peer.
+        doubt: why the TLS library did not verify the chain; empty if it did.
     """
     reason = report.reason
     headline = headline_of(report)
@@ -162,7 +167,9 @@ def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -
     if reason is Reason.MISMATCH and pinset is not None:
         for number, name in enumerate(("pinned", "leaf", "ca")):
             below.append((name, _pin_lines(handle, pinset, number)))
-    below.append(("next", [_next_step(report, chain, pinset)]))
+        if doubt:
+            below.append(("note", [f"OpenSSL did not verify this chain: {doubt}"]))
+    below.append(("next", [_next_step(report, chain, pinset, doubt)]))
     if chain and reason is not Reason.BAD_HOST:
         used = 1 + sum(len(lines) for _, lines in above + below)
         lengths = (0,) * 8 if pinset is None else pinset.raw.num_pins
@@ -173,10 +180,17 @@ def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -
 
 
 def _next_step(
-    report: Report, chain: Sequence[bytes], pinset: _PinSetBehind | None
+    report: Report, chain: Sequence[bytes], pinset: _PinSetBehind | None, doubt: str
 ) -> str:
     depth = report.depth
     alone = report.reason is Reason.MISMATCH and len(chain) == 1
+    if alone and doubt and pinset is not None:
+        lists = pinset.raw.num_pins
+        if any(lists[_PINS]) or any(lists[_CA]):
+            return (
+                "only the leaf counts then: keep verification on (CERT_REQUIRED) as "
+                "long as the context is in use, or pin the leaf"
+            )
     if alone and pinset is not None and any(pinset.raw.num_pins[_CA]):
         return (
             "only the leaf counts here, so no pin of `ca` can match: turn validation "

@@ -27,7 +27,7 @@ from pinverify.policy._report import Reason, Report
 from pinverify.policy._rules import PinSet, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pinverify.core._library import Buffer, Offsets
     from pinverify.policy._rules import Pins, Unpinned
@@ -251,16 +251,25 @@ def handle_of(policy: Policy) -> OpenPolicy:
 
 
 def verify_at(
-    policy: Policy, host: str | bytes | None, chain: Sequence[bytes], seconds: int
+    policy: Policy,
+    host: str | bytes | None,
+    chain: Sequence[bytes],
+    seconds: int,
+    doubt: Callable[[], str] | None = None,
 ) -> Report:
-    """Decide as `Policy.verify` does, at a time in seconds since 1970."""
+    """Decide as `Policy.verify` does, at a time in seconds since 1970.
+
+    An adapter's *doubt* returns why its TLS library did not verify the chain, for the
+    text of a rejection; it returns an empty text if the library did.
+    """
     handle = handle_of(policy)
     report = evaluate_at(policy, host, chain, seconds)
     if report.accepted:
         return report
+    why = "" if doubt is None else doubt()
     raise PinningError(
         report,
-        partial(rejection_text, report, chain, handle),
+        partial(rejection_text, report, chain, handle, why),
         headline=expiry_headline(report, handle)
         if report.reason is Reason.EXPIRED
         else None,

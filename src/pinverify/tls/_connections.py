@@ -17,9 +17,11 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pinverify.policy import PinningError
+from pinverify.tls._checking_classes import class_with_the_check, verified_class
 from pinverify.tls._evidence import Accepted, judge, reject_early, rejection
+from pinverify.tls._guarded_context import guard
 from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
-from pinverify.tls._ssl_internals import ShownBySSL, der, refuse_renegotiation, verifies
+from pinverify.tls._ssl_internals import ShownBySSL, der
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,26 +32,8 @@ __all__ = [
     "Pending",
     "PendingObject",
     "PendingSocket",
-    "class_with_the_check",
+    "mix_in",
 ]
-
-# Methods that move data; those that a class has are gated.
-_MOVES_DATA = (
-    "read",
-    "write",
-    "recv",
-    "recv_into",
-    "recvfrom",
-    "recvfrom_into",
-    "recvmsg",
-    "recvmsg_into",
-    "send",
-    "sendall",
-    "sendfile",
-    "sendmsg",
-    "sendto",
-    "unwrap",
-)
 
 
 class Pending:
@@ -58,12 +42,11 @@ class Pending:
     _pinverify_rule: ClassVar[ContextRule]
     _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
     _pinverify_settled: ClassVar[bool] = False
-    _pinverify_verified_class: ClassVar[type]
     _pinverify_short_way: ClassVar[tuple[Callable[..., Any], ContextRule] | None] = None
     _pinverify_own_rule: ContextRule | None = None
     _pinverify_error: PinningError | None = None
     _pinverify_created_with: Any = None
-    _pinverify_verifying = False
+    _pinverify_doubt = "its context has no pins"
     _pinverify_accepted: Accepted | None = None
 
     @property
@@ -85,17 +68,13 @@ class Pending:
 
     @_sslobj.setter
     def _sslobj(self, sslobj: Any) -> None:  # noqa: ANN401
-        """Note whether OpenSSL will verify the chain.
-
-        That is fixed now, when the C object is created. A later change of the context
-        has no effect on this connection.
-        """
         self.__dict__["_sslobj"] = sslobj
         self.__dict__["_pinverify_guarded"] = None
         if sslobj is not None:
             self.__dict__["_pinverify_guarded"] = _Guarded(self, sslobj)
-            self._pinverify_created_with = sslobj.context
-            self._pinverify_verifying = verifies(sslobj.context)
+
+    def _pinverify_shown(self, sslobj: Any) -> ShownBySSL:  # noqa: ANN401
+        return ShownBySSL(sslobj, self._pinverify_created_with, self._pinverify_doubt)
 
     def _pinverify_sslobj(self) -> Any:  # noqa: ANN401
         """Return the C object itself."""
@@ -138,11 +117,11 @@ class Pending:
                     in_force,
                     rule.memo,
                     (host, server),
-                    ShownBySSL(sslobj, verifying=self._pinverify_verifying),
+                    self._pinverify_shown(sslobj),
                 )
         except Exception as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error)
-        self.__class__ = self._pinverify_verified_class
+        self.__class__ = verified_class(type(self))
         self.__dict__.pop("_pinverify_guarded", None)
 
     def _pinverify_in_force(self, sslobj: Any) -> tuple[ContextRule, InForce | None]:  # noqa: ANN401
@@ -254,9 +233,8 @@ class PendingSocket(Pending):
         it needs no gates while it is PENDING. A server's connection is passed to the
         callback for SNI, so it needs them.
         """
-        context = how["context"]
-        refuse_renegotiation(context)
-        short_way = cls._pinverify_short_way
+        guard(how["context"], mix_in)
+        short_way = vars(cls).get("_pinverify_short_way")  # not for subclasses
         if (
             short_way is None
             or how["server_side"]
@@ -264,7 +242,6 @@ class PendingSocket(Pending):
         ):
             return super()._create(**how)  # type: ignore[misc]
         create_verified, rule = short_way
-        verifying = verifies(context)
         self = create_verified(**how)
         if not self._connected:
             self.__class__ = cls
@@ -277,7 +254,7 @@ class PendingSocket(Pending):
                     in_force,
                     rule.memo,
                     (self.server_hostname, False),
-                    ShownBySSL(self._sslobj, verifying=verifying),
+                    self._pinverify_shown(self._sslobj),
                 )
         except Exception as error:  # noqa: BLE001 - any error: fail closed
             self.__class__ = cls
@@ -299,7 +276,7 @@ class PendingSocket(Pending):
     def _pinverify_connect(self, connect: Callable[..., Any], addr: Any) -> Any:  # noqa: ANN401
         self._pinverify_raise_again()
         connection: Any = self
-        refuse_renegotiation(connection.context)
+        guard(connection.context, mix_in)
         try:
             return connect(self, addr)
         except BaseException:
@@ -338,11 +315,9 @@ class PendingObject(Pending):
     _pinverify_passed_early = False
 
     @classmethod
-    def _create(cls, incoming: Any, outgoing: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        refuse_renegotiation(kwargs["context"])
-        self: Any = super()._create(incoming, outgoing, *args, **kwargs)  # type: ignore[misc]
-        self._pinverify_outgoing = outgoing
-        return self
+    def _create(cls, *buffers: Any, **how: Any) -> Any:  # noqa: ANN401
+        guard(how["context"], mix_in)
+        return super()._create(*buffers, **how)  # type: ignore[misc]
 
     def do_handshake(self) -> None:
         """Do the handshake, then decide about the peer; reject as early as possible."""
@@ -362,14 +337,16 @@ class PendingObject(Pending):
         if sslobj.server_side:
             return
         try:
-            if self._pinverify_verifying and verifies(sslobj.context):
-                certs = sslobj.get_verified_chain() or ()
+            shown = self._pinverify_shown(sslobj)
+            if shown.is_verified():
+                certs = shown.verified_chain()
             else:
                 certs = (sslobj.get_unverified_chain() or ())[:1]
             chain = [der(cert) for cert in certs]
             _, in_force = self._pinverify_in_force(sslobj)
             if chain and in_force is not None:
-                reject_early(in_force, (sslobj.server_hostname, False), chain)
+                peer = sslobj.server_hostname, False
+                reject_early(in_force, peer, chain, shown.doubt)
                 self._pinverify_passed_early = True
         except Exception as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error)
@@ -379,56 +356,43 @@ class PendingObject(Pending):
         self._pinverify_outgoing.read()
 
 
-# ---- mixed into a class of ssl -----------------------------------------------
+# ---- mixed into the class of a connection --------------------------------------
 
 
-def class_with_the_check(pending: type[Pending], found: type, rule: ContextRule) -> Any:  # noqa: ANN401
-    """Return the class *found* with the check.
+def mix_in(owner: Any, outgoing: Any, rule: ContextRule) -> Any:  # noqa: ANN401
+    """Mix the check into the class of a connection, and return the connection.
 
-    A VERIFIED connection gets a class that adds next to nothing to *found*, so its
-    data flows as fast as without pins.
+    Args:
+        owner: the owner of a C object that is about to be created.
+        outgoing: the buffer in which an `ssl.SSLObject` writes; None for a socket.
+        rule: the rule of the connection.
+
+    Raises:
+        TypeError: pins cannot be enforced on a connection of this class.
     """
-    base = vars(found).get("_pinverify_base", found)  # if *found* is ours already
-    again = issubclass(base, pending)  # a subclass of a class of ours
-    moves_data = [name for name in _MOVES_DATA if hasattr(base, name)]
-    own: dict[str, Any] = {
-        "_pinverify_rule": rule,
-        "_pinverify_base": base,
-    }
-    verified = own | {name: vars(Pending)[name] for name in _KEPT_WHEN_VERIFIED}
-    verified |= {"_pinverify_settled": True, "_pinverify_settle": _nothing_to_do}
-    if again:  # a plain attribute hides the property; the instance has its own
-        verified["_sslobj"] = None
-    own |= {name: _gate(getattr(base, name)) for name in moves_data}
-    verified_class: Any = type(f"Verified{base.__name__}", (base,), verified)
-    own["_pinverify_verified_class"] = verified_class
-    if base.__module__ == "ssl":  # other classes may do anything
-        own["_pinverify_short_way"] = verified_class._create, rule  # noqa: SLF001
-    return type(f"Pinned{base.__name__}", (base,) if again else (pending, base), own)
-
-
-# Kept after verification: the report, and what bound methods that were looked up while
-# PENDING still use.
-_KEPT_WHEN_VERIFIED = (
-    "pin_report",
-    "verify_client_post_handshake",
-    "_pinverify_error",
-    "_pinverify_accepted",
-    "_pinverify_raise_again",
-)
-
-
-def _nothing_to_do(_connection: object) -> None:
-    """No-op: a VERIFIED connection has nothing left to check."""
-
-
-def _gate(base_method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return *base_method* with the check in front of it."""
-
-    def method(self: Pending, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        self._pinverify_settle()
-        return base_method(self, *args, **kwargs)
-
-    method.__name__ = base_method.__name__
-    method.__doc__ = base_method.__doc__
-    return method
+    if hasattr(owner, "_sslsock"):  # gevent's: a plain socket that knows the real one
+        owner = owner._sslsock()  # noqa: SLF001
+    found: Any = type(owner)
+    if getattr(found, "_pinverify_rule", None) is not rule or (
+        found._pinverify_settled  # noqa: SLF001
+        and "_pinverify_settled" not in vars(found)
+    ):
+        mixin = PendingSocket if outgoing is None else PendingObject
+        mixed = rule.classes.get(found)
+        try:
+            if mixed is None:
+                mixed = class_with_the_check(mixin, found, rule)
+                rule.classes[found] = mixed
+            owner.__class__ = mixed
+        except TypeError as error:
+            if outgoing is None and owner is not None:
+                owner.close()
+            msg = (
+                f"pins cannot be enforced on a connection of the class "
+                f"{found.__module__}.{found.__qualname__} ({error}); use "
+                "ssl.SSLSocket and ssl.SSLObject, or subclasses of them"
+            )
+            raise TypeError(msg) from error
+    if outgoing is not None:
+        owner._pinverify_outgoing = outgoing  # noqa: SLF001
+    return owner

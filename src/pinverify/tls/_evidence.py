@@ -61,7 +61,7 @@ from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
 from pinverify.tls._notices import notice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pinverify.policy import Policy
     from pinverify.tls._in_force import InForce
@@ -93,6 +93,9 @@ class Shown(Protocol):
 
         That is in this handshake or, for a resumed session, in its first one.
         """
+
+    def doubt(self) -> str:
+        """Return why the library did not verify the chain; empty if it did."""
 
     def verified_chain(self) -> Sequence[Any]:
         """Return the verified chain as objects of the library, leaf first.
@@ -159,7 +162,7 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
     counts, hidden = _chain_that_counts(memo, peer, shown, leaf)
     if not hidden and handle.passes(name, counts, now):
         return Accepted(policy, host, counts.certs, now)
-    report = verify_at(policy, host, counts.certs, now)
+    report = verify_at(policy, host, counts.certs, now, shown.doubt)
     if hidden and report.mode == "enforce" and not handle.is_clear(name):
         raise rejection(
             in_force,
@@ -200,7 +203,12 @@ def _chain_that_counts(
     return known or chain((leaf,)), verified and known is None
 
 
-def reject_early(in_force: InForce, peer: Peer, certs: Sequence[bytes]) -> None:
+def reject_early(
+    in_force: InForce,
+    peer: Peer,
+    certs: Sequence[bytes],
+    doubt: Callable[[], str],
+) -> None:
     """Raise if a peer will be rejected, before the handshake is over.
 
     An acceptance is not final here and is not reported.
@@ -209,11 +217,13 @@ def reject_early(in_force: InForce, peer: Peer, certs: Sequence[bytes]) -> None:
         in_force: the policy.
         peer: the owner of the certificates.
         certs: the certificates that count, in DER, leaf first.
+        doubt: see `Shown.doubt`.
 
     Raises:
         PinningError: the peer is rejected.
     """
-    in_force.policy.verify(_host_to_look_up(in_force, peer), certs)
+    host = _host_to_look_up(in_force, peer)
+    verify_at(in_force.policy, host, certs, int(_time()), doubt)
 
 
 def rejection(

@@ -48,14 +48,16 @@ class ContextRule:
         in_force: None if connections are not checked.
         servers: True if server-side connections are checked.
         memo: the chains of full handshakes, as the evidence for resumed sessions.
+        classes: the classes of connections, and the same with the check mixed in.
     """
 
-    __slots__ = ("in_force", "memo", "servers")
+    __slots__ = ("classes", "in_force", "memo", "servers")
 
     def __init__(self, in_force: InForce | None, *, servers: bool = True) -> None:
         """Begin without any chain."""
         self.in_force = in_force
         self.memo = Memo()
+        self.classes: dict[type, type] = {}
         self.servers = servers
 
 

@@ -13,11 +13,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
-from pinverify.tls._connections import (
-    PendingObject,
-    PendingSocket,
-    class_with_the_check,
-)
+from pinverify.tls._checking_classes import class_with_the_check
+from pinverify.tls._connections import PendingObject, PendingSocket, mix_in
+from pinverify.tls._guarded_context import guard
 from pinverify.tls._in_force import ContextRule, InForce, in_force, rule_of
 from pinverify.tls._ssl_internals import inner_context, is_context, is_server
 
@@ -86,10 +84,11 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
     inner = inner_context(context)
     with _hooking:
         rule = rule_of(inner) or ContextRule(in_force)
-        before = dict(vars(inner))
+        before, kind = dict(vars(inner)), type(inner)
         vars(inner)["_pinverify"] = rule
         try:
             set_classes(inner, rule)
+            guard(inner, mix_in)
             for connection in _made_without_a_peer(context):
                 require_our_class(context, connection, rule)
         except BaseException:
@@ -98,6 +97,7 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
                     vars(inner)[name] = before[name]
                 else:
                     vars(inner).pop(name, None)
+            inner.__class__ = kind
             raise
     return rule
 

@@ -95,6 +95,9 @@ class ShownAfterwards:
     def is_verified(self) -> bool:
         return self._verified
 
+    def doubt(self) -> str:
+        return "" if self._verified else "chain_is_verified is False"
+
     def verified_chain(self) -> list[crypto.X509]:
         return self._conn.get_verified_chain() or []
 
@@ -124,6 +127,12 @@ class _ShownToCallback:
 
     def is_verified(self) -> bool:
         return self.conn is not None and verifies(self.conn) and not self.doubted
+
+    def doubt(self) -> str:
+        off = self.conn is not None and not verifies(self.conn)
+        if off or self.doubted:
+            return "VERIFY_NONE was set, or a callback accepted what OpenSSL rejected"
+        return ""
 
     def verified_chain(self) -> list[bytes]:
         """Return the chain; it is empty in a resumed session."""
@@ -220,7 +229,9 @@ class Check:
         Only a rejection counts here; a peer that passes is judged again at the end.
         """
         try:
-            reject_early(self.in_force, peer_of(self.host), self.shown.so_far())
+            shown = self.shown
+            peer = peer_of(self.host)
+            reject_early(self.in_force, peer, shown.so_far(), shown.doubt)
         except Exception as cause:  # noqa: BLE001 - any error: fail closed
             self.error = self.because(cause)
         return self.error is None

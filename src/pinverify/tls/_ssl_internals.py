@@ -20,6 +20,7 @@ __all__ = [
     "is_context",
     "is_server",
     "refuse_renegotiation",
+    "set_options",
     "verifies",
 ]
 
@@ -34,7 +35,7 @@ def der(cert: Any) -> bytes:  # noqa: ANN401
 # The C attributes give plain numbers, without the cost of enums.
 _verify_mode: Any = _ssl._SSLContext.verify_mode.__get__  # type: ignore[attr-defined] # noqa: SLF001
 _options: Any = _ssl._SSLContext.options.__get__  # type: ignore[attr-defined] # noqa: SLF001
-_set_options: Any = _ssl._SSLContext.options.__set__  # type: ignore[attr-defined] # noqa: SLF001
+set_options: Any = _ssl._SSLContext.options.__set__  # type: ignore[attr-defined] # noqa: SLF001
 _NO_RENEGOTIATION = int(ssl.OP_NO_RENEGOTIATION)
 _CERT_NONE = int(ssl.CERT_NONE)
 
@@ -44,11 +45,12 @@ def verifies(context: Any) -> bool:  # noqa: ANN401
     return bool(_verify_mode(context) != _CERT_NONE)
 
 
-def refuse_renegotiation(context: Any) -> None:  # noqa: ANN401
-    """Disable renegotiation: a TLS 1.2 peer could show another certificate in it."""
-    options = _options(context)
+def refuse_renegotiation(context: Any) -> int:  # noqa: ANN401
+    """Disable renegotiation, and return the options as they were."""
+    options: int = _options(context)
     if not options & _NO_RENEGOTIATION:
-        _set_options(context, options | _NO_RENEGOTIATION)
+        set_options(context, options | _NO_RENEGOTIATION)
+    return options
 
 
 def is_context(context: object) -> bool:
@@ -71,19 +73,38 @@ def is_server(context: Any) -> bool:  # noqa: ANN401
 class ShownBySSL:
     """The certificates that a C object of ssl shows after its handshake."""
 
-    __slots__ = ("_sslobj", "_verifying")
+    __slots__ = ("_created_with", "_doubt", "_sslobj")
 
-    def __init__(self, sslobj: Any, *, verifying: bool) -> None:  # noqa: ANN401
-        """Keep the object; *verifying* is true if it was created to verify chains."""
+    def __init__(self, sslobj: Any, created_with: Any, doubt: str) -> None:  # noqa: ANN401
+        """Keep the object, and what was noted when it was created.
+
+        Args:
+            sslobj: the C object.
+            created_with: the context that has created it.
+            doubt: why OpenSSL does not verify the chain; empty if it does.
+        """
         self._sslobj = sslobj
-        self._verifying = verifying
+        self._created_with = created_with
+        self._doubt = doubt
 
     def leaf(self) -> bytes | None:
         der: bytes | None = self._sslobj.getpeercert(True)  # noqa: FBT003
         return der
 
     def is_verified(self) -> bool:
-        return self._verifying and verifies(self._sslobj.context)
+        return not self.doubt()
+
+    def doubt(self) -> str:
+        """Return why the chain is not verified; empty if it is.
+
+        The context that a callback for SNI has selected must verify chains as well.
+        """
+        if self._doubt:
+            return self._doubt
+        context = self._sslobj.context
+        if context is self._created_with or verifies(context):
+            return ""
+        return "verify_mode is CERT_NONE in the context that the SNI callback selected"
 
     def verified_chain(self) -> Sequence[Any]:
         return self._sslobj.get_verified_chain() or ()

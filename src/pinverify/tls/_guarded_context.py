@@ -1,0 +1,183 @@
+"""Contexts that know whether OpenSSL verifies the chain of each connection.
+
+OpenSSL fixes that when it creates the C object of a connection: it copies `verify_mode`
+and `options` from the context. Python cannot read the copy, and releases the GIL while
+OpenSSL makes it. So a mode that is read before or after may be another thread's:
+urllib3, for one, sets it for every connection. Whoever relies on it takes a chain that
+nobody has verified for a verified one.
+
+So the class of a pinned context gets a mixin. With it, a change of mode or options and
+the creation of a C object exclude each other, and the mode in force is noted on the
+connection. One lock serves the whole process: it is held for microseconds, and no
+handshake happens under it. It is re-entrant, because a signal handler can interrupt a
+creation and change the mode. A count of changes shows that; then the mode is not known,
+and only the leaf counts.
+
+To set `check_hostname` can turn verification on without the lock. That is harmless: a
+chain that OpenSSL verifies is then taken for one that it does not verify.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from pinverify.tls._in_force import ContextRule, installed, rule_of
+from pinverify.tls._ssl_internals import refuse_renegotiation, set_options, verifies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["GuardedContext", "MixIn", "create", "guard"]
+
+MixIn: TypeAlias = "Callable[[Any, Any, ContextRule], Any]"
+"""Returns the connection that owns a C object, with the check mixed into its class.
+
+Its arguments are the owner, the outgoing buffer of an `ssl.SSLObject` (None for a
+socket), and the rule."""
+
+_WAS_OFF = "verify_mode was CERT_NONE when the connection was made"
+_CHANGED = "verify_mode was changed while the connection was made"
+
+
+class _Exclusion:
+    """The lock of the process, and the number of changes made under it."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.renew()
+
+    def renew(self) -> None:
+        """Replace the lock: in a forked child nobody would release the old one."""
+        self.lock = threading.RLock()
+
+
+_exclusion = _Exclusion()
+os.register_at_fork(after_in_child=_exclusion.renew)
+
+
+class GuardedContext:
+    """Mixin for the class of a context; see the top of this file."""
+
+    __slots__ = ()
+
+    _pinverify_mix_in: ClassVar[Any]  # a static MixIn
+
+    @property
+    def verify_mode(self) -> Any:  # noqa: ANN401
+        """The mode of new connections, as in ssl."""
+        return super().verify_mode  # type: ignore[misc]
+
+    @verify_mode.setter
+    def verify_mode(self, mode: Any) -> None:  # noqa: ANN401
+        with _exclusion.lock:
+            _exclusion.changes += 1
+            super(GuardedContext, type(self)).verify_mode.__set__(self, mode)  # type: ignore[misc]
+
+    @property
+    def options(self) -> Any:  # noqa: ANN401
+        """The options of new connections, as in ssl; see `create`."""
+        return super().options  # type: ignore[misc]
+
+    @options.setter
+    def options(self, options: Any) -> None:  # noqa: ANN401
+        with _exclusion.lock:
+            super(GuardedContext, type(self)).options.__set__(self, options)  # type: ignore[misc]
+
+    def _wrap_socket(self, sock: Any, server_side: bool, *args: Any, **how: Any) -> Any:  # noqa: ANN401, FBT001
+        inherited: Any = super()._wrap_socket  # type: ignore[misc]
+        make = partial(inherited, sock, server_side, *args, **how)
+        peer = how.get("owner"), None, server_side
+        return create(self, make, peer, self._pinverify_mix_in)
+
+    def _wrap_bio(
+        self,
+        incoming: Any,  # noqa: ANN401
+        outgoing: Any,  # noqa: ANN401
+        server_side: bool,  # noqa: FBT001
+        *args: Any,  # noqa: ANN401
+        **how: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        inherited: Any = super()._wrap_bio  # type: ignore[misc]
+        make = partial(inherited, incoming, outgoing, server_side, *args, **how)
+        peer = how.get("owner"), outgoing, server_side
+        return create(self, make, peer, self._pinverify_mix_in)
+
+
+def guard(context: Any, mix_in: MixIn) -> None:  # noqa: ANN401
+    """Mix `GuardedContext` into the class of a context.
+
+    Raises:
+        TypeError: the class does not allow it.
+    """
+    found = type(context)
+    if issubclass(found, GuardedContext):
+        return
+    try:
+        context.__class__ = _guarded(found, mix_in)
+    except TypeError as error:
+        msg = (
+            f"{found.__module__}.{found.__qualname__} cannot be pinned, because its "
+            f"class cannot be extended ({error}); pin an ssl.SSLContext"
+        )
+        raise TypeError(msg) from error
+
+
+def _guarded(base: type, mix_in: MixIn) -> type:
+    # The base itself knows its subclasses, as long as a context is of them.
+    known: type
+    for known in base.__subclasses__():
+        if known.__bases__ == (GuardedContext, base):
+            return known
+    # The names of the base, for error messages and repr().
+    names = {
+        "__module__": base.__module__,
+        "__qualname__": base.__qualname__,
+        "__doc__": base.__doc__,
+    }
+    own = {"_pinverify_mix_in": staticmethod(mix_in)}
+    return type(base.__name__, (GuardedContext, base), names | own)
+
+
+def create(
+    context: Any,  # noqa: ANN401
+    make: Callable[[], Any],
+    owner: tuple[Any, Any, bool],
+    mix_in: MixIn,
+) -> Any:  # noqa: ANN401
+    """Create a C object, and note on its owner whether OpenSSL will verify the chain.
+
+    OpenSSL also copies the options. Renegotiation is turned off for the connection,
+    because a TLS 1.2 peer could show another certificate in it.
+
+    Args:
+        context: the context.
+        make: creates the C object.
+        owner: the connection as the context's class names it, the outgoing buffer of
+            an `ssl.SSLObject`, and True for the side of the server.
+        mix_in: see `MixIn`.
+    """
+    connection, outgoing, server_side = owner
+    rule = rule_of(context) or getattr(type(connection), "_pinverify_rule", None)
+    if rule is None:
+        if server_side or not installed:
+            return make()
+        rule = installed[0]
+    connection = mix_in(connection, outgoing, rule)
+    with _exclusion.lock:
+        changes = _exclusion.changes
+        verified = verifies(context)
+        options = refuse_renegotiation(context)
+        try:
+            made = make()
+            doubt = "" if verified else _WAS_OFF
+            if changes != _exclusion.changes or verified != verifies(context):
+                doubt = _CHANGED
+        finally:
+            if not rule.servers:  # the application's context, which may serve as well
+                set_options(context, options)
+    connection._pinverify_doubt = doubt  # noqa: SLF001
+    connection._pinverify_created_with = context  # noqa: SLF001
+    return made

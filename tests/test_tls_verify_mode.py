@@ -1,0 +1,358 @@
+"""Knowledge of the mode in force, while other threads change it.
+
+The impostor's leaf merely names the pinned authority as its issuer. OpenSSL refuses it
+while verification is on. While it is off, OpenSSL builds a "verified" chain with the
+pinned authority in it: whoever mistakes one mode for the other accepts the impostor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pinverify
+from pinverify import PinningError, PinSet, pin_context
+from pki import Pki
+from tls_clients import SECRET, trusting
+from tls_servers import LIMIT, MemoryLink, new_socket, server_context
+
+__all__: list[str] = []
+
+# Connections of each form to each server; a long run by hand sets it to 100,000.
+CONNECTIONS = int(os.environ.get("VERIFY_MODE_CONNECTIONS", "10000"))
+TRUE_REASON = "OpenSSL did not verify this chain: verify_mode was CERT_NONE when"
+
+
+class Peers:
+    """The genuine server and an impostor, over TCP and in memory.
+
+    Attributes:
+        contexts: the context of each.
+        addresses: where each listens.
+        received: the application data that each got.
+    """
+
+    def __init__(self, pki: Pki, version: ssl.TLSVersion) -> None:
+        """Start to listen."""
+        identities = {"genuine": pki.server, "forged": pki.ca.forged_leaf("localhost")}
+        self.contexts = {
+            name: server_context(identity, version=version)
+            for name, identity in identities.items()
+        }
+        self.listeners = {
+            name: socket.create_server(("127.0.0.1", 0), backlog=64)
+            for name in identities
+        }
+        self.addresses = {
+            name: listener.getsockname() for name, listener in self.listeners.items()
+        }
+        self.received = dict.fromkeys(identities, 0)
+        self.closing = False
+        self.threads = [
+            threading.Thread(target=self._serve, args=(name,)) for name in identities
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def _serve(self, name: str) -> None:
+        """Serve one connection after the other; a client that fails just leaves."""
+        while True:
+            sock, _ = self.listeners[name].accept()
+            if self.closing:
+                sock.close()
+                return
+            sock.settimeout(LIMIT)
+            with (
+                contextlib.suppress(OSError),
+                sock,
+                self.contexts[name].wrap_socket(sock, server_side=True) as tls,
+            ):
+                self.received[name] += len(tls.recv(100))
+
+    def close(self) -> None:
+        """End both servers."""
+        self.closing = True
+        for address in self.addresses.values():
+            socket.create_connection(address, LIMIT).close()
+        for thread in self.threads:
+            thread.join(LIMIT)
+            assert not thread.is_alive()
+        for listener in self.listeners.values():
+            listener.close()
+
+
+@pytest.fixture
+def peers(pki: Pki, version: ssl.TLSVersion) -> Iterator[Peers]:
+    """Both servers, until the test is over."""
+    servers = Peers(pki, version)
+    yield servers
+    servers.close()
+
+
+# ---- the forms of a connection: each sends the secret, or raises ----------------
+
+
+def _tcp(peers: Peers, name: str) -> socket.socket:
+    sock = new_socket()
+    sock.connect(peers.addresses[name])
+    return sock
+
+
+def _socket(context: ssl.SSLContext, peers: Peers, name: str) -> None:
+    with context.wrap_socket(_tcp(peers, name), server_hostname="localhost") as tls:
+        tls.sendall(SECRET)
+
+
+def _lazy(context: ssl.SSLContext, peers: Peers, name: str) -> None:
+    with context.wrap_socket(
+        _tcp(peers, name), server_hostname="localhost", do_handshake_on_connect=False
+    ) as tls:
+        tls.sendall(SECRET)
+
+
+def _unconnected(context: ssl.SSLContext, peers: Peers, name: str) -> None:
+    with context.wrap_socket(new_socket(), server_hostname="localhost") as tls:
+        tls.connect(peers.addresses[name])
+        tls.sendall(SECRET)
+
+
+def _memory(context: ssl.SSLContext, peers: Peers, name: str) -> None:
+    link = MemoryLink(context, peers.contexts[name])
+    try:
+        link.run(lambda: link.client.write(SECRET))
+    finally:
+        peers.received[name] += len(link.application)
+
+
+FORMS: dict[str, Callable[[ssl.SSLContext, Peers, str], None]] = {
+    "sockets": _socket,
+    "memory buffers": _memory,
+    "lazy handshakes": _lazy,
+    "wrapped before connect": _unconnected,
+}
+
+
+@contextlib.contextmanager
+def toggling(context: ssl.SSLContext) -> Iterator[None]:
+    """Turn verification off and on, all the time, in another thread."""
+    over = threading.Event()
+
+    def toggle() -> None:
+        while not over.is_set():
+            context.verify_mode = ssl.CERT_NONE
+            context.verify_mode = ssl.CERT_REQUIRED
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # otherwise each handshake waits 5 ms for the GIL
+    thread = threading.Thread(target=toggle)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(LIMIT)
+        sys.setswitchinterval(before)
+
+
+def outcomes(
+    context: ssl.SSLContext, peers: Peers, form: str, connections: int
+) -> dict[str, Counter[str]]:
+    """Connect to both servers in turn, and count what comes of it."""
+    counted: dict[str, Counter[str]] = {name: Counter() for name in peers.contexts}
+    with toggling(context):
+        for _ in range(connections):
+            for name, counter in counted.items():
+                try:
+                    FORMS[form](context, peers, name)
+                except PinningError as error:
+                    told = TRUE_REASON in str(error)
+                    counter["by pins" if told else "by pins, without a reason"] += 1
+                except ssl.SSLCertVerificationError:
+                    counter["by OpenSSL"] += 1
+                else:
+                    counter["accepted"] += 1
+    return counted
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "connections", [200, pytest.param(CONNECTIONS, marks=pytest.mark.slow)]
+)
+def test_pitfall_31_an_impostor_gets_nothing_while_the_mode_is_toggled(
+    pki: Pki, peers: Peers, form: str, connections: int
+) -> None:
+    """Nobody takes a chain that OpenSSL did not verify for one that it verified.
+
+    Nor is the genuine server refused without the true reason.
+    """
+    context = trusting(pki, PinSet(pins=[pki.ca.pin]))
+    context.check_hostname = False
+    counted = outcomes(context, peers, form, connections)
+    print(form, counted)  # noqa: T201 - figures of a long run
+    forged, genuine = counted["forged"], counted["genuine"]
+    assert set(forged) == {"by OpenSSL", "by pins"}
+    assert set(genuine) == {"accepted", "by pins"}
+    assert peers.received["forged"] == 0
+    if form == "memory buffers":  # elsewhere the server may read it later
+        assert peers.received["genuine"] == genuine["accepted"] * len(SECRET)
+
+
+# ---- the same, step by step ------------------------------------------------------
+
+
+class _Interrupted(ssl.SSLContext):
+    """Calls `turn` in the middle of the creation of a C object."""
+
+    turn: Callable[[], None] | None = None
+
+    def _wrap_bio(self, *buffers: Any, **how: Any) -> Any:  # noqa: ANN401
+        if self.turn is not None:
+            self.turn()
+            made = super()._wrap_bio(*buffers, **how)  # type: ignore[misc]
+            self.turn()
+            return made
+        return super()._wrap_bio(*buffers, **how)  # type: ignore[misc]
+
+
+@pytest.fixture
+def interrupted(pki: Pki) -> _Interrupted:
+    """A pinned context that trusts the root, and checks no names."""
+    context = _Interrupted(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=pki.trust_pem)
+    context.check_hostname = False
+    pin_context(context, PinSet(pins=[pki.ca.pin]))
+    return context
+
+
+def _forged_link(context: ssl.SSLContext, pki: Pki) -> MemoryLink:
+    return MemoryLink(context, server_context(pki.ca.forged_leaf("localhost")))
+
+
+def test_pitfall_31_no_thread_changes_the_mode_during_a_creation(
+    pki: Pki, interrupted: _Interrupted
+) -> None:
+    """Off for the moment in which OpenSSL copies the mode, and on again.
+
+    A look at the mode before and after shows nothing of it.
+    """
+    modes = iter([ssl.CERT_NONE, ssl.CERT_REQUIRED])
+    turns: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+
+        def turn() -> None:
+            mode = next(modes)
+            turns.append(pool.submit(setattr, interrupted, "verify_mode", mode))
+            with contextlib.suppress(TimeoutError):  # it has to wait for us
+                turns[-1].result(0.2)
+
+        interrupted.turn = turn
+        link = _forged_link(interrupted, pki)
+        for done in turns:
+            done.result(LIMIT)
+    assert len(turns) == 2
+    with pytest.raises(ssl.SSLCertVerificationError) as caught:
+        link.run(lambda: link.client.write(SECRET))
+    assert not isinstance(caught.value, PinningError)
+    assert link.application == b""
+
+
+def test_pitfall_31_a_change_by_the_creating_thread_itself_is_noticed(
+    pki: Pki, interrupted: _Interrupted
+) -> None:
+    """A signal handler or a finalizer passes the lock, since its thread holds it."""
+    modes = iter([ssl.CERT_NONE, ssl.CERT_REQUIRED])
+
+    def change(*_signal: object) -> None:
+        interrupted.verify_mode = next(modes)
+
+    def turn() -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, change)
+    try:
+        interrupted.turn = turn
+        link = _forged_link(interrupted, pki)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(PinningError) as caught:
+        link.run(lambda: link.client.write(SECRET))
+    assert "verify_mode was changed while the connection was made" in str(caught.value)
+    assert link.application == b""
+
+
+def test_pitfall_31_a_change_past_the_lock_is_noticed(
+    pki: Pki, interrupted: _Interrupted
+) -> None:
+    """Truststore sets the mode of its inner context with the descriptor of C.
+
+    That passes the lock. Unless it is undone before the creation is over, it shows.
+    """
+    modes = iter([ssl.CERT_NONE, ssl.CERT_NONE])
+    plain = super(ssl.SSLContext, ssl.SSLContext)
+
+    def turn() -> None:
+        plain.verify_mode.__set__(interrupted, next(modes))  # type: ignore[attr-defined]
+
+    interrupted.turn = turn
+    link = _forged_link(interrupted, pki)
+    interrupted.verify_mode = ssl.CERT_REQUIRED
+    with pytest.raises(PinningError):
+        link.run(lambda: link.client.write(SECRET))
+    assert link.application == b""
+
+
+_FORKS = """
+import os, signal, ssl, sys, threading
+import pinverify
+
+class Waits(ssl.SSLContext):
+    def _wrap_bio(self, *buffers, **how):
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            leave.wait()
+        return super()._wrap_bio(*buffers, **how)
+
+def connect():
+    context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+
+inside, leave = threading.Event(), threading.Event()
+context = Waits(ssl.PROTOCOL_TLS_CLIENT)
+pinverify.pin_context(context, pinverify.PinSet(["sha256/" + "A" * 43 + "="]))
+thread = threading.Thread(target=connect)
+thread.start()
+inside.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)  # a child that hangs dies of it
+    connect()
+    context.verify_mode = ssl.CERT_REQUIRED
+    os._exit(0)
+leave.set()
+thread.join()
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_pitfall_47_a_child_does_not_wait_for_a_lock_of_its_parent() -> None:
+    """A thread of the parent creates a connection while another thread forks."""
+    source = Path(pinverify.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _FORKS],
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(source)},
+        timeout=60,
+    )
+    assert done.returncode == 0
