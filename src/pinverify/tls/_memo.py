@@ -3,21 +3,42 @@
 A resumed session has no chain, and `ca` pins need one. The first handshake of the
 session showed it, and a memo keeps it. The evidence must come from the same context,
 the same peer and the same leaf.
+
+A server's TLS library keeps up to 20,480 sessions in memory, and a client may resume
+any of them. So the memo must know at least as many leaves. It stays small because it
+keeps the hash of a leaf, which is shown again, and one copy of what is above it.
+
+There is no lock: in the child of a fork, a lock that another thread held would stay
+locked for ever. Each step on a dictionary is atomic, and any order of the steps of
+several threads leaves evidence that was shown.
 """
 
 from __future__ import annotations
 
-import threading
+import weakref
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from pinverify.core._columns import Chain, chain
+from pinverify.core._sha256 import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
 __all__ = ["Memo"]
 
-_CHAINS_MAX = 1024
+_LEAVES_MAX = 24_576  # more than OpenSSL's SSL_SESSION_CACHE_MAX_SIZE_DEFAULT
+_ISSUERS_MAX = 1024  # different chains above these leaves
+_LATEST_MAX = 1024  # peers
+
+
+class _Issuers:
+    """The certificates above a leaf."""
+
+    __slots__ = ("__weakref__", "certs")
+
+    def __init__(self, certs: tuple[bytes, ...]) -> None:
+        self.certs = certs
 
 
 class Memo:
@@ -27,10 +48,16 @@ class Memo:
     compared first, which costs less than encoding them again.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._chains: dict[tuple[Hashable, bytes], Chain] = {}
-        self.latest: dict[Hashable, tuple[Sequence[Any], Chain]] = {}
+    def __init__(self, leaves_max: int = _LEAVES_MAX) -> None:
+        """Begin without any chain; *leaves_max* is 0 where nobody can resume."""
+        self._leaves_max = leaves_max
+        self._issuers: OrderedDict[tuple[bytes, ...], _Issuers] = OrderedDict()
+        # By peer and hash of the leaf. An entry does not keep its issuers alive, so
+        # that their number is bounded, too.
+        self._leaves: OrderedDict[tuple[Hashable, bytes], weakref.ref[_Issuers]] = (
+            OrderedDict()
+        )
+        self.latest: OrderedDict[Hashable, tuple[Sequence[Any], Chain]] = OrderedDict()
         """Each peer's latest chain, as the library's objects and in DER."""
 
     def remember(
@@ -51,21 +78,32 @@ class Memo:
         if latest is not None and latest[0] == certs:
             return latest[1]
         shown = chain([to_der(cert) for cert in certs])
-        with self._lock:
-            while len(self._chains) >= _CHAINS_MAX:
-                oldest = next(iter(self._chains))
-                del self._chains[oldest]
-                self.latest.pop(oldest[0], None)
-            self._chains[peer, _tail(shown.certs[0])] = shown
-            self.latest[peer] = certs, shown
+        if self._leaves_max:
+            issuers = self._kept(tuple(shown.certs[1:]))
+            key = peer, sha256(shown.certs[0])
+            _put(self._leaves, key, weakref.ref(issuers), self._leaves_max)
+        _put(self.latest, peer, (certs, shown), _LATEST_MAX)
         return shown
 
     def recall(self, peer: Hashable, leaf: bytes) -> Chain | None:
         """Return the chain that *leaf* had in a full handshake, or None."""
-        known = self._chains.get((peer, _tail(leaf)))
-        return known if known is not None and known.certs[0] == leaf else None
+        latest = self.latest.get(peer)
+        if latest is not None and latest[1].certs[0] == leaf:
+            return latest[1]
+        entry = self._leaves.get((peer, sha256(leaf)))
+        issuers = None if entry is None else entry()
+        return None if issuers is None else chain([leaf, *issuers.certs])
+
+    def _kept(self, certs: tuple[bytes, ...]) -> _Issuers:
+        """Return the one object for these issuers, as the most recent one."""
+        issuers = self._issuers.get(certs) or _Issuers(certs)
+        _put(self._issuers, certs, issuers, _ISSUERS_MAX)
+        return issuers
 
 
-def _tail(leaf: bytes) -> bytes:
-    """Return the end of a certificate: part of its signature, enough for a key."""
-    return leaf[-32:]
+def _put(kept: OrderedDict[Any, Any], key: Hashable, value: object, most: int) -> None:
+    """Make *key* the most recent one, and evict the oldest beyond *most*."""
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
