@@ -19,11 +19,10 @@ chain that OpenSSL verifies is then taken for one that it does not verify.
 
 from __future__ import annotations
 
-import os
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from pinverify.tls._fork_safe import ForkSafeLock
 from pinverify.tls._in_force import ContextRule, installed, rule_of
 from pinverify.tls._ssl_internals import refuse_renegotiation, set_options, verifies
 
@@ -42,20 +41,13 @@ _WAS_OFF = "verify_mode was CERT_NONE when the connection was made"
 _CHANGED = "verify_mode was changed while the connection was made"
 
 
-class _Exclusion:
+class _Exclusion(ForkSafeLock):
     """The lock of the process, and the number of changes made under it."""
 
-    def __init__(self) -> None:
-        self.changes = 0
-        self.renew()
-
-    def renew(self) -> None:
-        """Replace the lock: in a forked child nobody would release the old one."""
-        self.lock = threading.RLock()
+    changes = 0
 
 
 _exclusion = _Exclusion()
-os.register_at_fork(after_in_child=_exclusion.renew)
 
 
 class GuardedContext:

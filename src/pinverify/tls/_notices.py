@@ -9,12 +9,12 @@ callback that raises rejects the peer.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeAlias
 
 from pinverify.policy import Reason, Report
+from pinverify.tls._fork_safe import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,16 +52,18 @@ def notice(report: Report, on_report: OnReport | None) -> None:
         )
 
 
+_logging = ForkSafeLock()
+
+
 class _Log:
     """Rate limit: the time each host was logged, and the number held back since."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._entries: OrderedDict[object, tuple[float, int]] = OrderedDict()
 
     def admit(self, key: object, now: float) -> int | None:
         """Return the number held back since the last one; None holds this one back."""
-        with self._lock:
+        with _logging.lock:
             last, held_back = self._entries.get(key, (now - _PERIOD, 0))
             if now - last < _PERIOD:
                 self._entries[key] = (last, held_back + 1)

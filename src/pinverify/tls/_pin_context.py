@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
 from pinverify.tls._checking_classes import class_with_the_check
 from pinverify.tls._connections import PendingObject, PendingSocket, mix_in
+from pinverify.tls._fork_safe import ForkSafeLock
 from pinverify.tls._guarded_context import guard
 from pinverify.tls._in_force import ContextRule, InForce, in_force, rule_of
 from pinverify.tls._ssl_internals import inner_context, is_context, is_server
@@ -82,7 +82,7 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
         msg = f"expected an ssl.SSLContext, got {type(context).__name__}"
         raise TypeError(msg)
     inner = inner_context(context)
-    with _hooking:
+    with _hooking.lock:
         rule = rule_of(inner) or ContextRule(in_force)
         before, kind = dict(vars(inner)), type(inner)
         vars(inner)["_pinverify"] = rule
@@ -103,7 +103,7 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
 
 
 # One thread at a time: undoing a failed change must not undo that of another thread.
-_hooking = threading.RLock()
+_hooking = ForkSafeLock()
 
 
 def set_classes(owner: Any, rule: ContextRule) -> None:  # noqa: ANN401
