@@ -21,6 +21,7 @@ import pytest
 import client_servers
 import pinverify
 from client_servers import HELLO, Conversation, Record, Server
+from optional import client_library
 from pinverify import PinningError, Policy, Reason, find_pinning_error
 from pki import Identity, Pki
 from tls_servers import client_context, server_context
@@ -139,7 +140,7 @@ class Client:
     def require(self) -> None:
         """Skip the test if a library is not there; say which."""
         for module in self.needs:
-            pytest.importorskip(module, reason=f"{module} is not installed")
+            client_library(module)
 
 
 def _web(heading: str, *needs: str, **more: Any) -> Client:  # noqa: ANN401

@@ -19,6 +19,7 @@ import pytest
 
 from client_recipes import recipe, run
 from client_servers import HELLO
+from optional import client_library
 from pinverify import PinSet
 from pki import Pki
 from tls_servers import LIMIT
@@ -152,7 +153,7 @@ def running(
 ) -> Iterator[Running]:
     """Run the recipe of *side*; end it, and all that it started, afterwards."""
     for module in side.needs:
-        pytest.importorskip(module, reason=f"{module} is not installed")
+        client_library(module)
     read = Heard()
     names = side.names(read) | {
         "certfile": str(pki.server.write(tmp_path / "server.pem")),

@@ -32,6 +32,7 @@ from client_recipes import (
     run,
 )
 from client_servers import HELLO, Server
+from optional import client_library
 from pinverify import PinningError, PinSet, Policy, find_pinning_error
 from pki import Identity
 from tls_servers import LIMIT, TLSServer, client_context, server_context
@@ -260,7 +261,7 @@ def test_pitfall_27_a_pool_for_each_digest_does_not(stage: Stage) -> None:
 
 def test_a_context_of_urllib3_on_pyopenssl_is_refused(stage: Stage) -> None:
     """It looks like an `ssl.SSLContext` and knows nothing of its classes."""
-    contrib: Any = pytest.importorskip("urllib3.contrib.pyopenssl")
+    contrib: Any = client_library("urllib3.contrib.pyopenssl")
     context = contrib.PyOpenSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with pytest.raises(TypeError, match="PyOpenSSLContext"):
         pinverify.pin_context(context, stage.policy())

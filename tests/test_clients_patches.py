@@ -15,6 +15,7 @@ import pytest
 
 from client_recipes import BY_HEADING, MARKS, SOURCE, Stage, assert_said_nothing, recipe
 from client_servers import HELLO
+from optional import client_library
 
 pytestmark = MARKS
 
@@ -132,7 +133,7 @@ def test_install_reaches_contexts_that_nobody_hands_out(stage: Stage) -> None:
     """Contexts that libraries made for themselves, before and after `install`."""
     client = BY_HEADING["http.client"]
     for library in ("requests", "httpx", "aiohttp"):
-        pytest.importorskip(library, reason=f"{library} is not installed")
+        client_library(library)
     bad = stage.put(client, server=stage.pki.impostor).origin
     code = """
 import asyncio, json, ssl, sys, urllib.request
@@ -173,7 +174,7 @@ print(json.dumps(seen))
 
 def in_a_process(library: str, code: str, stage: Stage, ports: list[int]) -> object:
     """Run *code* in a new interpreter, which trusts both authorities."""
-    pytest.importorskip(library, reason=f"{library} is not installed")
+    client_library(library)
     environment = {
         **os.environ,
         "SSL_CERT_FILE": str(stage.cafile),

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 import corpora
 import oracle_der
+from optional import client_library
 from pinverify import Pin, PinSet, Policy, core
 from pinverify._core import ffi, lib
 from pki import Pki
@@ -480,7 +481,7 @@ def arrow_column(column: Any) -> tuple[Any, Any]:  # noqa: ANN401 - no stubs
 @pytest.mark.parametrize("kind", ["binary", "large_binary"])
 def test_an_arrow_column_is_read_where_it_lies(kind: str) -> None:
     """Whole and sliced, with nulls, which are empty and so malformed."""
-    arrow: Any = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    arrow: Any = client_library("pyarrow")
     certs = list(certificates()[:600])
     column = arrow.array(certs, getattr(arrow, kind)())
     assert core.spki_sha256_many(*arrow_column(column)) == expected(certs)
@@ -497,7 +498,7 @@ def test_an_arrow_column_is_read_where_it_lies(kind: str) -> None:
 
 def test_an_arrow_offsets_buffer_alone_is_ambiguous() -> None:
     """It shows plain bytes, which could be offsets of either width."""
-    arrow: Any = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    arrow: Any = client_library("pyarrow")
     _, offsets, data = arrow.array([b"a"], arrow.binary()).buffers()
     with pytest.raises(TypeError, match=r"cast\('i'\) if the column is binary"):
         core.spki_sha256_many(data, offsets)
@@ -505,7 +506,7 @@ def test_an_arrow_offsets_buffer_alone_is_ambiguous() -> None:
 
 def test_matches_are_an_arrow_bitmap() -> None:
     """They can be handed to Arrow as they are, and so can the digests."""
-    arrow: Any = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    arrow: Any = client_library("pyarrow")
     certs = certificates()[:300]
     wanted = next(d for d in map(digest, certs) if d is not None)
     column = arrow.array(certs, arrow.binary())
@@ -523,7 +524,7 @@ def test_matches_are_an_arrow_bitmap() -> None:
 
 def test_numpy_arrays_are_read_where_they_lie() -> None:
     """Data of bytes, offsets of each integer type, and views that can't be read."""
-    numpy: Any = pytest.importorskip("numpy", reason="numpy is not installed")
+    numpy: Any = client_library("numpy")
     certs = certificates()[:300]
     data = numpy.frombuffer(b"".join(certs), dtype=numpy.uint8)
     for kind in ("int32", "int64", "uint32", "uint64"):

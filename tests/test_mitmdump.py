@@ -32,6 +32,7 @@ import pytest
 
 import pinverify
 from client_servers import HELLO, Server, http
+from optional import client_library
 from pinverify import PinningError, Policy, find_pinning_error
 from pki import Pki
 from tls_servers import LIMIT, server_context
@@ -210,7 +211,7 @@ def test_pitfall_30_a_man_in_the_middle_reads_nothing_past_a_pin(
 
     Without pins a trusted authority, of a company or of a thief, reads it all.
     """
-    pytest.importorskip(library, reason=f"{library} is not installed")
+    client_library(library)
     get = CLIENTS[library]
 
     believed = f"/{library}/without-pins"

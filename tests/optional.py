@@ -1,0 +1,27 @@
+"""Libraries that a test needs and that not every environment has.
+
+`make test` runs without client libraries, so their tests are skipped there. `make
+clients`, `make remedies` and `make mutants` have an environment with all of them. They
+say so in a variable, and then a library that cannot be imported fails its test: an
+update that broke it would go unnoticed otherwise.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import pytest
+
+__all__ = ["ALL_CLIENTS", "client_library"]
+
+ALL_CLIENTS = "PINVERIFY_ALL_CLIENTS"
+"""The environment variable; the Makefile sets it."""
+
+
+def client_library(name: str) -> Any:  # noqa: ANN401 - a module
+    """Import a module of a client library; without it, skip the test or fail."""
+    if os.environ.get(ALL_CLIENTS):
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=f"{name} is not installed")

@@ -1,0 +1,26 @@
+"""Tests of libraries that are not there: skipped, or failed where all should be."""
+
+from __future__ import annotations
+
+import pytest
+
+from optional import ALL_CLIENTS, client_library
+
+__all__: list[str] = []
+
+
+def test_without_a_library_its_test_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make test` asks for none of them."""
+    monkeypatch.delenv(ALL_CLIENTS, raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no_such_library is not installed"):
+        client_library("no_such_library")
+
+
+def test_where_all_libraries_should_be_a_missing_one_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`make clients` would pass with nothing tested otherwise."""
+    monkeypatch.setenv(ALL_CLIENTS, "1")
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        client_library("no_such_library")
+    assert client_library("json").loads("1") == 1
