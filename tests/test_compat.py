@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from optional import client_library
 from pinverify import Pin, PinningError, PolicyError, Reason, find_pinning_error
 from pinverify.tls.compat import assert_fingerprint
 from pki import Identity, Pki
@@ -121,7 +122,7 @@ def test_what_urllib3_accepts_and_refuses_we_do_as_well(
     pki: Pki, form: Callable[[Identity], str]
 ) -> None:
     """For the forms that urllib3 has, ours is its function."""
-    util: Any = pytest.importorskip("urllib3.util.ssl_")
+    util: Any = client_library("urllib3.util.ssl_")
     exceptions: Any = importlib.import_module("urllib3.exceptions")
     seen: list[object] = []
     for identity in (pki.server, pki.impostor):
@@ -162,6 +163,16 @@ def test_an_old_fingerprint_beside_a_pin_is_one_of_several(pki: Pki) -> None:
             assert_fingerprint(pki.server.der, good)
         with pytest.warns(UserWarning, match=FORGED), pytest.raises(refusal()):
             assert_fingerprint(pki.impostor.der, good)
+
+
+def test_one_of_several_old_fingerprints_is_enough(pki: Pki) -> None:
+    """SHA-1 of the certificate in use, and of the next one."""
+    sha1 = _hex("sha1")
+    several = [sha1(pki.stranger), sha1(pki.server)]
+    with pytest.warns(UserWarning, match=FORGED):
+        assert_fingerprint(pki.server.der, several)
+    with pytest.warns(UserWarning, match=FORGED), pytest.raises(refusal()):
+        assert_fingerprint(pki.impostor.der, several)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +246,7 @@ def test_without_urllib3_the_error_is_ours(
 
 def test_urllib3_finds_our_error_where_it_puts_its_own(pki: Pki) -> None:
     """It is the argument of the SSLError, and its cause."""
-    exceptions: Any = pytest.importorskip("urllib3.exceptions")
+    exceptions: Any = client_library("urllib3.exceptions")
     with pytest.raises(exceptions.SSLError) as raised:
         assert_fingerprint(pki.impostor.der, pki.server.pin)
     assert isinstance(raised.value.args[0], PinningError)
@@ -269,7 +280,7 @@ class Transport:
 @pytest.fixture
 def aiohttp() -> Any:  # noqa: ANN401
     """The library, if it is installed."""
-    return pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+    return client_library("aiohttp")
 
 
 def _fingerprint(value: object) -> Any:  # noqa: ANN401
@@ -306,6 +317,21 @@ def test_a_fingerprint_checks_the_leaf_of_a_transport(
     whole = hashlib.sha256(pki.impostor.der).digest()
     assert error.got in {whole, Pin.parse(pki.impostor.pin).digest}
     assert error.got != error.expected
+
+
+def test_the_digest_that_came_is_of_the_kind_that_was_expected(
+    pki: Pki,
+    aiohttp: Any,  # noqa: ANN401
+) -> None:
+    """Somebody compares the two; a key's and a certificate's are never equal."""
+    for expected, got in (
+        (pki.server.pin, pki.impostor.pin),
+        (pki.server.certificate_pin, pki.impostor.certificate_pin),
+    ):
+        with pytest.raises(aiohttp.ServerFingerprintMismatch) as raised:
+            _fingerprint(expected).check(Transport(pki.impostor.der))
+        assert raised.value.expected == Pin.parse(expected).digest
+        assert raised.value.got == Pin.parse(got).digest
 
 
 def test_a_fingerprint_takes_several(pki: Pki, aiohttp: Any) -> None:  # noqa: ANN401

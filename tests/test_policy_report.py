@@ -76,6 +76,23 @@ def test_a_report_says_what_was_seen_and_by_which_policy(pki: Pki) -> None:
     assert repr(report) == f"<Report {shown}>"
 
 
+def test_a_report_shows_no_certificate_that_nobody_examined(pki: Pki) -> None:
+    """Else the log of a host without pins would show keys of zeros."""
+    chain = pki.server.chain_der
+    assert len(chain) > 1
+    assert Policy({}).evaluate(HOST, chain).chain == ()
+    seen = Policy({HOST: [pki.server.pin]}).evaluate(HOST, chain).chain
+    assert len(seen) == len(chain)
+
+
+def test_reports_of_two_policies_are_two(pki: Pki) -> None:
+    """A report says by which policy it was decided, also if both decide alike."""
+    policies = [Policy({HOST: [pki.server.pin, *more]}) for more in ((), (ABSENT,))]
+    one, two = (policy.evaluate(HOST, pki.server.chain_der) for policy in policies)
+    assert one != two
+    assert one == policies[0].evaluate(HOST, pki.server.chain_der)
+
+
 def test_verify_returns_what_evaluate_does_or_raises_with_it(pki: Pki) -> None:
     """Two verbs, one decision."""
     chain = pki.server.chain_der
@@ -123,6 +140,9 @@ def test_evaluate_many_answers_in_order(pki: Pki) -> None:
         "MALFORMED",
         "NOT_PINNED",
         "MATCH",
+    ]
+    assert reports == [
+        policy.evaluate(host, chain) for host, chain in zip(hosts, chains, strict=True)
     ]
     assert policy.evaluate_many([], []) == []
     with pytest.raises(ValueError, match="one per peer"):

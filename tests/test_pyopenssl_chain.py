@@ -287,3 +287,27 @@ def test_the_application_is_asked_first(
     ]
     for index in range(2):
         assert_nothing_said(server.record(index))
+
+
+def test_a_new_callback_is_asked_and_does_not_replace_the_pins(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Frameworks set a callback on each connection, whoever has pinned it before."""
+    server = serve(server_context(pki.impostor, version=version))
+    asked: list[int] = []
+
+    def callback(
+        _: SSL.Connection, __: crypto.X509, ___: int, depth: int, ok: int
+    ) -> bool:
+        asked.append(depth)
+        return bool(ok)
+
+    with connecting(for_clients(pki), server, pinning(pki)) as conn:
+        conn.set_verify(SSL.VERIFY_PEER, callback)
+        with pytest.raises(PinningError) as caught:
+            conn.send(SECRET)
+        assert reason(caught.value) is Reason.MISMATCH
+    assert asked == [2, 1, 0]
+    record = server.record()
+    assert_nothing_said(record)
+    assert "alert" in str(record.error)  # so it was the callback that said no

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
-from pinverify import PinningError, PinSet, Policy, PolicyError, Reason
+from pinverify import PinningError, PinSet, Policy, PolicyError, Reason, Report
+from pinverify.tls import pyopenssl
 from pinverify.tls.pyopenssl import pin_connection
-from pki import Pki
+from pki import Identity, Pki
 from pyopenssl_connections import (
     SECRET,
     Link,
@@ -144,30 +148,108 @@ def test_a_listening_connection_hands_out_pinned_ones(
     pki: Pki, version: ssl.TLSVersion
 ) -> None:
     """accept() makes a plain Connection: it is pinned like the one that listens."""
-    context = for_servers(pki, version=version)
-    limit = struct.pack("ll", int(LIMIT), 0)
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        listener = SSL.Connection(context, sock)
+    with _listening(for_servers(pki, version=version)) as (listener, address):
         pin_connection(listener, PinSet(leaf=[pki.client.pin]))
         for identity, accepted in ((pki.client, True), (pki.stranger, False)):
-            theirs = client_context(pki.root, version=version)
-            identity.load_into(theirs)
-            with (
-                socket.create_connection(sock.getsockname(), LIMIT) as plain,
-                ThreadPoolExecutor(1) as pool,
-            ):
-                turn = pool.submit(_say, theirs, plain)
+            with _calling(address, _client_of_ssl(pki, identity, version)):
                 conn, _ = listener.accept()
-                conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+                conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _LIMIT)
                 if accepted:
                     assert conn.recv(100) == SECRET
                 else:
                     with pytest.raises(PinningError):
                         conn.recv(100)
                 conn.close()
-                turn.exception(LIMIT)
+
+
+_LIMIT = struct.pack("ll", int(LIMIT), 0)
+
+
+@contextlib.contextmanager
+def _listening(context: SSL.Context) -> Iterator[tuple[SSL.Connection, Any]]:
+    """Yield a connection that listens, and its address."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield SSL.Connection(context, sock), sock.getsockname()
+
+
+@contextlib.contextmanager
+def _calling(address: Any, context: ssl.SSLContext) -> Iterator[None]:  # noqa: ANN401
+    """Let a client say SECRET meanwhile."""
+    with (
+        socket.create_connection(address, LIMIT) as plain,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        turn = pool.submit(_say, context, plain)
+        yield
+        turn.exception(LIMIT)
 
 
 def _say(context: ssl.SSLContext, plain: socket.socket) -> None:
     with context.wrap_socket(plain, server_hostname="localhost") as tls:
         tls.sendall(SECRET)
+
+
+def _client_of_ssl(
+    pki: Pki, identity: Identity, version: ssl.TLSVersion
+) -> ssl.SSLContext:
+    """Return the context of a client of ssl."""
+    return client_context(pki.root, identity=identity, version=version)
+
+
+def test_an_accepted_connection_keeps_what_the_listening_one_has(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """Its policy and name, its on_report, and the callback of the application."""
+    told: list[Report] = []
+    asked: list[int] = []
+
+    def callback(
+        _: SSL.Connection, __: crypto.X509, ___: int, depth: int, ok: int
+    ) -> bool:
+        asked.append(depth)
+        return bool(ok)
+
+    rule = PinSet(leaf=[pki.client.pin], mode="report")
+    with _listening(for_servers(pki, version=version)) as (listener, address):
+        pin_connection(
+            listener,
+            Policy({"clients.example": rule}, unpinned="reject"),
+            host="clients.example",
+            callback=callback,
+            on_report=told.append,
+        )
+        with _calling(address, _client_of_ssl(pki, pki.stranger, version)):
+            conn, _ = listener.accept()
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _LIMIT)
+            assert conn.recv(100) == SECRET
+            conn.close()
+    assert [(report.host, report.reason) for report in told] == [
+        ("clients.example", Reason.MISMATCH)
+    ]
+    assert asked == [2, 1, 0]
+
+
+def test_a_connection_that_is_accepted_and_not_pinned_is_closed(
+    pki: Pki, version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong between: nobody may get it, and nothing may leak."""
+    accepted: list[SSL.Connection] = []
+    accept = SSL.Connection.accept
+
+    def accept_and_keep(self: SSL.Connection) -> Any:  # noqa: ANN401
+        conn, address = accept(self)
+        accepted.append(conn)
+        return conn, address
+
+    with _listening(for_servers(pki, version=version)) as (listener, address):
+        pin_connection(listener, PinSet(leaf=[pki.client.pin]))
+        monkeypatch.setattr(SSL.Connection, "accept", accept_and_keep)
+        monkeypatch.setattr(pyopenssl, "pin_connection", _interrupted)
+        with socket.create_connection(address, LIMIT):
+            with pytest.raises(KeyboardInterrupt):
+                listener.accept()
+            assert [conn.fileno() for conn in accepted] == [-1]
+
+
+def _interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pinverify import Pin, PinKind, PinningError, PinSet, Policy, Reason, Report
+from pinverify import Pin, PinKind, PinningError, PinSet, Policy, Reason, Report, Rules
 from pinverify.policy._message import LINES_MAX, printable, shortened
 from pki import Authority, Identity, Pki
-from policy_samples import ABSENT, HOST, NOON
+from policy_samples import ABSENT, HOST, NOON, OTHER
 from rejections import hostile_chain, many_pins, refusal, rejected
 
 __all__: list[str] = []
@@ -51,6 +51,19 @@ def test_the_message_says_which_list_was_missed(pki: Pki) -> None:
     [ca] = [line for line in message.splitlines() if ABSENT in line]
     assert "leaf" in leaf
     assert "ca" in ca.replace(ABSENT, "")
+
+
+def test_the_message_lists_the_pins_of_the_rule_that_decided(pki: Pki) -> None:
+    """Pins of another rule would be copied to where they let a wrong key in."""
+    rules = {"a.example": [OTHER], HOST: [ABSENT], "z.example": [pki.impostor.pin]}
+    for policy in (
+        Policy(rules),
+        Policy(Rules(rules, clients=PinSet(leaf=[pki.client.pin]))),
+    ):
+        error = rejected(policy, pki.server.chain_der)
+        assert ABSENT in str(error)
+        for another in (OTHER, pki.impostor.pin, pki.client.pin):
+            assert another not in str(error)
 
 
 def test_the_message_shows_certificate_pins_where_the_rule_has_some(pki: Pki) -> None:

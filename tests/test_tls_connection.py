@@ -128,6 +128,26 @@ def test_a_pinned_socket_connects_without_blocking(
         echo(tls)
 
 
+def test_a_refused_socket_leaves_an_event_loop_its_descriptor(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """A loop watches the number of a non-blocking socket until it closes it itself.
+
+    Closed behind its back, the number is soon another socket's, and the loop
+    watches that one. So it is shut down, and the rest is for the loop. A blocking
+    socket is closed at once.
+    """
+    server = serve(server_context(pki.impostor, version=version))
+    for timeout, is_open in ((0, True), (LIMIT, False)):
+        with later(trusting(pki, pinning(pki)), server) as tls:
+            tls.settimeout(timeout)
+            with pytest.raises(PinningError):
+                wait_until_ready(tls, lambda: tls.send(SECRET))
+            assert (tls.fileno() != -1) is is_open
+            # Both ends of the connection are down: the server's came to its end.
+            assert_nothing_said(server.record(len(server.records) - 1))
+
+
 def test_a_timeout_stays_a_timeout(pki: Pki, serve: Serve) -> None:
     """A server that says nothing is no mismatch: nobody should look for a MITM."""
     server = serve(server_context(pki.server), silent=True)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import ssl
 from typing import Any
 
 import pytest
 
-from pinverify import UNPINNED, PinningError, PinSet, Policy, Reason, pin_context
+from pinverify import (
+    UNPINNED,
+    PinningError,
+    PinSet,
+    Policy,
+    Reason,
+    Report,
+    pin_context,
+)
 from pki import Pki, sha256_pin
 from tls_clients import (
     SECRET,
@@ -173,6 +182,29 @@ def test_report_mode_lets_the_data_flow_and_logs(
     with connect(context, good) as tls:
         echo(tls)
     assert not [r for r in caplog.records if r.name.startswith("pinverify")]
+
+
+def test_pins_that_have_expired_are_told(
+    pki: Pki,
+    serve: Serve,
+    version: ssl.TLSVersion,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where expiry allows every key, nobody checks any more, and somebody must hear."""
+    pins = [pki.server.pin, sha256_pin(b"expired" + version.name.encode())]
+    yesterday = dt.datetime.now(tz=dt.UTC) - dt.timedelta(days=1)
+    expired = PinSet(pins, expires=yesterday, after_expiry="allow")
+    told: list[Report] = []
+    context = trusting(pki)
+    pin_context(context, Policy({"localhost": expired}), on_report=told.append)
+    for identity in (pki.impostor, pki.server):
+        told.clear()
+        with connect(context, serve(server_context(identity, version=version))) as tls:
+            echo(tls)
+        assert [(each.accepted, each.reason) for each in told] == [
+            (True, Reason.EXPIRED)
+        ]
+    assert "EXPIRED" in caplog.text
 
 
 def test_two_contexts_do_not_share_their_pins(

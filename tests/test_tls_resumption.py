@@ -12,7 +12,7 @@ import ssl
 
 import pytest
 
-from pinverify import PinningError, PinSet, Policy, Reason, pin_context
+from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
 from pki import Pki, self_signed
 from tls_clients import (
     SECRET,
@@ -168,6 +168,26 @@ def test_pitfall_8_a_resumed_session_does_not_hide_a_blocked_authority(
 
     error = assert_refused(context, server, record=2)  # the chain is shown again
     assert reason(error) is Reason.BLOCKED
+
+
+def test_report_mode_lets_a_session_pass_that_may_hide_a_blocked_key(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Report mode refuses nobody for pins, nor for a chain that is not shown."""
+    server = serve(server_context(pki.server, version=version))
+    context = trusting(pki)
+    session = session_of(context, server)
+    blocked = [pki.rogue_ca.pin]
+    told: list[Report] = []
+    on_trial = {"localhost": PinSet(ca=blocked, mode="report")}
+    pin_context(context, Policy(on_trial, blocked=blocked), on_report=told.append)
+    with later(context, server, session=session) as tls:
+        echo(tls)
+        assert tls.session_reused
+    assert [report.reason for report in told] == [Reason.MISMATCH]
+    pin_context(context, Policy({"localhost": [pki.server.pin]}, blocked=blocked))
+    with later(context, server, session=session) as tls, pytest.raises(PinningError):
+        tls.sendall(SECRET)
 
 
 def test_a_refused_peer_is_refused_again_when_it_resumes(

@@ -184,6 +184,17 @@ def test_pitfall_10_a_refused_client_gets_nowhere_with_its_ticket(
         assert attack.refused() is Reason.MISMATCH
 
 
+def test_a_client_whose_leaf_is_pinned_may_resume(
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
+) -> None:
+    """Its leaf is all that counts, and a resumed session shows it."""
+    context = server_context(pki.server, version=version, client_authority=pki.root)
+    pin_context(context, PinSet(leaf=[pki.client.pin]))
+    client = client_of(pki, pki.client)
+    session = dialogue(client, context).accepted().session
+    assert dialogue(client, context, session=session).accepted().resumed
+
+
 def _select(listening: ssl.SSLContext, tenants: dict[str, ssl.SSLContext]) -> None:
     """Make *listening* answer each name of *tenants* with a context of its own."""
 

@@ -13,14 +13,17 @@ import queue
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-pytest.importorskip("service_identity")
-endpoints: Any = pytest.importorskip("twisted.internet.endpoints")
-tls: Any = pytest.importorskip("twisted.internet.ssl")
-web: Any = pytest.importorskip("twisted.web.client")
+from optional import client_library
+
+client_library("service_identity")
+endpoints: Any = client_library("twisted.internet.endpoints")
+tls: Any = client_library("twisted.internet.ssl")
+web: Any = client_library("twisted.web.client")
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -389,6 +392,40 @@ def test_pitfall_19_an_agent_asks_the_pinned_server_alone(
     assert error.report is not None
     assert error.report.reason is Reason.NOT_PINNED
     assert good.record(1).application == b""
+
+
+def test_an_agent_tells_of_report_mode(
+    reactor: Any,  # noqa: ANN401
+    pki: Pki,
+    serve: Serve,
+) -> None:
+    """on_report hears of an https request, too."""
+    told: list[Report] = []
+    https = PinnedPolicyForHTTPS(
+        PinSet([pki.impostor.pin], mode="report"),
+        options=trusting(pki.root),
+        on_report=told.append,
+    )
+    server = serve(server_context(pki.server), greeting=RESPONSE)
+    assert _get(reactor, https, server) == b"hello"
+    assert [report.reason for report in told] == [Reason.MISMATCH]
+
+
+def test_without_options_the_authorities_of_the_platform_are_trusted(
+    reactor: Any,  # noqa: ANN401
+    pki: Pki,
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are those that OpenSSL finds, and a variable tells it where."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki.trust_file(tmp_path)))
+    server = serve(server_context(pki.server), greeting=RESPONSE)
+    pins = PinSet([pki.server.pin])
+    assert _get(reactor, PinnedPolicyForHTTPS(pins), server) == b"hello"
+    other = serve(server_context(pki.server))
+    heard, _ = talk(reactor, other, PinnedConnectionCreator("localhost", pins))
+    assert heard == SECRET
 
 
 def test_a_host_without_one_meaning_is_refused_at_once(pki: Pki) -> None:
