@@ -3,7 +3,7 @@
 Memory runs out at each allocation that Python makes, one after the other; Ctrl-C
 comes before each line of pinverify that runs. The application goes on as if nothing
 had happened. Where the peer shows a wrong pin, its data must not leave, whichever
-point it was; where it shows the right one, nothing is lost for good.
+point it was; where it shows the right one, the error never speaks of a wrong pin.
 """
 
 from __future__ import annotations

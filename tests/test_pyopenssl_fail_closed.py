@@ -45,6 +45,31 @@ def test_a_report_that_can_not_be_told_is_a_refusal(
 
 
 @any_mode
+def test_pitfall_3_an_interrupt_in_on_report_ends_the_connection(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, mode: int
+) -> None:
+    """Ctrl-C goes on as it is; a second report, which passes, accepts nobody."""
+    server = serve(server_context(pki.impostor, version=version))
+    policy = Policy({"localhost": PinSet([pki.server.pin], mode="report")})
+    told: list[Report] = []
+
+    def on_report(report: Report) -> None:
+        told.append(report)
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    context = for_clients(pki, mode=mode)
+    with connecting(context, server, policy, on_report=on_report) as conn:
+        with pytest.raises(KeyboardInterrupt):
+            conn.send(SECRET)
+        with pytest.raises(PinningError) as caught:
+            conn.send(SECRET)
+        assert isinstance(caught.value.__cause__, KeyboardInterrupt)
+    assert len(told) == 1
+    assert_nothing_said(server.record())
+
+
+@any_mode
 @pytest.mark.parametrize(
     "step",
     [(_evidence, "verify_at"), (_pyopenssl_check, "judge")],
@@ -76,7 +101,7 @@ def test_an_error_inside_the_check_is_a_refusal(
 def test_an_interrupt_inside_the_check_does_not_open_the_connection(
     pki: Pki, serve: Serve, version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C between the handshake and the decision leaves the decision to do."""
+    """Ctrl-C between the handshake and the decision ends the connection."""
     server = serve(server_context(pki.impostor, version=version))
 
     def interrupting(*_: object, **__: object) -> None:
@@ -90,5 +115,6 @@ def test_an_interrupt_inside_the_check_does_not_open_the_connection(
             conn.do_handshake()
         with pytest.raises(PinningError) as caught:
             conn.send(SECRET)
-        assert reason(caught.value) is Reason.MISMATCH
+        assert reason(caught.value) is Reason.NOT_CHECKED
+        assert isinstance(caught.value.__cause__, KeyboardInterrupt)
     assert_nothing_said(server.record())

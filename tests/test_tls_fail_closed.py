@@ -7,11 +7,11 @@ import ssl
 
 import pytest
 
-from pinverify import PinningError, Reason
-from pinverify.tls import _evidence
+from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
+from pinverify.tls import _connections, _evidence
 from pki import Pki
 from tls_clients import SECRET, Serve, assert_nothing_said, later, pinning, trusting
-from tls_servers import server_context
+from tls_servers import MemoryLink, server_context
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, MemoryError, OSError, ValueError])
@@ -53,7 +53,7 @@ def test_an_interrupt_inside_the_check_does_not_open_the_socket(
     version: ssl.TLSVersion,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ctrl-C between handshake and verdict leaves the verdict open, not passed."""
+    """Ctrl-C between handshake and verdict ends the connection."""
     server = serve(server_context(pki.impostor, version=version), echo=False)
     context = trusting(pki, pinning(pki))
 
@@ -105,3 +105,90 @@ def test_nobody_gets_a_connection_whose_check_did_not_end(
             made[0].sendall(SECRET)
     assert made[0].fileno() == -1
     assert_nothing_said(server.record())
+
+
+exits = pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+
+
+class Interrupted:
+    """An on_report that is interrupted once, and never again."""
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        """Begin before the interrupt."""
+        self.told: list[Report] = []
+        self._kind = kind
+
+    def __call__(self, report: Report) -> None:
+        """Note the report; raise the first time."""
+        self.told.append(report)
+        if len(self.told) == 1:
+            raise self._kind
+
+
+@exits
+def test_pitfall_3_an_interrupt_in_on_report_ends_the_ssl_object(
+    pki: Pki, version: ssl.TLSVersion, kind: type[BaseException]
+) -> None:
+    """The interrupt goes on as it is, and the connection is FAILED for good.
+
+    on_report that raises rejects the peer. If the next call judged again, the second
+    report, which passes, would accept it.
+    """
+    on_trial = Policy({"localhost": PinSet([pki.server.pin], mode="report")})
+    on_report = Interrupted(kind)
+    context = pin_context(trusting(pki), on_trial, on_report=on_report)
+    link = MemoryLink(context, server_context(pki.impostor, version=version))
+    with pytest.raises(kind):
+        link.run(link.client.do_handshake)
+    waiting = link.outgoing.pending
+    for _ in range(2):
+        with pytest.raises(PinningError) as caught:
+            link.run(lambda: link.client.write(SECRET))
+        assert caught.value.report.reason is Reason.NOT_CHECKED
+        assert isinstance(caught.value.__cause__, kind)
+    assert len(on_report.told) == 1
+    assert waiting == 0
+    assert link.application == b""
+
+
+@exits
+def test_pitfall_3_an_interrupt_in_on_report_ends_the_socket(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, kind: type[BaseException]
+) -> None:
+    """The same over a socket, whenever its handshake takes place."""
+    server = serve(server_context(pki.impostor, version=version), echo=False)
+    on_trial = Policy({"localhost": PinSet([pki.server.pin], mode="report")})
+    on_report = Interrupted(kind)
+    context = pin_context(trusting(pki), on_trial, on_report=on_report)
+    with later(context, server) as tls:
+        with pytest.raises(kind):
+            tls.sendall(SECRET)
+        with pytest.raises(PinningError):
+            tls.sendall(SECRET)
+        assert tls.fileno() == -1
+    assert len(on_report.told) == 1
+    on_report.told.clear()
+    with pytest.raises(kind):
+        context.wrap_socket(server.connect(), server_hostname="localhost")
+    assert_nothing_said(server.record(0))
+    assert_nothing_said(server.record(1))
+
+
+def test_pitfall_14_an_interrupt_before_our_answer_throws_it_away(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The buffer may hold a client certificate, which must not leave."""
+    context = trusting(pki, pinning(pki))
+    twelve = ssl.TLSVersion.TLSv1_2  # in TLS 1.3 the decision precedes our answer
+    link = MemoryLink(context, server_context(pki.impostor, version=twelve))
+
+    def interrupt(*_things: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_connections, "reject_early", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            link.run(link.client.do_handshake)
+    assert link.outgoing.pending == 0
+    with pytest.raises(PinningError):
+        link.run(link.client.do_handshake)

@@ -119,7 +119,7 @@ class Pending:
                     (host, server),
                     self._pinverify_shown(sslobj),
                 )
-        except Exception as error:  # noqa: BLE001 - any error: fail closed
+        except BaseException as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error)
         self.__class__ = verified_class(type(self))
         self.__dict__.pop("_pinverify_guarded", None)
@@ -156,8 +156,11 @@ class Pending:
             )
             raise rejection(in_force, None, msg)
 
-    def _pinverify_fail(self, cause: Exception) -> NoReturn:
-        """End the connection, and raise a `PinningError` for any cause."""
+    def _pinverify_fail(self, cause: BaseException) -> NoReturn:
+        """End the connection, and raise a `PinningError` for any cause.
+
+        Ctrl-C and the like are raised as they are; later calls raise the error.
+        """
         error = cause if isinstance(cause, PinningError) else None
         if error is None:
             in_force = self._pinverify_rule.in_force
@@ -167,7 +170,7 @@ class Pending:
             error.__cause__ = cause
         self._pinverify_error = error
         self._pinverify_shut()
-        raise error
+        raise error if isinstance(cause, Exception) else cause
 
     if TYPE_CHECKING:  # sockets and objects define it
 
@@ -256,12 +259,9 @@ class PendingSocket(Pending):
                     (self.server_hostname, False),
                     self._pinverify_shown(self._sslobj),
                 )
-        except Exception as error:  # noqa: BLE001 - any error: fail closed
+        except BaseException as error:  # noqa: BLE001 - any error: fail closed
             self.__class__ = cls
             self._pinverify_fail(error)
-        except BaseException:  # Ctrl-C: never return an unchecked connection
-            self.close()
-            raise
         return self
 
     def connect(self, addr: Any) -> None:  # noqa: ANN401
@@ -348,7 +348,7 @@ class PendingObject(Pending):
                 peer = sslobj.server_hostname, False
                 reject_early(in_force, peer, chain, shown.doubt)
                 self._pinverify_passed_early = True
-        except Exception as error:  # noqa: BLE001 - any error: fail closed
+        except BaseException as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error)
 
     def _pinverify_shut(self) -> None:

@@ -54,7 +54,7 @@ class PinningSSLError(PinningError, SSL.Error):
 
     @classmethod
     def because(
-        cls, cause: Exception, rules: InForce | None, host: str | bytes | None
+        cls, cause: BaseException, rules: InForce | None, host: str | bytes | None
     ) -> Self:
         """Return *cause* as an error of this class; any exception is a rejection."""
         if isinstance(cause, PinningError):
@@ -197,7 +197,7 @@ class Check:
         if self.follows:
             self.host = server_name
 
-    def because(self, cause: Exception) -> PinningSSLError:
+    def because(self, cause: BaseException) -> PinningSSLError:
         """Return *cause* as an error of this class; any exception is a rejection."""
         return PinningSSLError.because(cause, self.in_force, self.host)
 
@@ -232,7 +232,7 @@ class Check:
             shown = self.shown
             peer = peer_of(self.host)
             reject_early(self.in_force, peer, shown.so_far(), shown.doubt)
-        except Exception as cause:  # noqa: BLE001 - any error: fail closed
+        except BaseException as cause:  # noqa: BLE001 - any error: fail closed
             self.error = self.because(cause)
         return self.error is None
 

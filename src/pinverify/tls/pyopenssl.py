@@ -248,7 +248,7 @@ class _Pending(SSL.Connection):
         if check.accepted is None:
             try:
                 check.decide(self)
-            except Exception as cause:  # noqa: BLE001 - any error: fail closed
+            except BaseException as cause:  # noqa: BLE001 - any error: fail closed
                 self._pinverify_fail(check.because(cause))
             self.__class__ = _Verified
 
@@ -315,7 +315,7 @@ class _Pending(SSL.Connection):
     def _pinverify_fail(
         self, error: PinningSSLError, *, alert: bool = False
     ) -> NoReturn:
-        """End the connection.
+        """End the connection, and raise the error, or the Ctrl-C that is its cause.
 
         Args:
             error: the reason.
@@ -337,7 +337,10 @@ class _Pending(SSL.Connection):
         with contextlib.suppress(OSError, AttributeError):
             if self.gettimeout() != 0:
                 self.close()
-        raise error from error.__cause__
+        cause = error.__cause__
+        if cause is not None and not isinstance(cause, Exception):
+            raise cause
+        raise error from cause
 
 
 def _refuse_another_handshake(*_: Any, **__: Any) -> NoReturn:  # noqa: ANN401
