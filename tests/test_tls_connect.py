@@ -263,11 +263,13 @@ class _OtherClassOnceConnected(ssl.SSLContext):
 
 
 class _OtherContextOnceConnected(ssl.SSLContext):
-    """Passes connected sockets to another context."""
+    """Passes connected sockets to another context, which trusts the same."""
 
     def wrap_socket(self, sock: socket.socket, **options: Any) -> ssl.SSLSocket:  # type: ignore[override]  # noqa: ANN401
         if _is_connected(sock):
             other = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            for trusted in self.get_ca_certs(binary_form=True):
+                other.load_verify_locations(cadata=trusted)
             return other.wrap_socket(sock, **options)
         return super().wrap_socket(sock, **options)
 
