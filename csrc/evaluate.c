@@ -57,9 +57,8 @@ typedef struct evidence {
   uint32_t lists_hit;   // bit `list` for pins, leaf, ca
   finding pinned;       // matches one of these
   finding blocked;      // matches a blocked list
-  pv_status malformed;  // PV_OK, or the fault of certificate `malformed_at`
-  uint32_t malformed_at;
-  uint32_t num_seen;
+  uint32_t num_seen;    // certificates before the first malformed one
+  pv_status malformed;  // PV_OK, or the fault of that one
 } evidence;
 
 // Both digests of one certificate; index is a pv_kind.
@@ -121,6 +120,20 @@ static bool wants_certificate_digest(const pv_policy *policy, uint32_t pinset) {
   return num_pins != 0;
 }
 
+// Looks at one certificate that could be read.
+static void look_at(evidence *out, const pv_policy *policy, uint32_t pinset,
+                    uint32_t depth, const cert_digests *digests) {
+  scan_blocked(out, policy, PV_UNPINNED, depth, digests);
+  if (pinset == PV_UNPINNED) {
+    return;
+  }
+  scan_blocked(out, policy, pinset, depth, digests);
+  // Behind a malformed certificate nothing matches: fail closed.
+  if (out->malformed == PV_OK) {
+    scan_pinset(out, policy, pinset, depth, digests);
+  }
+}
+
 // Reads the whole chain, whatever it finds. With PV_UNPINNED only the pins that
 // are blocked for every host count.
 static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
@@ -128,62 +141,29 @@ static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
   const bool whole = wants_certificate_digest(policy, pinset);
   cert_digests digests = {{{0}}};
   for (size_t i = 0; i < chain->num_certs; i++) {
-    const uint32_t depth = (uint32_t)i;
     const pv_span cert = chain_cert(chain, i);
-    out->malformed = pv_spki_sha256(digests.of[PV_SPKI], cert.data, cert.len);
-    if (out->malformed != PV_OK) {
-      out->malformed_at = depth;
-      return;
+    const pv_status status =
+        pv_spki_sha256(digests.of[PV_SPKI], cert.data, cert.len);
+    if (out->malformed == PV_OK) {
+      out->num_seen = (uint32_t)i + (status == PV_OK);
+      out->malformed = status;
     }
-    out->num_seen = depth + 1;
-    if (out_spkis != NULL) {
+    if (status != PV_OK) {
+      continue;
+    }
+    if (out->malformed == PV_OK && out_spkis != NULL) {
       memcpy(out_spkis + PV_DIGEST_LEN * i, digests.of[PV_SPKI], PV_DIGEST_LEN);
     }
     if (whole) {
       pv_sha256(digests.of[PV_CERTIFICATE], cert.data, cert.len);
     }
-    scan_blocked(out, policy, PV_UNPINNED, depth, &digests);
-    if (pinset != PV_UNPINNED) {
-      scan_blocked(out, policy, pinset, depth, &digests);
-      scan_pinset(out, policy, pinset, depth, &digests);
-    }
+    look_at(out, policy, pinset, (uint32_t)i, &digests);
   }
 }
 
 // ---- the decision -----------------------------------------------------------
 
-static void report_finding(pv_report *out, pv_reason reason,
-                           const finding *found) {
-  out->reason = (uint8_t)reason;
-  out->depth = found->depth;
-  out->matched_kind = found->kind;
-  memcpy(out->matched, found->digest, PV_DIGEST_LEN);
-}
-
-// Step 4, a missing or malformed certificate, and step 5, a blocked one.
-// Returns true if one of them decided: a rejection, except for a blocked
-// certificate in report mode.
-static bool decide_bad_chain(pv_report *out, const evidence *seen,
-                             const chain_view *chain) {
-  out->num_seen = seen->num_seen;
-  if (chain->num_certs == 0) {
-    out->reason = PV_NO_CERTIFICATE;
-  } else if (seen->malformed != PV_OK) {
-    out->reason = PV_MALFORMED;
-    out->depth = seen->malformed_at;
-    out->detail = (uint32_t)seen->malformed;
-  } else if (seen->blocked.depth != PV_NO_DEPTH) {
-    report_finding(out, PV_BLOCKED, &seen->blocked);
-    out->accepted = out->mode == PV_REPORT;
-    return true;
-  } else {
-    return false;
-  }
-  out->accepted = 0;
-  return true;
-}
-
-// Step 6: every list that is not empty must match.
+// Returns true if every list that is not empty matches.
 static bool lists_are_hit(const pv_policy *policy, uint32_t pinset,
                           uint32_t lists_hit) {
   for (uint32_t list = PV_LIST_PINS; list <= PV_LIST_CA; list++) {
@@ -197,20 +177,66 @@ static bool lists_are_hit(const pv_policy *policy, uint32_t pinset,
   return true;
 }
 
+// Returns true if no key is blocked, neither by this PinSet nor for every host.
+static bool blocks_nothing(const pv_policy *policy, uint32_t pinset) {
+  uint32_t num_pins = 0;
+  for (uint32_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
+    num_pins |= pv__policy_run(policy, pinset, PV_LIST_BLOCKED, kind).num_pins;
+  }
+  return num_pins == 0 && !pv__policy_blocks(policy);
+}
+
+// Steps 4 to 7. Nothing above the certificates that match is needed, unless a
+// key is blocked: then a certificate that is malformed could hide that key.
+static pv_reason judge_chain(const evidence *seen, size_t num_certs,
+                             bool is_clear, bool is_hit) {
+  if (num_certs == 0) {
+    return PV_NO_CERTIFICATE;
+  }
+  if (seen->blocked.depth != PV_NO_DEPTH) {
+    return PV_BLOCKED;
+  }
+  if (seen->malformed != PV_OK && !(is_clear && is_hit)) {
+    return PV_MALFORMED;
+  }
+  return is_hit ? PV_MATCH : PV_MISMATCH;
+}
+
+static void report_finding(pv_report *out, const finding *found) {
+  out->depth = found->depth;
+  out->matched_kind = found->kind;
+  memcpy(out->matched, found->digest, PV_DIGEST_LEN);
+}
+
+// Reports the judgement of a chain. Step 8: in report mode it never rejects.
+static void report_reason(pv_report *out, pv_reason reason,
+                          const evidence *seen) {
+  out->reason = (uint8_t)reason;
+  out->accepted = reason == PV_MATCH || out->mode == PV_REPORT;
+  if (reason == PV_MATCH) {
+    report_finding(out, &seen->pinned);
+  } else if (reason == PV_BLOCKED) {
+    report_finding(out, &seen->blocked);
+  } else if (reason == PV_MALFORMED) {
+    out->depth = seen->num_seen;
+    out->detail = (uint32_t)seen->malformed;
+  }
+}
+
+// With PV_UNPINNED, `out` already has an acceptance, which stands if the chain
+// shows nothing against it.
 static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
                             const pv_policy *policy, uint32_t pinset,
                             const chain_view *chain) {
   evidence seen = {.pinned.depth = PV_NO_DEPTH, .blocked.depth = PV_NO_DEPTH};
   gather(&seen, out_spkis, policy, pinset, chain);
-  if (decide_bad_chain(out, &seen, chain) || pinset == PV_UNPINNED) {
-    return;
-  }
-  if (lists_are_hit(policy, pinset, seen.lists_hit)) {
-    report_finding(out, PV_MATCH, &seen.pinned);
-    out->accepted = 1;
-  } else {
-    out->reason = PV_MISMATCH;
-    out->accepted = out->mode == PV_REPORT;
+  const bool no_pins = pinset == PV_UNPINNED;
+  const pv_reason reason = judge_chain(
+      &seen, chain->num_certs, blocks_nothing(policy, pinset),
+      no_pins || lists_are_hit(policy, pinset, seen.lists_hit));
+  out->num_seen = seen.num_seen;
+  if (!no_pins || reason != PV_MATCH) {
+    report_reason(out, reason, &seen);
   }
 }
 
@@ -318,15 +344,6 @@ uint32_t pv_decide(uint32_t *out_reason, const pv_policy *policy,
 }
 
 // ---- incomplete chains ------------------------------------------------------
-
-// Returns true if no key is blocked, neither by this PinSet nor for every host.
-static bool blocks_nothing(const pv_policy *policy, uint32_t pinset) {
-  uint32_t num_pins = 0;
-  for (uint32_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
-    num_pins |= pv__policy_run(policy, pinset, PV_LIST_BLOCKED, kind).num_pins;
-  }
-  return num_pins == 0 && !pv__policy_blocks(policy);
-}
 
 uint32_t pv_host_is_clear(const pv_policy *policy, const char *host,
                           size_t host_len) {

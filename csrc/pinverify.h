@@ -192,7 +192,8 @@ typedef struct pv_report {
   uint32_t depth;       // position of the certificate that decided (0 = leaf):
                         // the first that matched a list of pins, or is
                         // blocked, or is malformed; or PV_NO_DEPTH
-  uint32_t num_seen;    // certificates whose SPKI was hashed, leaf first
+  uint32_t num_seen;    // certificates, leaf first, before the first that is
+                        // malformed; 0 if the chain was not looked at
   uint32_t detail;      // a pv_status: what is wrong with the host or the
                         // certificate
   uint8_t matched[32];  // the digest that matched; zero without one
@@ -527,14 +528,18 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
 //      rejected as the policy says.
 //   3. An expired rule (now >= expires): EXPIRED, accepted or rejected as the
 //      rule says.
-//   4. No certificate: NO_CERTIFICATE. One that is not strict DER: MALFORMED.
-//   5. A blocked key or certificate at any position: BLOCKED.
-//   6. MATCH if each of the lists `pins`, `leaf` and `ca` that is not empty
-//      matches; else MISMATCH.
-//   7. A rule in report mode accepts what 3, 5 and 6 would reject, and keeps
-//      the reason. It does not change 1 and 4.
-// If 2 or 3 would accept, and the policy blocks keys for every host, then 4 and
-// 5 are applied first, with those keys.
+//   4. No certificate: NO_CERTIFICATE, rejected.
+//   5. A blocked key or certificate at any position, also behind a certificate
+//      that is not strict DER: BLOCKED, rejected.
+//   6. A certificate that is not strict DER: MALFORMED, rejected. It does not
+//      matter above the certificates with which each list in 7 matches, unless
+//      a key is blocked, by the rule or for every host: it could hide that key.
+//   7. MATCH, accepted, if each of the lists `pins`, `leaf` and `ca` that is
+//      not empty matches; else MISMATCH, rejected.
+//   8. A rule in report mode accepts what 3 to 7 would reject, and keeps the
+//      reason. It does not change 1.
+// If 2 or 3 would accept, and the policy blocks keys for every host, then 4 to
+// 6 are applied first, with those keys, and 8.
 //
 // A resumed session shows the leaf, but no verified chain. Store the verified
 // chain of the full handshake along with the session, and pass that chain when

@@ -5,7 +5,7 @@ is slow on purpose: it tries every rule for every host, and every pin.
 
     canonical(host)                   the one spelling of a host, None if it has none
     find(rules, host)                 the pattern that decides about a canonical host
-    decide(policy, host, chain, now)  the decision, steps 1 to 7
+    decide(policy, host, chain, now)  the decision, steps 1 to 8
 
 Only the last section knows pinverify: it turns a model into a `Policy`, and compares
 a `Report` with a `Verdict`.
@@ -181,8 +181,9 @@ class Cert(NamedTuple):
     spki: bytes | None
 
     def pins(self) -> set[ModelPin]:
-        """Return the two pins that hit it."""
-        assert self.spki is not None
+        """Return the two pins that hit it; nothing hits what is no DER."""
+        if self.spki is None:
+            return set()
         whole = hashlib.sha256(self.der).digest()
         return {ModelPin("spki", self.spki), ModelPin("certificate", whole)}
 
@@ -213,7 +214,7 @@ def by_clients(model: ModelPolicy, host: str | bytes | None) -> bool:
 def decide(
     model: ModelPolicy, host: str | bytes | None, chain: Sequence[Cert], now: int
 ) -> Verdict:
-    """Decide about one peer, in the seven steps of the header."""
+    """Decide about one peer, in the eight steps of the header."""
     pinset, pattern, name = None, None, None
     if by_clients(model, host):
         pinset = model.clients
@@ -231,12 +232,14 @@ def decide(
         rule = replace(rule, mode=pinset.mode)
         if pinset.expires is None or now < pinset.expires:
             blocked = {*model.blocked, *pinset.blocked}
-            return _refusal(rule, chain, blocked) or _by_lists(rule, chain, pinset)
+            by_lists = _by_lists(rule, chain, pinset)
+            is_match = by_lists.reason == "MATCH"
+            return _refusal(rule, chain, blocked, is_match=is_match) or by_lists
         accepts = pinset.after_expiry == "allow" or rule.mode == "report"
         early = replace(rule, accepted=accepts, reason="EXPIRED")  # step 3
     if not (early.accepted and model.blocked):
         return early
-    refusal = _refusal(rule, chain, set(model.blocked))
+    refusal = _refusal(rule, chain, set(model.blocked), is_match=True)
     return refusal or replace(early, chain=_keys(chain))
 
 
@@ -251,30 +254,31 @@ def _keys(chain: Sequence[Cert]) -> tuple[bytes, ...]:
 
 
 def _refusal(
-    rule: Verdict, chain: Sequence[Cert], blocked: set[ModelPin]
+    rule: Verdict, chain: Sequence[Cert], blocked: set[ModelPin], *, is_match: bool
 ) -> Verdict | None:
-    """Take steps 4 and 5."""
-    seen = replace(rule, chain=_keys(chain))
+    """Take steps 4 to 6; *is_match* tells whether step 7 would come to a match."""
+    seen = replace(rule, chain=_keys(chain), accepted=rule.mode == "report")
     if not chain:
         return replace(seen, reason="NO_CERTIFICATE")
-    if len(seen.chain) < len(chain):
-        return replace(seen, reason="MALFORMED", depth=len(seen.chain))
     for depth, cert in enumerate(chain):
         hit = cert.pins() & blocked
         if hit:
-            return replace(
-                seen,
-                accepted=rule.mode == "report",
-                reason="BLOCKED",
-                depth=depth,
-                matched=frozenset(hit),
-            )
+            matched = frozenset(hit)
+            return replace(seen, reason="BLOCKED", depth=depth, matched=matched)
+    num_read = len(seen.chain)
+    if num_read < len(chain) and (blocked or not is_match):
+        return replace(seen, reason="MALFORMED", depth=num_read)
     return None
 
 
 def _by_lists(rule: Verdict, chain: Sequence[Cert], pinset: ModelPinSet) -> Verdict:
-    """Take step 6: each list that is not empty must be hit, at its places."""
-    seen = replace(rule, chain=_keys(chain))
+    """Take step 7: each list that is not empty must be hit, at its places.
+
+    Nothing is hit behind a certificate that is no DER.
+    """
+    keys = _keys(chain)
+    seen = replace(rule, chain=keys)
+    chain = chain[: len(keys)]
     places = ((pinset.pins, 0, None), (pinset.leaf, 0, 1), (pinset.ca, 1, None))
     hits = [
         [

@@ -202,14 +202,20 @@ def test_no_certificate_is_rejected(
 def test_a_malformed_certificate_is_rejected(
     verify_chain: Program, tmp_path: Path, chain: list[Path]
 ) -> None:
-    """Even behind a leaf that is pinned; the line says which and why."""
+    """The line says which and why. It does no harm above a pinned leaf alone."""
     path = write_policy(tmp_path / "policy", rules_for(chain))
-    chain[1].write_bytes(chain[1].read_bytes() + b"\0")
     why = status_text(lib.PV_ERR_DER_CERTIFICATE)
-    line = f"rejected: MALFORMED rule {HOST} depth 1 ({why})\n"
-    assert verify_chain(path, HOST, "0", *chain) == (1, line, "")
-    chain[1].write_bytes(b"")
-    assert verify_chain(path, HOST, "0", *chain) == (1, line, "")
+    leaf, issuer, _ = chain
+    for damaged in (issuer.read_bytes() + b"\0", b""):
+        issuer.write_bytes(damaged)
+        for host, rule in (
+            ("www.example.com", "*.example.com"),
+            ("blocked.example.org", "blocked.example.org"),
+        ):
+            line = f"rejected: MALFORMED rule {rule} depth 1 ({why})\n"
+            assert verify_chain(path, host, "0", leaf, issuer) == (1, line, "")
+        line = f"accepted: MATCH rule {HOST} depth 0\n"
+        assert verify_chain(path, HOST, "0", leaf, issuer) == (0, line, "")
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "extended", "empty"])

@@ -1,4 +1,4 @@
-"""The decision of a policy about a chain, in its seven steps."""
+"""The decision of a policy about a chain, in its eight steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from pinverify import UNPINNED, PinningError, PinSet, Policy, Reason
+from pinverify import UNPINNED, Pin, PinningError, PinSet, Policy, Reason
 from pki import Pki
 from policy_samples import ABSENT, HOST, MODES, NOON, SECOND
 
@@ -166,37 +166,6 @@ def test_step_4_no_certificate_is_rejected() -> None:
     assert report.depth is None
 
 
-def test_step_4_a_certificate_that_is_not_strict_der_is_rejected(pki: Pki) -> None:
-    """Even behind one that is pinned: what can't be read may be blocked."""
-    damaged = pki.ca.der + b"\0"
-    report = Policy.for_clients(PinSet([pki.server.pin])).evaluate(
-        None, [pki.server.der, damaged]
-    )
-    assert not report.accepted
-    assert report.reason is Reason.MALFORMED
-    assert report.depth == 1
-    assert [str(pin) for pin in report.chain] == [pki.server.pin]
-    assert report.matched is None
-    assert "not strict DER: Certificate" in report.detail
-    with pytest.raises(PinningError, match="not strict DER: Certificate"):
-        Policy.for_clients(PinSet([pki.server.pin])).verify(
-            None, [pki.server.der, damaged]
-        )
-    # What follows it does not make it good.
-    report = Policy.for_clients(PinSet([pki.server.pin])).evaluate(
-        None, [pki.server.der, damaged, pki.root.der]
-    )
-    assert (report.accepted, report.reason) == (False, Reason.MALFORMED)
-    assert report.depth == 1
-
-
-def test_step_4_comes_before_step_5(pki: Pki) -> None:
-    """A malformed certificate is reported as that, also beside a blocked one."""
-    pinset = PinSet([ABSENT], blocked=[pki.server.pin])
-    report = Policy.for_clients(pinset).evaluate(None, [pki.server.der, b"\x30"])
-    assert report.reason is Reason.MALFORMED
-
-
 def test_step_5_a_blocked_key_anywhere_in_the_chain_is_blocked(pki: Pki) -> None:
     """Before any match; the first one in the chain is named."""
     chain = [pki.server.der, pki.ca.der, pki.root.der]
@@ -209,7 +178,85 @@ def test_step_5_a_blocked_key_anywhere_in_the_chain_is_blocked(pki: Pki) -> None
     assert len(report.chain) == 3
 
 
-def test_step_6_every_group_hit_is_a_match_else_a_mismatch(pki: Pki) -> None:
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+def test_step_5_a_malformed_certificate_does_not_hide_a_blocked_one(
+    pki: Pki, at: int
+) -> None:
+    """Every certificate is looked at, also behind one that can't be read."""
+    chain = [pki.server.der, pki.ca.der, pki.root.der]
+    for key in chain:
+        pinset = PinSet([pki.server.pin], blocked=[Pin.from_certificate(key)])
+        damaged = [*chain[:at], b"\x30", *chain[at:]]
+        report = Policy.for_clients(pinset).evaluate(None, damaged)
+        assert not report.accepted
+        assert report.reason is Reason.BLOCKED
+        assert report.depth == damaged.index(key)
+        assert report.matched == Pin.from_certificate(key)
+        assert report.detail == ""
+
+
+def test_step_6_what_is_not_strict_der_is_rejected(pki: Pki) -> None:
+    """It may be the pinned one, and nobody can tell; nor what stands behind it."""
+    damaged = pki.ca.der + b"\0"
+    chain = [pki.server.der, damaged, pki.root.der]
+    for pinset in (
+        PinSet([ABSENT]),
+        PinSet([pki.ca.pin]),
+        PinSet([pki.root.pin]),
+        PinSet(leaf=[pki.server.pin], ca=[pki.root.pin]),
+    ):
+        policy = Policy.for_clients(pinset)
+        report = policy.evaluate(None, chain)
+        assert not report.accepted
+        assert report.reason is Reason.MALFORMED
+        assert report.depth == 1
+        assert [str(pin) for pin in report.chain] == [pki.server.pin]
+        assert report.matched is None
+        assert "not strict DER: Certificate" in report.detail
+        with pytest.raises(PinningError, match="not strict DER: Certificate"):
+            policy.verify(None, chain)
+    # Behind a leaf that can't be read, no pin is of use.
+    for pinset in (PinSet([pki.ca.pin]), PinSet(ca=[pki.ca.pin])):
+        report = Policy.for_clients(pinset).evaluate(None, [b"?", pki.ca.der])
+        assert (report.accepted, report.reason) == (False, Reason.MALFORMED)
+
+
+def test_step_6_nothing_above_what_matched_need_be_strict_der(pki: Pki) -> None:
+    """The keys that decide are below it."""
+    damaged = pki.root.der + b"\0"
+    for pinset, chain, depth in (
+        (PinSet([pki.server.pin]), [pki.server.der, damaged], 0),
+        (PinSet([pki.server.pin]), [pki.server.der, damaged, pki.ca.der], 0),
+        (PinSet([pki.ca.pin]), [pki.server.der, pki.ca.der, damaged], 1),
+        (PinSet(ca=[pki.ca.pin]), [pki.server.der, pki.ca.der, damaged], 1),
+    ):
+        policy = Policy.for_clients(pinset)
+        report = policy.evaluate(None, chain)
+        assert report.accepted
+        assert report.reason is Reason.MATCH
+        assert report.depth == depth
+        assert report.detail == ""
+        assert len(report.chain) == chain.index(damaged)
+
+
+def test_step_6_what_is_not_strict_der_may_hide_what_is_blocked(pki: Pki) -> None:
+    """Where any key is blocked, all of the chain has to be read."""
+    chain = [pki.server.der, pki.ca.der, pki.root.der + b"\0"]
+    blocked = [ABSENT]
+    for policy in (
+        Policy({HOST: PinSet([pki.server.pin], blocked=blocked)}),
+        Policy({HOST: [pki.server.pin]}, blocked=blocked),
+        Policy({HOST: UNPINNED}, blocked=blocked),
+        Policy({}, blocked=blocked),
+    ):
+        report = policy.evaluate(HOST, chain)
+        assert not report.accepted
+        assert report.reason is Reason.MALFORMED
+        assert report.depth == 2
+        assert policy.evaluate(HOST, chain[:2]).accepted
+
+
+def test_step_7_every_group_hit_is_a_match_else_a_mismatch(pki: Pki) -> None:
     """MATCH names the first certificate that hit; MISMATCH names none."""
     chain = pki.server.chain_der
     report = Policy.for_clients(
@@ -228,48 +275,67 @@ def test_step_6_every_group_hit_is_a_match_else_a_mismatch(pki: Pki) -> None:
     assert report.matched is None
 
 
-def test_step_7_report_mode_accepts_what_3_5_and_6_would_reject(pki: Pki) -> None:
-    """The reason stays, so that it can be counted and logged."""
+def test_step_8_report_mode_accepts_what_3_to_7_would_reject(pki: Pki) -> None:
+    """The reason stays, so that it can be counted and logged.
+
+    A roll-out in report mode refuses nobody whom the TLS library accepts.
+    """
     chain = pki.server.chain_der
+    damaged = [*chain, b"?"]
+    pin = pki.server.pin
     expired = {"expires": NOON, "after_expiry": "reject"}
-    cases: list[tuple[Reason, dict[str, Any]]] = [
-        (Reason.EXPIRED, {"pins": [ABSENT], **expired}),
-        (Reason.BLOCKED, {"pins": [pki.server.pin], "blocked": [pki.ca.pin]}),
-        (Reason.MISMATCH, {"pins": [ABSENT]}),
+    cases: list[tuple[Reason, list[bytes], dict[str, Any]]] = [
+        (Reason.EXPIRED, chain, {"pins": [ABSENT], **expired}),
+        (Reason.EXPIRED, [], {"pins": [ABSENT], **expired}),
+        (Reason.NO_CERTIFICATE, [], {"pins": [ABSENT]}),
+        (Reason.BLOCKED, chain, {"pins": [pin], "blocked": [pki.ca.pin]}),
+        (Reason.BLOCKED, damaged, {"pins": [pin], "blocked": [pki.ca.pin]}),
+        (Reason.MALFORMED, damaged, {"pins": [ABSENT]}),
+        (Reason.MALFORMED, damaged, {"pins": [pin], "blocked": [ABSENT]}),
+        (Reason.MALFORMED, [b"?"], {"leaf": [pin]}),
+        (Reason.MISMATCH, chain, {"pins": [ABSENT]}),
     ]
-    for reason, lists in cases:
+    for reason, certs, lists in cases:
         for mode in MODES:
             pinset = PinSet(mode=mode, **lists)
-            report = Policy.for_clients(pinset).evaluate(None, chain, now=NOON)
+            report = Policy.for_clients(pinset).evaluate(None, certs, now=NOON)
             assert report.reason is reason
             assert report.accepted == (mode == "report")
             assert report.mode == mode
 
 
-def test_step_7_report_mode_accepts_what_the_policy_blocks(pki: Pki) -> None:
+def test_step_8_report_mode_accepts_what_the_policy_blocks(pki: Pki) -> None:
     """A rule in report mode is for watching: nothing of it cuts a connection."""
-    policy = Policy(
-        {HOST: PinSet([pki.server.pin], mode="report")}, blocked=[pki.ca.pin]
-    )
-    report = policy.evaluate(HOST, pki.server.chain_der)
-    assert report.accepted
-    assert report.reason is Reason.BLOCKED
+    for expires in (None, NOON):
+        after_expiry: Literal["reject"] | None = "reject" if expires else None
+        pinset = PinSet(
+            [pki.server.pin], mode="report", expires=expires, after_expiry=after_expiry
+        )
+        policy = Policy({HOST: pinset}, blocked=[pki.ca.pin])
+        chain = pki.server.chain_der
+        for certs, reason in (
+            (chain, Reason.BLOCKED),
+            ([chain[0], b"?"], Reason.MALFORMED),
+            ([], Reason.NO_CERTIFICATE),
+        ):
+            report = policy.evaluate(HOST, certs, now=NOON)
+            assert report.accepted
+            assert report.reason is reason
+            # A host without a rule has no mode.
+            report = policy.evaluate("other.example", certs, now=NOON)
+            assert not report.accepted
+            assert report.reason is reason
 
 
-def test_step_7_report_mode_relaxes_neither_1_nor_4(pki: Pki) -> None:
-    """A peer without a usable name or certificate was not verified at all."""
+def test_step_8_report_mode_does_not_relax_1(pki: Pki) -> None:
+    """A peer without a usable name was not verified at all."""
     policy = Policy({HOST: PinSet([ABSENT], mode="report")})
-    for host, chain, reason in (
-        ("a..b", pki.server.chain_der, Reason.BAD_HOST),
-        (HOST, [], Reason.NO_CERTIFICATE),
-        (HOST, [b"?"], Reason.MALFORMED),
-    ):
-        report = policy.evaluate(host, chain)
-        assert not report.accepted
-        assert report.reason is reason
+    report = policy.evaluate("a..b", pki.server.chain_der)
+    assert not report.accepted
+    assert report.reason is Reason.BAD_HOST
 
 
-def test_step_7_report_mode_does_not_let_an_unpinned_host_pass(pki: Pki) -> None:
+def test_step_8_report_mode_does_not_let_an_unpinned_host_pass(pki: Pki) -> None:
     """A mode belongs to a rule: it says nothing about hosts without one."""
     policy = Policy({HOST: PinSet([ABSENT], mode="report")}, unpinned="reject")
     assert not policy.evaluate("other.example", pki.server.chain_der).accepted

@@ -275,7 +275,14 @@ FACTS: dict[str, Callable[[ModelPolicy, Verdict], bool]] = {
         f"{name}, {'accepted' if accepted else 'rejected'}": (
             lambda _, v, wanted=(name, accepted): (v.reason, v.accepted) == wanted  # type: ignore[misc]
         )
-        for name in ("NOT_PINNED", "EXPIRED", "BLOCKED", "MISMATCH")
+        for name in (
+            "NOT_PINNED",
+            "EXPIRED",
+            "NO_CERTIFICATE",
+            "MALFORMED",
+            "BLOCKED",
+            "MISMATCH",
+        )
         for accepted in (True, False)
     },
     **{

@@ -107,15 +107,28 @@ def test_pitfall_12_a_client_without_a_certificate_is_refused(
     control = Link(in_memory(client), in_memory(context, server=True))
     control.talk()
     assert control.heard == SECRET
-    for pins in (
-        PinSet(leaf=[pki.client.pin]),
-        PinSet(ca=[pki.ca.pin], mode="report"),
-    ):
+    for pins in (PinSet(leaf=[pki.client.pin]), PinSet(ca=[pki.ca.pin])):
         server = in_memory(context, pins, server=True)
         link = Link(in_memory(client), server)
         link.talk()
         assert reason(link.errors.get("server")) is Reason.NO_CERTIFICATE
         assert link.heard == link.answer == b""
+
+
+@pytest.mark.parametrize("mode", [SSL.VERIFY_PEER, SSL.VERIFY_NONE])
+def test_pitfall_44_report_mode_accepts_a_client_without_a_certificate(
+    pki: Pki, version: ssl.TLSVersion, mode: int
+) -> None:
+    """It is told, with the reason, and served."""
+    context = for_servers(pki, version=version, mode=mode)
+    told: list[Report] = []
+    server = in_memory(context, server=True)
+    pins = PinSet(ca=[pki.ca.pin], mode="report")
+    pin_connection(server, pins, on_report=told.append)
+    link = Link(in_memory(client_of(pki, None)), server)
+    link.talk()
+    assert link.heard == link.answer == SECRET
+    assert [report.reason for report in told] == [Reason.NO_CERTIFICATE]
 
 
 def test_the_name_that_a_client_asks_for_is_never_looked_up(

@@ -120,25 +120,6 @@ def test_pitfall_12_a_client_without_a_certificate_is_refused(
     assert reason(error) is Reason.NO_CERTIFICATE
 
 
-def test_pitfall_12_report_mode_does_not_excuse_a_missing_certificate(
-    pki: Pki, version: ssl.TLSVersion
-) -> None:
-    """mode="report" relaxes a mismatch, never the absence of a key."""
-    context = server_context(
-        pki.server,
-        version=version,
-        client_authority=pki.root,
-        client_mode=ssl.CERT_OPTIONAL,
-    )
-    pin_context(context, PinSet(leaf=[pki.client.pin], mode="report"))
-    with _serving(context) as (sock, served):
-        assert _talk(client_of(pki, pki.stranger), sock) == SECRET
-        assert served.result(LIMIT) == SECRET
-    with _serving(context) as (sock, served):
-        assert _talk(client_of(pki, None), sock) == b""
-        assert isinstance(served.exception(LIMIT), PinningError)
-
-
 def test_pitfall_12_a_certificate_that_comes_after_the_handshake_is_not_asked_for(
     pki: Pki,
 ) -> None:

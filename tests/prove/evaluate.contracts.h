@@ -2,6 +2,22 @@
 //
 // clang-format off
 
+// Steps 4 to 7 of pinverify.h, section 6, said a second time.
+static inline pv_reason spec_judgement(size_t num_certs, bool shows_blocked,
+                                       bool is_malformed, bool is_clear,
+                                       bool is_hit) {
+  const bool is_whole = !is_malformed || (is_clear && is_hit);
+  return num_certs == 0  ? PV_NO_CERTIFICATE
+         : shows_blocked ? PV_BLOCKED
+         : !is_whole     ? PV_MALFORMED
+         : is_hit        ? PV_MATCH
+                         : PV_MISMATCH;
+}
+
+#define IS_REPORTED(out, found)                                              \
+  ((out)->depth == (found)->depth && (out)->matched_kind == (found)->kind && \
+   (out)->matched[some % 32] == (found)->digest[some % 32])
+
 static bool lens_add_up(const uint8_t *lens, size_t num, size_t total)
     REQUIRES(num <= PV_PROVED_LEN_MAX && FRESH(lens, 4 * num))
     ASSIGNS();
@@ -41,25 +57,49 @@ static bool wants_certificate_digest(const pv_policy *policy,
     REQUIRES(IS_LIST(policy, pinset, PV_LIST_BLOCKED))
     ASSIGNS();
 
-static void report_finding(pv_report *out, pv_reason reason,
-                           const finding *found)
-    REQUIRES(IS_OUT(out) && FRESH(found, sizeof *found))
-    REQUIRES(reason <= PV_BAD_HOST)
-    ASSIGNS(*out)
-    ENSURES(out->accepted == OLD(out->accepted))
-    ENSURES(out->mode == OLD(out->mode));
+static void look_at(evidence *out, const pv_policy *policy, uint32_t pinset,
+                    uint32_t depth, const cert_digests *digests)
+    REQUIRES(IS_OUT(out) && IS_PIN_STORE(policy))
+    REQUIRES(IS_LIST(policy, pinset, PV_LIST_BLOCKED))
+    REQUIRES(FRESH(digests, sizeof *digests))
+    ASSIGNS(*out);
 
-static bool decide_bad_chain(pv_report *out, const evidence *seen,
-                             const chain_view *chain)
-    REQUIRES(IS_OUT(out) && FRESH(seen, sizeof *seen))
-    REQUIRES(FRESH(chain, sizeof *chain))
+static bool blocks_nothing(const pv_policy *policy, uint32_t pinset)
+    REQUIRES(IS_PIN_STORE(policy))
+    REQUIRES(IS_LIST(policy, pinset, PV_LIST_BLOCKED))
+    ASSIGNS();
+
+static pv_reason judge_chain(const evidence *seen, size_t num_certs,
+                             bool is_clear, bool is_hit)
+    REQUIRES(FRESH(seen, sizeof *seen))
+    ASSIGNS()
+    ENSURES(RESULT == spec_judgement(num_certs,
+                                     seen->blocked.depth != PV_NO_DEPTH,
+                                     seen->malformed != PV_OK, is_clear,
+                                     is_hit));
+
+static void report_finding(pv_report *out, const finding *found)
+    REQUIRES(IS_OUT(out) && FRESH(found, sizeof *found))
     ASSIGNS(*out)
-    ENSURES(out->mode == OLD(out->mode))
-    ENSURES(IMPLIES(chain->num_certs == 0 || seen->malformed != PV_OK,
-                    RESULT && out->accepted == 0))
-    ENSURES(IMPLIES(RESULT && out->mode != PV_REPORT, out->accepted == 0))
-    ENSURES(IMPLIES(seen->blocked.depth != PV_NO_DEPTH, RESULT))
-    ENSURES(IMPLIES(!RESULT, out->accepted == OLD(out->accepted)));
+    ENSURES(out->depth == found->depth && out->matched_kind == found->kind)
+    ENSURES(out->matched[some % 32] == found->digest[some % 32])
+    ENSURES(out->accepted == OLD(out->accepted))
+    ENSURES(out->mode == OLD(out->mode) && out->reason == OLD(out->reason));
+
+static void report_reason(pv_report *out, pv_reason reason,
+                          const evidence *seen)
+    REQUIRES(IS_OUT(out) && FRESH(seen, sizeof *seen))
+    REQUIRES((uint32_t)reason <= PV_BAD_HOST)
+    ASSIGNS(*out)
+    ENSURES(out->reason == reason && out->mode == OLD(out->mode))
+    ENSURES(out->accepted ==
+            (reason == PV_MATCH || OLD(out->mode) == PV_REPORT))
+    ENSURES(IMPLIES(reason == PV_MATCH || reason == PV_BLOCKED,
+                    IS_REPORTED(out, reason == PV_MATCH ? &seen->pinned
+                                                        : &seen->blocked)))
+    ENSURES(IMPLIES(reason == PV_MALFORMED,
+                    out->depth == seen->num_seen &&
+                        out->detail == (uint32_t)seen->malformed));
 
 static bool lists_are_hit(const pv_policy *policy, uint32_t pinset,
                           uint32_t lists_hit)

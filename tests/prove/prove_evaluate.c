@@ -63,21 +63,54 @@ void prove_wants_certificate_digest(void) {
   REACHED(!wants && pinset == 9);
 }
 
-void prove_report_finding(void) {
-  pv_report *out;
-  pv_reason reason;
-  const finding *found;
-  report_finding(out, reason, found);
-  REACHED(reason == PV_MATCH);
+void prove_look_at(void) {
+  evidence *out;
+  const pv_policy *policy;
+  uint32_t pinset;
+  uint32_t depth;
+  const cert_digests *digests;
+  look_at(out, policy, pinset, depth, digests);
+  REACHED(pinset == PV_UNPINNED);
+  REACHED(pinset == 9);
 }
 
-void prove_decide_bad_chain(void) {
-  pv_report *out;
+void prove_blocks_nothing(void) {
+  const pv_policy *policy;
+  uint32_t pinset;
+  const bool clear = blocks_nothing(policy, pinset);
+  REACHED(clear && pinset == PV_UNPINNED);
+  REACHED(!clear && pinset == 9);
+}
+
+void prove_judge_chain(void) {
   const evidence *seen;
-  const chain_view *chain;
-  const bool decided = decide_bad_chain(out, seen, chain);
-  REACHED(decided);
-  REACHED(!decided);
+  size_t num_certs;
+  bool is_clear;
+  bool is_hit;
+  const pv_reason reason = judge_chain(seen, num_certs, is_clear, is_hit);
+  REACHED(reason == PV_NO_CERTIFICATE);
+  REACHED(reason == PV_BLOCKED);
+  REACHED(reason == PV_MALFORMED);
+  REACHED(reason == PV_MATCH);
+  REACHED(reason == PV_MISMATCH);
+}
+
+void prove_report_finding(void) {
+  pv_report *out;
+  const finding *found;
+  report_finding(out, found);
+  REACHED(some == 9);
+}
+
+void prove_report_reason(void) {
+  pv_report *out;
+  pv_reason reason;
+  const evidence *seen;
+  report_reason(out, reason, seen);
+  REACHED(reason == PV_MATCH);
+  REACHED(reason == PV_BLOCKED);
+  REACHED(reason == PV_MALFORMED);
+  REACHED(reason == PV_MISMATCH);
 }
 
 void prove_lists_are_hit(void) {

@@ -150,7 +150,8 @@ class Report:
     def chain(self) -> tuple[Pin, ...]:
         """The SPKI pins of the certificates that were examined, leaf first.
 
-        If the leaf was enough to accept the peer, it is the only one.
+        They end before the first certificate that is not strict DER. If the leaf was
+        enough to accept the peer, it is the only one.
         """
         end = DIGEST_LEN * self._raw.num_seen
         return tuple(

@@ -30,7 +30,7 @@ _logger = logging.getLogger("pinverify")
 _PERIOD = 60.0  # seconds
 _HOSTS_MAX = 1024  # hosts remembered; the oldest is forgotten
 
-_UNMET = (Reason.MISMATCH, Reason.BLOCKED, Reason.EXPIRED)
+_UNMET = frozenset(Reason) - {Reason.MATCH, Reason.NOT_PINNED}
 
 
 def notice(report: Report, on_report: OnReport | None) -> None:
