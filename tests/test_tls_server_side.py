@@ -159,7 +159,7 @@ def test_pitfall_10_a_refused_client_gets_nowhere_with_its_ticket(
     session = dialogue(client, context).accepted().session
     assert dialogue(client, context, session=session).accepted().resumed
 
-    for pins in (PinSet(leaf=[pki.client.pin]), PinSet(ca=[pki.ca.pin])):
+    for pins in (PinSet(leaf=[pki.client.pin]), PinSet(ca=[pki.rogue_ca.pin])):
         pin_context(context, pins)
         attack = dialogue(client, context, session=session)
         assert attack.refused() is Reason.MISMATCH

@@ -38,6 +38,13 @@ NO_DEPTH: int = lib.PV_NO_DEPTH
 
 _NOTHING_TO_TELL = (lib.PV_MATCH, lib.PV_NOT_PINNED)
 
+_MAY_MATCH_ABOVE_THE_LEAF = [
+    2 * pin_list + kind
+    for pin_list in (lib.PV_LIST_PINS, lib.PV_LIST_CA)
+    for kind in (lib.PV_SPKI, lib.PV_CERTIFICATE)
+]
+"""Positions in `RawPinSet.num_pins`."""
+
 
 # ---- reports -----------------------------------------------------------------
 
@@ -108,6 +115,8 @@ class OpenPolicy:
         num_pinsets: the number of different PinSets.
         has_clients: True if PinSet 0 decides about peers without a name.
         ignores_hosts: True if it decides about every peer: no host has a rule.
+        knows_clients_by_leaf: True if the leaf of a peer without a name is enough for
+            every decision: there are no pins but `leaf` pins, and no key is blocked.
         rejects_unpinned: True if hosts without pins are rejected.
     """
 
@@ -118,6 +127,7 @@ class OpenPolicy:
         "digest",
         "has_clients",
         "ignores_hosts",
+        "knows_clients_by_leaf",
         "leaf_suffices",
         "num_pinsets",
         "num_rules",
@@ -149,6 +159,11 @@ class OpenPolicy:
         self.has_clients: bool = lib.pv_policy_has_clients(self._handle) == 1
         self.ignores_hosts = self.has_clients and self.num_rules == 0
         self.rejects_unpinned: bool = lib.pv_policy_rejects_unpinned(self._handle) == 1
+        self.knows_clients_by_leaf = (
+            self.has_clients
+            and self.is_clear(b"")
+            and not any(self.pinset(0).num_pins[i] for i in _MAY_MATCH_ABOVE_THE_LEAF)
+        )
 
     # ---- deciding ----
 

@@ -21,7 +21,7 @@ from pinverify.tls._checking_classes import class_with_the_check, verified_class
 from pinverify.tls._evidence import Accepted, judge, reject_early, rejection
 from pinverify.tls._guarded_context import guard
 from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
-from pinverify.tls._ssl_internals import ShownBySSL, der
+from pinverify.tls._ssl_internals import ShownBySSL, can_be_resumed, der
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,13 +109,16 @@ class Pending:
             rule, in_force = self._pinverify_in_force(sslobj)
             if in_force is not None:
                 server: bool = sslobj.server_side
+                memo = rule.memo
                 if server:
                     self._pinverify_refuse_hidden_name(in_force, sslobj)
+                    if not can_be_resumed(sslobj, self._pinverify_created_with):
+                        memo = rule.memo_of_latest
                 # The name that the C object verifies; the Python object's can be set.
                 host = None if server else sslobj.server_hostname
                 self._pinverify_accepted = judge(
                     in_force,
-                    rule.memo,
+                    memo,
                     (host, server),
                     self._pinverify_shown(sslobj),
                 )

@@ -24,7 +24,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pinverify.tls._fork_safe import ForkSafeLock
 from pinverify.tls._in_force import ContextRule, installed, rule_of
-from pinverify.tls._ssl_internals import refuse_renegotiation, set_options, verifies
+from pinverify.tls._ssl_internals import (
+    refuse_renegotiation,
+    refuse_tickets,
+    set_options,
+    verifies,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +147,8 @@ def create(
     """Create a C object, and note on its owner whether OpenSSL will verify the chain.
 
     OpenSSL also copies the options. Renegotiation is turned off for the connection,
-    because a TLS 1.2 peer could show another certificate in it.
+    because a TLS 1.2 peer could show another certificate in it. Tickets of servers are
+    turned off unless `_may_give_tickets`.
 
     Args:
         context: the context.
@@ -162,6 +168,8 @@ def create(
         changes = _exclusion.changes
         verified = verifies(context)
         options = refuse_renegotiation(context)
+        if server_side and not _may_give_tickets(context, rule):
+            refuse_tickets(context)
         try:
             made = make()
             doubt = "" if verified else _WAS_OFF
@@ -173,3 +181,17 @@ def create(
     connection._pinverify_doubt = doubt  # noqa: SLF001
     connection._pinverify_created_with = context  # noqa: SLF001
     return made
+
+
+def _may_give_tickets(context: Any, rule: ContextRule) -> bool:  # noqa: ANN401
+    """Return True if a session in a ticket can be judged wherever it comes back.
+
+    A ticket shows the leaf and no chain. It may come back in another process, which
+    has not seen the chain, or long after this one has forgotten it. With a callback
+    for SNI it may come back to a context that was made since, or has other pins. So
+    it must be enough to see the leaf.
+    """
+    in_force = rule.in_force
+    if in_force is None or not rule.servers:
+        return True
+    return in_force.handle.knows_clients_by_leaf and context.sni_callback is None

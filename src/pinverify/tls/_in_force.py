@@ -48,15 +48,18 @@ class ContextRule:
         in_force: None if connections are not checked.
         servers: True if server-side connections are checked.
         memo: the chains of full handshakes, as the evidence for resumed sessions.
+        memo_of_latest: a memo for handshakes that nobody can resume: they must not
+            evict the evidence of others.
         classes: the classes of connections, and the same with the check mixed in.
     """
 
-    __slots__ = ("classes", "in_force", "memo", "servers")
+    __slots__ = ("classes", "in_force", "memo", "memo_of_latest", "servers")
 
     def __init__(self, in_force: InForce | None, *, servers: bool = True) -> None:
         """Begin without any chain."""
         self.in_force = in_force
         self.memo = Memo()
+        self.memo_of_latest = Memo(leaves_max=0)
         self.classes: dict[type, type] = {}
         self.servers = servers
 

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ShownBySSL",
+    "can_be_resumed",
     "der",
     "inner_context",
     "is_context",
     "is_server",
     "refuse_renegotiation",
+    "refuse_tickets",
     "set_options",
     "verifies",
 ]
@@ -36,7 +38,9 @@ def der(cert: Any) -> bytes:  # noqa: ANN401
 _verify_mode: Any = _ssl._SSLContext.verify_mode.__get__  # type: ignore[attr-defined] # noqa: SLF001
 _options: Any = _ssl._SSLContext.options.__get__  # type: ignore[attr-defined] # noqa: SLF001
 set_options: Any = _ssl._SSLContext.options.__set__  # type: ignore[attr-defined] # noqa: SLF001
+_num_tickets: Any = _ssl._SSLContext.num_tickets.__get__  # type: ignore[attr-defined] # noqa: SLF001
 _NO_RENEGOTIATION = int(ssl.OP_NO_RENEGOTIATION)
+_NO_TICKET = int(ssl.OP_NO_TICKET)
 _CERT_NONE = int(ssl.CERT_NONE)
 
 
@@ -51,6 +55,24 @@ def refuse_renegotiation(context: Any) -> int:  # noqa: ANN401
     if not options & _NO_RENEGOTIATION:
         set_options(context, options | _NO_RENEGOTIATION)
     return options
+
+
+def refuse_tickets(context: Any) -> None:  # noqa: ANN401
+    """Let a server give no tickets and take none; call it before each connection.
+
+    In TLS 1.3 nobody can resume then. In TLS 1.2 the sessions stay that OpenSSL keeps
+    in the memory of this process, because Python cannot turn these off.
+    """
+    options = _options(context)
+    if not options & _NO_TICKET:
+        set_options(context, options | _NO_TICKET)
+    if _num_tickets(context) and is_server(context):  # others have no such setting
+        context.num_tickets = 0
+
+
+def can_be_resumed(sslobj: Any, created_with: Any) -> bool:  # noqa: ANN401
+    """Return False if nobody can resume a session of a server's connection."""
+    return bool(sslobj.version() != "TLSv1.3" or _num_tickets(created_with))
 
 
 def is_context(context: object) -> bool:
