@@ -87,6 +87,8 @@ def installed(pki: Pki) -> Iterator[None]:
         pinverify.uninstall()
         assert ssl.SSLContext.sslsocket_class is ssl.SSLSocket
         assert ssl.SSLContext.sslobject_class is ssl.SSLObject
+        for inherited in ("_wrap_socket", "_wrap_bio"):  # the methods of C are back
+            assert inherited not in vars(ssl.SSLContext)
 
 
 # ---- the command line --------------------------------------------------------

@@ -129,6 +129,83 @@ def test_a_context_from_before_gevent_fails_without_pins_as_well(stage: Stage) -
     assert seen == ["TypeError", "TypeError", HELLO.decode()]
 
 
+# The results of `_PROBE`: all contexts are reached.
+_INSTALL = "pinverify.install(policy)\n"
+_CONTEXT = "import ssl\ncontext = ssl.create_default_context()\n"
+
+
+@pytest.mark.parametrize(
+    ("library", "code"),
+    [
+        ("truststore", _TRUSTSTORE + _INSTALL + _CONTEXT),
+        ("truststore", _INSTALL + _TRUSTSTORE + _CONTEXT),
+        ("gevent", _GEVENT + _POLICY + _INSTALL + _CONTEXT),
+        ("gevent", _INSTALL + _GEVENT + _CONTEXT),
+    ],
+    ids=["truststore, install", "install, truststore", "gevent, install", "reverse"],
+)
+def test_pitfall_33_install_reaches_patched_processes_in_any_order(
+    library: str, code: str, stage: Stage
+) -> None:
+    """Truststore's contexts have one of ssl inside; gevent's are a subclass."""
+    client = BY_HEADING["http.client"]
+    good = stage.put(client, server=stage.pki.server).origin
+    bad = stage.put(client, server=stage.pki.impostor).origin
+    code = (code if code.startswith(_GEVENT) else _POLICY + code) + _PROBE
+    seen = in_a_process(library, code, stage, [good.port, bad.port])
+    assert seen == [HELLO.decode(), "PinningError", "PinningError"]
+    assert_said_nothing(client, bad.finished())
+
+
+def test_pitfall_36_gevent_never_renegotiates_whatever_the_options_were(
+    stage: Stage,
+) -> None:
+    """Its sockets are not created by a method that pinverify could replace."""
+    client = BY_HEADING["http.client"]
+    good = stage.put(client, server=stage.pki.server).origin
+    code = (
+        _GEVENT
+        + _POLICY
+        + """
+import ssl
+
+class Notes(ssl.SSLContext):
+    def _wrap_socket(self, *things, **how):
+        noted.append(bool(self.options & ssl.OP_NO_RENEGOTIATION))
+        return super()._wrap_socket(*things, **how)
+
+noted = []
+context = Notes(ssl.PROTOCOL_TLS_CLIENT)
+context.load_default_certs()
+pinverify.pin_context(context, policy)
+context.options = ssl.OP_ALL
+"""
+        + _PROBE.replace("ask(unpinned, bad)", "noted[-1]")
+    )
+    seen = in_a_process("gevent", code, stage, [good.port, good.port])
+    assert seen == [HELLO.decode(), HELLO.decode(), True]
+
+
+def test_pitfall_33_urllib3_with_pyopenssl_is_refused_by_name(stage: Stage) -> None:
+    """Injected before; the error says how to undo that, and it works."""
+    pytest.importorskip("urllib3", reason="urllib3 is not installed")
+    code = (
+        _POLICY
+        + """
+import json, urllib3.contrib.pyopenssl as injected
+injected.inject_into_urllib3()
+try:
+    pinverify.install(policy)
+except TypeError as error:
+    said = str(error)
+injected.extract_from_urllib3()
+pinverify.install(policy)
+print(json.dumps("extract_from_urllib3()" in said))
+"""
+    )
+    assert in_a_process("urllib3", code, stage, []) is True
+
+
 def test_install_reaches_contexts_that_nobody_hands_out(stage: Stage) -> None:
     """Contexts that libraries made for themselves, before and after `install`."""
     client = BY_HEADING["http.client"]

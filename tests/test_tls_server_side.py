@@ -308,12 +308,12 @@ def test_pitfall_11_a_context_that_listens_without_pins_checks_nobody(
 
 
 @pytest.mark.usefixtures("installed")
-def test_pitfall_11_install_makes_the_selected_context_decide(
+def test_pitfall_34_install_leaves_a_context_that_listens_as_it_is(
     pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
 ) -> None:
-    """With `install`, every context makes its connections with our classes.
+    """With `install` or without, the context that listens makes the connections.
 
-    Its own policy leaves servers alone; the pins of the selected context count.
+    If it has no pins, those of the selected context do not count; if it has, they do.
     """
     listening, selected = (
         server_context(pki.server, version=version, client_authority=pki.root)
@@ -321,6 +321,8 @@ def test_pitfall_11_install_makes_the_selected_context_decide(
     )
     pin_context(selected, PinSet(leaf=[pki.client.pin]))
     _select(listening, {"localhost": selected})
+    dialogue(client_of(pki, pki.stranger), listening).accepted()
+    pin_context(listening, PinSet(leaf=[pki.impostor.pin]))
     dialogue(client_of(pki, pki.client), listening).accepted()
     attack = dialogue(client_of(pki, pki.stranger), listening)
     assert attack.refused() is Reason.MISMATCH

@@ -18,13 +18,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pinverify
-from pinverify import PinningError, PinSet, pin_context
+from pinverify import PinningError, PinSet, install, pin_context, uninstall
 from pki import Pki
 from tls_clients import SECRET, trusting
 from tls_servers import LIMIT, MemoryLink, new_socket, server_context
@@ -188,19 +189,26 @@ def outcomes(
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("how", ["pin_context", "install"])
 @pytest.mark.parametrize(
     "connections", [200, pytest.param(CONNECTIONS, marks=pytest.mark.slow)]
 )
 def test_pitfall_31_an_impostor_gets_nothing_while_the_mode_is_toggled(
-    pki: Pki, peers: Peers, form: str, connections: int
+    pki: Pki, peers: Peers, form: str, how: str, connections: int
 ) -> None:
     """Nobody takes a chain that OpenSSL did not verify for one that it verified.
 
     Nor is the genuine server refused without the true reason.
     """
-    context = trusting(pki, PinSet(pins=[pki.ca.pin]))
+    context = trusting(pki)
     context.check_hostname = False
-    counted = outcomes(context, peers, form, connections)
+    (install if how == "install" else partial(pin_context, context))(
+        PinSet(pins=[pki.ca.pin])
+    )
+    try:
+        counted = outcomes(context, peers, form, connections)
+    finally:
+        uninstall()
     print(form, counted)  # noqa: T201 - figures of a long run
     forged, genuine = counted["forged"], counted["genuine"]
     assert set(forged) == {"by OpenSSL", "by pins"}

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pinverify.policy import PinningError
 from pinverify.tls._checking_classes import class_with_the_check, verified_class
-from pinverify.tls._evidence import Accepted, judge, reject_early, rejection
+from pinverify.tls._evidence import (
+    Accepted,
+    is_nameless,
+    judge,
+    judge_under_install,
+    reject_early,
+    rejection,
+)
 from pinverify.tls._guarded_context import guard
 from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
 from pinverify.tls._ssl_internals import ShownBySSL, can_be_resumed, der
@@ -116,7 +123,7 @@ class Pending:
                         memo = rule.memo_of_latest
                 # The name that the C object verifies; the Python object's can be set.
                 host = None if server else sslobj.server_hostname
-                self._pinverify_accepted = judge(
+                self._pinverify_accepted = _judge_by(rule)(
                     in_force,
                     memo,
                     (host, server),
@@ -179,6 +186,10 @@ class Pending:
 
         def _pinverify_shut(self) -> None:
             """Stop all data in both directions."""
+
+
+def _judge_by(rule: ContextRule) -> Callable[..., Accepted]:
+    return judge if rule.servers else judge_under_install
 
 
 # ---- the C object behind a PENDING connection --------------------------------
@@ -256,7 +267,7 @@ class PendingSocket(Pending):
             if rule.in_force is None and installed:
                 rule = installed[0]
             if (in_force := rule.in_force) is not None:
-                self._pinverify_accepted = judge(
+                self._pinverify_accepted = _judge_by(rule)(
                     in_force,
                     rule.memo,
                     (self.server_hostname, False),
@@ -346,10 +357,11 @@ class PendingObject(Pending):
             else:
                 certs = (sslobj.get_unverified_chain() or ())[:1]
             chain = [der(cert) for cert in certs]
-            _, in_force = self._pinverify_in_force(sslobj)
+            rule, in_force = self._pinverify_in_force(sslobj)
+            peer = sslobj.server_hostname, False
             if chain and in_force is not None:
-                peer = sslobj.server_hostname, False
-                reject_early(in_force, peer, chain, shown.doubt)
+                if rule.servers or not is_nameless(in_force, peer):
+                    reject_early(in_force, peer, chain, shown.doubt)
                 self._pinverify_passed_early = True
         except BaseException as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error)
@@ -388,7 +400,7 @@ def mix_in(owner: Any, outgoing: Any, rule: ContextRule) -> Any:  # noqa: ANN401
                 rule.classes[found] = mixed
             owner.__class__ = mixed
         except TypeError as error:
-            if outgoing is None and owner is not None:
+            if isinstance(owner, socket.socket):  # ssl closes it for other exceptions
                 owner.close()
             msg = (
                 f"pins cannot be enforced on a connection of the class "

@@ -67,9 +67,19 @@ if TYPE_CHECKING:
     from pinverify.tls._in_force import InForce
     from pinverify.tls._memo import Memo
 
-__all__ = ["Accepted", "Peer", "Shown", "judge", "reject_early", "rejection"]
+__all__ = [
+    "Accepted",
+    "Peer",
+    "Shown",
+    "is_nameless",
+    "judge",
+    "judge_under_install",
+    "reject_early",
+    "rejection",
+]
 
 _NO_CHAIN = chain(())
+_NO_NAME = "no-name.invalid"  # no host has this name (RFC 6761, 6.4)
 _WHY_MAX = 1000
 _time = time.time
 
@@ -172,6 +182,29 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
         )
     notice(report, on_report)
     return Accepted(policy, host, counts.certs, now)
+
+
+def judge_under_install(
+    in_force: InForce, memo: Memo, peer: Peer, shown: Shown
+) -> Accepted:
+    """Judge a peer as `judge` does, by a policy for the whole process.
+
+    Nobody has pinned a connection without a name on purpose then. If the policy allows
+    hosts without pins, it is one of these, and the application is told.
+    """
+    if not is_nameless(in_force, peer):
+        return judge(in_force, memo, peer, shown)
+    accepted = judge(in_force, memo, (_NO_NAME, False), shown)
+    notice(accepted.report, in_force.on_report, nameless=True)
+    return accepted
+
+
+def is_nameless(in_force: InForce, peer: Peer) -> bool:
+    """Return True for a server without a name that no rule is for."""
+    handle = in_force.handle
+    return peer == (None, False) and not (
+        handle.ignores_hosts or handle.rejects_unpinned
+    )
 
 
 def _host_to_look_up(in_force: InForce, peer: Peer) -> str | bytes | None:

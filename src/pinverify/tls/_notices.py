@@ -33,9 +33,17 @@ _HOSTS_MAX = 1024  # hosts remembered; the oldest is forgotten
 _UNMET = frozenset(Reason) - {Reason.MATCH, Reason.NOT_PINNED}
 
 
-def notice(report: Report, on_report: OnReport | None) -> None:
-    """Report a peer that is accepted although its pins do not match."""
-    if report.reason not in _UNMET:
+def notice(
+    report: Report, on_report: OnReport | None, *, nameless: bool = False
+) -> None:
+    """Report a peer that is accepted although its pins do not match.
+
+    Args:
+        report: an acceptance.
+        on_report: the callback.
+        nameless: True if the peer has no pins because it has no name.
+    """
+    if report.reason not in _UNMET and not nameless:
         return
     if on_report is not None:
         on_report(report)
