@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import sysconfig
 from pathlib import Path
 
 from cffi import FFI
@@ -73,12 +74,22 @@ def link_flags() -> list[str]:
     return ["-Wl,-z,relro,-z,now", "-Wl,-Bsymbolic"]
 
 
+def limited_api() -> list[tuple[str, str | None]]:
+    """Return the macro for the stable ABI of Python 3.11, where there is one.
+
+    cffi by itself takes that of Python 3.2. A free-threaded Python has none.
+    """
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return []
+    return [("Py_LIMITED_API", "0x030B0000")]
+
+
 # cffi releases the GIL during each call. For a call of about a microsecond that
 # costs more than the call, and beside a busy thread it can take a whole switch
 # interval (5 ms) to get the GIL back. These functions keep it: they are short,
 # whatever a peer sends. The compiler evaluates the comparison of names.
 KEEP_THE_GIL = (
-    "add_matcher",
+    "complete_module",
     "pv_cert_is_pinned",
     "pv_decide",
     "pv_host_canonical",
@@ -90,7 +101,11 @@ KEEP_THE_GIL = (
 
 
 def preamble() -> str:
-    """Return the C code in front of cffi's: the header, and calls that keep the GIL."""
+    """Return the C code in front of cffi's: the header, and calls that keep the GIL.
+
+    cffi has no hook to extend the module that it creates. So ``complete_module`` adds
+    the other functions and types afterwards, and returns 1 on success.
+    """
     kept = " || ".join(
         f'strcmp(function, "_cffi_f_{name}") == 0' for name in KEEP_THE_GIL
     )
@@ -112,19 +127,38 @@ static inline int keeps_the_gil(const char *function) {{
     if (saved != NULL) {{ PyEval_RestoreThread(saved); }} }}
 
 #include "python/matcher.h"
+#include "python/evaluator.h"
+
+static int added(const char *name, PyObject *object) {{
+  PyObject *module = PyImport_ImportModule("pinverify._core");
+  const int failed = module == NULL || object == NULL ||
+                     PyObject_SetAttrString(module, name, object) != 0;
+  Py_XDECREF(object);
+  Py_XDECREF(module);
+  PyErr_Clear();
+  return !failed;
+}}
+
+static int complete_module(void) {{
+  return added("matcher", PyCFunction_NewEx(&matcher_method, NULL, NULL)) &&
+         added("Answer", PyType_FromSpec(&answer_spec));
+}}
 """
 
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations())
-ffibuilder.cdef("int add_matcher(void);")
+ffibuilder.cdef("int complete_module(void);")
 ffibuilder.set_source(
     "pinverify._core",
     preamble(),
     sources=found("**/*.c"),
     depends=[*found("**/*.h"), *found("python/*")],
     include_dirs=[os.path.relpath(CSRC)],
-    define_macros=[("PV_API", "")],  # the module exports none of the core's names
+    define_macros=[
+        ("PV_API", ""),  # the module exports none of the core's names
+        *limited_api(),
+    ],
     extra_compile_args=compile_flags(),
     extra_link_args=link_flags(),
     py_limited_api=True,

@@ -41,17 +41,3 @@ static PyObject *matcher(PyObject *module, PyObject *arguments) {
 }
 
 static PyMethodDef matcher_method = {"matcher", matcher, METH_VARARGS, NULL};
-
-// cffi creates the module and has no hook to extend it, so the function is
-// added afterwards. Returns 1 on success.
-static int add_matcher(void) {
-  PyObject *module = PyImport_ImportModule("pinverify._core");
-  PyObject *function = PyCFunction_NewEx(&matcher_method, NULL, NULL);
-  const int failed =
-      module == NULL || function == NULL ||
-      PyObject_SetAttrString(module, matcher_method.ml_name, function) != 0;
-  Py_XDECREF(function);
-  Py_XDECREF(module);
-  PyErr_Clear();
-  return !failed;
-}

@@ -1,7 +1,7 @@
 # The compiled module. cffi makes it from csrc/pinverify.h and describes no
 # types; the package core, which alone imports it, gives them back.
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeAlias, TypeVar
 
 ffi: Any
 lib: Any
@@ -10,3 +10,23 @@ lib: Any
 def matcher(
     packed: bytes, otherwise: Callable[[bytes], bool], /
 ) -> Callable[[bytes], bool]: ...
+
+# Added by csrc/python/evaluator.h.
+class Answer:
+    _raw: bytes
+    _spkis: bytes
+    _given: str | bytes | None
+    _digest: bytes
+    _detail: str | None
+    _host: str | None
+    @classmethod
+    def _evaluator(
+        cls,
+        policy: bytes,
+        digest: bytes,
+        otherwise: _Evaluate[Self],
+        /,
+    ) -> _Evaluate[Self]: ...
+
+_Report = TypeVar("_Report", bound=Answer)
+_Evaluate: TypeAlias = Callable[[str | bytes | None, Sequence[bytes], int], _Report]

@@ -205,7 +205,7 @@ def _run(command: Sequence[str], cwd: Path = ROOT) -> None:
         raise MutantError(msg)
 
 
-# What cffi makes of the header: a C file that includes matcher.h.
+# What cffi makes of the header: a C file that includes those of csrc/python.
 _GENERATE = "import build_cffi; build_cffi.ffibuilder.emit_c_code({!r})"
 
 
@@ -215,6 +215,7 @@ def _compile(csrc: Path, name: str, out: Path) -> Path:
     source = csrc / name
     if name == "_core.c":
         include.append(f"-I{sysconfig.get_path('include')}")
+        include.append("-DPy_LIMITED_API=0x030B0000")
         source = out.with_suffix(".c")
         _run([sys.executable, "-c", _GENERATE.format(str(source))], csrc / "python")
     return compiled(source, out, *include)
@@ -223,7 +224,8 @@ def _compile(csrc: Path, name: str, out: Path) -> Path:
 def _seen_from(csrc: Path, name: str) -> set[str]:
     """Return the files that go into the object of a C file."""
     if name == "_core.c":
-        return {"_core.c", "pinverify.h", "python/matcher.h", "python/build_cffi.py"}
+        headers = ("pinverify.h", "python/matcher.h", "python/evaluator.h")
+        return {"_core.c", *headers, "python/build_cffi.py"}
     seen: set[str] = set()
     waiting = [name]
     while waiting:

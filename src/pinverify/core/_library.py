@@ -22,6 +22,10 @@ __all__ = [
     "view",
 ]
 
+if not lib.complete_module():
+    msg = "pinverify._core cannot be completed: build or install it again"
+    raise ImportError(msg)
+
 DIGEST_LEN: int = lib.PV_DIGEST_LEN
 
 Buffer: TypeAlias = "ReadableBuffer"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pinverify._core import Answer
 from pinverify.core._columns import Column, bytes_at, check_offsets
 from pinverify.core._library import DIGEST_LEN, as_bytes, ffi, lib, status_text
 from pinverify.errors import PolicyError
@@ -13,17 +14,22 @@ from pinverify.errors import PolicyError
 if TYPE_CHECKING:
     import mmap
     from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeVar
 
     from pinverify.core._columns import Chain, Chains
+
+    _Report = TypeVar("_Report", bound=Answer)
 
 __all__ = [
     "CLIENTS",
     "NO_DEPTH",
     "NO_RULE",
     "SHAPE_PREFIXES",
+    "Answer",
     "OpenPolicy",
     "RawPinSet",
     "RawReport",
+    "fields_of",
     "rejection",
 ]
 
@@ -74,9 +80,16 @@ if _REPORT.size != ffi.sizeof("pv_report"):
     raise ImportError(msg)
 
 
-def rejection(reason: int) -> RawReport:
-    """Return the report of a rejection without a policy's decision."""
-    return RawReport(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, 0, 0, bytes(DIGEST_LEN))
+def fields_of(raw: bytes) -> RawReport:
+    """Return the fields of a ``pv_report``, given as its bytes."""
+    return RawReport._make(_REPORT.unpack(raw))
+
+
+def rejection(reason: int) -> bytes:
+    """Return the ``pv_report`` of a rejection without a policy's decision."""
+    return _REPORT.pack(
+        *(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, 0, 0, bytes(DIGEST_LEN))
+    )
 
 
 # ---- policies ----------------------------------------------------------------
@@ -192,9 +205,27 @@ class OpenPolicy:
         )
         return accepted == 1 and out_reason[0] in _NOTHING_TO_TELL
 
+    def evaluator(
+        self,
+        report_type: type[_Report],
+        otherwise: Callable[[Any, Any, int], _Report],
+    ) -> Callable[[Any, Any, int], _Report]:
+        """Return a function that decides about one peer, in one call into C.
+
+        It takes a host, a chain, and the time in seconds since 1970, as they come.
+
+        Args:
+            report_type: the class of its reports.
+            otherwise: the slow path, with the same arguments: it is called if the
+                host is not a str in ASCII, bytes or None, or if the chain is not a
+                short list or tuple of bytes.
+        """
+        view = bytes(ffi.buffer(self._handle))
+        return report_type._evaluator(view, self.digest, otherwise)  # noqa: SLF001
+
     def evaluate(
         self, host: bytes, chain: Sequence[bytes], now: int
-    ) -> tuple[RawReport, bytes]:
+    ) -> tuple[bytes, bytes]:
         """Decide about one peer; see ``pv_evaluate``.
 
         Args:
@@ -203,7 +234,7 @@ class OpenPolicy:
             now: seconds since 1970-01-01T00:00:00Z.
 
         Returns:
-            The report, and the SPKI digests of the chain: n × 32 bytes.
+            The ``pv_report``, and the SPKI digests of the chain: n × 32 bytes.
         """
         num_certs = len(chain)
         # The list keeps the buffers that the spans point into.
@@ -222,12 +253,11 @@ class OpenPolicy:
         )
         if status != lib.PV_OK:
             raise ValueError(status_text(status))
-        fields = _REPORT.unpack(ffi.buffer(report))
-        return RawReport._make(fields), bytes(ffi.buffer(spkis))
+        return bytes(ffi.buffer(report)), bytes(ffi.buffer(spkis))
 
     def evaluate_many(
         self, hosts: Sequence[bytes], chains: Chains, now: int
-    ) -> Iterator[tuple[RawReport, bytes]]:
+    ) -> Iterator[tuple[bytes, bytes]]:
         """Decide about n peers in one C call; see ``pv_evaluate_many``.
 
         Args:
@@ -242,7 +272,8 @@ class OpenPolicy:
         if names.num != chains.num:
             msg = f"{names.num} hosts and {chains.num} chains: give one per peer"
             raise ValueError(msg)
-        reports = bytearray(_REPORT.size * names.num)
+        raw_len = _REPORT.size
+        reports = bytearray(raw_len * names.num)
         spkis = bytearray(DIGEST_LEN * chains.certs.num)
         status = lib.pv_evaluate_many(
             ffi.from_buffer("pv_report[]", reports),
@@ -254,11 +285,11 @@ class OpenPolicy:
             now,
         )
         check_offsets(status)
-        digests = bytes(spkis)
+        raws, digests = bytes(reports), bytes(spkis)
         first = DIGEST_LEN * chains.positions[0]
-        for i, fields in enumerate(_REPORT.iter_unpack(reports)):
+        for i in range(names.num):
             end = DIGEST_LEN * chains.positions[i + 1]
-            yield RawReport._make(fields), digests[first:end]
+            yield raws[raw_len * i : raw_len * (i + 1)], digests[first:end]
             first = end
 
     def is_clear(self, host: bytes) -> bool:

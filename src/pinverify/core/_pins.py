@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Matches", "certs_are_pinned", "matcher", "pack", "pins_contain"]
 
-if not lib.add_matcher():
-    msg = "pinverify._core cannot be completed: build or install it again"
-    raise ImportError(msg)
-
 
 def pins_contain(pins: bytes, digest: bytes) -> bool:
     """Return True if *digest* is one of *pins*, in time independent of their bytes.

@@ -49,7 +49,7 @@ class Policy:
     There are no ports: a TLS connection does not know its port.
     """
 
-    __slots__ = ("__weakref__", "_handle")
+    __slots__ = ("__weakref__", "_evaluate", "_handle")
 
     def __init__(
         self,
@@ -75,7 +75,12 @@ class Policy:
         elif unpinned != "allow" or blocked:
             msg = "Rules have their own unpinned and blocked: give these to Rules(…)"
             raise TypeError(msg)
-        self._handle = OpenPolicy(compile_rules(rules))
+        self._use(OpenPolicy(compile_rules(rules)))
+
+    def _use(self, handle: OpenPolicy) -> None:
+        self._handle = handle
+        # The slow path has no reference to this policy, or there would be a circle.
+        self._evaluate = handle.evaluator(Report, partial(_evaluate_slowly, handle))
 
     @classmethod
     def for_clients(cls, pinset: PinSet) -> Self:
@@ -103,7 +108,7 @@ class Policy:
         """
         self = cls.__new__(cls)
         try:
-            self._handle = OpenPolicy(_policy_bytes(source))
+            self._use(OpenPolicy(_policy_bytes(source)))
         except PolicyError as error:
             if not isinstance(source, str | os.PathLike):
                 raise
@@ -176,8 +181,7 @@ class Policy:
         Raises:
             PinningError: the peer is rejected; its ``report`` has the reason.
         """
-        chain = [as_bytes(cert) for cert in _as_chain(verified_chain)]  # as it is now
-        return verify_at(self, host, chain, _seconds(now))
+        return verify_at(self, host, _as_chain(verified_chain), _seconds(now))
 
     def evaluate(
         self,
@@ -194,7 +198,7 @@ class Policy:
         Raises:
             TypeError: an argument has the wrong type.
         """
-        return evaluate_at(self, host, _as_chain(verified_chain), _seconds(now))
+        return self._evaluate(host, verified_chain, _seconds(now))
 
     def evaluate_many(
         self,
@@ -262,11 +266,12 @@ def verify_at(
     An adapter's *doubt* returns why its TLS library did not verify the chain, for the
     text of a rejection; it returns an empty text if the library did.
     """
-    handle = handle_of(policy)
     report = evaluate_at(policy, host, chain, seconds)
     if report.accepted:
         return report
+    handle = handle_of(policy)
     why = "" if doubt is None else doubt()
+    chain = [as_bytes(cert) for cert in chain]  # as it is now: the text comes later
     raise PinningError(
         report,
         partial(rejection_text, report, chain, handle, why),
@@ -280,7 +285,14 @@ def evaluate_at(
     policy: Policy, host: str | bytes | None, chain: Sequence[bytes], seconds: int
 ) -> Report:
     """Decide as `Policy.evaluate` does, at a time in seconds since 1970."""
-    handle = handle_of(policy)
+    return policy._evaluate(host, chain, seconds)  # noqa: SLF001 - of the same file
+
+
+def _evaluate_slowly(
+    handle: OpenPolicy, host: str | bytes | None, chain: Sequence[bytes], seconds: int
+) -> Report:
+    """Slow path of `Policy.evaluate`: arguments of all types, errors included."""
+    chain = _as_chain(chain)
     name = b"" if handle.ignores_hosts else name_for_core(host)
     raw, spkis = handle.evaluate(name, chain, seconds)
     return Report(raw, spkis, host, handle.digest)

@@ -11,6 +11,8 @@ from pinverify.core._open_policy import (
     NO_DEPTH,
     NO_RULE,
     SHAPE_PREFIXES,
+    Answer,
+    fields_of,
     rejection,
 )
 from pinverify.errors import PolicyError
@@ -52,7 +54,7 @@ class Reason(enum.IntEnum):
     decision. Only adapters give this reason; a policy never does."""
 
 
-class Report:
+class Report(Answer):
     """The decision about one peer.
 
     A report has no truth value, so ``if report:`` cannot accept a peer by mistake:
@@ -60,23 +62,31 @@ class Report:
     it is read.
     """
 
-    __slots__ = ("_detail", "_digest", "_given", "_host", "_raw", "_spkis")
+    # Most reports are made in C, without __init__: see csrc/python/evaluator.h.
+    __slots__ = ()
 
     def __init__(
         self,
-        raw: RawReport,
+        raw: bytes,
         spkis: bytes,
         host: str | bytes | None,
         digest: bytes,
-        detail: str = "",
+        detail: str | None = None,
     ) -> None:
-        """Keep the core's answer; only policies make reports."""
+        """Keep the core's answer; only policies make reports.
+
+        Args:
+            raw: a ``pv_report``.
+            spkis: the digests of the keys of the chain, n × 32 bytes.
+            host: as the caller wrote it.
+            digest: that of the policy.
+            detail: a text that *raw* cannot hold.
+        """
         self._raw = raw
-        self._spkis = spkis  # of the chain, n × 32 bytes
+        self._spkis = spkis
         self._given = host
-        self._host: str | None = None  # canonical, after the first access
         self._digest = digest
-        self._detail = detail  # a text that `raw` cannot hold
+        self._detail = detail
 
     @classmethod
     def not_checked(
@@ -94,12 +104,12 @@ class Report:
     @property
     def accepted(self) -> bool:
         """True if the connection may be used."""
-        return self._raw.accepted == 1
+        return self._raw[0] == 1
 
     @property
     def reason(self) -> Reason:
         """The reason of the decision."""
-        return _REASONS[self._raw.reason]
+        return _REASONS[self._raw[1]]
 
     @property
     def host(self) -> str | None:
@@ -108,7 +118,7 @@ class Report:
         None for a peer without a name, and if one PinSet decides about every peer.
         """
         given = self._given
-        if self._host is None and given is not None and self._raw.shape != CLIENTS:
+        if self._host is None and given is not None and self._fields.shape != CLIENTS:
             try:
                 self._host = canonical(given)
             except PolicyError:
@@ -118,24 +128,24 @@ class Report:
     @property
     def rule(self) -> str | None:
         """The pattern that decided, or None."""
-        raw = self._raw
+        fields = self._fields
         host = self.host
-        if raw.rule == NO_RULE or host is None:
+        if fields.rule == NO_RULE or host is None:
             return None
-        return SHAPE_PREFIXES[raw.shape] + host[-raw.name_len :]
+        return SHAPE_PREFIXES[fields.shape] + host[-fields.name_len :]
 
     @property
     def mode(self) -> Mode:
         """The rule's mode; a rule in "report" mode never rejects for its pins."""
-        return MODES[self._raw.mode]
+        return MODES[self._fields.mode]
 
     @property
     def matched(self) -> Pin | None:
         """The pin that matched, or that is blocked."""
         if self.reason not in _WITH_A_PIN:
             return None
-        raw = self._raw
-        return Pin(_KINDS[raw.matched_kind], raw.matched)
+        fields = self._fields
+        return Pin(_KINDS[fields.matched_kind], fields.matched)
 
     @property
     def depth(self) -> int | None:
@@ -143,7 +153,7 @@ class Report:
 
         It is the first certificate that is pinned, blocked or malformed.
         """
-        depth = self._raw.depth
+        depth = self._fields.depth
         return None if depth == NO_DEPTH else depth
 
     @property
@@ -153,7 +163,7 @@ class Report:
         They end before the first certificate that is not strict DER. If the leaf was
         enough to accept the peer, it is the only one.
         """
-        end = DIGEST_LEN * self._raw.num_seen
+        end = DIGEST_LEN * self._fields.num_seen
         return tuple(
             Pin(PinKind.SPKI, self._spkis[at : at + DIGEST_LEN])
             for at in range(0, end, DIGEST_LEN)
@@ -171,13 +181,17 @@ class Report:
             return self._detail
         if self.reason is Reason.BAD_HOST:
             return _why_bad(self._given)
-        status = self._raw.detail
+        status = self._fields.detail
         return f"not strict DER: {status_text(status)}" if status else ""
 
     def __bool__(self) -> NoReturn:
         """Refuse to be a truth value."""
         msg = "a Report has no truth value: use report.accepted"
         raise TypeError(msg)
+
+    @property
+    def _fields(self) -> RawReport:
+        return fields_of(self._raw)
 
     def _key(self) -> tuple[object, ...]:
         return self._raw, self._spkis, self.host, self._digest, self._detail
@@ -203,7 +217,7 @@ class Report:
 
 def raw_of(report: Report) -> RawReport:
     """Return the core's answer behind a report."""
-    return report._raw  # noqa: SLF001 - of the same file
+    return report._fields
 
 
 def _why_bad(host: str | bytes | None) -> str:
