@@ -2,8 +2,7 @@
 // object that it returns. Through cffi, ten calls convert the arguments and
 // make Python objects of the fields: that takes far longer than the decision.
 //
-// Like matcher.h it is part of the compiled module, uses only Python's limited
-// API, and keeps the GIL, as pv_decide does.
+// Like matcher.h it uses only Python's limited API, and keeps the GIL.
 #include <stddef.h>
 #include <structmember.h>
 
@@ -13,7 +12,6 @@
 // An Answer is the base class of Report. It refers to bytes and strings only,
 // so the garbage collector need not know it.
 enum { RAW, SPKIS, GIVEN, DIGEST, DETAIL, HOST, NUM_PARTS };
-
 typedef struct answer {
   PyObject_HEAD
   PyObject *parts[NUM_PARTS];
@@ -87,8 +85,7 @@ static PyObject *evaluate(PyObject *self, PyObject *const *args,
   pv_span host = {NULL, 0}, certs[CHAIN_MAX];
   PyObject *result = NULL, *chain = NULL;
   if (num != 3) {
-    PyErr_SetString(PyExc_TypeError, "expected host, chain and seconds");
-    return NULL;
+    return PyErr_Format(PyExc_TypeError, "expected host, chain and seconds");
   }
   if (PyList_CheckExact(args[1]) || PyTuple_CheckExact(args[1])) {
     chain = PySequence_Tuple(args[1]);  // another thread may change a list
@@ -99,7 +96,7 @@ static PyObject *evaluate(PyObject *self, PyObject *const *args,
   for (Py_ssize_t i = 0; plain && i < num_certs; i++) {
     plain = plain_bytes(&certs[i], PyTuple_GetItem(chain, i), 0);
   }
-  const long long now = plain ? PyLong_AsLongLong(args[2]) : 0;
+  const int64_t now = plain ? PyLong_AsLongLong(args[2]) : 0;
   if (plain && !PyErr_Occurred()) {
     result = answered((PyTypeObject *)PyTuple_GetItem(self, 0),
                       PyTuple_GetItem(self, 1), &host, certs, num_certs, now);
@@ -116,21 +113,19 @@ static PyObject *evaluate(PyObject *self, PyObject *const *args,
 }
 
 static PyMethodDef evaluate_method = {
-    "evaluate", (PyCFunction)(void (*)(void))evaluate, METH_FASTCALL,
-    "Return the report of a peer: host, chain, seconds since 1970."};
+    "evaluate", (PyCFunction)(void (*)(void))evaluate, METH_FASTCALL, NULL};
 
 // Report._evaluator(pv_policy, digest, otherwise) returns that function, whose
 // reports are of this class; `pv_policy` is its bytes.
 static PyObject *evaluator(PyObject *type, PyObject *args) {
-  PyObject *policy = NULL, *digest = NULL, *otherwise = NULL, *self = NULL;
+  PyObject *policy = NULL, *digest = NULL, *otherwise = NULL;
   if (!PyArg_ParseTuple(args, "SSO", &policy, &digest, &otherwise)) {
     return NULL;
   }
   if (PyBytes_Size(policy) != sizeof(pv_policy)) {
-    PyErr_SetString(PyExc_ValueError, "not a pv_policy");
-  } else {
-    self = PyTuple_Pack(4, type, policy, digest, otherwise);
+    return PyErr_Format(PyExc_ValueError, "not a pv_policy");
   }
+  PyObject *self = PyTuple_Pack(4, type, policy, digest, otherwise);
   PyObject *function =
       self == NULL ? NULL : PyCFunction_NewEx(&evaluate_method, self, NULL);
   Py_XDECREF(self);
