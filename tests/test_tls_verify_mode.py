@@ -34,7 +34,11 @@ __all__: list[str] = []
 
 # Connections of each form to each server; a long run by hand sets it to 100,000.
 CONNECTIONS = int(os.environ.get("VERIFY_MODE_CONNECTIONS", "10000"))
-TRUE_REASON = "OpenSSL did not verify this chain: verify_mode was CERT_NONE when"
+TRUE_REASONS = (
+    "OpenSSL did not verify this chain: verify_mode was CERT_NONE when",
+    # During the first connection of a context, which `install` guards only then.
+    "whether OpenSSL verified this chain: verify_mode was changed while",
+)
 
 
 class Peers:
@@ -179,7 +183,7 @@ def outcomes(
                 try:
                     FORMS[form](context, peers, name)
                 except PinningError as error:
-                    told = TRUE_REASON in str(error)
+                    told = any(reason in str(error) for reason in TRUE_REASONS)
                     counter["by pins" if told else "by pins, without a reason"] += 1
                 except ssl.SSLCertVerificationError:
                     counter["by OpenSSL"] += 1
@@ -191,7 +195,7 @@ def outcomes(
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("how", ["pin_context", "install"])
 @pytest.mark.parametrize(
-    "connections", [200, pytest.param(CONNECTIONS, marks=pytest.mark.slow)]
+    "connections", [100, pytest.param(CONNECTIONS, marks=pytest.mark.slow)]
 )
 def test_pitfall_31_an_impostor_gets_nothing_while_the_mode_is_toggled(
     pki: Pki, peers: Peers, form: str, how: str, connections: int

@@ -168,7 +168,7 @@ def rejection_text(
         for number, name in enumerate(("pinned", "leaf", "ca")):
             below.append((name, _pin_lines(handle, pinset, number)))
         if doubt:
-            below.append(("note", [f"OpenSSL did not verify this chain: {doubt}"]))
+            below.append(("note", [doubt]))
     below.append(("next", [_next_step(report, chain, pinset, doubt)]))
     if chain and reason is not Reason.BAD_HOST:
         used = 1 + sum(len(lines) for _, lines in above + below)

@@ -53,7 +53,7 @@ class Pending:
     _pinverify_own_rule: ContextRule | None = None
     _pinverify_error: PinningError | None = None
     _pinverify_created_with: Any = None
-    _pinverify_doubt = "its context has no pins"
+    _pinverify_doubt = "it is not known whether OpenSSL verified this chain"
     _pinverify_accepted: Accepted | None = None
 
     @property

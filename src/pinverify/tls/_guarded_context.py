@@ -42,8 +42,14 @@ MixIn: TypeAlias = "Callable[[Any, Any, ContextRule], Any]"
 Its arguments are the owner, the outgoing buffer of an `ssl.SSLObject` (None for a
 socket), and the rule."""
 
-_WAS_OFF = "verify_mode was CERT_NONE when the connection was made"
-_CHANGED = "verify_mode was changed while the connection was made"
+_WAS_OFF = (
+    "OpenSSL did not verify this chain: verify_mode was CERT_NONE when the connection "
+    "was made"
+)
+_CHANGED = (
+    "it is not known whether OpenSSL verified this chain: verify_mode was changed "
+    "while the connection was made"
+)
 
 
 class _Exclusion(ForkSafeLock):

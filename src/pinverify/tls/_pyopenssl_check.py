@@ -96,7 +96,11 @@ class ShownAfterwards:
         return self._verified
 
     def doubt(self) -> str:
-        return "" if self._verified else "chain_is_verified is False"
+        return (
+            ""
+            if self._verified
+            else "chain_is_verified is False, so OpenSSL did not verify this chain"
+        )
 
     def verified_chain(self) -> list[crypto.X509]:
         return self._conn.get_verified_chain() or []
@@ -131,7 +135,10 @@ class _ShownToCallback:
     def doubt(self) -> str:
         off = self.conn is not None and not verifies(self.conn)
         if off or self.doubted:
-            return "VERIFY_NONE was set, or a callback accepted what OpenSSL rejected"
+            return (
+                "OpenSSL did not verify this chain: VERIFY_NONE was set, or a callback "
+                "accepted what OpenSSL rejected"
+            )
         return ""
 
     def verified_chain(self) -> list[bytes]:

@@ -126,7 +126,10 @@ class ShownBySSL:
         context = self._sslobj.context
         if context is self._created_with or verifies(context):
             return ""
-        return "verify_mode is CERT_NONE in the context that the SNI callback selected"
+        return (
+            "OpenSSL did not verify this chain: verify_mode is CERT_NONE in the "
+            "context that the SNI callback selected"
+        )
 
     def verified_chain(self) -> Sequence[Any]:
         return self._sslobj.get_verified_chain() or ()
