@@ -12,10 +12,11 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from tls_servers import LIMIT
 
-__all__ = ["Answer", "ask", "forked", "serve", "workers"]
+__all__ = ["Answer", "AnswerOne", "answer_one", "ask", "forked", "serve", "workers"]
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
@@ -38,13 +39,21 @@ def answer_one(sock: socket.socket, context: ssl.SSLContext) -> None:
             tls.unwrap()
 
 
-def serve(listener: socket.socket, context: ssl.SSLContext) -> None:
+AnswerOne = Callable[[socket.socket, Any], None]
+"""Does what `answer_one` does, with a context of another library perhaps."""
+
+
+def serve(
+    listener: socket.socket,
+    context: Any,  # noqa: ANN401
+    answer: AnswerOne = answer_one,
+) -> None:
     """Answer one client after the other, for ever."""
     while True:
         sock, _ = listener.accept()
         sock.settimeout(LIMIT)
         with sock, contextlib.suppress(OSError):  # a rejection is one
-            answer_one(sock, context)
+            answer(sock, context)
 
 
 @contextlib.contextmanager
@@ -68,7 +77,11 @@ def forked(*actions: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def workers(context: ssl.SSLContext, number: int) -> Iterator[list[int]]:
+def workers(
+    context: Any,  # noqa: ANN401
+    number: int,
+    answer: AnswerOne = answer_one,
+) -> Iterator[list[int]]:
     """Run workers, each with a port of its own, so that a client can choose."""
     with contextlib.ExitStack() as stack:
         listeners = [
@@ -76,7 +89,7 @@ def workers(context: ssl.SSLContext, number: int) -> Iterator[list[int]]:
             for _ in range(number)
         ]
         stack.enter_context(
-            forked(*(lambda to=one: serve(to, context) for one in listeners))
+            forked(*(lambda to=one: serve(to, context, answer) for one in listeners))
         )
         yield [listener.getsockname()[1] for listener in listeners]
 

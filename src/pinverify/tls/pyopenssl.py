@@ -96,6 +96,10 @@ def pin_connection(
         raise PolicyError(msg)
     # In a renegotiation, a TLS 1.2 peer could show another certificate.
     conn.set_options(SSL.OP_NO_RENEGOTIATION)
+    if check.host is None and not check.in_force.handle.knows_clients_by_leaf:
+        # A ticket may come back to a process that has not seen the chain. Sessions in
+        # the memory of this one stay; only the context can turn these off.
+        conn.set_options(SSL.OP_NO_TICKET)
     conn.set_verify(conn.get_verify_mode(), check.on_verify)
     conn.__dict__["_pinverify"] = check
     conn.__class__ = _Pending
