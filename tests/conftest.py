@@ -19,6 +19,7 @@ import pytest
 import pinverify
 from client_recipes import Stage
 from client_table import text_of_table
+from pinverify.tls import _notices
 from pki import Identity, Pki, example_pki
 from tls_clients import pinning
 from tls_dialogues import WAYS, Dialogues
@@ -38,6 +39,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # For who asks whether a test fails, and not for how little it takes: `make mutants`.
 _phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
 hypothesis.settings.register_profile("unshrunk", deadline=None, phases=_phases)
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the log of each test begin anew: it names a peer once a minute."""
+    monkeypatch.setattr(_notices, "limit", _notices.Limit())
 
 
 @pytest.fixture(scope="session")

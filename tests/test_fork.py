@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from pinverify import PinningError, PinSet, pin_context
+from pinverify.tls import _notices
 from pinverify.tls._in_force import rule_of
 from pinverify.tls._memo import Memo
-from pinverify.tls._notices import _log
 from pki import Pki
 from tls_clients import SECRET, converse, pinning, trusting
 from tls_servers import LIMIT, MemoryLink, client_context, server_context
@@ -127,7 +127,7 @@ def test_pitfall_47_a_child_can_log_while_another_thread_logs(pki: Pki) -> None:
     def use() -> None:
         converse(MemoryLink(context, server_context(pki.server)))
 
-    with stopped_in(lambda pause: _log.admit(Slow(pause), 0)):
+    with stopped_in(lambda pause: _notices.limit.admit(Slow(pause), 0)):
         in_child(use)
     use()
 

@@ -184,11 +184,8 @@ any_pins = pytest.mark.parametrize("pins", PINS)
 
 
 @pytest.fixture(autouse=True)
-def _setting(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+def _setting(pki: Pki) -> None:
     CA_OF.update(server=pki.ca.pin, impostor=pki.rogue_ca.pin)
-    # The message names subjects by way of `cryptography`, which answers a failed
-    # allocation with warnings, and that is for its own tests.
-    monkeypatch.setattr("pinverify.policy._message._subject", lambda _cert: "")
 
 
 def of_pins(error: BaseException | None) -> bool:

@@ -70,6 +70,9 @@ def test_a_report_says_what_was_seen_and_by_which_policy(pki: Pki) -> None:
         "chain": (Pin.parse(pki.server.pin), Pin.parse(pki.ca.pin)),
         "digest": policy.digest,
         "detail": "",
+        "side": None,
+        "peer_address": None,
+        "resumed": None,
     }
     assert {name: getattr(report, name) for name in said} == said
     shown = ", ".join(f"{name}={value!r}" for name, value in said.items())

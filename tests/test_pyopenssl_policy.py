@@ -100,7 +100,7 @@ def test_report_mode_lets_the_data_flow_and_tells(
         assert told == [report_of(conn)]
     assert told[0].accepted
     assert told[0].reason is Reason.MISMATCH
-    assert caplog.text.count("MISMATCH of localhost") == 1
+    assert caplog.text.count("accepted without a match: server MISMATCH") == 1
 
 
 # ---------------------------------------------------------------------------

@@ -16,9 +16,10 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from pinverify import PinningError, PinSet, Policy, Reason, Report, Rules
-from pinverify.tls._evidence import Peer, judge, reject_early
+from pinverify.tls._evidence import Peer, judge, refusal, reject_early
 from pinverify.tls._in_force import InForce, in_force
 from pinverify.tls._memo import Memo
+from pinverify.tls._notices import CallbackError
 from pki import Pki
 
 __all__: list[str] = []
@@ -92,6 +93,12 @@ class FakeShown:
 
     def to_der(self, cert: bytes) -> bytes:
         return cert
+
+    def address(self) -> tuple[str, int]:
+        return ("192.0.2.1", 443)
+
+    def is_resumed(self) -> bool:
+        return self.resumed
 
 
 def chain_of(pki: Pki) -> list[bytes]:
@@ -238,7 +245,7 @@ def test_pins_for_clients_are_not_for_a_server_without_a_name(pki: Pki) -> None:
     with pytest.raises(PinningError):
         judge(rules, Memo(), (None, False), shown)
     with pytest.raises(PinningError):
-        reject_early(rules, (None, False), chain_of(pki), str)
+        reject_early(rules, (None, False), chain_of(pki), shown)
 
 
 def test_a_callback_that_raises_rejects(pki: Pki) -> None:
@@ -250,8 +257,11 @@ def test_a_callback_that_raises_rejects(pki: Pki) -> None:
 
     rules = in_force(Policy({HOST: PinSet([ELSEWHERE], mode="report")}), refuse)
     shown = FakeShown(chain_of(pki), verified=True, resumed=False)
-    with pytest.raises(RuntimeError, match="not this one"):
+    with pytest.raises(CallbackError) as caught:
         judge(rules, Memo(), (HOST, False), shown)
+    error = refusal(caught.value, rules, (HOST, False), shown)
+    assert "not this one" in str(error)
+    assert isinstance(error.__cause__, RuntimeError)
 
 
 def test_the_report_is_made_once(pki: Pki) -> None:
@@ -266,8 +276,10 @@ def test_an_early_look_only_rejects(pki: Pki) -> None:
     """Nobody hears of a peer that passes while its handshake is going on."""
     told: list[Report] = []
     rules = rules_in_force(Policy({HOST: PinSet([ELSEWHERE], mode="report")}), told)
-    reject_early(rules, (HOST, False), chain_of(pki), str)
+    shown = FakeShown(chain_of(pki), verified=True, resumed=False)
+    reject_early(rules, (HOST, False), chain_of(pki), shown)
     assert told == []
     rules = rules_in_force(Policy({HOST: [ELSEWHERE]}), told)
     with pytest.raises(PinningError):
-        reject_early(rules, (HOST, False), chain_of(pki), str)
+        reject_early(rules, (HOST, False), chain_of(pki), shown)
+    assert told == []

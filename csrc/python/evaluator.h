@@ -9,9 +9,9 @@
 // Longer chains take the slow path. Verified chains have two to five.
 #define CHAIN_MAX 16
 
-// An Answer is the base class of Report. It refers to bytes and strings only,
-// so the garbage collector need not know it.
-enum { RAW, SPKIS, GIVEN, DIGEST, DETAIL, HOST, NUM_PARTS };
+// An Answer is the base class of Report. It refers to plain values only, never
+// to anything that refers to it, so the garbage collector need not know it.
+enum { RAW, SPKIS, GIVEN, DIGEST, DETAIL, HOST, SEEN, NUM_PARTS };
 typedef struct answer {
   PyObject_HEAD
   PyObject *parts[NUM_PARTS];
@@ -27,6 +27,7 @@ static PyMemberDef answer_members[] = {
     PART("_digest", DIGEST),  // bytes: that of the policy
     PART("_detail", DETAIL),  // a text that a pv_report cannot hold, or None
     PART("_host", HOST),      // the canonical host once it is known, or None
+    PART("_seen", SEEN),      // what an adapter saw of the connection, or None
     {NULL, 0, 0, 0, NULL}};
 
 static void answer_dealloc(PyObject *self) {

@@ -19,6 +19,7 @@ class Answer:
     _digest: bytes
     _detail: str | None
     _host: str | None
+    _seen: Any
     @classmethod
     def _evaluator(
         cls,

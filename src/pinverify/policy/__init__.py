@@ -10,7 +10,7 @@ decides from the compiled bytes, and the rules can be read back from them.
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._pinning_error import PinningError, find_pinning_error
 from pinverify.policy._policy import Policy
-from pinverify.policy._report import Mode, Reason, Report
+from pinverify.policy._report import Mode, Reason, Report, Side
 from pinverify.policy._rules import UNPINNED, Pins, PinSet, Rules, Unpinned
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Reason",
     "Report",
     "Rules",
+    "Side",
     "Unpinned",
     "find_pinning_error",
 ]

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify import core
 from pinverify.core._open_policy import CLIENTS, NO_RULE
 from pinverify.errors import DERError, PolicyError
 from pinverify.policy._epoch_seconds import moment
 from pinverify.policy._pin import Pin, PinKind
-from pinverify.policy._report import Reason, Report, raw_of
+from pinverify.policy._report import Reason, Report, raw_of, seen_of
+from pinverify.policy._subject import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LINES_MAX",
-    "expiry_headline",
+    "headline_from",
     "headline_of",
     "key_pin",
     "printable",
     "rejection_text",
     "shortened",
+    "subject_line",
 ]
 
 LINES_MAX = 40
@@ -116,18 +117,47 @@ def headline_of(report: Report, when: str = "") -> str:
     return _TEXTS[report.reason][0].format(who=who, when=when, report=report)
 
 
-def expiry_headline(report: Report, handle: OpenPolicy) -> str:
-    """Return the first line for an expired rule, with the moment of expiry."""
+def headline_from(report: Report, handle: OpenPolicy) -> str:
+    """Return the first line, with what the policy tells beyond the report."""
+    if report.reason is Reason.EXPIRED:
+        return headline_of(report, _when_expired(report, handle))
+    if seen_of(report).hidden and _lacks_evidence(
+        report, _pinset_behind(report, handle)
+    ):
+        host = report.host
+        who = "this peer" if host is None else repr(host)
+        return (
+            f"the session with {who} was resumed and shows no chain, and its leaf "
+            "alone does not match the pins"
+        )
+    return headline_of(report)
+
+
+def _when_expired(report: Report, handle: OpenPolicy) -> str:
     pinset = _pinset_behind(report, handle)
     if pinset is None or pinset.raw.expires is None:
-        return headline_of(report)
+        return ""
     seconds = pinset.raw.expires
-    when = f" {seconds} seconds after 1970"
     with contextlib.suppress(PolicyError):  # outside the calendar
         date = moment(seconds)
         if date.tzinfo is dt.UTC:
-            when = f" at {date.replace(tzinfo=None).isoformat()}Z"
-    return headline_of(report, when)
+            return f" at {date.replace(tzinfo=None).isoformat()}Z"
+    return f" {seconds} seconds after 1970"
+
+
+def _lacks_evidence(report: Report, pinset: _PinSetBehind | None) -> bool:
+    """Return True for a mismatch that certificates above the leaf could have cured.
+
+    The session was resumed, so nobody saw them: the peer may be the right one.
+    """
+    hidden = report.reason is Reason.MISMATCH and seen_of(report).hidden
+    return hidden and pinset is not None and _pins_above(pinset)
+
+
+def _pins_above(pinset: _PinSetBehind) -> bool:
+    """Return True if a certificate above the leaf can match."""
+    lists = pinset.raw.num_pins
+    return any(lists[_PINS]) or any(lists[_CA])
 
 
 # ---- the rest ----------------------------------------------------------------
@@ -140,9 +170,7 @@ class _PinSetBehind(NamedTuple):
     raw: RawPinSet
 
 
-def rejection_text(
-    report: Report, chain: Sequence[bytes], handle: OpenPolicy, doubt: str = ""
-) -> str:
+def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -> str:
     """Return the whole text of a rejection.
 
     The first line says what happened. A certificate's subject cannot break out of its
@@ -152,12 +180,9 @@ def rejection_text(
         report: a rejection.
         chain: the DER certificates that were judged, leaf first.
         handle: the policy that rejected the peer.
-        doubt: why the TLS library did not verify the chain; empty if it did.
     """
     reason = report.reason
-    headline = headline_of(report)
-    if reason is Reason.EXPIRED:
-        headline = expiry_headline(report, handle)
+    headline = headline_from(report, handle)
     rule = report.rule
     pinset = _pinset_behind(report, handle)
     above: list[tuple[str, list[str]]] = []
@@ -167,9 +192,12 @@ def rejection_text(
     if reason is Reason.MISMATCH and pinset is not None:
         for number, name in enumerate(("pinned", "leaf", "ca")):
             below.append((name, _pin_lines(handle, pinset, number)))
+        doubt = seen_of(report).doubt
         if doubt:
             below.append(("note", [doubt]))
-    below.append(("next", [_next_step(report, chain, pinset, doubt)]))
+    below.append(("next", [_next_step(report, chain, pinset)]))
+    if reason is Reason.MISMATCH and len(chain) > 1 and pinset and _pins_above(pinset):
+        below.insert(0, ("ends", [_end_of(chain[-1])]))
     if chain and reason is not Reason.BAD_HOST:
         used = 1 + sum(len(lines) for _, lines in above + below)
         lengths = (0,) * 8 if pinset is None else pinset.raw.num_pins
@@ -179,18 +207,31 @@ def rejection_text(
     return "\n".join([headline, *_table(above + below)])
 
 
+def _end_of(last: bytes) -> str:
+    """Say where a verified chain ends; the TLS library decides that by its store.
+
+    It looks no further once it trusts a certificate: a root above an intermediate in
+    the store, or one that has been replaced by a newer root, is not in the chain.
+    """
+    name = subject_line(last) or key_pin(last)
+    return f"at {name}, which the trust store holds; no pin above it can match"
+
+
 def _next_step(
-    report: Report, chain: Sequence[bytes], pinset: _PinSetBehind | None, doubt: str
+    report: Report, chain: Sequence[bytes], pinset: _PinSetBehind | None
 ) -> str:
     depth = report.depth
     alone = report.reason is Reason.MISMATCH and len(chain) == 1
-    if alone and doubt and pinset is not None:
-        lists = pinset.raw.num_pins
-        if any(lists[_PINS]) or any(lists[_CA]):
-            return (
-                "only the leaf counts then: keep verification on (CERT_REQUIRED) as "
-                "long as the context is in use, or pin the leaf"
-            )
+    if _lacks_evidence(report, pinset):
+        return (
+            "the key need not have changed: connect again without the session, because "
+            "a full handshake shows the chain"
+        )
+    if alone and seen_of(report).doubt and pinset is not None and _pins_above(pinset):
+        return (
+            "only the leaf counts then: keep verification on (CERT_REQUIRED) as long "
+            "as the context is in use, or pin the leaf"
+        )
     if alone and pinset is not None and any(pinset.raw.num_pins[_CA]):
         return (
             "only the leaf counts here, so no pin of `ca` can match: turn validation "
@@ -247,7 +288,7 @@ def _chain_lines(
     for depth in depths:
         cert = chain[depth]
         mark = "  <- this one" if depth == report.depth else ""
-        lines.append(f"{key_pin(cert):<51}  {_subject(cert)}{mark}".rstrip())
+        lines.append(f"{key_pin(cert):<51}  {subject_line(cert)}{mark}".rstrip())
         if whole:
             lines.append(f"  {Pin(PinKind.CERTIFICATE, core.sha256(cert))}")
     return lines + _more(num - len(depths))
@@ -268,27 +309,10 @@ def _table(rows: list[tuple[str, list[str]]]) -> list[str]:
 # ---- subjects ----------------------------------------------------------------
 
 
-def _subject(cert: bytes) -> str:
-    """Return a certificate's subject for display, if `cryptography` is installed.
+def subject_line(cert: bytes) -> str:
+    """Return a certificate's subject for display.
 
-    It is for people only; the decision has been made. It may contain anything, so
-    unprintable characters are escaped and a long subject is cut.
+    It may contain anything, so unprintable characters are escaped and a long subject
+    is cut.
     """
-    x509 = _x509()
-    if x509 is None:
-        return ""
-    try:
-        text = x509.load_der_x509_certificate(cert).subject.rfc4514_string()
-    except Exception:  # noqa: BLE001 - a subject is not worth a second error
-        return ""
-    return shortened(text, _SUBJECT_MAX)
-
-
-@functools.cache
-def _x509() -> Any:  # noqa: ANN401 - a module
-    """Return the module of `cryptography`, or None; the answer is cached."""
-    try:
-        from cryptography import x509  # noqa: PLC0415 - optional, and slow to import
-    except Exception:  # noqa: BLE001 - treat broken as missing
-        return None
-    return x509
+    return shortened(subject_of(cert), _SUBJECT_MAX)

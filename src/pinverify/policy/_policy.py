@@ -21,15 +21,16 @@ from pinverify.errors import PolicyError
 from pinverify.policy._compiled import compile_rules, read_rules
 from pinverify.policy._epoch_seconds import seconds_of
 from pinverify.policy._hosts import canonical
-from pinverify.policy._message import expiry_headline, rejection_text
+from pinverify.policy._message import headline_from, rejection_text
 from pinverify.policy._pinning_error import PinningError
-from pinverify.policy._report import Reason, Report
+from pinverify.policy._report import Report, with_seen
 from pinverify.policy._rules import PinSet, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pinverify.core._library import Buffer, Offsets
+    from pinverify.policy._report import Seen
     from pinverify.policy._rules import Pins, Unpinned
 
 __all__ = [
@@ -259,33 +260,36 @@ def verify_at(
     host: str | bytes | None,
     chain: Sequence[bytes],
     seconds: int,
-    doubt: Callable[[], str] | None = None,
+    seen: Seen | None = None,
 ) -> Report:
-    """Decide as `Policy.verify` does, at a time in seconds since 1970.
-
-    An adapter's *doubt* returns why its TLS library did not verify the chain, for the
-    text of a rejection; it returns an empty text if the library did.
-    """
-    report = evaluate_at(policy, host, chain, seconds)
+    """Decide as `Policy.verify` does, at a time in seconds since 1970."""
+    report = evaluate_at(policy, host, chain, seconds, seen)
     if report.accepted:
         return report
     handle = handle_of(policy)
-    why = "" if doubt is None else doubt()
     chain = [as_bytes(cert) for cert in chain]  # as it is now: the text comes later
-    raise PinningError(
-        report,
-        partial(rejection_text, report, chain, handle, why),
-        headline=expiry_headline(report, handle)
-        if report.reason is Reason.EXPIRED
-        else None,
-    )
+    text = partial(rejection_text, report, chain, handle)
+    raise PinningError(report, text, headline=headline_from(report, handle))
 
 
 def evaluate_at(
-    policy: Policy, host: str | bytes | None, chain: Sequence[bytes], seconds: int
+    policy: Policy,
+    host: str | bytes | None,
+    chain: Sequence[bytes],
+    seconds: int,
+    seen: Seen | None = None,
 ) -> Report:
-    """Decide as `Policy.evaluate` does, at a time in seconds since 1970."""
-    return policy._evaluate(host, chain, seconds)  # noqa: SLF001 - of the same file
+    """Decide as `Policy.evaluate` does, at a time in seconds since 1970.
+
+    Args:
+        policy: decides.
+        host: as in `Policy.evaluate`.
+        chain: DER certificates, leaf first.
+        seconds: the time.
+        seen: the facts about the connection, for the report.
+    """
+    report = policy._evaluate(host, chain, seconds)  # noqa: SLF001 - of the same file
+    return report if seen is None else with_seen(report, seen)
 
 
 def _evaluate_slowly(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from pinverify.core._library import DIGEST_LEN, status_text
 from pinverify.core._open_policy import (
@@ -22,12 +22,24 @@ from pinverify.policy._pin import Pin, PinKind
 if TYPE_CHECKING:
     from pinverify.core._open_policy import RawReport
 
-__all__ = ["MODES", "Mode", "Reason", "Report", "raw_of"]
+__all__ = [
+    "MODES",
+    "Mode",
+    "Reason",
+    "Report",
+    "Seen",
+    "Side",
+    "raw_of",
+    "seen_of",
+    "with_seen",
+]
 
 Mode: TypeAlias = Literal["enforce", "report"]
 
 MODES: tuple[Mode, ...] = ("enforce", "report")
 """By their ``pv_mode``."""
+
+Side: TypeAlias = Literal["client", "server"]
 
 
 class Reason(enum.IntEnum):
@@ -54,6 +66,29 @@ class Reason(enum.IntEnum):
     decision. Only adapters give this reason; a policy never does."""
 
 
+class Seen(NamedTuple):
+    """The facts about a connection that an adapter adds to the decision.
+
+    Attributes:
+        side: the side that the peer is on.
+        peer: the peer's certificate in DER.
+        address: the peer's address.
+        resumed: True if the session was resumed.
+        hidden: True if a resumed session did not show what is above the leaf.
+        doubt: why the TLS library did not verify the chain; empty if it did.
+    """
+
+    side: Side | None = None
+    peer: bytes | None = None
+    address: Any = None
+    resumed: bool | None = None
+    hidden: bool = False
+    doubt: str = ""
+
+
+_NOTHING_SEEN = Seen()
+
+
 class Report(Answer):
     """The decision about one peer.
 
@@ -65,13 +100,14 @@ class Report(Answer):
     # Most reports are made in C, without __init__: see csrc/python/evaluator.h.
     __slots__ = ()
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a report says
         self,
         raw: bytes,
         spkis: bytes,
         host: str | bytes | None,
         digest: bytes,
         detail: str | None = None,
+        seen: Seen | None = None,
     ) -> None:
         """Keep the core's answer; only policies make reports.
 
@@ -81,16 +117,22 @@ class Report(Answer):
             host: as the caller wrote it.
             digest: that of the policy.
             detail: a text that *raw* cannot hold.
+            seen: the facts about the connection, if there is one.
         """
         self._raw = raw
         self._spkis = spkis
         self._given = host
         self._digest = digest
         self._detail = detail
+        self._seen = seen
 
     @classmethod
     def not_checked(
-        cls, host: str | bytes | None, digest: bytes, detail: str
+        cls,
+        host: str | bytes | None,
+        digest: bytes,
+        detail: str,
+        seen: Seen | None = None,
     ) -> Report:
         """Make the rejection of a peer that could not be checked.
 
@@ -98,8 +140,9 @@ class Report(Answer):
             host: the name that was to be verified, or None.
             digest: the digest of the policy in force.
             detail: the reason, in words.
+            seen: the facts about the connection.
         """
-        return cls(rejection(Reason.NOT_CHECKED), b"", host, digest, detail)
+        return cls(rejection(Reason.NOT_CHECKED), b"", host, digest, detail, seen)
 
     @property
     def accepted(self) -> bool:
@@ -184,6 +227,32 @@ class Report(Answer):
         status = self._fields.detail
         return f"not strict DER: {status_text(status)}" if status else ""
 
+    @property
+    def side(self) -> Side | None:
+        """The side that the peer is on: "client" or "server".
+
+        A pinned server reports "client". None if a policy decided without a connection.
+        """
+        return seen_of(self).side
+
+    @property
+    def peer(self) -> bytes | None:
+        """The peer's own certificate in DER; None without one, or a connection."""
+        return seen_of(self).peer
+
+    @property
+    def peer_address(self) -> Any:  # noqa: ANN401 - as in the module socket
+        """The peer's address as ``getpeername`` returns it, or None.
+
+        A connection over memory buffers, such as one of asyncio, does not know it.
+        """
+        return seen_of(self).address
+
+    @property
+    def resumed(self) -> bool | None:
+        """True if the session was resumed; None if nobody knows."""
+        return seen_of(self).resumed
+
     def __bool__(self) -> NoReturn:
         """Refuse to be a truth value."""
         msg = "a Report has no truth value: use report.accepted"
@@ -194,7 +263,8 @@ class Report(Answer):
         return fields_of(self._raw)
 
     def _key(self) -> tuple[object, ...]:
-        return self._raw, self._spkis, self.host, self._digest, self._detail
+        decided = self._raw, self._spkis, self.host, self._digest, self._detail
+        return (*decided, self._seen)
 
     def __eq__(self, other: object) -> bool:
         """Compare everything that the reports say."""
@@ -205,19 +275,31 @@ class Report(Answer):
         return hash(self._key())
 
     def __repr__(self) -> str:
-        """Return the values of all attributes."""
+        """Return the values of all attributes but the peer's certificate."""
         said = ", ".join(f"{name}={getattr(self, name)!r}" for name in _ATTRIBUTES)
         return f"<Report {said}>"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the bytes."""
-        made_of = (self._raw, self._spkis, self._given, self._digest, self._detail)
-        return (type(self), made_of)
+        decided = self._raw, self._spkis, self._given, self._digest, self._detail
+        return (type(self), (*decided, self._seen))
 
 
 def raw_of(report: Report) -> RawReport:
     """Return the core's answer behind a report."""
     return report._fields
+
+
+def seen_of(report: Report) -> Seen:
+    """Return the facts about the connection behind a report."""
+    seen: Seen | None = report._seen  # noqa: SLF001 - of the same file
+    return _NOTHING_SEEN if seen is None else seen
+
+
+def with_seen(report: Report, seen: Seen) -> Report:
+    """Add the facts about its connection to a new report, and return it."""
+    report._seen = seen  # noqa: SLF001 - of the same file
+    return report
 
 
 def _why_bad(host: str | bytes | None) -> str:
@@ -246,4 +328,7 @@ _ATTRIBUTES = (
     "chain",
     "digest",
     "detail",
+    "side",
+    "peer_address",
+    "resumed",
 )

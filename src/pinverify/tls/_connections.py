@@ -16,13 +16,15 @@ import ssl
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from pinverify.policy import PinningError
 from pinverify.tls._checking_classes import class_with_the_check, verified_class
 from pinverify.tls._evidence import (
     Accepted,
+    Peer,
+    announce,
     is_nameless,
     judge,
     judge_under_install,
+    refusal,
     reject_early,
     rejection,
 )
@@ -33,7 +35,7 @@ from pinverify.tls._ssl_internals import ShownBySSL, can_be_resumed, der
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pinverify.policy import Report
+    from pinverify.policy import PinningError, Report
 
 __all__ = [
     "Pending",
@@ -111,26 +113,24 @@ class Pending:
             raise error.with_traceback(None)
 
     def _pinverify_decide(self) -> None:
+        in_force = None
         try:
             sslobj = self._pinverify_sslobj()
             rule, in_force = self._pinverify_in_force(sslobj)
             if in_force is not None:
-                server: bool = sslobj.server_side
                 memo = rule.memo
-                if server:
+                if sslobj.server_side:
                     self._pinverify_refuse_hidden_name(in_force, sslobj)
                     if not can_be_resumed(sslobj, self._pinverify_created_with):
                         memo = rule.memo_of_latest
-                # The name that the C object verifies; the Python object's can be set.
-                host = None if server else sslobj.server_hostname
                 self._pinverify_accepted = _judge_by(rule)(
                     in_force,
                     memo,
-                    (host, server),
+                    _peer_of(sslobj),
                     self._pinverify_shown(sslobj),
                 )
         except BaseException as error:  # noqa: BLE001 - any error: fail closed
-            self._pinverify_fail(error)
+            self._pinverify_fail(error, in_force)
         self.__class__ = verified_class(type(self))
         self.__dict__.pop("_pinverify_guarded", None)
 
@@ -166,21 +166,26 @@ class Pending:
             )
             raise rejection(in_force, None, msg)
 
-    def _pinverify_fail(self, cause: BaseException) -> NoReturn:
-        """End the connection, and raise a `PinningError` for any cause.
+    def _pinverify_fail(
+        self, cause: BaseException, in_force: InForce | None
+    ) -> NoReturn:
+        """End the connection, and raise a `PinningError` for any exception.
 
-        Ctrl-C and the like are raised as they are; later calls raise the error.
+        Ctrl-C ends the connection too, and goes on.
         """
-        error = cause if isinstance(cause, PinningError) else None
-        if error is None:
-            in_force = self._pinverify_rule.in_force
-            error = rejection(
-                in_force, None, f"the peer could not be checked: {cause!r}"
-            )
-            error.__cause__ = cause
+        in_force = in_force or self._pinverify_rule.in_force
+        sslobj = self._pinverify_sslobj()
+        if sslobj is None:
+            error = refusal(cause, in_force, (None, False), None)
+        else:
+            shown = self._pinverify_shown(sslobj)
+            error = refusal(cause, in_force, _peer_of(sslobj), shown)
         self._pinverify_error = error
         self._pinverify_shut()
-        raise error if isinstance(cause, Exception) else cause
+        if not isinstance(cause, Exception):
+            raise cause
+        announce(error, cause, in_force)
+        raise error
 
     if TYPE_CHECKING:  # sockets and objects define it
 
@@ -190,6 +195,15 @@ class Pending:
 
 def _judge_by(rule: ContextRule) -> Callable[..., Accepted]:
     return judge if rule.servers else judge_under_install
+
+
+def _peer_of(sslobj: Any) -> Peer:  # noqa: ANN401
+    """Return the peer, by the name that the C object verifies.
+
+    The name of the Python object can be set by anybody.
+    """
+    server: bool = sslobj.server_side
+    return None if server else sslobj.server_hostname, server
 
 
 # ---- the C object behind a PENDING connection --------------------------------
@@ -263,6 +277,7 @@ class PendingSocket(Pending):
         if not self._connected:
             self.__class__ = cls
             return self
+        in_force = None
         try:
             if rule.in_force is None and installed:
                 rule = installed[0]
@@ -275,7 +290,7 @@ class PendingSocket(Pending):
                 )
         except BaseException as error:  # noqa: BLE001 - any error: fail closed
             self.__class__ = cls
-            self._pinverify_fail(error)
+            self._pinverify_fail(error, in_force)
         return self
 
     def connect(self, addr: Any) -> None:  # noqa: ANN401
@@ -350,6 +365,7 @@ class PendingObject(Pending):
         """
         if sslobj.server_side:
             return
+        in_force = None
         try:
             shown = self._pinverify_shown(sslobj)
             if shown.is_verified():
@@ -358,13 +374,13 @@ class PendingObject(Pending):
                 certs = (sslobj.get_unverified_chain() or ())[:1]
             chain = [der(cert) for cert in certs]
             rule, in_force = self._pinverify_in_force(sslobj)
-            peer = sslobj.server_hostname, False
+            peer = _peer_of(sslobj)
             if chain and in_force is not None:
                 if rule.servers or not is_nameless(in_force, peer):
-                    reject_early(in_force, peer, chain, shown.doubt)
+                    reject_early(in_force, peer, chain, shown)
                 self._pinverify_passed_early = True
         except BaseException as error:  # noqa: BLE001 - any error: fail closed
-            self._pinverify_fail(error)
+            self._pinverify_fail(error, in_force)
 
     def _pinverify_shut(self) -> None:
         # The buffered bytes would end the handshake, or send a client certificate.

@@ -40,9 +40,13 @@ session is refused, unless the rule is in report mode.
 nothing to report, and no blocked key could be above it, then the chain is not even
 fetched. That is why `Shown` has methods and not values.
 
-*Notices come last.* An accepted peer whose pins do not match (report mode, expiry) is
-reported to the application only after every check has passed, so that the application
-can rely on the report.
+*Notices come last.* Each decision that is no plain match becomes one event, which
+`_notices` logs and reports to the application. An accepted peer whose pins do not match
+(report mode, expiry) is reported after every check has passed, so that the application
+can rely on the report. A rejected one is reported after the connection has been shut:
+the adapter gives `refusal` the cause, whatever it is, enters FAILED, and then calls
+`announce`. So neither an exception of the callback nor Ctrl-C in it leaves a connection
+that can be used.
 
 *Early rejection.* Some adapters can see the peer's certificates before the handshake is
 over, so that no client certificate is sent to an impostor. `reject_early` can only
@@ -58,10 +62,11 @@ from pinverify.core._columns import Chain, chain
 from pinverify.policy import PinningError, Report
 from pinverify.policy._message import shortened
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
-from pinverify.tls._notices import notice
+from pinverify.policy._report import Seen, seen_of, with_seen
+from pinverify.tls._notices import CallbackError, tell_accepted, tell_rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pinverify.policy import Policy
     from pinverify.tls._in_force import InForce
@@ -71,9 +76,11 @@ __all__ = [
     "Accepted",
     "Peer",
     "Shown",
+    "announce",
     "is_nameless",
     "judge",
     "judge_under_install",
+    "refusal",
     "reject_early",
     "rejection",
 ]
@@ -116,27 +123,44 @@ class Shown(Protocol):
     def to_der(self, cert: Any) -> bytes:  # noqa: ANN401 - an object of the library
         """Return one of these objects in DER."""
 
+    def address(self) -> Any:  # noqa: ANN401 - as in the module socket
+        """Return the address of the peer, or None."""
+
+    def is_resumed(self) -> bool | None:
+        """Return True if the session was resumed, None if that is not known."""
+
 
 class Accepted:
     """An acceptance: its evidence, and its report once that is read."""
 
-    __slots__ = ("_certs", "_host", "_now", "_policy", "_report")
+    __slots__ = ("_certs", "_host", "_now", "_peer", "_policy", "_report", "_shown")
 
-    def __init__(
-        self, policy: Policy, host: str | bytes | None, certs: Sequence[bytes], now: int
+    def __init__(  # noqa: PLR0913, PLR0917 - one is made in each handshake
+        self,
+        policy: Policy,
+        host: str | bytes | None,
+        certs: Sequence[bytes],
+        now: int,
+        peer: Peer,
+        shown: Shown,
     ) -> None:
         """Keep the arguments of the decision: policy, name, chain in DER, time."""
         self._policy = policy
         self._host = host
         self._certs = certs
         self._now = now
+        self._peer = peer
+        self._shown = shown
         self._report: Report | None = None
 
     @property
     def report(self) -> Report:
         """The report, made at the first access and kept."""
         if self._report is None:
-            self._report = evaluate_at(self._policy, self._host, self._certs, self._now)
+            seen = _seen(self._peer, self._shown, self._certs)
+            self._report = evaluate_at(
+                self._policy, self._host, self._certs, self._now, seen
+            )
         return self._report
 
 
@@ -154,7 +178,8 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
 
     Raises:
         PinningError: the peer is rejected.
-        Exception: the callback raised, or *shown* did: reject the peer.
+        Exception: the callback raised, or *shown* did: reject the peer, too. The
+            adapter gives each of these exceptions to `refusal`.
     """
     policy, handle, on_report = in_force
     host, _ = peer
@@ -168,20 +193,36 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
         if leaf is not None and handle.leaf_suffices(
             name, len(name), leaf, len(leaf), now
         ):
-            return Accepted(policy, host, (leaf,), now)
+            return Accepted(policy, host, (leaf,), now, peer, shown)
     counts, hidden = _chain_that_counts(memo, peer, shown, leaf)
     if not hidden and handle.passes(name, counts, now):
-        return Accepted(policy, host, counts.certs, now)
-    report = verify_at(policy, host, counts.certs, now, shown.doubt)
+        return Accepted(policy, host, counts.certs, now, peer, shown)
+    seen = _seen(peer, shown, counts.certs, hidden=hidden)
+    report = verify_at(policy, host, counts.certs, now, seen)
     if hidden and report.mode == "enforce" and not handle.is_clear(name):
         raise rejection(
             in_force,
             host,
             "a resumed session shows no chain, and a blocked key could be in it; "
             "connect again without the session",
+            seen,
         )
-    notice(report, on_report)
-    return Accepted(policy, host, counts.certs, now)
+    tell_accepted(report, on_report)
+    return Accepted(policy, host, counts.certs, now, peer, shown)
+
+
+def _seen(
+    peer: Peer, shown: Shown, certs: Sequence[bytes], *, hidden: bool = False
+) -> Seen:
+    """Return the facts about a connection for its report."""
+    return Seen(
+        "client" if peer[1] else "server",
+        certs[0] if certs else None,
+        shown.address(),
+        shown.is_resumed(),
+        hidden,
+        shown.doubt(),
+    )
 
 
 def judge_under_install(
@@ -195,7 +236,7 @@ def judge_under_install(
     if not is_nameless(in_force, peer):
         return judge(in_force, memo, peer, shown)
     accepted = judge(in_force, memo, (_NO_NAME, False), shown)
-    notice(accepted.report, in_force.on_report, nameless=True)
+    tell_accepted(accepted.report, in_force.on_report, nameless=True)
     return accepted
 
 
@@ -237,10 +278,7 @@ def _chain_that_counts(
 
 
 def reject_early(
-    in_force: InForce,
-    peer: Peer,
-    certs: Sequence[bytes],
-    doubt: Callable[[], str],
+    in_force: InForce, peer: Peer, certs: Sequence[bytes], shown: Shown
 ) -> None:
     """Raise if a peer will be rejected, before the handshake is over.
 
@@ -250,17 +288,24 @@ def reject_early(
         in_force: the policy.
         peer: the owner of the certificates.
         certs: the certificates that count, in DER, leaf first.
-        doubt: see `Shown.doubt`.
+        shown: tells the report about the connection.
 
     Raises:
         PinningError: the peer is rejected.
     """
     host = _host_to_look_up(in_force, peer)
-    verify_at(in_force.policy, host, certs, int(_time()), doubt)
+    seen = _seen(peer, shown, certs)
+    verify_at(in_force.policy, host, certs, int(_time()), seen)
+
+
+# ---- rejections ----------------------------------------------------------------
 
 
 def rejection(
-    in_force: InForce | None, host: str | bytes | None, why: str
+    in_force: InForce | None,
+    host: str | bytes | None,
+    why: str,
+    seen: Seen | None = None,
 ) -> PinningError:
     """Return the error for a peer that could not be judged by its pins.
 
@@ -268,8 +313,61 @@ def rejection(
         in_force: the policy, or None if it is not known yet.
         host: the name of the peer.
         why: the message.
+        seen: the facts about the connection.
     """
     why = shortened(why, _WHY_MAX)  # an exception may have any repr
     digest = bytes(32) if in_force is None else in_force.policy.digest
     name = host.decode("latin-1") if isinstance(host, bytes) else host
-    return PinningError(Report.not_checked(name, digest, why), why)
+    return PinningError(Report.not_checked(name, digest, why, seen or Seen()), why)
+
+
+def refusal(
+    cause: BaseException, in_force: InForce | None, peer: Peer, shown: Shown | None
+) -> PinningError:
+    """Return the error of a connection that fails; any exception is a rejection.
+
+    Args:
+        cause: an exception of `judge` or of the adapter.
+        in_force: the policy, or None if it is not known yet.
+        peer: the owner of the certificates.
+        shown: the certificates; None if there is no access to them yet.
+    """
+    if isinstance(cause, PinningError):
+        error = cause
+    else:
+        if isinstance(cause, CallbackError):
+            cause = cause.__cause__ or cause
+        error = rejection(
+            in_force, peer[0], f"the peer could not be checked: {cause!r}"
+        )
+        error.__cause__ = cause
+    if seen_of(error.report).side is None:
+        error.report = with_seen(error.report, _seen_at_all(peer, shown))
+    return error
+
+
+def _seen_at_all(peer: Peer, shown: Shown | None) -> Seen:
+    """Return what can still be told about a connection that failed early."""
+    side = Seen("client" if peer[1] else "server")
+    if shown is None:
+        return side
+    try:
+        leaf = shown.leaf()
+        return _seen(peer, shown, () if leaf is None else (leaf,))
+    except Exception:  # noqa: BLE001 - what failed may fail again
+        return side
+
+
+def announce(
+    error: PinningError, cause: BaseException, in_force: InForce | None
+) -> None:
+    """Tell of a rejection, once its connection is shut.
+
+    Args:
+        error: the rejection, as `refusal` returned it.
+        cause: its cause. A callback that raised it has been told.
+        in_force: the policy and its callback, or None if it is not known yet.
+    """
+    told = isinstance(cause, CallbackError)
+    on_report = None if in_force is None or told else in_force.on_report
+    tell_rejected(error, on_report)

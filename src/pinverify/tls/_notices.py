@@ -1,25 +1,43 @@
-"""Notices of peers that are accepted although their pins do not match.
+"""Notices of peers that are rejected, or accepted although their pins do not match.
 
-A rule in report mode, or an expired one, can accept a peer and keep the reason. Such
-reports go to the application's callback, and to the logger "pinverify" at most once a
-minute for each host and policy. A notice never changes a decision, except that a
-callback that raises rejects the peer.
+A server library may drop the exception that refuses a client, and a rule in report
+mode raises none. So each decision that is no plain match becomes an event: it goes to
+the application's callback, always, and to the logger "pinverify", as a warning.
+
+The log is bounded. A peer is the same if its side, its host (of a client: its key), the
+reason and the policy are. The same peer is logged once a minute, and the next line
+says how many were held back. A stranger can have a new key each time, so at most 1,024
+different peers are logged in a minute; the next line says how many others there were.
+
+A notice never changes a decision, except that a callback that raises rejects the peer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections import OrderedDict
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pinverify.policy import Reason, Report
-from pinverify.tls._fork_safe import ForkSafeLock
+from pinverify.core._library import DIGEST_LEN
+from pinverify.policy import PinningError, Reason, Report
+from pinverify.policy._message import shortened, subject_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OnReport", "notice"]
+__all__ = [
+    "PEERS_MAX",
+    "CallbackError",
+    "Held",
+    "Limit",
+    "Line",
+    "OnReport",
+    "limit",
+    "log",
+    "tell_accepted",
+    "tell_rejected",
+]
 
 OnReport: TypeAlias = "Callable[[Report], object]"
 """A callback of the application. Its result is ignored; if it raises, the connection
@@ -28,59 +46,176 @@ is rejected."""
 _logger = logging.getLogger("pinverify")
 
 _PERIOD = 60.0  # seconds
-_HOSTS_MAX = 1024  # hosts remembered; the oldest is forgotten
+PEERS_MAX = 1024  # peers remembered, and so the lines of a period
+_WORDS_MAX = 253  # characters of a host, an address, an explanation
 
-_UNMET = frozenset(Reason) - {Reason.MATCH, Reason.NOT_PINNED}
+_PLAIN = (Reason.MATCH, Reason.NOT_PINNED)
 
 
-def notice(
+class CallbackError(Exception):
+    """Raised when the callback raised about an acceptance; ``__cause__`` is why.
+
+    The rejection that follows is not reported to it again.
+    """
+
+
+def tell_accepted(
     report: Report, on_report: OnReport | None, *, nameless: bool = False
 ) -> None:
-    """Report a peer that is accepted although its pins do not match.
+    """Tell of a peer that is accepted, unless its pins match or it has none.
 
     Args:
         report: an acceptance.
         on_report: the callback.
-        nameless: True if the peer has no pins because it has no name.
+        nameless: True if the peer has no pins because it has no name: tell of that.
+
+    Raises:
+        CallbackError: the callback raised, so the peer must be rejected.
     """
-    if report.reason not in _UNMET and not nameless:
+    if report.reason in _PLAIN and not nameless:
         return
     if on_report is not None:
-        on_report(report)
-    held_back = _log.admit((report.host, report.digest), time.monotonic())
-    if held_back is not None:
-        _logger.warning(
-            "accepted without a match: %s of %s, rule %r, chain %s, policy %s%s",
-            report.reason.name,
-            report.host or "a peer",
-            report.rule,
-            " ".join(map(str, report.chain)),
-            report.digest.hex()[:16],
-            f" ({held_back} more held back)" if held_back else "",
-        )
+        try:
+            on_report(report)
+        except Exception as cause:
+            raise CallbackError from cause
+    log(report)
 
 
-_logging = ForkSafeLock()
+def tell_rejected(error: PinningError, on_report: OnReport | None) -> None:
+    """Tell of a peer that is rejected; no exception hides the rejection.
+
+    Args:
+        error: the rejection. An exception of the callback becomes its context.
+        on_report: the callback, or None if it has been told.
+    """
+    for tell in (log, on_report):
+        if tell is not None:
+            try:
+                tell(error.report)
+            except Exception as failed:  # noqa: BLE001 - of the application
+                _keep(failed, error)
 
 
-class _Log:
-    """Rate limit: the time each host was logged, and the number held back since."""
+def _keep(failed: Exception, error: PinningError) -> None:
+    """Attach an exception of the callback, or of a filter of the log, to *error*."""
+    said = shortened(repr(failed), _WORDS_MAX)
+    error.add_note(f"telling of this rejection failed: {said}")
+    if error.__context__ is None:
+        error.__context__ = failed
+    with contextlib.suppress(Exception):
+        _logger.error("telling of a rejection failed: %s", said)
+
+
+# ---- the log -----------------------------------------------------------------
+
+
+class Held(NamedTuple):
+    """The numbers of events held back since the last line."""
+
+    alike: int
+    others: int
+
+
+class Limit:
+    """Rate limit: the time each peer was logged, and the numbers held back since.
+
+    There is no lock: Ctrl-C or a fork at the wrong moment would leave it locked, and
+    the next handshake would hang. Threads at the same moment may miscount.
+
+    Attributes:
+        entries: by what the events of a peer have in common; the oldest comes first.
+    """
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[object, tuple[float, int]] = OrderedDict()
+        """Begin with no peer."""
+        self.entries: dict[object, tuple[float, int]] = {}
+        self._others = 0
 
-    def admit(self, key: object, now: float) -> int | None:
-        """Return the number held back since the last one; None holds this one back."""
-        with _logging.lock:
-            last, held_back = self._entries.get(key, (now - _PERIOD, 0))
-            if now - last < _PERIOD:
-                self._entries[key] = (last, held_back + 1)
-                return None
-            self._entries[key] = (now, 0)
-            self._entries.move_to_end(key)
-            if len(self._entries) > _HOSTS_MAX:
-                self._entries.popitem(last=False)
-            return held_back
+    def admit(self, key: object, now: float) -> Held | None:
+        """Return the numbers held back so far; None holds this event back."""
+        entries = self.entries
+        known = entries.get(key)
+        if known is not None and now - known[0] < _PERIOD:
+            entries[key] = known[0], known[1] + 1
+            return None
+        if known is None and len(entries) >= PEERS_MAX and not self._evict(now):
+            self._others += 1
+            return None
+        entries.pop(key, None)
+        entries[key] = now, 0
+        others, self._others = self._others, 0
+        return Held(0 if known is None else known[1], others)
+
+    def _evict(self, now: float) -> bool:
+        """Forget the oldest peer, unless it was logged less than a minute ago."""
+        try:
+            oldest = next(iter(self.entries))
+            since, alike = self.entries[oldest]
+        except (KeyError, RuntimeError, StopIteration):  # another thread was here
+            return False
+        if now - since < _PERIOD:
+            return False
+        self.entries.pop(oldest, None)
+        self._others += alike
+        return True
 
 
-_log = _Log()
+limit = Limit()
+
+
+def log(report: Report) -> None:
+    """Log an event, unless it is held back."""
+    key = _same_peer(report)
+    held = limit.admit(key, time.monotonic())
+    if held is not None:
+        _logger.warning("%s", Line(report, held))
+
+
+def _same_peer(report: Report) -> object:
+    """Return what the events of one peer have in common."""
+    key = report.chain[0] if report.host is None and report.chain else None
+    return report.side, report.host, key, report.accepted, report.reason, report.digest
+
+
+class Line:
+    """The text of an event, made only if a handler of the log asks for it."""
+
+    __slots__ = ("_held", "_report")
+
+    def __init__(self, report: Report, held: Held) -> None:
+        """Keep the report and the numbers."""
+        self._report = report
+        self._held = held
+
+    def __str__(self) -> str:
+        """Return one line; the peer cannot break out of any part of it."""
+        report, held = self._report, self._held
+        what = "accepted without a match" if report.accepted else "rejected"
+        said = {
+            "key": report.chain[0] if report.chain else None,
+            "subject": repr(subject_line(report.peer)) if report.peer else None,
+            "address": _address(report.peer_address),
+            "host": report.host,
+            "rule": report.rule,
+            "detail": repr(report.detail) if report.detail else None,
+        }
+        parts = [f"{what}: {report.side or 'peer'} {report.reason.name}"]
+        parts += [
+            f"{name}={shortened(str(value), _WORDS_MAX)}"
+            for name, value in said.items()
+            if value is not None
+        ]
+        parts.append(f"policy={report.digest.hex()[: DIGEST_LEN // 2]}")
+        if held.alike:
+            parts.append(f"({held.alike} more like it held back)")
+        if held.others:
+            parts.append(f"({held.others} of other peers held back)")
+        return " ".join(parts)
+
+
+def _address(address: Any) -> str | None:  # noqa: ANN401 - as in the module socket
+    if isinstance(address, tuple) and len(address) >= 2:  # noqa: PLR2004 - host, port
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return repr(address) if address else None

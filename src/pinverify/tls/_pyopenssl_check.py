@@ -9,7 +9,7 @@ from OpenSSL import SSL, crypto
 
 from pinverify.errors import PolicyError
 from pinverify.policy import PinningError
-from pinverify.tls._evidence import Accepted, Peer, judge, reject_early, rejection
+from pinverify.tls._evidence import Accepted, Peer, Shown, judge, refusal, reject_early
 from pinverify.tls._memo import Memo
 
 if TYPE_CHECKING:
@@ -54,15 +54,16 @@ class PinningSSLError(PinningError, SSL.Error):
 
     @classmethod
     def because(
-        cls, cause: BaseException, rules: InForce | None, host: str | bytes | None
+        cls,
+        cause: BaseException,
+        rules: InForce | None,
+        peer: Peer,
+        shown: Shown | None,
     ) -> Self:
         """Return *cause* as an error of this class; any exception is a rejection."""
-        if isinstance(cause, PinningError):
-            error = cause
-        else:
-            error = rejection(rules, host, f"the peer could not be checked: {cause!r}")
+        error = refusal(cause, rules, peer, shown)
         ours = cls(error.report, partial(str, error), headline=error.verify_message)
-        ours.__cause__ = None if error is cause else cause
+        ours.__cause__ = error.__cause__
         return ours
 
 
@@ -76,6 +77,13 @@ def _leaf(conn: SSL.Connection) -> bytes | None:
 
 def _der(cert: crypto.X509) -> bytes:
     return crypto.dump_certificate(crypto.FILETYPE_ASN1, cert)
+
+
+def _address(conn: SSL.Connection) -> Any:  # noqa: ANN401 - as in the module socket
+    try:
+        return conn.getpeername()
+    except (AttributeError, OSError, TypeError):  # in memory there is no socket
+        return None
 
 
 def verifies(conn: SSL.Connection) -> bool:
@@ -107,6 +115,12 @@ class ShownAfterwards:
 
     def to_der(self, cert: crypto.X509) -> bytes:
         return _der(cert)
+
+    def address(self) -> Any:  # noqa: ANN401 - as in the module socket
+        return _address(self._conn)
+
+    def is_resumed(self) -> None:
+        """Return None: pyOpenSSL does not tell."""
 
 
 class _ShownToCallback:
@@ -147,6 +161,15 @@ class _ShownToCallback:
 
     def to_der(self, cert: bytes) -> bytes:
         return cert
+
+    def address(self) -> Any:  # noqa: ANN401 - as in the module socket
+        return None if self.conn is None else _address(self.conn)
+
+    def is_resumed(self) -> bool | None:
+        """Return True if OpenSSL verified no certificate in this handshake."""
+        if self.called:
+            return False
+        return True if self.is_verified() and self.leaf() is not None else None
 
     def so_far(self) -> list[bytes]:
         """Return the certificates that count in a full handshake, leaf first."""
@@ -206,7 +229,8 @@ class Check:
 
     def because(self, cause: BaseException) -> PinningSSLError:
         """Return *cause* as an error of this class; any exception is a rejection."""
-        return PinningSSLError.because(cause, self.in_force, self.host)
+        peer = peer_of(self.host)
+        return PinningSSLError.because(cause, self.in_force, peer, self.shown)
 
     def on_verify(
         self, conn: SSL.Connection, cert: crypto.X509, error: int, depth: int, ok: int
@@ -219,6 +243,7 @@ class Check:
         violation.
         """
         shown = self.shown
+        shown.conn = conn
         shown.called = True
         shown.doubted |= not ok
         answer = (
@@ -237,8 +262,7 @@ class Check:
         """
         try:
             shown = self.shown
-            peer = peer_of(self.host)
-            reject_early(self.in_force, peer, shown.so_far(), shown.doubt)
+            reject_early(self.in_force, peer_of(self.host), shown.so_far(), shown)
         except BaseException as cause:  # noqa: BLE001 - any error: fail closed
             self.error = self.because(cause)
         return self.error is None
@@ -250,6 +274,7 @@ class Check:
         contain a client certificate; over memory buffers it has not been sent yet.
         """
         shown = self.shown
+        shown.conn = conn
         leaf = _leaf(conn) if shown.called and 0 not in shown.seen else None
         if leaf is not None:
             shown.seen[0] = leaf

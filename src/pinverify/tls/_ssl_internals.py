@@ -136,3 +136,15 @@ class ShownBySSL:
 
     def to_der(self, cert: Any) -> bytes:  # noqa: ANN401
         return der(cert)
+
+    def address(self) -> Any:  # noqa: ANN401
+        # The C object knows its socket, unless that is gone. An SSL object has none.
+        connection = self._sslobj.owner
+        try:
+            return connection.getpeername()
+        except (AttributeError, OSError):
+            return None
+
+    def is_resumed(self) -> bool:
+        resumed: bool = self._sslobj.session_reused
+        return resumed

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from OpenSSL import SSL
 
 from pinverify.errors import PolicyError
-from pinverify.tls._evidence import judge, rejection
+from pinverify.tls._evidence import announce, judge, rejection
 from pinverify.tls._in_force import in_force
 from pinverify.tls._memo import Memo
 from pinverify.tls._pyopenssl_check import (
@@ -143,7 +143,8 @@ def verify(
         # An empty memo: the first handshake of this session was not observed.
         return judge(rules, Memo(), peer_of(host), shown).report
     except Exception as cause:  # noqa: BLE001 - also exceptions of on_report
-        error = PinningSSLError.because(cause, rules, host)
+        error = PinningSSLError.because(cause, rules, peer_of(host), shown)
+        announce(error, cause, rules)
         raise error from error.__cause__
 
 
@@ -253,7 +254,7 @@ class _Pending(SSL.Connection):
             try:
                 check.decide(self)
             except BaseException as cause:  # noqa: BLE001 - any error: fail closed
-                self._pinverify_fail(check.because(cause))
+                self._pinverify_fail(check.because(cause), cause)
             self.__class__ = _Verified
 
     def send(self, buf: Any, flags: int = 0) -> int:  # noqa: ANN401 - as typed there
@@ -317,12 +318,17 @@ class _Pending(SSL.Connection):
         return conn, address
 
     def _pinverify_fail(
-        self, error: PinningSSLError, *, alert: bool = False
+        self,
+        error: PinningSSLError,
+        cause: BaseException | None = None,
+        *,
+        alert: bool = False,
     ) -> NoReturn:
         """End the connection, and raise the error, or the Ctrl-C that is its cause.
 
         Args:
             error: the reason.
+            cause: the exception behind it, unless it is the same.
             alert: True if only an alert is waiting to be sent.
         """
         self._pinverify.error = error
@@ -341,15 +347,16 @@ class _Pending(SSL.Connection):
         with contextlib.suppress(OSError, AttributeError):
             if self.gettimeout() != 0:
                 self.close()
-        cause = error.__cause__
-        if cause is not None and not isinstance(cause, Exception):
-            raise cause
-        raise error from cause
+        interrupt = error.__cause__
+        if interrupt is not None and not isinstance(interrupt, Exception):
+            raise interrupt
+        announce(error, cause or error, self._pinverify.in_force)
+        raise error from interrupt
 
 
 def _refuse_another_handshake(*_: Any, **__: Any) -> NoReturn:  # noqa: ANN401
     msg = "the peer has been judged: another handshake needs another connection"
-    raise PinningSSLError.because(rejection(None, None, msg), None, None)
+    raise PinningSSLError.because(rejection(None, None, msg), None, (None, False), None)
 
 
 class _Verified(_Pending):
