@@ -401,7 +401,8 @@ def mix_in(owner: Any, outgoing: Any, rule: ContextRule) -> Any:  # noqa: ANN401
     Raises:
         TypeError: pins cannot be enforced on a connection of this class.
     """
-    if hasattr(owner, "_sslsock"):  # gevent's: a plain socket that knows the real one
+    if type(owner).__module__ == "gevent.ssl" and hasattr(owner, "_sslsock"):
+        # A plain socket that knows the one that applications see.
         owner = owner._sslsock()  # noqa: SLF001
     found: Any = type(owner)
     if getattr(found, "_pinverify_rule", None) is not rule or (
