@@ -23,6 +23,7 @@ from pinverify.tls import (
     create_connection,
     install,
     pin_context,
+    report_of,
     uninstall,
     wrap_socket,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "load_policy",
     "load_rules",
     "pin_context",
+    "report_of",
     "uninstall",
     "wrap_socket",
 ]

@@ -10,12 +10,14 @@ of these libraries.
 from pinverify.tls._connect import check, create_connection, wrap_socket
 from pinverify.tls._pin_context import pin_context
 from pinverify.tls._process_wide import install, uninstall
+from pinverify.tls._report_of import report_of
 
 __all__ = [
     "check",
     "create_connection",
     "install",
     "pin_context",
+    "report_of",
     "uninstall",
     "wrap_socket",
 ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import os
 
     from pinverify.policy import Pins, Report
+    from pinverify.tls._notices import OnReport
 
 __all__ = ["check", "create_connection", "split_address", "wrap_socket"]
 
@@ -29,6 +30,7 @@ def create_connection(
     *,
     timeout: float | None = None,
     context: ssl.SSLContext | None = None,
+    on_report: OnReport | None = None,
 ) -> ssl.SSLSocket:
     """Connect to a TLS server, and check its pins.
 
@@ -39,6 +41,7 @@ def create_connection(
             None waits for ever.
         context: None is `ssl.create_default_context()`. A policy of the context
             itself is ignored and does not change.
+        on_report: as in `pin_context`.
 
     Raises:
         PinningError: the server's key does not match the pins.
@@ -52,7 +55,13 @@ def create_connection(
         msg = f"{address[0]!r} is not a host: {error}"
         raise PolicyError(msg) from error
     try:
-        return wrap_socket(plain, policy, server_hostname=address[0], context=context)
+        return wrap_socket(
+            plain,
+            policy,
+            server_hostname=address[0],
+            context=context,
+            on_report=on_report,
+        )
     except BaseException:
         plain.close()
         raise
@@ -64,6 +73,7 @@ def wrap_socket(
     *,
     server_hostname: str,
     context: ssl.SSLContext | None = None,
+    on_report: OnReport | None = None,
 ) -> ssl.SSLSocket:
     """Start TLS on a connected socket, and check the server's pins.
 
@@ -72,6 +82,7 @@ def wrap_socket(
         policy: the pins.
         server_hostname: the name to verify, and to look up in *policy*.
         context: as in `create_connection`.
+        on_report: as in `pin_context`.
 
     Raises:
         PinningError: the server's key does not match the pins.
@@ -79,7 +90,7 @@ def wrap_socket(
         TypeError: pins cannot be enforced on connections of *context*.
     """
     # For this connection only: the context's own policy is ignored and does not change.
-    rule = ContextRule(in_force(policy, None))
+    rule = ContextRule(in_force(policy, on_report))
     if context is None:
         context = ssl.create_default_context()
     shared = hook(context, None)
@@ -96,13 +107,14 @@ def wrap_socket(
     return cast("ssl.SSLSocket", tls)
 
 
-def check(
+def check(  # noqa: PLR0913 - most callers give two
     server: str,
     policy: Policy | PinSet | Pins,
     *,
     timeout: float = 60,
     context: ssl.SSLContext | None = None,
     cafile: str | os.PathLike[str] | None = None,
+    on_report: OnReport | None = None,
 ) -> Report:
     """Connect to a server, check its pins, and close the connection.
 
@@ -113,6 +125,7 @@ def check(
         timeout: seconds, for each step.
         context: as in `create_connection`.
         cafile: PEM certificates to trust instead of the system's.
+        on_report: as in `pin_context`.
 
     Returns:
         The report of an accepted server.
@@ -130,7 +143,11 @@ def check(
         msg = "give check a context or a cafile, not both"
         raise TypeError(msg)
     with create_connection(
-        split_address(server), policy, timeout=timeout, context=context
+        split_address(server),
+        policy,
+        timeout=timeout,
+        context=context,
+        on_report=on_report,
     ) as tls:
         report: Report | None = getattr(tls, "pin_report", None)
     if report is None:  # impossible, but never an acceptance

@@ -1,0 +1,104 @@
+"""The report of a connection, found in what a client or server library gives."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pinverify.policy import Report
+
+__all__ = ["report_of"]
+
+_MISSING: Any = object()
+
+# Attributes in which libraries keep the connection, nearest first. TLS inside of TLS
+# has both `sslobj` (urllib3) and the socket of the outer connection.
+_INSIDE = (
+    "sslobj",
+    "connection",  # responses of urllib3 and aiohttp
+    "sock",
+    "transport",
+    "raw",  # responses of requests; files of http.client
+    "fp",
+    "_sock",
+    "socket",
+)
+
+_OBJECTS_MAX = 100  # looked at: some objects have every attribute, without an end
+
+
+def report_of(connection: object) -> Report | None:
+    """Return the report of a connection that pins have accepted or rejected.
+
+    The report is made once, and then kept.
+
+    Args:
+        connection: a socket or an object of `ssl`; a transport or a `StreamWriter` of
+            asyncio; a connection of pyOpenSSL; a response of http.client, urllib3,
+            requests, httpx or aiohttp whose body has not been read yet; an ASGI scope
+            that has the transport.
+
+    Returns:
+        The report; None if the TLS connection has no pins, or is not judged yet.
+
+    Raises:
+        TypeError: *connection* is none of these, or no longer has its connection.
+    """
+    seen: set[int] = set()
+    waiting = [connection]
+    while waiting and len(seen) < _OBJECTS_MAX:
+        candidate = waiting.pop(0)
+        if candidate is None or id(candidate) in seen:
+            continue
+        seen.add(id(candidate))
+        report = _own_report(candidate)
+        if report is not _MISSING:
+            found: Report | None = report
+            return found
+        waiting[:0] = _inside(candidate)
+    if isinstance(connection, Mapping):
+        msg = (
+            "this ASGI scope does not have its connection, as with uvicorn and "
+            "hypercorn: use on_report of pin_context, which is called in the handshake"
+        )
+    else:
+        msg = (
+            f"no TLS connection in {type(connection).__name__}: pass a socket, an "
+            "ssl_object, a transport or a response whose body has not been read "
+            "(stream=True of requests, preload_content=False of urllib3)"
+        )
+    raise TypeError(msg)
+
+
+def _own_report(candidate: Any) -> Any:  # noqa: ANN401 - an object of any library
+    """Return the report of a TLS connection; of anything else `_MISSING`."""
+    if hasattr(type(candidate), "pin_report"):
+        return candidate.pin_report
+    if isinstance(candidate, ssl.SSLSocket | ssl.SSLObject):
+        return None  # no pins
+    if type(candidate).__module__ == "OpenSSL.SSL":
+        return None
+    return _MISSING
+
+
+def _inside(candidate: Any) -> Iterator[Any]:  # noqa: ANN401
+    """Yield the objects that may have the connection of *candidate*."""
+    if isinstance(candidate, Mapping):  # ASGI scopes, extensions of httpx
+        for name in ("ssl_object", "transport", "network_stream", "extensions"):
+            yield candidate.get(name)
+        return
+    extra = getattr(candidate, "get_extra_info", None)
+    if callable(extra):
+        yield extra("ssl_object")
+    handle = getattr(candidate, "getHandle", None)  # Twisted
+    if callable(handle):
+        yield handle()
+    extensions = getattr(candidate, "extensions", None)
+    if isinstance(extensions, Mapping):
+        yield extensions
+    for name in _INSIDE:
+        yield getattr(candidate, name, None)
