@@ -20,7 +20,16 @@ from pinverify.policy import Mode
 from pinverify.tls import _notices
 from pki import Identity, Pki
 from policy_samples import ABSENT
-from tls_clients import SECRET, Serve, client_of, converse, trusting
+from tls_clients import (
+    SECRET,
+    Serve,
+    client_of,
+    connect,
+    converse,
+    later,
+    session_of,
+    trusting,
+)
 from tls_dialogues import Dialogues
 from tls_servers import MemoryLink, client_context, server_context
 
@@ -403,3 +412,50 @@ def test_a_report_of_a_connection_is_a_plain_value(pki: Pki) -> None:
     assert (without.side, without.peer) == (None, None)
     assert (without.peer_address, without.resumed) == (None, None)
     assert without != report
+
+
+# ---- the text ----------------------------------------------------------------
+
+
+def test_pitfall_43_a_resumed_session_is_not_called_an_interception(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Nobody saw its chain, so its key need not have changed."""
+    server = serve(server_context(pki.server, version=version))
+    context = trusting(pki)
+    session = session_of(context, server)
+    for pinset in (PinSet(ca=[pki.ca.pin]), PinSet([pki.ca.pin])):
+        pin_context(context, Policy({"localhost": pinset}))
+        with (
+            later(context, server, session=session) as tls,
+            pytest.raises(PinningError) as caught,
+        ):
+            tls.sendall(SECRET)
+        text = str(caught.value)
+        assert text.startswith("the session with 'localhost' was resumed")
+        assert "connect again without the session" in text
+        assert "intercepted" not in text
+    pin_context(context, Policy({"localhost": PinSet(leaf=[ABSENT])}))
+    with (
+        later(context, server, session=session) as tls,
+        pytest.raises(PinningError, match="intercepted"),
+    ):
+        tls.sendall(SECRET)
+
+
+def test_pitfall_49_a_rejection_says_where_the_chain_ends(
+    pki: Pki, serve: Serve
+) -> None:
+    """A store with the intermediate hides the root, and a pin of the root fails."""
+    server = serve(server_context(pki.server))
+    context = client_context(pki.ca)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    pin_context(context, Policy({"localhost": [pki.root.pin]}))
+    with pytest.raises(PinningError) as caught:
+        connect(context, server)
+    name = pki.ca.certificate.subject.rfc4514_string()
+    assert f"ends:    at {name}, which the trust store holds" in str(caught.value)
+    pin_context(context, Policy({"localhost": PinSet(leaf=[ABSENT])}))
+    with pytest.raises(PinningError) as caught:
+        connect(context, server)
+    assert "ends:" not in str(caught.value)  # a root would not help here

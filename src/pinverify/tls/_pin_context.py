@@ -47,9 +47,9 @@ def pin_context(
             connections, and without pins of its own it checks nobody.
         policy: the rules for the host that a client connects to. The clients of a
             server have no name: pass a `PinSet`, or a policy with `Rules.clients`.
-        on_report: called once for each connection that is rejected, or accepted although
-            its pins do not match (report mode, expiry). It gets the report, and cannot
-            accept anything; if it raises, the connection is rejected.
+        on_report: called once for each connection that is rejected, or accepted
+            although its pins do not match (report mode, expiry). It gets the report,
+            and cannot accept anything; if it raises, the connection is rejected.
 
     Returns:
         *context*.

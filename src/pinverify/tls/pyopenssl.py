@@ -69,9 +69,9 @@ def pin_connection(
         callback: the application's verify callback. It is called before the pins are
             checked. If the connection or its context has a callback, pass it here:
             pyOpenSSL does not reveal it.
-        on_report: called once for each connection that is rejected, or accepted although
-            its pins do not match (report mode, expiry). It gets the report, and cannot
-            accept anything; if it raises, the connection is rejected.
+        on_report: called once for each connection that is rejected, or accepted
+            although its pins do not match (report mode, expiry). It gets the report,
+            and cannot accept anything; if it raises, the connection is rejected.
 
     Returns:
         *conn*.
