@@ -36,6 +36,12 @@ has no such chain, only the leaf counts: `ca` pins do not match, and the part th
 nobody saw could have a blocked key. So if any key is blocked for the peer, such a
 session is refused, unless the rule is in report mode.
 
+A client with an honest session must not come to that. So a server gives no tickets
+unless the leaf is enough to judge its clients: a ticket may come back to another
+process, to a context that was made since, or after the memo has evicted the chain.
+What is left are sessions that OpenSSL keeps in the memory of one process, and the memo
+of that process knows more leaves than these.
+
 *The leaf first.* Most pins are of leaves. If the leaf alone leads to an acceptance with
 nothing to report, and no blocked key could be above it, then the chain is not even
 fetched. That is why `Shown` has methods and not values.
