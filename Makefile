@@ -15,7 +15,7 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Ignore an environment that is active, and the settings it left behind.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow clients remedies each-remedy mutants anchors \
+.PHONY: help demo test lint bench slow clients suites run-suites remedies each-remedy mutants anchors \
     sanitize fuzz differential coverage ct prove clean
 help:
 	@echo 'make demo      show pins at work, on this machine only'
@@ -24,6 +24,7 @@ help:
 	@echo 'make bench     compare the speed of pinverify with others: three minutes'
 	@echo 'make slow      run the other tests: build, install and check sdist and wheel'
 	@echo 'make clients   test pins with HTTP and other clients, which are downloaded'
+	@echo 'make suites    run tests of CPython, urllib3 and aiohttp with pinned contexts'
 	@echo 'make remedies  remove the remedy of each pitfall; its tests must fail'
 	@echo 'make mutants   plant small faults in the C core; a test must fail for each'
 	@echo 'make anchors   with FIX=1: update the tables of remedies, mutants and prove'
@@ -107,6 +108,14 @@ clients:
 CLIENT_TESTS := $(wildcard tests/test_clients_*.py tests/test_pyopenssl_*.py) \
     tests/test_compat.py tests/test_twisted.py tests/test_mitmdump.py \
     tests/test_mitmproxy.py tests/test_core_columns.py
+
+# SUITES=cpython runs only that one. In a separate environment, because the tests of
+# others need packages and plugins of their own.
+suites:
+	@$(MAKE) --no-print-directory run-suites VENV='$(VENV)-suites' \
+	    EXTRA_GROUP='--group suites'
+run-suites: $(VENV)/built
+	@$(RUN) tests/suites/run.py $(SUITES)
 
 sanitize coverage: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/c $@ PYTHON='$(abspath $(RUN))'

@@ -1,0 +1,141 @@
+"""The list of suites.toml, the comparison of run.py, and the pins of child.py.
+
+`make suites` runs the suites themselves. This is fast.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pki import Pki
+from suites import run
+from suites.run import Suite
+from tls_clients import Serve
+from tls_servers import server_context
+
+__all__: list[str] = []
+
+CHILD = Path(run.__file__).with_name("child.py")
+
+_TESTS = """
+import os
+import socket
+import ssl
+import unittest
+
+
+def connect(name):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(os.environ["CAFILE"])
+    context.check_hostname = name is not None
+    sock = socket.create_connection(("127.0.0.1", int(os.environ["PORT"])), 20)
+    with context.wrap_socket(sock, server_hostname=name) as tls:
+        tls.sendall(b"hello")
+        assert tls.recv(5) == b"hello"
+        return hasattr(tls, "pin_report")
+
+
+class Pinned(unittest.TestCase):
+    def test_with_a_name(self):
+        self.assertTrue(connect("localhost"))
+
+    def test_without_a_name(self):
+        self.assertTrue(connect(None))
+
+    def test_in_parts(self):
+        for part in (1, 2):
+            with self.subTest(part=part):
+                self.assertEqual(part, 1)
+
+    def test_skipped(self):
+        self.skipTest("not here")
+"""
+
+
+def test_the_list_names_suites_and_gives_reasons() -> None:
+    """A failure of a suite that is not there would never be looked for."""
+    suites = {suite.name: suite for suite in run.suites()}
+    assert len(suites) == len(run.suites())
+    assert {suite.kind for suite in suites.values()} == {"unittest", "pytest"}
+    failures = run.failures()
+    assert {failure["suite"] for failure in failures} <= set(suites)
+    for failure in failures:
+        assert failure["reason"]
+        assert failure["tests"]
+
+
+def test_a_test_counts_if_it_passes_without_pins() -> None:
+    """The list has to name each that fails, is skipped or is gone with pins alone."""
+    plain = dict.fromkeys(["fine", "listed", "new", "skips", "lost", "saved"], "passed")
+    plain |= {"ill": "failed", "odd": "skipped"}
+    pinned = plain | {"listed": "failed", "new": "failed", "skips": "skipped"}
+    pinned |= {"ill": "passed"}
+    del pinned["lost"]
+    verdict = run.compared(plain, pinned, ["listed", "saved", "nowhere"])
+    assert verdict.passed == 2
+    assert verdict.ailing == {"ill"}
+    assert verdict.skipped == {"odd"}
+    assert verdict.meant == {"listed"}
+    assert verdict.new == {"new", "skips", "lost"}
+    assert verdict.gone == {"saved", "nowhere"}
+
+
+def test_a_failure_counts_unless_it_comes_without_pins_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A test that fails now and then without pins is no fault of theirs."""
+    suite = Suite("some", "unittest", ())
+    rounds: list[list[str]] = []
+
+    def again(_: Suite, pins: str, tests: list[str]) -> run.Run:
+        assert pins == "plain"
+        rounds.append(tests)
+        third = "failed" if len(rounds) == 3 else "passed"
+        return run.Run(dict.fromkeys(tests, "passed") | {"shaky": third}, 0, 0, "")
+
+    monkeypatch.setattr(run, "ran", again)
+    assert run.unsteady(suite, frozenset({"firm", "shaky"})) == {"shaky"}
+    assert len(rounds) == run.REPEATS
+    assert rounds[3:] == [["firm"]] * (run.REPEATS - 3)
+
+
+@pytest.mark.parametrize("what", ["unittest test_others", "pytest test_others.py"])
+@pytest.mark.parametrize("pins", ["plain", "pinned"])
+def test_every_context_of_a_pinned_run_is_pinned(
+    what: str, pins: str, pki: Pki, serve: Serve, tmp_path: Path
+) -> None:
+    """The tests of others make contexts of their own, which nobody hands out."""
+    server = serve(server_context(pki.server))
+    (tmp_path / "test_others.py").write_text(_TESTS, encoding="utf-8")
+    out = tmp_path / "outcomes.json"
+    done = subprocess.run(
+        [sys.executable, str(CHILD), str(out), pins, *what.split()],
+        cwd=tmp_path,
+        env={
+            "CAFILE": str(pki.trust_file(tmp_path)),
+            "PORT": str(server.port),
+            "PYTHONPATH": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = json.loads(out.read_text(encoding="utf-8"))
+    outcomes = {
+        name.replace("::", ".").rpartition(".")[2]: outcome
+        for name, outcome in found["outcomes"].items()
+    }
+    wanted = "passed" if pins == "pinned" else "failed"
+    assert outcomes == {
+        "test_with_a_name": wanted,
+        "test_without_a_name": wanted,
+        "test_in_parts": "failed",
+        "test_skipped": "skipped",
+    }, done.stderr
+    assert found["counts"] == ({"contexts": 2, "judged": 2} if pins == "pinned" else {})
