@@ -67,6 +67,17 @@ def test_check_rejects_with_the_whole_message(
     assert server.record().application == b""
 
 
+def test_check_says_a_rejection_once(
+    pki: Pki, serve: Serve, trust: tuple[str, Path]
+) -> None:
+    """Without a handler, Python prints the line of the log to stderr as well."""
+    server = serve(server_context(pki.impostor))
+    with process("check", address(server), "--pin", pki.server.pin, *trust) as child:
+        out, err = child.communicate(timeout=60)
+    assert "MISMATCH" in out
+    assert err == ""
+
+
 def test_check_is_not_misled_by_a_forged_chain(
     pki: Pki, serve: Serve, trust: tuple[str, Path], version: ssl.TLSVersion
 ) -> None:

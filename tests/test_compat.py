@@ -405,3 +405,17 @@ def test_importing_it_needs_neither_library() -> None:
         "no aiohttp",
         "module 'pinverify.tls.compat' has no attribute 'fingerprint'",
     ]
+
+
+def test_several_fingerprints_for_the_pools_of_urllib3_are_a_tuple(pki: Pki) -> None:
+    """A PoolManager hashes its arguments, as the page says."""
+    urllib3: Any = client_library("urllib3")
+    several = [pki.server.pin, pki.impostor.pin]
+    with urllib3.PoolManager(assert_fingerprint=tuple(several)) as pools:
+        pool = pools.connection_from_url("https://a.example/")
+        assert_fingerprint(pki.server.der, pool.assert_fingerprint)
+    with (
+        urllib3.PoolManager(assert_fingerprint=several) as pools,
+        pytest.raises(TypeError, match="unhashable"),
+    ):
+        pools.connection_from_url("https://a.example/")

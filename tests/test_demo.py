@@ -99,7 +99,7 @@ def test_report_mode_accepts_and_logs(played: str) -> None:
     """The reason is kept, and the warning is the one an application logs."""
     text = scene(played, 5)
     assert "True MISMATCH" in text
-    assert "WARNING:pinverify:accepted without a match: MISMATCH" in text
+    assert "WARNING:pinverify:accepted without a match: server MISMATCH" in text
 
 
 def test_the_costs_are_ratios_with_a_caveat(played: str) -> None:

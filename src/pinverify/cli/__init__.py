@@ -6,6 +6,7 @@ has not installed it.
 
 from __future__ import annotations
 
+import logging
 import sys
 
 __all__ = ["main"]
@@ -32,4 +33,6 @@ def main() -> int:
     except KeyboardInterrupt:  # while Python still loads
         return _INTERRUPTED
     prepare_streams()
+    # The command shows rejections itself: they need not be on stderr a second time.
+    logging.getLogger("pinverify").addHandler(logging.NullHandler())
     return commands.main(prog_name="pinverify")
