@@ -76,13 +76,15 @@ def test_pitfall_45_a_server_tells_of_a_refused_client(
     dialogue(client_of(pki, pki.client), server).accepted()
     assert (told, lines(caplog)) == ([], [])
     assert dialogue(client_of(pki, pki.stranger), server).refused() is Reason.MISMATCH
-    [report] = told
+    assert len(told) == 1
+    report = told[0]
     assert not report.accepted
     assert report.side == "client"
     assert report.peer == pki.stranger.der
     assert report.resumed is False
     assert report.host is None
-    [line] = lines(caplog)
+    assert len(lines(caplog)) == 1
+    line = lines(caplog)[0]
     assert line.startswith("rejected: client MISMATCH ")
     assert f"key={pki.stranger.pin} subject='CN=" in line
     assert f"policy={report.digest.hex()[:16]}" in line
