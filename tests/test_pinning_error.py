@@ -88,6 +88,19 @@ def test_pitfall_19_the_attributes_are_those_of_an_ssl_error(
     assert error.filename is None
 
 
+def test_the_attributes_can_be_set_as_those_of_any_error(error: PinningError) -> None:
+    """Libraries add to the arguments of errors that pass by."""
+    other: OSError = error
+    before = repr(error)
+    assert before == f"PinningError{error.args!r}"
+    other.args += ("seen",)
+    other.strerror = "another text"
+    assert error.args[2] == "seen"
+    assert error.strerror == "another text"
+    assert repr(error) != before
+    assert str(error).startswith("no pin of")
+
+
 def test_the_report_is_on_the_error(error: PinningError, pki: Pki) -> None:
     """A program decides by the report, never by the text."""
     assert error.report is not None

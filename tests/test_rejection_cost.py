@@ -62,7 +62,7 @@ def test_a_rejection_does_not_grow_with_the_pins(pki: Pki) -> None:
 
         counts.add(num_calls(refuse))
     assert len(counts) == 1
-    assert counts.pop() < 100
+    assert counts.pop() < 25
 
 
 def test_pins_are_read_for_the_lines_that_are_shown(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pinverify import core
 from pinverify.core._open_policy import CLIENTS, NO_RULE
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LINES_MAX",
+    "Judged",
     "headline_from",
     "headline_of",
     "key_pin",
@@ -35,6 +36,11 @@ __all__ = [
 ]
 
 LINES_MAX = 40
+
+Judged: TypeAlias = "tuple[Sequence[bytes], OpenPolicy]"
+"""The evidence of a rejection, from which `rejection_text` makes the text: the chain
+and the policy. A plain tuple, since one is made for each stranger."""
+
 _SHOWN_MAX = 8  # pins of a list, certificates of a chain
 _SUBJECT_MAX = 64
 # Of the numbers of pins in a PinSet: both kinds of its lists `pins` and `ca`.

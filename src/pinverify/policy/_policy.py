@@ -21,7 +21,6 @@ from pinverify.errors import PolicyError
 from pinverify.policy._compiled import compile_rules, read_rules
 from pinverify.policy._epoch_seconds import seconds_of
 from pinverify.policy._hosts import canonical
-from pinverify.policy._message import headline_from, rejection_text
 from pinverify.policy._pinning_error import PinningError
 from pinverify.policy._report import Report, with_seen
 from pinverify.policy._rules import PinSet, Rules
@@ -182,7 +181,11 @@ class Policy:
         Raises:
             PinningError: the peer is rejected; its ``report`` has the reason.
         """
-        return verify_at(self, host, _as_chain(verified_chain), _seconds(now))
+        chain = _as_chain(verified_chain)
+        report = self._evaluate(host, chain, _seconds(now))
+        if report.accepted:
+            return report
+        raise PinningError(report, ([*map(as_bytes, chain)], self._handle))
 
     def evaluate(
         self,
@@ -266,10 +269,8 @@ def verify_at(
     report = evaluate_at(policy, host, chain, seconds, seen)
     if report.accepted:
         return report
-    handle = handle_of(policy)
-    chain = [as_bytes(cert) for cert in chain]  # as it is now: the text comes later
-    text = partial(rejection_text, report, chain, handle)
-    raise PinningError(report, text, headline=headline_from(report, handle))
+    chain = [*map(as_bytes, chain)]  # as it is now: the text is made later
+    raise PinningError(report, (chain, handle_of(policy)))
 
 
 def evaluate_at(
@@ -359,6 +360,9 @@ def _policy_bytes(
 
 
 def _as_chain(chain: Sequence[bytes]) -> list[bytes]:
+    """Return a copy of a chain."""
+    if type(chain) is list:  # fast path
+        return chain.copy()
     if isinstance(chain, bytes | bytearray | memoryview | str):
         msg = "a chain is a list of DER certificates, leaf first; write [certificate]"
         raise TypeError(msg)

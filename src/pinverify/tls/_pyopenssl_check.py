@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from OpenSSL import SSL, crypto
 
 from pinverify.errors import PolicyError
 from pinverify.policy import PinningError
+from pinverify.policy._pinning_error import text_behind
 from pinverify.tls._evidence import Accepted, Peer, Shown, judge, refusal, reject_early
 from pinverify.tls._memo import Memo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pinverify.policy import Report
     from pinverify.tls._in_force import InForce
 
 __all__ = [
@@ -41,16 +41,10 @@ class PinningSSLError(PinningError, SSL.Error):
     reason). Twisted and mitmproxy look into it.
     """
 
-    def __init__(
-        self,
-        report: Report,
-        text: Callable[[], str] | str,
-        *,
-        headline: str | None = None,
-    ) -> None:
-        """Keep the report and the text, as a `PinningError` does."""
-        super().__init__(report, text, headline=headline)
-        self.args = ([("pinverify", "", self.verify_message)],)
+    @cached_property
+    def args(self) -> tuple[Any, ...]:  # type: ignore[override]  # can be set, too
+        """The list of one error, with the first line as the reason."""
+        return ([("pinverify", "", self.strerror)],)
 
     @classmethod
     def because(
@@ -62,7 +56,7 @@ class PinningSSLError(PinningError, SSL.Error):
     ) -> Self:
         """Return *cause* as an error of this class; any exception is a rejection."""
         error = refusal(cause, rules, peer, shown)
-        ours = cls(error.report, partial(str, error), headline=error.verify_message)
+        ours = cls(error.report, text_behind(error))
         ours.__cause__ = error.__cause__
         return ours
 
