@@ -136,10 +136,9 @@ static PyObject *evaluator(PyObject *type, PyObject *args) {
 static PyMethodDef answer_methods[] = {
     {"_evaluator", evaluator, METH_VARARGS | METH_CLASS, NULL},
     {NULL, NULL, 0, NULL}};
-static PyType_Slot answer_slots[] = {{Py_tp_members, answer_members},
-                                     {Py_tp_methods, answer_methods},
-                                     {Py_tp_dealloc, answer_dealloc},
-                                     {0, NULL}};
+static PyType_Slot answer_slots[] = {
+    {Py_tp_members, answer_members}, {Py_tp_methods, answer_methods},
+    {Py_tp_dealloc, answer_dealloc}, {0, NULL}};
 static PyType_Spec answer_spec = {
     "pinverify._core.Answer", sizeof(answer), 0,
     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, answer_slots};

@@ -2,9 +2,8 @@
 // is pinned. A call through cffi converts four arguments and needs a Python
 // function around it that raises errors, which takes longer than the answer.
 //
-// It is part of the compiled module, not of the core: build_cffi.py includes it
-// in cffi's output. It uses only Python's limited API, and keeps the GIL,
-// because the call is short.
+// build_cffi.py includes it in cffi's output; it is no part of the core. It
+// uses only Python's limited API, and keeps the GIL: the call is short.
 
 // The function that Python calls. `self` is the tuple (packed pins, otherwise):
 // bytes, and the slow path, a function for arguments that are not bytes or not
