@@ -8,7 +8,8 @@ the bytes that happen to lie behind an input.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,58 @@ def test_a_policy_that_is_refused_for_its_contents_leaves_no_view() -> None:
     data = ffi.from_buffer(wrong)
     assert lib.pv_policy_open(view, data, len(wrong)) == lib.PV_ERR_POLICY_RULE
     assert not any(bytes(ffi.buffer(view)))
+
+
+@pytest.mark.parametrize("width", [0, 1, 2, 3, 5, 6, 7, 9, 12, 16, 1 << 63])
+def test_offsets_that_are_neither_4_nor_8_bytes_wide_are_refused(
+    pki: Pki, width: int
+) -> None:
+    """No other width is read as one of the two, and all outputs are zero.
+
+    The offsets are zeros, which ascend and fit whatever width they are read with.
+    """
+    zeros = ffi.new("uint8_t[64]")
+    data = ffi.from_buffer(pki.server.der)
+    policy = ffi.new("pv_policy *")
+    compiled = ffi.from_buffer(Policy({}).compile())
+    assert lib.pv_policy_open(policy, compiled, len(compiled)) == lib.PV_OK
+    digests, statuses, pinned = (ffi.new(f"uint8_t[{n}]") for n in (64, 2, 1))
+    reports, num_malformed = ffi.new("pv_report[2]"), ffi.new("size_t *")
+    of_keys = (digests, statuses, num_malformed)
+
+    def column(width: int) -> object:
+        return ffi.new("pv_column *", [data, len(data), [zeros, width, 2]])
+
+    def offsets(width: int) -> object:
+        return ffi.new("pv_offsets *", [zeros, width, 2])
+
+    def calls(width: int) -> Iterator[tuple[tuple[Any, ...], int]]:
+        """Yield the outputs of each call, filled before it, and its status."""
+        odd, good = column(width), column(8)
+        fill(digests)
+        yield (digests,), lib.pv_sha256_many(digests, odd)
+        fill(*of_keys)
+        yield of_keys, lib.pv_spki_sha256_many(*of_keys, odd)
+        fill(pinned, *of_keys)
+        pins = bytes(32), 1
+        yield (pinned, *of_keys), lib.pv_certs_are_pinned(pinned, *of_keys, *pins, odd)
+        for parts in (
+            (odd, good, offsets(8)),
+            (good, odd, offsets(8)),
+            (good, good, offsets(width)),
+        ):
+            fill(reports, digests)
+            status = lib.pv_evaluate_many(reports, digests, policy, *parts, 0)
+            yield (reports, digests), status
+
+    assert {status for _, status in calls(8)} == {lib.PV_OK}
+    for outputs, status in calls(width):
+        assert status == lib.PV_ERR_ARGUMENT
+        for output in outputs:
+            assert not any(bytes(ffi.buffer(output)))
+
+
+def fill(*outputs: Any) -> None:  # noqa: ANN401 - of any type
+    """Fill each output with ones."""
+    for output in outputs:
+        ffi.buffer(output)[:] = b"\xff" * len(ffi.buffer(output))
