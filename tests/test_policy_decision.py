@@ -256,6 +256,15 @@ def test_step_6_what_is_not_strict_der_may_hide_what_is_blocked(pki: Pki) -> Non
         assert policy.evaluate(HOST, chain[:2]).accepted
 
 
+def test_step_6_what_is_not_strict_der_has_no_key(pki: Pki) -> None:
+    """Its digest is zero inside the core, and no pin is compared with that."""
+    zero = Pin.spki(bytes(32))
+    for pinset in (PinSet([zero]), PinSet([pki.server.pin], blocked=[zero])):
+        report = Policy.for_clients(pinset).evaluate(None, [pki.server.der, b"?"])
+        assert not report.accepted
+        assert report.reason is Reason.MALFORMED
+
+
 def test_step_7_every_group_hit_is_a_match_else_a_mismatch(pki: Pki) -> None:
     """MATCH names the first certificate that hit; MISMATCH names none."""
     chain = pki.server.chain_der
