@@ -83,6 +83,25 @@ extern size_t some;
 // Any index as well, where two are looked at.
 extern size_t later;
 
+// `x` is what a function answers about these bytes. Nothing is known of answers,
+// but that there is one for the same bytes: so a contract can say that a caller
+// passes an answer on. The proof of the function itself has no use for that.
+#if defined(WITH_ANSWERS)
+#define IS_ANSWER(x, name, ...) \
+  ((x) == __CPROVER_uninterpreted_##name(__VA_ARGS__))
+#else
+#define IS_ANSWER(x, name, ...) true
+#endif
+uint32_t __CPROVER_uninterpreted_find(const uint8_t *cert, size_t len);
+uint32_t __CPROVER_uninterpreted_check(const uint8_t *cert, size_t len);
+uint8_t __CPROVER_uninterpreted_sha256(const uint8_t *data, size_t len,
+                                       size_t i);
+
+// Both halves of the walk accept a certificate.
+#define IS_ACCEPTED(cert, len)           \
+  (IS_ANSWER(PV_OK, find, cert, len) && \
+   IS_ANSWER(PV_OK, check, cert, len))
+
 // ---- DER, said a second time ------------------------------------------------
 //
 // The header of an element as X.690, 8.1 and 10.1 describe it, case by case:
@@ -194,6 +213,20 @@ static inline bool spec_is_extensions(const uint8_t *p, size_t room) {
          spec_element_len(spec_content(p)) == spec_length(p + 1);
 }
 
+// The fields of a Certificate behind its TBSCertificate, to the last byte: an
+// algorithm that begins with this tag, and a BIT STRING.
+static inline bool spec_is_certificate_tail(const uint8_t *p, size_t room,
+                                            uint8_t tag) {
+  if (!spec_is_element_of(p, room, 0x30) || spec_length(p + 1) == 0 ||
+      spec_content(p)[0] != tag) {
+    return false;
+  }
+  const size_t at = spec_element_len(p);
+  return spec_is_element_of(p + at, room - at, 0x03) &&
+         spec_element_len(p + at) == room - at &&
+         spec_is_bits(spec_content(p + at), spec_length(p + at + 1));
+}
+
 // Where the key begins, counted from the first field of a TBSCertificate:
 // behind a version, if there is one, and five fields.
 static inline size_t spec_key_at(const uint8_t *p) {
@@ -204,6 +237,16 @@ static inline size_t spec_key_at(const uint8_t *p) {
   at += spec_element_len(p + at);  // validity
   at += spec_element_len(p + at);  // subject
   return at;
+}
+
+// The key of a whole certificate, and its length.
+static inline const uint8_t *spec_key(const uint8_t *cert) {
+  const uint8_t *fields = spec_content(spec_content(cert));
+  return fields + spec_key_at(fields);
+}
+
+static inline size_t spec_key_len(const uint8_t *cert) {
+  return spec_element_len(spec_key(cert));
 }
 
 MAY_READ_END
@@ -314,6 +357,21 @@ MAY_READ_END
    FRESH((walk)->certificate.base, (walk)->certificate.end) && \
    READ_THE_SAME(walk, (walk)->certificate.base) &&            \
    ARE_PARTS(walk, (walk)->certificate.end))
+
+#define FIRST_OF(cursor) ((cursor).base[(cursor).pos])
+#define IS_CERTIFICATE_TAIL(in, at, tag) \
+  spec_is_certificate_tail((in)->base + (at), (in)->end - (at), tag)
+
+// What is left of a certificate when its key has been found, and that key; but
+// for the fields of the TBSCertificate behind the key.
+#define IS_REST(walk)                                                     \
+  ((walk)->fields.signature.pos < (walk)->fields.signature.end &&         \
+   FIRST_OF((walk)->fields.signature) == DER_OID &&                       \
+   spec_is_key((walk)->fields.spki_content.base +                         \
+                   (walk)->fields.spki_content.pos,                       \
+               (walk)->fields.spki_content.end -                          \
+                   (walk)->fields.spki_content.pos) &&                    \
+   IS_CERTIFICATE_TAIL(&(walk)->certificate, (walk)->certificate.pos, DER_OID))
 
 // `content` is the inside of the element that began at `at`, and `in` has moved
 // behind it.

@@ -13,7 +13,9 @@ void pv__sha256_end(uint8_t out_digest[32], sha256_running *running)  //
     REQUIRES(FRESH(out_digest, 32))                               //
     REQUIRES(FRESH(running, sizeof *running))                     //
     REQUIRES(FRESH(running->data, running->len))                  //
-    ASSIGNS(BYTES(out_digest, 32), *running);
+    ASSIGNS(BYTES(out_digest, 32), *running)                      //
+    ENSURES(IS_ANSWER(out_digest[some % 32], sha256, OLD(running->data),
+                      OLD(running->len), some % 32));
 
 void prove_hash_spki(void) {
   uint8_t *out;

@@ -10,7 +10,8 @@ says what its columns mean. A proof counts only if
 * every property holds, for every input that the contract allows;
 * every ``REACHED`` of its harness can be reached, so that what holds does not
   hold for want of inputs;
-* the same proof fails on a copy of the source with the row's planted bug.
+* the same proof fails on a copy of the source with the row's planted bug, and with
+  each of its wrong meanings.
 
 The exit status is 0 only if all of that is so. ``JOBS`` (2) says how many proofs
 run side by side.
@@ -79,6 +80,7 @@ class Proof:
     harness: str
     shows: str
     bug: Change
+    wrong: list[Change] = field(default_factory=list)
     contract: bool = True
     replace: list[str] = field(default_factory=list)
     instead: dict[str, str] = field(default_factory=dict)
@@ -108,6 +110,7 @@ class Outcome:
     num_properties: int = 0
     num_reached: int = 0
     bug_found: str = ""
+    num_wrong: int = 0  # meanings that were found out
     fault: str = ""  # empty: proved
 
 
@@ -122,8 +125,9 @@ def read_table(path: Path) -> list[Proof]:
     for row in rows:
         merged = table | row
         bug = Change.of({"in": row["function"]} | merged.pop("bug"))
+        wrong = [Change.of(change) for change in merged.pop("wrong", [])]
         merged.setdefault("harness", f"prove_{path.stem}.c")
-        proofs.append(Proof(**merged, bug=bug))
+        proofs.append(Proof(**merged, bug=bug, wrong=wrong))
     return proofs
 
 
@@ -223,7 +227,8 @@ def check(
     """Return CBMC's properties, or with *stop* the first that does not hold."""
     program = compile_proof(proof, csrc, folder, path)
     checks = [f"--{name}" for name in CHECKS if name not in proof.without]
-    command = ["cbmc", "--json-ui", f"--{proof.solver}", *checks, *proof.flags]
+    solver = [] if proof.solver == "sat" else [f"--{proof.solver}"]
+    command = ["cbmc", "--json-ui", *solver, *checks, *proof.flags]
     command += ["--unwind", str(proof.unwind)]
     if stop:
         messages = ask([*command, "--stop-on-fail", str(program)], folder, path)
@@ -299,23 +304,28 @@ def prove(proof: Proof, tools: str) -> Outcome:
             clean = Path(name) / "clean"
             clean.mkdir()
             judge(outcome, check(proof, CSRC, clean, tools, stop=False))
-            planted = Path(name) / "planted"
-            csrc = plant(proof.bug, CSRC, planted)
-            wrong = Proof(
-                **{
-                    **{key: getattr(proof, key) for key in proof.__slots__},
-                    "defines": [*proof.defines, "PLANTED"],
-                }
-            )
-            found = check(wrong, csrc, planted, tools, stop=True)
-            if found:
-                outcome.bug_found = found[0]["description"]
-            elif not outcome.fault:
-                outcome.fault = "the planted bug is not found"
+            for number, change in enumerate([proof.bug, *proof.wrong]):
+                folder = Path(name) / f"planted-{number}"
+                found = found_with(proof, change, folder, tools)
+                if not found:
+                    outcome.fault = outcome.fault or f"not found: {change}"
+                elif number == 0:
+                    outcome.bug_found = found
+                else:
+                    outcome.num_wrong += 1
     except (AnchorError, ProofError) as error:
         outcome.fault = str(error)
     outcome.seconds = time.monotonic() - start
     return outcome
+
+
+def found_with(proof: Proof, change: Change, folder: Path, tools: str) -> str:
+    """Return what the proof finds in a copy with a planted change, or nothing."""
+    csrc = plant(change, CSRC, folder)
+    fields = {key: getattr(proof, key) for key in proof.__slots__}
+    planted = Proof(**fields | {"defines": [*proof.defines, "PLANTED"]})
+    found = check(planted, csrc, folder, tools, stop=True)
+    return str(found[0]["description"]) if found else ""
 
 
 def tell(outcome: Outcome) -> None:
@@ -325,7 +335,8 @@ def tell(outcome: Outcome) -> None:
     print(
         f"{verdict}  {proof.name:<35} {outcome.seconds:6.1f} s "
         f"{outcome.num_properties:5} properties, {outcome.num_reached} reached;"
-        f" bug: {outcome.bug_found or 'NOT FOUND'}",
+        f" bug: {outcome.bug_found or 'NOT FOUND'}"
+        + (f"; {outcome.num_wrong} wrong meanings" if proof.wrong else ""),
         flush=True,
     )
     if outcome.fault:

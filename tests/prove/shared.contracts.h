@@ -17,6 +17,10 @@ pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
     REQUIRES(FRESH(out, 32))
     REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
     ASSIGNS(BYTES(out, 32))
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_ACCEPTED(cert, cert_len)))
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_ANSWER(out[some % 32], sha256,
+                                               spec_key(cert), spec_key_len(cert),
+                                               some % 32)))
     ENSURES(IMPLIES(RESULT != PV_OK, out[some % 32] == 0));
 
 uint32_t pv_cert_is_pinned(pv_status *out_status, const uint8_t *packed,
@@ -27,6 +31,7 @@ uint32_t pv_cert_is_pinned(pv_status *out_status, const uint8_t *packed,
     REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
     ASSIGNS(out_status != NULL: *out_status)
     ENSURES(RESULT <= 1)
+    ENSURES(IMPLIES(RESULT == 1, IS_ACCEPTED(cert, cert_len)))
     ENSURES(IMPLIES(out_status != NULL && *out_status != PV_OK, RESULT == 0));
 
 // ---- host.c -----------------------------------------------------------------
@@ -188,11 +193,17 @@ PV_FLATTEN pv_status pv__spki_find(spki_walk *out, const uint8_t *cert,
     ASSIGNS(*out)
     ENSURES(IMPLIES(RESULT == PV_OK, IS_WALK(out, cert, cert_len)))
     ENSURES(IMPLIES(RESULT == PV_OK,
-                    IS_KEY_OF(&out->fields.spki, cert, cert_len)));
+                    IS_KEY_OF(&out->fields.spki, cert, cert_len)))
+    ENSURES(IMPLIES(RESULT == PV_OK, cert_len <= DER_ELEMENT_MAX))
+    ENSURES(IMPLIES(cert_len <= DER_ELEMENT_MAX,
+                    IS_ANSWER(RESULT, find, cert, cert_len)));
 
 PV_FLATTEN pv_status pv__spki_check(const spki_walk *walk)
     REQUIRES(IS_WALK_GIVEN(walk))
-    ASSIGNS();
+    ASSIGNS()
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_REST(walk)))
+    ENSURES(IS_ANSWER(RESULT, check, walk->certificate.base,
+                      walk->certificate.end));
 
 PV_FLATTEN pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
                                     size_t cert_len)
@@ -200,6 +211,7 @@ PV_FLATTEN pv_status pv_spki_from_cert(pv_span *out_spki, const uint8_t *cert,
     REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
     ASSIGNS(*out_spki)
     ENSURES(IMPLIES(RESULT == PV_OK, IS_KEY_OF(out_spki, cert, cert_len)))
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_ACCEPTED(cert, cert_len)))
     ENSURES(IMPLIES(RESULT != PV_OK,
                     out_spki->data == NULL && out_spki->len == 0));
 

@@ -46,7 +46,8 @@ PV_FLATTENED bool is_same(const der_cursor *a, const der_cursor *b)
     REQUIRES(IS_CURSOR(a) && FRESH(b, sizeof *b) && INSIDE(b, a))
     ASSIGNS()
     ENSURES(IMPLIES(RESULT, a->end - a->pos == b->end - b->pos &&
-                                a->end - a->pos <= 16));
+                                a->end - a->pos <= 16 && a->pos < a->end))
+    ENSURES(IMPLIES(RESULT, FIRST_OF(*a) == FIRST_OF(*b)));
 
 PV_FLATTENED bool is_bit_string(const der_cursor *bits)
     REQUIRES(IS_CURSOR(bits))
@@ -106,15 +107,26 @@ PV_FLATTENED pv_status read_certificate_tail(der_cursor *certificate,
     REQUIRES(IS_CURSOR(certificate) && FRESH(inner, sizeof *inner))
     REQUIRES(INSIDE(inner, certificate) && inner->end <= certificate->pos)
     ASSIGNS(certificate->pos)
-    ENSURES(IMPLIES(RESULT == PV_OK, certificate->pos == certificate->end));
+    ENSURES(IMPLIES(RESULT == PV_OK, certificate->pos == certificate->end))
+    ENSURES(IMPLIES(RESULT == PV_OK,
+                    IS_CERTIFICATE_TAIL(certificate, OLD(certificate->pos),
+                                        DER_OID) ||
+                        (inner->pos < inner->end &&
+                         IS_CERTIFICATE_TAIL(certificate,
+                                             OLD(certificate->pos),
+                                             FIRST_OF(*inner)))));
 
 PV_FLATTENED pv_status find_key(spki_walk *out, der_cursor in)
     REQUIRES(IS_OUT(out) && IS_CURSOR_COPY(in) && in.pos == 0)
     ASSIGNS(*out)
     ENSURES(IMPLIES(RESULT == PV_OK, IS_WALK(out, in.base, in.end)))
     ENSURES(IMPLIES(RESULT == PV_OK,
-                    IS_KEY_OF(&out->fields.spki, in.base, in.end)));
+                    IS_KEY_OF(&out->fields.spki, in.base, in.end)))
+    ENSURES(IS_ANSWER(RESULT, find, in.base, in.end));
 
 PV_FLATTENED pv_status check_rest(const spki_walk *walk)
     REQUIRES(IS_WALK_GIVEN(walk))
-    ASSIGNS();
+    ASSIGNS()
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_REST(walk)))
+    ENSURES(IS_ANSWER(RESULT, check, walk->certificate.base,
+                      walk->certificate.end));

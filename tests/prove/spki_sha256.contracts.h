@@ -7,6 +7,10 @@ static inline pv_status hash_spki(uint8_t out[32], const uint8_t *cert,
     REQUIRES(FRESH(out, 32))
     REQUIRES(cert_len <= PV_PROVED_LEN_MAX && FRESH(cert, cert_len))
     ASSIGNS(BYTES(out, 32))
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_ACCEPTED(cert, cert_len)))
+    ENSURES(IMPLIES(RESULT == PV_OK, IS_ANSWER(out[some % 32], sha256,
+                                               spec_key(cert), spec_key_len(cert),
+                                               some % 32)))
     ENSURES(IMPLIES(RESULT != PV_OK, out[some % 32] == 0));
 
 static chunk next_chunk(const pv_column *certs, size_t done)

@@ -1,0 +1,325 @@
+// Harnesses for the meaning of evaluate.c: for chains of up to three
+// certificates, and whatever the walk, the digests, the pins and the rules say
+// about them, the report is the one that pinverify.h, section 6, describes.
+#include "harness.h"
+#include "evaluate.c"
+#include "evaluate.contracts.h"
+
+enum { CERTS = 3, PINSET = 7, WIDE = 0, OWN = 1 };
+
+// What a decision depends on. `hits[whose][list][kind][i]` says whether
+// certificate `i` has a pin in a list of the policy (WIDE) or the PinSet (OWN).
+typedef struct world {
+  pv_status status[CERTS];
+  uint32_t num_pins[2][4][2];
+  bool hits[2][4][2][CERTS];
+  pv_status host;
+  uint32_t rule_found;
+  pv_rule rule;
+  pv_pinset pinset;
+} world;
+static world w;
+
+// ---- stand-ins --------------------------------------------------------------
+//
+// Certificate `i` has `i` bytes; its digests begin with its number and their
+// kind, and nothing else of them is known. A run of pins is a mark.
+
+static const uint8_t marks[2][4][2];
+static const uint8_t no_bytes[CERTS];
+
+pv_status pv_spki_sha256(uint8_t out[32], const uint8_t *cert,
+                         size_t cert_len) {
+  __CPROVER_assert(cert == no_bytes && cert_len < CERTS, "a certificate");
+  memset(out, 0, 32);
+  if (w.status[cert_len] == PV_OK) {
+    out[0] = (uint8_t)(cert_len + 1);
+    out[1] = PV_SPKI + 1;
+  }
+  return w.status[cert_len];
+}
+
+void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
+  __CPROVER_assert(data == no_bytes && len < CERTS, "a whole certificate");
+  out[0] = (uint8_t)(len + 1);
+  out[1] = PV_CERTIFICATE + 1;
+}
+
+pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
+                       uint32_t kind) {
+  const size_t whose = pinset == PV_UNPINNED ? WIDE : OWN;
+  __CPROVER_assert(pinset == PV_UNPINNED || pinset == PINSET, "one of the two");
+  __CPROVER_assert(whose == OWN || list == PV_LIST_BLOCKED, "it has that list");
+  __CPROVER_assert(list < 4 && kind < 2, "a list of pins");
+  return (pin_run){&marks[whose][list][kind], w.num_pins[whose][list][kind]};
+}
+
+bool pv__policy_blocks(const pv_policy *policy) {
+  return (w.num_pins[WIDE][PV_LIST_BLOCKED][PV_SPKI] |
+          w.num_pins[WIDE][PV_LIST_BLOCKED][PV_CERTIFICATE]) != 0;
+}
+
+uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
+                           const uint8_t digest[32]) {
+  const size_t mark = (size_t)(packed - &marks[0][0][0]);
+  const size_t whose = mark / 8, list = mark / 2 % 4, kind = mark % 2;
+  __CPROVER_assert(num_pins == w.num_pins[whose][list][kind], "all its pins");
+  if (num_pins == 0) {
+    return 0;
+  }
+  __CPROVER_assert(digest[1] == kind + 1, "a digest of the kind of the pins");
+  __CPROVER_assert(digest[0] >= 1 && digest[0] <= CERTS, "of a certificate");
+  return w.hits[whose][list][kind][digest[0] - 1] ? 1 : 0;
+}
+
+// ---- the chain, described a second time -------------------------------------
+
+static bool spec_hits(size_t whose, size_t list, size_t kind, size_t i) {
+  return i < CERTS && w.num_pins[whose][list][kind] != 0 &&
+         w.hits[whose][list][kind][i];
+}
+
+static bool spec_is_blocked(size_t i, size_t kind, bool has_pins) {
+  return spec_hits(WIDE, PV_LIST_BLOCKED, kind, i) ||
+         (has_pins && spec_hits(OWN, PV_LIST_BLOCKED, kind, i));
+}
+
+static bool spec_is_pinned(size_t i, size_t kind) {
+  return spec_hits(OWN, PV_LIST_PINS, kind, i) ||
+         spec_hits(OWN, i == 0 ? PV_LIST_LEAF : PV_LIST_CA, kind, i);
+}
+
+static bool spec_is_empty(size_t whose, size_t list) {
+  return w.num_pins[whose][list][PV_SPKI] == 0 &&
+         w.num_pins[whose][list][PV_CERTIFICATE] == 0;
+}
+
+// The list matches: `pins` at any place, `leaf` at the first, `ca` above it.
+static bool spec_is_hit(size_t list, size_t num_read) {
+  bool is_hit = false;
+  for (size_t i = 0; i < CERTS; i++) {
+    const bool here = list == PV_LIST_PINS || (list == PV_LIST_LEAF) == (i == 0);
+    is_hit = is_hit || (i < num_read && here &&
+                        (spec_hits(OWN, list, PV_SPKI, i) ||
+                         spec_hits(OWN, list, PV_CERTIFICATE, i)));
+  }
+  return is_hit;
+}
+
+typedef struct spec_chain {
+  size_t num_read;    // certificates before the first malformed one
+  size_t blocked_at;  // the first that is blocked; or CERTS
+  size_t pinned_at;   // the first that is pinned, of those; or CERTS
+  pv_reason reason;
+} spec_chain;
+
+static spec_chain spec_of_chain(size_t num_certs, bool has_pins) {
+  spec_chain spec = {num_certs, CERTS, CERTS, PV_MISMATCH};
+  for (size_t above = CERTS; above > 0; above--) {
+    const size_t i = above - 1;
+    if (i < num_certs && w.status[i] != PV_OK) {
+      spec.num_read = i;
+    } else if (i < num_certs && (spec_is_blocked(i, PV_SPKI, has_pins) ||
+                                 spec_is_blocked(i, PV_CERTIFICATE, has_pins))) {
+      spec.blocked_at = i;
+    }
+  }
+  for (size_t above = spec.num_read; above > 0; above--) {
+    const size_t i = above - 1;
+    if (spec_is_pinned(i, PV_SPKI) || spec_is_pinned(i, PV_CERTIFICATE)) {
+      spec.pinned_at = i;
+    }
+  }
+  bool is_hit = true;
+  for (size_t list = PV_LIST_PINS; has_pins && list <= PV_LIST_CA; list++) {
+    is_hit = is_hit && (spec_is_empty(OWN, list) ||
+                        spec_is_hit(list, spec.num_read));
+  }
+  const bool is_clear = spec_is_empty(WIDE, PV_LIST_BLOCKED) &&
+                        (!has_pins || spec_is_empty(OWN, PV_LIST_BLOCKED));
+  spec.reason = spec_judgement(num_certs, spec.blocked_at != CERTS,
+                               spec.num_read != num_certs, is_clear, is_hit);
+  return spec;
+}
+
+// ---- step 4 to 8 ------------------------------------------------------------
+
+void prove_decide_by_chain(void) {
+  world any;
+  pv_report out;
+  pv_policy policy;
+  size_t num_certs;
+  bool has_pins;
+  w = any;
+  uint8_t spkis[32 * CERTS] = {0};
+  const pv_span spans[CERTS] = {{no_bytes, 0}, {no_bytes, 1}, {no_bytes, 2}};
+  const chain_view chain = {.spans = spans, .num_certs = num_certs};
+  __CPROVER_assume(num_certs <= CERTS);
+  __CPROVER_assume(has_pins || out.accepted == 1);
+  // pv_policy_open has seen to it that a PinSet has a pin to match.
+  __CPROVER_assume(!spec_is_empty(OWN, PV_LIST_PINS) ||
+                   !spec_is_empty(OWN, PV_LIST_LEAF) ||
+                   !spec_is_empty(OWN, PV_LIST_CA));
+  const pv_report before = out;
+  decide_by_chain(&out, spkis, &policy, has_pins ? PINSET : PV_UNPINNED,
+                  &chain);
+  const spec_chain spec = spec_of_chain(num_certs, has_pins);
+  const bool stands = !has_pins && spec.reason == PV_MATCH;
+
+  __CPROVER_assert(out.num_seen == spec.num_read, "as many as could be read");
+  __CPROVER_assert(out.reason == (stands ? before.reason : spec.reason),
+                   "the reason");
+  __CPROVER_assert(out.accepted == (stands || spec.reason == PV_MATCH ||
+                                    before.mode == PV_REPORT),
+                   "accepted or rejected");
+  __CPROVER_assert(out.mode == before.mode && out.rule == before.rule &&
+                       out.shape == before.shape &&
+                       out.name_len == before.name_len,
+                   "the rule stays");
+  if (spec.reason == PV_BLOCKED) {
+    __CPROVER_assert(out.depth == spec.blocked_at, "the first that is blocked");
+    __CPROVER_assert(out.matched_kind < 2 &&
+                         spec_is_blocked(out.depth, out.matched_kind, has_pins),
+                     "by a pin that it has");
+  }
+  if (spec.reason == PV_MATCH && has_pins) {
+    __CPROVER_assert(out.depth == spec.pinned_at, "the first that is pinned");
+    __CPROVER_assert(out.matched_kind < 2 &&
+                         spec_is_pinned(out.depth, out.matched_kind),
+                     "by a pin that it has");
+  }
+  if (spec.reason == PV_BLOCKED || (spec.reason == PV_MATCH && has_pins)) {
+    __CPROVER_assert(out.matched[0] == out.depth + 1 &&
+                         out.matched[1] == out.matched_kind + 1,
+                     "its digest, of that kind");
+  }
+  if (spec.reason == PV_MALFORMED) {
+    __CPROVER_assert(out.depth == spec.num_read &&
+                         out.detail == (uint32_t)w.status[spec.num_read],
+                     "the first that is malformed, and its fault");
+  }
+  for (size_t i = 0; i < CERTS; i++) {
+    __CPROVER_assert(spkis[32 * i] == (i < spec.num_read ? i + 1 : 0) &&
+                         spkis[32 * i + 1] == (i < spec.num_read),
+                     "the keys before it");
+  }
+  REACHED(spec.reason == PV_NO_CERTIFICATE && out.accepted == 1);
+  REACHED(spec.reason == PV_BLOCKED && out.depth == 2 && spec.num_read == 1);
+  REACHED(spec.reason == PV_MALFORMED && spec.pinned_at == 0);
+  REACHED(spec.reason == PV_MATCH && has_pins && spec.num_read < num_certs);
+  REACHED(spec.reason == PV_MATCH && out.matched_kind == PV_CERTIFICATE);
+  REACHED(spec.reason == PV_MISMATCH && spec.pinned_at == 1);
+  REACHED(stands && num_certs == 3);
+}
+
+// ---- steps 1 to 3 -----------------------------------------------------------
+
+static const char canonical_host[1] = "c";
+
+pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
+                            size_t host_len) {
+  *out_len = w.host == PV_OK;
+  out[0] = canonical_host[0];
+  return w.host;
+}
+
+uint32_t pv_policy_find(const pv_policy *policy, const char *host,
+                        size_t host_len) {
+  __CPROVER_assert(w.host == PV_OK && host_len == 1 &&
+                       host[0] == canonical_host[0],
+                   "a canonical host is looked up");
+  return w.rule_found;
+}
+
+pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy, uint32_t rule) {
+  __CPROVER_assert(rule == w.rule_found, "the rule that was found");
+  *out = rule == PV_NO_RULE ? (pv_rule){0} : w.rule;
+  return rule == PV_NO_RULE ? PV_ERR_ARGUMENT : PV_OK;
+}
+
+static uint32_t pinset_read;
+
+pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
+                           uint32_t pinset) {
+  *out = pinset == PV_UNPINNED ? (pv_pinset){0} : w.pinset;
+  pinset_read = pinset;
+  return pinset == PV_UNPINNED ? PV_ERR_ARGUMENT : PV_OK;
+}
+
+static uint32_t asked_of_chain;  // of this PinSet
+static bool chain_was_asked;
+static pv_report report_so_far;
+
+void chain_decides(pv_report *out, uint8_t *out_spkis,
+                          const pv_policy *policy, uint32_t pinset,
+                          const chain_view *chain) {
+  chain_was_asked = true;
+  asked_of_chain = pinset;
+  report_so_far = *out;
+}
+
+void prove_evaluate_peer(void) {
+  world any;
+  pv_report out;
+  pv_policy policy;
+  chain_view chain;
+  size_t host_len;
+  int64_t now;
+  w = any;
+  char host[1];
+  __CPROVER_assume(w.rule.shape <= PV_ANY_LABELS && w.rule.name_len <= 253);
+  __CPROVER_assume(w.pinset.mode <= PV_REPORT);
+  chain_was_asked = false;
+  evaluate_peer(&out, NULL, &policy, host, host_len, &chain, now);
+
+  const bool by_clients =
+      (policy.flags & 2) != 0 && (host_len == 0 || policy.num_rules == 0);
+  const bool bad = !by_clients && w.host != PV_OK;
+  const bool has_rule = !by_clients && !bad && w.rule_found != PV_NO_RULE;
+  const bool has_pins =
+      by_clients || (has_rule && w.rule.pinset != PV_UNPINNED);
+  const bool expired = has_pins && w.pinset.expires_set != 0 &&
+                       now >= w.pinset.expires;
+  const bool is_watched = has_pins && w.pinset.mode == PV_REPORT;
+  const bool accepts_early =
+      !bad && (expired ? w.pinset.expired_rejects == 0 || is_watched
+                       : !has_pins && (policy.flags & 1) == 0);
+  const bool asks = (has_pins && !expired) ||
+                    (accepts_early && pv__policy_blocks(&policy));
+
+  __CPROVER_assert(chain_was_asked == asks, "the chain decides, or does not");
+  if (asks) {
+    const uint32_t own = by_clients ? 0 : w.rule.pinset;
+    __CPROVER_assert(
+        asked_of_chain == (has_pins && !expired ? own : PV_UNPINNED),
+        "by the PinSet of the rule, or by what is blocked alone");
+    __CPROVER_assert(out.accepted == report_so_far.accepted, "nothing later");
+  }
+  __CPROVER_assert(IMPLIES(has_pins, pinset_read == (by_clients
+                                                         ? 0
+                                                         : w.rule.pinset)),
+                   "the PinSet of the rule");
+  __CPROVER_assert(out.accepted == accepts_early, "accepted or rejected so far");
+  __CPROVER_assert(
+      IMPLIES(!(has_pins && !expired),
+              out.reason == (bad       ? PV_BAD_HOST
+                             : expired ? PV_EXPIRED
+                                       : PV_NOT_PINNED)),
+      "the reason so far");
+  __CPROVER_assert(IMPLIES(bad, out.detail == (uint32_t)w.host), "the fault");
+  __CPROVER_assert(out.mode == (has_pins ? w.pinset.mode : PV_ENFORCE),
+                   "the mode is that of the rule");
+  __CPROVER_assert(out.rule == (!by_clients && !bad ? w.rule_found : PV_NO_RULE),
+                   "the rule");
+  __CPROVER_assert(out.shape == (by_clients ? PV_CLIENTS
+                                 : has_rule ? w.rule.shape
+                                            : 0),
+                   "its shape");
+  __CPROVER_assert(out.depth == PV_NO_DEPTH && out.num_seen == 0, "no chain");
+  REACHED(bad);
+  REACHED(by_clients && expired && is_watched);
+  REACHED(asks && asked_of_chain == PV_UNPINNED && expired);
+  REACHED(asks && asked_of_chain == PV_UNPINNED && !has_pins);
+  REACHED(!asks && out.accepted == 1);
+  REACHED(asks && is_watched);
+}
