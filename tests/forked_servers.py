@@ -58,21 +58,28 @@ def serve(
 
 @contextlib.contextmanager
 def forked(*actions: Callable[[], object]) -> Iterator[None]:
-    """Run each action in a child of its own until the block ends."""
+    """Run each action in a child of its own until the block ends.
+
+    It ends with its own children, if it has any.
+    """
     children = []
     try:
         for action in actions:
             child = os.fork()
             if child == 0:  # nothing of pytest's may run here
                 try:
+                    os.setpgid(0, 0)
                     action()
                 finally:
                     os._exit(1)
+            with contextlib.suppress(OSError):  # whoever is first
+                os.setpgid(child, child)
             children.append(child)
         yield
     finally:
         for child in children:
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
 
 
