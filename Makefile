@@ -16,7 +16,7 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .PHONY: help demo test lint bench slow clients suites run-suites remedies each-remedy mutants anchors \
-    sanitize fuzz differential coverage ct prove clean
+    each-mutant sanitize fuzz differential coverage ct prove clean
 help:
 	@echo 'make demo      show pins at work, on this machine only'
 	@echo 'make test      run all fast tests, and each bench once, untimed'
@@ -26,7 +26,7 @@ help:
 	@echo 'make clients   test pins with HTTP and other clients, which are downloaded'
 	@echo 'make suites    run tests of CPython, urllib3 and aiohttp with pinned contexts'
 	@echo 'make remedies  remove the remedy of each pitfall; its tests must fail'
-	@echo 'make mutants   plant small faults in the C core; a test must fail for each'
+	@echo 'make mutants   plant small faults in the source; a test must fail for each'
 	@echo 'make anchors   with FIX=1: update the tables of remedies, mutants and prove'
 	@echo '               after a rename since the last commit (FIX=REVISION: since that)'
 	@echo 'make sanitize  run the C core under ASan, UBSan, MSan and TSan (needs clang)'
@@ -90,9 +90,12 @@ remedies:
 each-remedy: $(VENV)/built
 	@$(TABLES) $(ALL_CLIENTS) $(RUN) -m remedies.run $(REMEDIES)
 
-# MUTANTS="host is_oid" runs those of these files or functions, JOBS=2 two at a time.
-mutants: $(VENV)/built
-	@$(TABLES) $(RUN) -m mutants.run $(MUTANTS)
+# MUTANTS="host judge" runs those of these files or functions, JOBS=2 two at a time.
+mutants:
+	@$(MAKE) --no-print-directory each-mutant VENV='$(VENV)-clients' \
+	    EXTRA_GROUP='--group clients'
+each-mutant: $(VENV)/built
+	@$(TABLES) $(ALL_CLIENTS) $(RUN) -m mutants $(MUTANTS)
 
 # PROOFS="der read_serial" runs those of these files or functions, JOBS=2 two at a time.
 prove: $(VENV)/prover

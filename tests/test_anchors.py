@@ -240,6 +240,11 @@ TREE = {
         'find = "i < in->num"\nnth = 2\n'
         'put = "i <= in->num"\ntests = ["tests/test_a.py"]\n'
     ),
+    "tests/mutants/python.toml": (
+        '[[mutant]]\nwhat = "data before the check"\nin = "_Pending.recv"\n'
+        'find = "self.do_handshake()"\nput = "pass"\n'
+        'tests = ["tests/test_a.py::test_one"]\n'
+    ),
     "tests/prove/p.toml": (
         '[[proof]]\nfunction = "scan"\nlink = ["der.c"]\n'
         'bug = { file = "kernel_b.c", find = "load(p + 2)", put = "load(p)" }\n'
@@ -345,7 +350,7 @@ def move_a_method(folder: Path) -> dict[str, str]:
     moved(folder, "src/pinverify/tls.py", "src/pinverify/tls/_connect.py")
     words = {"_Pending": "PendingSocket", "do_handshake": "shake_hands"}
     replaced(folder, "src/pinverify/tls/_connect.py", words)
-    return {"_Pending.send": "PendingSocket.send", "do_handshake": "shake_hands"}
+    return {"_Pending.": "PendingSocket.", "do_handshake": "shake_hands"}
 
 
 def rename_differently_in_each_file(folder: Path) -> dict[str, str]:

@@ -177,6 +177,12 @@ def test_a_host_of_one_label_may_have_ca_pins_alone() -> None:
         assert policy == Policy({pattern: PinSet(ca=[IN_USE])})
 
 
+def test_what_is_written_for_a_host_of_one_label_is_read() -> None:
+    """A table with the single key ca is refused there, so another key is written."""
+    rules = Rules({"shop": PinSet(ca=[IN_USE])})
+    assert toml.loads(toml.dumps(rules)) == rules
+
+
 def test_ten_thousand_hosts_are_as_many_rules() -> None:
     """No host is lost in a large file."""
     pins = [Pin.spki(number.to_bytes(32, "big")) for number in range(10_000)]

@@ -1,6 +1,6 @@
-"""mutants.toml names lines and tests that are there; its runner sees what is wrong.
+"""The lists of mutants name lines and tests that are there; the runner sees faults.
 
-`make mutants` plants them all. What stands here is fast, so that who changes the core
+`make mutants` plants them all. What stands here is fast, so that who changes the source
 hears at once of a mutant that no longer fits.
 """
 
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import anchors
 from anchors import AnchorError, Change
-from mutants import run
-from mutants.run import Mutant, MutantError
+from mutants import compiling, run, testing
+from mutants.compiling import MutantError
+from mutants.run import C_CORE, PYTHON, Mutant
+from mutants.testing import Outcome
 
 __all__: list[str] = []
 
@@ -25,7 +28,7 @@ CSRC = run.ROOT / "csrc"
 
 def test_every_file_of_the_core_has_mutants() -> None:
     """None of them is forgotten, and there are many."""
-    files = {mutant.file for mutant in MUTANTS}
+    files = {mutant.file for mutant in MUTANTS if mutant.layer is C_CORE}
     sources = {str(path.relative_to(CSRC)) for path in CSRC.rglob("*.c")}
     assert sources <= files
     others = {"der.h", "ct.h", "columns.h"}
@@ -33,14 +36,47 @@ def test_every_file_of_the_core_has_mutants() -> None:
         f"python/{name}" for name in ("matcher.h", "evaluator.h", "build_cffi.py")
     }
     assert others <= files
-    assert len(MUTANTS) >= 36
+
+
+# Each of these decides which peer is accepted, or reads what a person has written.
+ENFORCING = {
+    "core/_open_policy.py": 4,
+    "formats/toml.py": 10,
+    "policy/_compiled.py": 8,
+    "policy/_hosts.py": 4,
+    "policy/_pin.py": 6,
+    "policy/_policy.py": 6,
+    "policy/_report.py": 4,
+    "policy/_rules.py": 8,
+    "tls/_connect.py": 4,
+    "tls/_connections.py": 12,
+    "tls/_evidence.py": 10,
+    "tls/_pin_context.py": 4,
+    "tls/_process_wide.py": 2,
+    "tls/_pyopenssl_check.py": 8,
+    "tls/_ssl_internals.py": 3,
+    "tls/compat.py": 6,
+    "tls/pyopenssl.py": 10,
+    "tls/twisted.py": 5,
+}
+PYTHON_MUTANTS = 120
+
+
+def test_every_file_that_enforces_pins_has_mutants() -> None:
+    """A check that is deleted in one of them lets a peer in."""
+    num = Counter(mutant.file for mutant in MUTANTS if mutant.layer is PYTHON)
+    assert {file: num[file] for file in ENFORCING if num[file] < ENFORCING[file]} == {}
+    assert num.total() >= PYTHON_MUTANTS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.where}: {m.what}")
 def test_a_mutant_is_where_the_list_says(mutant: Mutant) -> None:
     """Its place is in the source, once, and its tests are there, too."""
-    file, text = anchors.made(mutant.change, run.sources())
-    assert text != run.sources()[file]
+    sources = run.sources(mutant.layer)
+    file, text = anchors.made(mutant.change, sources)
+    assert text != sources[file]
+    if file.endswith(".py"):
+        ast.parse(text, file)
     assert mutant.tests
     for test in mutant.tests:
         file, _, name = test.partition("[")[0].partition("::")
@@ -55,45 +91,51 @@ def _functions(file: str) -> set[str]:
 
 def test_no_mutant_is_there_twice() -> None:
     """Each is another fault, and has words of its own."""
-    assert len({anchors.made(m.change, run.sources()) for m in MUTANTS}) == len(MUTANTS)
+    made = {anchors.made(m.change, run.sources(m.layer)) for m in MUTANTS}
+    assert len(made) == len(MUTANTS)
     assert len({(m.where, m.file, m.what) for m in MUTANTS}) == len(MUTANTS)
 
 
 def test_the_tests_for_what_others_let_pass_exist() -> None:
     """A name that is not there would be an error of pytest, and kill nothing."""
-    for name in run.CORE_TESTS:
-        assert (run.ROOT / "tests" / f"test_{name}.py").exists(), name
+    for layer in run.LAYERS:
+        for name in layer.tests:
+            assert (run.ROOT / "tests" / f"test_{name}.py").exists(), name
 
 
 def test_a_place_that_is_gone_is_an_error() -> None:
     """An entry that no longer fits would prove nothing."""
     change = Change(scope="der_at_end", find="no such words", put="")
-    mutant = Mutant(what="", change=change, tests=())
+    mutant = Mutant(what="", layer=C_CORE, change=change, tests=())
     assert mutant.file == ""
     with pytest.raises(AnchorError, match=r"`der_at_end` has no .*make anchors FIX=1"):
-        anchors.made(change, run.sources())
+        anchors.made(change, run.sources(C_CORE))
 
 
 def test_a_name_that_no_mutant_has_is_an_error() -> None:
-    """Otherwise `make mutants MUTANTS=hosts` would pass with nothing tried."""
+    """Otherwise `make mutants MUTANTS=hose` would pass with nothing tried."""
     assert {mutant.file for mutant in run.chosen(["host", "der.h"])} == {
         "host.c",
         "der.h",
     }
     assert {mutant.where for mutant in run.chosen(["is_oid"])} == {"is_oid"}
-    assert run.chosen([]) == MUTANTS
-    with pytest.raises(MutantError, match="no mutant of hosts"):
-        run.chosen(["host", "hosts"])
+    assert {mutant.file for mutant in run.chosen(["toml"])} == {"formats/toml.py"}
+    assert {mutant.file for mutant in run.chosen(["rules"])} == {"policy/_rules.py"}
+    assert {mutant.where for mutant in run.chosen(["judge"])} == {"judge"}
+    assert {mutant.layer for mutant in run.chosen(["python"])} == {PYTHON}
+    assert run.chosen(["core", "python"]) == run.chosen([]) == MUTANTS
+    with pytest.raises(MutantError, match="no mutant of hose"):
+        run.chosen(["host", "hose"])
 
 
 def test_what_does_not_compile_is_no_mutant(tmp_path: Path) -> None:
     """The message of the compiler says why."""
     source = tmp_path / "planted.c"
     source.write_text("int planted(void) { return 1; }\n", encoding="ascii")
-    assert run.compiled(source, tmp_path / "planted.o").exists()
+    assert compiling.compiled(source, tmp_path / "planted.o").exists()
     source.write_text("int planted(void) { return one; }\n", encoding="ascii")
     with pytest.raises(MutantError, match="one"):
-        run.compiled(source, tmp_path / "planted.o")
+        compiling.compiled(source, tmp_path / "planted.o")
 
 
 # A test file, how a run of it ends, and words that stand in what is said of it.
@@ -108,7 +150,12 @@ ENDS = {
         "killed",
         "tests/test_x.py::test_x",
     ),
-    "import pytest\ndef test_x(): pytest.skip('not here')": ("skipped", ""),
+    "import pytest\ndef test_x(): pytest.skip('not here')": ("invalid", "not here"),
+    "import pytest\ndef test_a(): pass\ndef test_x(): pytest.skip('not here')": (
+        "invalid",
+        "not here",
+    ),
+    "def test_x(): no_such_name": ("invalid", "NameError"),
     "import no_such_module\ndef test_x(): pass": ("invalid", "no_such_module"),
     "import os\nos.kill(os.getpid(), 11)": ("invalid", "ended with -11"),
     "def test_x(no_such_fixture): pass": ("invalid", "no_such_fixture"),
@@ -133,7 +180,7 @@ def test_only_a_test_that_fails_kills(text: str, tmp_path: Path) -> None:
     verdict, words = ENDS[text]
     timeout = 3 if "sleep" in text else 60
     folder = planted(tmp_path, text)
-    outcome = run.outcome_of(folder, ["tests/test_x.py"], timeout)
+    outcome = testing.outcome_of(folder, ["tests/test_x.py"], timeout)
     assert outcome.verdict == verdict, outcome
     assert words in outcome.by
 
@@ -145,4 +192,21 @@ def test_the_environment_of_the_runner_reaches_no_copy(tmp_path: Path) -> None:
     (package / "__init__.py").write_text("MARK = 1\n", encoding="utf-8")
     text = "import pinverify\ndef test_x(): assert not hasattr(pinverify, 'MARK')\n"
     folder = planted(tmp_path, text)
-    assert run.outcome_of(folder, ["tests/test_x.py"]).verdict == "killed"
+    assert testing.outcome_of(folder, ["tests/test_x.py"]).verdict == "killed"
+
+
+def test_a_mutant_of_python_is_planted_and_taken_out_again(tmp_path: Path) -> None:
+    """Also where both texts have one size and one time, which caches go by."""
+    copy = run.Copy(tmp_path, None)
+    change = Change(scope="_REJECT_UNPINNED", find="1", put="4")
+    mutant = Mutant(what="", layer=PYTHON, change=change, tests=())
+    name = (
+        "test_step_2_a_host_without_a_rule_is_accepted_or_rejected_as_the_policy_says"
+    )
+    test = f"tests/test_policy_decision.py::{name}"
+    with copy.without_fault(PYTHON):
+        assert testing.outcome_of(tmp_path, [test]) == Outcome("survived")
+    with copy.planted(mutant):
+        assert testing.outcome_of(tmp_path, [test]).verdict == "killed"
+    with copy.without_fault(PYTHON):
+        assert testing.outcome_of(tmp_path, [test]) == Outcome("survived")

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from pinverify import DERError, Pin, PinningError, PinSet, Policy, Rules, core
+from pinverify import (
+    DERError,
+    Pin,
+    PinningError,
+    PinSet,
+    Policy,
+    PolicyError,
+    Rules,
+    core,
+)
 from pinverify.core._columns import Chains
 from pinverify.core._open_policy import OpenPolicy
 from pinverify.core._pins import pack
@@ -58,6 +67,23 @@ def test_a_wrong_type_is_a_type_error_that_says_what_to_write(pki: Pki) -> None:
         policy.evaluate(anything, [der])
     with pytest.raises(TypeError, match="datetime with a timezone"):
         policy.evaluate("a.example", [der], now=anything)
+
+
+def test_a_time_without_a_timezone_is_refused(pki: Pki) -> None:
+    """It would be a time of this machine, hours away from the one that is meant."""
+    policy = Policy({"a.example": [pki.server.pin]})
+    naive = dt.datetime(2026, 1, 1)  # noqa: DTZ001
+    for call in (policy.verify, policy.evaluate):
+        with pytest.raises(PolicyError, match="datetime with a timezone"):
+            call("a.example", [pki.server.der], now=naive)
+
+
+def test_a_policy_for_clients_needs_their_pins(pki: Pki) -> None:
+    """Without any, it would be a policy that accepts every client."""
+    anything: Any
+    for anything in (None, [pki.client.pin], {}):
+        with pytest.raises(TypeError, match=r"write PinSet\(\[…\]\)"):
+            Policy.for_clients(anything)
 
 
 def test_pem_in_place_of_der_is_named(pki: Pki) -> None:

@@ -105,6 +105,7 @@ def test_verify_returns_what_evaluate_does_or_raises_with_it(pki: Pki) -> None:
         with pytest.raises(PinningError) as caught:
             policy.verify(HOST, chain)
         assert caught.value.report == policy.evaluate(HOST, chain)
+        assert caught.value.report.matched is None
 
 
 def test_a_pin_set_holds_for_every_peer_whatever_its_name(pki: Pki) -> None:
@@ -118,8 +119,11 @@ def test_a_pin_set_holds_for_every_peer_whatever_its_name(pki: Pki) -> None:
     policy = Policy.open(Policy.for_clients(pinset).compile())
     assert policy.has_clients
     assert not Policy({}).has_clients
-    for host in (None, "a.example", "a..b", "faß.de", b"\0"):
+    hosts = (None, "a.example", "a..b", "faß.de", b"\0")
+    for host in hosts:
         assert policy.evaluate(host, pki.client.chain_der) == report
+    chains = [pki.client.chain_der] * len(hosts)
+    assert policy.evaluate_many(hosts, chains) == [report] * len(hosts)
 
 
 def test_evaluate_many_answers_in_order(pki: Pki) -> None:
@@ -161,7 +165,7 @@ def test_evaluate_never_raises_for_a_verdict(
     host: str | bytes | None, chain: list[bytes]
 ) -> None:
     """Bad input is a rejection like any other, and never an acceptance."""
-    policy = Policy({"**.a": PinSet([ABSENT], mode="report")}, unpinned="reject")
+    policy = Policy({"**.a": [ABSENT]}, unpinned="reject")
     report = policy.evaluate(host, chain)
     assert not report.accepted
     assert report.reason is not Reason.MATCH

@@ -41,6 +41,7 @@ from pyopenssl_connections import (
     pinning,
     raised_by,
     reason,
+    report_of,
     trusting,
     waiting,
 )
@@ -126,6 +127,7 @@ def test_pitfall_3_a_refused_connection_stays_refused(
             conn.do_handshake()
         for _ in range(2):
             assert raised_by(again, conn) is first.value is conn.pin_error
+        assert report_of(conn) is first.value.report
     assert_nothing_said(server.record())
 
 

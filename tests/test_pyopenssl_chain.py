@@ -30,6 +30,7 @@ from pyopenssl_connections import (
     pinning,
     pins_in,
     reason,
+    trusting,
 )
 from tls_servers import server_context
 
@@ -311,3 +312,26 @@ def test_a_new_callback_is_asked_and_does_not_replace_the_pins(
     record = server.record()
     assert_nothing_said(record)
     assert "alert" in str(record.error)  # so it was the callback that said no
+
+
+def test_pitfall_23_an_objection_above_the_leaf_counts(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """OpenSSL knows no root of the chain, and finds nothing wrong with its leaf.
+
+    The application accepts that. No authority is verified then, and the peer does not
+    see the client certificate either.
+    """
+    impostor = server_context(pki.impostor, version=version, client_authority=pki.root)
+    server = serve(impostor)
+    context = trusting(pki.root, callback=always, identity=pki.client)
+    with connecting(context, server) as conn:
+        echo(conn)
+    assert server.record(0).client_certificate
+    pins = PinSet(ca=[pki.rogue_ca.pin])
+    with connecting(context, server, pins, callback=always) as conn:
+        with pytest.raises(PinningError) as caught:
+            conn.send(SECRET)
+        assert reason(caught.value) is Reason.MISMATCH
+    assert_nothing_said(server.record(1))
+    assert not server.record(1).client_certificate

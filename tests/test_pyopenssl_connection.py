@@ -66,8 +66,11 @@ def test_methods_taken_before_the_handshake_work_after_it(
             assert recv(100) == SECRET
             do_handshake()
     with connecting(context, bad, pinning(pki)) as conn:
-        sendall, recv, shutdown = conn.sendall, conn.recv, conn.shutdown
+        do_handshake, shutdown = conn.do_handshake, conn.shutdown
+        sendall, recv = conn.sendall, conn.recv
         for _ in range(3):
+            with pytest.raises(PinningError):
+                do_handshake()
             with pytest.raises(PinningError):
                 sendall(SECRET)
             with pytest.raises(PinningError):

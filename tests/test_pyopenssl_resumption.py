@@ -25,6 +25,7 @@ from pyopenssl_connections import (
     for_clients,
     in_memory,
     pins_in,
+    raised_by,
     reason,
     report_of,
     session_of,
@@ -193,6 +194,7 @@ def test_pitfall_24_a_resumed_connection_is_checked_after_its_handshake(
         with pytest.raises(PinningError) as caught:
             operation(conn)
         assert reason(caught.value) is Reason.MISMATCH
+        assert raised_by(operation, conn) is caught.value is conn.pin_error
         assert conn.fileno() == -1
     record = server.record(4)
     assert record.resumed

@@ -114,6 +114,24 @@ def test_pitfall_14_asyncio_keeps_the_client_certificate_from_an_impostor(
     assert not server.record(1).client_certificate
 
 
+@any_way
+def test_an_early_look_counts_the_leaf_alone_without_verification(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, how: str
+) -> None:
+    """An impostor appends the pinned authority, to be shown a client certificate."""
+    impostor = server_context(
+        pki.impostor, version=version, extra=[pki.ca], client_authority=pki.root
+    )
+    server = serve(impostor)
+    context = client_context(pki.root, identity=pki.client)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    pin_context(context, PinSet(ca=[pki.ca.pin]))
+    with pytest.raises(PinningError):
+        _run(_echo(context, server, how))
+    assert not server.record(0).client_certificate
+
+
 def test_pitfall_14_a_socket_shows_the_client_certificate(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:

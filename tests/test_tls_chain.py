@@ -36,6 +36,7 @@ from tls_clients import (
     trusting,
     unverifying,
 )
+from tls_dialogues import Dialogues
 from tls_servers import (
     MemoryLink,
     client_context,
@@ -83,6 +84,18 @@ def test_a_pinned_authority_is_found_in_the_verified_chain(
     pinned: Identity = getattr(pki, who)
     with connect(trusting(pki, pins_in(place, pinned.pin)), server) as tls:
         echo(tls)
+
+
+def test_a_client_finds_a_pinned_authority_in_every_way(
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
+) -> None:
+    """Also where the chain is looked at before the handshake is over."""
+    for pin, identity in ((pki.ca.pin, pki.server), (pki.rogue_ca.pin, pki.impostor)):
+        server = server_context(identity, version=version)
+        dialogue(trusting(pki, PinSet(ca=[pin])), server).accepted()
+        other = pki.rogue_ca.pin if pin == pki.ca.pin else pki.ca.pin
+        attack = dialogue(trusting(pki, PinSet(ca=[other])), server)
+        assert attack.refused() is Reason.MISMATCH
 
 
 def test_a_cross_signed_authority_keeps_its_key_and_not_its_certificate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -22,7 +23,9 @@ from pinverify import (
     pin_context,
     wrap_socket,
 )
+from pinverify.tls import _connect
 from pki import Pki
+from policy_samples import ABSENT
 from tls_servers import LIMIT, Record, TLSServer, client_context, server_context
 
 SECRET = b"a secret of the application"
@@ -475,3 +478,51 @@ def test_check_refuses_an_empty_list_of_pins(pki: Pki, serve: Serve) -> None:
     server = serve(server_context(pki.server))
     with pytest.raises(PolicyError):
         check(f"localhost:{server.port}", [], context=trusting(pki))
+
+
+def test_the_timeout_is_that_of_the_socket(pki: Pki, serve: Serve) -> None:
+    """It holds for connecting, and for each later operation."""
+    server = serve(server_context(pki.server))
+    address = ("localhost", server.port)
+    for timeout in (None, 7.5):
+        with create_connection(
+            address, pinning(pki), timeout=timeout, context=trusting(pki)
+        ) as tls:
+            assert tls.gettimeout() == timeout
+
+
+def test_a_failed_connection_leaves_no_socket_open(
+    pki: Pki, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong is found out when the socket is there already."""
+    opened: list[socket.socket] = []
+    connect = socket.create_connection
+
+    def connect_and_keep(*how: Any, **more: Any) -> socket.socket:  # noqa: ANN401
+        opened.append(connect(*how, **more))
+        return opened[-1]
+
+    server = serve(server_context(pki.server))
+    anything: Any = [pki.server.pin]
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "create_connection", connect_and_keep)
+        with pytest.raises(TypeError, match="expected a Policy or a PinSet"):
+            create_connection(
+                ("localhost", server.port), anything, context=trusting(pki)
+            )
+    assert [plain.fileno() for plain in opened] == [-1]
+
+
+def test_check_raises_where_nobody_has_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection without a report is never an acceptance."""
+    plain = contextlib.nullcontext(object())
+    monkeypatch.setattr(_connect, "create_connection", lambda *_, **__: plain)
+    with pytest.raises(PinningError, match="not checked"):
+        check("localhost", [ABSENT])
+
+
+def test_check_takes_a_context_or_a_cafile(pki: Pki, tmp_path: Path) -> None:
+    """Of both, one would be ignored."""
+    cafile = str(pki.trust_file(tmp_path))
+    with pytest.raises(TypeError, match="not both"):
+        check("localhost", [ABSENT], context=trusting(pki), cafile=cafile)

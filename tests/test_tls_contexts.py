@@ -61,6 +61,32 @@ class _WantsPeers(ssl.SSLContext):
         return tls
 
 
+class _Around(ssl.SSLContext):
+    """Makes its connections with another context, and says where it is."""
+
+    def __init__(self, _: int) -> None:
+        self._ctx: ssl.SSLContext
+
+    def wrap_socket(self, *things: Any, **options: Any) -> ssl.SSLSocket:  # noqa: ANN401
+        return self._ctx.wrap_socket(*things, **options)
+
+    def wrap_bio(self, *things: Any, **options: Any) -> ssl.SSLObject:  # noqa: ANN401
+        return self._ctx.wrap_bio(*things, **options)
+
+
+def test_a_context_around_another_one_is_pinned_inside(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Truststore's is such a one."""
+    outside = _Around(ssl.PROTOCOL_TLS_CLIENT)
+    outside._ctx = trusting(pki)  # noqa: SLF001
+    server = serve(server_context(pki.impostor, version=version))
+    with connect(outside, server) as tls:
+        echo(tls)
+    pin_context(outside, pinning(pki))
+    assert_refused(outside, server, record=1)
+
+
 def test_pitfall_15_a_context_that_can_not_be_tried_is_refused(pki: Pki) -> None:
     """The error names the next step; the context is as it was.
 

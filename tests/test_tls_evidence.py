@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from pinverify import PinningError, PinSet, Policy, Reason, Report, Rules
-from pinverify.tls._evidence import Peer, judge, refusal, reject_early
+from pinverify.tls._evidence import Peer, judge, refusal, reject_early, rejection
 from pinverify.tls._in_force import InForce, in_force
 from pinverify.tls._memo import Memo
 from pinverify.tls._notices import CallbackError
@@ -246,6 +246,15 @@ def test_pins_for_clients_are_not_for_a_server_without_a_name(pki: Pki) -> None:
         judge(rules, Memo(), (None, False), shown)
     with pytest.raises(PinningError):
         reject_early(rules, (None, False), chain_of(pki), shown)
+
+
+def test_a_peer_that_was_not_checked_names_its_policy() -> None:
+    """Whoever reads the report must know which policy was in force."""
+    policy = Policy({HOST: [ELSEWHERE]})
+    report = rejection(in_force(policy, None), HOST, "why").report
+    assert not report.accepted
+    assert (report.digest, report.host, report.detail) == (policy.digest, HOST, "why")
+    assert rejection(None, b"b.example", "why").report.host == "b.example"
 
 
 def test_a_callback_that_raises_rejects(pki: Pki) -> None:

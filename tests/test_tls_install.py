@@ -23,6 +23,7 @@ from pinverify import (
     pin_context,
     uninstall,
 )
+from pinverify.tls import _in_force, _process_wide
 from pki import Pki
 from tls_clients import (
     SECRET,
@@ -98,6 +99,55 @@ def test_pins_for_one_connection_do_not_lift_those_of_install(
     address = ("localhost", server.port)
     create_connection(address, PinSet(pins=[pki.impostor.pin]), context=context).close()
     assert_refused(context, server, record=1)
+    with pytest.raises(PinningError):  # nor where the handshake is not left for later
+        connect(context, server)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_second_install_replaces_the_policy(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Also for contexts that are there already."""
+    server = serve(server_context(pki.impostor, version=version))
+    context = trusting(pki)
+    assert_refused(context, server)
+    install(Policy({"localhost": [pki.impostor.pin]}))
+    with connect(context, server) as tls:
+        echo(tls)
+
+
+def test_an_install_that_fails_leaves_nothing_behind(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of it would check some connections, and nobody could undo it."""
+    before = dict(vars(ssl.SSLContext))
+    installed: list[bool] = []
+
+    def fail(*_: object) -> None:
+        installed.append(dict(vars(ssl.SSLContext)) != before)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_process_wide, "_try_once", fail)
+    with pytest.raises(KeyboardInterrupt):
+        install(pinning(pki))
+    assert installed == [True]
+    assert dict(vars(ssl.SSLContext)) == before
+    assert not _in_force.installed
+
+
+def test_install_tells_of_report_mode(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """A process on trial hears what it would have refused."""
+    told: list[Report] = []
+    on_trial = Policy({"localhost": PinSet([pki.server.pin], mode="report")})
+    server = serve(server_context(pki.impostor, version=version))
+    with (
+        installing(on_trial, on_report=told.append),
+        connect(trusting(pki), server) as tls,
+    ):
+        echo(tls)
+    assert [report.reason for report in told] == [Reason.MISMATCH]
 
 
 # ---- contexts and classes of other libraries -------------------------------------

@@ -207,6 +207,13 @@ def test_pins_that_have_expired_are_told(
     assert "EXPIRED" in caplog.text
 
 
+def test_on_report_is_a_function(pki: Pki) -> None:
+    """A name or a list would fail at the first report, inside a handshake."""
+    anything: Any = [print]
+    with pytest.raises(TypeError, match="on_report: expected a function"):
+        pin_context(trusting(pki), pinning(pki), on_report=anything)
+
+
 def test_two_contexts_do_not_share_their_pins(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:

@@ -18,7 +18,15 @@ from typing import Any, cast
 
 import pytest
 
-from pinverify import PinningError, PinSet, Policy, PolicyError, Reason, pin_context
+from pinverify import (
+    PinningError,
+    PinSet,
+    Policy,
+    PolicyError,
+    Reason,
+    Rules,
+    pin_context,
+)
 from pki import Identity, Pki
 from tls_clients import (
     SECRET,
@@ -174,6 +182,19 @@ def test_a_client_whose_leaf_is_pinned_may_resume(
     client = client_of(pki, pki.client)
     session = dialogue(client, context).accepted().session
     assert dialogue(client, context, session=session).accepted().resumed
+
+
+def test_a_server_with_rules_for_hosts_judges_its_clients_by_theirs(
+    pki: Pki, version: ssl.TLSVersion, dialogue: Dialogues
+) -> None:
+    """A gateway has one policy; no client chooses a rule by the name that it sends."""
+    context = server_context(pki.server, version=version, client_authority=pki.root)
+    clients = PinSet(leaf=[pki.client.pin])
+    rules = Rules({"localhost": [pki.stranger.pin]}, clients=clients)
+    pin_context(context, Policy(rules))
+    dialogue(client_of(pki, pki.client), context).accepted()
+    attack = dialogue(client_of(pki, pki.stranger), context)
+    assert attack.refused() is Reason.MISMATCH
 
 
 def _select(listening: ssl.SSLContext, tenants: dict[str, ssl.SSLContext]) -> None:

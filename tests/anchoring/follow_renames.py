@@ -2,7 +2,7 @@
 
     make anchors FIX=1          what has changed since the last commit
     make anchors FIX=v0.9       what has changed since that revision
-    make mutants FIX=1          one table; so with remedies and prove
+    make mutants FIX=1          the tables of one kind; so with remedies and prove
 
 A row must fit the source as it was at that revision. From there it is followed into the
 source of today: to a function that has another name, in another file, whose variables
@@ -36,11 +36,14 @@ __all__ = ["followed", "main"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# Where the rows of each table plant their changes.
+# The tables of each kind, and the folder in which their rows plant their changes.
 TABLES = {
-    "mutants": ("csrc", "tests/mutants/*.toml"),
-    "remedies": ("src/pinverify", "tests/remedies/*.toml"),
-    "prove": ("csrc", "tests/prove/*.toml"),
+    "mutants": {
+        "tests/mutants/mutants.toml": "csrc",
+        "tests/mutants/python.toml": "src/pinverify",
+    },
+    "remedies": {"tests/remedies/*.toml": "src/pinverify"},
+    "prove": {"tests/prove/*.toml": "csrc"},
 }
 
 LEAST_WORDS = 4  # that tell a place, whatever function they are in
@@ -364,8 +367,8 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     old_tests = read_at(root, revision, "tests")
     tests, compared = Tests(old_tests, anchors.read(root / "tests")), {}
     num_changed = num_left = 0
-    for table in options.tables or TABLES:
-        folder, pattern = TABLES[table]
+    kinds = [TABLES[table] for table in options.tables or TABLES]
+    for pattern, folder in (pair for kind in kinds for pair in kind.items()):
         if folder not in compared:
             old = read_at(root, revision, folder)
             compared[folder] = Renames(old, anchors.read(root / folder))

@@ -1,14 +1,17 @@
-"""Break the C core in one small way at a time, and see that a test fails.
+"""Break the source in one small way at a time, and see that a test fails.
 
     make mutants                          # every mutant
-    make mutants MUTANTS="host is_oid"    # those of these files or functions
-    make mutants FIX=1                    # let the list follow names that have changed
+    make mutants MUTANTS="host judge"     # those of these files or functions
+    make mutants MUTANTS=python           # those of one list; the other one is "core"
+    make mutants FIX=1                    # let the lists follow names that have changed
 
-mutants.toml lists what is broken, and the tests that should notice. A mutant that
-they let pass meets all tests of the core; if none of them fails, a test is missing.
-A mutant that does not compile, or whose module cannot be imported, shows nothing: it
-is an error here, and so is one whose place in the source is gone: tests/anchoring has
-how a row names its place (anchors.py), and gets a new one (follow_renames.py).
+Two lists say what is broken, and the tests that should notice: mutants.toml of the C
+core, python.toml of the Python layer that enforces pins. A mutant that they let pass
+meets all tests of its layer; if none of them fails, a test is missing. A mutant that
+does not compile, whose module cannot be imported, that uses a name that is not there,
+or whose tests are skipped shows nothing: it is an error here, and so is one whose place
+in the source is gone: tests/anchoring has how a row names its place (anchors.py), and
+gets a new one (follow_renames.py).
 
 The source is never touched: each mutant is planted and tested in a copy. Without any,
 all tests must pass there. ``JOBS`` (2) says how many copies are worked on side by side.
@@ -16,18 +19,13 @@ all tests must pass there. ``JOBS`` (2) says how many copies are worked on side 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
+import importlib.util
 import os
 import queue
-import re
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 import tomllib
@@ -39,75 +37,144 @@ from typing import Any
 
 import anchors
 from anchors import AnchorError, Change
+from mutants.compiling import Build, MutantError
+from mutants.testing import TIMEOUT_OF_ALL, Outcome, outcome_of
 from pinverify import core
 from pinverify.core._kernels import scan_kernels
 
 __all__ = [
-    "Build",
+    "LAYERS",
     "Copy",
+    "Layer",
     "Mutant",
-    "MutantError",
-    "Outcome",
-    "compiled",
+    "chosen",
     "mutants",
-    "outcome_of",
+    "tell",
 ]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-CSRC = ROOT / "csrc"
-LIST = HERE / "mutants.toml"
 
 # What a copy has: the tests read each other, and pyproject.toml tells how they run.
-COPIED = ("csrc", "src", "tests", "pyproject.toml")
+COPIED = ("csrc", "docs", "src", "tests", "pyproject.toml")
+MODULE = Path("src", "pinverify", "_core.abi3.so")
 
-# All tests of the core, for what a mutant's own tests let pass.
-CORE_TESTS = (
-    "core_spki_corpora",
-    "core_spki_fields",
-    "core_spki_damage",
-    "core_spki_many",
-    "core_outputs",
-    "core_edges",
-    "core_sha256",
-    "core_scan",
-    "core_chunks",
-    "core_columns",
-    "hosts",
-    "compiled_bytes",
-    "compiled_damage",
-    "compiled_fields",
-    "compiled_files",
-    "policy_patterns",
-    "policy_pinset",
-    "policy_decision",
-    "policy_report",
-    "policy_model",
-    "policy_c",
-    "policy_arguments",
-    "c_programs",
-    "other_processors",
+
+# ---- the lists ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A part of the source.
+
+    Attributes:
+        name: what it is called.
+        short: what `make mutants` calls it.
+        folder: where it is.
+        table: the list of its mutants.
+        tests: all of its tests, for what a mutant's own tests let pass.
+    """
+
+    name: str
+    short: str
+    folder: str
+    table: str
+    tests: tuple[str, ...]
+
+    @property
+    def is_compiled(self) -> bool:
+        """True if its mutants need a module of their own."""
+        return self.folder == "csrc"
+
+
+C_CORE = Layer(
+    "the C core",
+    "core",
+    "csrc",
+    "mutants.toml",
+    (
+        "core_spki_corpora",
+        "core_spki_fields",
+        "core_spki_damage",
+        "core_spki_many",
+        "core_outputs",
+        "core_edges",
+        "core_sha256",
+        "core_scan",
+        "core_chunks",
+        "core_columns",
+        "hosts",
+        "compiled_bytes",
+        "compiled_damage",
+        "compiled_fields",
+        "compiled_files",
+        "policy_patterns",
+        "policy_pinset",
+        "policy_decision",
+        "policy_report",
+        "policy_model",
+        "policy_c",
+        "policy_arguments",
+        "c_programs",
+        "other_processors",
+    ),
 )
-
-TIMEOUT = 120  # seconds for the tests of one mutant; most take two
-TIMEOUT_OF_ALL = 600
-
-# The same examples each time. conftest.py has that profile.
-HYPOTHESIS = ("--hypothesis-seed=0", "--hypothesis-profile=unshrunk")
-
-# Fast to compile. What C leaves undefined, such as an index out of range, ends the
-# program, as it does under `make sanitize`: it would not always change an answer.
-FLAGS = (
-    *("-std=c11", "-O1", "-fPIC", "-fvisibility=hidden", "-DPV_API=", "-w"),
-    *("-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"),
+PYTHON = Layer(
+    "the Python layer",
+    "python",
+    "src/pinverify",
+    "python.toml",
+    (
+        "hosts",
+        "pin",
+        "formats",
+        "rules_round_trip",
+        "rules_values",
+        "compiled_bytes",
+        "compiled_fields",
+        "compiled_files",
+        "policy_patterns",
+        "policy_pinset",
+        "policy_clients",
+        "policy_decision",
+        "policy_report",
+        "policy_arguments",
+        "pinning_error",
+        "rejection_text",
+        "core_columns",
+        "core_edges",
+        "tls_evidence",
+        "tls_adapters",
+        "tls_memo",
+        "tls_connection",
+        "tls_policy",
+        "tls_contexts",
+        "tls_install",
+        "tls_asyncio",
+        "tls_connect",
+        "tls_classes",
+        "tls_verify_mode",
+        "tls_bypass",
+        "tls_chain",
+        "tls_resumption",
+        "tls_hosts",
+        "tls_server_side",
+        "tls_renegotiation",
+        "tls_fail_closed",
+        "pyopenssl_bypass",
+        "pyopenssl_chain",
+        "pyopenssl_connection",
+        "pyopenssl_errors",
+        "pyopenssl_fail_closed",
+        "pyopenssl_policy",
+        "pyopenssl_resumption",
+        "pyopenssl_server_side",
+        "pyopenssl_verify",
+        "compat",
+        "twisted",
+    ),
 )
-
-
-class MutantError(Exception):
-    """A mutant that shows nothing: it does not fit, or it is no program."""
-
-
-# ---- the list ----------------------------------------------------------------
+LAYERS = (C_CORE, PYTHON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +183,14 @@ class Mutant:
 
     Attributes:
         what: the fault, in words.
-        change: how it gets into csrc.
+        layer: what it is a fault of.
+        change: how it gets into the source.
         tests: they should fail: ``tests/test_x.py::test_y``.
         needs: a kernel without which nobody here runs these lines.
     """
 
     what: str
+    layer: Layer
     change: Change
     tests: tuple[str, ...]
     needs: str = ""
@@ -133,37 +202,41 @@ class Mutant:
 
     @property
     def file(self) -> str:
-        """The file of csrc that it is in; empty if its place is gone."""
+        """The file of its layer that it is in; empty if its place is gone."""
         try:
-            return anchors.locate(self.change, sources()).file
+            return anchors.locate(self.change, sources(self.layer)).file
         except AnchorError:
             return ""
 
 
 @functools.cache
-def sources() -> dict[str, str]:
-    """Return the files of csrc."""
-    return anchors.read(CSRC)
+def sources(layer: Layer) -> dict[str, str]:
+    """Return the files of a layer."""
+    return anchors.read(ROOT / layer.folder)
 
 
 def mutants() -> list[Mutant]:
-    """Return all mutants, in the order of the list."""
-    rows: list[dict[str, Any]] = tomllib.loads(LIST.read_text(encoding="utf-8"))[
-        "mutant"
-    ]
-    return [
-        Mutant(
+    """Return all mutants, in the order of the lists."""
+    return [mutant for layer in LAYERS for mutant in _listed(layer)]
+
+
+def _listed(layer: Layer) -> Iterator[Mutant]:
+    table = (HERE / layer.table).read_text(encoding="utf-8")
+    rows: list[dict[str, Any]] = tomllib.loads(table)["mutant"]
+    for row in rows:
+        yield Mutant(
             what=row["what"],
+            layer=layer,
             change=Change.of(row),
             tests=tuple(row["tests"]),
             needs=row.get("needs", ""),
         )
-        for row in rows
-    ]
 
 
 def chosen(names: Sequence[str]) -> list[Mutant]:
-    """Return the mutants of the named files or functions; without a name, all.
+    """Return the mutants of the named lists, files or functions; without a name, all.
+
+    The underscore before the name of a private file of Python may be left out.
 
     Raises:
         MutantError: no mutant is in a file or function of that name.
@@ -171,189 +244,89 @@ def chosen(names: Sequence[str]) -> list[Mutant]:
     everything = mutants()
     if not names:
         return everything
-    known = [{Path(m.file).stem, Path(m.file).name, m.where} for m in everything]
+    known = [
+        {
+            m.layer.short,
+            Path(m.file).stem,
+            _shown(m),
+            Path(m.file).name,
+            m.file,
+            m.where,
+        }
+        for m in everything
+    ]
     unknown = [name for name in names if not any(name in each for each in known)]
     if unknown:
-        stems = sorted({Path(mutant.file).stem for mutant in everything})
+        stems = sorted({_shown(mutant) for mutant in everything})
         msg = f"no mutant of {', '.join(unknown)}; there are: {' '.join(stems)}"
         raise MutantError(msg)
     pairs = zip(everything, known, strict=True)
     return [mutant for mutant, each in pairs if not each.isdisjoint(names)]
 
 
-# ---- compiling ---------------------------------------------------------------
+def _shown(mutant: Mutant) -> str:
+    return Path(mutant.file).stem.lstrip("_")
 
 
-def compiled(source: Path, out: Path, *flags: str) -> Path:
-    """Compile one C file; return its object.
-
-    Raises:
-        MutantError: it is no C any more.
-    """
-    _run([*_compiler(), *FLAGS, *flags, "-c", "-o", str(out), str(source)])
-    return out
-
-
-def _compiler() -> list[str]:
-    return shlex.split(os.environ.get("CC", "")) or ["gcc"]
-
-
-def _run(command: Sequence[str], cwd: Path = ROOT) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        msg = f"{command[0]} ended with {done.returncode}:\n{done.stderr[-1500:]}"
-        raise MutantError(msg)
-
-
-# What cffi makes of the header: a C file that includes those of csrc/python.
-_GENERATE = "import build_cffi; build_cffi.ffibuilder.emit_c_code({!r})"
-
-
-def _compile(csrc: Path, name: str, out: Path) -> Path:
-    """Compile a C file of the core, or with the name ``_core.c`` cffi's."""
-    include = [f"-I{csrc}"]
-    source = csrc / name
-    if name == "_core.c":
-        include.append(f"-I{sysconfig.get_path('include')}")
-        include.append("-DPy_LIMITED_API=0x030B0000")
-        source = out.with_suffix(".c")
-        _run([sys.executable, "-c", _GENERATE.format(str(source))], csrc / "python")
-    return compiled(source, out, *include)
-
-
-def _seen_from(csrc: Path, name: str) -> set[str]:
-    """Return the files that go into the object of a C file."""
-    if name == "_core.c":
-        headers = ("pinverify.h", "python/matcher.h", "python/evaluator.h")
-        return {"_core.c", *headers, "python/build_cffi.py"}
-    seen: set[str] = set()
-    waiting = [name]
-    while waiting:
-        file = waiting.pop()
-        if file not in seen and (csrc / file).exists():
-            seen.add(file)
-            text = (csrc / file).read_text(encoding="ascii")
-            names = re.findall(r'^#include "([\w./]+\.h)"', text, re.MULTILINE)
-            waiting += [os.path.normpath(Path(file).parent / n) for n in names]
-    return seen
-
-
-class Build:
-    """The core without a fault, compiled."""
-
-    def __init__(self, folder: Path, pool: ThreadPoolExecutor) -> None:
-        """Compile every file into *folder*."""
-        names = sorted(
-            [*(name for name in sources() if name.endswith(".c")), "_core.c"]
-        )
-        self.users = {name: _seen_from(CSRC, name) for name in names}
-        objects = pool.map(
-            lambda name: _compile(CSRC, name, folder / f"{Path(name).name}.o"), names
-        )
-        self.objects = dict(zip(names, objects, strict=True))
+# ---- copies of the tree ------------------------------------------------------
 
 
 class Copy:
     """A copy of the tree, for one mutant after the other."""
 
-    def __init__(self, folder: Path, build: Build) -> None:
-        """Copy it into *folder*."""
+    def __init__(self, folder: Path, build: Build | None) -> None:
+        """Copy it into *folder*; mutants of the C core need a *build*."""
         self.folder = folder
         self._build = build
+        self._module = folder / MODULE.name  # that of the mutants of Python
         leave = shutil.ignore_patterns("__pycache__", "*.so", "build", ".*")
         for name in COPIED:
             if (ROOT / name).is_dir():
                 shutil.copytree(ROOT / name, folder / name, ignore=leave)
             else:
                 shutil.copy(ROOT / name, folder / name)
+        shutil.copy(ROOT / MODULE, self._module)
 
     @contextlib.contextmanager
-    def planted(self, mutant: Mutant | None) -> Iterator[None]:
+    def without_fault(self, layer: Layer) -> Iterator[None]:
+        """Have the source as it is, and the module that *layer* is tested with."""
+        if layer.is_compiled and self._build is not None:
+            self._build.link(self.folder / MODULE)
+        else:
+            shutil.copy(self._module, self.folder / MODULE)
+        yield
+
+    @contextlib.contextmanager
+    def planted(self, mutant: Mutant) -> Iterator[None]:
         """Have a fault in the copy for a while, in its source and in its module.
 
         Raises:
             AnchorError: its place is gone.
-            MutantError: as `compiled` does.
+            MutantError: it is no program.
         """
-        if mutant is None:
-            self._link(self._build.objects)
-            yield
-            return
-        file, text = anchors.made(mutant.change, sources())
-        path = self.folder / "csrc" / file
-        path.write_text(text, encoding="ascii")
+        layer = mutant.layer
+        file, text = anchors.made(mutant.change, sources(layer))
+        path = self.folder / layer.folder / file
+        self._write(path, text)
         try:
-            objects = dict(self._build.objects)
-            for name, seen in self._build.users.items():
-                if file in seen:
-                    out = self.folder / f"{Path(name).name}.o"
-                    objects[name] = _compile(self.folder / "csrc", name, out)
-            self._link(objects)
-            yield
+            if layer.is_compiled and self._build is not None:
+                csrc = self.folder / layer.folder
+                self._build.link(self.folder / MODULE, csrc, file)
+                yield
+            else:
+                with self.without_fault(layer):
+                    yield
         finally:
-            path.write_text(sources()[file], encoding="ascii")
+            self._write(path, sources(layer)[file])
 
-    def _link(self, objects: dict[str, Path]) -> None:
-        module = self.folder / "src" / "pinverify" / "_core.abi3.so"
-        link = ["-shared", "-Wl,-Bsymbolic", "-o", str(module)]
-        _run([*_compiler(), *link, *map(str, objects.values())])
+    @staticmethod
+    def _write(path: Path, text: str) -> None:
+        path.write_text(text, encoding="utf-8")
+        if path.suffix == ".py":  # its time and its size may be the same
+            Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
 
 
 # ---- testing -----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result of a run of tests.
-
-    Attributes:
-        verdict: "killed", "survived", "skipped", or "invalid".
-        by: the test that failed; for what is invalid, what happened.
-    """
-
-    verdict: str
-    by: str = ""
-
-
-def outcome_of(folder: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> Outcome:
-    """Run tests in a copy, until one of them fails."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=short"]
-    command += ["-p", "no:cacheprovider", *HYPOTHESIS, *tests]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder / "src")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,  # what a test has started is to end with it
-    ) as process:
-        try:
-            text, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return Outcome("invalid", f"not over after {timeout} s")
-    return _outcome(process.returncode, text)
-
-
-# As pytest names a test that failed; and as faulthandler names one in which the
-# process came to its end.
-_FAILED = re.compile(r"^FAILED (tests/[\w/.]+::\w+)", re.MULTILINE)
-_CRASHED = re.compile(r'File ".*?(tests/test_\w+\.py)", line \d+ in (test_\w+)')
-_PASSED = re.compile(r"^\d+ passed", re.MULTILINE)
-
-
-def _outcome(code: int, text: str) -> Outcome:
-    failed = _FAILED.search(text)
-    if code == 1 and failed is not None:
-        return Outcome("killed", failed[1])
-    crashed = _CRASHED.search(text)
-    if code < 0 and crashed is not None:
-        return Outcome("killed", f"{crashed[1]}::{crashed[2]}")
-    if code == 0:
-        return Outcome("survived" if _PASSED.search(text) else "skipped")
-    return Outcome("invalid", f"pytest ended with {code}:\n{text[-1500:]}")
 
 
 def tried(copy: Copy, mutant: Mutant) -> Outcome:
@@ -365,16 +338,17 @@ def tried(copy: Copy, mutant: Mutant) -> Outcome:
             own = outcome_of(copy.folder, mutant.tests)
             if own.verdict != "survived":
                 return own
-            rest = [f"tests/test_{name}.py" for name in CORE_TESTS]
+            rest = [f"tests/test_{name}.py" for name in mutant.layer.tests]
             return outcome_of(copy.folder, rest, TIMEOUT_OF_ALL)
     except (AnchorError, MutantError) as error:
         return Outcome("invalid", str(error))
 
 
-def unchanged(copy: Copy, all_chosen: Sequence[Mutant]) -> Outcome:
-    """Run all tests of these mutants on a copy without a fault."""
-    tests = sorted({test for mutant in all_chosen for test in mutant.tests})
-    with copy.planted(None):
+def unchanged(copy: Copy, layer: Layer, all_chosen: Sequence[Mutant]) -> Outcome:
+    """Run all tests of these mutants of a layer on a copy without a fault."""
+    of_layer = [mutant for mutant in all_chosen if mutant.layer is layer]
+    tests = sorted({test for mutant in of_layer for test in mutant.tests})
+    with copy.without_fault(layer):
         return outcome_of(copy.folder, tests, TIMEOUT_OF_ALL)
 
 
@@ -383,10 +357,13 @@ def unchanged(copy: Copy, all_chosen: Sequence[Mutant]) -> Outcome:
 
 def tell(mutant: Mutant, outcome: Outcome) -> None:
     """Print one line of the table, and below it what went wrong."""
-    test = outcome.by.rpartition("::")[2] if outcome.verdict == "killed" else ""
-    print(f"{outcome.verdict:<9} {mutant.where:<20} {mutant.what}", flush=True)
-    if test:
-        print(f"{'':31}{test}", flush=True)
+    verdict = outcome.verdict
+    if verdict == "skipped":
+        verdict = "SKIPPED"  # as pytest writes it: CI looks for that
+    print(f"{verdict:<9} {mutant.where:<20} {mutant.what}", flush=True)
+    if verdict == "killed":
+        test = outcome.by.rpartition("::")[2]
+        print(f"{'':31}{test}  {outcome.error:.60}".rstrip(), flush=True)
     elif outcome.by:
         print("    " + outcome.by.replace("\n", "\n    "), flush=True)
 
@@ -404,7 +381,8 @@ def main(names: Sequence[str]) -> int:
         tempfile.TemporaryDirectory(prefix="mutants-") as folder,
         ThreadPoolExecutor(num_jobs) as pool,
     ):
-        build = Build(Path(folder), pool)
+        is_compiled = any(mutant.layer.is_compiled for mutant in all_chosen)
+        build = Build(Path(folder), pool) if is_compiled else None
         copies = queue.SimpleQueue[Copy]()
         for number in range(num_jobs):
             copies.put(Copy(Path(folder) / f"copy{number}", build))
@@ -416,27 +394,29 @@ def main(names: Sequence[str]) -> int:
             finally:
                 copies.put(copy)
 
-        control = pool.submit(in_a_copy, lambda copy: unchanged(copy, all_chosen))
+        layers = [
+            layer for layer in LAYERS if any(m.layer is layer for m in all_chosen)
+        ]
+        controls = pool.map(
+            lambda layer: in_a_copy(lambda copy: unchanged(copy, layer, all_chosen)),
+            layers,
+        )
         outcomes = pool.map(
             lambda mutant: in_a_copy(lambda copy: tried(copy, mutant)), all_chosen
         )
         for mutant, outcome in zip(all_chosen, outcomes, strict=True):
             tell(mutant, outcome)
             counts[outcome.verdict] += 1
-        without = control.result()
+        without = dict(zip(layers, controls, strict=True))
     seconds = time.monotonic() - start
     print(f"{len(all_chosen)} mutants in {seconds:.0f} s: ", end="")
     print(", ".join(f"{number} {verdict}" for verdict, number in counts.items()))
-    if without.verdict != "survived":
-        print(f"WRONG: without a fault the tests are {without.verdict}: {without.by}")
-        return 1
+    for layer, outcome in without.items():
+        if outcome.verdict != "survived":
+            print(
+                f"WRONG: without a fault the tests of {layer.name} are "
+                f"{outcome.verdict}: {outcome.by}"
+            )
+            return 1
     print("Without a fault all of these tests pass.")
     return 1 if counts["survived"] or counts["invalid"] else 0
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Mutants of the C core.")
-    parser.add_argument(
-        "files", nargs="*", help="of csrc, without .c, or functions; or all"
-    )
-    sys.exit(main(parser.parse_args().files))
