@@ -245,11 +245,11 @@ def test_pitfall_11_a_session_of_one_tenant_opens_no_other(
     pin_context(tenants["localhost"], PinSet(leaf=[pki.client.pin]))
     listening = tenants["localhost"]
     _select(listening, tenants)
-    session = dialogue(client, listening).accepted().session
+    first = dialogue(client, listening).accepted()
 
     pin_context(tenants["other.localhost"], PinSet(leaf=[pki.stranger.pin]))
     dialogue(
-        client, listening, server_hostname="other.localhost", session=session
+        client, listening, server_hostname="other.localhost", session=first.session
     ).refused()
 
 

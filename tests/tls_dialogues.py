@@ -32,6 +32,8 @@ class Dialogue:
         error: the rejection by either side.
         session: the client's, to resume, if it was accepted.
         resumed: the server resumed an earlier session, and accepted the client.
+        kept: the server's end. OpenSSL forgets the session of a connection that is
+            freed without a farewell, and then nothing could be resumed.
     """
 
     heard: bytes = b""
@@ -39,6 +41,7 @@ class Dialogue:
     error: PinningError | None = None
     session: ssl.SSLSession | None = None
     resumed: bool = False
+    kept: object = None
 
     def accepted(self) -> Dialogue:
         """Check that both sides were heard, and return the dialogue."""
@@ -76,6 +79,7 @@ def _over_memory(
         result.answered = SECRET
         result.session = link.client.session
         result.resumed = bool(link.server.session_reused)
+        result.kept = link.server
     result.heard = bytes(link.application)
     return result
 
@@ -101,6 +105,7 @@ def _over_sockets(
             result.heard = tls.recv(100)
             tls.sendall(result.heard)
             result.resumed = bool(tls.session_reused)
+            result.kept = getattr(tls, "_sslobj", None)
 
     def talk(sock: socket.socket) -> None:
         with client.wrap_socket(
