@@ -191,9 +191,30 @@ def test_c_blocks_compile(page: Path, tmp_path: Path) -> None:
 
 def test_no_block_is_left_out() -> None:
     """A block in a language that no test here knows would not be run."""
-    known = {"python", "text", "toml", "c", "console", "json"}
+    known = {"python", "text", "toml", "c", "console", "json", "log"}
     for page in PAGES:
         assert {block.language for block in blocks(page)} <= known, page
+
+
+def test_lines_of_the_log_have_the_parts_that_events_give() -> None:
+    """A line of the log on a page has the name, side and reason of a real event."""
+    lines = [
+        line
+        for page in PAGES
+        for block in blocks(page)
+        if block.language == "log"
+        for line in block.text.splitlines()
+    ]
+    assert lines
+    for line in lines:
+        event = re.fullmatch(
+            r"(?:rejected|accepted without a match): (client|server) ([A-Z_]+)"
+            r"((?: [a-z]+=(?:'[^']*'|\S+))+)",
+            line,
+        )
+        assert event is not None, line
+        assert event[2] in pinverify.Reason.__members__
+        assert re.search(r" policy=[0-9a-f]{16}", event[3]), line
 
 
 def test_commands_are_real() -> None:
