@@ -9,18 +9,12 @@ import pytest
 from OpenSSL import SSL
 
 from pinverify import PinningError, PinSet, Policy, Reason, Report
-from pinverify.tls import _memo
 from pinverify.tls.pyopenssl import PinningSSLError, verify
 from pki import Pki
 from pyopenssl_connections import (
-    SECRET,
-    Link,
     Serve,
-    client_of,
     connecting,
     for_clients,
-    for_servers,
-    in_memory,
     reason,
     session_of,
 )
@@ -91,27 +85,3 @@ def test_verify_tells_of_report_mode(pki: Pki, serve: Serve) -> None:
         with pytest.raises(PinningError) as caught:
             verify(conn, pins, on_report=on_report)
         assert isinstance(caught.value.__cause__, ZeroDivisionError)
-
-
-def test_the_memo_forgets_the_oldest(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that meets many clients does not grow with them."""
-    monkeypatch.setattr(_memo, "_CHAINS_MAX", 2)
-    context = for_servers(pki)
-    identities = [
-        pki.ca.leaf(f"client{number}.example", purpose="client") for number in range(3)
-    ]
-    sessions = []
-    contexts = [client_of(pki, identity) for identity in identities]
-    pins = PinSet(ca=[pki.ca.pin])
-    for client in contexts:
-        link = Link(in_memory(client), in_memory(context, pins, server=True))
-        link.talk()
-        sessions.append(link.part())
-    heard = []
-    for client, session in zip(contexts, sessions, strict=True):
-        server = in_memory(context, pins, server=True)
-        link = Link(in_memory(client, session=session), server)
-        link.talk()
-        assert server.get_verified_chain() is None
-        heard.append(link.heard)
-    assert heard == [b"", SECRET, SECRET]
