@@ -181,6 +181,8 @@ def test_an_evaluator_needs_a_whole_pv_policy() -> None:
     for wrong in (size - 1, size + 1, 0):
         with pytest.raises(ValueError, match="not a pv_policy"):
             make(bytes(wrong), bytes(32), len)
+    with pytest.raises(TypeError):
+        make("text", bytes(32), len)
     # One that is not open decides nothing.
     assert make(bytes(size), bytes(32), lambda *_: 7)(HOST, [], NOW) == 7
 
