@@ -139,3 +139,27 @@ def test_every_context_of_a_pinned_run_is_pinned(
         "test_skipped": "skipped",
     }, done.stderr
     assert found["counts"] == ({"contexts": 2, "judged": 2} if pins == "pinned" else {})
+
+
+@pytest.mark.parametrize("hook", ["pytest_unconfigure", "pytest_collection"])
+def test_outcomes_are_kept_if_pytest_fails_after_the_last_test(
+    hook: str, tmp_path: Path
+) -> None:
+    """A run that broke off before that has none, so nobody compares with it."""
+    broken = f"def {hook}():\n    raise ZeroDivisionError\n"
+    (tmp_path / "conftest.py").write_text(broken, encoding="utf-8")
+    test = "def test_fine():\n    pass\n"
+    (tmp_path / "test_others.py").write_text(test, encoding="utf-8")
+    out = tmp_path / "outcomes.json"
+    done = subprocess.run(
+        [sys.executable, str(CHILD), str(out), "plain", "pytest", "test_others.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "ZeroDivisionError" in done.stdout + done.stderr
+    found = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
+    kept = {"test_others.py::test_fine": "passed"}
+    assert found == (kept if hook == "pytest_unconfigure" else {})
