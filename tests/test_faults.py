@@ -52,12 +52,20 @@ def decides(policy: Policy, pki: Pki) -> bool:
     return good.accepted and not bad.accepted and bad.reason is Reason.MISMATCH
 
 
+QUIET = """
+import logging
+logging.getLogger("pinverify").addHandler(logging.NullHandler())
+"""
+
+
 def run_python(code: str, *arguments: str | Path, clock: str = "") -> str:
     """Run Python code in a process of its own; return what it prints.
 
     The code finds `pki` and `tls_servers`; *clock* is a time that it is told.
+    Rejections are not logged, so that a word on standard error is a fault.
     """
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *arguments]
+    code = QUIET + textwrap.dedent(code)
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
     if clock:
         faketime = shutil.which("faketime")
         if faketime is None:
