@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import importlib
 import logging
 import socket
 import ssl
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import pinverify
 from client_recipes import MARKS
+from optional import client_library
 from pinverify import PinSet, Reason, Report
 from pinverify.policy import Mode
 from pki import Identity, Pki
@@ -44,7 +43,7 @@ def side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ser
     server: ServerSide
     server, loop = request.param
     if loop == "uvloop":
-        uvloop: Any = importlib.import_module("uvloop")
+        uvloop = client_library("uvloop")
         monkeypatch.setattr(asyncio, "new_event_loop", uvloop.new_event_loop)
     return server
 
