@@ -21,10 +21,10 @@ from client_recipes import recipe, run
 from client_servers import HELLO
 from optional import client_library
 from pinverify import PinSet
-from pki import Pki
-from tls_servers import LIMIT
+from pki import Identity, Pki
+from tls_servers import LIMIT, client_context
 
-__all__ = ["SERVERS", "ServerSide", "any_server", "running"]
+__all__ = ["SERVERS", "ServerSide", "any_server", "running", "talk"]
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,26 @@ def running(
         else:
             with _in_loop(names["serve"]):
                 yield Running(listener.getsockname()[1], read)
+
+
+def talk(
+    side: ServerSide, port: int, client: Identity, pki: Pki, version: ssl.TLSVersion
+) -> bytes:
+    """Send the request of *side* as *client*; return what comes of the answer.
+
+    The client speaks one version, because some servers make a context of their own.
+    """
+    context = client_context(pki.root, identity=client, version=version)
+    answer = b""
+    with (
+        socket.create_connection(("127.0.0.1", port), LIMIT) as plain,
+        contextlib.suppress(OSError),  # how a refusal looks depends on the moment
+        context.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        tls.sendall(side.request)
+        while side.answer not in answer and (data := tls.recv(65536)):
+            answer += data
+    return answer
 
 
 @contextlib.contextmanager

@@ -5,34 +5,16 @@ What is not installed is skipped; the dependency group "clients" has it all.
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import ssl
 from pathlib import Path
 
 from client_recipes import MARKS
 from client_table import row, short
 from pinverify import PinSet
-from pki import Identity, Pki
-from server_recipes import ServerSide, any_server, running
-from tls_servers import LIMIT, client_context
+from pki import Pki
+from server_recipes import ServerSide, any_server, running, talk
 
 pytestmark = MARKS
-
-
-def _talk(side: ServerSide, pki: Pki, identity: Identity, port: int) -> bytes:
-    """Send the request of *side*, as a client with *identity*; return the answer."""
-    context = client_context(pki.root, identity=identity)
-    answer = b""
-    with (
-        socket.create_connection(("127.0.0.1", port), LIMIT) as plain,
-        contextlib.suppress(OSError),  # how a refusal looks depends on the moment
-        context.wrap_socket(plain, server_hostname="localhost") as tls,
-    ):
-        tls.sendall(side.request)
-        while side.answer not in answer and (data := tls.recv(65536)):
-            answer += data
-    return answer
 
 
 @any_server
@@ -45,11 +27,11 @@ def test_a_server_hears_its_pinned_client_alone(
     """
     pins = PinSet(leaf=[pki.client.pin])
     with running(side, pki, tmp_path, pins, version) as server:
-        assert side.answer in _talk(side, pki, pki.client, server.port)
+        assert side.answer in talk(side, server.port, pki.client, pki, version)
         server.read.wait_for(1)
         row(side).allowed.add(short(version))
-        assert _talk(side, pki, pki.stranger, server.port) == b""
-        assert side.answer in _talk(side, pki, pki.client, server.port)
+        assert talk(side, server.port, pki.stranger, pki, version) == b""
+        assert side.answer in talk(side, server.port, pki.client, pki, version)
         server.read.wait_for(2)
         row(side).refused.add(short(version))
 
@@ -61,5 +43,5 @@ def test_a_server_whose_pins_only_report_hears_both(
     """The control: the pins refuse the stranger, and nothing else does."""
     pins = PinSet(leaf=[pki.client.pin], mode="report")
     with running(side, pki, tmp_path, pins, version) as server:
-        assert side.answer in _talk(side, pki, pki.stranger, server.port)
+        assert side.answer in talk(side, server.port, pki.stranger, pki, version)
         server.read.wait_for(1)
