@@ -119,6 +119,7 @@ SERVERS = [
     ServerSide("asyncio server", (), HELLO + b"\n", HELLO, _streams),
     ServerSide("aiohttp server", ("aiohttp",), _GET, HELLO, _aiohttp_app),
     ServerSide("uvicorn", ("uvicorn",), _GET, HELLO, _asgi_app),
+    ServerSide("hypercorn", ("hypercorn",), _GET, HELLO, _asgi_app),
     ServerSide(
         "websockets server", ("websockets",), _UPGRADE, b"101", _websocket_handler
     ),
