@@ -1,4 +1,4 @@
-"""The table of what was seen of each client and server library."""
+"""The tables of what was seen of each client and server library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from client_recipes import Client
 from server_recipes import ServerSide
 
-__all__ = ["row", "short", "text_of_table"]
+__all__ = ["row", "short", "tell_events", "text_of_tables"]
 
 
 @dataclass
@@ -23,6 +23,7 @@ class Row:
 
 
 _rows: dict[str, Row] = {}
+_events: list[tuple[str, ...]] = []
 
 
 def row(client: Client | ServerSide) -> Row:
@@ -39,20 +40,38 @@ def _columns(seen: Row) -> tuple[set[str], set[str], set[str]]:
     return seen.allowed, seen.refused, seen.found
 
 
-def text_of_table() -> str:
-    """Return what was seen since the last call, as a table; empty if nothing was."""
-    if not _rows:
-        return ""
-    lines: list[tuple[str, ...]] = [
-        ("client", "path", "allowed", "refused", "error found at")
-    ]
-    lines += [
+def tell_events(server: str, version: ssl.TLSVersion, mode: str, *counts: int) -> None:
+    """Add a server's row: its clients accepted and refused, events told and logged."""
+    _events.append((server, short(version), mode, *map(str, counts)))
+
+
+def text_of_tables() -> str:
+    """Return what was seen since the last call, as tables; empty if nothing was."""
+    python = f"Python {sys.version.split()[0]}"
+    clients: list[tuple[str, ...]] = [
         (heading, seen.path, *(" ".join(sorted(s)) or "-" for s in _columns(seen)))
         for heading, seen in _rows.items()
     ]
+    text = _laid_out(
+        f"{python}, with the TLS versions of each answer",
+        ("client", "path", "allowed", "refused", "error found at"),
+        clients,
+    ) + _laid_out(
+        f"{python}, with the number of clients, and of events that name one",
+        ("server", "TLS", "mode", "accepted", "refused", "told", "logged"),
+        _events,
+    )
     _rows.clear()
+    _events.clear()
+    return text
+
+
+def _laid_out(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a table in columns; without rows, nothing."""
+    if not rows:
+        return ""
+    lines = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    title = f"Python {sys.version.split()[0]}, with the TLS versions of each answer"
     text = [
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
         for line in lines

@@ -18,7 +18,7 @@ import pytest
 
 import pinverify
 from client_recipes import Stage
-from client_table import text_of_table
+from client_table import text_of_tables
 from pinverify.tls import _notices
 from pki import Identity, Pki, example_pki
 from tls_clients import pinning
@@ -158,7 +158,7 @@ def client_table(request: pytest.FixtureRequest) -> Iterator[None]:
     """Print what was seen of each client, when the module is over."""
     yield
     gc.collect()  # here, where it is known what may be unclosed
-    if text := text_of_table():
+    if text := text_of_tables():
         plugins = request.config.pluginmanager
         with plugins.getplugin("capturemanager").global_and_fixture_disabled():
             plugins.getplugin("terminalreporter").write(text)
