@@ -40,6 +40,7 @@ from pinverify import (
     Reason,
     Report,
     find_pinning_error,
+    report_of,
 )
 from pinverify.tls.twisted import PinnedConnectionCreator, PinnedPolicyForHTTPS
 from pki import Identity, Pki
@@ -117,12 +118,13 @@ def talk(
     creator: object,
     *,
     start_tls: bool = False,
+    made_by: type[Client] = Client,
 ) -> tuple[bytes, BaseException]:
     """Connect and speak; return what was heard, and what ended the connection."""
 
     def connect() -> object:
         plain = endpoints.TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
-        client = Client(start_tls=creator if start_tls else None)
+        client = made_by(start_tls=creator if start_tls else None)
         endpoint = plain if start_tls else endpoints.wrapClientTLS(creator, plain)
         started = endpoints.connectProtocol(endpoint, client)
         return started.addCallback(lambda _: client.lost)
@@ -327,6 +329,41 @@ def test_pitfall_21_a_callback_on_the_context_is_bypassed_and_the_creator_is_not
     assert heard == b""
     assert isinstance(ended, PinningError)
     assert_nothing_said(server.record(1))
+
+
+def test_a_transport_has_the_report(
+    reactor: Any,  # noqa: ANN401
+    pki: Pki,
+    serve: Serve,
+    version: ssl.TLSVersion,
+) -> None:
+    """There is none before the handshake; plain transports have no connection."""
+    found: list[Report | None] = []
+
+    class Asking(Client):
+        def connectionMade(self) -> None:  # noqa: N802 - Twisted's names
+            transport: Any = self.transport
+            found.append(report_of(transport))
+            with pytest.raises(TypeError, match="no TLS connection"):
+                report_of(transport.transport)  # that below TLS
+            super().connectionMade()
+
+        def dataReceived(self, data: bytes) -> None:  # noqa: N802
+            found.append(report_of(self.transport))
+            super().dataReceived(data)
+
+    server = serve(server_context(pki.server, version=version))
+    policy = Policy({"localhost": [pki.server.pin]}, unpinned="reject")
+    creator = PinnedConnectionCreator("localhost", policy, options=trusting(pki.root))
+    heard, _ = talk(reactor, server, creator, made_by=Asking)
+    assert heard == SECRET
+    before, *after = found
+    assert before is None
+    assert after
+    for report in after:
+        assert report is after[0]
+        assert report is not None
+        assert (report.reason, report.peer) == (Reason.MATCH, pki.server.der)
 
 
 def test_report_mode_is_told(

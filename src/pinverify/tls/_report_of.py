@@ -38,9 +38,10 @@ def report_of(connection: object) -> Report | None:
 
     Args:
         connection: a socket or an object of `ssl`; a transport or a `StreamWriter` of
-            asyncio; a connection of pyOpenSSL; a response of http.client, urllib3,
-            requests, httpx or aiohttp whose body has not been read yet; an ASGI scope
-            that has the transport.
+            asyncio; a transport of Twisted with TLS; a connection of pyOpenSSL; a
+            response of httpx; one of http.client, urllib3 or requests whose body has
+            not been read yet; one of aiohttp whose body has not arrived yet (a short
+            one arrives with the head); an ASGI scope that has the transport.
 
     Returns:
         The report; None if the TLS connection has no pins, or is not judged yet.
@@ -63,13 +64,15 @@ def report_of(connection: object) -> Report | None:
     if isinstance(connection, Mapping):
         msg = (
             "this ASGI scope does not have its connection, as with uvicorn and "
-            "hypercorn: use on_report of pin_context, which is called in the handshake"
+            "hypercorn: use on_report of pin_context, which tells of each client that "
+            "is refused or would be"
         )
     else:
         msg = (
             f"no TLS connection in {type(connection).__name__}: pass a socket, an "
             "ssl_object, a transport or a response whose body has not been read "
-            "(stream=True of requests, preload_content=False of urllib3)"
+            "(stream=True of requests, preload_content=False of urllib3) and, with "
+            "aiohttp, has not arrived whole"
         )
     raise TypeError(msg)
 
