@@ -348,7 +348,7 @@ def test_requests_from_the_environment_go_through_the_proxy_pinned(
 ) -> None:
     """HTTPS_PROXY moves requests to another pool manager: the adapter pins that too.
 
-    An adapter that only has `init_poolmanager` sends through a proxy without pins.
+    An adapter that only pins the manager of direct connections sends without pins.
     """
     client = BY_HEADING["requests"]
     client.require()
@@ -366,24 +366,23 @@ def test_requests_from_the_environment_go_through_the_proxy_pinned(
 
 
 def test_requests_without_verification_still_checks_the_leaf(stage: Stage) -> None:
-    """`verify=False` turns certificate validation off, on the pinned context too.
+    """`verify=False` turns certificate validation off, and the pins stay.
 
     Then nothing but the leaf is known of the peer, and a pin of it still holds.
     """
     client = BY_HEADING["requests"]
     client.require()
-    code = recipe("requests").code.replace("timeout=10", "verify=False")
+    code = recipe("requests").code.replace("verify=cafile", "verify=False")
     assert "verify=False" in code
     good = stage.put(client, server=stage.pki.server).origin
     bad = stage.put(client, server=stage.pki.impostor).origin
-    context = pinverify.pin_context(ssl.create_default_context(), stage.policy())
-    context.check_hostname = False
+    policy = stage.policy()
     insecure: Any = named("urllib3.exceptions.InsecureRequestWarning")
     with pytest.warns(insecure):
-        answer = run(code, {"context": context, "url": _url(good)})
+        answer = run(code, {"policy": policy, "url": _url(good)})
     assert answer == HELLO
     with pytest.raises(named("requests.exceptions.SSLError")) as raised:
-        run(code, {"context": context, "url": _url(bad)})
+        run(code, {"policy": policy, "url": _url(bad)})
     assert_refused(client, raised.value, "localhost")
     assert_said_nothing(client, bad.finished())
 

@@ -21,6 +21,7 @@ MODULES = (
     "pinverify.formats.toml",
     "pinverify.tls.compat",
     "pinverify.tls.pyopenssl",
+    "pinverify.tls.requests",
     "pinverify.tls.twisted",
 )
 

@@ -2,9 +2,9 @@
 
 `pin_context` works for every client and server that makes its connections with an
 `ssl.SSLContext`. The module `pinverify.tls.pyopenssl` is for pyOpenSSL,
-`pinverify.tls.twisted` for Twisted, and `pinverify.tls.compat` for programs that
-already check fingerprints with urllib3 or aiohttp. Importing this package imports none
-of these libraries.
+`pinverify.tls.twisted` for Twisted, `pinverify.tls.requests` for sessions of requests,
+and `pinverify.tls.compat` for programs that already check fingerprints with urllib3 or
+aiohttp. Importing this package imports none of these libraries.
 """
 
 from pinverify.tls._connect import check, create_connection, wrap_socket

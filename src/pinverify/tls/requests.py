@@ -1,0 +1,214 @@
+"""Pins for the https requests of a `requests.Session`.
+
+    session.mount("https://", PinnedAdapter(policy))
+
+urllib3 changes the context of a connection before each handshake: it sets the mode, and
+loads authorities and the client's certificate. In a context that all connections share,
+``verify=False`` of one request would meet the handshake of another, and one request's
+certificate would be shown to every later server. So the adapter keeps one context for
+each pair of ``verify`` and ``cert``.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from requests.adapters import HTTPAdapter
+from requests.exceptions import InvalidSchema
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
+from urllib3.poolmanager import proxy_from_url
+from urllib3.util.ssl_ import create_urllib3_context
+
+from pinverify.tls._pin_context import pin_context
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from urllib3.connectionpool import HTTPConnectionPool
+    from urllib3.poolmanager import ProxyManager
+
+    from pinverify.policy import PinSet, Policy
+    from pinverify.tls._notices import OnReport
+
+__all__ = ["PinnedAdapter"]
+
+if not hasattr(HTTPAdapter, "build_connection_pool_key_attributes"):
+    # 2.32.2 replaces the context of an adapter by one of its own, without pins.
+    _MSG = (
+        "pinverify.tls.requests needs requests 2.32.3 or later: "
+        "pip install --upgrade requests"
+    )
+    raise ImportError(_MSG)
+
+
+class PinnedAdapter(HTTPAdapter):
+    """Makes the pinned connections of a session, directly and through proxies.
+
+    Mount it at ``https://``. A proxy with an https URL is checked too, by the rule of
+    its own host. ``verify`` and ``cert`` mean what they mean without pins; with
+    ``verify=False`` only the leaf counts, because nobody verifies the rest.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | PinSet,
+        *,
+        context: ssl.SSLContext | None = None,
+        on_report: OnReport | None = None,
+        **pools: Any,  # noqa: ANN401 - as in HTTPAdapter
+    ) -> None:
+        """Keep the settings for the connections.
+
+        Args:
+            policy: the pins of each host.
+            context: makes all connections, and alone has the authorities and the
+                client's certificate: requests with ``verify`` or ``cert`` are refused,
+                and the authorities of requests are not added. It is pinned here. None
+                makes contexts as requests does.
+            on_report: as in `pin_context`.
+            pools: arguments of `requests.adapters.HTTPAdapter`, such as
+                ``max_retries``.
+
+        Raises:
+            TypeError: *context* is not an `ssl.SSLContext` that can be pinned.
+        """
+        self._policy = policy
+        self._on_report = on_report
+        self._own = context
+        if context is not None:
+            pin_context(context, policy, on_report=on_report)
+        self._contexts: dict[tuple[Any, Any], ssl.SSLContext] = {}
+        super().__init__(**pools)
+
+    def __getstate__(self) -> NoReturn:
+        """Refuse to be pickled: contexts cannot be."""
+        msg = (
+            "a PinnedAdapter cannot be pickled or copied, nor a session that has one: "
+            "mount a new one in the new session"
+        )
+        raise TypeError(msg)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Pin the direct connections that come with no settings of a request."""
+        kwargs["ssl_context"] = self._context_for(verify=True, cert=None)
+        super().init_poolmanager(*args, **kwargs)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Pin the connections through a proxy, and those to it."""
+        if proxy.lower().startswith("https:"):
+            return self._https_proxy(proxy, verify=True)
+        kwargs["ssl_context"] = self._context_for(verify=True, cert=None)
+        return super().proxy_manager_for(proxy, **kwargs)
+
+    def get_connection_with_tls_context(
+        self,
+        request: Any,  # noqa: ANN401 - a PreparedRequest
+        verify: Any,  # noqa: ANN401
+        proxies: dict[str, str] | None = None,
+        cert: Any = None,  # noqa: ANN401
+    ) -> HTTPConnectionPool:
+        """Return the pool for a request.
+
+        Raises:
+            InvalidSchema: the URL is not an https URL.
+            ValueError: ``verify`` or ``cert`` cannot be obeyed.
+        """
+        if not request.url.lower().startswith("https:"):
+            msg = (
+                f"{request.url!r} has no TLS, so pins cannot be checked: mount a "
+                "PinnedAdapter at https:// only"
+            )
+            raise InvalidSchema(msg)
+        if self._own is not None and (verify is not True or cert is not None):
+            msg = (
+                "this PinnedAdapter has a context of its own, which no verify=, cert= "
+                "or REQUESTS_CA_BUNDLE may change: load authorities and certificate "
+                "into the context, or make the adapter without context="
+            )
+            raise ValueError(msg)
+        proxy = select_proxy(request.url, proxies) or ""
+        if proxy.lower().startswith("https:"):
+            host, settings = self.build_connection_pool_key_attributes(
+                request, verify, cert
+            )
+            manager = self._https_proxy(proxy, verify=verify)
+            return manager.connection_from_host(**host, pool_kwargs=settings)
+        return super().get_connection_with_tls_context(
+            request, verify, proxies=proxies, cert=cert
+        )
+
+    def build_connection_pool_key_attributes(
+        self,
+        request: Any,  # noqa: ANN401
+        verify: Any,  # noqa: ANN401
+        cert: Any = None,  # noqa: ANN401
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Put the pinned context among the settings of the pool for a request.
+
+        Version 2.32.2 uses one of its own, which nobody has pinned.
+        """
+        host, settings = super().build_connection_pool_key_attributes(
+            request, verify, cert
+        )
+        settings["ssl_context"] = self._context_for(verify=verify, cert=cert)
+        return host, settings
+
+    def cert_verify(
+        self,
+        conn: Any,  # noqa: ANN401
+        url: str,
+        verify: Any,  # noqa: ANN401
+        cert: Any,  # noqa: ANN401
+    ) -> None:
+        """Name authorities and certificate to the pool, unless the context has them."""
+        if self._own is None:
+            super().cert_verify(conn, url, verify, cert)
+
+    def _https_proxy(self, proxy: str, *, verify: Any) -> ProxyManager:  # noqa: ANN401
+        """Return the manager of a proxy for requests of one ``verify``.
+
+        TLS to the proxy has the context of requests without ``cert``: the client's
+        certificate is for the server.
+        """
+        key = f"{proxy} {verify!r}"  # `close` closes all that are there
+        if key not in self.proxy_manager:
+            self.proxy_manager[key] = proxy_from_url(
+                proxy,
+                proxy_headers=self.proxy_headers(proxy),
+                num_pools=self._pool_connections,
+                maxsize=self._pool_maxsize,
+                block=self._pool_block,
+                ssl_context=self._context_for(verify=verify, cert=None),
+                proxy_ssl_context=self._context_for(verify=verify, cert=None),
+            )
+        manager: ProxyManager = self.proxy_manager[key]
+        return manager
+
+    def _context_for(
+        self,
+        *,
+        verify: Any,  # noqa: ANN401
+        cert: Any,  # noqa: ANN401
+    ) -> ssl.SSLContext:
+        if self._own is not None:
+            return self._own
+        key = verify, cert
+        if key not in self._contexts:  # of two threads, both get that of the first
+            self._contexts.setdefault(key, self._new_context(verify))
+        return self._contexts[key]
+
+    def _new_context(self, verify: Any) -> ssl.SSLContext:  # noqa: ANN401
+        mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
+        context = create_urllib3_context(cert_reqs=mode)
+        if verify:  # urllib3 loads none for the proxy, requests 2.32.3 none for True
+            path = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
+            if not Path(path).exists():
+                msg = f"verify= names authorities that are not there: {path!r}"
+                raise FileNotFoundError(msg)
+            directory = Path(path).is_dir()
+            context.load_verify_locations(
+                cafile=None if directory else path, capath=path if directory else None
+            )
+        return pin_context(context, self._policy, on_report=self._on_report)
