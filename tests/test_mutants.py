@@ -57,6 +57,7 @@ ENFORCING = {
     "tls/_ssl_internals.py": 3,
     "tls/compat.py": 6,
     "tls/pyopenssl.py": 10,
+    "tls/requests.py": 8,
     "tls/twisted.py": 5,
 }
 PYTHON_MUTANTS = 120
