@@ -29,6 +29,7 @@ import bench_batch
 import bench_c
 import bench_compilers
 import bench_counts
+import bench_doors
 import bench_growth
 import bench_handshake
 import bench_single
@@ -110,6 +111,9 @@ def _steps(
     def one_by_one() -> None:
         results.figures += bench_single.figures()
 
+    def doors() -> None:
+        results.figures += bench_doors.figures()
+
     def batches() -> None:
         results.figures += bench_batch.figures()
 
@@ -135,6 +139,7 @@ def _steps(
     return {
         "C benches": in_c,
         "one certificate from Python": one_by_one,
+        "one peer from Python": doors,
         "many certificates from Python": batches,
         "TLS handshakes": handshakes,
         "instructions": counts,
@@ -186,10 +191,16 @@ FROM_FIGURES = {
     "12 100,000 pins": ("three digests", "100,000 pins"),
     "15 in C": ("two threads", "web"),
     "15 from Python": ("two threads from Python", "contiguous"),
+    "16 leaf": (bench_doors.EVALUATE, "leaf"),
+    "17 chain of two": (bench_doors.EVALUATE, "chain of two"),
+    "17 miss": (bench_doors.EVALUATE, "miss"),
+    "17 host without rule": (bench_doors.EVALUATE, "host without rule"),
+    "18 2 pins": (bench_doors.VERIFY, "2 pins"),
+    "18 10,000 pins": (bench_doors.VERIFY, "10,000 pins"),
 }
 """The figure that holds the value of a gate: bench, case, competitor."""
 
-INVERSE = ("5 ", "12 ")  # our time by theirs, where a figure is theirs by ours
+INVERSE = ("5 ", "12 ", "18 ")  # our time by theirs, where a figure is theirs by ours
 SHARES = ("11 ",)  # in percent
 
 
