@@ -108,14 +108,8 @@ def _steps(
         lines = bench_c.figures(folder, compiler=compiler)
         results.figures += [Figure.read(line) for line in lines]
 
-    def one_by_one() -> None:
-        results.figures += bench_single.figures()
-
-    def doors() -> None:
-        results.figures += bench_doors.figures()
-
-    def batches() -> None:
-        results.figures += bench_batch.figures()
+    def from_python(figures: Callable[[], list[Figure]]) -> Callable[[], None]:
+        return lambda: results.figures.extend(figures())
 
     def handshakes() -> None:
         ratios = bench_handshake.added_to_handshakes(*HANDSHAKES)
@@ -138,9 +132,9 @@ def _steps(
 
     return {
         "C benches": in_c,
-        "one certificate from Python": one_by_one,
-        "one peer from Python": doors,
-        "many certificates from Python": batches,
+        "one certificate from Python": from_python(bench_single.figures),
+        "one peer from Python": from_python(bench_doors.figures),
+        "many certificates from Python": from_python(bench_batch.figures),
         "TLS handshakes": handshakes,
         "instructions": counts,
         "compilers": compilers,
