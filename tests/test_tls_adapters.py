@@ -71,7 +71,7 @@ any_adapter = pytest.mark.parametrize("adapter", ADAPTERS.values(), ids=ADAPTERS
 
 
 @any_adapter
-def test_an_adapter_asks_the_rule_of_evidence(
+def test_pitfall_48_an_adapter_asks_the_rule_of_evidence(
     pki: Pki,
     serve: Serve,
     monkeypatch: pytest.MonkeyPatch,
@@ -102,7 +102,7 @@ def expired_with_a_blocked_key(pki: Pki) -> Policy:
     return Policy({"localhost": expired}, blocked=[pki.rogue_ca.pin])
 
 
-def test_ssl_tells_of_no_acceptance_that_it_then_takes_back(
+def test_pitfall_48_ssl_tells_of_no_acceptance_that_it_then_takes_back(
     pki: Pki, serve: Serve, version: ssl.TLSVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whoever hears of an acceptance can rely on it."""
@@ -127,7 +127,7 @@ def test_ssl_tells_of_no_acceptance_that_it_then_takes_back(
     assert [report.reason for report in told[1:]] == [Reason.EXPIRED]
 
 
-def test_pyopenssl_tells_of_no_acceptance_that_it_then_takes_back(
+def test_pitfall_48_pyopenssl_tells_of_no_acceptance_that_it_then_takes_back(
     pki: Pki, serve: Serve, version: ssl.TLSVersion, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The same case gives the same answer in both adapters."""
