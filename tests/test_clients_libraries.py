@@ -12,9 +12,7 @@ import importlib.util
 import io
 import os
 import ssl
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -259,62 +257,6 @@ def test_pitfall_27_a_pool_for_each_digest_does_not(stage: Stage) -> None:
     finally:
         for pool in names["pools"].values():
             pool.clear()
-
-
-def test_pitfall_31_nobody_gets_the_mode_of_another_thread(stage: Stage) -> None:
-    """urllib3 sets the mode of the context that it is given at every connection.
-
-    One thread turns validation off for itself. The connections of the other one are
-    verified or refused; the impostor's leaf merely names the pinned authority.
-    """
-    urllib3: Any = client_library("urllib3.connection")
-    pki = stage.pki
-    context = client_context(pki.root)
-    context.check_hostname = False
-    pinverify.pin_context(context, PinSet(pins=[pki.ca.pin]))
-    identities = pki.ca.forged_leaf("localhost"), pki.server
-    forged, genuine = (
-        stage.stack.enter_context(
-            TLSServer(server_context(identity, version=stage.version))
-        )
-        for identity in identities
-    )
-    over = threading.Event()
-
-    def converse(server: TLSServer, mode: str) -> BaseException | None:
-        connection = urllib3.HTTPSConnection(
-            "localhost",
-            server.port,
-            ssl_context=context,
-            cert_reqs=mode,
-            assert_hostname=False,
-        )
-        try:
-            connection.connect()
-            connection.sock.sendall(HELLO)
-        except Exception as error:  # noqa: BLE001 - looked at below
-            return error
-        finally:
-            connection.close()
-        return None
-
-    def careless() -> None:
-        while not over.is_set():
-            converse(genuine, "CERT_NONE")
-
-    with ThreadPoolExecutor(1) as pool:
-        refused = pool.submit(careless)
-        try:
-            for _ in range(50):
-                assert converse(forged, "CERT_REQUIRED") is not None
-                error = converse(genuine, "CERT_REQUIRED")
-                if error is not None:
-                    found = find_pinning_error(error)
-                    assert "OpenSSL did not verify this chain" in str(found)
-        finally:
-            over.set()
-        refused.result(LIMIT)
-    assert not any(record.wait().application for record in forged.records)
 
 
 def test_a_context_of_urllib3_on_pyopenssl_is_refused(stage: Stage) -> None:

@@ -1,8 +1,7 @@
 """Knowledge of the mode in force, while other threads change it.
 
-The impostor's leaf merely names the pinned authority as its issuer. OpenSSL refuses it
-while verification is on. While it is off, OpenSSL builds a "verified" chain with the
-pinned authority in it: whoever mistakes one mode for the other accepts the impostor.
+`mode_races` explains what the impostor gains from a mistake. Set the variable
+VERIFY_MODE_CONNECTIONS to 100,000 for a long run of the slow tests.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,86 +23,13 @@ from typing import Any
 import pytest
 
 import pinverify
+from mode_races import CONNECTIONS, Peers, meanwhile, outcomes
 from pinverify import PinningError, PinSet, install, pin_context, uninstall
 from pki import Pki
 from tls_clients import SECRET, trusting
 from tls_servers import LIMIT, MemoryLink, new_socket, server_context
 
 __all__: list[str] = []
-
-# Connections of each form, to both servers in turn; set it to 100,000 for a long run.
-CONNECTIONS = int(os.environ.get("VERIFY_MODE_CONNECTIONS", "10000"))
-TRUE_REASONS = (
-    "OpenSSL did not verify this chain: verify_mode was CERT_NONE when",
-    # During the first connection of a context, which `install` guards only then.
-    "whether OpenSSL verified this chain: verify_mode was changed while",
-)
-
-
-class Peers:
-    """The genuine server and an impostor, over TCP and in memory.
-
-    Attributes:
-        contexts: the context of each.
-        addresses: where each listens.
-        received: the application data that each got.
-    """
-
-    def __init__(self, pki: Pki, version: ssl.TLSVersion) -> None:
-        """Start to listen."""
-        identities = {"genuine": pki.server, "forged": pki.ca.forged_leaf("localhost")}
-        self.contexts = {
-            name: server_context(identity, version=version)
-            for name, identity in identities.items()
-        }
-        self.listeners = {
-            name: socket.create_server(("127.0.0.1", 0), backlog=64)
-            for name in identities
-        }
-        self.addresses = {
-            name: listener.getsockname() for name, listener in self.listeners.items()
-        }
-        self.received = dict.fromkeys(identities, 0)
-        self.closing = False
-        self.threads = [
-            threading.Thread(target=self._serve, args=(name,)) for name in identities
-        ]
-        for thread in self.threads:
-            thread.start()
-
-    def _serve(self, name: str) -> None:
-        """Serve one connection after the other; a client that fails just leaves."""
-        while True:
-            sock, _ = self.listeners[name].accept()
-            if self.closing:
-                sock.close()
-                return
-            sock.settimeout(LIMIT)
-            with (
-                contextlib.suppress(OSError),
-                sock,
-                self.contexts[name].wrap_socket(sock, server_side=True) as tls,
-            ):
-                self.received[name] += len(tls.recv(100))
-
-    def close(self) -> None:
-        """End both servers."""
-        self.closing = True
-        for address in self.addresses.values():
-            socket.create_connection(address, LIMIT).close()
-        for thread in self.threads:
-            thread.join(LIMIT)
-            assert not thread.is_alive()
-        for listener in self.listeners.values():
-            listener.close()
-
-
-@pytest.fixture
-def peers(pki: Pki, version: ssl.TLSVersion) -> Iterator[Peers]:
-    """Both servers, until the test is over."""
-    servers = Peers(pki, version)
-    yield servers
-    servers.close()
 
 
 # ---- the forms of a connection: each sends the secret, or raises ----------------
@@ -150,59 +75,24 @@ FORMS: dict[str, Callable[[ssl.SSLContext, Peers, str], None]] = {
 }
 
 
-@contextlib.contextmanager
-def toggling(context: ssl.SSLContext) -> Iterator[None]:
-    """Turn verification off and on, all the time, in another thread."""
-    over = threading.Event()
-
-    def toggle() -> None:
-        while not over.is_set():
-            context.verify_mode = ssl.CERT_NONE
-            context.verify_mode = ssl.CERT_REQUIRED
-
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)  # otherwise each handshake waits 5 ms for the GIL
-    thread = threading.Thread(target=toggle)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(LIMIT)
-        sys.setswitchinterval(before)
-
-
-def outcomes(
-    context: ssl.SSLContext, peers: Peers, form: str, connections: int
-) -> dict[str, Counter[str]]:
-    """Connect to both servers in turn, and count what comes of it."""
-    counted: dict[str, Counter[str]] = {name: Counter() for name in peers.contexts}
-    with toggling(context):
-        for _ in range(connections // 2):
-            for name, counter in counted.items():
-                try:
-                    FORMS[form](context, peers, name)
-                except PinningError as error:
-                    told = any(reason in str(error) for reason in TRUE_REASONS)
-                    counter["by pins" if told else "by pins, without a reason"] += 1
-                except ssl.SSLCertVerificationError:
-                    counter["by OpenSSL"] += 1
-                else:
-                    counter["accepted"] += 1
-    return counted
+def toggle(context: ssl.SSLContext) -> None:
+    """Turn verification off and on; let other threads run with each of the modes."""
+    for mode in (ssl.CERT_NONE, ssl.CERT_REQUIRED):
+        context.verify_mode = mode
+        time.sleep(0)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("how", "connections"),
     [
-        ("pin_context", 200),
-        ("install", 200),
+        ("pin_context", 100),
+        ("install", 100),
         pytest.param("pin_context", CONNECTIONS, marks=pytest.mark.slow),
     ],
 )
 def test_pitfall_31_an_impostor_gets_nothing_while_the_mode_is_toggled(
-    pki: Pki, peers: Peers, form: str, how: str, connections: int
+    pki: Pki, version: ssl.TLSVersion, form: str, how: str, connections: int
 ) -> None:
     """Nobody takes a chain that OpenSSL did not verify for one that it verified.
 
@@ -213,8 +103,10 @@ def test_pitfall_31_an_impostor_gets_nothing_while_the_mode_is_toggled(
     (install if how == "install" else partial(pin_context, context))(
         PinSet(pins=[pki.ca.pin])
     )
+    connect = partial(FORMS[form], context)
     try:
-        counted = outcomes(context, peers, form, connections)
+        with Peers(pki, version) as peers, meanwhile(partial(toggle, context)):
+            counted = outcomes(connect, peers, connections)
     finally:
         uninstall()
     print(form, counted)  # noqa: T201 - figures of a long run
