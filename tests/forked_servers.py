@@ -57,12 +57,12 @@ def serve(
 
 
 @contextlib.contextmanager
-def forked(*actions: Callable[[], object]) -> Iterator[None]:
-    """Run each action in a child of its own until the block ends.
+def forked(*actions: Callable[[], object]) -> Iterator[list[int]]:
+    """Run each action in a child of its own until the block ends; yield their groups.
 
-    It ends with its own children, if it has any.
+    A child ends with its own children, if it has any: they are of its process group.
     """
-    children = []
+    children: list[int] = []
     try:
         for action in actions:
             child = os.fork()
@@ -75,7 +75,7 @@ def forked(*actions: Callable[[], object]) -> Iterator[None]:
             with contextlib.suppress(OSError):  # whoever is first
                 os.setpgid(child, child)
             children.append(child)
-        yield
+        yield children
     finally:
         for child in children:
             with contextlib.suppress(ProcessLookupError):
