@@ -112,18 +112,23 @@ class Peers:
 
 @contextlib.contextmanager
 def meanwhile(action: Callable[[], object]) -> Iterator[None]:
-    """Repeat an action in another thread until the block is over."""
-    over = threading.Event()
+    """Repeat an action in another thread, once before and until the block is over."""
+    over, begun = threading.Event(), threading.Event()
 
     def repeat() -> None:
-        while not over.is_set():
-            action()
+        try:
+            while not over.is_set():
+                action()
+                begun.set()
+        finally:
+            begun.set()
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # otherwise each handshake waits 5 ms for the GIL
     with ThreadPoolExecutor(1) as pool:
         repeated = pool.submit(repeat)
         try:
+            assert begun.wait(LIMIT)
             yield
         finally:
             over.set()
