@@ -41,6 +41,7 @@ from bench_growth import Curve
 from bench_tail import Latency
 from gates import Row
 from measure import Figure, Spread
+from verdicts import rows
 
 __all__ = ["Results", "collect", "table"]
 
@@ -155,97 +156,6 @@ def collect(compiler: str) -> Results:
             print(f"  {time.monotonic() - start:.0f} s", flush=True)
     results.facts["load"] = f"{before:.1f} before, {machine.load():.1f} after"
     return results
-
-
-# ---- judging -----------------------------------------------------------------
-
-SINGLE = "one certificate"
-FROM_FIGURES = {
-    "1 P-256": (SINGLE, "P-256", "cryptography"),
-    "1 RSA-2048": (SINGLE, "RSA-2048", "cryptography"),
-    "1 Ed25519": (SINGLE, "Ed25519", "cryptography"),
-    "2 pyOpenSSL": (SINGLE, "P-256", "pyOpenSSL"),
-    "2 asn1crypto": (SINGLE, "P-256", "asn1crypto"),
-    "3 P-256": (SINGLE, "P-256", "Python DER walk"),
-    "3 RSA-2048": (SINGLE, "RSA-2048", "Python DER walk"),
-    "4 P-256": (SINGLE, "P-256", "urllib3"),
-    "4 RSA-2048": (SINGLE, "RSA-2048", "urllib3"),
-    "5 P-256": (SINGLE, "P-256", "hashlib"),
-    "6 P-256": ("verify", "P-256", "OpenSSL"),
-    "6 RSA-2048": ("verify", "RSA-2048", "OpenSSL"),
-    "8 web": ("SHA-256 of many keys", "web"),
-    "9 web": ("batch", "web"),
-    "9 real": ("batch", "real"),
-    "10 contiguous": ("batch from Python", "contiguous"),
-    "10 list[bytes]": ("batch from Python", "list"),
-    "11 1,000 pins": ("scan", "1,000 pins"),
-    "11 10,000 pins": ("scan", "10,000 pins"),
-    "11 100,000 pins": ("scan", "100,000 pins"),
-    "12 10,000 pins": ("three digests", "10,000 pins"),
-    "12 100,000 pins": ("three digests", "100,000 pins"),
-    "15 in C": ("two threads", "web"),
-    "15 from Python": ("two threads from Python", "contiguous"),
-    "16 leaf": (bench_doors.EVALUATE, "leaf"),
-    "17 chain of two": (bench_doors.EVALUATE, "chain of two"),
-    "17 miss": (bench_doors.EVALUATE, "miss"),
-    "17 host without rule": (bench_doors.EVALUATE, "host without rule"),
-    "18 2 pins": (bench_doors.VERIFY, "2 pins"),
-    "18 10,000 pins": (bench_doors.VERIFY, "10,000 pins"),
-}
-"""The figure that holds the value of a gate: bench, case, competitor."""
-
-INVERSE = ("5 ", "12 ", "18 ")  # our time by theirs, where a figure is theirs by ours
-SHARES = ("11 ",)  # in percent
-
-
-def values(results: Results) -> dict[str, Spread]:
-    """Return what was measured, by the key of its gate."""
-    found: dict[str, Spread] = {}
-    for key, names in FROM_FIGURES.items():
-        figure = results.figure(*names)
-        if figure is None:
-            continue
-        ratio = figure.ratio
-        if key.startswith(INVERSE):
-            ratio = ratio.inverse()
-        found[key] = ratio.scaled(100) if key.startswith(SHARES) else ratio
-    for kind in ("leaf pin", "CA pin"):
-        if kind in results.handshakes:
-            found[f"13 {kind}"] = results.handshakes[kind].added_percent()
-    walks = [n for name, n in results.counts.items() if name.startswith("walk/")]
-    if walks:
-        found["7"] = Spread.of([max(walks)])
-    for curve in results.curves:
-        if curve.name == bench_growth.HOT and curve.sizes[-1] >= 1_000_000:
-            found["14"] = Spread.of([1e9 * curve.seconds[-1]])
-    return found
-
-
-def limits(results: Results) -> dict[str, float]:
-    """Return the values possible here if only hashing and calling took time.
-
-    A key has to be hashed, by the faster of pinverify and OpenSSL; and Python has to
-    call C, which costs as much as a call that does nothing.
-    """
-    found: dict[str, float] = {}
-    call = results.figure("a call that does nothing", "")
-    for key, names in FROM_FIGURES.items():
-        figure = results.figure(*names)
-        hashing = results.figure("sha256 of one SPKI", names[1])
-        if figure is None or hashing is None:
-            continue
-        least = min(hashing.ours_ns, hashing.theirs_ns)
-        if names[0] == "verify":
-            found[key] = figure.theirs_ns / least
-        elif names[0] == SINGLE and call is not None:
-            limit = figure.theirs_ns / (least + call.ours_ns)
-            found[key] = 1 / limit if key.startswith(INVERSE) else limit
-    return found
-
-
-def rows(results: Results) -> list[Row]:
-    """Return all gates with their verdicts."""
-    return gates.judge(values(results), limits(results))
 
 
 # ---- writing -----------------------------------------------------------------
