@@ -4,29 +4,35 @@ Pins add to certificate validation and never replace it. README.md begins with a
 example; `pinverify.core` is the C core for other libraries.
 """
 
-from pinverify.errors import DERError, PinverifyError, PolicyError
-from pinverify.formats import load_policy, load_rules
-from pinverify.policy import (
-    UNPINNED,
-    Pin,
-    PinKind,
-    PinningError,
-    PinSet,
-    Policy,
-    Reason,
-    Report,
-    Rules,
-    find_pinning_error,
-)
-from pinverify.tls import (
-    check,
-    create_connection,
-    install,
-    pin_context,
-    report_of,
-    uninstall,
-    wrap_socket,
-)
+from typing import TYPE_CHECKING
+
+from pinverify._lazy import lazily
+from pinverify._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from pinverify.errors import DERError, PinverifyError, PolicyError
+    from pinverify.formats import load_policy, load_rules
+    from pinverify.policy import (
+        UNPINNED,
+        Pin,
+        PinKind,
+        PinningError,
+        PinSet,
+        Policy,
+        Reason,
+        Report,
+        Rules,
+        find_pinning_error,
+    )
+    from pinverify.tls import (
+        check,
+        create_connection,
+        install,
+        pin_context,
+        report_of,
+        uninstall,
+        wrap_socket,
+    )
 
 __all__ = [
     "UNPINNED",
@@ -53,15 +59,7 @@ __all__ = [
     "wrap_socket",
 ]
 
-__version__ = "0.1.0"
-
-
-def _name_this_module() -> None:
-    """Let tracebacks and pickles name this module, not the private file behind it."""
-    for name in __all__:
-        public = globals()[name]
-        if isinstance(public, type):
-            public.__module__ = __name__
-
-
-_name_this_module()
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazily(
+        __name__, ("errors", "core", "policy", "formats", "tls"), __all__
+    )

@@ -7,11 +7,16 @@ A `Policy` made from rules and one opened from a file are the same thing: the C 
 decides from the compiled bytes, and the rules can be read back from them.
 """
 
-from pinverify.policy._pin import Pin, PinKind
-from pinverify.policy._pinning_error import PinningError, find_pinning_error
-from pinverify.policy._policy import Policy
-from pinverify.policy._report import Mode, Reason, Report, Side
-from pinverify.policy._rules import UNPINNED, Pins, PinSet, Rules, Unpinned
+from typing import TYPE_CHECKING
+
+from pinverify._lazy import lazily
+
+if TYPE_CHECKING:
+    from pinverify.policy._pin import Pin, PinKind
+    from pinverify.policy._pinning_error import PinningError, find_pinning_error
+    from pinverify.policy._policy import Policy
+    from pinverify.policy._report import Mode, Reason, Report, Side
+    from pinverify.policy._rules import UNPINNED, Pins, PinSet, Rules, Unpinned
 
 __all__ = [
     "UNPINNED",
@@ -29,3 +34,8 @@ __all__ = [
     "Unpinned",
     "find_pinning_error",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazily(
+        __name__, ("_pin", "_rules", "_report", "_pinning_error", "_policy"), __all__
+    )

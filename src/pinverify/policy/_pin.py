@@ -29,6 +29,8 @@ _FORMS = (
 class PinKind(enum.IntEnum):
     """The kind of bytes that a pin is the SHA-256 of."""
 
+    __module__ = "pinverify"
+
     SPKI = 0
     """The SubjectPublicKeyInfo."""
     CERTIFICATE = 1
@@ -43,6 +45,8 @@ class Pin:
         kind: what was hashed.
         digest: 32 bytes.
     """
+
+    __module__ = "pinverify"
 
     kind: PinKind
     digest: bytes

@@ -40,6 +40,8 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
         report: the decision.
     """
 
+    __module__ = "pinverify"
+
     # A refused stranger costs little: __init__ stores two values in slots, and does
     # not call that of OSError.
     __slots__ = ("_text", "report")

@@ -49,6 +49,8 @@ class Policy:
     There are no ports: a TLS connection does not know its port.
     """
 
+    __module__ = "pinverify"
+
     __slots__ = ("__weakref__", "_evaluate", "_handle")
 
     def __init__(

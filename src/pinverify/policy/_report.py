@@ -45,6 +45,8 @@ Side: TypeAlias = Literal["client", "server"]
 class Reason(enum.IntEnum):
     """The reason of an acceptance or a rejection."""
 
+    __module__ = "pinverify"
+
     MISMATCH = 0
     """A list of pins does not match the chain."""
     MATCH = 1
@@ -96,6 +98,8 @@ class Report(Answer):
     use ``report.accepted``. It keeps the core's answer, and decodes each attribute when
     it is read.
     """
+
+    __module__ = "pinverify"
 
     # Most reports are made in C, without __init__: see csrc/python/evaluator.h.
     __slots__ = ()

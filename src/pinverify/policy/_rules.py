@@ -81,6 +81,8 @@ class PinSet:
         PolicyError: a value is wrong, or there is no pin in pins, leaf or ca.
     """
 
+    __module__ = "pinverify"
+
     pins: tuple[Pin, ...] = ()
     leaf: tuple[Pin, ...] = ()
     ca: tuple[Pin, ...] = ()
@@ -151,6 +153,8 @@ class Rules:
         PolicyError: a pattern, a pin or a value is wrong; the message names it.
         TypeError: an argument has the wrong type.
     """
+
+    __module__ = "pinverify"
 
     hosts: Mapping[str, PinSet | Unpinned]
     unpinned: Literal["allow", "reject"] = "allow"
