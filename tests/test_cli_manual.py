@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import pki as pki_module
 from pinverify.cli.commands import commands
-from pinverify.cli.pin import SPELLINGS
+from pinverify.cli.spellings import SPELLINGS
 from pki import Authority
 from tls_servers import TLSServer, server_context
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 
 from pinverify.cli.commands import commands
 from pinverify.core._kernels import scan_kernel
-from pinverify.policy._message import printable
+from pinverify.policy._printable import printable
 from pki import Authority, Identity, Pki
 from tls_servers import LIMIT, TLSServer, server_context
 

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import pki as pki_module
 from oracle_der import strict_spki
-from pinverify.cli.pin import SPELLINGS, is_server
+from pinverify.cli.pin import is_server
+from pinverify.cli.spellings import SPELLINGS
 from pki import Authority, Pki, self_signed, sha256_pin
 from tls_servers import TLSServer, server_context
 

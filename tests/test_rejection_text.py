@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from pinverify import Pin, PinKind, PinningError, PinSet, Policy, Reason, Report, Rules
-from pinverify.policy._message import LINES_MAX, printable, shortened
+from pinverify.policy._message import LINES_MAX
+from pinverify.policy._printable import printable, shortened
 from pki import Authority, Identity, Pki
 from policy_samples import ABSENT, HOST, NOON, OTHER
 from rejections import hostile_chain, many_pins, refusal, rejected

@@ -1,17 +1,47 @@
-"""The start of a process: what `import pinverify` imports."""
+"""The start of a process: what a command imports, and what `import pinverify` does.
+
+Imports are most of the time of a short command. Names of modules are compared here, not
+times: whoever adds an import to one of these paths meets it in a test.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 import pinverify
 from pinverify import policy
+from pki import Pki
 
 __all__: list[str] = []
+
+# Slow to import, and needed by other commands only. What click imports is not ours.
+NO_COMMAND_NEEDS = {
+    *("asyncio", "cryptography", "dataclasses", "email", "hashlib", "idna", "inspect"),
+    *("importlib.metadata", "json", "logging", "pathlib", "rich", "socket", "ssl"),
+    *("tempfile", "textwrap", "tomllib", "unicodedata", "urllib", "zipfile"),
+    *("pinverify.demo", "pinverify.formats", "pinverify.tls"),
+    *("pinverify.policy._hosts", "pinverify.policy._pin", "pinverify.policy._policy"),
+    *("pinverify.policy._report", "pinverify.policy._rules"),
+    *("pinverify.cli.check", "pinverify.cli.compile", "pinverify.cli.info"),
+    *("pinverify.cli.servers", "pinverify.cli.terminal"),
+}
+NO_VERSION_NEEDS = {"_cffi_backend", "pinverify.core", "pinverify.cli.pin", "base64"}
+
+COMMAND = """
+    import click, io, sys
+    before = set(sys.modules)
+    from pinverify.cli import main
+    said, sys.stdout = sys.stdout, io.TextIOWrapper(io.BytesIO())
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code, *sorted(set(sys.modules) - before), file=said)
+"""
 
 
 def imported(code: str, *arguments: str) -> list[str]:
@@ -36,6 +66,29 @@ def without_need(modules: list[str], needless: set[str]) -> set[str]:
         for name in modules
         if any(name == one or name.startswith(f"{one}.") for one in needless)
     }
+
+
+def test_version_imports_neither_the_core_nor_tls() -> None:
+    """A script asks for the version first; that must not load OpenSSL."""
+    modules = imported(COMMAND, "--version")
+    assert "pinverify.cli.commands" in modules
+    assert without_need(modules, NO_COMMAND_NEEDS | NO_VERSION_NEEDS) == set()
+
+
+@pytest.mark.parametrize("form", ["pem", "der"])
+def test_the_pins_of_a_file_need_no_tls(form: str, pki: Pki, tmp_path: Path) -> None:
+    """Only the core; neither rich nor `cryptography`, whose imports take longer."""
+    file = tmp_path / "leaf"
+    file.write_bytes(pki.server.der if form == "der" else pki.server.pem.encode())
+    modules = imported(COMMAND, "pin", str(file))
+    assert "pinverify.core" in modules
+    assert without_need(modules, NO_COMMAND_NEEDS) == set()
+
+
+def test_a_needless_import_is_seen() -> None:
+    """The check above knows packages by their modules, and no other names."""
+    modules = ["ssl", "rich.console", "sslx", "pinverify.core"]
+    assert without_need(modules, {"ssl", "rich"}) == {"ssl", "rich.console"}
 
 
 # ---- names that are imported when they are used --------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 from cryptography import x509
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpora import inputs
-from pinverify.policy._subject import subject_of
+from oracle_der import encode
+from pinverify.policy._loose_der import element
+from pinverify.policy._subject import name_text, subject_of
 from pki import Pki, self_signed
 
 __all__: list[str] = []
@@ -40,6 +43,22 @@ def test_a_name_is_escaped_as_rfc_4514_says(name: str) -> None:
         subject_of(identity.der)
         == x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]).rfc4514_string()
     )
+
+
+def name_with_oid(length: int) -> bytes:
+    """Return a name with one attribute, whose OID is one large number."""
+    oid = encode(0x06, b"\x2a" + b"\x81" * (length - 2) + b"\x01")
+    attribute = encode(0x30, oid + encode(0x0C, b"x"))
+    return encode(0x30, encode(0x31, attribute))
+
+
+def test_an_oid_that_names_nothing_is_not_written_out() -> None:
+    """Its number grows with each byte; `cryptography` refuses more than 63 too."""
+    name = name_with_oid(63)
+    assert re.fullmatch(r"1\.2\.\d{129}=x", name_text(name, element(name, 0)))
+    name = name_with_oid(64)
+    with pytest.raises(ValueError, match="OID"):
+        name_text(name, element(name, 0))
 
 
 @given(data=st.binary(max_size=300))

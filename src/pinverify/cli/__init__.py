@@ -6,7 +6,6 @@ has not installed it.
 
 from __future__ import annotations
 
-import logging
 import sys
 
 __all__ = ["main"]
@@ -19,8 +18,11 @@ _INTERRUPTED = 130
 def main() -> int:
     """Run the command with the arguments of the process; exit, or return a code."""
     try:
-        from pinverify.cli.commands import commands  # noqa: PLC0415 - needs the extra
-        from pinverify.cli.output import prepare_streams  # noqa: PLC0415
+        from pinverify.cli.commands import commands  # needs the extra
+        from pinverify.cli.output import prepare_streams
+
+        prepare_streams()
+        return commands.main(prog_name="pinverify")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA:
@@ -32,7 +34,3 @@ def main() -> int:
         return _WRONG_USE
     except KeyboardInterrupt:  # while Python still loads
         return _INTERRUPTED
-    prepare_streams()
-    # The command shows rejections itself: they need not be on stderr a second time.
-    logging.getLogger("pinverify").addHandler(logging.NullHandler())
-    return commands.main(prog_name="pinverify")

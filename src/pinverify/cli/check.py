@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pinverify.cli.output import Cell, NoAnswerError, Output
-from pinverify.cli.servers import Server, connect, connection_problem, verified_chain
+from pinverify.cli.output import NoAnswerError, Output
+from pinverify.cli.plain import Cell
+from pinverify.cli.servers import (
+    Server,
+    connect,
+    connection_problem,
+    trusting,
+    verified_chain,
+)
 from pinverify.cli.x509 import facts
-from pinverify.policy import PinningError, Reason, Report
-from pinverify.policy._message import key_pin, shortened
+from pinverify.errors import PolicyError
+from pinverify.formats import load_policy
+from pinverify.policy import PinningError, PinSet, Policy, Reason, Report
+from pinverify.policy._message import key_pin
+from pinverify.policy._printable import shortened
 from pinverify.tls import pin_context
 
 if TYPE_CHECKING:
-    import ssl
+    from collections.abc import Sequence
 
     from pinverify.cli.x509 import Facts, Role
-    from pinverify.policy import Policy
 
 __all__ = ["ACCEPTED_UNMATCHED", "REJECTED", "check_server"]
 
@@ -23,18 +33,34 @@ REJECTED = 1
 ACCEPTED_UNMATCHED = 3
 
 
-def check_server(
+def check_server(  # noqa: PLR0913 - one per option
     out: Output,
-    server: Server,
-    policy: Policy,
+    address: str,
     *,
-    context: ssl.SSLContext,
+    pins: Sequence[str],
+    policy_file: str | None,
+    policy_format: str,
+    cafile: str | None,
     timeout: float,
 ) -> None:
     """Connect, check the pins, and print the decision with its reason.
 
-    Puts the pins on *context*.
+    Args:
+        out: gets the decision.
+        address: the server, as a user writes it.
+        pins: the pins to expect, if there is no policy file.
+        policy_file: a policy file.
+        policy_format: its format, "toml" or "compiled".
+        cafile: PEM certificates to trust instead of the system's.
+        timeout: seconds.
     """
+    context = trusting(cafile)
+    server = Server.parse(address)
+    policy = (
+        _policy(server, pins)
+        if policy_file is None
+        else _load(out, Path(policy_file), policy_format)
+    )
     message = ""
     chain: list[bytes] = []
     try:
@@ -57,6 +83,32 @@ def check_server(
         out.json(answer)
     else:
         _print(out, answer, [one.role for one in said])
+
+
+def _policy(server: Server, pins: Sequence[str]) -> Policy:
+    """Return a policy for one server, so that messages name the server."""
+    try:
+        pinset = PinSet(pins)
+    except PolicyError as error:
+        msg = f"--pin: {str(error).removeprefix('pins: ')}"
+        raise NoAnswerError(msg) from error
+    return Policy({server.host: pinset})
+
+
+def _load(out: Output, path: Path, policy_format: str) -> Policy:
+    with out.progress(f"reading {path.name}"):
+        if policy_format == "compiled":
+            return Policy.open(path)
+        try:
+            return load_policy(path, format=policy_format)
+        except PolicyError as error:
+            if path.read_bytes().startswith(_COMPILED):
+                msg = f"{path}: this is a compiled policy; add --format compiled"
+                raise NoAnswerError(msg) from error
+            raise
+
+
+_COMPILED = b"pinvpol"  # first bytes of a compiled policy; only for the hint above
 
 
 _RESULTS = {

@@ -10,28 +10,15 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from pinverify.cli.check import check_server
-from pinverify.cli.compile import compile_file
-from pinverify.cli.info import print_info
-from pinverify.cli.output import (
-    NoAnswerError,
-    Output,
-    abandon_stdout,
-)
-from pinverify.cli.pin import SPELLINGS, print_pins
-from pinverify.cli.servers import Server, trusting
-from pinverify.errors import PinverifyError, PolicyError
-from pinverify.formats import load_policy
-from pinverify.policy import PinSet, Policy
+from pinverify._version import __version__
+from pinverify.cli.output import NoAnswerError, Output, abandon_stdout
+from pinverify.cli.spellings import SPELLINGS
+from pinverify.errors import PinverifyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +28,6 @@ __all__ = ["commands"]
 _NOT_SHOWN = 1
 _WRONG_USE = 2
 _INTERRUPTED = 130
-
-# The output shows the report; do not log it too.
-_SILENCE = logging.NullHandler()
 
 
 class _Commands(click.Group):
@@ -56,7 +40,6 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command."""
-        logging.getLogger("pinverify").addHandler(_SILENCE)
         with _in_one_line(ctx) as out:
             super().invoke(ctx)
             sys.stdout.flush()
@@ -115,7 +98,7 @@ _json = click.option(
     callback=_set_json,
     help="Print JSON.",
 )
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_file = click.Path(exists=True, dir_okay=False)
 _cafile = click.option(
     "--cafile",
     type=_file,
@@ -133,6 +116,9 @@ _timeout = click.option(
 
 
 # ---- the commands --------------------------------------------------------------
+#
+# Each imports what it needs when it runs: for `--version` and for the pins of a file,
+# imports are most of the time that the command takes.
 
 
 @click.group(
@@ -140,7 +126,7 @@ _timeout = click.option(
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(version("pinverify"), message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
     """Print and check the pins of TLS servers, and compile policies.
@@ -168,7 +154,7 @@ def pin(
     out: Output,
     sources: tuple[str, ...],
     spelling: str | None,
-    cafile: Path | None,
+    cafile: str | None,
     timeout: int,
 ) -> None:
     """Print the fingerprints of servers, certificates and public keys.
@@ -178,6 +164,8 @@ def pin(
     could be either is a file if such a file exists; ./NAME is always a file, and
     HOST:443 is always a server.
     """
+    from pinverify.cli.pin import print_pins
+
     print_pins(out, sources, spelling=spelling, cafile=cafile, timeout=timeout)
 
 
@@ -207,9 +195,9 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     out: Output,
     server: str,
     pins: tuple[str, ...],
-    policy: Path | None,
+    policy: str | None,
     policy_format: str,
-    cafile: Path | None,
+    cafile: str | None,
     timeout: int,
 ) -> None:
     """Check a server's key against pins or a policy.
@@ -219,36 +207,18 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     if bool(pins) == (policy is not None):
         msg = "give either --pin (once or more) or --policy"
         raise click.UsageError(msg)
-    context = trusting(cafile)
-    address = Server.parse(server)
-    checked = _load(out, policy, policy_format) if policy else _policy(address, pins)
-    check_server(out, address, checked, context=context, timeout=timeout)
+    from pinverify.cli.check import check_server
 
-
-def _policy(server: Server, pins: tuple[str, ...]) -> Policy:
-    """Return a policy for one server, so that messages name the server."""
-    try:
-        pinset = PinSet(pins)
-    except PolicyError as error:
-        msg = f"--pin: {str(error).removeprefix('pins: ')}"
-        raise NoAnswerError(msg) from error
-    return Policy({server.host: pinset})
-
-
-def _load(out: Output, path: Path, policy_format: str) -> Policy:
-    with out.progress(f"reading {path.name}"):
-        if policy_format == "compiled":
-            return Policy.open(path)
-        try:
-            return load_policy(path, format=policy_format)
-        except PolicyError as error:
-            if path.read_bytes().startswith(_COMPILED):
-                msg = f"{path}: this is a compiled policy; add --format compiled"
-                raise NoAnswerError(msg) from error
-            raise
-
-
-_COMPILED = b"pinvpol"  # first bytes of a compiled policy; only for the hint above
+    _do_not_log_rejections()
+    check_server(
+        out,
+        server,
+        pins=pins,
+        policy_file=policy,
+        policy_format=policy_format,
+        cafile=cafile,
+        timeout=timeout,
+    )
 
 
 @commands.command("compile")
@@ -257,16 +227,20 @@ _COMPILED = b"pinvpol"  # first bytes of a compiled policy; only for the hint ab
     "-o",
     "--output",
     "target",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     required=True,
     metavar="FILE",
     help="File for the compiled policy. An existing file is replaced as a whole.",
 )
 @_json
 @click.pass_obj
-def compile_(out: Output, source: Path, target: Path) -> None:
+def compile_(out: Output, source: str, target: str) -> None:
     """Compile a policy file (TOML)."""
-    compile_file(out, source, target)
+    from pathlib import Path
+
+    from pinverify.cli.compile import compile_file
+
+    compile_file(out, Path(source), Path(target))
 
 
 @commands.command()
@@ -274,6 +248,8 @@ def compile_(out: Output, source: Path, target: Path) -> None:
 @click.pass_obj
 def info(out: Output) -> None:
     """Print versions and the kernels in use: the facts for a bug report."""
+    from pinverify.cli.info import print_info
+
     print_info(out)
 
 
@@ -282,13 +258,23 @@ def info(out: Output) -> None:
 @click.pass_obj
 def demo(out: Output) -> None:
     """Show pins at work, on this machine alone."""
-    # Slow to import, and no other command needs it.
-    from pinverify import demo as demonstration  # noqa: PLC0415
+    from rich.console import Console
 
-    console = Console(quiet=True) if out.as_json else out.console
+    from pinverify import demo as demonstration
+    from pinverify.cli.terminal import TerminalPrinter
+
+    _do_not_log_rejections()
+    console = Console(quiet=True) if out.as_json else TerminalPrinter("stdout").console
     try:
         outcome = demonstration.run(console)
     except demonstration.NotShownError as error:
         raise NoAnswerError(str(error), _NOT_SHOWN) from error
     if out.as_json:
         out.json(outcome)
+
+
+def _do_not_log_rejections() -> None:
+    """Keep them from stderr: the answer shows them."""
+    import logging
+
+    logging.getLogger("pinverify").addHandler(logging.NullHandler())

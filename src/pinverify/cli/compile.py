@@ -7,10 +7,11 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
-from pinverify.cli.output import Cell, NoAnswerError, Output
+from pinverify.cli.output import NoAnswerError, Output
+from pinverify.cli.plain import Cell
 from pinverify.formats import load_rules
 from pinverify.policy import PinSet, Policy
-from pinverify.policy._message import printable
+from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

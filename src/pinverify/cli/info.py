@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 import ssl
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import cryptography
 from cryptography.hazmat.backends.openssl import backend
 
 from pinverify import core
+from pinverify._version import __version__
 from pinverify.core._kernels import scan_kernel, scan_kernels
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def print_info(out: Output) -> None:
     if out.as_json:
         out.json(
             {
-                "pinverify": version("pinverify"),
+                "pinverify": __version__,
                 "sha256": {"in_use": core.kernel(), "available": core.kernels()},
                 "scan": {"in_use": scan_kernel(), "available": scan_kernels()},
                 "python": platform.python_version(),
@@ -38,7 +38,7 @@ def print_info(out: Output) -> None:
         return
     out.fields(
         [
-            ("pinverify", version("pinverify")),
+            ("pinverify", __version__),
             ("SHA-256", _kernels(core.kernel(), core.kernels())),
             ("scan", _kernels(scan_kernel(), scan_kernels())),
             (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from pinverify import core
 from pinverify.errors import DERError
-from pinverify.policy import Pin
 from pinverify.policy._pem import blocks, is_pem
 
 if TYPE_CHECKING:
@@ -89,8 +89,10 @@ def _item_of_der(data: bytes) -> Item:
 
 def _checked(item: Item) -> Item:
     if item.kind == "certificate":
-        Pin.from_certificate(item.der)
+        core.spki(item.der)
     else:
+        from pinverify.policy import Pin
+
         Pin.from_public_key(item.der)
     return item
 

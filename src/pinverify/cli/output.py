@@ -8,26 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import sys
-import textwrap
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from pinverify.policy._message import printable
+from pinverify.cli.plain import Cell, Printer, is_surely_plain
+from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
 __all__ = [
-    "Cell",
     "NoAnswerError",
     "Output",
     "abandon_stdout",
@@ -43,13 +36,6 @@ class NoAnswerError(Exception):
         self.exit_code = exit_code
 
 
-class Cell(NamedTuple):
-    """Text, and its style on a terminal."""
-
-    text: str
-    style: str = ""
-
-
 class Output:
     """Output and exit code of one command.
 
@@ -62,17 +48,23 @@ class Output:
     def __init__(self) -> None:
         self.as_json = False
         self.exit_code = 0
-        self.console = _Console()
-        self._errors = _Console(stderr=True)
+
+    @cached_property
+    def _answers(self) -> Printer:
+        return _printer("stdout")
+
+    @cached_property
+    def _errors(self) -> Printer:
+        return _printer("stderr")
 
     @property
     def is_terminal(self) -> bool:
         """True if stdout is a terminal."""
-        return self.console.is_terminal
+        return self._answers.is_terminal
 
     def line(self, *cells: Cell | str) -> None:
         """Print one line; the terminal wraps it, so that it copies as one line."""
-        self.console.print(_text(cells), soft_wrap=True)
+        self._answers.line(cells)
 
     def fields(self, rows: Sequence[tuple[str, Cell | str]], indent: str = "") -> None:
         """Print names and values in two columns."""
@@ -83,38 +75,13 @@ class Output:
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table: plain columns in a pipe, boxed on a terminal.
 
-        No cell is cut or wrapped. If the terminal is too narrow, the cells are
-        printed one below the other. Cells may have several lines on a terminal only.
+        No cell is cut or wrapped. Cells may have several lines on a terminal only.
         """
-        if not self.is_terminal:
-            self._print_columns([[Cell(name) for name in header], *rows])
-            return
-        table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
-        for name in header:
-            table.add_column(name, no_wrap=True)
-        for row in rows:
-            table.add_row(*(_text([cell]) for cell in row))
-        unlimited = self.console.options.update(max_width=1_000_000)
-        if self.console.measure(table, options=unlimited).maximum <= self.console.width:
-            self.console.print(table)
-            return
-        for row in rows:
-            for number, cell in enumerate(row):
-                for line in cell.text.splitlines():
-                    self.line("  " if number else "", Cell(line, cell.style))
-
-    def _print_columns(self, rows: Sequence[Sequence[Cell]]) -> None:
-        columns = zip(*rows, strict=True)
-        widths = [max(len(cell.text) for cell in column) for column in columns]
-        for row in rows:
-            padded = [
-                f"{cell.text:<{width}}" for cell, width in zip(row, widths, strict=True)
-            ]
-            self.line("  ".join(padded).rstrip())
+        self._answers.table(header, rows)
 
     def hanging(self, text: str, style: str = "", indent: int = 0) -> None:
         """Print one line; a terminal gets it wrapped, with a hanging indent."""
-        _print_hanging(self.console, Cell(text, style), indent)
+        self._answers.hanging(_NOTHING, Cell(text, style), indent)
 
     def message(self, text: str) -> None:
         """Print the message of a rejection; wrapped lines stay in its second column."""
@@ -123,6 +90,8 @@ class Output:
 
     def json(self, value: object) -> None:
         """Print the answer as JSON, in ASCII."""
+        import json
+
         self.line(json.dumps(value, indent=2))
 
     def warn(self, text: str) -> None:
@@ -136,9 +105,7 @@ class Output:
 
     def _complain(self, beginning: Cell, text: str) -> None:
         with contextlib.suppress(BrokenPipeError):
-            _print_hanging(
-                self._errors, Cell(printable(text)), len(beginning.text), beginning
-            )
+            self._errors.hanging(beginning, Cell(printable(text)), len(beginning.text))
 
     def progress(
         self, doing: str, total: int | None = None
@@ -152,46 +119,27 @@ class Output:
         Returns:
             Gives the block a function to call after each step.
         """
-        if self._errors.is_terminal:
-            return _bar(self._errors, printable(doing), total)
-        return contextlib.nullcontext(lambda: None)
+        return self._errors.bar(printable(doing), total)
 
 
-@contextlib.contextmanager
-def _bar(
-    console: Console, doing: str, total: int | None
-) -> Iterator[Callable[[], None]]:
-    from rich import progress  # noqa: PLC0415 - slow to import, and seldom needed
-
-    bar = progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        progress.TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-    task = bar.add_task(doing, total=total)
-    with bar:
-        yield lambda: bar.advance(task)
+_NOTHING = Cell("")
+_MESSAGE_COLUMN = 11  # start of a message's second column
 
 
-class _Console(Console):
-    """Console that prints text as it is and leaves a closed pipe to the caller."""
+def _printer(name: Literal["stdout", "stderr"]) -> Printer:
+    if is_surely_plain(name):
+        return Printer(name)
+    from pinverify.cli.terminal import TerminalPrinter
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False)
-
-    def on_broken_pipe(self) -> NoReturn:
-        """Raise; rich would exit."""
-        raise BrokenPipeError
+    return TerminalPrinter(name)
 
 
 def prepare_streams() -> None:
     """Make stdout and stderr usable; escape characters their encoding lacks."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed before this process started
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until exit
-            setattr(sys, name, nowhere)
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8"))
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -204,34 +152,3 @@ def abandon_stdout() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stdout)
         os.close(nowhere)
-
-
-def _text(cells: Iterable[Cell | str]) -> Text:
-    text = Text()
-    for cell in cells:
-        if isinstance(cell, str):
-            text.append(cell)
-        else:
-            text.append(cell.text, cell.style)
-    return text
-
-
-_NOTHING = Cell("")
-_MESSAGE_COLUMN = 11  # start of a message's second column
-
-
-def _print_hanging(
-    console: Console, cell: Cell, indent: int, beginning: Cell = _NOTHING
-) -> None:
-    """Print one line; wrap it on a terminal, without breaking words."""
-    text = cell.text
-    if console.is_terminal:
-        text = textwrap.fill(
-            text,
-            console.width,
-            initial_indent=" " * len(beginning.text),
-            subsequent_indent=" " * indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )[len(beginning.text) :]
-    console.print(_text([beginning, Cell(text, cell.style)]), soft_wrap=True)

@@ -2,85 +2,51 @@
 
 from __future__ import annotations
 
-import base64
+import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify import core
 from pinverify.cli.key_files import Item, Kind, read_items
-from pinverify.cli.output import Cell, Output
-from pinverify.cli.servers import (
-    Server,
-    Shown,
-    connection_problem,
-    look_at,
-    trusting,
-)
+from pinverify.cli.plain import Cell
+from pinverify.cli.spellings import SPELLINGS
 from pinverify.cli.x509 import Facts, facts, reencoded
 from pinverify.errors import DERError, PinverifyError
-from pinverify.policy import Pin, PinKind
-from pinverify.policy._message import printable, shortened
+from pinverify.policy._printable import printable, shortened
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["SPELLINGS", "print_pins"]
+    from pinverify.cli.output import Output
+    from pinverify.cli.servers import Shown
 
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode("ascii")
-
-
-def _colons(digest: bytes) -> str:
-    return digest.hex(":").upper()
-
-
-class Spelling(NamedTuple):
-    """One way to write a fingerprint."""
-
-    kind: PinKind
-    write: Callable[[bytes], str]
-
-
-SPELLINGS = {
-    # of the public key
-    "sha256": Spelling(PinKind.SPKI, lambda d: f"sha256/{_base64(d)}"),
-    "curl": Spelling(PinKind.SPKI, lambda d: f"sha256//{_base64(d)}"),
-    "hpkp": Spelling(PinKind.SPKI, lambda d: f'pin-sha256="{_base64(d)}"'),
-    "hex": Spelling(PinKind.SPKI, _colons),
-    # of the whole certificate
-    "cert": Spelling(PinKind.CERTIFICATE, lambda d: f"cert-sha256:{d.hex()}"),
-    "cert-hex": Spelling(PinKind.CERTIFICATE, _colons),
-}
-"""The values of ``--format``."""
+__all__ = ["print_pins"]
 
 
 class Entry(NamedTuple):
-    """One certificate or public key, with its pins and warnings.
+    """One certificate or public key, with its digests and warnings.
 
     Attributes:
         role: its place in the chain; without a chain, what it claims to be.
         proven: False if a server merely sent it.
-        pins: the pin of its key; for a certificate, also the pin of the whole.
+        digests: that of its key; for a certificate, also that of the whole.
     """
 
     kind: Kind
     role: str
     subject: str
     proven: bool
-    pins: tuple[Pin, ...]
+    digests: dict[Kind, bytes]
     warnings: tuple[str, ...]
 
     def fingerprints(self) -> dict[str, str]:
         """Return the fingerprint in every spelling that applies."""
-        digests = {pin.kind: pin.digest for pin in self.pins}
         return {
-            name: spelling.write(digests[spelling.kind])
+            name: spelling.write(self.digests[spelling.kind])
             for name, spelling in SPELLINGS.items()
-            if spelling.kind in digests
+            if spelling.kind in self.digests
         }
 
 
@@ -105,15 +71,20 @@ def print_pins(
     sources: Sequence[str],
     *,
     spelling: str | None,
-    cafile: Path | None,
+    cafile: str | None,
     timeout: float,
 ) -> None:
     """Print the fingerprints of *sources*, each a server, a file or ``-``."""
-    context = trusting(cafile)
+    servers = [is_server(source) for source in sources]
+    context: ssl.SSLContext | None = None
+    if cafile is not None or any(servers):
+        from pinverify.cli.servers import trusting  # TLS, which files do not need
+
+        context = trusting(cafile)
     answers = []
     with out.progress("reading", len(sources)) as done:
-        for source in sources:
-            answers.append(_answer(source, context, timeout))
+        for source, server in zip(sources, servers, strict=True):
+            answers.append(_answer(source, context if server else None, timeout))
             done()
     for answer in answers:
         for problem in answer.errors:
@@ -137,11 +108,10 @@ _FILE_NAMES = re.compile(r".*[/\\].*|-|.*\.(pem|der|crt|cer|key)", re.IGNORECASE
 _SERVERS = re.compile(r"https://.*|.*:\d+")
 
 
-def _answer(source: str, context: ssl.SSLContext, timeout: float) -> Answer:
+def _answer(source: str, context: ssl.SSLContext | None, timeout: float) -> Answer:
+    """Return the answer of a server, or without a context that of a file."""
     try:
-        if is_server(source):
-            return _ask(source, context, timeout)
-        return _read(source)
+        return _read(source) if context is None else _ask(source, context, timeout)
     except PinverifyError as error:
         return Answer(source, [], [str(error)])
 
@@ -155,13 +125,13 @@ def is_server(source: str) -> bool:
     """
     if _SERVERS.fullmatch(source):
         return True
-    return not (_FILE_NAMES.fullmatch(source) or Path(source).exists())
+    return not (_FILE_NAMES.fullmatch(source) or os.path.exists(source))  # noqa: PTH110 - see _contents
 
 
 def _read(source: str) -> Answer:
     answer = Answer(source, [], [])
     try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        data = _contents(source)
     except OSError as error:
         answer.errors.append(f"{error.strerror}; give a file or a server")
         return answer
@@ -173,7 +143,17 @@ def _read(source: str) -> Answer:
     return answer
 
 
+def _contents(source: str) -> bytes:
+    """Read a file or stdin, without pathlib, which nothing else here imports."""
+    if source == "-":
+        return sys.stdin.buffer.read()
+    with open(source, "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
 def _ask(source: str, context: ssl.SSLContext, timeout: float) -> Answer:
+    from pinverify.cli.servers import Server, connection_problem, look_at
+
     server = Server.parse(source)
     try:
         shown = look_at(server, context, timeout)
@@ -203,20 +183,17 @@ def _add(answer: Answer, cert: bytes, role: str, *, proven: bool) -> None:
 
 
 def _entry(item: Item, role: str = "", *, proven: bool = True) -> Entry:
-    pins: tuple[Pin, ...]
     if item.kind == "public key":
         spki, said = item.der, Facts("", None)
-        pins = (Pin(PinKind.SPKI, core.sha256(spki)),)
     else:
         spki, said = core.spki(item.der), facts(item.der)
-        pins = (
-            Pin(PinKind.SPKI, core.sha256(spki)),
-            Pin(PinKind.CERTIFICATE, core.sha256(item.der)),
-        )
+    digests: dict[Kind, bytes] = {"public key": core.sha256(spki)}
+    if item.kind == "certificate":
+        digests["certificate"] = core.sha256(item.der)
     role = role or said.role or item.kind
     warnings = () if proven else (_UNPROVEN,)
     return Entry(
-        item.kind, role, said.subject, proven, pins, warnings + _other_recipe(spki)
+        item.kind, role, said.subject, proven, digests, warnings + _other_recipe(spki)
     )
 
 
@@ -224,7 +201,7 @@ def _other_recipe(spki: bytes) -> tuple[str, ...]:
     other = reencoded(spki)
     if other is None or other == spki:
         return ()
-    other_pin = Pin(PinKind.SPKI, core.sha256(other))
+    other_pin = SPELLINGS["sha256"].write(core.sha256(other))
     warning = (
         "cryptography's public_key().public_bytes(…) encodes this key differently; the "
         f"pin by that recipe, {other_pin}, does not match"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pinverify.errors import PolicyError
 from pinverify.policy._hosts import canonical
 from pinverify.tls._connect import split_address
 from pinverify.tls._ssl_internals import der
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = [
     "Server",
@@ -61,7 +58,7 @@ class Shown(NamedTuple):
     problem: str
 
 
-def trusting(cafile: Path | None) -> ssl.SSLContext:
+def trusting(cafile: str | None) -> ssl.SSLContext:
     """Return a context that trusts the system's authorities, or those of a file.
 
     Raises:

@@ -1,20 +1,18 @@
-"""Subjects and roles of certificates, read by `cryptography`; never for decisions.
+"""Subjects and roles of certificates, and re-encoded keys; never for decisions.
 
-If `cryptography` cannot read a certificate that pinverify can, the answer is
-printed without them.
+`cryptography` re-encodes keys. It takes longer to import than the rest of a command
+takes, so it is asked only about keys that it might encode in another way.
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_der_public_key,
-)
+from pinverify.policy._loose_der import element, inside, tbs_fields
+from pinverify.policy._subject import name_text
+
+if TYPE_CHECKING:
+    from pinverify.policy._loose_der import Element
 
 __all__ = ["Facts", "Role", "facts", "reencoded"]
 
@@ -27,7 +25,7 @@ class Facts(NamedTuple):
     Attributes:
         subject: in the form of RFC 4514; its author may write anything there.
         role: "leaf" if it may not issue certificates; "root" if it may and names
-            itself as its issuer; else "intermediate".
+            itself as its issuer; else "intermediate". None if unreadable.
     """
 
     subject: str
@@ -35,25 +33,33 @@ class Facts(NamedTuple):
 
 
 def facts(cert: bytes) -> Facts:
-    """Return the subject and role of a DER certificate."""
+    """Return the subject and role of a DER certificate; empty if unreadable."""
     try:
-        with warnings.catch_warnings(action="ignore"):
-            certificate = x509.load_der_x509_certificate(cert)
-            return Facts(certificate.subject.rfc4514_string(), _role(certificate))
-    except Exception:  # noqa: BLE001 - a subject is not worth an error
+        _, _, issuer, _, subject, _, *optional = tbs_fields(cert)
+        name = name_text(cert, subject)
+        if not _may_issue(cert, optional):
+            return Facts(name, "leaf")
+        itself = name_text(cert, issuer) == name
+        return Facts(name, "root" if itself else "intermediate")
+    except (IndexError, ValueError):  # a subject is not worth an error
         return Facts("", None)
 
 
-def _role(certificate: x509.Certificate) -> Role:
-    try:
-        constraints = certificate.extensions.get_extension_for_class(
-            x509.BasicConstraints
-        )
-    except x509.ExtensionNotFound:
-        return "leaf"
-    if not constraints.value.ca:
-        return "leaf"
-    return "root" if certificate.issuer == certificate.subject else "intermediate"
+_EXTENSIONS = 0xA3
+_BASIC_CONSTRAINTS = b"\x55\x1d\x13"
+_TRUE = b"\x01\x01\xff"
+
+
+def _may_issue(cert: bytes, optional: list[Element]) -> bool:
+    """Return True if the fields after the key have BasicConstraints with cA TRUE."""
+    for field in optional:
+        if field.tag == _EXTENSIONS:
+            for extension in inside(cert, element(cert, field.start)):
+                oid, *_, value = inside(cert, extension)
+                if cert[oid.start : oid.end] == _BASIC_CONSTRAINTS:
+                    constraints = element(cert, value.start)
+                    return cert.startswith(_TRUE, constraints.start)
+    return False
 
 
 def reencoded(spki: bytes) -> bytes | None:
@@ -66,6 +72,16 @@ def reencoded(spki: bytes) -> bytes | None:
     Returns:
         A SubjectPublicKeyInfo, or None if `cryptography` cannot read *spki*.
     """
+    if _has_one_encoding(spki):
+        return spki
+    import warnings
+
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_der_public_key,
+    )
+
     try:
         with warnings.catch_warnings(action="ignore"):
             return load_der_public_key(spki).public_bytes(
@@ -73,3 +89,37 @@ def reencoded(spki: bytes) -> bytes | None:
             )
     except Exception:  # noqa: BLE001 - a hint is not worth an error
         return None
+
+
+_65537 = bytes.fromhex("0203010001")
+# The usual keys, by the length of their SubjectPublicKeyInfo: the bytes before the key
+# itself, and after it. Only the key itself varies, so an encoder has no choice.
+_LAYOUTS = {
+    44: ("302a300506032b6570032100", b""),  # Ed25519
+    # uncompressed points on P-256, P-384 and P-521
+    91: ("3059301306072a8648ce3d020106082a8648ce3d03010703420004", b""),
+    120: ("3076301006072a8648ce3d020106052b8104002203620004", b""),
+    158: ("30819b301006072a8648ce3d020106052b810400230381860004", b""),
+    # RSA of 2048, 3072 and 4096 bits
+    294: (
+        "30820122300d06092a864886f70d01010105000382010f003082010a0282010100",
+        _65537,
+    ),
+    422: (
+        "308201a2300d06092a864886f70d01010105000382018f003082018a0282018100",
+        _65537,
+    ),
+    550: (
+        "30820222300d06092a864886f70d01010105000382020f003082020a0282020100",
+        _65537,
+    ),
+}
+
+
+def _has_one_encoding(spki: bytes) -> bool:
+    """Return True for a usual key, whose encoding is the only one that there is."""
+    prefix, after = _LAYOUTS.get(len(spki), ("", b""))
+    before = bytes.fromhex(prefix)
+    is_laid_out = prefix and spki.startswith(before) and spki.endswith(after)
+    # An RSA modulus is an INTEGER: the zero before it must be needed for its sign.
+    return bool(is_laid_out) and (not after or spki[len(before)] >= 0x80)  # noqa: PLR2004

@@ -15,6 +15,7 @@ from pinverify.core._open_policy import CLIENTS, NO_RULE
 from pinverify.errors import DERError, PolicyError
 from pinverify.policy._epoch_seconds import moment
 from pinverify.policy._pin import Pin, PinKind
+from pinverify.policy._printable import shortened
 from pinverify.policy._report import Reason, Report, raw_of, seen_of
 from pinverify.policy._subject import subject_of
 
@@ -29,9 +30,7 @@ __all__ = [
     "headline_from",
     "headline_of",
     "key_pin",
-    "printable",
     "rejection_text",
-    "shortened",
     "subject_line",
 ]
 
@@ -46,24 +45,6 @@ _SUBJECT_MAX = 64
 # Of the numbers of pins in a PinSet: both kinds of its lists `pins` and `ca`.
 _PINS = slice(0, 2)
 _CA = slice(4, 6)
-
-
-def printable(text: str) -> str:
-    """Return *text* on one line, with unprintable characters escaped.
-
-    A terminal obeys control characters, and invisible characters can change the
-    look of others.
-    """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
-        for c in text
-    )
-
-
-def shortened(text: str, length: int) -> str:
-    """Return printable text of at most *length* characters; subjects may be long."""
-    text = printable(text[: length + 1])  # escaping makes no text shorter
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def key_pin(cert: bytes) -> str:

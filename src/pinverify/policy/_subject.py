@@ -8,16 +8,19 @@ handshake, where nothing may be imported.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from pinverify.policy._loose_der import inside, tbs_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["subject_of"]
+    from pinverify.policy._loose_der import Element
+
+__all__ = ["name_text", "subject_of"]
 
 _SUBJECT_MAX = 4096  # bytes that are read; no honest subject is that long
 
-_VERSION = 0xA0
 _FIELDS_BEFORE = 4  # serialNumber, signature, issuer, validity
 
 # The keywords of RFC 4514, 3, by the bytes of their OIDs.
@@ -46,14 +49,6 @@ _ENCODINGS = {
 }
 
 
-class _Element(NamedTuple):
-    """One DER element: its tag, and where its contents are."""
-
-    tag: int
-    start: int
-    end: int
-
-
 def subject_of(cert: bytes) -> str:
     """Return a certificate's subject as RFC 4514 writes it; empty if unreadable."""
     try:
@@ -63,48 +58,35 @@ def subject_of(cert: bytes) -> str:
 
 
 def _subject(cert: bytes) -> str:
-    certificate = _element(cert, 0)
-    tbs = _element(cert, certificate.start)
-    fields = _inside(cert, tbs)
-    before = _FIELDS_BEFORE + (cert[tbs.start] == _VERSION)
-    for _ in range(before):
+    fields = tbs_fields(cert)
+    for _ in range(_FIELDS_BEFORE):
         next(fields, None)
     subject = next(fields, None)
     if subject is None or subject.end - subject.start > _SUBJECT_MAX:
         return ""
-    names = ["+".join(_attributes(cert, one)) for one in _inside(cert, subject)]
+    return name_text(cert, subject)
+
+
+def name_text(cert: bytes, name: Element) -> str:
+    """Return one name of a certificate as RFC 4514 writes it.
+
+    Raises:
+        ValueError: it is not DER, or text in another encoding.
+        IndexError: it is not DER.
+    """
+    names = ["+".join(_attributes(cert, one)) for one in inside(cert, name)]
     return ",".join(reversed(names))
 
 
-def _element(der: bytes, at: int) -> _Element:
-    tag, length, start = der[at], der[at + 1], at + 2
-    if length & 0x80:
-        digits = length & 0x7F
-        length = int.from_bytes(der[start : start + digits], "big")
-        start += digits
-    if start + length > len(der):
-        msg = "an element ends after its buffer"
-        raise ValueError(msg)
-    return _Element(tag, start, start + length)
-
-
-def _inside(der: bytes, outer: _Element) -> Iterator[_Element]:
-    at = outer.start
-    while at < outer.end:
-        element = _element(der, at)
-        at = element.end
-        yield element
-
-
-def _attributes(der: bytes, names: _Element) -> Iterator[str]:
+def _attributes(der: bytes, names: Element) -> Iterator[str]:
     """Yield each attribute of a RelativeDistinguishedName, such as ``CN=name``."""
-    for attribute in _inside(der, names):
-        oid, value = _inside(der, attribute)
+    for attribute in inside(der, names):
+        oid, value = inside(der, attribute)
         number = der[oid.start : oid.end]
         yield f"{_KEYWORDS.get(number) or _dotted(number)}={_value(der, value)}"
 
 
-def _value(der: bytes, value: _Element) -> str:
+def _value(der: bytes, value: Element) -> str:
     contents = der[value.start : value.end]
     encoding = _ENCODINGS.get(value.tag)
     return (
@@ -123,8 +105,14 @@ def _escaped(text: str) -> str:
     return text[:-1] + "\\ " if text.endswith(" ") else text
 
 
+_OID_MAX = 63  # bytes; `cryptography` reads no longer one
+
+
 def _dotted(oid: bytes) -> str:
     """Return an OID as numbers with dots."""
+    if len(oid) > _OID_MAX:
+        msg = "an OID that long names nothing"
+        raise ValueError(msg)
     numbers = [0]
     for byte in oid:
         numbers[-1] = numbers[-1] << 7 | byte & 0x7F

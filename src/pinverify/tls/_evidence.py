@@ -66,8 +66,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pinverify.core._columns import Chain, chain
 from pinverify.policy import PinningError, Report
-from pinverify.policy._message import shortened
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
+from pinverify.policy._printable import shortened
 from pinverify.policy._report import Seen, seen_of, with_seen
 from pinverify.tls._notices import CallbackError, tell_accepted, tell_rejected
 

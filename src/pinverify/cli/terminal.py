@@ -1,0 +1,121 @@
+"""Output on a terminal: colours, tables and progress bars, drawn by rich."""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pinverify.cli.plain import Cell, Printer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+__all__ = ["TerminalPrinter"]
+
+
+class TerminalPrinter(Printer):
+    """Printer that draws, unless rich finds that the stream is no terminal.
+
+    Attributes:
+        console: the console of rich.
+    """
+
+    def __init__(self, name: Literal["stdout", "stderr"]) -> None:
+        """Print to the stream that `sys` has under this name when a line comes."""
+        super().__init__(name)
+        self.console = _Console(stderr=name == "stderr")
+        self.is_terminal = self.console.is_terminal
+
+    def line(self, cells: Iterable[Cell | str]) -> None:
+        """Print one line; the terminal wraps it, so that it copies as one line."""
+        self.console.print(_text(cells), soft_wrap=True)
+
+    def hanging(self, beginning: Cell, cell: Cell, indent: int) -> None:
+        """Print one line, wrapped without breaking words."""
+        text = cell.text
+        if self.is_terminal:
+            text = textwrap.fill(
+                text,
+                self.console.width,
+                initial_indent=" " * len(beginning.text),
+                subsequent_indent=" " * indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )[len(beginning.text) :]
+        self.line([beginning, Cell(text, cell.style)])
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """Print a boxed table.
+
+        If the terminal is too narrow, the cells are printed one below the other.
+        """
+        if not self.is_terminal:
+            super().table(header, rows)
+            return
+        table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+        for name in header:
+            table.add_column(name, no_wrap=True)
+        for row in rows:
+            table.add_row(*(_text([cell]) for cell in row))
+        unlimited = self.console.options.update(max_width=1_000_000)
+        if self.console.measure(table, options=unlimited).maximum <= self.console.width:
+            self.console.print(table)
+            return
+        for row in rows:
+            for number, cell in enumerate(row):
+                for line in cell.text.splitlines():
+                    self.line(["  " if number else "", Cell(line, cell.style)])
+
+    def bar(
+        self, doing: str, total: int | None
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Show a progress bar while a block runs."""
+        if self.is_terminal:
+            return _bar(self.console, doing, total)
+        return super().bar(doing, total)
+
+
+@contextlib.contextmanager
+def _bar(
+    console: Console, doing: str, total: int | None
+) -> Iterator[Callable[[], None]]:
+    from rich import progress
+
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    task = bar.add_task(doing, total=total)
+    with bar:
+        yield lambda: bar.advance(task)
+
+
+class _Console(Console):
+    """Console that prints text as it is and leaves a closed pipe to the caller."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        super().__init__(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Raise; rich would exit."""
+        raise BrokenPipeError
+
+
+def _text(cells: Iterable[Cell | str]) -> Text:
+    text = Text()
+    for cell in cells:
+        if isinstance(cell, str):
+            text.append(cell)
+        else:
+            text.append(cell.text, cell.style)
+    return text

@@ -1,0 +1,23 @@
+"""Text from untrusted peers and files, made fit to be printed."""
+
+from __future__ import annotations
+
+__all__ = ["printable", "shortened"]
+
+
+def printable(text: str) -> str:
+    """Return *text* on one line, with unprintable characters escaped.
+
+    A terminal obeys control characters, and invisible characters can change the
+    look of others.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+def shortened(text: str, length: int) -> str:
+    """Return printable text of at most *length* characters; subjects may be long."""
+    text = printable(text[: length + 1])  # escaping makes no text shorter
+    return text if len(text) <= length else text[: length - 1] + "…"
