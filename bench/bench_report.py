@@ -33,6 +33,7 @@ import bench_doors
 import bench_growth
 import bench_handshake
 import bench_single
+import bench_start
 import bench_tail
 import gates
 import machine
@@ -136,6 +137,7 @@ def _steps(
         "one certificate from Python": from_python(bench_single.figures),
         "one peer from Python": from_python(bench_doors.figures),
         "many certificates from Python": from_python(bench_batch.figures),
+        "start of a process": from_python(bench_start.figures),
         "TLS handshakes": handshakes,
         "instructions": counts,
         "compilers": compilers,

@@ -78,6 +78,7 @@ SCAN = "scan, share of the read bandwidth, {}"
 THREE = "time of three digests in one pass, by that of one, {}"
 EVALUATE = "Policy.evaluate, against three lines with cryptography, {}"
 VERIFY = "time of Policy.verify, rejected, by that of evaluate, {}"
+START = "time of a process, by that of `python -c pass`, {}"
 HANDSHAKE = "CPU added to a TLS 1.3 handshake, both ends, {}"
 
 GATES = (
@@ -136,6 +137,8 @@ GATES = (
     Gate(17, EVALUATE, "host without rule", 14, edge=22),
     Gate(18, VERIFY, "2 pins", 2.5, at_most=True, edge=1.5),
     Gate(18, VERIFY, "10,000 pins", 2.5, at_most=True, edge=1.5),
+    Gate(28, START, "--version", 6, at_most=True),
+    Gate(28, START, "pin FILE", 6, at_most=True),
 )
 
 

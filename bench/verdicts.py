@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import bench_doors
 import bench_growth
+import bench_start
 import gates
 from measure import Spread
 
@@ -47,15 +48,13 @@ FROM_FIGURES = {
     "17 host without rule": (bench_doors.EVALUATE, "host without rule"),
     "18 2 pins": (bench_doors.VERIFY, "2 pins"),
     "18 10,000 pins": (bench_doors.VERIFY, "10,000 pins"),
+    "28 --version": (bench_start.START, "--version"),
+    "28 pin FILE": (bench_start.START, "pin FILE"),
 }
 """The figure that holds the value of a gate: bench, case, competitor."""
 
-INVERSE = (
-    "5 ",
-    "12 ",
-    "18 ",
-    "28 ",
-)  # our time by theirs, where a figure is theirs by ours
+# Our time by theirs, where a figure is theirs by ours.
+INVERSE = ("5 ", "12 ", "18 ", "28 ")
 SHARES = ("11 ",)  # in percent
 
 
