@@ -71,8 +71,10 @@ async def serve(context: ssl.SSLContext, host: str, port: int) -> None:
     server = await asyncio.start_server(echo, host, port, ssl=context)
     for listener in server.sockets:
         log.info("listening on %s:%d", *listener.getsockname()[:2])
-    async with server:
-        await server.serve_forever()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        server.close()  # serve_forever() would wait for clients that stay
 
 
 def main() -> None:

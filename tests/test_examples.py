@@ -98,7 +98,13 @@ def test_pitfall_45_the_asyncio_server_logs_each_refused_client(
     """The audit has each one, the log of pinverify one in a minute."""
     pins = PinSet(leaf=[pki.client.pin], mode=mode)
     clients = [pki.client, pki.stranger, pki.stranger]
-    with asyncio_server(pki, tmp_path, pins) as (port, lines):
+    with (
+        contextlib.ExitStack() as staying,
+        asyncio_server(pki, tmp_path, pins) as (port, lines),
+    ):
+        plain = socket.create_connection(("127.0.0.1", port), LIMIT)
+        tls = client_of(pki, pki.client).wrap_socket(plain, server_hostname="localhost")
+        staying.enter_context(tls)  # it holds up neither the others nor the end
         answers = [echoed(pki, port, one, version) for one in clients]
     assert answers == [b"hello\n", *[b"hello\n" if mode == "report" else b""] * 2]
     audit = [line for line in lines if line.startswith("audit WARNING ")]
