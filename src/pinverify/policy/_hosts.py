@@ -7,13 +7,17 @@ U-labels (RFC 5890) become A-labels, unless they are ambiguous.
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
 
 import idna
 
 from pinverify.core._hosts import canonical_host, is_address
 from pinverify.errors import PolicyError
 
-__all__ = ["canonical", "canonical_pattern"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["canonical", "canonical_pattern", "covering", "split_pattern"]
 
 # Characters that IDNA 2003 and browsers read as a dot, and IDNA 2008 does not.
 _OTHER_DOTS = "\u3002\uff0e\uff61"
@@ -66,6 +70,8 @@ def _a_label(host: str, label: str) -> str:
 
 # ---- patterns ----------------------------------------------------------------
 
+_WILDCARDS = ("**.", "*.")
+
 
 def canonical_pattern(text: str) -> str:
     """Return the canonical spelling of a pattern.
@@ -76,15 +82,41 @@ def canonical_pattern(text: str) -> str:
     if not isinstance(text, str):
         msg = f"a pattern is text, got {text!r}"
         raise PolicyError(msg)
-    prefix = next((p for p in ("**.", "*.") if text.startswith(p)), "")
+    prefix, rest = split_pattern(text)
     try:
-        name = canonical(text.removeprefix(prefix))
+        name = canonical(rest)
     except PolicyError as error:
         raise PolicyError(_bad_pattern(text, str(error))) from None
     if prefix and is_address(name):
         msg = f"{text!r}: an IP address takes no wildcard; remove {prefix!r}"
         raise PolicyError(msg)
     return prefix + name
+
+
+def split_pattern(pattern: str) -> tuple[str, str]:
+    """Return the wildcard of a pattern, empty if it is exact, and its name."""
+    wildcard = next((p for p in _WILDCARDS if pattern.startswith(p)), "")
+    return wildcard, pattern.removeprefix(wildcard)
+
+
+def covering(pattern: str) -> Iterator[str]:
+    """Yield every pattern that matches all hosts of *pattern*, from the most specific.
+
+    For an exact pattern, which is a host, these are the patterns that match it, in the
+    order in which they decide.
+    """
+    yield pattern
+    wildcard, name = split_pattern(pattern)
+    if not wildcard and is_address(name):
+        return
+    if wildcard != "**.":
+        yield f"**.{name}"
+    _, dot, suffix = name.partition(".")
+    if dot and not wildcard:
+        yield f"*.{suffix}"
+    while dot:
+        yield f"**.{suffix}"
+        _, dot, suffix = suffix.partition(".")
 
 
 def _bad_pattern(text: str, why: str) -> str:

@@ -15,10 +15,9 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pinverify.core._hosts import is_address
 from pinverify.errors import PolicyError
 from pinverify.policy._epoch_seconds import moment, seconds_of
-from pinverify.policy._hosts import canonical, canonical_pattern
+from pinverify.policy._hosts import canonical, canonical_pattern, covering
 from pinverify.policy._pin import Pin
 
 if TYPE_CHECKING:
@@ -226,25 +225,11 @@ class Rules:
             msg = f"a host is text, got {host!r}; for peers without a name see clients"
             raise TypeError(msg)
         name = canonical(host)
-        for pattern in _candidates(name):
+        for pattern in covering(name):
             found = self.hosts.get(pattern)
             if found is not None:
                 return pattern, found
         return None
-
-
-def _candidates(name: str) -> Iterable[str]:
-    """Yield every pattern that matches a canonical host, the most specific first."""
-    yield name
-    if is_address(name):
-        return
-    yield "**." + name
-    _, dot, suffix = name.partition(".")
-    if dot:
-        yield "*." + suffix
-    while dot:
-        yield "**." + suffix
-        _, dot, suffix = suffix.partition(".")
 
 
 def _rules(
