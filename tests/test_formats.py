@@ -229,8 +229,8 @@ def test_line_ends_are_those_of_the_file(tmp_path: Path) -> None:
 def test_formats_are_not_guessed(tmp_path: Path) -> None:
     """An unknown format is an error, whatever the file; a missing file is another."""
     path = tmp_path / "pins.toml"
-    with pytest.raises(PolicyError, match="'json'; there is toml"):
-        load_policy(path, format="json")
+    with pytest.raises(PolicyError, match="'yaml'; there is toml"):
+        load_policy(path, format="yaml")
     with pytest.raises(FileNotFoundError):
         load_policy(path)
 

@@ -123,8 +123,8 @@ NAMES = """
         ),
         (
             "from pinverify import load_policy",
-            "pinverify.formats.toml",
-            {"pinverify.tls"},
+            "pinverify.formats._table",
+            {"pinverify.tls", "pinverify.formats.toml", "pinverify.formats._xml"},
         ),
         ("from pinverify import pin_context", "pinverify.tls._pin_context", set()),
         ("import pinverify; pinverify.core", "pinverify.core", {"pinverify.policy"}),

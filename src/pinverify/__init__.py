@@ -11,7 +11,14 @@ from pinverify._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from pinverify.errors import DERError, PinverifyError, PolicyError
-    from pinverify.formats import load_policy, load_rules
+    from pinverify.formats import (
+        Dumped,
+        Loss,
+        PolicyWarning,
+        dump_rules,
+        load_policy,
+        load_rules,
+    )
     from pinverify.policy import (
         UNPINNED,
         Pin,
@@ -37,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = [
     "UNPINNED",
     "DERError",
+    "Dumped",
+    "Loss",
     "Pin",
     "PinKind",
     "PinSet",
@@ -44,11 +53,13 @@ __all__ = [
     "PinverifyError",
     "Policy",
     "PolicyError",
+    "PolicyWarning",
     "Reason",
     "Report",
     "Rules",
     "check",
     "create_connection",
+    "dump_rules",
     "find_pinning_error",
     "install",
     "load_policy",

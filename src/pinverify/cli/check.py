@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.plain import Cell
+from pinverify.cli.policies import rules_from
 from pinverify.cli.servers import (
     Server,
     connect,
@@ -16,7 +17,6 @@ from pinverify.cli.servers import (
 )
 from pinverify.cli.x509 import facts
 from pinverify.errors import PolicyError
-from pinverify.formats import load_policy
 from pinverify.policy import PinningError, PinSet, Policy, Reason, Report
 from pinverify.policy._message import key_pin
 from pinverify.policy._printable import shortened
@@ -40,6 +40,7 @@ def check_server(  # noqa: PLR0913 - one per option
     pins: Sequence[str],
     policy_file: str | None,
     policy_format: str,
+    host: str | None,
     cafile: str | None,
     timeout: float,
 ) -> None:
@@ -50,7 +51,8 @@ def check_server(  # noqa: PLR0913 - one per option
         address: the server, as a user writes it.
         pins: the pins to expect, if there is no policy file.
         policy_file: a policy file.
-        policy_format: its format, "toml" or "compiled".
+        policy_format: its format, as in `pinverify.load_policy`.
+        host: of the pins, for a format that does not name it.
         cafile: PEM certificates to trust instead of the system's.
         timeout: seconds.
     """
@@ -59,7 +61,7 @@ def check_server(  # noqa: PLR0913 - one per option
     policy = (
         _policy(server, pins)
         if policy_file is None
-        else _load(out, Path(policy_file), policy_format)
+        else _load(out, Path(policy_file), policy_format, host)
     )
     message = ""
     chain: list[bytes] = []
@@ -95,20 +97,11 @@ def _policy(server: Server, pins: Sequence[str]) -> Policy:
     return Policy({server.host: pinset})
 
 
-def _load(out: Output, path: Path, policy_format: str) -> Policy:
-    with out.progress(f"reading {path.name}"):
-        if policy_format == "compiled":
+def _load(out: Output, path: Path, policy_format: str, host: str | None) -> Policy:
+    if policy_format == "compiled":
+        with out.progress(f"opening {path.name}"):
             return Policy.open(path)
-        try:
-            return load_policy(path, format=policy_format)
-        except PolicyError as error:
-            if path.read_bytes().startswith(_COMPILED):
-                msg = f"{path}: this is a compiled policy; add --format compiled"
-                raise NoAnswerError(msg) from error
-            raise
-
-
-_COMPILED = b"pinvpol"  # first bytes of a compiled policy; only for the hint above
+    return Policy(rules_from(out, path, policy_format, host=host))
 
 
 _RESULTS = {

@@ -3,7 +3,7 @@
 0    done; check: a pin matches
 1    check: rejected; demo: something did not happen as described
 2    wrong usage, or no answer: no such file, no connection, no valid certificate
-3    check: accepted although no pin matched
+3    check: accepted although no pin matched; convert: done, and may accept more
 130  Ctrl-C
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,7 +21,7 @@ from pinverify.cli.spellings import SPELLINGS
 from pinverify.errors import PinverifyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["commands"]
 
@@ -59,14 +59,15 @@ def _in_one_line(ctx: click.Context) -> Iterator[Output]:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else ctx.command_path
         problem = error.format_message().rstrip(".")
-        _fail(out, f"{problem}; see {command} --help", _WRONG_USE)
+        _fail(out, f"{problem}; see {command} --help", exit_code=_WRONG_USE)
     except NoAnswerError as error:
-        _fail(out, str(error), error.exit_code)
-    except PinverifyError as error:
-        _fail(out, str(error), _WRONG_USE)
+        _fail(out, str(error), exit_code=error.exit_code)
+    except PinverifyError as error:  # a policy file may have several mistakes
+        lines: Sequence[str] = getattr(error, "lines", (str(error),))
+        _fail(out, *lines, exit_code=_WRONG_USE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _fail(out, f"{where}{error.strerror or error}", _WRONG_USE)
+        _fail(out, f"{where}{error.strerror or error}", exit_code=_WRONG_USE)
     else:
         return
     try:
@@ -76,11 +77,12 @@ def _in_one_line(ctx: click.Context) -> Iterator[Output]:
     ctx.exit(out.exit_code)
 
 
-def _fail(out: Output, text: str, exit_code: int) -> None:
-    out.fail(text, exit_code)
+def _fail(out: Output, *lines: str, exit_code: int) -> None:
+    for line in lines:
+        out.fail(line, exit_code)
     if out.as_json:
         with contextlib.suppress(OSError):  # stdout itself may be what failed
-            out.json({"error": text})
+            out.json({"error": "\n".join(lines)})
 
 
 # ---- options of several commands ------------------------------------------------
@@ -97,6 +99,54 @@ _json = click.option(
     expose_value=False,
     callback=_set_json,
     help="Print JSON.",
+)
+
+
+def _one_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
+    """Return a callback that checks names; the table that has them is imported late."""
+
+    def check_names(
+        ctx: click.Context, parameter: click.Parameter, value: str | tuple[str, ...]
+    ) -> str | tuple[str, ...]:
+        choice = click.Choice(names())
+        if isinstance(value, str):
+            return choice.convert(value, parameter, ctx)
+        return tuple(choice.convert(one, parameter, ctx) for one in value)
+
+    return check_names
+
+
+def _readable() -> list[str]:
+    from pinverify.formats._table import readable
+
+    return readable()
+
+
+def _writable() -> list[str]:
+    from pinverify.formats._table import writable
+
+    return writable()
+
+
+def _kinds() -> list[str]:
+    from pinverify.formats._losses import KINDS
+
+    return [kind for kind, (direction, _) in KINDS.items() if direction == "wider"]
+
+
+_format = click.option(
+    "--format",
+    "policy_format",
+    callback=_one_of(_readable),
+    metavar="FORMAT",
+    default="toml",
+    show_default=True,
+    help="Format of the policy file.",
+)
+_host = click.option(
+    "--host",
+    metavar="PATTERN",
+    help="Host of the pins, where a file of the format does not name it.",
 )
 _file = click.Path(exists=True, dir_okay=False)
 _cafile = click.option(
@@ -179,14 +229,8 @@ def pin(
     "--pin", "pins", multiple=True, metavar="PIN", help="A pin; repeat for several."
 )
 @click.option("--policy", type=_file, metavar="FILE", help="A policy file.")
-@click.option(
-    "--format",
-    "policy_format",
-    type=click.Choice(["toml", "compiled"]),
-    default="toml",
-    show_default=True,
-    help="Format of the policy file.",
-)
+@_format
+@_host
 @_cafile
 @_timeout
 @_json
@@ -197,6 +241,7 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     pins: tuple[str, ...],
     policy: str | None,
     policy_format: str,
+    host: str | None,
     cafile: str | None,
     timeout: int,
 ) -> None:
@@ -216,6 +261,7 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
         pins=pins,
         policy_file=policy,
         policy_format=policy_format,
+        host=host,
         cafile=cafile,
         timeout=timeout,
     )
@@ -232,15 +278,68 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     metavar="FILE",
     help="File for the compiled policy. An existing file is replaced as a whole.",
 )
+@_format
+@_host
 @_json
 @click.pass_obj
-def compile_(out: Output, source: str, target: str) -> None:
-    """Compile a policy file (TOML)."""
+def compile_(
+    out: Output, source: str, target: str, policy_format: str, host: str | None
+) -> None:
+    """Compile a policy file."""
     from pathlib import Path
 
     from pinverify.cli.compile import compile_file
 
-    compile_file(out, Path(source), Path(target))
+    compile_file(out, Path(source), Path(target), policy_format, host)
+
+
+@commands.command(
+    epilog="Exit codes: 0 done; 2 wrong usage, a mistake in FILE, or a loss that is "
+    "not allowed; 3 done, with losses that --allow names."
+)
+@click.argument("source_format", callback=_one_of(_readable), metavar="FROM")
+@click.argument("target_format", callback=_one_of(_writable), metavar="TO")
+@click.argument("source", type=_file, metavar="FILE")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(),
+    metavar="FILE",
+    help="File to write; an existing file is replaced as a whole. Else stdout.",
+)
+@_host
+@click.option(
+    "--allow",
+    multiple=True,
+    callback=_one_of(_kinds),
+    metavar="KIND",
+    help="Kind of loss that may make TO accept more; repeat for several.",
+)
+@_json
+@click.pass_obj
+def convert(  # noqa: PLR0913, PLR0917 - one per option
+    out: Output,
+    source_format: str,
+    target_format: str,
+    source: str,
+    target: str | None,
+    host: str | None,
+    allow: tuple[str, ...],
+) -> None:
+    """Convert a policy from the format FROM to the format TO.
+
+    What TO cannot say is told on stderr. If TO would then accept more, nothing is
+    written, unless --allow names the kind of the loss. FROM and TO are formats, as in
+    `pinverify convert okhttp toml Pins.kt`; they are never guessed.
+    """
+    from pathlib import Path
+
+    from pinverify.cli.convert import convert_file
+
+    formats = source_format, target_format
+    file = None if target is None else Path(target)
+    convert_file(out, formats, Path(source), file, host=host, allow=allow)
 
 
 @commands.command()

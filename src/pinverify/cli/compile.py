@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING
 
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.plain import Cell
-from pinverify.formats import load_rules
+from pinverify.cli.policies import rules_from
 from pinverify.policy import PinSet, Policy
 from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["compile_file", "replace_file"]
+__all__ = ["check_target", "compile_file", "replace_file"]
 
 
-def compile_file(out: Output, source: Path, target: Path) -> None:
+def compile_file(
+    out: Output, source: Path, target: Path, policy_format: str, host: str | None
+) -> None:
     """Compile *source* to *target*, and print a summary."""
-    _check_target(target, source)
+    check_target(target, source)
+    rules = rules_from(out, source, policy_format, host=host)
     with out.progress(f"compiling {source.name}"):
-        rules = load_rules(source)
         policy = Policy(rules)
         compiled = policy.compile()
     replace_file(target, compiled)
@@ -54,7 +56,7 @@ def compile_file(out: Output, source: Path, target: Path) -> None:
     )
 
 
-def _check_target(target: Path, source: Path) -> None:
+def check_target(target: Path, source: Path) -> None:
     """Refuse to overwrite the source, a link or a device."""
     if not target.parent.is_dir():
         msg = f"{target}: there is no folder {target.parent}; create it first"

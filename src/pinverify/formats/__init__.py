@@ -2,49 +2,120 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import warnings
+from typing import TYPE_CHECKING
 
 from pinverify.errors import PolicyError
-from pinverify.formats import toml
+from pinverify.formats._files import load_file
+from pinverify.formats._losses import KINDS, Dumped, Loss
+from pinverify.formats._reading import Given, MistakesError
+from pinverify.formats._table import format_named
 from pinverify.policy import Policy, Rules
 
-__all__ = ["load_policy", "load_rules"]
+if TYPE_CHECKING:
+    import datetime as dt
+    import os
+    from collections.abc import Collection
 
-_LOADERS = {"toml": toml.loads}
+    from pinverify.formats._reading import Loaded
+
+__all__ = [
+    "Dumped",
+    "Loss",
+    "PolicyWarning",
+    "dump_rules",
+    "load_policy",
+    "load_rules",
+]
 
 
-def load_policy(path: str | os.PathLike[str], *, format: str = "toml") -> Policy:  # noqa: A002 - the usual word
+class PolicyWarning(UserWarning):
+    """Warning of a reader that left something out, and accepts no more for it."""
+
+    __module__ = "pinverify"
+
+
+def load_policy(
+    path: str | os.PathLike[str],
+    *,
+    format: str = "toml",  # noqa: A002 - the usual word
+    host: str | None = None,
+) -> Policy:
     """Read a policy file, and compile it.
 
     Args:
-        path: the file, UTF-8.
-        format: "toml", pinverify's own format; see docs/policy-toml.md. To open a
-            compiled policy use `Policy.open`.
+        path: the file.
+        format: "toml", pinverify's own format, or that of another system; see
+            docs/formats.md.
+        host: the host or pattern of the pins, where the format does not say it.
 
     Raises:
-        PolicyError: the file has a mistake; the message names file, table and key.
+        PolicyError: the file has mistakes; the message names them and their places.
         OSError: the file cannot be read.
     """
-    return Policy(load_rules(path, format=format))
+    loaded = load_file(path, format, host=host)
+    _warn(loaded)
+    return Policy(loaded.rules)
 
 
-def load_rules(path: str | os.PathLike[str], *, format: str = "toml") -> Rules:  # noqa: A002 - the usual word
+def load_rules(
+    path: str | os.PathLike[str],
+    *,
+    format: str = "toml",  # noqa: A002 - the usual word
+    host: str | None = None,
+) -> Rules:
     """Read the rules of a policy file, to inspect, compare or compile them.
 
     The arguments and the errors are those of `load_policy`.
     """
-    name = os.fspath(path)
-    loads = _LOADERS.get(format)
-    if loads is None:
-        msg = f"{name}: no policy format {format!r}; there is {', '.join(_LOADERS)}"
+    loaded = load_file(path, format, host=host)
+    _warn(loaded)
+    return loaded.rules
+
+
+def dump_rules(
+    rules: Rules,
+    *,
+    format: str = "toml",  # noqa: A002 - the usual word
+    allow: Collection[str] = (),
+    host: str | None = None,
+    now: dt.datetime | None = None,
+) -> Dumped:
+    """Write rules in a format, and tell what the format cannot say.
+
+    Args:
+        rules: of a policy they are ``policy.rules``.
+        format: see docs/formats.md.
+        allow: kinds of losses that may make the other system accept more.
+        host: the host to write, where a file of the format has the pins of one host.
+        now: the current time, where a format counts from it; None reads the clock.
+
+    Raises:
+        PolicyError: the other system would accept more than the rules, and *allow*
+            does not name the kind of the loss; or nothing can be written.
+        TypeError: *rules* are not `Rules`.
+    """
+    row = format_named(format, "dump_rules", to_write=True)
+    if not isinstance(rules, Rules):
+        msg = f"expected Rules, got {type(rules).__name__}; of a Policy write its rules"
+        raise TypeError(msg)
+    if strangers := set(allow) - KINDS.keys():
+        msg = f"allow: no kind of loss {min(strangers)!r}; there is {', '.join(KINDS)}"
         raise PolicyError(msg)
-    try:
-        text = Path(name).read_bytes().decode("utf-8")  # keep line ends
-    except UnicodeDecodeError as error:
-        msg = (
-            f"{name}: not UTF-8 at byte {error.start}; save a {format} file as UTF-8, "
-            "and open a compiled policy with Policy.open"
-        )
-        raise PolicyError(msg) from None
-    return loads(text, name)
+    dumped = row.writer(rules, Given(row.name, host, now=now))
+    refused = [
+        loss
+        for loss in dumped.losses
+        if loss.direction == "wider" and loss.kind not in allow
+    ]
+    if refused:
+        kinds = ", ".join(sorted({loss.kind for loss in refused}))
+        lines = [f"{row.name}: {loss}" for loss in refused]
+        advice = f"{row.name} would accept more; if it may, allow {kinds}"
+        raise MistakesError([advice, *lines], row.name)
+    return dumped
+
+
+def _warn(loaded: Loaded) -> None:
+    for notice in loaded.notices:
+        warnings.warn(notice, PolicyWarning, stacklevel=3)

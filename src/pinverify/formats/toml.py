@@ -37,9 +37,21 @@ def loads(text: str, name: str = "<string>") -> Rules:
         PolicyError: the text has a mistake; the message begins with *name*, says
             where and what it is, and names the next step.
     """
-    where = name
     try:
         document = _parse(text)
+    except PolicyError as error:
+        msg = f"{name}: {error}"
+        raise PolicyError(msg) from None
+    return rules_of(document, name)
+
+
+def rules_of(document: dict[str, Any], name: str) -> Rules:
+    """Return the rules that the tables of a parsed policy file say.
+
+    The arguments and the errors are those of `loads`.
+    """
+    where = name
+    try:
         _check_top(document)
         unpinned = document.get("unpinned", "allow")
         check_choice("unpinned", unpinned, ("allow", "reject"))
@@ -131,6 +143,7 @@ _KINDS = {
     dt.datetime: "a date-time",
     dt.date: "a date",
     dt.time: "a time",
+    type(None): "null",  # of JSON, whose tables are these
 }
 
 

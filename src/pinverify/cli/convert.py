@@ -1,0 +1,74 @@
+"""`pinverify convert`: write a policy in the format of another system."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pinverify.cli.compile import check_target, replace_file
+from pinverify.cli.output import NoAnswerError, Output
+from pinverify.cli.policies import rules_from
+from pinverify.formats import dump_rules
+from pinverify.formats._table import FORMATS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ACCEPTS_MORE", "convert_file"]
+
+ACCEPTS_MORE = 3
+
+
+def convert_file(  # noqa: PLR0913 - one per option
+    out: Output,
+    formats: tuple[str, str],
+    source: Path,
+    target: Path | None,
+    *,
+    host: str | None,
+    allow: tuple[str, ...],
+) -> None:
+    """Write *source* in another format to *target* or stdout; tell what was lost.
+
+    Args:
+        out: gets what the new format cannot say.
+        formats: of the source and of the target.
+        source: a policy file.
+        target: a file, or None for stdout.
+        host: of the pins, for a format that does not name it.
+        allow: kinds of losses that may make the target accept more.
+    """
+    if target is not None:
+        check_target(target, source)
+    source_format, target_format = formats
+    told = None if FORMATS[source_format].host == "says" else host
+    rules = rules_from(out, source, source_format, host=told, to_convert=True)
+    dumped = dump_rules(rules, format=target_format, allow=allow, host=host)
+    written = dumped.text
+    data = written.encode("utf-8") if isinstance(written, str) else written
+    for loss in dumped.losses:
+        out.warn(f"{target_format}: {loss}")
+    if any(loss.direction == "wider" for loss in dumped.losses):
+        out.exit_code = ACCEPTS_MORE
+    if target is not None:
+        replace_file(target, data)
+    elif isinstance(written, bytes) and not out.as_json:
+        if out.is_terminal:
+            msg = f"a {target_format} policy is no text; name a file with -o"
+            raise NoAnswerError(msg)
+        sys.stdout.buffer.write(written)
+    if out.as_json:
+        out.json(
+            {
+                "policy": None if target is None else str(target),
+                "text": written
+                if target is None and isinstance(written, str)
+                else None,
+                "losses": [
+                    {**loss._asdict(), "direction": loss.direction}
+                    for loss in dumped.losses
+                ],
+            }
+        )
+    elif target is None and isinstance(written, str):
+        sys.stdout.write(written)

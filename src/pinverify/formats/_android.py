@@ -1,0 +1,277 @@
+"""Android: the network security configuration, an XML file in the resources of an app.
+
+    <domain-config>
+        <domain includeSubdomains="true">example.com</domain>
+        <pin-set expiration="2030-01-31"><pin digest="SHA-256">…</pin></pin-set>
+    </domain-config>
+
+The configuration of a host is that of its exact domain, else that of the longest domain
+with includeSubdomains: as in `Rules`. A domain without pins is exempt from the pins of
+a wider one. A nested configuration takes the pins of the outer one if it has none.
+
+Pins end at midnight of the expiration, in the zone of the phone. A reader takes the
+last such midnight on earth, and a writer a date that has come nowhere before the time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+from pinverify.errors import PolicyError
+from pinverify.formats._losses import Abilities, Dumped, Losses, fit
+from pinverify.formats._near_pins import shown
+from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._xml import Element, parsed
+from pinverify.policy import UNPINNED, PinSet, Rules
+
+if TYPE_CHECKING:
+    from pinverify.formats._reading import Given, Loaded
+    from pinverify.policy import Pin, Unpinned
+
+__all__ = ["dumps", "loads"]
+
+_CAN = Abilities(expiry=True, exempt=True, one_per_name=True)
+
+# The elements that may stand in each, and the attributes of each.
+_CHILDREN = {
+    "network-security-config": {"base-config", "domain-config", "debug-overrides"},
+    "domain-config": {"domain", "pin-set", "domain-config", "trust-anchors"},
+    "pin-set": {"pin"},
+    "domain": set(),
+    "pin": set(),
+}
+_ATTRIBUTES = {
+    "network-security-config": set(),
+    "domain-config": {"cleartextTrafficPermitted", "hstsEnforced"},
+    "pin-set": {"expiration"},
+    "domain": {"includeSubdomains"},
+    "pin": {"digest"},
+}
+# Elements about something else than pins. Android ignores them here, or they only say
+# which authorities are trusted.
+_PASSED_OVER = {
+    "base-config",
+    "trust-anchors",
+    "certificateTransparency",
+    "domainEncryption",
+    "localNetworkAccess",
+}
+# Of these the reader tells: in a debug build, or with TrustKit, they change something.
+_TOLD = {
+    "debug-overrides": "debug-overrides are left out; they are for debug builds",
+    "trustkit-config": "trustkit-config is left out; Android itself does not read it",
+}
+
+
+def loads(data: bytes, given: Given) -> Loaded:
+    """Read the pins of a network security configuration.
+
+    Raises:
+        PolicyError: the file has mistakes.
+    """
+    reading = Reading(given)
+    root = parsed(text_of(data, given, "network security configuration"), given)
+    if root.name != "network-security-config":
+        msg = f"the root is <{root.name}>; expected <network-security-config>"
+        reading.mistake(f"line {root.line}", msg)
+    else:
+        for child in _known_children(root, reading):
+            _read_config(child, None, reading)
+    return reading.loaded("no domain has pins; name the file that has a <pin-set>")
+
+
+def dumps(rules: Rules, _: Given) -> Dumped:
+    """Write a network security configuration.
+
+    Raises:
+        PolicyError: there is no rule that Android can say.
+    """
+    losses = Losses()
+    fitted = fit(rules, _CAN, losses)
+    if not any(isinstance(value, PinSet) for value in fitted.hosts.values()):
+        msg = "android: there is no rule to write; add a host with pins of keys"
+        raise PolicyError(msg)
+    lines = ['<?xml version="1.0" encoding="utf-8"?>', "<network-security-config>"]
+    for pattern, value in fitted.hosts.items():
+        name = pattern.removeprefix("**.")
+        below = ' includeSubdomains="true"' if name != pattern else ""
+        lines += ["  <domain-config>", f"    <domain{below}>{escape(name)}</domain>"]
+        if isinstance(value, PinSet):
+            expiration = _expiration(pattern, value, losses)
+            lines.append(f"    <pin-set{expiration}>")
+            for pin in value.pins:
+                digest = str(pin).removeprefix("sha256/")
+                lines.append(f'      <pin digest="SHA-256">{digest}</pin>')
+            lines.append("    </pin-set>")
+        lines.append("  </domain-config>")
+    lines.append("</network-security-config>")
+    return Dumped("\n".join(lines) + "\n", losses.found())
+
+
+# ---- reading -----------------------------------------------------------------------
+
+
+@dataclass
+class _PinSet:
+    """The pins of a <pin-set>, and their end."""
+
+    pins: list[Pin] = field(default_factory=list)
+    expires: dt.datetime | None = None
+
+    @property
+    def value(self) -> PinSet | Unpinned:
+        """The value of a rule."""
+        if not self.pins:
+            return UNPINNED
+        if self.expires is None:
+            return PinSet(self.pins)
+        return PinSet(self.pins, expires=self.expires, after_expiry="allow")
+
+
+def _read_config(element: Element, outer: _PinSet | None, reading: Reading) -> None:
+    """Read a <domain-config>, and those in it."""
+    own = _known_children(element, reading)
+    pins = [child for child in own if child.name == "pin-set"]
+    for again in pins[1:]:
+        reading.mistake(f"line {again.line}", "a second <pin-set>; keep one")
+    pin_set = _read_pins(pins[0], reading) if pins else outer
+    domains = [child for child in own if child.name == "domain"]
+    if not domains:
+        where = f"line {element.line}"
+        reading.mistake(where, "a <domain-config> without a <domain>; add one")
+    for domain in domains:
+        _read_domain(domain, pin_set, reading)
+    for child in own:
+        if child.name == "domain-config":
+            _read_config(child, pin_set, reading)
+
+
+def _read_domain(element: Element, pin_set: _PinSet | None, reading: Reading) -> None:
+    where = f"line {element.line}"
+    _known_children(element, reading)
+    name = element.text.strip()
+    if "*" in name:
+        msg = (
+            f"{shown(name)}: a domain has no '*'; write the name below it, with "
+            'includeSubdomains="true"'
+        )
+        reading.mistake(where, msg)
+        return
+    below = element.attributes.get("includeSubdomains", "false")
+    if below not in {"true", "false"}:
+        msg = f'includeSubdomains={shown(below)}: write "true" or "false"'
+        reading.mistake(where, msg)
+    pattern = reading.pattern(where, name)
+    if pattern is None:
+        return
+    for other in (pattern, f"**.{pattern}"):
+        if other in reading.rules_so_far:
+            reading.mistake(where, f"the domain {name!r} is there twice; keep one")
+            return
+    value = UNPINNED if pin_set is None else pin_set.value
+    reading.rule(where, f"**.{pattern}" if below == "true" else pattern, value)
+
+
+def _read_pins(element: Element, reading: Reading) -> _PinSet:
+    where = f"line {element.line}"
+    found = _PinSet()
+    expiration = element.attributes.get("expiration")
+    if expiration is not None:
+        found.expires = _last_midnight(expiration)
+        if found.expires is None:
+            msg = f"expiration={shown(expiration)}: write a date, as 2030-01-31"
+            reading.mistake(where, msg)
+        else:
+            reading.notice(
+                where,
+                f"the pins end on {expiration} at midnight of each phone; here at "
+                f"{found.expires:%Y-%m-%dT%H:%M:%SZ}, when it is over everywhere",
+            )
+    for child in _known_children(element, reading):
+        at = f"line {child.line}"
+        _known_children(child, reading)
+        digest = child.attributes.get("digest")
+        if digest is None or digest.upper() != "SHA-256":
+            reading.mistake(at, f'digest={shown(digest or "")}: write digest="SHA-256"')
+        elif (pin := reading.key_pin(at, child.text.strip())) is not None:
+            found.pins.append(pin)
+    return found
+
+
+def _known_children(element: Element, reading: Reading) -> list[Element]:
+    """Return the children about pins; note those that nobody knows.
+
+    Android passes over unknown elements and attributes. One with a slip of the pen
+    would leave a host without pins that its author believes to be pinned.
+    """
+    for attribute in sorted(element.attributes.keys() - _ATTRIBUTES[element.name]):
+        where = f"line {element.line}"
+        reading.mistake(
+            where, f"<{element.name}> has no attribute {shown(attribute)}; remove it"
+        )
+    found = []
+    for child in element.children:
+        where = f"line {child.line}"
+        if child.name in _CHILDREN[element.name] - _PASSED_OVER - _TOLD.keys():
+            found.append(child)
+        elif child.name in _TOLD:
+            reading.notice(where, _TOLD[child.name])
+        elif child.name in _PASSED_OVER:
+            _tell_overrides(child, reading)
+        else:
+            known = ", ".join(sorted(_CHILDREN[element.name])) or "text only"
+            msg = f"<{child.name}> is unknown in <{element.name}>; there is {known}"
+            reading.mistake(where, msg)
+    return found
+
+
+def _tell_overrides(element: Element, reading: Reading) -> None:
+    """Tell of authorities whose certificates need no pin in Android."""
+    waiting = [element]
+    while waiting:
+        inner = waiting.pop()
+        waiting += inner.children
+        where = f"line {inner.line}"
+        if inner.name in {"domain", "pin-set", "pin"}:
+            msg = f"<{inner.name}> does not belong in <{element.name}>; move it"
+            reading.mistake(where, msg)
+        if inner.attributes.get("overridePins") == "true":
+            reading.notice(where, "overridePins is left out; the pins always count")
+
+
+# ---- dates -------------------------------------------------------------------------
+
+_FIRST_ZONE = dt.timezone(dt.timedelta(hours=14))
+_LAST_ZONE = dt.timezone(dt.timedelta(hours=-12))
+_DAY = dt.timedelta(days=1)
+
+
+def _last_midnight(date: str) -> dt.datetime | None:
+    """Return the moment when it is past midnight of a date everywhere on earth."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", date, re.ASCII):
+        return None
+    try:
+        midnight = dt.datetime.fromisoformat(date)
+        return midnight.replace(tzinfo=_LAST_ZONE).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _expiration(pattern: str, value: PinSet, losses: Losses) -> str:
+    """Return the attribute for the expiry of a PinSet."""
+    if value.expires is None:
+        return ""
+    was = f"no pins from {value.expires}"
+    try:
+        local = value.expires.astimezone(_FIRST_ZONE)
+        whole = local.replace(hour=0, minute=0, second=0)
+        date = (whole if whole == local else whole + _DAY).date()
+    except OverflowError:
+        losses.add("expiry", pattern, was, "the pins go on")
+        return ""
+    losses.add("expiry-date", pattern, was, f"from midnight of {date} on each phone")
+    return f' expiration="{date}"'

@@ -1,0 +1,82 @@
+"""curl: the argument of --pinnedpubkey, or the file of a key that it may name.
+
+    sha256//<base64>;sha256//<base64>
+
+curl compares the key of the server's own certificate, whether the chain is verified or
+not, and nothing above it. A command line has one host, which the argument does not
+name. A file has one public key, PEM or DER; of a certificate curl reads nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pinverify.errors import DERError, PolicyError
+from pinverify.formats._losses import Abilities, Dumped, Losses, fit
+from pinverify.formats._near_pins import shown
+from pinverify.formats._one_host import given_host, rule_to_write
+from pinverify.formats._reading import Reading, text_of
+from pinverify.policy import Pin, PinSet, Rules
+
+if TYPE_CHECKING:
+    from pinverify.formats._reading import Given, Loaded
+
+__all__ = ["dumps", "loads"]
+
+_CAN = Abilities(shapes=frozenset({""}), lists=frozenset({"leaf"}))
+_PREFIX = "sha256//"
+_DER_SEQUENCE = b"\x30"
+
+
+def loads(data: bytes, given: Given) -> Loaded:
+    """Read the pins of one host.
+
+    Raises:
+        PolicyError: it is neither a list of pins nor a public key.
+    """
+    reading = Reading(given)
+    pattern = given_host(given)
+    if data.startswith((_DER_SEQUENCE, b"-----BEGIN ")):
+        pins = [_key(data, given)]
+    else:
+        pins = _listed(text_of(data, given, "list of pins"), reading)
+    reading.check()
+    reading.rule("", pattern, PinSet(leaf=pins))
+    return reading.loaded("")
+
+
+def dumps(rules: Rules, given: Given) -> Dumped:
+    """Write the argument for one host.
+
+    Raises:
+        PolicyError: no host is given, or it has no pins that curl can say.
+    """
+    losses = Losses()
+    host, one = rule_to_write(rules, given, losses, below=False)
+    value = fit(one, _CAN, losses).hosts.get(host)
+    if not isinstance(value, PinSet):
+        msg = f"{given.name}: there is no rule to write: no pin of a leaf for {host!r}"
+        raise PolicyError(msg)
+    texts = [str(pin).replace("/", "//", 1) for pin in value.leaf]
+    return Dumped(";".join(texts) + "\n", losses.found())
+
+
+def _listed(text: str, reading: Reading) -> list[Pin]:
+    pins = []
+    for number, part in enumerate(text.strip().split(";"), start=1):
+        where = f"pin {number}"
+        if not part.startswith(_PREFIX):
+            reading.mistake(where, f"{shown(part)}: write {_PREFIX} and base64")
+        elif pin := reading.key_pin(where, part.removeprefix(_PREFIX)):
+            pins.append(pin)
+    return pins
+
+
+def _key(data: bytes, given: Given) -> Pin:
+    """Return the pin of a public key in a file."""
+    try:
+        return Pin.from_public_key(data)
+    except DERError as error:
+        advice = "curl reads a PUBLIC KEY, PEM or DER, and no certificate"
+        msg = f"{given.name}: {error}; {advice}"
+        raise PolicyError(msg) from None

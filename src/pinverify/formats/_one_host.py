@@ -1,0 +1,88 @@
+"""Formats whose file has the pins of one host, which it does not name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pinverify.errors import PolicyError
+from pinverify.policy import PinSet, Rules
+from pinverify.policy._hosts import canonical_pattern, covering, split_pattern
+
+if TYPE_CHECKING:
+    from pinverify.formats._losses import Losses
+    from pinverify.formats._reading import Given
+
+__all__ = ["given_host", "rule_to_write"]
+
+
+def given_host(given: Given) -> str:
+    """Return the canonical pattern that the caller gave.
+
+    Raises:
+        PolicyError: it is not a pattern.
+    """
+    try:
+        return canonical_pattern(given.host or "")
+    except PolicyError as error:
+        msg = f"{given.name}: host: {error}"
+        raise PolicyError(msg) from None
+
+
+def rule_to_write(
+    rules: Rules, given: Given, losses: Losses, *, below: bool
+) -> tuple[str, Rules]:
+    """Return the host to write, and rules that have its rule alone.
+
+    Args:
+        rules: all rules.
+        given: its host may be left out if there is one rule only.
+        losses: told of other rules that the file decides about.
+        below: the file may say that its pins are also those of the names below.
+
+    Returns:
+        The host; and its rule, under ``**.host`` if it is also for the names below.
+
+    Raises:
+        PolicyError: no host is given, or no rule has pins for it.
+    """
+    if given.host is None:
+        if len(rules.hosts) != 1:
+            msg = f"{given.name}: a file has the pins of one host; give the host"
+            raise PolicyError(msg)
+        (pattern,) = rules.hosts
+    else:
+        pattern = given_host(given)
+    wildcard, host = split_pattern(pattern)
+    if wildcard == "*.":
+        msg = f"{given.name}: {pattern!r} is no host; give one host"
+        raise PolicyError(msg)
+    decided = next((p for p in covering(host) if p in rules.hosts), None)
+    value = None if decided is None else rules.hosts[decided]
+    if decided is None or not isinstance(value, PinSet):
+        msg = f"{given.name}: there is no rule to write: {host!r} has no pins"
+        raise PolicyError(msg)
+    is_below = below and wildcard == "**."
+    if is_below:
+        _tell_others(rules, host, value, losses)
+    one = Rules(
+        {f"**.{host}" if is_below else host: value},
+        unpinned="allow",
+        blocked=rules.blocked,
+    )
+    return host, one
+
+
+def _tell_others(rules: Rules, host: str, value: PinSet, losses: Losses) -> None:
+    """Tell of rules below *host* that the file replaces."""
+    above = (p for p in covering(f"**.{host}") if p in rules.hosts)
+    decides_below = next((rules.hosts[pattern] for pattern in above), None)
+    if decides_below != value:
+        losses.add(
+            "other-hosts", f"**.{host}", "other pins, or none", f"those of {host}"
+        )
+    for pattern, other in rules.hosts.items():
+        _, name = split_pattern(pattern)
+        if name.endswith(f".{host}") and other != value:
+            losses.add("other-hosts", pattern, "a rule of its own", f"pins of {host}")
+    if rules.hosts.get(f"*.{host}", value) != value:
+        losses.add("other-hosts", f"*.{host}", "a rule of its own", f"pins of {host}")

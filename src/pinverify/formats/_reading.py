@@ -1,0 +1,172 @@
+"""Reading of policies of other systems: rules, notices and mistakes of one file.
+
+A reader tells a `Reading` what it finds. In the end there are rules, or one error with
+all mistakes: who corrects a file wants to see them together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinverify.errors import PolicyError
+from pinverify.formats._near_pins import key_pin
+from pinverify.policy import PinSet, Rules
+from pinverify.policy._hosts import canonical_pattern
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    from pinverify.policy import Pin, Unpinned
+
+__all__ = [
+    "Given",
+    "Loaded",
+    "MistakesError",
+    "Reading",
+    "text_of",
+]
+
+_MAX_MISTAKES = 20
+
+
+class Given(NamedTuple):
+    """Facts that a caller gives beside the bytes of a file.
+
+    Attributes:
+        name: of the file, for messages.
+        host: the host or pattern of the pins, where the format does not say it.
+        now: the current time, where a format counts from it; None reads the clock.
+    """
+
+    name: str = "<bytes>"
+    host: str | None = None
+    now: dt.datetime | None = None
+
+
+class Loaded(NamedTuple):
+    """Rules that were read, and notices of what the reader left out."""
+
+    rules: Rules
+    notices: tuple[str, ...] = ()
+
+
+class MistakesError(PolicyError):
+    """Raised for all mistakes of a file together.
+
+    Attributes:
+        lines: one for each mistake; at most twenty, and one that counts the others.
+    """
+
+    def __init__(self, lines: Sequence[str], name: str) -> None:
+        more = len(lines) - _MAX_MISTAKES
+        self.lines = tuple(lines[:_MAX_MISTAKES])
+        if more > 0:
+            self.lines += (f"{name}: … and {more:,} more",)
+        super().__init__("\n".join(self.lines))
+
+
+class Reading:
+    """Collects what one file says."""
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._hosts: dict[str, PinSet | Unpinned] = {}
+        self._origins: dict[str, str] = {}
+        self._notices: list[str] = []
+        self._mistakes: list[str] = []
+
+    def mistake(self, where: str, text: str) -> None:
+        """Note a mistake; *where* is a line or a key, or empty for the whole file."""
+        self._mistakes.append(": ".join(filter(None, (self._given.name, where, text))))
+
+    def notice(self, where: str, text: str) -> None:
+        """Note something that was left out and makes no policy accept more."""
+        self._notices.append(": ".join(filter(None, (self._given.name, where, text))))
+
+    def key_pin(self, where: str, text: str) -> Pin | None:
+        """Read the base64 of an SPKI pin; None, and a mistake, if it is none."""
+        try:
+            return key_pin(text)
+        except PolicyError as error:
+            self.mistake(where, str(error))
+            return None
+
+    def pattern(self, where: str, text: str) -> str | None:
+        """Return the canonical pattern; None, and a mistake, if it is none."""
+        try:
+            return canonical_pattern(text)
+        except PolicyError as error:
+            self.mistake(where, str(error))
+            return None
+
+    def rule(self, where: str, pattern: str, value: PinSet | Unpinned) -> None:
+        """Add the rule of a canonical pattern; a second one is a mistake."""
+        if pattern in self._hosts:
+            first = self._origins[pattern].removeprefix(f"{self._given.name}: ")
+            self.mistake(where, f"{pattern!r} is there already, see {first}; keep one")
+            return
+        self._hosts[pattern] = value
+        self._origins[pattern] = ": ".join(filter(None, (self._given.name, where)))
+
+    @property
+    def rules_so_far(self) -> dict[str, PinSet | Unpinned]:
+        """The rules that were added."""
+        return self._hosts
+
+    @property
+    def is_wrong(self) -> bool:
+        """True if there is a mistake."""
+        return bool(self._mistakes)
+
+    def check(self) -> None:
+        """Raise the error with all mistakes, if there are any.
+
+        Raises:
+            MistakesError: there are some.
+        """
+        if self._mistakes:
+            raise MistakesError(self._mistakes, self._given.name)
+
+    def loaded(self, nothing: str) -> Loaded:
+        """Return the rules and notices.
+
+        Args:
+            nothing: the error for a file that pins no host, and its next step; empty
+                where a rule without pins is an answer.
+
+        Raises:
+            PolicyError: there are mistakes, or no host has pins.
+        """
+        pinned = any(isinstance(value, PinSet) for value in self._hosts.values())
+        if nothing and not pinned and not self._mistakes:
+            self.mistake("", nothing)
+        self.check()
+        rules = Rules(self._hosts, origins=self._origins)
+        return Loaded(rules, tuple(self._notices))
+
+
+def text_of(data: bytes, given: Given, what: str) -> str:
+    """Return the text of a file in UTF-8.
+
+    Args:
+        data: the file; a byte order mark at its beginning is left out.
+        given: its name.
+        what: the kind of file, for the message.
+
+    Raises:
+        PolicyError: the bytes are not UTF-8, or have a NUL.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        msg = f"{given.name}: this is UTF-16; save the {what} as UTF-8"
+        raise PolicyError(msg)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        msg = f"{given.name}: not UTF-8 at byte {error.start}; save the {what} as UTF-8"
+        raise PolicyError(msg) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        msg = f"{given.name}: line {line}: a NUL does not belong in a {what}; remove it"
+        raise PolicyError(msg)
+    return text

@@ -1,0 +1,187 @@
+"""The table of formats: every function and every command reads it.
+
+A reader or a writer is named by file and function, and imported when it is used: a
+program that reads TOML has no use for parsers of XML.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pinverify.errors import PolicyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pinverify.formats._losses import Dumped
+    from pinverify.formats._reading import Given, Loaded
+    from pinverify.policy import Rules
+
+    Reader: TypeAlias = Callable[[bytes, Given], Loaded]
+    Writer: TypeAlias = Callable[[Rules, Given], Dumped]
+
+__all__ = ["FORMATS", "Format", "format_named", "readable", "writable"]
+
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row: a format, and how it is read and written.
+
+    Attributes:
+        name: the argument ``format=`` and ``--format``.
+        system: what uses the format, in words.
+        reads: ``file:function`` of the reader, or empty.
+        writes: ``file:function`` of the writer, or empty.
+        media: the media type of a file.
+        host: whether a reader needs to be told the host: the format "says" it, it is
+            to be "given", or it is given where the file does not say it ("either").
+        max_bytes: the largest file that is read; None if there is no limit.
+    """
+
+    name: str
+    system: str
+    reads: str
+    writes: str
+    media: str
+    host: Literal["says", "given", "either"] = "says"
+    max_bytes: int | None = 4 * _MIB
+
+    @property
+    def reader(self) -> Reader:
+        """The function that reads a file."""
+        read: Reader = _function(self.reads)
+        return read
+
+    @property
+    def writer(self) -> Writer:
+        """The function that writes a file."""
+        write: Writer = _function(self.writes)
+        return write
+
+
+_ROWS = (
+    Format(
+        "toml",
+        "pinverify",
+        "_own:load_toml",
+        "_own:dump_toml",
+        "application/toml",
+        max_bytes=None,  # a million hosts are welcome
+    ),
+    Format(
+        "json",
+        "pinverify",
+        "_json:loads",
+        "_json:dumps",
+        "application/json",
+        max_bytes=1024 * _MIB,
+    ),
+    Format(
+        "compiled",
+        "pinverify",
+        "_own:load_compiled",
+        "_own:dump_compiled",
+        "application/octet-stream",
+        max_bytes=None,
+    ),
+    Format(
+        "okhttp",
+        "OkHttp: CertificatePinner in Kotlin or Java",
+        "_okhttp:loads",
+        "_okhttp:dumps",
+        "text/x-kotlin",
+    ),
+    Format(
+        "android",
+        "Android: network security configuration",
+        "_android:loads",
+        "_android:dumps",
+        "application/xml",
+    ),
+    Format(
+        "hpkp",
+        "RFC 7469: header Public-Key-Pins",
+        "_hpkp:loads",
+        "_hpkp:dumps",
+        "text/plain",
+        host="given",
+    ),
+    Format(
+        "apache",
+        "Apache: line that sends the header",
+        "_hpkp:load_apache",
+        "_hpkp:dump_apache",
+        "text/plain",
+        host="given",
+    ),
+    Format(
+        "nginx",
+        "nginx: line that sends the header",
+        "_hpkp:load_nginx",
+        "_hpkp:dump_nginx",
+        "text/plain",
+        host="given",
+    ),
+    Format(
+        "curl",
+        "curl: --pinnedpubkey",
+        "_curl:loads",
+        "_curl:dumps",
+        "text/plain",
+        host="given",
+    ),
+    Format(
+        "kubeadm",
+        "kubeadm: --discovery-token-ca-cert-hash",
+        "_kubeadm:loads",
+        "_kubeadm:dumps",
+        "text/plain",
+        host="given",
+    ),
+)
+
+FORMATS = {row.name: row for row in _ROWS}
+"""Every format by its name."""
+
+
+def format_named(name: str, where: str, *, to_write: bool = False) -> Format:
+    """Return the row of a format.
+
+    Args:
+        name: its name.
+        where: the beginning of the message.
+        to_write: it is to be written, not read.
+
+    Raises:
+        PolicyError: there is no such format, or it cannot be written, or read.
+    """
+    names = writable() if to_write else readable()
+    if name in names:
+        return FORMATS[name]
+    what = "be written" if to_write else "be read"
+    if name in FORMATS:
+        msg = (
+            f"{where}: the format {name!r} cannot {what}; what can: {', '.join(names)}"
+        )
+    else:
+        msg = f"{where}: no policy format {name!r}; there is {', '.join(names)}"
+    raise PolicyError(msg)
+
+
+def readable() -> list[str]:
+    """Return the names of the formats that can be read."""
+    return [row.name for row in _ROWS if row.reads]
+
+
+def writable() -> list[str]:
+    """Return the names of the formats that can be written."""
+    return [row.name for row in _ROWS if row.writes]
+
+
+def _function(place: str) -> Any:  # noqa: ANN401 - a reader or a writer
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(f"pinverify.formats.{module}"), name)
