@@ -35,6 +35,7 @@ KINDS: Mapping[str, tuple[Direction, str]] = {
     "left-out": ("wider", "a rule with no pin that the system knows"),
     "position": ("wider", "the position of a pin in the chain"),
     "one-label": ("wider", "a rule for exactly one label more"),
+    "many-labels": ("wider", "a rule for any number of labels more"),
     "exact-and-below": ("wider", "other pins for a name than for those below it"),
     "backup": ("wider", "a rule with fewer pins than the system takes"),
     "union": ("wider", "a rule that replaces a wider one"),

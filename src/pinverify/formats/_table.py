@@ -103,6 +103,20 @@ _ROWS = (
         "application/xml",
     ),
     Format(
+        "trustkit",
+        "TrustKit: TSKConfiguration, a property list or JSON",
+        "_trustkit:loads",
+        "_trustkit:dumps",
+        "application/x-plist",
+    ),
+    Format(
+        "apple",
+        "Apple: NSPinnedDomains of an Info.plist",
+        "_apple:loads",
+        "_apple:dumps",
+        "application/x-plist",
+    ),
+    Format(
         "hpkp",
         "RFC 7469: header Public-Key-Pins",
         "_hpkp:loads",

@@ -1,0 +1,104 @@
+"""Property lists of Apple, as XML: by plistlib, with duplicate keys refused."""
+
+from __future__ import annotations
+
+import plistlib
+from typing import TYPE_CHECKING, Any
+from xml.parsers.expat import ExpatError
+
+from pinverify.errors import PolicyError
+from pinverify.formats._near_pins import shown
+from pinverify.formats._reading import text_of
+
+if TYPE_CHECKING:
+    from pinverify.formats._reading import Given, Reading
+
+__all__ = ["checked", "parsed", "written"]
+
+# Each tag, line and entity is an object for plistlib. With fewer bytes for each, they
+# would be more than ten times as large as the file.
+_BYTES_FOR_PIECE = 8
+_FREE_PIECES = 4096
+
+
+class _Once(dict[str, Any]):
+    """A dictionary that refuses a key that it has."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: str, value: object) -> None:
+        if key in self:
+            msg = f"the key {shown(key)} is there twice; keep one of them"
+            raise PolicyError(msg)
+        super().__setitem__(key, value)
+
+
+def parsed(data: bytes, given: Given) -> dict[str, Any]:
+    """Return the dictionary of a property list.
+
+    Raises:
+        PolicyError: it is binary, not XML, or no dictionary; or a key is there twice.
+    """
+    if data.startswith(b"bplist"):
+        advice = "convert it: plutil -convert xml1 FILE"
+        msg = f"{given.name}: this is a binary property list; {advice}"
+        raise PolicyError(msg)
+    text = text_of(data, given, "property list")
+    num_pieces = text.count("<") + text.count("\n") + text.count("&")
+    if num_pieces > _FREE_PIECES + len(text) // _BYTES_FOR_PIECE:
+        msg = f"{given.name}: {num_pieces:,} pieces of a few bytes; this is no policy"
+        raise PolicyError(msg)
+    try:
+        found = plistlib.loads(
+            text.encode("utf-8"), fmt=plistlib.FMT_XML, dict_type=_Once
+        )
+    except PolicyError as error:
+        msg = f"{given.name}: {error}"
+        raise PolicyError(msg) from None
+    except ExpatError as error:
+        msg = f"{given.name}: line {error.lineno}: not XML: {error}"
+        raise PolicyError(msg) from None
+    except (plistlib.InvalidFileException, ValueError, TypeError, LookupError):
+        # plistlib lets through what its converters raise.
+        msg = f"{given.name}: not a property list; run plutil -lint FILE"
+        raise PolicyError(msg) from None
+    except AttributeError:  # of a date that it cannot read
+        msg = f"{given.name}: not a property list: a <date> is not a time"
+        raise PolicyError(msg) from None
+    if not isinstance(found, dict):
+        msg = f"{given.name}: expected a property list with a <dict>"
+        raise PolicyError(msg)
+    return found
+
+
+def checked(
+    table: object, known: dict[str, type], where: str, reading: Reading
+) -> dict[str, Any]:
+    """Return the entries of *table* that have a known key and the right type.
+
+    An unknown key may be a known one with a slip of the pen: it is a mistake.
+    """
+    if not isinstance(table, dict):
+        reading.mistake(where, "expected a dictionary")
+        return {}
+    found = {}
+    for key, value in table.items():
+        expected = known.get(key)
+        if expected is None:
+            names = ", ".join(known)
+            reading.mistake(where, f"unknown key {shown(key)}; the keys are {names}")
+        elif type(value) is not expected and not (
+            issubclass(expected, dict) and isinstance(value, dict)
+        ):
+            reading.mistake(where, f"{key}: expected {_KINDS[expected]}")
+        else:
+            found[key] = value
+    return found
+
+
+_KINDS = {bool: "a boolean", list: "an array", str: "a string", dict: "a dictionary"}
+
+
+def written(document: dict[str, Any]) -> str:
+    """Return the text of a property list."""
+    return plistlib.dumps(document).decode("utf-8")
