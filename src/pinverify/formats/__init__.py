@@ -112,7 +112,7 @@ def dump_rules(
         kinds = ", ".join(sorted({loss.kind for loss in refused}))
         lines = [f"{row.name}: {loss}" for loss in refused]
         advice = f"{row.name} would accept more; if it may, allow {kinds}"
-        raise MistakesError([advice, *lines], row.name)
+        raise MistakesError([advice, *lines], row.name, len(lines) + 1)
     return dumped
 
 

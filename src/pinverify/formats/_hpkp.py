@@ -168,7 +168,7 @@ def _directives(text: str, where: str, reading: Reading) -> _Directives:
     """Read the value of a header; note what is not in the grammar."""
     pins: list[Pin] = []
     others: dict[str, _Value] = {}
-    for name, value in _split(" ".join(text.splitlines()), where, reading):
+    for name, value in _split(_unfolded(text), where, reading):
         if name == "pin-sha256":
             if value.quoted is None:
                 reading.mistake(where, f'write pin-sha256="{value.token or "…"}"')
@@ -195,6 +195,11 @@ def _check_others(
             reading.notice(where, f"the directive {shown(name)} is left out")
     age = others.get("max-age")
     return None if age is None else _max_age(age, where, reading)
+
+
+def _unfolded(text: str) -> str:
+    """Return a header on one line."""
+    return text.replace("\r", " ").replace("\n", " ")
 
 
 def _split(text: str, where: str, reading: Reading) -> Iterator[tuple[str, _Value]]:

@@ -14,7 +14,7 @@ from pinverify.errors import PolicyError
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._near_pins import shown
 from pinverify.formats._one_host import given_host, rule_to_write
-from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._reading import Reading, lines_of, text_of
 from pinverify.policy import Pin, PinSet, Rules
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def loads(data: bytes, given: Given) -> Loaded:
     reading = Reading(given)
     pattern = given_host(given)
     pins = []
-    for number, line in enumerate(text_of(data, given, "list").splitlines(), start=1):
+    for number, line in lines_of(text_of(data, given, "list")):
         text = line.strip()
         if match := _HASH.fullmatch(text):
             pins.append(Pin.spki(match[1]))

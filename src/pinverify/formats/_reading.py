@@ -6,6 +6,7 @@ all mistakes: who corrects a file wants to see them together.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.errors import PolicyError
@@ -15,19 +16,22 @@ from pinverify.policy._hosts import canonical_pattern
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pinverify.policy import Pin, Unpinned
 
 __all__ = [
+    "MAX_TOLD",
     "Given",
     "Loaded",
     "MistakesError",
     "Reading",
+    "lines_of",
     "text_of",
 ]
 
-_MAX_MISTAKES = 20
+MAX_TOLD = 20
+"""The number of mistakes, and of notices, that are told of one file."""
 
 
 class Given(NamedTuple):
@@ -58,10 +62,9 @@ class MistakesError(PolicyError):
         lines: one for each mistake; at most twenty, and one that counts the others.
     """
 
-    def __init__(self, lines: Sequence[str], name: str) -> None:
-        more = len(lines) - _MAX_MISTAKES
-        self.lines = tuple(lines[:_MAX_MISTAKES])
-        if more > 0:
+    def __init__(self, lines: Sequence[str], name: str, num: int) -> None:
+        self.lines = tuple(lines[:MAX_TOLD])
+        if more := num - len(self.lines):
             self.lines += (f"{name}: … and {more:,} more",)
         super().__init__("\n".join(self.lines))
 
@@ -75,14 +78,20 @@ class Reading:
         self._origins: dict[str, str] = {}
         self._notices: list[str] = []
         self._mistakes: list[str] = []
+        self._num_mistakes = 0
 
     def mistake(self, where: str, text: str) -> None:
         """Note a mistake; *where* is a line or a key, or empty for the whole file."""
-        self._mistakes.append(": ".join(filter(None, (self._given.name, where, text))))
+        self._num_mistakes += 1
+        self._tell(self._mistakes, where, text)
 
     def notice(self, where: str, text: str) -> None:
         """Note something that was left out and makes no policy accept more."""
-        self._notices.append(": ".join(filter(None, (self._given.name, where, text))))
+        self._tell(self._notices, where, text)
+
+    def _tell(self, told: list[str], where: str, text: str) -> None:
+        if len(told) < MAX_TOLD:  # a hostile file has a million of them
+            told.append(": ".join(filter(None, (self._given.name, where, text))))
 
     def key_pin(self, where: str, text: str) -> Pin | None:
         """Read the base64 of an SPKI pin; None, and a mistake, if it is none."""
@@ -126,7 +135,7 @@ class Reading:
             MistakesError: there are some.
         """
         if self._mistakes:
-            raise MistakesError(self._mistakes, self._given.name)
+            raise MistakesError(self._mistakes, self._given.name, self._num_mistakes)
 
     def loaded(self, nothing: str) -> Loaded:
         """Return the rules and notices.
@@ -144,6 +153,12 @@ class Reading:
         self.check()
         rules = Rules(self._hosts, origins=self._origins)
         return Loaded(rules, tuple(self._notices))
+
+
+def lines_of(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of each line; no list of them is made."""
+    for number, match in enumerate(re.finditer(r"[^\n]*(?:\n|\Z)", text), start=1):
+        yield number, match[0].rstrip("\r\n")
 
 
 def text_of(data: bytes, given: Given, what: str) -> str:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from pinverify.errors import PolicyError
+from pinverify.formats._reading import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +33,11 @@ _APACHE_WORD = re.compile(
 def apache_words(text: str, _: Given) -> Iterator[Words]:
     """Yield the directives of a configuration of Apache: one a line.
 
-    A backslash at the end continues a line; a comment is a whole line.
+    A backslash at the end continues a line; a comment is a whole line. The last line
+    continues nothing: there is an empty one behind it.
     """
-    line, first, parts = 0, 0, []
-    for line, part in enumerate([*text.splitlines(), ""], start=1):
+    first, parts = 0, []
+    for line, part in lines_of(text + "\n"):
         first = first or line
         if part.endswith("\\"):
             parts.append(part[:-1])

@@ -19,8 +19,11 @@ __all__ = ["Element", "parsed"]
 
 _MAX_DEPTH = 32
 # Fewer bytes for an element, and the objects would be many times as large as the file.
-_BYTES_FOR_ELEMENT = 16
+_BYTES_FOR_ELEMENT = 25
 _FREE_ELEMENTS = 1024
+
+
+_NONE: dict[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -83,7 +86,7 @@ class _Builder:
         if len(self._open) > _MAX_DEPTH or not self._left:
             msg = "nested too deeply, or very many elements; this is no policy"
             raise PolicyError(msg)
-        element = Element(name, attributes, self.parser.CurrentLineNumber)
+        element = Element(name, attributes or _NONE, self.parser.CurrentLineNumber)
         self._open[-1].children.append(element)
         self._open.append(element)
 

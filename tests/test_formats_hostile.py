@@ -1,0 +1,137 @@
+"""Files of strangers: each reader refuses them by our own error, in bounded memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from other_systems import readable_formats
+from pinverify import PolicyError
+from pinverify.formats._reading import Given
+from pinverify.formats._table import FORMATS
+from policy_samples import ABSENT, NOON
+
+__all__: list[str] = []
+
+# TOML is read by tomllib, which has no bounds; its files are written by the user.
+STRANGE = [name for name in readable_formats() if name != "toml"]
+
+SIZE = 200_000
+PIECES = {
+    "brackets": "[",
+    "empty lists": "[],",
+    "objects": '{"a":',
+    "small objects": '{"a":1},',
+    "short strings": '"ab",',
+    "numbers": "1,",
+    "elements": "<a/>",
+    "open elements": "<dict>",
+    "empty dictionaries": "<dict/>",
+    "keys": "<key>a</key><true/>",
+    "domains": "<domain>x</domain>",
+    "declarations": "<!DOCTYPE x>",
+    "comments": "/*",
+    "closed comments": "/**/ ",
+    "quotes": '"',
+    "single quotes": "'",
+    "escapes": "\\",
+    "calls": ".add(",
+    "whole calls": f'.add("x.org","{ABSENT}")',
+    "directives": "a;",
+    "pins": 'pin-sha256="";',
+    "nearly pins": "A" * 43 + "=",
+    "equal signs": "=",
+    "hashes": f"sha256:{'0' * 64}\n",
+    "curl pins": "sha256//;",
+    "headers": "add_header Public-Key-Pins x;\n",
+    "Apache": "Header set Public-Key-Pins x\n",
+    "continued": "x\\\n",
+    "lines": "\n",
+    "blanks": " ",
+    "dots": ". ",
+    "PEM": "-----BEGIN PUBLIC KEY-----\n",
+    "wide characters": "\U0001f600",
+}
+# What stands before the pieces: nothing, or the beginning of a file that is right.
+STARTS = {
+    "json": '{"version": 1, "hosts": {"x.org": [',
+    "okhttp": 'CertificatePinner.Builder().add("x.org", "',
+    "android": "<network-security-config>",
+    "trustkit": '<plist version="1.0"><dict>',
+    "apple": '<plist version="1.0"><array>',
+    "hpkp": 'Public-Key-Pins: pin-sha256="',
+    "apache": "Header set Public-Key-Pins '",
+    "nginx": "add_header Public-Key-Pins '",
+    "curl": "sha256//",
+    "kubeadm": "sha256:",
+}
+
+
+def read(name: str, data: bytes) -> None:
+    """Read a file; only a PolicyError may come of it."""
+    host = None if FORMATS[name].host == "says" else "x.org"
+    try:
+        FORMATS[name].reader(data, Given("file", host, NOON))
+    except PolicyError as error:
+        assert str(error).startswith("file: ")  # noqa: PT017 - any error may come
+        assert len(str(error)) < 10_000  # noqa: PT017
+
+
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("name", STRANGE)
+def test_large_files_take_bounded_memory(name: str, piece: str) -> None:
+    """At most ten times their size, and little more for a small one."""
+    for start in ("", STARTS.get(name, "")):
+        text = start + PIECES[piece] * (SIZE // len(PIECES[piece]))
+        data = text.encode("utf-8")
+        tracemalloc.start()
+        try:
+            read(name, data)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 10 * len(data) + 700_000, (name, piece, peak / len(data))
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(
+            b"",
+            b"\0",
+            b"\xff\xfe<\0",
+            b"\xfe\xff\0<",
+            b"\xef\xbb\xbf",
+            b"\xff",
+            b"\x80",
+        ),
+        *(b"\xed\xa0\x80", b"\xf8\x88\x80\x80\x80", b"<?xml", b"30\x82", b"0\x82"),
+        *(b'"\\ud800"', b"bplist00" + bytes(40), b"pinvpol1" + bytes(200)),
+        "x.org".encode("utf-16"),
+        "\u202e\u2028\x1b[31m".encode(),
+    ],
+    ids=repr,
+)
+def test_bytes_that_are_no_text_are_refused(name: str, data: bytes) -> None:
+    """By an error that begins with the name of the file, and not by a crash."""
+    host = None if FORMATS[name].host == "says" else "x.org"
+    with pytest.raises(PolicyError, match=r"\Afile: "):
+        FORMATS[name].reader(data, Given("file", host, NOON))
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.sampled_from(STRANGE),
+    st.lists(
+        st.sampled_from([*PIECES.values(), *STARTS.values(), ABSENT, ABSENT[7:]])
+        | st.text(max_size=5),
+        max_size=12,
+    ),
+)
+def test_any_text_is_a_policy_or_a_policy_error(name: str, words: list[str]) -> None:
+    """Made of the words of all formats."""
+    read(name, "".join(words).encode("utf-8", "surrogatepass"))
