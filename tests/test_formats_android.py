@@ -266,6 +266,20 @@ def test_an_expiration_ends_at_the_last_midnight() -> None:
     assert "line 2: the pins end on 2030-01-31" in loaded.notices[0]
 
 
+def test_attributes_for_tools_are_passed_over() -> None:
+    """They are not in the app; those without their prefix are mistakes."""
+    text = (
+        '<network-security-config xmlns:tools="http://schemas.android.com/tools">'
+        + config_of(
+            PINS.replace("<pin-set>", '<pin-set tools:ignore="MissingBackupPin">')
+        )
+        + "</network-security-config>"
+    )
+    assert load(text).rules == Rules({"x.org": [ABSENT]})
+    with pytest.raises(PolicyError, match="has no attribute 'ignore'"):
+        load(text.replace("tools:ignore", "ignore"))
+
+
 def test_what_is_about_something_else_is_passed_over_or_told() -> None:
     """Authorities, clear text and transparency change no pin."""
     loaded = load(

@@ -60,6 +60,8 @@ _PASSED_OVER = {
     "domainEncryption",
     "localNetworkAccess",
 }
+# Attributes for Android's tools, which take them out of the app.
+_OF_TOOLS = ("tools:", "xmlns:")
 # Of these the reader tells: in a debug build, or with TrustKit, they change something.
 _TOLD = {
     "debug-overrides": "debug-overrides are left out; they are for debug builds",
@@ -209,6 +211,8 @@ def _known_children(element: Element, reading: Reading) -> list[Element]:
     would leave a host without pins that its author believes to be pinned.
     """
     for attribute in sorted(element.attributes.keys() - _ATTRIBUTES[element.name]):
+        if attribute.startswith(_OF_TOOLS):
+            continue
         where = f"line {element.line}"
         reading.mistake(
             where, f"<{element.name}> has no attribute {shown(attribute)}; remove it"
