@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from pinverify.errors import PolicyError
@@ -17,6 +18,18 @@ __all__ = ["Words", "apache_words", "nginx_words"]
 
 Words: TypeAlias = tuple[int, list[str]]
 """The number of a line, and the words of the directive that begins on it."""
+
+_MAX_WORDS = 16  # of a directive: more than those that are read ever have
+
+
+def _unescaped(word: str) -> str:
+    """Return *word* without the backslashes that hide quotes and backslashes.
+
+    There is no NUL in a text that is read, so it can stand for a backslash meanwhile.
+    """
+    word = word.replace("\\\\", "\0").replace('\\"', '"').replace("\\'", "'")
+    return word.replace("\0", "\\")
+
 
 # A word in quotes ends at the same quotation mark; a backslash hides one.
 _APACHE_WORD = re.compile(
@@ -44,11 +57,12 @@ def apache_words(text: str, _: Given) -> Iterator[Words]:
             continue
         whole = "".join([*parts, part]).strip()
         if whole and not whole.startswith("#"):
-            words = [
-                re.sub(r"\\([\"'\\])", r"\1", match[match.lastgroup])
+            found = (
+                _unescaped(match[match.lastgroup])
                 for match in _APACHE_WORD.finditer(whole)
                 if match.lastgroup is not None
-            ]
+            )
+            words = list(islice(found, _MAX_WORDS))
             yield first, words
         first, parts = 0, []
 
@@ -90,7 +104,8 @@ def nginx_words(text: str, given: Given) -> Iterator[Words]:
             words, first = [], 0
         else:
             first = first or line
-            words.append(re.sub(r"\\([\"'\\])", r"\1", token[kind]))
+            if len(words) < _MAX_WORDS:
+                words.append(_unescaped(token[kind]))
     if words:
         msg = f"{given.name}: line {first}: the directive has no end; add ';'"
         raise PolicyError(msg)
