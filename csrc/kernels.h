@@ -83,9 +83,8 @@ sha256_fn pv__sha256_avx2_x8;
 sha256_fn pv__sha256_avx512_x16;
 sha256_fn pv__sha256_armv8, pv__sha256_armv8_x2;
 
-extern const pv_kernel pv__scan_portable;
-extern const pv_kernel pv__scan_avx2;
-extern const pv_kernel pv__scan_avx512;
+extern const pv_kernel pv__scan_portable, pv__scan_avx2, pv__scan_avx512,
+    pv__scan_neon;
 
 // pv__cpu_features returns CPU_ flags. It queries the CPU each time: slow.
 uint32_t pv__cpu_features(void);

@@ -17,6 +17,8 @@ enum {
 static const pv_kernel *const scan_rows[] = {
 #if PV_X86_64
     &pv__scan_avx512, &pv__scan_avx2,
+#elif PV_AARCH64
+    &pv__scan_neon,
 #endif
     &pv__scan_portable};
 

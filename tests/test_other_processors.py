@@ -51,7 +51,7 @@ PROCESSORS = {
         "aarch64-linux-gnu-gcc",
         ("qemu-aarch64", "-cpu", "max"),
         "armv8-x2 armv8 portable",
-        "portable",
+        "neon portable",
     ),
     "x86-64 of 2008": x86("Nehalem", "portable", "portable"),
     "AVX2": x86("Haswell", "avx2 portable", "avx2 portable"),

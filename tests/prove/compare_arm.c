@@ -48,6 +48,16 @@ static m8x16 model_bytes(const void *p) {
   return r;
 }
 
+static m64x2 model_longs(const void *p) {
+  m64x2 r;
+  memcpy(&r, p, sizeof r);
+  return r;
+}
+
+static uint64x2_t real_longs(const void *p) {
+  return vreinterpretq_u64_u8(vld1q_u8(p));
+}
+
 #define COMPARE(name, real_type, real, model_type, modelled) \
   do {                                                       \
     for (int i = 0; i < TIMES; i++) {                        \
@@ -66,6 +76,37 @@ static m8x16 model_bytes(const void *p) {
 #define THREE(name)                                                         \
   COMPARE(name, uint32x4_t, name(vld1q_u32(a), vld1q_u32(b), vld1q_u32(c)), \
           m32x4, model_##name(model(a), model(b), model(c)))
+
+#define TWO_LONGS(name)                                                 \
+  COMPARE(name, uint64x2_t, name(real_longs(a), real_longs(b)), m64x2, \
+          model_##name(model_longs(a), model_longs(b)))
+
+// Random lanes are never equal, so one of them is made so.
+static void compare_equal(void) {
+  for (int i = 0; i < TIMES; i++) {
+    fill();
+    memcpy(b + 2 * (i % 2), a + 2 * (i % 2), 8);
+    const uint64x2_t r = vceqq_u64(real_longs(a), real_longs(b));
+    const m64x2 m = model_vceqq_u64(model_longs(a), model_longs(b));
+    same("vceqq_u64", &r, &m);
+  }
+}
+
+// The instruction has the number of a lane in itself.
+static void compare_lanes(void) {
+  for (int i = 0; i < TIMES; i++) {
+    fill();
+    const uint64_t real[2] = {vgetq_lane_u64(real_longs(a), 0),
+                              vgetq_lane_u64(real_longs(a), 1)};
+    const uint64_t modelled[2] = {model_vgetq_lane_u64(model_longs(a), 0),
+                                  model_vgetq_lane_u64(model_longs(a), 1)};
+    same("vgetq_lane_u64", real, modelled);
+    const uint64x2_t first = vextq_u64(real_longs(a), real_longs(b), 0);
+    const m64x2 also = model_vextq_u64(model_longs(a), model_longs(b), 0);
+    same("vextq_u64", &first, &also);
+  }
+  puts("vgetq_lane_u64");
+}
 
 static void compare_stores(void) {
   fill();
@@ -86,7 +127,19 @@ int main(void) {
   COMPARE(vreinterpretq_u32_u8, uint32x4_t,
           vreinterpretq_u32_u8(vld1q_u8(bytes)), m32x4,
           model_vreinterpretq_u32_u8(model_bytes(bytes)));
+  COMPARE(vreinterpretq_u64_u8, uint64x2_t,
+          vreinterpretq_u64_u8(vld1q_u8(bytes)), m64x2,
+          model_vreinterpretq_u64_u8(model_bytes(bytes)));
+  COMPARE(vdupq_n_u64, uint64x2_t, vdupq_n_u64(a[0]), m64x2,
+          model_vdupq_n_u64(a[0]));
+  COMPARE(vextq_u64, uint64x2_t, vextq_u64(real_longs(a), real_longs(b), 1),
+          m64x2, model_vextq_u64(model_longs(a), model_longs(b), 1));
+  compare_equal();
+  compare_lanes();
   compare_stores();
+  TWO_LONGS(vceqq_u64);
+  TWO_LONGS(vandq_u64);
+  TWO_LONGS(vorrq_u64);
   TWO(vaddq_u32);
   TWO(vsha256su0q_u32);
   THREE(vsha256hq_u32);

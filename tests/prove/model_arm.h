@@ -9,6 +9,7 @@
 
 typedef uint32_t m32x4 __attribute__((vector_size(16)));
 typedef uint8_t m8x16 __attribute__((vector_size(16)));
+typedef uint64_t m64x2 __attribute__((vector_size(16)));
 
 // LD1, ST1
 static inline m32x4 model_vld1q_u32(const uint32_t *p) {
@@ -44,6 +45,42 @@ static inline m32x4 model_vreinterpretq_u32_u8(m8x16 a) {
     r[i / 4] |= (uint32_t)a[i] << 8 * (i % 4);
   }
   return r;
+}
+
+static inline m64x2 model_vreinterpretq_u64_u8(m8x16 a) {
+  m64x2 r = {0};
+  for (int i = 0; i < 16; i++) {
+    r[i / 8] |= (uint64_t)a[i] << 8 * (i % 8);
+  }
+  return r;
+}
+
+// DUP, UMOV
+static inline m64x2 model_vdupq_n_u64(uint64_t a) {
+  return (m64x2){a, a};
+}
+
+static inline uint64_t model_vgetq_lane_u64(m64x2 a, int lane) {
+  return a[lane];
+}
+
+// CMEQ: all ones in each lane that is equal.
+static inline m64x2 model_vceqq_u64(m64x2 a, m64x2 b) {
+  return (m64x2){a[0] == b[0] ? UINT64_MAX : 0, a[1] == b[1] ? UINT64_MAX : 0};
+}
+
+// AND, ORR
+static inline m64x2 model_vandq_u64(m64x2 a, m64x2 b) {
+  return (m64x2){a[0] & b[0], a[1] & b[1]};
+}
+
+static inline m64x2 model_vorrq_u64(m64x2 a, m64x2 b) {
+  return (m64x2){a[0] | b[0], a[1] | b[1]};
+}
+
+// EXT: from lane `first` of the lanes of a, and of b behind them.
+static inline m64x2 model_vextq_u64(m64x2 a, m64x2 b, int first) {
+  return first == 0 ? a : (m64x2){a[1], b[0]};
 }
 
 // ADD
