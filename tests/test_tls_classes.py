@@ -116,6 +116,47 @@ def test_pitfall_37_a_subclass_of_our_class_for_objects_keeps_its_methods(
     assert bad.application == b""
 
 
+def test_pitfall_37_a_subclass_of_our_class_for_objects_makes_its_objects(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """They begin as objects of that class, not of the one that it is derived from."""
+    made: list[type] = []
+    context = trusting(pki, pinning(pki))
+    base: Any = context.sslobject_class
+
+    class Own(base):  # type: ignore[misc]
+        def __new__(cls) -> Any:  # noqa: ANN401
+            made.append(cls)
+            return super().__new__(cls)
+
+    context.sslobject_class = Own
+    link = MemoryLink(context, server_context(pki.server, version=version))
+    assert made == [Own]
+    link.run(lambda: link.client.write(SECRET))
+    assert link.application == SECRET
+
+
+def test_pitfall_37_a_class_of_the_application_for_objects_is_called(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """Its own handshake is done, and is followed by the check, also of a refusal."""
+    log = Log()
+    context = trusting(pki)
+    context.sslobject_class = log.socket_class(ssl.SSLObject)
+    pin_context(context, pinning(pki))
+    log.calls.clear()
+    link = MemoryLink(context, server_context(pki.server, version=version))
+    link.run(link.client.do_handshake)
+    assert log.calls == ["_create", "do_handshake"]
+    link.run(lambda: link.client.write(SECRET))
+    assert log.calls == ["_create", "do_handshake", "write"]
+    assert link.application == SECRET
+    bad = MemoryLink(context, server_context(pki.impostor, version=version))
+    with pytest.raises(PinningError):
+        bad.run(lambda: bad.client.write(SECRET))
+    assert bad.application == b""
+
+
 def test_pitfall_37_connections_are_instances_of_the_classes_of_their_context(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:

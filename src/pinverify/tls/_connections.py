@@ -13,7 +13,6 @@ import contextlib
 import errno
 import socket
 import ssl
-import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pinverify.tls._checking_classes import class_with_the_check, verified_class
@@ -27,8 +26,10 @@ from pinverify.tls._evidence import (
     refusal,
     reject_early,
     rejection,
+    report_of_accepted,
 )
-from pinverify.tls._guarded_context import guard
+from pinverify.tls._guarded_context import GuardedContext, guard
+from pinverify.tls._guarded_object import GuardedObject
 from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
 from pinverify.tls._ssl_internals import ShownBySSL, can_be_resumed, der
 
@@ -45,18 +46,25 @@ __all__ = [
 ]
 
 
+# Without a C object there is no evidence, so the check fails.
+_NOTHING_SHOWN = ShownBySSL((None, None, "the connection has no C object"))
+
+
 class Pending:
     """Mixin for an SSL socket or object until the check is done."""
 
     _pinverify_rule: ClassVar[ContextRule]
     _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
     _pinverify_settled: ClassVar[bool] = False
-    _pinverify_short_way: ClassVar[tuple[Callable[..., Any], ContextRule] | None] = None
+    _pinverify_short_way: ClassVar[tuple[Any, ContextRule] | None] = None
     _pinverify_own_rule: ContextRule | None = None
     _pinverify_error: PinningError | None = None
-    _pinverify_created_with: Any = None
-    _pinverify_doubt = "it is not known whether OpenSSL verified this chain"
     _pinverify_accepted: Accepted | None = None
+    _pinverify_report: Report | None = None
+
+    # Noted when the C object is created.
+    _pinverify_shown = _NOTHING_SHOWN
+    _pinverify_peer: Peer = (None, False)
 
     @property
     def pin_report(self) -> Report | None:
@@ -64,7 +72,11 @@ class Pending:
         if self._pinverify_error is not None:
             return self._pinverify_error.report
         accepted = self._pinverify_accepted
-        return None if accepted is None else accepted.report
+        if self._pinverify_report is None and accepted is not None:
+            self._pinverify_report = report_of_accepted(
+                accepted, self._pinverify_peer, self._pinverify_shown
+            )
+        return self._pinverify_report
 
     @property
     def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
@@ -73,21 +85,16 @@ class Pending:
         The gates are on our class. A class of the application may have methods of its
         own that call those of ssl and bypass the gates.
         """
-        return self.__dict__.get("_pinverify_guarded")
+        own = self.__dict__
+        sslobj = own.get("_sslobj")
+        if sslobj is not None and "_pinverify_guarded" not in own:
+            own["_pinverify_guarded"] = GuardedObject(self, sslobj)
+        return own.get("_pinverify_guarded")
 
     @_sslobj.setter
     def _sslobj(self, sslobj: Any) -> None:  # noqa: ANN401
         self.__dict__["_sslobj"] = sslobj
-        self.__dict__["_pinverify_guarded"] = None
-        if sslobj is not None:
-            self.__dict__["_pinverify_guarded"] = _Guarded(self, sslobj)
-
-    def _pinverify_shown(self, sslobj: Any) -> ShownBySSL:  # noqa: ANN401
-        return ShownBySSL(sslobj, self._pinverify_created_with, self._pinverify_doubt)
-
-    def _pinverify_sslobj(self) -> Any:  # noqa: ANN401
-        """Return the C object itself."""
-        return self.__dict__.get("_sslobj")
+        self.__dict__.pop("_pinverify_guarded", None)
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Do the handshake, then decide about the peer."""
@@ -115,34 +122,35 @@ class Pending:
     def _pinverify_decide(self) -> None:
         in_force = None
         try:
-            sslobj = self._pinverify_sslobj()
-            rule, in_force = self._pinverify_in_force(sslobj)
+            shown = self._pinverify_shown
+            rule, in_force = self._pinverify_in_force(shown)
             if in_force is not None:
+                peer = self._pinverify_peer
                 memo = rule.memo
-                if sslobj.server_side:
-                    self._pinverify_refuse_hidden_name(in_force, sslobj)
-                    if not can_be_resumed(sslobj, self._pinverify_created_with):
+                if peer[1]:
+                    self._pinverify_refuse_hidden_name(in_force, shown)
+                    if not can_be_resumed(shown.sslobj, shown.created_with):
                         memo = rule.memo_of_latest
-                self._pinverify_accepted = _judge_by(rule)(
-                    in_force,
-                    memo,
-                    _peer_of(sslobj),
-                    self._pinverify_shown(sslobj),
-                )
+                self._pinverify_accepted = _judge_by(rule)(in_force, memo, peer, shown)
         except BaseException as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error, in_force)
-        self.__class__ = verified_class(type(self))
-        self.__dict__.pop("_pinverify_guarded", None)
+        cls = type(self)
+        known = cls.__dict__.get("_pinverify_verified_class")
+        self.__class__ = known or verified_class(cls)
 
-    def _pinverify_in_force(self, sslobj: Any) -> tuple[ContextRule, InForce | None]:  # noqa: ANN401
+    def _pinverify_in_force(
+        self, shown: ShownBySSL
+    ) -> tuple[ContextRule, InForce | None]:
         """Return the rule that decides, and its policy in force.
 
         SNI may have selected a context other than the listening one. Its rule decides
         if it has one; a context without pins does not lift those of the listening one.
         """
         rule = self._pinverify_own_rule
-        if rule is None and sslobj.context is not self._pinverify_created_with:
-            rule = rule_of(sslobj.context)
+        if rule is None:
+            context = shown.sslobj.context
+            if context is not shown.created_with:
+                rule = rule_of(context)
         in_force = None if rule is None else rule.in_force
         if rule is None or in_force is None:
             rule = self._pinverify_rule
@@ -150,15 +158,17 @@ class Pending:
         if in_force is None and installed:
             rule = installed[0]
             in_force = rule.in_force
-        return rule, in_force if rule.servers or not sslobj.server_side else None
+        return rule, in_force if rule.servers or not self._pinverify_peer[1] else None
 
-    def _pinverify_refuse_hidden_name(self, in_force: InForce, sslobj: Any) -> None:  # noqa: ANN401
+    @staticmethod
+    def _pinverify_refuse_hidden_name(in_force: InForce, shown: ShownBySSL) -> None:
         """Refuse a resumed TLS 1.2 session if the name selects the context.
 
         OpenSSL passes the SNI callback the name of the session's first handshake, not
         the name that this client asks for, and so selects the wrong context.
         """
-        selects = self._pinverify_created_with.sni_callback is not None
+        selects = shown.created_with.sni_callback is not None
+        sslobj = shown.sslobj
         if selects and sslobj.session_reused and sslobj.version() != "TLSv1.3":
             msg = (
                 "a resumed TLS 1.2 session hides the name that the client asks for; "
@@ -174,13 +184,9 @@ class Pending:
         Ctrl-C ends the connection too, and goes on.
         """
         in_force = in_force or self._pinverify_rule.in_force
-        sslobj = self._pinverify_sslobj()
-        if sslobj is None:
-            error = refusal(cause, in_force, (None, False), None)
-        else:
-            shown = self._pinverify_shown(sslobj)
-            error = refusal(cause, in_force, _peer_of(sslobj), shown)
+        error = refusal(cause, in_force, self._pinverify_peer, self._pinverify_shown)
         self._pinverify_error = error
+        self._pinverify_shown = _NOTHING_SHOWN  # so that close() frees the C object
         self._pinverify_shut()
         if not isinstance(cause, Exception):
             raise cause
@@ -197,59 +203,6 @@ def _judge_by(rule: ContextRule) -> Callable[..., Accepted]:
     return judge if rule.servers else judge_under_install
 
 
-def _peer_of(sslobj: Any) -> Peer:  # noqa: ANN401
-    """Return the peer, by the name that the C object verifies.
-
-    The name of the Python object can be set by anybody.
-    """
-    server: bool = sslobj.server_side
-    return None if server else sslobj.server_hostname, server
-
-
-# ---- the C object behind a PENDING connection --------------------------------
-
-
-class _Guarded:
-    """The C object of a PENDING connection: it moves data only after the check."""
-
-    __slots__ = ("_connection", "_raw")
-
-    def __init__(self, connection: Pending, raw: Any) -> None:  # noqa: ANN401
-        self._connection = weakref.ref(connection)
-        self._raw = raw
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        if name in _C_MOVES_DATA:
-            connection = self._connection()
-            if connection is None:
-                msg = "the connection is gone"
-                raise ValueError(msg)
-            connection._pinverify_settle()  # noqa: SLF001
-        return getattr(self._raw, name)
-
-    def do_handshake(self) -> None:
-        self._raw.do_handshake()
-
-    @property
-    def context(self) -> Any:  # noqa: ANN401
-        return self._raw.context
-
-    @context.setter
-    def context(self, context: Any) -> None:  # noqa: ANN401
-        self._raw.context = context
-
-    @property
-    def session(self) -> Any:  # noqa: ANN401
-        return self._raw.session
-
-    @session.setter
-    def session(self, session: Any) -> None:  # noqa: ANN401
-        self._raw.session = session
-
-
-_C_MOVES_DATA = ("read", "write", "shutdown", "sendfile")
-
-
 # ---- sockets -----------------------------------------------------------------
 
 
@@ -264,16 +217,17 @@ class PendingSocket(Pending):
         it needs no gates while it is PENDING. A server's connection is passed to the
         callback for SNI, so it needs them.
         """
-        guard(how["context"], mix_in)
-        short_way = vars(cls).get("_pinverify_short_way")  # not for subclasses
+        if not issubclass(type(how["context"]), GuardedContext):
+            guard(how["context"], mix_in)
+        short_way = cls.__dict__.get("_pinverify_short_way")  # not for subclasses
         if (
             short_way is None
             or how["server_side"]
             or not how["do_handshake_on_connect"]
         ):
             return super()._create(**how)  # type: ignore[misc]
-        create_verified, rule = short_way
-        self = create_verified(**how)
+        verified, rule = short_way
+        self = verified._create(**how)  # noqa: SLF001
         if not self._connected:
             self.__class__ = cls
             return self
@@ -285,8 +239,8 @@ class PendingSocket(Pending):
                 self._pinverify_accepted = _judge_by(rule)(
                     in_force,
                     rule.memo,
-                    (self.server_hostname, False),
-                    self._pinverify_shown(self._sslobj),
+                    self._pinverify_peer,
+                    self._pinverify_shown,
                 )
         except BaseException as error:  # noqa: BLE001 - any error: fail closed
             self.__class__ = cls
@@ -337,6 +291,9 @@ class PendingSocket(Pending):
 # ---- objects over memory buffers ---------------------------------------------
 
 
+_OF_SSL = ssl.SSLObject.do_handshake
+
+
 class PendingObject(Pending):
     """Mixin for a PENDING SSL object, which reads and writes memory buffers."""
 
@@ -344,37 +301,69 @@ class PendingObject(Pending):
     _pinverify_passed_early = False
 
     @classmethod
-    def _create(cls, *buffers: Any, **how: Any) -> Any:  # noqa: ANN401
-        guard(how["context"], mix_in)
-        return super()._create(*buffers, **how)  # type: ignore[misc]
+    def _create(  # noqa: PLR0913, PLR0917 - the signature of ssl
+        cls,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002
+        server_hostname: str | None = None,
+        session: ssl.SSLSession | None = None,
+        context: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Create a connection, for which no handshake begins yet.
+
+        Fast path: nobody sees it before this method returns it, so it gets its gates
+        afterwards.
+        """
+        if not issubclass(type(context), GuardedContext):
+            guard(context, mix_in)
+        short_way = cls.__dict__.get("_pinverify_short_way")  # not for subclasses
+        created_as: Any = super() if short_way is None else short_way[0]
+        self: Any = created_as._create(  # noqa: SLF001
+            incoming,
+            outgoing,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            session=session,
+            context=context,
+        )
+        if type(self) is created_as:
+            self.__class__ = cls
+        return self
 
     def do_handshake(self) -> None:
         """Do the handshake, then decide about the peer; reject as early as possible."""
+        if self._pinverify_error is not None:
+            self._pinverify_raise_again()
         try:
-            Pending.do_handshake(self)
+            # Fast path: what ssl does, without the guard of the C object.
+            if self._pinverify_base.do_handshake is _OF_SSL:
+                self._pinverify_shown.sslobj.do_handshake()
+            else:
+                self._pinverify_base.do_handshake(self)
         except ssl.SSLWantReadError:
-            if not self._pinverify_passed_early:
-                self._pinverify_reject_early(self._pinverify_sslobj())
+            if not (self._pinverify_peer[1] or self._pinverify_passed_early):
+                self._pinverify_reject_early()
             raise
+        if not self._pinverify_settled:
+            self._pinverify_decide()
 
-    def _pinverify_reject_early(self, sslobj: Any) -> None:  # noqa: ANN401
+    def _pinverify_reject_early(self) -> None:
         """Reject the peer, if it will be rejected, before our answer leaves.
 
         The answer may contain a client certificate, and is still in the buffer. Only a
         rejection counts here; a peer that passes is judged again at the end.
         """
-        if sslobj.server_side:
-            return
         in_force = None
         try:
-            shown = self._pinverify_shown(sslobj)
-            if shown.is_verified():
-                certs = shown.verified_chain()
-            else:
-                certs = (sslobj.get_unverified_chain() or ())[:1]
+            shown = self._pinverify_shown
+            sent = shown.sslobj.get_unverified_chain()
+            if sent is None:
+                return  # nothing to look at yet
+            certs = shown.verified_chain() if shown.is_verified() else sent[:1]
             chain = [der(cert) for cert in certs]
-            rule, in_force = self._pinverify_in_force(sslobj)
-            peer = _peer_of(sslobj)
+            rule, in_force = self._pinverify_in_force(shown)
+            peer = self._pinverify_peer
             if chain and in_force is not None:
                 if rule.servers or not is_nameless(in_force, peer):
                     reject_early(in_force, peer, chain, shown)
@@ -390,12 +379,12 @@ class PendingObject(Pending):
 # ---- mixed into the class of a connection --------------------------------------
 
 
-def mix_in(owner: Any, outgoing: Any, rule: ContextRule) -> Any:  # noqa: ANN401
+def mix_in(owner: Any, is_socket: bool, rule: ContextRule) -> Any:  # noqa: ANN401, FBT001
     """Mix the check into the class of a connection, and return the connection.
 
     Args:
         owner: the owner of a C object that is about to be created.
-        outgoing: the buffer in which an `ssl.SSLObject` writes; None for a socket.
+        is_socket: False for an `ssl.SSLObject`.
         rule: the rule of the connection.
 
     Raises:
@@ -409,7 +398,7 @@ def mix_in(owner: Any, outgoing: Any, rule: ContextRule) -> Any:  # noqa: ANN401
         found._pinverify_settled  # noqa: SLF001
         and "_pinverify_settled" not in vars(found)
     ):
-        mixin = PendingSocket if outgoing is None else PendingObject
+        mixin = PendingSocket if is_socket else PendingObject
         mixed = rule.classes.get(found)
         try:
             if mixed is None:
@@ -425,6 +414,5 @@ def mix_in(owner: Any, outgoing: Any, rule: ContextRule) -> Any:  # noqa: ANN401
                 "ssl.SSLSocket and ssl.SSLObject, or subclasses of them"
             )
             raise TypeError(msg) from error
-    if outgoing is not None:
-        owner._pinverify_outgoing = outgoing  # noqa: SLF001
+    rule.ready.add(type(owner))
     return owner

@@ -89,6 +89,7 @@ __all__ = [
     "refusal",
     "reject_early",
     "rejection",
+    "report_of_accepted",
 ]
 
 _NO_CHAIN = chain(())
@@ -136,38 +137,21 @@ class Shown(Protocol):
         """Return True if the session was resumed, None if that is not known."""
 
 
-class Accepted:
-    """An acceptance: its evidence, and its report once that is read."""
+Accepted: TypeAlias = "tuple[Policy, str | bytes | None, Sequence[bytes], int]"
+"""An acceptance: the policy that decided, the name that it looked up, the chain in DER,
+and the time. Its report is made by `report_of_accepted` if somebody reads it."""
 
-    __slots__ = ("_certs", "_host", "_now", "_peer", "_policy", "_report", "_shown")
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one is made in each handshake
-        self,
-        policy: Policy,
-        host: str | bytes | None,
-        certs: Sequence[bytes],
-        now: int,
-        peer: Peer,
-        shown: Shown,
-    ) -> None:
-        """Keep the arguments of the decision: policy, name, chain in DER, time."""
-        self._policy = policy
-        self._host = host
-        self._certs = certs
-        self._now = now
-        self._peer = peer
-        self._shown = shown
-        self._report: Report | None = None
+def report_of_accepted(accepted: Accepted, peer: Peer, shown: Shown) -> Report:
+    """Return the report of an acceptance.
 
-    @property
-    def report(self) -> Report:
-        """The report, made at the first access and kept."""
-        if self._report is None:
-            seen = _seen(self._peer, self._shown, self._certs)
-            self._report = evaluate_at(
-                self._policy, self._host, self._certs, self._now, seen
-            )
-        return self._report
+    Args:
+        accepted: the acceptance.
+        peer: the owner of the certificates.
+        shown: tells the report about the connection.
+    """
+    policy, host, certs, now = accepted
+    return evaluate_at(policy, host, certs, now, _seen(peer, shown, certs))
 
 
 def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
@@ -199,10 +183,10 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
         if leaf is not None and handle.leaf_suffices(
             name, len(name), leaf, len(leaf), now
         ):
-            return Accepted(policy, host, (leaf,), now, peer, shown)
+            return policy, host, (leaf,), now
     counts, hidden = _chain_that_counts(memo, peer, shown, leaf)
     if not hidden and handle.passes(name, counts, now):
-        return Accepted(policy, host, counts.certs, now, peer, shown)
+        return policy, host, counts.certs, now
     seen = _seen(peer, shown, counts.certs, hidden=hidden)
     report = verify_at(policy, host, counts.certs, now, seen)
     if hidden and report.mode == "enforce" and not handle.is_clear(name):
@@ -214,7 +198,7 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
             seen,
         )
     tell_accepted(report, on_report)
-    return Accepted(policy, host, counts.certs, now, peer, shown)
+    return policy, host, counts.certs, now
 
 
 def _seen(
@@ -242,7 +226,8 @@ def judge_under_install(
     if not is_nameless(in_force, peer):
         return judge(in_force, memo, peer, shown)
     accepted = judge(in_force, memo, (_NO_NAME, False), shown)
-    tell_accepted(accepted.report, in_force.on_report, nameless=True)
+    report = report_of_accepted(accepted, (_NO_NAME, False), shown)
+    tell_accepted(report, in_force.on_report, nameless=True)
     return accepted
 
 

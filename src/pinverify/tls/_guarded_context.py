@@ -23,12 +23,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pinverify.tls._fork_safe import ForkSafeLock
-from pinverify.tls._in_force import ContextRule, installed, rule_of
+from pinverify.tls._in_force import ContextRule, installed
 from pinverify.tls._ssl_internals import (
-    refuse_renegotiation,
+    CERT_NONE,
+    NO_RENEGOTIATION,
+    ShownBySSL,
+    get_options,
+    get_verify_mode,
     refuse_tickets,
     set_options,
-    verifies,
 )
 
 if TYPE_CHECKING:
@@ -36,11 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = ["GuardedContext", "MixIn", "create", "guard"]
 
-MixIn: TypeAlias = "Callable[[Any, Any, ContextRule], Any]"
+MixIn: TypeAlias = "Callable[[Any, bool, ContextRule], Any]"
 """Returns the connection that owns a C object, with the check mixed into its class.
 
-Its arguments are the owner, the outgoing buffer of an `ssl.SSLObject` (None for a
-socket), and the rule."""
+Its arguments are the owner, True if it is a socket, and the rule."""
 
 _WAS_OFF = (
     "OpenSSL did not verify this chain: verify_mode was CERT_NONE when the connection "
@@ -66,6 +68,8 @@ class GuardedContext:
 
     __slots__ = ()
 
+    _pinverify: ContextRule | None = None  # a pinned context has its own; see rule_of
+    _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
     _pinverify_mix_in: ClassVar[Any]  # a static MixIn
 
     @property
@@ -89,24 +93,34 @@ class GuardedContext:
         with _exclusion.lock:
             super(GuardedContext, type(self)).options.__set__(self, options)  # type: ignore[misc]
 
-    def _wrap_socket(self, sock: Any, server_side: bool, *args: Any, **how: Any) -> Any:  # noqa: ANN401, FBT001
-        inherited: Any = super()._wrap_socket  # type: ignore[misc]
-        make = partial(inherited, sock, server_side, *args, **how)
-        peer = how.get("owner"), None, server_side
-        return create(self, make, peer, self._pinverify_mix_in)
+    # The signatures of ssl: to collect arguments and spread them again takes longer.
 
-    def _wrap_bio(
+    def _wrap_socket(
+        self,
+        sock: Any,  # noqa: ANN401
+        server_side: bool,  # noqa: FBT001
+        server_hostname: str | None = None,
+        *,
+        owner: Any = None,  # noqa: ANN401
+        session: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        make = partial(self._pinverify_base._wrap_socket, self, sock)  # noqa: SLF001
+        return create(self, make, None, server_side, server_hostname, owner, session)
+
+    def _wrap_bio(  # noqa: PLR0913
         self,
         incoming: Any,  # noqa: ANN401
         outgoing: Any,  # noqa: ANN401
         server_side: bool,  # noqa: FBT001
-        *args: Any,  # noqa: ANN401
-        **how: Any,  # noqa: ANN401
+        server_hostname: str | None = None,
+        *,
+        owner: Any = None,  # noqa: ANN401
+        session: Any = None,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        inherited: Any = super()._wrap_bio  # type: ignore[misc]
-        make = partial(inherited, incoming, outgoing, server_side, *args, **how)
-        peer = how.get("owner"), outgoing, server_side
-        return create(self, make, peer, self._pinverify_mix_in)
+        make = partial(self._pinverify_base._wrap_bio, self, incoming, outgoing)  # noqa: SLF001
+        return create(
+            self, make, outgoing, server_side, server_hostname, owner, session
+        )
 
 
 def guard(context: Any, mix_in: MixIn) -> None:  # noqa: ANN401
@@ -140,15 +154,18 @@ def _guarded(base: type, mix_in: MixIn) -> type:
         "__qualname__": base.__qualname__,
         "__doc__": base.__doc__,
     }
-    own = {"_pinverify_mix_in": staticmethod(mix_in)}
+    own = {"_pinverify_base": base, "_pinverify_mix_in": staticmethod(mix_in)}
     return type(base.__name__, (GuardedContext, base), names | own)
 
 
-def create(
+def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     context: Any,  # noqa: ANN401
-    make: Callable[[], Any],
-    owner: tuple[Any, Any, bool],
-    mix_in: MixIn,
+    make: Callable[..., Any],
+    outgoing: Any,  # noqa: ANN401
+    server_side: bool,  # noqa: FBT001
+    server_hostname: str | None,
+    owner: Any,  # noqa: ANN401
+    session: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     """Create a C object, and note on its owner whether OpenSSL will verify the chain.
 
@@ -156,36 +173,48 @@ def create(
     because a TLS 1.2 peer could show another certificate in it. Tickets of servers are
     turned off unless `_may_give_tickets`.
 
+    This runs once for each connection. Most of its time are calls, so it has few.
+
     Args:
-        context: the context.
+        context: the context; it is guarded.
         make: creates the C object.
-        owner: the connection as the context's class names it, the outgoing buffer of
-            an `ssl.SSLObject`, and True for the side of the server.
-        mix_in: see `MixIn`.
+        outgoing: the buffer in which an `ssl.SSLObject` writes; None for a socket.
+        server_side: an argument of *make*, like those that follow.
+        server_hostname: the name to verify.
+        owner: the connection, as the context's class names it.
+        session: the session to resume.
     """
-    connection, outgoing, server_side = owner
-    rule = rule_of(context) or getattr(type(connection), "_pinverify_rule", None)
+    connection = owner
+    rule = context._pinverify or getattr(type(owner), "_pinverify_rule", None)  # noqa: SLF001
     if rule is None:
         if server_side or not installed:
-            return make()
+            return make(server_side, server_hostname, owner=owner, session=session)
         rule = installed[0]
-    connection = mix_in(connection, outgoing, rule)
+    if type(owner) not in rule.ready:
+        connection = context._pinverify_mix_in(owner, outgoing is None, rule)  # noqa: SLF001
     with _exclusion.lock:
         changes = _exclusion.changes
-        verified = verifies(context)
-        options = refuse_renegotiation(context)
+        mode = get_verify_mode(context)
+        options = get_options(context)
+        if not options & NO_RENEGOTIATION:
+            set_options(context, options | NO_RENEGOTIATION)
         if server_side and not _may_give_tickets(context, rule):
             refuse_tickets(context)
         try:
-            made = make()
-            doubt = "" if verified else _WAS_OFF
-            if changes != _exclusion.changes or verified != verifies(context):
+            made = make(server_side, server_hostname, owner=owner, session=session)
+            doubt = _WAS_OFF if mode == CERT_NONE else ""
+            if changes != _exclusion.changes or mode != get_verify_mode(context):
                 doubt = _CHANGED
         finally:
             if not rule.servers:  # the application's context, which may serve as well
                 set_options(context, options)
-    connection._pinverify_doubt = doubt  # noqa: SLF001
-    connection._pinverify_created_with = context  # noqa: SLF001
+    connection._pinverify_shown = ShownBySSL((made, context, doubt))  # noqa: SLF001
+    # By the name that the C object verifies. That of the connection anybody can set.
+    is_client = made.server_side
+    name = None if is_client else made.server_hostname
+    connection._pinverify_peer = name, is_client  # noqa: SLF001
+    if outgoing is not None:
+        connection._pinverify_outgoing = outgoing  # noqa: SLF001
     return made
 
 

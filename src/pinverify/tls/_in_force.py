@@ -51,9 +51,10 @@ class ContextRule:
         memo_of_latest: a memo for handshakes that nobody can resume: they must not
             evict the evidence of others.
         classes: the classes of connections, and the same with the check mixed in.
+        ready: classes of connections that have the check of this rule.
     """
 
-    __slots__ = ("classes", "in_force", "memo", "memo_of_latest", "servers")
+    __slots__ = ("classes", "in_force", "memo", "memo_of_latest", "ready", "servers")
 
     def __init__(self, in_force: InForce | None, *, servers: bool = True) -> None:
         """Begin without any chain."""
@@ -61,6 +62,7 @@ class ContextRule:
         self.memo = Memo()
         self.memo_of_latest = Memo(leaves_max=0)
         self.classes: dict[type, type] = {}
+        self.ready: set[type] = set()
         self.servers = servers
 
 

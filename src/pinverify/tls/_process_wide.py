@@ -128,49 +128,59 @@ def _change(cls: Any) -> None:  # noqa: ANN401
         setattr(cls, name, change)
 
 
-def _wrap_socket(
+def _wrap_socket(  # noqa: PLR0913 - the signature of ssl
     self: Any,  # noqa: ANN401
     sock: Any,  # noqa: ANN401
-    server_side: bool,  # noqa: FBT001 - the signature of ssl
-    *args: Any,  # noqa: ANN401
-    **how: Any,  # noqa: ANN401
+    server_side: bool,  # noqa: FBT001
+    server_hostname: str | None = None,
+    *,
+    owner: Any = None,  # noqa: ANN401
+    session: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    inherited: Any = _ssl._SSLContext._wrap_socket  # type: ignore[attr-defined] # noqa: SLF001
-    make = partial(inherited, self, sock, server_side, *args, **how)
-    return _make(self, make, (how.get("owner"), None, server_side))
+    make = partial(_ssl._SSLContext._wrap_socket, self, sock)  # type: ignore[attr-defined] # noqa: SLF001
+    return _make(self, make, None, server_side, server_hostname, owner, session)
 
 
-def _wrap_bio(
+def _wrap_bio(  # noqa: PLR0913 - the signature of ssl
     self: Any,  # noqa: ANN401
     incoming: Any,  # noqa: ANN401
     outgoing: Any,  # noqa: ANN401
     server_side: bool,  # noqa: FBT001
-    *args: Any,  # noqa: ANN401
-    **how: Any,  # noqa: ANN401
+    server_hostname: str | None = None,
+    *,
+    owner: Any = None,  # noqa: ANN401
+    session: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    inherited: Any = _ssl._SSLContext._wrap_bio  # type: ignore[attr-defined] # noqa: SLF001
-    make = partial(inherited, self, incoming, outgoing, server_side, *args, **how)
-    return _make(self, make, (how.get("owner"), outgoing, server_side))
+    make = partial(_ssl._SSLContext._wrap_bio, self, incoming, outgoing)  # type: ignore[attr-defined] # noqa: SLF001
+    return _make(self, make, outgoing, server_side, server_hostname, owner, session)
 
 
-def _make(
+def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     context: Any,  # noqa: ANN401
-    make: Callable[[], Any],
-    owner: tuple[Any, Any, bool],
+    make: Callable[..., Any],
+    outgoing: Any,  # noqa: ANN401
+    server_side: bool,  # noqa: FBT001
+    server_hostname: str | None,
+    owner: Any,  # noqa: ANN401
+    session: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    """Create a C object; guard a context that makes its first client."""
-    server_side = owner[2]
+    """Create a C object; guard a context that makes its first client.
+
+    The arguments are those of `create`.
+    """
     if server_side or not installed:
-        return make()
+        return make(server_side, server_hostname, owner=owner, session=session)
     is_first = not isinstance(context, GuardedContext)
     if rule_of(context) is None:  # else `hook` has tried it
         try:
             _try_once(context, installed[0])
         except BaseException:  # ssl closes the socket for some exceptions only
-            if isinstance(owner[0], socket.socket):
-                owner[0].close()
+            if isinstance(owner, socket.socket):
+                owner.close()
             raise
-    return create(context, make, owner, mix_in) if is_first else make()
+    if not is_first:
+        return make(server_side, server_hostname, owner=owner, session=session)
+    return create(context, make, outgoing, server_side, server_hostname, owner, session)
 
 
 def _try_once(context: Any, rule: ContextRule) -> None:  # noqa: ANN401
@@ -214,7 +224,7 @@ def _wrapping_unconnected(original: Callable[..., Any]) -> Callable[..., Any]:
         tls = original(self, *args, **how)
         has_a_rule = rule_of(self) or hasattr(type(tls), "_pinverify_rule")
         if installed and not has_a_rule and not tls.server_side:
-            mix_in(tls, None, installed[0])
+            mix_in(tls, True, installed[0])  # noqa: FBT003
         return tls
 
     return wrap_socket

@@ -10,12 +10,21 @@ from OpenSSL import SSL, crypto
 from pinverify.errors import PolicyError
 from pinverify.policy import PinningError
 from pinverify.policy._pinning_error import text_behind
-from pinverify.tls._evidence import Accepted, Peer, Shown, judge, refusal, reject_early
+from pinverify.tls._evidence import (
+    Accepted,
+    Peer,
+    Shown,
+    judge,
+    refusal,
+    reject_early,
+    report_of_accepted,
+)
 from pinverify.tls._memo import Memo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pinverify.policy import Report
     from pinverify.tls._in_force import InForce
 
 __all__ = [
@@ -184,10 +193,11 @@ class Check:
         callback: the application's verify callback.
         shown: the certificates.
         error: the rejection, if there is one.
-        accepted: the acceptance, if there is one.
+        accepted: the acceptance and its peer, if there is one.
     """
 
     __slots__ = (
+        "_report",
         "accepted",
         "callback",
         "error",
@@ -209,7 +219,16 @@ class Check:
         self.callback = callback
         self.shown = _ShownToCallback()
         self.error: PinningSSLError | None = None
-        self.accepted: Accepted | None = None
+        self.accepted: tuple[Accepted, Peer] | None = None
+        self._report: Report | None = None
+
+    def report(self) -> Report | None:
+        """Return the report of the decision; None before the decision."""
+        if self.error is not None:
+            return self.error.report
+        if self._report is None and self.accepted is not None:
+            self._report = report_of_accepted(*self.accepted, self.shown)
+        return self._report
 
     def raise_again(self) -> None:
         """Raise the error again, if the peer was rejected."""
@@ -278,7 +297,8 @@ class Check:
         """Judge the peer after the handshake, or raise."""
         self.shown.conn = conn
         memo = _memo(conn.get_context())
-        self.accepted = judge(self.in_force, memo, peer_of(self.host), self.shown)
+        peer = peer_of(self.host)
+        self.accepted = judge(self.in_force, memo, peer, self.shown), peer
 
 
 def peer_of(host: str | bytes | None) -> Peer:

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import _ssl
 import ssl
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "CERT_NONE",
+    "NO_RENEGOTIATION",
     "ShownBySSL",
     "can_be_resumed",
     "der",
+    "get_options",
+    "get_verify_mode",
     "inner_context",
     "is_context",
     "is_server",
-    "refuse_renegotiation",
     "refuse_tickets",
     "set_options",
     "verifies",
@@ -35,26 +39,18 @@ def der(cert: Any) -> bytes:  # noqa: ANN401
 
 
 # The C attributes give plain numbers, without the cost of enums.
-_verify_mode: Any = _ssl._SSLContext.verify_mode.__get__  # type: ignore[attr-defined] # noqa: SLF001
-_options: Any = _ssl._SSLContext.options.__get__  # type: ignore[attr-defined] # noqa: SLF001
+get_verify_mode: Any = _ssl._SSLContext.verify_mode.__get__  # type: ignore[attr-defined] # noqa: SLF001
+get_options: Any = _ssl._SSLContext.options.__get__  # type: ignore[attr-defined] # noqa: SLF001
 set_options: Any = _ssl._SSLContext.options.__set__  # type: ignore[attr-defined] # noqa: SLF001
 _num_tickets: Any = _ssl._SSLContext.num_tickets.__get__  # type: ignore[attr-defined] # noqa: SLF001
-_NO_RENEGOTIATION = int(ssl.OP_NO_RENEGOTIATION)
+NO_RENEGOTIATION = int(ssl.OP_NO_RENEGOTIATION)
 _NO_TICKET = int(ssl.OP_NO_TICKET)
-_CERT_NONE = int(ssl.CERT_NONE)
+CERT_NONE = int(ssl.CERT_NONE)
 
 
 def verifies(context: Any) -> bool:  # noqa: ANN401
     """Return True if OpenSSL verifies chains, so that more than the leaf counts."""
-    return bool(_verify_mode(context) != _CERT_NONE)
-
-
-def refuse_renegotiation(context: Any) -> int:  # noqa: ANN401
-    """Disable renegotiation, and return the options as they were."""
-    options: int = _options(context)
-    if not options & _NO_RENEGOTIATION:
-        set_options(context, options | _NO_RENEGOTIATION)
-    return options
+    return bool(get_verify_mode(context) != CERT_NONE)
 
 
 def refuse_tickets(context: Any) -> None:  # noqa: ANN401
@@ -63,7 +59,7 @@ def refuse_tickets(context: Any) -> None:  # noqa: ANN401
     In TLS 1.3 nobody can resume then. In TLS 1.2 the sessions stay that OpenSSL keeps
     in the memory of this process, because Python cannot turn these off.
     """
-    options = _options(context)
+    options = get_options(context)
     if not options & _NO_TICKET:
         set_options(context, options | _NO_TICKET)
     if _num_tickets(context) and is_server(context):  # others have no such setting
@@ -92,25 +88,20 @@ def is_server(context: Any) -> bool:  # noqa: ANN401
     return getattr(context, "protocol", None) is ssl.PROTOCOL_TLS_SERVER
 
 
-class ShownBySSL:
-    """The certificates that a C object of ssl shows after its handshake."""
+class ShownBySSL(tuple[Any, Any, str]):
+    """The certificates that a C object of ssl shows after its handshake.
 
-    __slots__ = ("_created_with", "_doubt", "_sslobj")
+    One is made for each connection. A tuple is made without a function in Python.
+    """
 
-    def __init__(self, sslobj: Any, created_with: Any, doubt: str) -> None:  # noqa: ANN401
-        """Keep the object, and what was noted when it was created.
+    __slots__ = ()
 
-        Args:
-            sslobj: the C object.
-            created_with: the context that has created it.
-            doubt: why OpenSSL does not verify the chain; empty if it does.
-        """
-        self._sslobj = sslobj
-        self._created_with = created_with
-        self._doubt = doubt
+    sslobj = property(itemgetter(0), doc="The C object.")
+    created_with = property(itemgetter(1), doc="The context that has created it.")
+    noted = property(itemgetter(2), doc="What raised a `doubt` then, or an empty text.")
 
     def leaf(self) -> bytes | None:
-        der: bytes | None = self._sslobj.getpeercert(True)  # noqa: FBT003
+        der: bytes | None = self.sslobj.getpeercert(True)  # noqa: FBT003
         return der
 
     def is_verified(self) -> bool:
@@ -121,10 +112,11 @@ class ShownBySSL:
 
         The context that a callback for SNI has selected must verify chains as well.
         """
-        if self._doubt:
-            return self._doubt
-        context = self._sslobj.context
-        if context is self._created_with or verifies(context):
+        noted: str = self.noted
+        if noted:
+            return noted
+        context = self.sslobj.context
+        if context is self.created_with or verifies(context):
             return ""
         return (
             "OpenSSL did not verify this chain: verify_mode is CERT_NONE in the "
@@ -132,19 +124,19 @@ class ShownBySSL:
         )
 
     def verified_chain(self) -> Sequence[Any]:
-        return self._sslobj.get_verified_chain() or ()
+        return self.sslobj.get_verified_chain() or ()
 
     def to_der(self, cert: Any) -> bytes:  # noqa: ANN401
         return der(cert)
 
     def address(self) -> Any:  # noqa: ANN401
         # The C object knows its socket, unless that is gone. An SSL object has none.
-        connection = self._sslobj.owner
+        connection = self.sslobj.owner
         try:
             return connection.getpeername()
         except (AttributeError, OSError):
             return None
 
     def is_resumed(self) -> bool:
-        resumed: bool = self._sslobj.session_reused
+        resumed: bool = self.sslobj.session_reused
         return resumed

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from OpenSSL import SSL
 
 from pinverify.errors import PolicyError
-from pinverify.tls._evidence import announce, judge, rejection
+from pinverify.tls._evidence import announce, judge, rejection, report_of_accepted
 from pinverify.tls._in_force import in_force
 from pinverify.tls._memo import Memo
 from pinverify.tls._pyopenssl_check import (
@@ -138,12 +138,13 @@ def verify(
     """
     rules = in_force(policy, on_report)
     refuse_unknown_side(rules, host)
-    shown = ShownAfterwards(conn, verified=chain_is_verified)
+    peer, shown = peer_of(host), ShownAfterwards(conn, verified=chain_is_verified)
     try:
         # An empty memo: the first handshake of this session was not observed.
-        return judge(rules, Memo(), peer_of(host), shown).report
+        accepted = judge(rules, Memo(), peer, shown)
+        return report_of_accepted(accepted, peer, shown)
     except Exception as cause:  # noqa: BLE001 - also exceptions of on_report
-        error = PinningSSLError.because(cause, rules, peer_of(host), shown)
+        error = PinningSSLError.because(cause, rules, peer, shown)
         announce(error, cause, rules)
         raise error from error.__cause__
 
@@ -222,10 +223,7 @@ class _Pending(SSL.Connection):
     @property
     def pin_report(self) -> Report | None:
         """The decision about the peer; None before the decision."""
-        check = self._pinverify
-        if check.error is not None:
-            return check.error.report
-        return None if check.accepted is None else check.accepted.report
+        return self._pinverify.report()
 
     @property
     def pin_error(self) -> PinningSSLError | None:
