@@ -232,9 +232,13 @@ static size_t write_ipv6(char *out, const ipv6 *address) {
 
 // ---- names (RFC 1035, 2.3; RFC 1123, 2.1; and '_', which is in use) ---------
 
-static bool is_name_character(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
-}
+// The spelling of each byte of a name; 0: no name has it.
+static const char spelling[256] = {
+    ['-'] = '-', '.', ['0'] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9',
+    ['A'] = 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm',
+    'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z',
+    ['_'] = '_', ['a'] = 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k',
+    'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z'};
 
 // Writes a name of at most PV_HOST_MAX bytes in lower case.
 static pv_status write_name(char *out, const char *host, size_t host_len) {
@@ -243,7 +247,7 @@ static pv_status write_name(char *out, const char *host, size_t host_len) {
     LOOP(host_len - i, i <= host_len && label_len <= i && label_len <= 63 &&
                            IMPLIES(some < i, IS_CANONICAL(out[some])))
   {
-    const char c = to_lower(host[i]);
+    const char c = spelling[((const uint8_t *)host)[i]];
     out[i] = c;
     if (c == '.') {
       if (label_len == 0) {
@@ -252,7 +256,7 @@ static pv_status write_name(char *out, const char *host, size_t host_len) {
       label_len = 0;
       continue;
     }
-    if (!is_name_character(c)) {
+    if (c == 0) {
       return PV_ERR_HOST_CHARACTER;
     }
     label_len += 1;
@@ -270,30 +274,25 @@ static pv_status canonical(char *out, size_t *out_len, const char *host,
   if (host_len == 0) {
     return PV_ERR_HOST_EMPTY;
   }
-  if (memchr(host, ':', host_len) != NULL) {
+  const size_t len = host_len - (host[host_len - 1] == '.');
+  const pv_status status = len > PV_HOST_MAX ? PV_ERR_HOST_TOO_LONG
+                                             : write_name(out, host, len);
+  if (status == PV_OK) {
+    uint32_t ignored = 0;
+    if (ends_in_number(host, len) && !read_ipv4(host, len, &ignored)) {
+      return PV_ERR_HOST_IPV4;
+    }
+    *out_len = len;
+  } else if (memchr(host, ':', host_len) != NULL) {  // no name has a colon
     ipv6 address;
     if (!read_ipv6(host, host_len, &address)) {
       return PV_ERR_HOST_IPV6;
     }
+    memset(out, 0, PV_HOST_MAX);  // part of a name was written
     *out_len = write_ipv6(out, &address);
     return PV_OK;
   }
-  if (host[host_len - 1] == '.') {
-    host_len -= 1;
-  }
-  if (host_len > PV_HOST_MAX) {
-    return PV_ERR_HOST_TOO_LONG;
-  }
-  const pv_status status = write_name(out, host, host_len);
-  if (status != PV_OK) {
-    return status;
-  }
-  uint32_t ignored = 0;
-  if (ends_in_number(host, host_len) && !read_ipv4(host, host_len, &ignored)) {
-    return PV_ERR_HOST_IPV4;
-  }
-  *out_len = host_len;
-  return PV_OK;
+  return status;
 }
 
 pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,

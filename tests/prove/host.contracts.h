@@ -74,10 +74,6 @@ static size_t write_ipv6(char *out, const ipv6 *address)
     ASSIGNS(BYTES(out, 39))
     ENSURES(RESULT >= 2 && RESULT <= 39);
 
-static bool is_name_character(char c)
-    ASSIGNS()
-    ENSURES(RESULT == (IS_CANONICAL(c) && c != 0x2e));
-
 static pv_status write_name(char *out, const char *host, size_t host_len)
     REQUIRES(host_len <= 253 && FRESH(out, host_len) &&
              FRESH(host, host_len))

@@ -109,13 +109,6 @@ void prove_write_ipv6(void) {
   REACHED(len == 39);
 }
 
-void prove_is_name_character(void) {
-  char c;
-  const bool is = is_name_character(c);
-  REACHED(is);
-  REACHED(!is);
-}
-
 void prove_write_name(void) {
   char *out;
   const char *host;
