@@ -99,6 +99,7 @@ class Batch:
         self._chains = ffi.new("pv_offsets *", (none, 8, num))
         self.num = num
         self.reports = ffi.new("pv_report[]", self.num)
+        self._answers = ffi.new("pv_answers *", {"reports": self.reports})
         self()
         wanted = Reason.NO_CERTIFICATE if opened.num_rules else Reason.NOT_PINNED
         assert {report.reason for report in self.reports} == {wanted}
@@ -106,8 +107,7 @@ class Batch:
     def __call__(self) -> None:
         """Decide about all of them."""
         status = lib.pv_evaluate_many(
-            self.reports,
-            ffi.NULL,
+            self._answers,
             self._policy,
             self._hosts,
             self._certs,

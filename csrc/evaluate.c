@@ -4,44 +4,47 @@
 
 #include "columns.h"
 #include "policy.h"
+#include "sha256.h"
+#include "spki.h"
 
 // ---- the chain, however the caller stores it --------------------------------
 
+// Keys of a column that were hashed side by side: numbers `first` to `end` - 1.
+typedef struct hashed {
+  size_t first, end;
+  uint8_t digests[SHA256_CHUNK][PV_DIGEST_LEN];
+  uint8_t statuses[SHA256_CHUNK];
+} hashed;
+
 typedef struct chain_view {
   const pv_span *spans;     // one per certificate; or NULL: then they are in
-  const pv_column *column;  // this column, from number `first` on; or, if it is
-  size_t first;             // NULL too, they are
-  const uint8_t *data;      // back to back in `data`, with
-  const uint8_t *lens;      // 4 bytes for the length of each
+  const pv_column *column;  // this column, from number `first` on
+  size_t first;
   size_t num_certs;
+  hashed *keys;  // of the column, or NULL
 } chain_view;
 
 static pv_span chain_cert(const chain_view *chain, size_t i) {
-  if (chain->spans != NULL) {
-    return chain->spans[i];
-  }
-  if (chain->column != NULL) {
-    return column_item(chain->column, chain->first + i);
-  }
-  size_t at = 0;
-  for (size_t before = 0; before < i; before++) {
-    at += load_le32(chain->lens + 4 * before);
-  }
-  return (pv_span){chain->data + at, load_le32(chain->lens + 4 * i)};
+  return chain->spans != NULL ? chain->spans[i]
+                              : column_item(chain->column, chain->first + i);
 }
 
-// Returns true if `num` lengths add up to `total`.
-static bool lens_add_up(const uint8_t *lens, size_t num, size_t total) {
-  size_t left = total;
-  for (size_t i = 0; i < num; i++) LOOP(num - i, i <= num && left <= total)
-  {
-    const uint32_t len = load_le32(lens + 4 * i);
-    if (len > left) {
-      return false;
-    }
-    left -= len;
+// Does what pv_spki_sha256 does, for certificate `i` of a chain.
+static pv_status chain_spki(uint8_t out[32], const chain_view *chain,
+                            size_t i) {
+  hashed *keys = chain->keys;
+  if (keys == NULL) {
+    const pv_span cert = chain_cert(chain, i);
+    return pv_spki_sha256(out, cert.data, cert.len);
   }
-  return left == 0;
+  const size_t at = chain->first + i;
+  if (at >= keys->end) {
+    keys->first = at;
+    keys->end = at + pv__spki_chunk(keys->digests[0], keys->statuses,
+                                    chain->column, at);
+  }
+  memcpy(out, keys->digests[at - keys->first], PV_DIGEST_LEN);
+  return (pv_status)keys->statuses[at - keys->first];
 }
 
 // ---- the evidence in the chain ----------------------------------------------
@@ -66,84 +69,62 @@ typedef struct cert_digests {
   uint8_t of[2][PV_DIGEST_LEN];
 } cert_digests;
 
-static uint32_t run_contains(const pv_policy *policy, uint32_t pinset,
-                             uint32_t list, uint32_t kind,
-                             const cert_digests *digests) {
+// Looks for a digest of the certificate at `depth` in one list of a PinSet, or
+// with PV_UNPINNED in the one of the policy.
+static void scan_list(evidence *out, const pv_policy *policy, uint32_t pinset,
+                      uint32_t list, uint8_t kind, uint32_t depth,
+                      const cert_digests *digests) {
+  finding *found = list == PV_LIST_BLOCKED ? &out->blocked : &out->pinned;
   const pin_run run = pv__policy_run(policy, pinset, list, kind);
-  return pv_packed_contain(run.packed, run.num_pins, digests->of[kind]);
-}
-
-static void note_first(finding *out, uint32_t depth, uint8_t kind,
-                       const cert_digests *digests) {
-  if (out->depth == PV_NO_DEPTH) {
-    out->depth = depth;
-    out->kind = kind;
-    memcpy(out->digest, digests->of[kind], PV_DIGEST_LEN);
+  if (run.num_pins == 0 ||
+      pv_packed_contain(run.packed, run.num_pins, digests->of[kind]) == 0) {
+    return;
+  }
+  out->lists_hit |= UINT32_C(1) << list;
+  if (found->depth == PV_NO_DEPTH) {
+    found->depth = depth;
+    found->kind = kind;
+    memcpy(found->digest, digests->of[kind], PV_DIGEST_LEN);
   }
 }
 
-// Looks for one certificate in the lists of `pinset` that apply to its position
-// in the chain.
-static void scan_pinset(evidence *out, const pv_policy *policy, uint32_t pinset,
-                        uint32_t depth, const cert_digests *digests) {
-  const uint32_t by_place = depth == 0 ? PV_LIST_LEAF : PV_LIST_CA;
+// Looks at one certificate that could be read. Behind a malformed certificate
+// nothing matches, but a key may be blocked: fail closed.
+static void look_at(evidence *out, const pv_policy *policy, uint32_t pinset,
+                    const pv_pinset *own, uint32_t depth,
+                    const cert_digests *digests) {
+  const bool ok = out->malformed == PV_OK;
+  const bool applies[] = {ok, ok && depth == 0, ok && depth > 0, true};
   for (uint8_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
-    const uint32_t anywhere =
-        run_contains(policy, pinset, PV_LIST_PINS, kind, digests);
-    const uint32_t here = run_contains(policy, pinset, by_place, kind, digests);
-    out->lists_hit |= anywhere << PV_LIST_PINS | here << by_place;
-    if ((anywhere | here) != 0) {
-      note_first(&out->pinned, depth, kind, digests);
-    }
-  }
-}
-
-static void scan_blocked(evidence *out, const pv_policy *policy,
-                         uint32_t pinset, uint32_t depth,
-                         const cert_digests *digests) {
-  for (uint8_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
-    if (run_contains(policy, pinset, PV_LIST_BLOCKED, kind, digests) != 0) {
-      note_first(&out->blocked, depth, kind, digests);
+    scan_list(out, policy, PV_UNPINNED, PV_LIST_BLOCKED, kind, depth, digests);
+    for (uint32_t list = PV_LIST_PINS;
+         pinset != PV_UNPINNED && list <= PV_LIST_BLOCKED; list++) {
+      if (applies[list] && own->num_pins[2 * list + kind] != 0) {
+        scan_list(out, policy, pinset, list, kind, depth, digests);
+      }
     }
   }
 }
 
 // Whole certificates are hashed only if one is pinned or blocked.
-static bool wants_certificate_digest(const pv_policy *policy, uint32_t pinset) {
-  uint32_t num_pins =
-      pv__policy_run(policy, PV_UNPINNED, PV_LIST_BLOCKED, PV_CERTIFICATE)
-          .num_pins;
-  for (uint32_t list = PV_LIST_PINS;
-       pinset != PV_UNPINNED && list <= PV_LIST_BLOCKED; list++) {
-    num_pins |= pv__policy_run(policy, pinset, list, PV_CERTIFICATE).num_pins;
+static bool wants_certificate_digest(const pv_policy *policy,
+                                     const pv_pinset *own) {
+  uint32_t num_pins = pv_policy_num_blocked(policy, PV_CERTIFICATE);
+  for (uint32_t list = PV_LIST_PINS; list <= PV_LIST_BLOCKED; list++) {
+    num_pins |= own->num_pins[2 * list + PV_CERTIFICATE];
   }
   return num_pins != 0;
-}
-
-// Looks at one certificate that could be read.
-static void look_at(evidence *out, const pv_policy *policy, uint32_t pinset,
-                    uint32_t depth, const cert_digests *digests) {
-  scan_blocked(out, policy, PV_UNPINNED, depth, digests);
-  if (pinset == PV_UNPINNED) {
-    return;
-  }
-  scan_blocked(out, policy, pinset, depth, digests);
-  // Behind a malformed certificate nothing matches: fail closed.
-  if (out->malformed == PV_OK) {
-    scan_pinset(out, policy, pinset, depth, digests);
-  }
 }
 
 // Reads the whole chain, whatever it finds. With PV_UNPINNED only the pins that
 // are blocked for every host count.
 static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
-                   uint32_t pinset, const chain_view *chain) {
-  const bool whole = wants_certificate_digest(policy, pinset);
+                   uint32_t pinset, const pv_pinset *own,
+                   const chain_view *chain) {
+  const bool whole = wants_certificate_digest(policy, own);
   cert_digests digests = {{{0}}};
   for (size_t i = 0; i < chain->num_certs; i++) {
-    const pv_span cert = chain_cert(chain, i);
-    const pv_status status =
-        pv_spki_sha256(digests.of[PV_SPKI], cert.data, cert.len);
+    const pv_status status = chain_spki(digests.of[PV_SPKI], chain, i);
     if (out->malformed == PV_OK) {
       out->num_seen = (uint32_t)i + (status == PV_OK);
       out->malformed = status;
@@ -155,21 +136,20 @@ static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
       memcpy(out_spkis + PV_DIGEST_LEN * i, digests.of[PV_SPKI], PV_DIGEST_LEN);
     }
     if (whole) {
+      const pv_span cert = chain_cert(chain, i);
       pv_sha256(digests.of[PV_CERTIFICATE], cert.data, cert.len);
     }
-    look_at(out, policy, pinset, (uint32_t)i, &digests);
+    look_at(out, policy, pinset, own, (uint32_t)i, &digests);
   }
 }
 
 // ---- the decision -----------------------------------------------------------
 
 // Returns true if every list that is not empty matches.
-static bool lists_are_hit(const pv_policy *policy, uint32_t pinset,
-                          uint32_t lists_hit) {
+static bool lists_are_hit(const pv_pinset *own, uint32_t lists_hit) {
   for (uint32_t list = PV_LIST_PINS; list <= PV_LIST_CA; list++) {
-    const uint32_t num_pins =
-        pv__policy_run(policy, pinset, list, PV_SPKI).num_pins |
-        pv__policy_run(policy, pinset, list, PV_CERTIFICATE).num_pins;
+    const uint32_t num_pins = own->num_pins[2 * list + PV_SPKI] |
+                              own->num_pins[2 * list + PV_CERTIFICATE];
     if (num_pins != 0 && (lists_hit >> list & 1) == 0) {
       return false;
     }
@@ -223,19 +203,19 @@ static void report_reason(pv_report *out, pv_reason reason,
   }
 }
 
-// With PV_UNPINNED, `out` already has an acceptance, which stands if the chain
-// shows nothing against it.
+// With PV_UNPINNED, `own` is empty, and `out` already has an acceptance, which
+// stands if the chain shows nothing against it.
 static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
                             const pv_policy *policy, uint32_t pinset,
-                            const chain_view *chain) {
+                            const pv_pinset *own, const chain_view *chain) {
   evidence seen = {.pinned.depth = PV_NO_DEPTH, .blocked.depth = PV_NO_DEPTH};
-  gather(&seen, out_spkis, policy, pinset, chain);
-  const bool no_pins = pinset == PV_UNPINNED;
+  gather(&seen, out_spkis, policy, pinset, own, chain);
   const pv_reason reason = judge_chain(
-      &seen, chain->num_certs, blocks_nothing(policy, pinset),
-      no_pins || lists_are_hit(policy, pinset, seen.lists_hit));
+      &seen, chain->num_certs,
+      seen.malformed != PV_OK && blocks_nothing(policy, pinset),
+      lists_are_hit(own, seen.lists_hit));
   out->num_seen = seen.num_seen;
-  if (!no_pins || reason != PV_MATCH) {
+  if (pinset != PV_UNPINNED || reason != PV_MATCH) {
     report_reason(out, reason, &seen);
   }
 }
@@ -272,39 +252,43 @@ static bool clients_decide(const pv_policy *policy, size_t host_len) {
          (host_len == 0 || policy->num_rules == 0);
 }
 
-// Steps 1 to 3, which need no chain. Returns the PinSet whose pins decide, or
-// PV_UNPINNED if `out` is already decided unless a key is blocked.
-static uint32_t decide_by_rule(pv_report *out, const pv_policy *policy,
-                               const char *host, size_t host_len, int64_t now) {
+// Steps 1 to 3, which need no chain. Returns the PinSet whose pins decide; or
+// PV_UNPINNED, with `own` empty, if only a blocked key can change `out`.
+static uint32_t decide_by_rule(pv_report *out, pv_pinset *own,
+                               const pv_policy *policy, const char *host,
+                               size_t host_len, int64_t now) {
   uint32_t index = 0;
-  pv_pinset pinset;
+  *out = (pv_report){.rule = PV_NO_RULE, .depth = PV_NO_DEPTH};
   if (clients_decide(policy, host_len)) {
     out->shape = PV_CLIENTS;
   } else {
     index = find_pinset(out, policy, host, host_len);
   }
-  if (pv_policy_pinset(&pinset, policy, index) != PV_OK) {
+  if (pv_policy_pinset(own, policy, index) != PV_OK) {
     return PV_UNPINNED;
   }
-  out->mode = (uint8_t)pinset.mode;
-  if (pinset.expires_set != 0 && now >= pinset.expires) {
+  out->mode = (uint8_t)own->mode;
+  if (own->expires_set != 0 && now >= own->expires) {
     out->reason = PV_EXPIRED;
-    out->accepted = pinset.expired_rejects == 0 || out->mode == PV_REPORT;
+    out->accepted = own->expired_rejects == 0 || out->mode == PV_REPORT;
+    *own = (pv_pinset){0};
     return PV_UNPINNED;
   }
   return index;
 }
 
-static void evaluate_peer(pv_report *out, uint8_t *out_spkis,
-                          const pv_policy *policy, const char *host,
-                          size_t host_len, const chain_view *chain,
-                          int64_t now) {
-  *out = (pv_report){.rule = PV_NO_RULE, .depth = PV_NO_DEPTH};
-  const uint32_t pinset = decide_by_rule(out, policy, host, host_len, now);
-  if (pinset != PV_UNPINNED ||
+// Returns the PinSet whose pins decided, or PV_UNPINNED.
+static uint32_t evaluate_peer(pv_report *out, uint8_t *out_spkis,
+                              const pv_policy *policy, const char *host,
+                              size_t host_len, const chain_view *chain,
+                              int64_t now) {
+  pv_pinset own;
+  const uint32_t index = decide_by_rule(out, &own, policy, host, host_len, now);
+  if (index != PV_UNPINNED ||
       (out->accepted != 0 && pv__policy_blocks(policy))) {
-    decide_by_chain(out, out_spkis, policy, pinset, chain);
+    decide_by_chain(out, out_spkis, policy, index, &own, chain);
   }
+  return index;
 }
 
 // ---- one peer ---------------------------------------------------------------
@@ -320,22 +304,22 @@ pv_status pv_evaluate(pv_report *out, uint8_t *out_spkis,
     return PV_ERR_ARGUMENT;
   }
   const chain_view chain = {.spans = verified_chain, .num_certs = num_certs};
-  evaluate_peer(out, out_spkis, policy, host, host_len, &chain, now);
+  (void)evaluate_peer(out, out_spkis, policy, host, host_len, &chain, now);
   return PV_OK;
 }
 
 uint32_t pv_decide(uint32_t *out_reason, const pv_policy *policy,
                    const char *host, size_t host_len, const uint8_t *certs,
-                   size_t certs_len, const uint8_t *cert_lens, size_t num_certs,
-                   int64_t now) {
+                   size_t certs_len, const uint8_t *cert_offsets,
+                   size_t num_certs, int64_t now) {
+  const pv_column column = {certs, certs_len, {cert_offsets, 4, num_certs}};
   pv_report report = {0};
   if (policy->bytes != NULL && (host != NULL || host_len == 0) &&
-      (certs != NULL || certs_len == 0) &&
-      (cert_lens != NULL || num_certs == 0) &&
-      lens_add_up(cert_lens, num_certs, certs_len)) {
-    const chain_view chain = {
-        .data = or_empty(certs), .lens = cert_lens, .num_certs = num_certs};
-    evaluate_peer(&report, NULL, policy, host, host_len, &chain, now);
+      (certs != NULL || certs_len == 0) && cert_offsets != NULL &&
+      column_fits(&column) &&
+      offset_at(&column.offsets, num_certs) == certs_len) {
+    const chain_view chain = {.column = &column, .num_certs = num_certs};
+    (void)evaluate_peer(&report, NULL, policy, host, host_len, &chain, now);
   }
   if (out_reason != NULL) {
     *out_reason = report.reason;
@@ -360,58 +344,69 @@ uint32_t pv_host_is_clear(const pv_policy *policy, const char *host,
   return report.reason != PV_BAD_HOST && blocks_nothing(policy, pinset);
 }
 
-// Returns the PinSet that decided, or PV_UNPINNED.
-static uint32_t deciding_pinset(const pv_policy *policy,
-                                const pv_report *report) {
-  pv_rule rule;
-  if (report->shape == PV_CLIENTS) {
-    return 0;
-  }
-  const pv_status status = pv_policy_rule(&rule, policy, report->rule);
-  return status == PV_OK ? rule.pinset : PV_UNPINNED;
-}
-
 uint32_t pv_leaf_suffices(const pv_policy *policy, const char *host,
                           size_t host_len, const uint8_t *leaf, size_t leaf_len,
                           int64_t now) {
   const pv_span span = {leaf, leaf_len};
+  const chain_view chain = {.spans = &span, .num_certs = 1};
   pv_report report;
-  if (pv_evaluate(&report, NULL, policy, host, host_len, &span, 1, now) !=
-      PV_OK) {
+  if (policy->bytes == NULL || (host == NULL && host_len > 0)) {
     return 0;
   }
+  const uint32_t pinset =
+      evaluate_peer(&report, NULL, policy, host, host_len, &chain, now);
   return report.accepted != 0 &&
          (report.reason == PV_MATCH || report.reason == PV_NOT_PINNED) &&
-         blocks_nothing(policy, deciding_pinset(policy, &report));
+         blocks_nothing(policy, pinset);
 }
 
 // ---- many peers -------------------------------------------------------------
 
-pv_status pv_evaluate_many(pv_report *out_reports, uint8_t *out_spkis,
-                           const pv_policy *policy, const pv_column *hosts,
-                           const pv_column *certs, const pv_offsets *chains,
-                           int64_t now) {
+static void write_answer(const pv_answers *out, size_t i,
+                         const pv_report *report) {
+  if (out->reports != NULL) {
+    out->reports[i] = *report;
+  }
+  if (out->accepted != NULL) {
+    const uint8_t before = i % 8 == 0 ? 0 : out->accepted[i / 8];
+    out->accepted[i / 8] = (uint8_t)(before | report->accepted << i % 8);
+    out->reasons[i] = report->reason;
+    out->rules[i] = report->rule;
+    out->depths[i] = report->depth;
+    out->details[i] =
+        (uint16_t)(report->detail << 8 | (uint32_t)report->shape << 2 |
+                   (uint32_t)report->matched_kind << 1 | report->mode);
+    memcpy(out->matched + PV_DIGEST_LEN * i, report->matched, PV_DIGEST_LEN);
+  }
+}
+
+pv_status pv_evaluate_many(const pv_answers *out, const pv_policy *policy,
+                           const pv_column *hosts, const pv_column *certs,
+                           const pv_offsets *chains, int64_t now) {
   const size_t num_peers = hosts->offsets.num;
-  clear(out_spkis, PV_DIGEST_LEN * certs->offsets.num);
-  if (num_peers > 0) {
-    memset(out_reports, 0, num_peers * sizeof *out_reports);
-  }
-  if (policy->bytes == NULL || chains->num != num_peers ||
-      !column_fits(hosts) || !column_fits(certs) ||
-      !offsets_fit(chains, certs->offsets.num)) {
-    return PV_ERR_ARGUMENT;
-  }
+  const bool fit =
+      policy->bytes != NULL && column_fits(hosts) && column_fits(certs) &&
+      (chains == NULL ? certs->offsets.num == num_peers
+                      : chains->num == num_peers &&
+                            offsets_fit(chains, certs->offsets.num));
+  hashed keys = {.end = 0};
+  clear(out->spkis, fit ? 0 : PV_DIGEST_LEN * certs->offsets.num);
   for (size_t i = 0; i < num_peers; i++) {
-    const pv_span host = column_item(hosts, i);
-    const size_t first = (size_t)offset_at(chains, i);
-    const chain_view chain = {
-        .column = certs,
-        .first = first,
-        .num_certs = (size_t)offset_at(chains, i + 1) - first};
-    uint8_t *spkis =
-        out_spkis == NULL ? NULL : out_spkis + PV_DIGEST_LEN * first;
-    evaluate_peer(&out_reports[i], spkis, policy, (const char *)host.data,
-                  host.len, &chain, now);
+    pv_report report = {0};
+    if (fit) {
+      const pv_span host = column_item(hosts, i);
+      chain_view chain = {NULL, certs, i, 1, &keys};
+      if (chains != NULL) {
+        chain.first = (size_t)offset_at(chains, i);
+        chain.num_certs = (size_t)offset_at(chains, i + 1) - chain.first;
+      }
+      uint8_t *spkis =
+          out->spkis == NULL ? NULL : out->spkis + PV_DIGEST_LEN * chain.first;
+      clear(spkis, PV_DIGEST_LEN * chain.num_certs);
+      (void)evaluate_peer(&report, spkis, policy, (const char *)host.data,
+                          host.len, &chain, now);
+    }
+    write_answer(out, i, &report);
   }
-  return PV_OK;
+  return fit ? PV_OK : PV_ERR_ARGUMENT;
 }

@@ -573,13 +573,14 @@ PV_API PV_CHECK uint32_t pv_host_is_clear(const pv_policy *policy,
 // `*out_reason` receives the pv_reason, PV_MISMATCH for a bad argument;
 // out_reason may be NULL.
 //
-// The certificates lie back to back in `certs`. `cert_lens` has the length of
-// each, 4 bytes, little-endian; the lengths add up to `certs_len`. Time: like
-// pv_evaluate, but quadratic in num_certs.
+// The certificates lie in `certs`: they are a pv_column with num_certs + 1
+// offsets of 4 bytes each, the last of which is `certs_len`. Time: like
+// pv_evaluate.
 PV_API PV_CHECK uint32_t pv_decide(uint32_t *out_reason,
                                    const pv_policy *policy, const char *host,
                                    size_t host_len, const uint8_t *certs,
-                                   size_t certs_len, const uint8_t *cert_lens,
+                                   size_t certs_len,
+                                   const uint8_t *cert_offsets,
                                    size_t num_certs, int64_t now);
 
 // pv_leaf_suffices returns 1 if the leaf alone is enough to accept the peer and
@@ -592,22 +593,44 @@ PV_API PV_CHECK uint32_t pv_leaf_suffices(const pv_policy *policy,
                                           const uint8_t *leaf, size_t leaf_len,
                                           int64_t now);
 
-// pv_evaluate_many judges many peers in one call.
+// pv_answers are the places for the answers about n peers with m certificates.
+// `reports` is NULL, or has room for n reports. `spkis` is NULL, or has room
+// for m digests. `accepted` is NULL, and then so may the others be; or each of
+// them is a column with one field of all reports, in the layout of Arrow:
+typedef struct pv_answers {
+  pv_report *reports;
+  uint8_t *spkis;     // m x 32 bytes; see pv_evaluate. Nothing is written for
+                      // certificates before the first chain or after the last
+  uint8_t *accepted;  // (n + 7) / 8 bytes: one bit for each peer, the first in
+                      // the lowest bit of the first byte, filled up with zeros
+  uint8_t *reasons;   // n pv_reasons
+  uint32_t *rules;    // n indices, or PV_NO_RULE
+  uint32_t *depths;   // n positions, or PV_NO_DEPTH
+  uint16_t *details;  // n numbers. bit 0: mode; bit 1: matched_kind; bits 2 and
+                      // 3: shape; bits 8 to 15: detail
+  uint8_t *matched;   // n x 32 bytes
+} pv_answers;
+
+// pv_evaluate_many judges many peers in one call, each as pv_evaluate does.
 //
 // Peer i has name i of `hosts`. Its verified chain (see pv_evaluate), leaf
 // first, is piece i of the column `certs`, cut by `chains`: the certificates
 // from position chains[i] up to, not including, chains[i + 1] (an Arrow column
-// of lists). `out_reports` receives the report of pv_evaluate for each peer,
-// and `out_spkis` (or NULL) 32 bytes for each certificate.
+// of lists). If `chains` is NULL, each certificate is a chain by itself.
 //
-// Fails with PV_ERR_ARGUMENT, all reports zero, if the policy is not open, if
+// The keys are hashed side by side, up to 256 of neighbouring chains, which
+// takes a fraction of the time of one after the other.
+//
+// Fails with PV_ERR_ARGUMENT, all answers zero, if the policy is not open, if
 // offsets descend, run past the end of what they index, or are neither 4 nor 8
 // bytes wide, or if the numbers of chains and hosts differ. Time: linear in the
 // bytes.
-PV_API PV_CHECK pv_status
-pv_evaluate_many(pv_report *out_reports, uint8_t *out_spkis,
-                 const pv_policy *policy, const pv_column *hosts,
-                 const pv_column *certs, const pv_offsets *chains, int64_t now);
+PV_API PV_CHECK pv_status pv_evaluate_many(const pv_answers *out,
+                                           const pv_policy *policy,
+                                           const pv_column *hosts,
+                                           const pv_column *certs,
+                                           const pv_offsets *chains,
+                                           int64_t now);
 
 // cdef: end
 

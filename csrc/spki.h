@@ -25,4 +25,10 @@ typedef struct spki_walk {
 pv_status pv__spki_find(spki_walk *out, const uint8_t *cert, size_t cert_len);
 pv_status pv__spki_check(const spki_walk *walk);
 
+// pv__spki_chunk does what pv_spki_sha256_many does, for up to SHA256_CHUNK
+// certificates of a column that fits, from number `first` on. It returns how
+// many these are.
+size_t pv__spki_chunk(uint8_t *out_digests, uint8_t *out_statuses,
+                      const pv_column *certs, size_t first);
+
 #endif

@@ -108,25 +108,6 @@ static size_t hash_chunk(const chunk *part) {
   return num_malformed;
 }
 
-pv_status pv_spki_sha256_many(uint8_t *out_digests, uint8_t *out_statuses,
-                              size_t *out_num_malformed,
-                              const pv_column *certs) {
-  const size_t num = certs->offsets.num;
-  *out_num_malformed = 0;
-  if (!column_fits(certs)) {
-    clear(out_digests, PV_DIGEST_LEN * num);
-    clear(out_statuses, num);
-    return PV_ERR_ARGUMENT;
-  }
-  for (size_t done = 0; done < num; done += SHA256_CHUNK) {
-    chunk part = next_chunk(certs, done);
-    part.out_digests = out_digests + PV_DIGEST_LEN * done;
-    part.out_statuses = out_statuses + done;
-    *out_num_malformed += hash_chunk(&part);
-  }
-  return PV_OK;
-}
-
 pv_status pv_certs_are_pinned(uint8_t *out_pinned, uint8_t *out_digests,
                               uint8_t *out_statuses, size_t *out_num_malformed,
                               const uint8_t *packed, size_t num_pins,
@@ -147,6 +128,9 @@ pv_status pv_certs_are_pinned(uint8_t *out_pinned, uint8_t *out_digests,
         out_digests == NULL ? digests : out_digests + PV_DIGEST_LEN * done;
     part.out_statuses = out_statuses + done;
     *out_num_malformed += hash_chunk(&part);
+    if (out_pinned == NULL) {
+      continue;
+    }
     pv_packed_contain_many(found, packed, num_pins, part.out_digests, part.num);
     for (size_t i = 0; i < part.num; i++) {
       const uint8_t pinned = found[i] & (part.out_statuses[i] == PV_OK);
@@ -154,4 +138,20 @@ pv_status pv_certs_are_pinned(uint8_t *out_pinned, uint8_t *out_digests,
     }
   }
   return PV_OK;
+}
+
+pv_status pv_spki_sha256_many(uint8_t *out_digests, uint8_t *out_statuses,
+                              size_t *out_num_malformed,
+                              const pv_column *certs) {
+  return pv_certs_are_pinned(NULL, out_digests, out_statuses, out_num_malformed,
+                             NULL, 0, certs);
+}
+
+size_t pv__spki_chunk(uint8_t *out_digests, uint8_t *out_statuses,
+                      const pv_column *certs, size_t first) {
+  chunk part = next_chunk(certs, first);
+  part.out_digests = out_digests;
+  part.out_statuses = out_statuses;
+  (void)hash_chunk(&part);
+  return part.num;
 }

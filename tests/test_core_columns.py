@@ -410,15 +410,16 @@ def batch_calls() -> dict[str, Callable[[], int]]:
     digests, statuses = ffi.new("uint8_t[]", 32 * num), ffi.new("uint8_t[]", num)
     pinned, malformed = ffi.new("uint8_t[]", num), ffi.new("size_t *")
     reports = ffi.new("pv_report[]", num)
+    answers = ffi.new("pv_answers *", {"reports": reports, "spkis": digests})
     row = bytes(32)
     hashed = digests, statuses, malformed
     arguments: dict[str, tuple[Any, ...]] = {
         "pv_sha256_many": (digests, column),
         "pv_spki_sha256_many": (*hashed, column),
         "pv_certs_are_pinned": (pinned, *hashed, row, 1, column),
-        "pv_evaluate_many": (reports, digests, policy, hosts, column, chains, 0),
+        "pv_evaluate_many": (answers, policy, hosts, column, chains, 0),
     }
-    everything = kept, column, one_each, chains, hosts, compiled, policy
+    everything = kept, column, one_each, chains, hosts, compiled, policy, reports
     assert arguments.keys() == set(BATCH_FUNCTIONS)
     return {
         name: functools.partial(_call, getattr(lib, name), given, everything)

@@ -146,7 +146,17 @@ def test_offsets_that_are_neither_4_nor_8_bytes_wide_are_refused(
     compiled = ffi.from_buffer(Policy({}).compile())
     assert lib.pv_policy_open(policy, compiled, len(compiled)) == lib.PV_OK
     digests, statuses, pinned = (ffi.new(f"uint8_t[{n}]") for n in (64, 2, 1))
-    reports, num_malformed = ffi.new("pv_report[2]"), ffi.new("size_t *")
+    columns = {
+        "reports": ffi.new("pv_report[2]"),
+        "spkis": digests,
+        "accepted": pinned,
+        "reasons": statuses,
+        "rules": ffi.new("uint32_t[2]"),
+        "depths": ffi.new("uint32_t[2]"),
+        "details": ffi.new("uint16_t[2]"),
+        "matched": ffi.new("uint8_t[64]"),
+    }
+    answers, num_malformed = ffi.new("pv_answers *", columns), ffi.new("size_t *")
     of_keys = (digests, statuses, num_malformed)
 
     def column(width: int) -> object:
@@ -170,9 +180,9 @@ def test_offsets_that_are_neither_4_nor_8_bytes_wide_are_refused(
             (good, odd, offsets(8)),
             (good, good, offsets(width)),
         ):
-            fill(reports, digests)
-            status = lib.pv_evaluate_many(reports, digests, policy, *parts, 0)
-            yield (reports, digests), status
+            outputs = tuple(columns.values())
+            fill(*outputs)
+            yield outputs, lib.pv_evaluate_many(answers, policy, *parts, 0)
 
     assert {status for _, status in calls(8)} == {lib.PV_OK}
     for outputs, status in calls(width):

@@ -19,8 +19,8 @@ from pinverify import (
     Rules,
     core,
 )
-from pinverify.core._columns import Chains
 from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._peers import Chains, Hosts
 from pinverify.core._pins import pack
 from pki import Pki
 from policy_samples import ABSENT
@@ -102,7 +102,9 @@ def test_as_many_chains_as_hosts_are_needed(pki: Pki) -> None:
     for num_hosts, num_chains in ((2, 1), (1, 2), (1, 0), (0, 1)):
         chains: list[list[bytes]] = [[] for _ in range(num_chains)]
         with pytest.raises(ValueError, match="one per peer"):
-            list(opened.evaluate_many([b"a"] * num_hosts, Chains(chains), 0))
+            opened.evaluate_many(
+                Hosts([b"a"] * num_hosts, None, bytes), Chains(chains), 0
+            )
 
 
 def test_many_items_may_come_from_any_iterable_and_any_buffer(pki: Pki) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from pinverify import UNPINNED, Pin, PinSet, Policy, core
 from pinverify._core import ffi, lib
+from pinverify.core._columns import chain
 from pinverify.core._open_policy import OpenPolicy
 from pki import Pki
 from policy_in_c import opened_in_c, rules_and_clients
@@ -40,11 +41,11 @@ def test_pv_evaluate_without_a_pointer_fails_and_rejects(pki: Pki) -> None:
 
 
 def test_the_light_calls_of_c_reject_what_they_cannot_ask(pki: Pki) -> None:
-    """No policy, no host, lengths that do not add up: never a pass."""
+    """No policy, no host, offsets that descend or do not end with the bytes."""
     opened, _keep = opened_in_c(Policy({}))
     closed = ffi.new("pv_policy *")
     der = pki.server.der
-    good = struct.pack("<I", len(der))
+    good = struct.pack("=2I", 0, len(der))
     reason = ffi.new("uint32_t *")
     assert lib.pv_decide(reason, opened, b"a", 1, der, len(der), good, 1, NOW) == 1
     assert reason[0] == lib.PV_NOT_PINNED
@@ -58,12 +59,22 @@ def test_the_light_calls_of_c_reject_what_they_cannot_ask(pki: Pki) -> None:
     assert lib.pv_host_is_clear(opened, b"a", 1) == 1
     assert lib.pv_host_is_clear(opened, b"a..b", 4) == 0
     assert lib.pv_host_is_clear(opened, ffi.NULL, 0) == 1
-    for certs, lens in ((ffi.NULL, good), (der, ffi.NULL)):
-        asked = lib.pv_decide(reason, opened, b"a", 1, certs, len(der), lens, 1, NOW)
+    for certs, ends in ((ffi.NULL, good), (der, ffi.NULL)):
+        asked = lib.pv_decide(reason, opened, b"a", 1, certs, len(der), ends, 1, NOW)
         assert (asked, reason[0]) == (0, lib.PV_MISMATCH)
-    for wrong in ([0], [len(der) - 1], [len(der) + 1], [2**32 - 1], [len(der), 1], []):
-        lens, num = struct.pack(f"<{len(wrong)}I", *wrong), len(wrong)
-        asked = lib.pv_decide(ffi.NULL, opened, b"a", 1, der, len(der), lens, num, NOW)
+    size = len(der)
+    for wrong in (
+        [0],
+        [0, 0],
+        [0, size - 1],
+        [0, size + 1],
+        [0, 2**32 - 1],
+        [0, size, size + 1],
+        [0, size, 1],
+        [1, 0],
+    ):
+        ends, num = struct.pack(f"={len(wrong)}I", *wrong), len(wrong) - 1
+        asked = lib.pv_decide(ffi.NULL, opened, b"a", 1, der, size, ends, num, NOW)
         assert asked == 0
 
 
@@ -78,10 +89,9 @@ def test_every_rejection_of_the_light_call_is_false(pki: Pki) -> None:
     reason = ffi.new("uint32_t *")
 
     def decide(host: bytes, certs: list[bytes]) -> tuple[int, int]:
-        lens = struct.pack(f"<{len(certs)}I", *map(len, certs))
-        data = b"".join(certs)
+        _, data, ends = chain(certs)
         accepted = lib.pv_decide(
-            reason, opened, host, len(host), data, len(data), lens, len(certs), NOW
+            reason, opened, host, len(host), data, len(data), ends, len(certs), NOW
         )
         return accepted, reason[0]
 
@@ -216,8 +226,7 @@ def test_pv_evaluate_many_refuses_offsets_that_do_not_ascend_or_pass_their_end(
     hosts = ffi.from_buffer(b"ab")
     certs = ffi.from_buffer(b"\x30\x02\x02\x00\x30\x02\x02\x00")
     status = lib.pv_evaluate_many(
-        reports,
-        spkis,
+        ffi.new("pv_answers *", {"reports": reports, "spkis": spkis}),
         opened,
         ffi.new("pv_column *", [hosts, 2, [at["hosts"], 8, 2]]),
         ffi.new("pv_column *", [certs, 8, [at["certs"], 8, 2]]),
@@ -240,11 +249,46 @@ def test_pv_evaluate_many_refuses_another_number_of_chains_than_hosts(
     text = ffi.from_buffer(b"ab")
     column = ffi.new("pv_column *", [text, 2, [at, 8, 2]])
     chains = ffi.new("pv_offsets *", [at, 8, num_chains])
-    status = lib.pv_evaluate_many(
-        reports, ffi.NULL, opened, column, column, chains, NOW
-    )
+    answers = ffi.new("pv_answers *", {"reports": reports})
+    status = lib.pv_evaluate_many(answers, opened, column, column, chains, NOW)
     assert status == lib.PV_ERR_ARGUMENT
     assert not any(bytes(ffi.buffer(reports)))
+
+
+@pytest.mark.parametrize("num_certs", [0, 1, 3])
+def test_pv_evaluate_many_without_chains_needs_a_certificate_for_each_host(
+    num_certs: int,
+) -> None:
+    """Each certificate is a chain then. With another number nobody is accepted."""
+    opened, _keep = opened_in_c(Policy({}))
+    at = ffi.new("uint64_t[]", [0, 1, 2, 2])
+    text = ffi.from_buffer(b"ab")
+    reports = ffi.new("pv_report[]", 2)
+    answers = ffi.new("pv_answers *", {"reports": reports})
+    hosts = ffi.new("pv_column *", [text, 2, [at, 8, 2]])
+    for num, status in ((num_certs, lib.PV_ERR_ARGUMENT), (2, lib.PV_OK)):
+        certs = ffi.new("pv_column *", [text, 2, [at, 8, num]])
+        found = lib.pv_evaluate_many(answers, opened, hosts, certs, ffi.NULL, NOW)
+        assert found == status
+        accepted = {report.accepted for report in reports}
+        assert accepted == {int(status == lib.PV_OK)}
+
+
+def test_pv_evaluate_many_writes_all_digests_of_a_chain(pki: Pki) -> None:
+    """Zeros, too, whatever was there: behind what can't be read, and unexamined."""
+    opened, _keep = opened_in_c(Policy({"a": [ABSENT]}))
+    der = pki.server.der
+    data, size = ffi.from_buffer(der + b"?" + der), len(der)
+    ends = ffi.new("uint64_t[]", [0, size, size, size + 1, 2 * size + 1])
+    certs = ffi.new("pv_column *", [data, 2 * size + 1, [ends, 8, 4]])
+    at = ffi.new("uint64_t[]", [0, 1, 2])
+    hosts = ffi.new("pv_column *", [ffi.from_buffer(b"ab"), 2, [at, 8, 2]])
+    starts = ffi.new("uint64_t[]", [0, 3, 4])
+    spkis = ffi.new("uint8_t[128]", b"\xff" * 128)
+    answers = ffi.new("pv_answers *", {"spkis": spkis})
+    chains = ffi.new("pv_offsets *", [starts, 8, 2])
+    assert lib.pv_evaluate_many(answers, opened, hosts, certs, chains, NOW) == lib.PV_OK
+    assert bytes(spkis) == core.spki_sha256(der) + bytes(96)
 
 
 def test_a_policy_is_read_back_by_number_and_no_further() -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Policy,
         Reason,
         Report,
+        Reports,
         Rules,
         find_pinning_error,
     )
@@ -56,6 +57,7 @@ __all__ = [
     "PolicyWarning",
     "Reason",
     "Report",
+    "Reports",
     "Rules",
     "check",
     "create_connection",

@@ -375,21 +375,20 @@ static void check_batch(const input *in, const pv_policy *policy,
       certs, certs_len, {cert_offsets, 8, num_certs}};
   const pv_offsets chains = {chain_offsets, 4, 1};
   pv_report report;
-  expect(pv_evaluate_many(&report, NULL, policy, &host_column, &cert_column,
-                        &chains, now) == PV_OK,
+  const pv_answers answers = {.reports = &report};
+  expect(pv_evaluate_many(&answers, policy, &host_column, &cert_column, &chains,
+                          now) == PV_OK,
          in->path, "a batch of one can be decided");
   expect(memcmp(&report, expected, sizeof report) == 0, in->path,
          "a batch of one decides as the one");
-  uint8_t cert_lens[4 * CHAIN_LEN] = {0};
-  for (size_t i = 0; i < num_certs; i++) {
-    for (int byte = 0; byte < 4; byte++) {
-      cert_lens[4 * i + (size_t)byte] = (uint8_t)(chain[i].len >> (8 * byte));
-    }
+  uint32_t narrow[CHAIN_LEN + 1];
+  for (size_t i = 0; i <= num_certs; i++) {
+    narrow[i] = (uint32_t)cert_offsets[i];
   }
   uint32_t reason = 0;
   const uint32_t light =
       pv_decide(&reason, policy, (const char *)host->data, host->len, certs,
-                certs_len, cert_lens, num_certs, now);
+                certs_len, (const uint8_t *)narrow, num_certs, now);
   expect(light == report.accepted && reason == report.reason, in->path,
          "the light call decides as the one");
   free(certs);

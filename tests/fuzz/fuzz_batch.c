@@ -89,27 +89,81 @@ static void check_certificates(const batch *in, bool good) {
   check_answers(in, good, &scanned, pin);
 }
 
-// The rows as chains of one peer each, without a host.
-static void check_peers(const batch *in, bool good, const pv_policy *policy) {
-  pv_report reports[MAX_ROWS], one;
+// The columns that pv_evaluate_many writes.
+typedef struct columns {
+  pv_report reports[MAX_ROWS];
+  uint8_t spkis[32 * MAX_ROWS];
+  uint8_t accepted[MAX_ROWS / 8];
+  uint8_t reasons[MAX_ROWS];
+  uint32_t rules[MAX_ROWS];
+  uint32_t depths[MAX_ROWS];
+  uint16_t details[MAX_ROWS];
+  uint8_t matched[32 * MAX_ROWS];
+} columns;
+
+static bool evaluate(columns *out, const pv_policy *policy, const batch *in,
+                     const pv_offsets *chains, size_t num_peers) {
   const uint64_t zeros[MAX_ROWS + 1] = {0};
-  uint32_t each[MAX_ROWS + 1];
-  for (uint32_t i = 0; i <= MAX_ROWS; i++) {
-    each[i] = i;
+  const pv_column hosts = {NULL, 0, {zeros, 8, num_peers}};
+  const pv_answers answers = {out->reports,  out->spkis, out->accepted,
+                              out->reasons,  out->rules, out->depths,
+                              out->details, out->matched};
+  memset(out, 0xaa, sizeof *out);
+  return pv_evaluate_many(&answers, policy, &hosts, &in->column, chains, 0) ==
+         PV_OK;
+}
+
+// Peer `i`, whose chain is rows `first` to `end` - 1.
+static void check_peer(const columns *got, const batch *in, size_t i,
+                       size_t first, size_t end, const pv_policy *policy) {
+  pv_report one;
+  uint8_t spkis[32 * MAX_ROWS];
+  pv_span chain[MAX_ROWS];
+  for (size_t r = first; r < end; r++) {
+    chain[r - first] = row(in, r);
   }
-  const pv_column hosts = {NULL, 0, {zeros, 8, in->num_rows}};
-  const pv_offsets chains = {each, 4, in->num_rows};
-  memset(reports, 0xaa, sizeof reports);
-  check((pv_evaluate_many(reports, NULL, policy, &hosts, &in->column, &chains,
-                        0) == PV_OK) == good,
-        "bad offsets of chains are refused");
-  check(good || all_zero(reports, in->num_rows * sizeof one),
+  check(pv_evaluate(&one, spkis, policy, "", 0, chain, end - first, 0) ==
+                PV_OK &&
+            memcmp(&one, &got->reports[i], sizeof one) == 0 &&
+            memcmp(spkis, got->spkis + 32 * first, 32 * (end - first)) == 0,
+        "a peer is decided about as alone");
+  check((got->accepted[i / 8] >> i % 8 & 1) == one.accepted &&
+            got->reasons[i] == one.reason && got->rules[i] == one.rule &&
+            got->depths[i] == one.depth &&
+            got->details[i] ==
+                (one.detail << 8 | (uint32_t)one.shape << 2 |
+                 (uint32_t)one.matched_kind << 1 | one.mode) &&
+            memcmp(got->matched + 32 * i, one.matched, 32) == 0,
+        "the columns say what the report says");
+}
+
+// The rows as chains of peers without a host: one each; and some, of 0, 1, 2, 3,
+// 0, ... rows.
+static void check_peers(const batch *in, bool good, const pv_policy *policy) {
+  columns got;
+  uint32_t ends[MAX_ROWS + 1] = {0};
+  size_t num_peers = 0;
+  check(evaluate(&got, policy, in, NULL, in->num_rows) == good,
+        "bad offsets of certificates are refused");
+  check(good || (all_zero(got.reports, in->num_rows * sizeof(pv_report)) &&
+                 all_zero(got.accepted, (in->num_rows + 7) / 8) &&
+                 all_zero(got.reasons, in->num_rows) &&
+                 all_zero(got.spkis, 32 * in->num_rows) &&
+                 all_zero(got.matched, 32 * in->num_rows)),
         "and reject everybody");
   for (size_t i = 0; good && i < in->num_rows; i++) {
-    const pv_span cert = row(in, i);
-    check(pv_evaluate(&one, NULL, policy, "", 0, &cert, 1, 0) == PV_OK &&
-              memcmp(&one, &reports[i], sizeof one) == 0,
-          "a peer is decided about as alone");
+    check_peer(&got, in, i, i, i + 1, policy);
+  }
+  while (num_peers < MAX_ROWS && ends[num_peers] < in->num_rows) {
+    const size_t end = ends[num_peers] + num_peers % 4;
+    num_peers += 1;
+    ends[num_peers] = (uint32_t)(end < in->num_rows ? end : in->num_rows);
+  }
+  const pv_offsets chains = {ends, 4, num_peers};
+  check(evaluate(&got, policy, in, &chains, num_peers) == good,
+        "so they are where chains are cut");
+  for (size_t i = 0; good && i < num_peers; i++) {
+    check_peer(&got, in, i, ends[i], ends[i + 1], policy);
   }
 }
 

@@ -18,51 +18,26 @@ static inline pv_reason spec_judgement(size_t num_certs, bool shows_blocked,
   ((out)->depth == (found)->depth && (out)->matched_kind == (found)->kind && \
    (out)->matched[some % 32] == (found)->digest[some % 32])
 
-static bool lens_add_up(const uint8_t *lens, size_t num, size_t total)
-    REQUIRES(num <= PV_PROVED_LEN_MAX && FRESH(lens, 4 * num))
-    ASSIGNS();
-
-static uint32_t run_contains(const pv_policy *policy, uint32_t pinset,
-                             uint32_t list, uint32_t kind,
-                             const cert_digests *digests)
-    REQUIRES(IS_PIN_STORE(policy) && IS_LIST(policy, pinset, list))
-    REQUIRES(kind <= PV_CERTIFICATE && FRESH(digests, sizeof *digests))
-    ASSIGNS()
-    ENSURES(RESULT <= 1);
-
-static void note_first(finding *out, uint32_t depth, uint8_t kind,
-                       const cert_digests *digests)
-    REQUIRES(IS_OUT(out) && kind <= PV_CERTIFICATE)
-    REQUIRES(FRESH(digests, sizeof *digests))
-    ASSIGNS(*out);
-
-static void scan_pinset(evidence *out, const pv_policy *policy, uint32_t pinset,
-                        uint32_t depth, const cert_digests *digests)
+static void scan_list(evidence *out, const pv_policy *policy, uint32_t pinset,
+                      uint32_t list, uint8_t kind, uint32_t depth,
+                      const cert_digests *digests)
     REQUIRES(IS_OUT(out) && IS_PIN_STORE(policy))
-    REQUIRES(pinset < policy->num_pinsets)
+    REQUIRES(IS_LIST(policy, pinset, list) && kind <= PV_CERTIFICATE)
     REQUIRES(FRESH(digests, sizeof *digests))
     ASSIGNS(*out);
 
-static void scan_blocked(evidence *out, const pv_policy *policy,
-                         uint32_t pinset, uint32_t depth,
-                         const cert_digests *digests)
+static void look_at(evidence *out, const pv_policy *policy, uint32_t pinset,
+                    const pv_pinset *own, uint32_t depth,
+                    const cert_digests *digests)
     REQUIRES(IS_OUT(out) && IS_PIN_STORE(policy))
     REQUIRES(IS_LIST(policy, pinset, PV_LIST_BLOCKED))
-    REQUIRES(FRESH(digests, sizeof *digests))
+    REQUIRES(FRESH(own, sizeof *own) && FRESH(digests, sizeof *digests))
     ASSIGNS(*out);
 
 static bool wants_certificate_digest(const pv_policy *policy,
-                                     uint32_t pinset)
-    REQUIRES(IS_PIN_STORE(policy))
-    REQUIRES(IS_LIST(policy, pinset, PV_LIST_BLOCKED))
+                                     const pv_pinset *own)
+    REQUIRES(IS_PIN_STORE_OR_CLOSED(policy) && FRESH(own, sizeof *own))
     ASSIGNS();
-
-static void look_at(evidence *out, const pv_policy *policy, uint32_t pinset,
-                    uint32_t depth, const cert_digests *digests)
-    REQUIRES(IS_OUT(out) && IS_PIN_STORE(policy))
-    REQUIRES(IS_LIST(policy, pinset, PV_LIST_BLOCKED))
-    REQUIRES(FRESH(digests, sizeof *digests))
-    ASSIGNS(*out);
 
 static bool blocks_nothing(const pv_policy *policy, uint32_t pinset)
     REQUIRES(IS_PIN_STORE(policy))
@@ -101,9 +76,8 @@ static void report_reason(pv_report *out, pv_reason reason,
                     out->depth == seen->num_seen &&
                         out->detail == (uint32_t)seen->malformed));
 
-static bool lists_are_hit(const pv_policy *policy, uint32_t pinset,
-                          uint32_t lists_hit)
-    REQUIRES(IS_PIN_STORE(policy) && pinset < policy->num_pinsets)
+static bool lists_are_hit(const pv_pinset *own, uint32_t lists_hit)
+    REQUIRES(FRESH(own, sizeof *own))
     ASSIGNS();
 
 static uint32_t find_pinset(pv_report *out, const pv_policy *policy,

@@ -2,6 +2,8 @@
 // certificates, and whatever the walk, the digests, the pins and the rules say
 // about them, the report is the one that pinverify.h, section 6, describes.
 #include "harness.h"
+#include "sha256.h"
+#define SHA256_CHUNK 4  // enough for these chains, and quickly searched
 #include "evaluate.c"
 #include "evaluate.contracts.h"
 
@@ -45,6 +47,28 @@ void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
   out[1] = PV_CERTIFICATE + 1;
 }
 
+// Certificates of a column: those of the chain come after FIRST others. Some are
+// hashed, and at least the first that is asked for.
+enum { FIRST = 1, COLUMN = FIRST + CERTS };
+
+size_t pv__spki_chunk(uint8_t *out_digests, uint8_t *out_statuses,
+                      const pv_column *certs, size_t first) {
+  size_t num;
+  __CPROVER_assert(first < COLUMN, "a certificate of the column");
+  __CPROVER_assume(1 <= num && num <= COLUMN - first);
+  for (size_t i = 0; i < num; i++) {
+    const size_t at = first + i;
+    out_statuses[i] = PV_OK;
+    if (at >= FIRST) {
+      const pv_status status =
+          pv_spki_sha256(out_digests + 32 * i, no_bytes, at - FIRST);
+      __CPROVER_assume((uint32_t)status <= UINT8_MAX);  // in pinverify.h all are
+      out_statuses[i] = (uint8_t)status;
+    }
+  }
+  return num;
+}
+
 pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
                        uint32_t kind) {
   const size_t whose = pinset == PV_UNPINNED ? WIDE : OWN;
@@ -57,6 +81,10 @@ pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
 bool pv__policy_blocks(const pv_policy *policy) {
   return (w.num_pins[WIDE][PV_LIST_BLOCKED][PV_SPKI] |
           w.num_pins[WIDE][PV_LIST_BLOCKED][PV_CERTIFICATE]) != 0;
+}
+
+uint32_t pv_policy_num_blocked(const pv_policy *policy, uint32_t kind) {
+  return w.num_pins[WIDE][PV_LIST_BLOCKED][kind];
 }
 
 uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
@@ -153,7 +181,14 @@ void prove_decide_by_chain(void) {
   w = any;
   uint8_t spkis[32 * CERTS] = {0};
   const pv_span spans[CERTS] = {{no_bytes, 0}, {no_bytes, 1}, {no_bytes, 2}};
-  const chain_view chain = {.spans = spans, .num_certs = num_certs};
+  bool together;
+  static hashed keys;
+  keys.first = 0;
+  keys.end = pv__spki_chunk(keys.digests[0], keys.statuses, NULL, 0);
+  const chain_view chain = {.spans = spans,
+                            .first = FIRST,
+                            .num_certs = num_certs,
+                            .keys = together ? &keys : NULL};
   __CPROVER_assume(num_certs <= CERTS);
   __CPROVER_assume(has_pins || out.accepted == 1);
   // pv_policy_open has seen to it that a PinSet has a pin to match.
@@ -161,7 +196,11 @@ void prove_decide_by_chain(void) {
                    !spec_is_empty(OWN, PV_LIST_LEAF) ||
                    !spec_is_empty(OWN, PV_LIST_CA));
   const pv_report before = out;
-  decide_by_chain(&out, spkis, &policy, has_pins ? PINSET : PV_UNPINNED,
+  pv_pinset own = {0};
+  if (has_pins) {
+    memcpy(own.num_pins, w.num_pins[OWN], sizeof own.num_pins);
+  }
+  decide_by_chain(&out, spkis, &policy, has_pins ? PINSET : PV_UNPINNED, &own,
                   &chain);
   const spec_chain spec = spec_of_chain(num_certs, has_pins);
   const bool stands = !has_pins && spec.reason == PV_MATCH;
@@ -210,6 +249,7 @@ void prove_decide_by_chain(void) {
   REACHED(spec.reason == PV_MATCH && out.matched_kind == PV_CERTIFICATE);
   REACHED(spec.reason == PV_MISMATCH && spec.pinned_at == 1);
   REACHED(stands && num_certs == 3);
+  REACHED(spec.reason == PV_MATCH && together && keys.first == FIRST + 1);
 }
 
 // ---- steps 1 to 3 -----------------------------------------------------------
@@ -252,8 +292,15 @@ static pv_report report_so_far;
 
 void chain_decides(pv_report *out, uint8_t *out_spkis,
                           const pv_policy *policy, uint32_t pinset,
-                          const chain_view *chain) {
+                          const pv_pinset *own, const chain_view *chain) {
   chain_was_asked = true;
+  for (uint32_t l = 0; l < 4; l++) {
+    for (uint32_t i = 2 * l; i < 2 * l + 2; i++) {
+      __CPROVER_assert(own->num_pins[i] ==
+                           (pinset == PV_UNPINNED ? 0 : w.pinset.num_pins[i]),
+                       "the lists of that PinSet, or none");
+    }
+  }
   asked_of_chain = pinset;
   report_so_far = *out;
 }

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Chain",
-    "Chains",
     "Column",
+    "Positions",
     "as_columns",
     "bytes_at",
     "chain",
     "check_offsets",
+    "ends",
+    "is_buffer",
 ]
 
 
@@ -32,79 +34,66 @@ class Chain(NamedTuple):
     """DER, leaf first."""
     data: bytes
     """The same, back to back."""
-    lens: bytes
-    """The length of each: 4 bytes, little-endian."""
+    offsets: bytes
+    """Where each begins, and the last one ends: 4 bytes for each."""
 
 
 def chain(certs: Sequence[bytes]) -> Chain:
     """Return *certs* (DER, leaf first) as a `Chain`."""
-    lens = struct.pack(f"<{len(certs)}I", *map(len, certs))
-    return Chain(certs, b"".join(certs), lens)
+    ends = accumulate(map(len, certs), initial=0)
+    return Chain(certs, b"".join(certs), struct.pack(f"={len(certs) + 1}I", *ends))
+
+
+class Positions:
+    """n + 1 positions that cut a sequence into n pieces: ``pv_offsets``."""
+
+    __slots__ = ("_address", "num", "view", "width")
+
+    def __init__(self, offsets: Offsets) -> None:
+        self.view = _positions(offsets)
+        self.width = self.view.itemsize
+        self.num = len(self.view) - 1
+        self._address = ffi.from_buffer(self.view)
+
+    @classmethod
+    def kept(cls, offsets: Offsets) -> Positions:
+        """Make positions that the caller cannot change: a copy, if they could be."""
+        found: Any = _positions(offsets)
+        own = found.readonly or not is_buffer(offsets)
+        return cls(found if own else memoryview(found.tobytes()).cast(found.format))
+
+    def part(self, first: int, num: int) -> tuple[Any, int, int]:
+        """Return the ``pv_offsets`` of *num* pieces, from number *first* on."""
+        return (self._address + self.width * first, self.width, num)
 
 
 class Column:
     """A ``pv_column``, together with the buffers that it points to."""
 
-    __slots__ = ("_kept", "handle", "num")
+    __slots__ = ("_data", "handle", "num", "positions")
 
-    def __init__(self, data: Buffer, offsets: Offsets) -> None:
-        held, positions = view(data), _positions(offsets)
+    def __init__(self, data: Buffer, offsets: Offsets | Positions) -> None:
+        given = offsets if isinstance(offsets, Positions) else Positions(offsets)
+        held = view(data)
         data_len = len(held)
-        if positions.format in _SIGNED and positions.itemsize == _NARROW:
+        if given.view.format in _SIGNED and given.width == _NARROW:
             # Signed positions are at most this, so a negative one exceeds the end.
             data_len = min(data_len, _NARROW_MAX)
-        at = ffi.from_buffer(positions)
-        self.num = len(positions) - 1
-        self.handle = ffi.new(
-            "pv_column *", (held, data_len, (at, positions.itemsize, self.num))
-        )
-        self._kept = held, at
+        self.positions = given
+        self.num = given.num
+        self._data = held, data_len
+        self.handle = self.part(0, self.num)
 
     @classmethod
     def of_list(cls, items: Sequence[bytes]) -> Column:
         """Make a column of a list of byte strings, which are copied."""
         if set(map(type, items)) - {bytes}:
             items = [as_bytes(item) for item in items]
-        return cls(b"".join(items), _ends(items))
+        return cls(b"".join(items), ends(items))
 
-
-class Chains:
-    """n chains of certificates, for `OpenPolicy.evaluate_many`."""
-
-    __slots__ = ("certs", "handle", "num", "positions")
-
-    def __init__(
-        self,
-        chains: Sequence[Sequence[bytes]] | Buffer,
-        offsets: Offsets | None = None,
-        chain_offsets: Offsets | None = None,
-    ) -> None:
-        """Find the certificates, and the boundaries of the chains.
-
-        Args:
-            chains: n chains, each leaf first; or, with *offsets*, one buffer that
-                holds all certificates.
-            offsets: certificate j is bytes offsets[j] to offsets[j + 1].
-            chain_offsets: chain i is certificates chain_offsets[i] to
-                chain_offsets[i + 1]; None if each certificate is a chain.
-        """
-        given: Any = chains
-        if offsets is not None:
-            self.certs = Column(given, offsets)
-            if chain_offsets is None:
-                chain_offsets = range(self.certs.num + 1)
-        elif chain_offsets is None:
-            _check_list(given)
-            lists = [list(certs) for certs in given]
-            self.certs = Column.of_list([cert for certs in lists for cert in certs])
-            chain_offsets = _ends(lists)
-        else:
-            msg = "chain_offsets are for certificates in one buffer: give offsets too"
-            raise TypeError(msg)
-        self.positions = _positions(chain_offsets)
-        self.num = len(self.positions) - 1
-        at = ffi.from_buffer(self.positions)
-        self.handle = ffi.new("pv_offsets *", (at, self.positions.itemsize, self.num))
+    def part(self, first: int, num: int) -> Any:  # noqa: ANN401 - a C struct
+        """Return a ``pv_column`` of *num* strings, from number *first* on."""
+        return ffi.new("pv_column *", (*self._data, self.positions.part(first, num)))
 
 
 # Lists are joined this many at a time, so that the copies stay in the caches.
@@ -123,7 +112,9 @@ def as_columns(
     if offsets is not None:
         column = Column(given, offsets)
         return column.num, iter([(0, column)])
-    _check_list(given)
+    if is_buffer(given):
+        msg = "expected a list of byte strings; for one buffer give offsets as well"
+        raise TypeError(msg)
     rows = list(given)
     firsts = range(0, len(rows), _ITEMS_AT_ONCE)
     columns = (
@@ -133,13 +124,12 @@ def as_columns(
     return len(rows), columns
 
 
-def _check_list(items: Any) -> None:  # noqa: ANN401 - any argument
+def is_buffer(given: Any) -> bool:  # noqa: ANN401 - any argument
     try:
-        memoryview(items)
+        memoryview(given)
     except TypeError:
-        return
-    msg = "expected a list of byte strings; for one buffer give offsets as well"
-    raise TypeError(msg)
+        return False
+    return True
 
 
 _SIGNED, _UNSIGNED = ("i", "l", "q"), ("I", "L", "Q")
@@ -178,8 +168,12 @@ def _as_array(offsets: Sequence[int]) -> array[int]:
         raise ValueError(msg) from None
 
 
-def _ends(items: Sequence[Sequence[Any]]) -> array[int]:
-    return array("Q", accumulate(map(len, items), initial=0))
+def ends(items: Sequence[Sequence[Any]]) -> array[int]:
+    """Return the offsets of items that lie back to back, as narrow as they fit."""
+    try:
+        return array("I", accumulate(map(len, items), initial=0))
+    except OverflowError:
+        return array("Q", accumulate(map(len, items), initial=0))
 
 
 def bytes_at(buffer: bytearray) -> Any:  # noqa: ANN401 - a C pointer

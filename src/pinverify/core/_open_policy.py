@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import struct
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._core import Answer
-from pinverify.core._columns import Column, bytes_at, check_offsets
+from pinverify.core._answers import Answers
+from pinverify.core._columns import check_offsets
 from pinverify.core._library import DIGEST_LEN, as_bytes, ffi, lib, status_text
+from pinverify.core._peers import parts
+from pinverify.core._raw_report import NO_RULE, SHAPE_PREFIXES
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:
     import mmap
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeVar
 
-    from pinverify.core._columns import Chain, Chains
+    from pinverify.core._columns import Chain
+    from pinverify.core._peers import Chains, ColumnOfChains, Hosts
 
     _Report = TypeVar("_Report", bound=Answer)
 
 __all__ = [
-    "CLIENTS",
-    "NO_DEPTH",
-    "NO_RULE",
-    "SHAPE_PREFIXES",
     "Answer",
     "OpenPolicy",
     "RawPinSet",
-    "RawReport",
-    "fields_of",
-    "rejection",
 ]
-
-SHAPE_PREFIXES = ("", "*.", "**.")
-"""The beginning of a pattern, by ``pv_shape``."""
-
-CLIENTS: int = lib.PV_CLIENTS
-"""The ``pv_shape`` of a decision about a peer without a name."""
-
-NO_RULE: int = lib.PV_NO_RULE
-NO_DEPTH: int = lib.PV_NO_DEPTH
 
 _NOTHING_TO_TELL = (lib.PV_MATCH, lib.PV_NOT_PINNED)
 
@@ -50,46 +38,6 @@ _MAY_MATCH_ABOVE_THE_LEAF = [
     for kind in (lib.PV_SPKI, lib.PV_CERTIFICATE)
 ]
 """Positions in `RawPinSet.num_pins`."""
-
-
-# ---- reports -----------------------------------------------------------------
-
-
-class RawReport(NamedTuple):
-    """The fields of a ``pv_report``; see pinverify.h."""
-
-    accepted: int
-    reason: int
-    mode: int
-    matched_kind: int
-    shape: int
-    name_len: int
-    rule: int
-    depth: int
-    num_seen: int
-    detail: int
-    matched: bytes
-
-
-_REPORT = struct.Struct("=6B2x4I32s")
-"""A ``pv_report`` in memory."""
-
-
-if _REPORT.size != ffi.sizeof("pv_report"):
-    msg = "pinverify._core has another version: build or install it again"
-    raise ImportError(msg)
-
-
-def fields_of(raw: bytes) -> RawReport:
-    """Return the fields of a ``pv_report``, given as its bytes."""
-    return RawReport._make(_REPORT.unpack(raw))
-
-
-def rejection(reason: int) -> bytes:
-    """Return the ``pv_report`` of a rejection without a policy's decision."""
-    return _REPORT.pack(
-        *(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, 0, 0, bytes(DIGEST_LEN))
-    )
 
 
 # ---- policies ----------------------------------------------------------------
@@ -190,7 +138,7 @@ class OpenPolicy:
             chain: the verified chain.
             now: seconds since 1970-01-01T00:00:00Z.
         """
-        certs, data, lens = chain
+        certs, data, offsets = chain
         out_reason = ffi.new(_REASON_OUT)
         accepted = lib.pv_decide(
             out_reason,
@@ -199,7 +147,7 @@ class OpenPolicy:
             len(host),
             data,
             len(data),
-            lens,
+            offsets,
             len(certs),
             now,
         )
@@ -256,41 +204,44 @@ class OpenPolicy:
         return bytes(ffi.buffer(report)), bytes(ffi.buffer(spkis))
 
     def evaluate_many(
-        self, hosts: Sequence[bytes], chains: Chains, now: int
-    ) -> Iterator[tuple[bytes, bytes]]:
-        """Decide about n peers in one C call; see ``pv_evaluate_many``.
+        self,
+        hosts: Hosts,
+        chains: Chains | ColumnOfChains,
+        now: int,
+        threads: int = 1,
+    ) -> Answers:
+        """Decide about n peers; see ``pv_evaluate_many``.
 
         Args:
-            hosts: n host names, ASCII.
-            chains: their n chains.
+            hosts: their hosts.
+            chains: their chains.
             now: seconds since 1970-01-01T00:00:00Z.
+            threads: the number of threads that decide.
 
-        Yields:
-            The result of `evaluate` for each peer.
+        Raises:
+            ValueError: the numbers of hosts and chains differ, or offsets are wrong.
+            TypeError: a host or a certificate has the wrong type.
         """
-        names = Column.of_list(hosts)
-        if names.num != chains.num:
-            msg = f"{names.num} hosts and {chains.num} chains: give one per peer"
-            raise ValueError(msg)
-        raw_len = _REPORT.size
-        reports = bytearray(raw_len * names.num)
-        spkis = bytearray(DIGEST_LEN * chains.certs.num)
-        status = lib.pv_evaluate_many(
-            ffi.from_buffer("pv_report[]", reports),
-            bytes_at(spkis),
-            self._handle,
-            names.handle,
-            chains.certs.handle,
-            chains.handle,
-            now,
-        )
-        check_offsets(status)
-        raws, digests = bytes(reports), bytes(spkis)
-        first = DIGEST_LEN * chains.positions[0]
-        for i in range(names.num):
-            end = DIGEST_LEN * chains.positions[i + 1]
-            yield raws[raw_len * i : raw_len * (i + 1)], digests[first:end]
-            first = end
+        answers = Answers(chains)
+
+        def decide(rows: range) -> None:
+            names, keep_names = hosts.part(rows)
+            part = chains.part(rows)
+            places, keep_places = answers.places(rows.start, part.first)
+            status = lib.pv_evaluate_many(
+                places, self._handle, names, part.certs, part.chains, now
+            )
+            check_offsets(status)
+            del keep_names, keep_places
+
+        _share([*parts(hosts, chains, threads)], decide, threads)
+        return answers
+
+    def name_len(self, rule: int) -> int:
+        """Return the length of a rule's name; 0 if there is no such rule."""
+        out = ffi.new("pv_rule *")
+        status = lib.pv_policy_rule(out, self._handle, rule)
+        return int(out.name_len) if status == lib.PV_OK else 0
 
     def is_clear(self, host: bytes) -> bool:
         """Return True if no key is blocked for a host, or for a peer without a name.
@@ -356,6 +307,28 @@ class OpenPolicy:
         """Return the number of pins of a kind that are blocked for every host."""
         num: int = lib.pv_policy_num_blocked(self._handle, kind)
         return num
+
+
+def _share(parts: list[range], task: Callable[[range], None], threads: int) -> None:
+    """Do a task for each part, on some threads, of which this is one."""
+    queue = iter(parts)
+    faults: list[Exception] = []
+
+    def work() -> None:
+        try:
+            for rows in queue:
+                task(rows)
+        except Exception as error:  # noqa: BLE001 - raised again below
+            faults.append(error)
+
+    others = [threading.Thread(target=work) for _ in range(threads - 1)]
+    for other in others:
+        other.start()
+    work()
+    for other in others:
+        other.join()
+    if faults:
+        raise faults[0]
 
 
 def _check_index(status: int) -> None:

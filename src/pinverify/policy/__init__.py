@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pinverify.policy._pinning_error import PinningError, find_pinning_error
     from pinverify.policy._policy import Policy
     from pinverify.policy._report import Mode, Reason, Report, Side
+    from pinverify.policy._reports import Reports
     from pinverify.policy._rules import UNPINNED, Pins, PinSet, Rules, Unpinned
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Policy",
     "Reason",
     "Report",
+    "Reports",
     "Rules",
     "Side",
     "Unpinned",
@@ -37,5 +39,7 @@ __all__ = [
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
-        __name__, ("_pin", "_rules", "_report", "_pinning_error", "_policy"), __all__
+        __name__,
+        ("_pin", "_rules", "_report", "_reports", "_pinning_error", "_policy"),
+        __all__,
     )

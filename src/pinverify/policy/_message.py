@@ -11,7 +11,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pinverify import core
-from pinverify.core._open_policy import CLIENTS, NO_RULE
+from pinverify.core._raw_report import CLIENTS, NO_RULE
 from pinverify.errors import DERError, PolicyError
 from pinverify.policy._epoch_seconds import moment
 from pinverify.policy._pin import Pin, PinKind

@@ -12,17 +12,18 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from pinverify.core._columns import Chains
 from pinverify.core._library import as_bytes
 from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._peers import Hosts, as_chain, chains_of
 from pinverify.errors import PolicyError
 from pinverify.policy._compiled import compile_rules, read_rules
 from pinverify.policy._epoch_seconds import seconds_of
 from pinverify.policy._hosts import canonical
 from pinverify.policy._pinning_error import PinningError
 from pinverify.policy._report import Report, with_seen
+from pinverify.policy._reports import Reports
 from pinverify.policy._rules import PinSet, Rules
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class Policy:
         Raises:
             PinningError: the peer is rejected; its ``report`` has the reason.
         """
-        chain = _as_chain(verified_chain)
+        chain = as_chain(verified_chain)
         report = self._evaluate(host, chain, _seconds(now))
         if report.accepted:
             return report
@@ -206,50 +207,58 @@ class Policy:
         """
         return self._evaluate(host, verified_chain, _seconds(now))
 
-    def evaluate_many(
+    def evaluate_many(  # noqa: PLR0913 - two columns, and their offsets
         self,
-        hosts: Sequence[str | bytes | None] | None,
+        hosts: Sequence[str | bytes | None] | Buffer | None,
         chains: Sequence[Sequence[bytes]] | Buffer,
         *,
+        host_offsets: Offsets | None = None,
         offsets: Offsets | None = None,
         chain_offsets: Offsets | None = None,
         now: dt.datetime | None = None,
-    ) -> list[Report]:
-        """Decide about n peers in one C call.
+        threads: int = 1,
+    ) -> Reports:
+        """Decide about n peers.
+
+        Nothing is copied of a buffer with certificates: no other thread may change it
+        during the call. Of the other arguments the answer keeps what it needs: a
+        buffer that is read-only as it is, of everything else a copy.
 
         Args:
-            hosts: n hosts, or None for n peers without a name.
+            hosts: n hosts; or with *host_offsets* one buffer with all of them, in
+                ASCII, where an empty one is a peer without a name; or None for n peers
+                without a name.
             chains: n verified chains, each leaf first; or, with *offsets*, one buffer
-                with all certificates. The buffer is not copied: no other thread may
-                change it during the call.
-            offsets: certificate j is bytes offsets[j] to offsets[j + 1] of the buffer
+                with all certificates.
+            host_offsets: host i is bytes host_offsets[i] to host_offsets[i + 1] of
+                *hosts* (the layout of an Arrow string column).
+            offsets: certificate j is bytes offsets[j] to offsets[j + 1] of *chains*
                 (the layout of an Arrow binary column).
             chain_offsets: chain i is certificates chain_offsets[i] to
                 chain_offsets[i + 1]; None if each certificate is a chain by itself,
                 a leaf alone.
             now: timezone-aware; None is the current time.
+            threads: the number of threads that decide, each about a part of the peers.
 
         Returns:
             n reports, in the same order.
 
         Raises:
             ValueError: the numbers of chains and hosts differ; or offsets descend, or
-                exceed the end of the buffer or of the certificates.
-            TypeError: the offsets are not integers of 4 or 8 bytes.
+                exceed the end of the buffer or of the certificates; or *threads* is
+                less than 1.
+            TypeError: the offsets are not integers of 4 or 8 bytes; or a host or a
+                certificate has the wrong type.
         """
-        shown: Any = chains
-        if offsets is None:
-            shown = [_as_chain(chain) for chain in shown]
-        peers = Chains(shown, offsets, chain_offsets)
+        if threads < 1:
+            msg = f"threads: expected 1 or more, got {threads}"
+            raise ValueError(msg)
         handle = self._handle
-        given = [None] * peers.num if hosts is None else hosts
-        names = [b"" if handle.ignores_hosts else name_for_core(host) for host in given]
-        decided = handle.evaluate_many(names, peers, _seconds(now))
-        digest = handle.digest
-        return [
-            Report(raw, spkis, host, digest)
-            for (raw, spkis), host in zip(decided, given, strict=True)
-        ]
+        name = _no_name if handle.ignores_hosts else name_for_core
+        named = Hosts(hosts, host_offsets, name)
+        peers = chains_of(chains, offsets, chain_offsets)
+        answers = handle.evaluate_many(named, peers, _seconds(now), threads)
+        return Reports(answers, named, handle.digest, handle.name_len)
 
 
 # ---- for adapters --------------------------------------------------------------
@@ -299,7 +308,7 @@ def _evaluate_slowly(
     handle: OpenPolicy, host: str | bytes | None, chain: Sequence[bytes], seconds: int
 ) -> Report:
     """Slow path of `Policy.evaluate`: arguments of all types, errors included."""
-    chain = _as_chain(chain)
+    chain = as_chain(chain)
     name = b"" if handle.ignores_hosts else name_for_core(host)
     raw, spkis = handle.evaluate(name, chain, seconds)
     return Report(raw, spkis, host, handle.digest)
@@ -320,6 +329,10 @@ def name_for_core(host: str | bytes | None) -> bytes:
         msg = f"a host is text, got {type(host).__name__}"
         raise TypeError(msg)
     return host or _NO_HOST
+
+
+def _no_name(_host: object) -> bytes:
+    return b""
 
 
 # A host that the core rejects; an empty one would mean a peer without a name.
@@ -359,16 +372,6 @@ def _policy_bytes(
     if isinstance(source, str | os.PathLike):
         return Path(source).read_bytes()
     return bytes(source)  # copies a bytearray, which could change
-
-
-def _as_chain(chain: Sequence[bytes]) -> list[bytes]:
-    """Return a copy of a chain."""
-    if type(chain) is list:  # fast path
-        return chain.copy()
-    if isinstance(chain, bytes | bytearray | memoryview | str):
-        msg = "a chain is a list of DER certificates, leaf first; write [certificate]"
-        raise TypeError(msg)
-    return list(chain)
 
 
 def _seconds(moment: dt.datetime | None) -> int:

@@ -6,12 +6,12 @@ import enum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from pinverify.core._library import DIGEST_LEN, status_text
-from pinverify.core._open_policy import (
+from pinverify.core._open_policy import Answer
+from pinverify.core._raw_report import (
     CLIENTS,
     NO_DEPTH,
     NO_RULE,
     SHAPE_PREFIXES,
-    Answer,
     fields_of,
     rejection,
 )
@@ -20,7 +20,7 @@ from pinverify.policy._hosts import canonical
 from pinverify.policy._pin import Pin, PinKind
 
 if TYPE_CHECKING:
-    from pinverify.core._open_policy import RawReport
+    from pinverify.core._raw_report import RawReport
 
 __all__ = [
     "MODES",

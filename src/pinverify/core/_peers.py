@@ -1,0 +1,292 @@
+"""Many peers: hosts and chains, as callers have them, and as C reads them."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinverify.core._columns import Column, Positions, ends, is_buffer
+from pinverify.core._library import ffi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pinverify.core._library import Buffer, Offsets
+
+__all__ = ["Chains", "ColumnOfChains", "Hosts", "as_chain", "chains_of", "parts"]
+
+# Chains in lists are copied to columns this many at a time, so that the copies stay in
+# the caches. Parts have a multiple of 8: each begins with a new byte of a bitmap.
+_CHAINS_AT_ONCE = 256
+
+# Hosts in a list are copied, too. A column of chains is checked again for each part, so
+# there are few parts.
+_HOSTS_AT_ONCE = 65_536
+_MOST_PARTS = 16
+
+
+# ---- hosts -------------------------------------------------------------------
+
+
+class Hosts:
+    """The hosts of n peers: a sequence, or a buffer with offsets; or none."""
+
+    __slots__ = ("_column", "_data", "_name", "_rows", "num")
+
+    def __init__(
+        self,
+        hosts: Sequence[Any] | Buffer | None,
+        offsets: Offsets | None,
+        name: Callable[[Any], bytes],
+    ) -> None:
+        """Keep the hosts, or a copy if they could change.
+
+        Args:
+            hosts: n hosts; or with *offsets* one buffer of names in ASCII. None if no
+                peer has a name.
+            offsets: host i is bytes offsets[i] to offsets[i + 1] of the buffer.
+            name: gives the bytes for the core, for each host of a sequence.
+
+        Raises:
+            TypeError: *hosts* and *offsets* do not fit together.
+        """
+        given: Any = hosts
+        self._column: Column | None = None
+        self._data: bytes | memoryview = b""
+        self._rows: tuple[Any, ...] | None = None
+        self._name = name
+        self.num: int | None = None
+        if offsets is not None:
+            self._data = _unchanging(given)
+            self._column = Column(self._data, Positions.kept(offsets))
+            self.num = self._column.num
+        elif given is not None:
+            if is_buffer(given) or isinstance(given, str):
+                msg = (
+                    "expected a list of hosts; for one buffer give host_offsets as well"
+                )
+                raise TypeError(msg)
+            self._rows = tuple(given)
+            self.num = len(self._rows)
+
+    @property
+    def listed(self) -> bool:
+        """True if the hosts are a sequence."""
+        return self._rows is not None
+
+    def __getitem__(self, i: int) -> Any:  # noqa: ANN401 - a host of any type
+        """Return host *i* as the caller gave it; None for a peer without a name."""
+        if self._rows is not None:
+            return self._rows[i]
+        if self._column is None:
+            return None
+        at = self._column.positions.view
+        return bytes(self._data[at[i] : at[i + 1]]) or None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the hosts as a sequence."""
+        rows = None if self.num is None else [self[i] for i in range(self.num)]
+        return (Hosts, (rows, None, bytes))
+
+    def part(self, rows: range) -> tuple[Any, object]:
+        """Return a ``pv_column`` of some hosts, and what it points to."""
+        if self._column is not None:
+            return self._column.part(rows.start, len(rows)), self
+        if self._rows is None:
+            column = Column(b"", memoryview(bytes(4 * len(rows) + 4)).cast("I"))
+        else:
+            some = self._rows[rows.start : rows.stop]
+            column = Column.of_list(_each(self._name, some, rows))
+        return column.handle, column
+
+
+def _unchanging(data: Any) -> bytes | memoryview:  # noqa: ANN401 - any argument
+    """Return the bytes of a buffer; a copy, unless it is read-only."""
+    if not is_buffer(data):
+        msg = f"host_offsets are for hosts in one buffer, got {type(data).__name__}"
+        raise TypeError(msg)
+    held = memoryview(data)
+    return held.cast("B") if held.readonly and held.c_contiguous else held.tobytes()
+
+
+# ---- chains ------------------------------------------------------------------
+
+
+def as_chain(certs: Sequence[bytes]) -> list[bytes]:
+    """Return a copy of a chain.
+
+    Raises:
+        TypeError: *certs* is one certificate, not a list of them.
+    """
+    if type(certs) is list:  # fast path
+        return certs.copy()
+    if isinstance(certs, bytes | bytearray | memoryview | str):
+        msg = "a chain is a list of DER certificates, leaf first; write [certificate]"
+        raise TypeError(msg)
+    return list(certs)
+
+
+class Part(NamedTuple):
+    """Chains of some peers, as C reads them."""
+
+    certs: Any
+    """A ``pv_column``."""
+    chains: Any
+    """``pv_offsets``; NULL if each certificate is a chain."""
+    first: int
+    """The number of the first of these certificates among those of all peers."""
+    kept: object
+    """Everything that they point to."""
+
+
+class Chains:
+    """n chains in a sequence of sequences.
+
+    Attributes:
+        num: the number of chains.
+        num_certs: the number of certificates.
+        positions: chain i is certificates positions[i] to positions[i + 1].
+    """
+
+    __slots__ = ("_rows", "num", "num_certs", "positions")
+
+    listed = True
+
+    def __init__(self, chains: Sequence[Sequence[bytes]]) -> None:
+        if is_buffer(chains):
+            msg = "expected a list of chains; for one buffer give offsets as well"
+            raise TypeError(msg)
+        rows = chains if isinstance(chains, list | tuple) else list(chains)
+        try:
+            found = ends(rows)
+        except TypeError:  # an iterator has no length
+            rows = _each(as_chain, rows, range(len(rows)))
+            found = ends(rows)
+        self._rows = rows
+        self.num = len(found) - 1
+        self.num_certs = found[-1]
+        self.positions = Positions(found)
+
+    def part(self, rows: range) -> Part:
+        """Return the chains of some peers.
+
+        Raises:
+            TypeError: a chain is no list of byte strings.
+            ValueError: a list was changed meanwhile.
+        """
+        some = _each(as_chain, self._rows[rows.start : rows.stop], rows)
+        try:
+            column = Column.of_list([*chain.from_iterable(some)])
+        except TypeError:
+            _each(Column.of_list, some, rows)
+            raise
+        own = Positions(ends(some))
+        at = self.positions.view
+        if (own.num, column.num) != (len(rows), at[rows.stop] - at[rows.start]):
+            msg = "another thread changed the chains during the call"
+            raise ValueError(msg)
+        handle = ffi.new("pv_offsets *", own.part(0, own.num))
+        return Part(column.handle, handle, at[rows.start], (column, own))
+
+
+class ColumnOfChains:
+    """n chains in one buffer with offsets.
+
+    Attributes:
+        num: the number of chains.
+        num_certs: the number of certificates in the buffer.
+        positions: chain i is certificates positions[i] to positions[i + 1]; None if
+            each certificate is a chain by itself.
+    """
+
+    __slots__ = ("_column", "num", "num_certs", "positions")
+
+    listed = False
+
+    def __init__(
+        self, data: Buffer, offsets: Offsets, chain_offsets: Offsets | None
+    ) -> None:
+        self._column = Column(data, offsets)
+        self.num = self.num_certs = self._column.num
+        self.positions = (
+            None if chain_offsets is None else Positions.kept(chain_offsets)
+        )
+        if self.positions is not None:
+            self.num = self.positions.num
+
+    def part(self, rows: range) -> Part:
+        """Return the chains of some peers."""
+        if self.positions is None:
+            column = self._column.part(rows.start, len(rows))
+            return Part(column, ffi.NULL, rows.start, self)
+        handle = ffi.new("pv_offsets *", self.positions.part(rows.start, len(rows)))
+        return Part(self._column.handle, handle, 0, self)
+
+
+def chains_of(
+    chains: Sequence[Sequence[bytes]] | Buffer,
+    offsets: Offsets | None,
+    chain_offsets: Offsets | None,
+) -> Chains | ColumnOfChains:
+    """Find the certificates, and the boundaries of the chains.
+
+    Args:
+        chains: n chains, each leaf first; or, with *offsets*, one buffer that holds
+            all certificates.
+        offsets: certificate j is bytes offsets[j] to offsets[j + 1].
+        chain_offsets: chain i is certificates chain_offsets[i] to
+            chain_offsets[i + 1]; None if each certificate is a chain.
+
+    Raises:
+        TypeError: the arguments do not fit together.
+    """
+    given: Any = chains
+    if offsets is not None:
+        return ColumnOfChains(given, offsets, chain_offsets)
+    if chain_offsets is not None:
+        msg = "chain_offsets are for certificates in one buffer: give offsets too"
+        raise TypeError(msg)
+    return Chains(given)
+
+
+# ---- both --------------------------------------------------------------------
+
+
+def parts(
+    hosts: Hosts, chains: Chains | ColumnOfChains, threads: int
+) -> Iterator[range]:
+    """Cut the peers into parts, for one call of C each.
+
+    Raises:
+        ValueError: the numbers of hosts and chains differ.
+    """
+    num = chains.num
+    if hosts.num not in {None, num}:
+        msg = f"{hosts.num} hosts and {num} chains: give one per peer"
+        raise ValueError(msg)
+    if chains.listed:
+        size = _CHAINS_AT_ONCE
+    elif hosts.listed:
+        size = max(_HOSTS_AT_ONCE, num // _MOST_PARTS)
+    else:
+        size = num // threads + 1
+    size += -size % 8
+    # Without peers, too, C looks at the offsets.
+    starts = range(0, max(num, 1), size)
+    return (range(first, min(first + size, num)) for first in starts)
+
+
+def _each(
+    convert: Callable[[Any], Any], items: Sequence[Any], rows: range
+) -> list[Any]:
+    """Convert what peers have; an error names the peer."""
+    try:
+        return [*map(convert, items)]
+    except TypeError:
+        for row, item in zip(rows, items, strict=False):
+            try:
+                convert(item)
+            except TypeError as error:
+                msg = f"peer {row}: {error}"
+                raise TypeError(msg) from None
+        raise

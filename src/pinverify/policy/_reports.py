@@ -1,0 +1,158 @@
+"""Reports of many peers: columns, and a `Report` for each peer that is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from pinverify.policy._report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pinverify.core._answers import Answers
+    from pinverify.core._peers import Hosts
+
+__all__ = ["Reports"]
+
+
+class Reports(Sequence[Report]):
+    """The decisions about n peers: a sequence of reports, kept as columns.
+
+    A `Report` is made when one is asked for; the columns are there at once. They are
+    read-only memoryviews of whole numbers in the byte order of the machine, in the
+    layout of Arrow; ``__arrow_c_array__`` hands all of them to Arrow without a copy.
+    """
+
+    __module__ = "pinverify"
+    __slots__ = ("_answers", "_digest", "_hosts", "_name_len")
+
+    def __init__(
+        self,
+        answers: Answers,
+        hosts: Hosts,
+        digest: bytes,
+        name_len: Callable[[int], int],
+    ) -> None:
+        """Keep the core's answers; only policies make reports.
+
+        Args:
+            answers: the columns.
+            hosts: the hosts as the caller wrote them.
+            digest: that of the policy.
+            name_len: gives the length of a rule's name.
+        """
+        self._answers = answers
+        self._hosts = hosts
+        self._digest = digest
+        self._name_len = name_len
+
+    # ---- columns ----
+
+    @property
+    def accepted(self) -> memoryview:
+        """One bit for each peer, 1 if it is accepted: an Arrow bitmap.
+
+        The first peer is in the lowest bit of the first byte (format "B").
+        """
+        return _column(self._answers.accepted, "B")
+
+    @property
+    def reasons(self) -> memoryview:
+        """The `Reason` of each peer (format "B")."""
+        return _column(self._answers.reasons, "B")
+
+    @property
+    def rules(self) -> memoryview:
+        """The number of the rule that decided; 4294967295 without one (format "I")."""
+        return _column(self._answers.rules, "I")
+
+    @property
+    def depths(self) -> memoryview:
+        """The position of the certificate that decided, 0 for the leaf (format "I").
+
+        4294967295 if none did.
+        """
+        return _column(self._answers.depths, "I")
+
+    @property
+    def matched(self) -> memoryview:
+        """32 bytes for each peer: the digest that matched, or that is blocked.
+
+        Zeros if there is none (format "B").
+        """
+        return _column(self._answers.matched, "B")
+
+    @property
+    def spkis(self) -> memoryview:
+        """32 bytes for each certificate: the digest of its key (format "B").
+
+        Zeros from the first certificate of a chain on that is not strict DER, and if
+        the chain was not examined.
+        """
+        return _column(self._answers.spkis, "B")
+
+    @property
+    def chain_offsets(self) -> memoryview | None:
+        """The chain of peer i is certificates chain_offsets[i] to chain_offsets[i + 1].
+
+        None if each certificate is a chain by itself.
+        """
+        return self._answers.chain_offsets
+
+    # ---- reports ----
+
+    def __len__(self) -> int:
+        """Return the number of peers."""
+        return self._answers.num
+
+    @overload
+    def __getitem__(self, index: int) -> Report: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Report, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Report | tuple[Report, ...]:
+        """Return one report, or a tuple of them."""
+        rows = range(len(self))[index]
+        if isinstance(rows, range):
+            return tuple(map(self._report, rows))
+        return self._report(rows)
+
+    def __iter__(self) -> Iterator[Report]:
+        """Make one report after the other."""
+        return map(self._report, range(len(self)))
+
+    def _report(self, row: int) -> Report:
+        raw, spkis = self._answers.row(row, self._name_len)
+        return Report(raw, spkis, self._hosts[row], self._digest)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the reports with those of another sequence: a list, a tuple."""
+        if not isinstance(other, Reports | list | tuple):
+            return NotImplemented
+        pairs = zip(self, other, strict=False)
+        return len(self) == len(other) and all(one == two for one, two in pairs)
+
+    def __hash__(self) -> int:
+        """Agree with ``==``, and with the hash of a tuple of the reports."""
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        """Return the numbers of peers and of accepted ones."""
+        num_accepted = int.from_bytes(self._answers.accepted, "little").bit_count()
+        return f"<Reports {len(self)} peers, {num_accepted} accepted>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the columns; the policy is not needed to read them."""
+        name_lens = {rule: self._name_len(rule) for rule in set(self.rules)}
+        return (
+            type(self),
+            (self._answers, self._hosts, self._digest, name_lens.__getitem__),
+        )
+
+
+def _column(data: bytearray, kind: str) -> memoryview:
+    # A cast memoryview would have its own type for each kind.
+    view: Any = memoryview(data).toreadonly()
+    column: memoryview = view.cast(kind)
+    return column
