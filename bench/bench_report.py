@@ -32,6 +32,7 @@ import bench_counts
 import bench_doors
 import bench_growth
 import bench_handshake
+import bench_many
 import bench_single
 import bench_start
 import bench_tail
@@ -121,7 +122,7 @@ def _steps(
         if shutil.which("valgrind") is None:
             print("  no valgrind: instructions are not counted")
             return
-        results.counts = bench_counts.count_all(compiler, folder)
+        results.counts |= bench_counts.count_all(compiler, folder)
 
     def compilers() -> None:
         results.cycles = bench_compilers.cycles()
@@ -137,6 +138,8 @@ def _steps(
         "one certificate from Python": from_python(bench_single.figures),
         "one peer from Python": from_python(bench_doors.figures),
         "many certificates from Python": from_python(bench_batch.figures),
+        "many peers from Python": from_python(bench_many.figures),
+        "memory for them": lambda: results.counts.update(bench_many.memory()),
         "start of a process": from_python(bench_start.figures),
         "TLS handshakes": handshakes,
         "instructions": counts,

@@ -14,7 +14,7 @@ from measure import Spread
 
 __all__ = ["GATES", "Gate", "Row", "judge"]
 
-Unit = Literal["×", "%", "ns", "instructions"]
+Unit = Literal["×", "%", "ns", "instructions", "bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ SCAN = "scan, share of the read bandwidth, {}"
 THREE = "time of three digests in one pass, by that of one, {}"
 EVALUATE = "Policy.evaluate, against three lines with cryptography, {}"
 VERIFY = "time of Policy.verify, rejected, by that of evaluate, {}"
+MANY_IN_BUFFERS = "time of evaluate_many from buffers, by that of hashing alone, {}"
+MANY_IN_LISTS = "time of evaluate_many from lists, by that of hashing alone, {}"
 START = "time of a process, by that of `python -c pass`, {}"
 HANDSHAKE = "CPU added to a TLS 1.3 handshake, both ends, {}"
 
@@ -137,6 +139,18 @@ GATES = (
     Gate(17, EVALUATE, "host without rule", 14, edge=22),
     Gate(18, VERIFY, "2 pins", 2.5, at_most=True, edge=1.5),
     Gate(18, VERIFY, "10,000 pins", 2.5, at_most=True, edge=1.5),
+    Gate(19, MANY_IN_BUFFERS, "leaf alone", 1.5, at_most=True, edge=1.15),
+    Gate(19, MANY_IN_BUFFERS, "chain of two", 1.5, at_most=True, edge=1.15),
+    Gate(20, MANY_IN_LISTS, "leaf alone", 6, at_most=True, edge=3),
+    Gate(20, MANY_IN_LISTS, "chain of two", 6, at_most=True, edge=3),
+    Gate(
+        21,
+        "memory of 19 for each chain of two, answers included",
+        "",
+        120,
+        unit="bytes",
+        at_most=True,
+    ),
     Gate(28, START, "--version", 6, at_most=True),
     Gate(28, START, "pin FILE", 6, at_most=True),
 )

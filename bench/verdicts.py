@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import bench_doors
 import bench_growth
+import bench_many
 import bench_start
 import gates
 from measure import Spread
@@ -48,13 +49,17 @@ FROM_FIGURES = {
     "17 host without rule": (bench_doors.EVALUATE, "host without rule"),
     "18 2 pins": (bench_doors.VERIFY, "2 pins"),
     "18 10,000 pins": (bench_doors.VERIFY, "10,000 pins"),
+    "19 leaf alone": (bench_many.BUFFERS, "leaf alone"),
+    "19 chain of two": (bench_many.BUFFERS, "chain of two"),
+    "20 leaf alone": (bench_many.LISTS, "leaf alone"),
+    "20 chain of two": (bench_many.LISTS, "chain of two"),
     "28 --version": (bench_start.START, "--version"),
     "28 pin FILE": (bench_start.START, "pin FILE"),
 }
 """The figure that holds the value of a gate: bench, case, competitor."""
 
 # Our time by theirs, where a figure is theirs by ours.
-INVERSE = ("5 ", "12 ", "18 ", "28 ")
+INVERSE = ("5 ", "12 ", "18 ", "19 ", "20 ", "28 ")
 SHARES = ("11 ",)  # in percent
 
 
@@ -75,6 +80,8 @@ def values(results: Results) -> dict[str, Spread]:
     walks = [n for name, n in results.counts.items() if name.startswith("walk/")]
     if walks:
         found["7"] = Spread.of([max(walks)])
+    if bench_many.MEMORY in results.counts:
+        found["21"] = Spread.of([results.counts[bench_many.MEMORY]])
     for curve in results.curves:
         if curve.name == bench_growth.HOT and curve.sizes[-1] >= 1_000_000:
             found["14"] = Spread.of([1e9 * curve.seconds[-1]])

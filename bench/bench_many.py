@@ -1,0 +1,165 @@
+"""Decisions about many peers, beside the hashing of the same certificates.
+
+The peers have 1,000 hosts. Each host has a PinSet of its own, which matches; its chain
+is a leaf and a certificate in the place of a CA, both in the shares of the web.
+"""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from array import array
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import pytest
+
+import certificates
+import measure
+from pinverify import Pin, PinSet, Policy, Reports, core
+
+__all__ = ["BUFFERS", "LISTS", "MEMORY", "figures", "memory"]
+
+BUFFERS = "many peers from buffers"
+LISTS = "many peers from lists"
+
+MEMORY = "bytes/chain of two"
+
+LENGTHS = {"leaf alone": 1, "chain of two": 2}
+NUM_PEERS, NUM_HOSTS = 100_000, 1000
+QUICK_PEERS = 1000
+
+
+def _offsets(items: Sequence[Sequence[Any]]) -> memoryview:
+    ends = array("Q", accumulate(map(len, items), initial=0))
+    return memoryview(ends.tobytes()).cast("Q")  # read-only, as those of Arrow
+
+
+class Peers:
+    """The same peers in both forms that a policy reads, and their certificates."""
+
+    def __init__(self, length: int, num: int = NUM_PEERS) -> None:
+        """Lay out *num* peers with chains of *length*."""
+        web = certificates.web(NUM_HOSTS + 1)
+        chains = [list(web[i : i + length]) for i in range(NUM_HOSTS)]
+        names = [f"www{i}.example{i % 50}.com" for i in range(NUM_HOSTS)]
+        backup = Pin.spki(bytes(32))
+        self.policy = Policy(
+            {
+                name: PinSet([Pin.from_certificate(chain[-1]), backup])
+                for name, chain in zip(names, chains, strict=True)
+            }
+        )
+        order = random.Random(1).choices(range(NUM_HOSTS), k=num)  # noqa: S311
+        self.num = num
+        self.hosts = [names[i] for i in order]
+        self.chains = [chains[i] for i in order]
+        certs = [cert for chain in self.chains for cert in chain]
+        self.names = "".join(self.hosts).encode()
+        self.name_offsets = _offsets(self.hosts)
+        self.certs, self.offsets = b"".join(certs), _offsets(certs)
+        self.chain_offsets = None if length == 1 else _offsets(self.chains)
+
+    def from_buffers(self) -> Reports:
+        """Decide about all of them; columns in, columns out."""
+        return self.policy.evaluate_many(
+            self.names,
+            self.certs,
+            host_offsets=self.name_offsets,
+            offsets=self.offsets,
+            chain_offsets=self.chain_offsets,
+        )
+
+    def from_lists(self) -> Reports:
+        """Decide about all of them; lists of str and of bytes."""
+        return self.policy.evaluate_many(self.hosts, self.chains)
+
+    def digests(self) -> bytes:
+        """Hash the keys of the same certificates, and decide nothing."""
+        return core.spki_sha256_many(self.certs, self.offsets)[0]
+
+
+WAYS: dict[str, Callable[[Peers], object]] = {
+    BUFFERS: Peers.from_buffers,
+    LISTS: Peers.from_lists,
+    "their keys alone": Peers.digests,
+}
+
+
+def figures(rounds: int = measure.ROUNDS, num: int = NUM_PEERS) -> list[measure.Figure]:
+    """Compare both forms with the hashing alone."""
+    found = []
+    for case, length in LENGTHS.items():
+        peers = Peers(length, num)
+        for bench, way in ((BUFFERS, peers.from_buffers), (LISTS, peers.from_lists)):
+            found.append(
+                measure.compare(
+                    bench,
+                    case,
+                    measure.Task.call("evaluate_many", way),
+                    measure.Task.call("spki_sha256_many", peers.digests),
+                    unit="peer",
+                    units=num,
+                    rounds=rounds,
+                )
+            )
+    return found
+
+
+def memory(num: int = NUM_PEERS) -> dict[str, float]:
+    """Return the most bytes that a decision takes for each chain of two, by name."""
+    peers = Peers(2, num)
+    peers.from_buffers()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        peers.from_buffers()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return {MEMORY: (most - before) / num}
+
+
+@pytest.mark.parametrize("case", LENGTHS)
+@pytest.mark.parametrize("way", WAYS)
+def test_many_peers(benchmark: Any, way: str, case: str) -> None:  # noqa: ANN401
+    """Every peer is accepted, in both forms."""
+    peers = Peers(LENGTHS[case], NUM_PEERS if benchmark.enabled else QUICK_PEERS)
+    benchmark.group = f"many peers, {case}"
+    found = benchmark(WAYS[way], peers)
+    if isinstance(found, Reports):
+        assert all(report.accepted for report in found[:: peers.num // 100])
+        assert int.from_bytes(found.accepted, "little").bit_count() == peers.num
+        assert bytes(found.spkis) == peers.digests()
+    else:
+        assert found == bytes(peers.from_lists().spkis)
+
+
+def test_the_figures_of_many_peers_are_ratios() -> None:
+    """One round of each comparison, for `make bench`."""
+    found = figures(rounds=1, num=QUICK_PEERS)
+    assert [figure.bench for figure in found] == [BUFFERS, LISTS] * 2
+    assert all(figure.ratio.median > 0 for figure in found)
+    assert 0 < memory(QUICK_PEERS)[MEMORY] < 1000
+
+
+def main() -> None:
+    """Print the figures."""
+    lines = [
+        "| time by that of `spki_sha256_many` | | lower and upper quartile |",
+        "|---|---|---|",
+    ]
+    for figure in figures():
+        ratio = figure.ratio.inverse()
+        spread = f"{ratio.low:.2f} to {ratio.high:.2f}"
+        lines.append(
+            f"| {figure.bench}, {figure.case} | {ratio.median:.2f} | {spread} |"
+        )
+    print("\n".join(lines))  # noqa: T201
+    print(f"\n{memory()[MEMORY]:.1f} bytes for each chain of two")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
