@@ -11,8 +11,6 @@ import itertools
 import os
 import pickle
 import random
-import sys
-import threading
 import tracemalloc
 from array import array
 from collections.abc import Callable, Sequence
@@ -470,37 +468,3 @@ def test_a_chain_of_two_takes_no_more_than_120_bytes() -> None:
     kept, most = traced(lambda: evaluate_many(peers.hosts, peers.chains, now=NOON))
     assert kept <= MOST_BYTES_A_CHAIN + 8192 / NUM_PEERS
     assert most <= MOST_BYTES_A_CHAIN + part / NUM_PEERS
-
-
-def test_a_counting_thread_goes_on() -> None:
-    """The GIL is free while C decides about columns.
-
-    With a switch interval of a day, another thread can't get it in any other way.
-    """
-    peers = some_peers(NUM_PEERS, NUM_HOSTS)
-    columns = peers.in_columns()
-    may_count, stop = threading.Lock(), threading.Event()
-    counted = 0
-
-    def count() -> None:
-        nonlocal counted
-        with may_count:
-            while not stop.is_set():
-                counted += 1
-
-    counting = threading.Thread(target=count)
-    interval = sys.getswitchinterval()
-    may_count.acquire()
-    sys.setswitchinterval(0.0005)
-    try:
-        counting.start()
-        may_count.release()
-        before = counted
-        for _ in range(20):
-            peers.policy.evaluate_many(**columns, now=NOON)
-        during = counted - before
-    finally:
-        sys.setswitchinterval(interval)
-        stop.set()
-        counting.join()
-    assert during > 0
