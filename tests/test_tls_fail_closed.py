@@ -107,6 +107,23 @@ def test_nobody_gets_a_connection_whose_check_did_not_end(
     assert_nothing_said(server.record())
 
 
+def test_a_connection_is_not_judged_by_the_peer_of_another_c_object(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """What was noted about the C object counts for that one alone."""
+    genuine = serve(server_context(pki.server, version=version), echo=False)
+    forged = serve(server_context(pki.impostor, version=version), echo=False)
+    context = trusting(pki, pinning(pki))
+    with later(context, genuine) as tls, later(context, forged) as other:
+        vars(tls)["_sslobj"].do_handshake()
+        tls._sslobj = vars(other)["_sslobj"]  # type: ignore[attr-defined]  # noqa: SLF001
+        for _ in range(2):
+            with pytest.raises(PinningError) as caught:
+                tls.sendall(SECRET)
+            assert caught.value.report.reason is Reason.NOT_CHECKED
+    assert_nothing_said(forged.record())
+
+
 exits = pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 
 

@@ -95,6 +95,8 @@ class Pending:
     def _sslobj(self, sslobj: Any) -> None:  # noqa: ANN401
         self.__dict__["_sslobj"] = sslobj
         self.__dict__.pop("_pinverify_guarded", None)
+        if sslobj is not None and sslobj is not self._pinverify_shown.sslobj:
+            self._pinverify_shown = _NOTHING_SHOWN  # that was another one
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Do the handshake, then decide about the peer."""
@@ -338,7 +340,7 @@ class PendingObject(Pending):
         try:
             # Fast path: what ssl does, without the guard of the C object.
             if self._pinverify_base.do_handshake is _OF_SSL:
-                self._pinverify_shown.sslobj.do_handshake()
+                self.__dict__["_sslobj"].do_handshake()
             else:
                 self._pinverify_base.do_handshake(self)
         except ssl.SSLWantReadError:
