@@ -3,6 +3,9 @@
 A test of a format brings a model of the system's own decision, written from its words
 and not from the reader: a function of host, chain and time. `agree` compares it with
 the policy that was read; `losses_are_true` with rules that were written.
+
+`POLICIES=10000 make slow TESTS="tests/test_formats_*.py"` is the long form, of about a
+quarter of an hour.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import datetime as dt
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -61,8 +65,8 @@ __all__ = [
 FAST = settings(
     deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow]
 )
-LONG = settings(FAST, max_examples=10_000)
-"""For tests that are marked as slow: ten thousand policies of each format."""
+LONG = settings(FAST, max_examples=int(os.environ.get("POLICIES", "1000")))
+"""For tests that are marked as slow."""
 
 
 class Cert(NamedTuple):

@@ -211,7 +211,7 @@ def test_what_android_cannot_say_is_told(
 @pytest.mark.slow
 @LONG
 @given(documents(), SOME_CHAINS)
-def test_ten_thousand_policies_decide_like_android(
+def test_many_policies_decide_like_android(
     configs: list[Config], chains: list[list[Cert]]
 ) -> None:
     """The long form of the test above."""
@@ -221,7 +221,7 @@ def test_ten_thousand_policies_decide_like_android(
 @pytest.mark.slow
 @LONG
 @given(small_rules(), SOME_CHAINS, OFFSETS)
-def test_ten_thousand_rules_are_written_truly(
+def test_many_rules_are_written_truly(
     rules: Rules, chains: list[list[Cert]], offset_hours: int
 ) -> None:
     """The long form of the test above."""

@@ -211,7 +211,7 @@ def test_what_a_format_cannot_say_is_told(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS_HERE)
-def test_ten_thousand_policies_decide_like_the_original(name: str) -> None:
+def test_many_policies_decide_like_the_original(name: str) -> None:
     """The long form of the test above."""
     drawn = st.tuples(st.just(name), files(name))
     LONG(given(drawn, SOME_CHAINS)(_read_policies_agree))()
@@ -219,7 +219,7 @@ def test_ten_thousand_policies_decide_like_the_original(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS_HERE)
-def test_ten_thousand_rules_are_written_truly(name: str) -> None:
+def test_many_rules_are_written_truly(name: str) -> None:
     """The long form of the test above."""
     drawn = given(st.just(name), small_rules(), PATTERNS, SOME_CHAINS)
     LONG(drawn(_written_rules_agree))()

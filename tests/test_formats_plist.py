@@ -211,14 +211,14 @@ def test_what_a_property_list_cannot_say_is_told(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DOMAINS)
-def test_ten_thousand_policies_decide_like_the_original(name: str) -> None:
+def test_many_policies_decide_like_the_original(name: str) -> None:
     """The long form of the test above."""
     LONG(given(st.just(name), DOMAINS[name], SOME_CHAINS)(_read_policies_agree))()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DOMAINS)
-def test_ten_thousand_rules_are_written_truly(name: str) -> None:
+def test_many_rules_are_written_truly(name: str) -> None:
     """The long form of the test above."""
     LONG(given(st.just(name), small_rules(), SOME_CHAINS)(_written_rules_agree))()
 
