@@ -376,6 +376,13 @@ def test_hostile_xml_is_refused(name: str) -> None:
         load(text)
 
 
+def test_a_document_type_is_refused_wherever_it_is() -> None:
+    """By its own error, and not for what follows."""
+    root = "network-security-config"
+    with pytest.raises(PolicyError, match=r"line 1: a document type"):
+        load(f"<!DOCTYPE {root}><{root}></{root}>")
+
+
 # ---- vectors -----------------------------------------------------------------------
 
 # Files that Android reads otherwise than we do, and why.

@@ -23,7 +23,7 @@ from other_systems import (
     small_rules,
     vectors,
 )
-from pinverify import Dumped, Pin, PinSet, Policy, PolicyError, Rules
+from pinverify import Dumped, Pin, PinSet, Policy, PolicyError, Rules, dump_rules
 from pinverify.formats import _okhttp
 from pinverify.formats._reading import Given
 from policy_samples import ABSENT, NOON, OTHER
@@ -332,3 +332,11 @@ def test_pins_are_those_of_the_text() -> None:
     assert loads(f'.add("x.org", "{cert.pin}")') == Rules(
         {"x.org": [Pin.spki(cert.spki)]}
     )
+
+
+def test_a_dropped_blocked_key_is_told_even_if_it_is_allowed() -> None:
+    """Whoever allows a loss still sees which rule it is in."""
+    one, other = (cert.pin for cert in pool()[:2])
+    rules = Rules({"x.org": PinSet([one], blocked=[other])})
+    told = dump_rules(rules, format="okhttp", allow=["blocked"]).losses
+    assert [(loss.kind, loss.where) for loss in told] == [("blocked", "x.org")]
