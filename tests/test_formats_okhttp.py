@@ -335,7 +335,7 @@ def test_pins_are_those_of_the_text() -> None:
 
 
 def test_a_dropped_blocked_key_is_told_even_if_it_is_allowed() -> None:
-    """Whoever allows a loss still sees which rule it is in."""
+    """A loss that is allowed still names its rule."""
     one, other = (cert.pin for cert in pool()[:2])
     rules = Rules({"x.org": PinSet([one], blocked=[other])})
     told = dump_rules(rules, format="okhttp", allow=["blocked"]).losses
