@@ -13,7 +13,7 @@ from pinverify.formats._reading import text_of
 if TYPE_CHECKING:
     from pinverify.formats._reading import Given, Reading
 
-__all__ = ["checked", "parsed", "written"]
+__all__ = ["checked", "has_wildcard", "parsed", "written"]
 
 # Each tag, line and entity is an object for plistlib. With fewer bytes for each, they
 # would be more than ten times as large as the file.
@@ -69,6 +69,22 @@ def parsed(data: bytes, given: Given) -> dict[str, Any]:
         msg = f"{given.name}: expected a property list with a <dict>"
         raise PolicyError(msg)
     return found
+
+
+def has_wildcard(domain: str, below: str, where: str, reading: Reading) -> bool:
+    """Return True if a domain has an asterisk, and note that as a mistake.
+
+    Args:
+        domain: the domain.
+        below: the key that covers the names below a domain.
+        where: its place in the file.
+        reading: collects the mistakes.
+    """
+    if "*" not in domain:
+        return False
+    msg = f"a domain has no '*'; write the name below it, and {below}"
+    reading.mistake(where, msg)
+    return True
 
 
 def checked(

@@ -115,9 +115,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
 
 def _read_domain(domain: str, table: object, reading: Reading) -> None:
     where = f"{_DOMAINS}[{shown(domain)}]"
-    if "*" in domain:
-        msg = f"a domain has no '*'; write the name below it, and {_BELOW}"
-        reading.mistake(where, msg)
+    if _plist.has_wildcard(domain, _BELOW, where, reading):
         return
     pattern = reading.pattern(where, domain)
     said = _plist.checked(table, _DOMAIN_KEYS, where, reading)
