@@ -110,7 +110,7 @@ def test_nobody_gets_a_connection_whose_check_did_not_end(
 def test_a_connection_is_not_judged_by_the_peer_of_another_c_object(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
-    """What was noted about the C object counts for that one alone."""
+    """Notes about a C object count for that one alone."""
     genuine = serve(server_context(pki.server, version=version), echo=False)
     forged = serve(server_context(pki.impostor, version=version), echo=False)
     context = trusting(pki, pinning(pki))
