@@ -148,6 +148,29 @@ def test_many_rules_are_written_truly(rules: Rules, chains: list[list[Cert]]) ->
     _written_rules_agree(rules, chains)
 
 
+def _rules_of(*calls: tuple[str, str]) -> Rules:
+    adds = "".join(f'.add("{pattern}", "{pin}")' for pattern, pin in calls)
+    return loads(f"CertificatePinner.Builder(){adds}.build()")
+
+
+def test_a_pattern_that_is_read_has_the_pins_of_wider_ones() -> None:
+    """OkHttp unites the pins of all patterns that match."""
+    a, b = pool()[0].pin, pool()[1].pin
+    rules = _rules_of(("**.x.org", a), ("api.x.org", b))
+    assert rules.hosts == {"**.x.org": PinSet([a]), "api.x.org": PinSet([a, b])}
+
+
+def test_a_host_where_two_patterns_meet_has_the_pins_of_both() -> None:
+    """No pattern of the source names it, so it gets a rule of its own."""
+    a, b = pool()[0].pin, pool()[1].pin
+    rules = _rules_of(("*.x.org", a), ("**.l.x.org", b))
+    assert rules.hosts == {
+        "*.x.org": PinSet([a]),
+        "**.l.x.org": PinSet([b]),
+        "l.x.org": PinSet([a, b]),
+    }
+
+
 def test_a_plain_copy_of_the_patterns_would_be_wrong() -> None:
     """The comparison sees the difference that the reader makes up for."""
     a, b = pool()[0], pool()[1]
