@@ -154,6 +154,10 @@ ENDS = {
         "killed",
         "tests/test_x.py::test_x",
     ),
+    "import os\ndef test_x(request):\n"
+    " request.config.add_cleanup(lambda: os.kill(os.getpid(), 11))\n"
+    " assert not 'after the test'": ("killed", "tests/test_x.py::test_x"),
+    "import os\ndef test_x(): assert 'CI' not in os.environ": ("survived", ""),
     "import pytest\ndef test_x(): pytest.skip('not here')": ("invalid", "not here"),
     "import pytest\ndef test_a(): pass\ndef test_x(): pytest.skip('not here')": (
         "invalid",
