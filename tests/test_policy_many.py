@@ -96,17 +96,24 @@ def column_of(reports: Reports, name: str) -> list[Any]:
     return [None if number == NONE else number for number in column.tolist()]
 
 
+def check_column(ours: Sequence[object], theirs: Sequence[object]) -> None:
+    """Compare two columns, and show the first rows where they differ."""
+    rows = enumerate(zip(ours, theirs, strict=True))
+    differ = (
+        f"row {row}: {one} and {other}" for row, (one, other) in rows if one != other
+    )
+    assert list(itertools.islice(differ, 3)) == []
+
+
 def check_columns(reports: Reports, each: Sequence[Report]) -> None:
     """Compare the columns with reports that were made one by one."""
-    assert column_of(reports, "accepted") == [one.accepted for one in each]
-    assert column_of(reports, "reasons") == [one.reason for one in each]
-    assert column_of(reports, "depths") == [one.depth for one in each]
-    assert column_of(reports, "matched") == [
-        one.matched.digest if one.matched else bytes(32) for one in each
-    ]
-    assert [rule is None for rule in column_of(reports, "rules")] == [
-        one.rule is None for one in each
-    ]
+    check_column(column_of(reports, "accepted"), [one.accepted for one in each])
+    check_column(column_of(reports, "reasons"), [one.reason for one in each])
+    check_column(column_of(reports, "depths"), [one.depth for one in each])
+    digests_matched = [one.matched.digest if one.matched else bytes(32) for one in each]
+    check_column(column_of(reports, "matched"), digests_matched)
+    have_no_rule = [rule is None for rule in column_of(reports, "rules")]
+    check_column(have_no_rule, [one.rule is None for one in each])
     offsets = reports.chain_offsets or range(len(each) + 1)
     for one, (first, last) in zip(each, itertools.pairwise(offsets), strict=True):
         digests = b"".join(pin.digest for pin in one.chain)
