@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import mmap
+import subprocess
 import sys
 import threading
 from array import array
@@ -156,6 +157,33 @@ def test_any_buffer_holds_a_column(tmp_path: Path) -> None:
         del buffers, buffer
     offsets = array("i", [7 + end for end in ends(certs)])
     assert core.spki_sha256_many(b"x" * 7 + data + b"y", offsets) == expected(certs)
+
+
+# Everything here becomes garbage at once, in a cycle, so that the garbage collector
+# chooses what it releases first.
+GARBAGE = """
+import gc
+from array import array
+from pinverify import Policy
+from pinverify.core._columns import Column
+
+policy = Policy({})
+for _ in range(100):
+    data, ends = memoryview(bytearray(b"a.example")), memoryview(array("I", [0, 9]))
+    cycle = [data, ends]
+    cycle += [Column(data, [0, 9]), Column(data, ends)]
+    cycle += [policy.evaluate_many(data, data, offsets=ends, host_offsets=ends), cycle]
+del data, ends, cycle
+gc.collect()
+print("alive")
+"""
+
+
+def test_views_and_columns_may_become_garbage_together() -> None:
+    """A view that C code had exported would be released first: a crash."""
+    command = [sys.executable, "-c", GARBAGE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "alive\n", "")
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -7,7 +7,7 @@ from array import array
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.core._library import as_bytes, ffi, lib, view
+from pinverify.core._library import address, as_bytes, ffi, lib, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ class Positions:
         self.view = _positions(offsets)
         self.width = self.view.itemsize
         self.num = len(self.view) - 1
-        self._address = ffi.from_buffer(self.view)
+        self._address = address(self.view)
 
     @classmethod
     def kept(cls, offsets: Offsets) -> Positions:
@@ -70,18 +70,18 @@ class Positions:
 class Column:
     """A ``pv_column``, together with the buffers that it points to."""
 
-    __slots__ = ("_data", "handle", "num", "positions")
+    __slots__ = ("_data", "_held", "handle", "num", "positions")
 
     def __init__(self, data: Buffer, offsets: Offsets | Positions) -> None:
         given = offsets if isinstance(offsets, Positions) else Positions(offsets)
-        held = view(data)
-        data_len = len(held)
+        self._held = view(data)
+        data_len = self._held.nbytes
         if given.view.format in _SIGNED and given.width == _NARROW:
             # Signed positions are at most this, so a negative one exceeds the end.
             data_len = min(data_len, _NARROW_MAX)
         self.positions = given
         self.num = given.num
-        self._data = held, data_len
+        self._data = address(self._held), data_len
         self.handle = self.part(0, self.num)
 
     @classmethod

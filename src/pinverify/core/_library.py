@@ -15,6 +15,7 @@ __all__ = [
     "DIGEST_LEN",
     "Buffer",
     "Offsets",
+    "address",
     "as_bytes",
     "ffi",
     "lib",
@@ -60,14 +61,24 @@ def as_bytes(data: Any) -> bytes:  # noqa: ANN401 - any argument
     return memoryview(data).tobytes()  # a subclass may redefine len()
 
 
-def view(data: Buffer) -> Any:  # noqa: ANN401 - a C array
-    """Return the bytes of *data*, without a copy.
+def view(data: Buffer) -> memoryview:
+    """Return a view of the bytes of *data*, without a copy.
 
     Raises:
         TypeError: *data* is not a buffer, or not contiguous.
     """
-    try:
-        return ffi.from_buffer(data)
-    except (BufferError, ValueError) as error:  # numpy says ValueError
-        msg = f"expected contiguous bytes; make a copy of them first ({error})"
-        raise TypeError(msg) from None
+    found = memoryview(data)
+    if not found.c_contiguous:
+        msg = "expected contiguous bytes; make a copy of them first"
+        raise TypeError(msg)
+    return found
+
+
+def address(held: memoryview) -> Any:  # noqa: ANN401 - a C pointer
+    """Return a pointer to the first byte of a view that the caller keeps.
+
+    cffi lets go of the view at once. If it held on, and the view became garbage, the
+    garbage collector could release the view first, and the process would crash.
+    """
+    with ffi.from_buffer(held) as at:
+        return ffi.cast("uint8_t *", at)

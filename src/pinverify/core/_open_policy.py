@@ -95,7 +95,7 @@ class OpenPolicy:
         "rejects_unpinned",
     )
 
-    def __init__(self, data: bytes | memoryview | mmap.mmap) -> None:
+    def __init__(self, data: bytes | mmap.mmap) -> None:
         """Open and check *data*.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinverify.core._columns import as_columns, bytes_at, check_offsets
-from pinverify.core._library import DIGEST_LEN, ffi, lib, view
+from pinverify.core._library import DIGEST_LEN, address, ffi, lib, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ def sha256(data: Buffer) -> bytes:
     """Return the SHA-256 of *data*: 32 bytes (FIPS 180-4)."""
     out = ffi.new("uint8_t[32]")
     message = view(data)
-    lib.pv_sha256(out, message, len(message))
+    lib.pv_sha256(out, address(message), message.nbytes)
     return bytes(ffi.buffer(out))
 
 
