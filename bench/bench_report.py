@@ -28,6 +28,7 @@ import pytest
 import bench_batch
 import bench_c
 import bench_compilers
+import bench_connections
 import bench_counts
 import bench_doors
 import bench_growth
@@ -55,6 +56,7 @@ PLOTS = ROOT / "docs" / "performance"
 MARKS = re.compile(r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)", re.DOTALL)
 
 HANDSHAKES = (60, 60)  # rounds, and handshakes of each kind in one
+CONNECTIONS = (200, 3)  # the same, on each way to shake hands
 
 
 @dataclass
@@ -117,6 +119,7 @@ def _steps(
     def handshakes() -> None:
         ratios = bench_handshake.added_to_handshakes(*HANDSHAKES)
         results.handshakes = {name: Spread.of(r) for name, r in ratios.items()}
+        results.handshakes |= bench_connections.spreads(*CONNECTIONS)
 
     def counts() -> None:
         if shutil.which("valgrind") is None:
@@ -203,7 +206,8 @@ def _markdown(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
 
 def table(results: Results) -> str:
     """Return the verdicts, the slopes and the machine, in Markdown."""
-    judged = rows(results)
+    # What users call comes first, then the core.
+    judged = sorted(rows(results), key=lambda row: row.gate.number < gates.FIRST_CALL)
     reached = sum(row.reached for row in judged)
     header = ["#", "what", "measured", "gate", "edge", "limit here", "verdict"]
     parts = [

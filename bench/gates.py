@@ -12,7 +12,7 @@ from typing import Literal
 
 from measure import Spread
 
-__all__ = ["GATES", "Gate", "Row", "judge"]
+__all__ = ["FIRST_CALL", "GATES", "HANDSHAKE", "REFUSAL", "Gate", "Row", "judge"]
 
 Unit = Literal["×", "%", "ns", "instructions", "bytes"]
 
@@ -70,6 +70,9 @@ class Row:
         return "reached" if self.reached else "missed"
 
 
+FIRST_CALL = 16
+"""The first of the gates for the calls that users make."""
+
 PYTHON_ONE = "one certificate from Python, against "
 PYTHON_MANY = "many certificates from Python, against cryptography, {}"
 C_ONE = "one certificate in C, against OpenSSL, {}"
@@ -82,6 +85,7 @@ MANY_IN_BUFFERS = "time of evaluate_many from buffers, by that of hashing alone,
 MANY_IN_LISTS = "time of evaluate_many from lists, by that of hashing alone, {}"
 START = "time of a process, by that of `python -c pass`, {}"
 HANDSHAKE = "CPU added to a TLS 1.3 handshake, both ends, {}"
+REFUSAL = "CPU time of a client that a server refuses, by that of one it accepts, {}"
 
 GATES = (
     Gate(1, PYTHON_ONE + "cryptography, {}", "P-256", 40, edge=55),
@@ -151,6 +155,23 @@ GATES = (
         unit="bytes",
         at_most=True,
     ),
+    Gate(22, HANDSHAKE, "memory buffers, leaf pin", 2, unit="%", at_most=True, edge=1),
+    Gate(22, HANDSHAKE, "memory buffers, CA pin", 2.5, unit="%", at_most=True),
+    Gate(
+        22, HANDSHAKE, "memory buffers, host without pins", 1.5, unit="%", at_most=True
+    ),
+    Gate(
+        22,
+        HANDSHAKE,
+        "server, memory buffers, client pins",
+        2.5,
+        unit="%",
+        at_most=True,
+    ),
+    Gate(23, HANDSHAKE, "sockets, leaf pin", 2, unit="%", at_most=True, edge=1),
+    Gate(23, HANDSHAKE, "sockets, CA pin", 2.5, unit="%", at_most=True),
+    Gate(24, REFUSAL, "1 pin", 1.3, at_most=True, edge=1),
+    Gate(24, REFUSAL, "10,000 pins", 1.3, at_most=True, edge=1),
     Gate(28, START, "--version", 6, at_most=True),
     Gate(28, START, "pin FILE", 6, at_most=True),
 )

@@ -74,9 +74,10 @@ def values(results: Results) -> dict[str, Spread]:
         if key.startswith(INVERSE):
             ratio = ratio.inverse()
         found[key] = ratio.scaled(100) if key.startswith(SHARES) else ratio
-    for kind in ("leaf pin", "CA pin"):
-        if kind in results.handshakes:
-            found[f"13 {kind}"] = results.handshakes[kind].added_percent()
+    for gate in gates.GATES:
+        spread = results.handshakes.get(gate.case)
+        if spread is not None and gate.what in (gates.HANDSHAKE, gates.REFUSAL):
+            found[gate.key] = spread.added_percent() if gate.unit == "%" else spread
     walks = [n for name, n in results.counts.items() if name.startswith("walk/")]
     if walks:
         found["7"] = Spread.of([max(walks)])
