@@ -48,7 +48,7 @@ GATES = {
     for gate in gates.GATES
     if gate.number in (22, 23, 24)
 }
-"""What may be added, by `case`."""
+"""The most that may be added, by `case`."""
 
 
 def case(route: str, kind: str) -> str:

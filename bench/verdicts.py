@@ -74,9 +74,10 @@ def values(results: Results) -> dict[str, Spread]:
         if key.startswith(INVERSE):
             ratio = ratio.inverse()
         found[key] = ratio.scaled(100) if key.startswith(SHARES) else ratio
+    of_handshakes = gates.HANDSHAKE, gates.ON_EACH_WAY, gates.REFUSAL
     for gate in gates.GATES:
         spread = results.handshakes.get(gate.case)
-        if spread is not None and gate.what in (gates.HANDSHAKE, gates.REFUSAL):
+        if spread is not None and gate.what in of_handshakes:
             found[gate.key] = spread.added_percent() if gate.unit == "%" else spread
     walks = [n for name, n in results.counts.items() if name.startswith("walk/")]
     if walks:
