@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import inspect
+import json
 import pickle
 
 import pytest
@@ -12,10 +14,10 @@ from hypothesis import strategies as st
 
 from pinverify import Pin, PinKind, PinningError, PinSet, Policy, Reason
 from pinverify._core import ffi, lib
-from pinverify.policy._report import MODES
+from pinverify.policy._report import MODES, Seen, with_seen
 from pinverify.policy._rules import LISTS
 from pki import Pki
-from policy_samples import ABSENT, HOST, OTHER
+from policy_samples import ABSENT, HOST, NOON, OTHER
 
 __all__: list[str] = []
 
@@ -77,6 +79,66 @@ def test_a_report_says_what_was_seen_and_by_which_policy(pki: Pki) -> None:
     assert {name: getattr(report, name) for name in said} == said
     shown = ", ".join(f"{name}={value!r}" for name, value in said.items())
     assert repr(report) == f"<Report {shown}>"
+
+
+def test_a_report_is_told_in_values_of_json(pki: Pki) -> None:
+    """Each reason, and what an adapter has seen."""
+    policy = Policy(
+        {
+            "leaf.example": [pki.server.pin],
+            "ca.example": [pki.ca.certificate_pin],
+            "late.example": PinSet(
+                [pki.server.pin], expires=NOON, after_expiry="reject"
+            ),
+            "blocked.example": PinSet([pki.server.pin], blocked=[pki.ca.pin]),
+        }
+    )
+    chain = pki.server.chain_der
+    cases = {
+        ("leaf.example", "MATCH"): chain,
+        ("ca.example", "MATCH"): chain,
+        ("late.example", "EXPIRED"): chain,
+        ("blocked.example", "BLOCKED"): chain,
+        ("leaf.example", "MISMATCH"): pki.stranger.chain_der,
+        ("leaf.example", "NO_CERTIFICATE"): [],
+        ("leaf.example", "MALFORMED"): [chain[0][:-1]],
+        ("other.example", "NOT_PINNED"): chain,
+        ("bad host", "BAD_HOST"): chain,
+    }
+    for (host, reason), certs in cases.items():
+        report = policy.evaluate(host, certs, now=NOON)
+        told = report.to_dict()
+        assert json.loads(json.dumps(told)) == told
+        assert told["reason"] == reason
+        assert told["accepted"] is report.accepted
+        assert [*map(Pin.parse, told["chain"])] == [*report.chain]
+        assert told["matched"] == (report.matched and str(report.matched))
+        for name in ("host", "rule", "mode", "depth", "side", "resumed"):
+            assert told[name] == getattr(report, name)
+        assert (told["detail"] or "") == report.detail
+        assert bytes.fromhex(told["digest"]) == policy.digest
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        (("127.0.0.1", 443), ["127.0.0.1", 443]),
+        ("/run/server", "/run/server"),
+        (b"\0name\xff", "\0name\\xff"),
+        (None, None),
+    ],
+)
+def test_a_report_tells_of_its_connection(
+    pki: Pki, address: object, told: object
+) -> None:
+    """The certificate in base64, the address as JSON has it."""
+    report = Policy({HOST: [ABSENT]}).evaluate(HOST, pki.server.chain_der)
+    leaf = pki.server.chain_der[0]
+    said = with_seen(report, Seen("server", leaf, address, resumed=False)).to_dict()
+    assert json.loads(json.dumps(said)) == said
+    assert base64.b64decode(said["peer"]) == leaf
+    assert (said["peer_address"], said["side"]) == (told, "server")
+    assert said["resumed"] is False
 
 
 def test_a_report_shows_no_certificate_that_nobody_examined(pki: Pki) -> None:

@@ -135,18 +135,13 @@ def _answer(
         {"pin": key_pin(cert), "subject": one.subject or None}
         for cert, one in zip(chain, said, strict=True)
     ]
+    decided = report.to_dict()
+    for name in ("side", "peer", "peer_address", "resumed"):  # the server is named
+        del decided[name]
     return {
         "server": str(server),
-        "accepted": report.accepted,
-        "reason": report.reason.name,
-        "host": report.host,
-        "rule": report.rule,
-        "mode": report.mode,
-        "matched": str(pin) if (pin := report.matched) else None,
-        "depth": report.depth,
-        "chain": shown or [{"pin": str(key), "subject": None} for key in report.chain],
-        "digest": report.digest.hex(),
-        "detail": report.detail or None,
+        **decided,
+        "chain": shown or [{"pin": key, "subject": None} for key in decided["chain"]],
         "message": message or None,
     }
 

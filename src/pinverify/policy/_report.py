@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from pinverify.core._library import DIGEST_LEN, status_text
@@ -256,6 +257,32 @@ class Report(Answer):
     def resumed(self) -> bool | None:
         """True if the session was resumed; None if nobody knows."""
         return seen_of(self).resumed
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that the report says, as values that JSON has.
+
+        Pins are written as `Pin` prints them, the policy's digest in hex, the peer's
+        certificate in base64. What is not known is None.
+        """
+        peer, address = self.peer, self.peer_address
+        if isinstance(address, bytes):  # of a Unix socket without a path
+            address = address.decode("utf-8", "backslashreplace")
+        return {
+            "accepted": self.accepted,
+            "reason": self.reason.name,
+            "host": self.host,
+            "rule": self.rule,
+            "mode": self.mode,
+            "matched": None if self.matched is None else str(self.matched),
+            "depth": self.depth,
+            "chain": [str(pin) for pin in self.chain],
+            "digest": self.digest.hex(),
+            "detail": self.detail or None,
+            "side": self.side,
+            "peer": None if peer is None else b2a_base64(peer, newline=False).decode(),
+            "peer_address": list(address) if isinstance(address, tuple) else address,
+            "resumed": self.resumed,
+        }
 
     def __bool__(self) -> NoReturn:
         """Refuse to be a truth value."""
