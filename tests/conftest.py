@@ -113,8 +113,8 @@ def source(pki: Pki, tmp_path: Path) -> Path:
     file = tmp_path / "pins.toml"
     file.write_text(
         "version = 1\n[hosts]\n"
-        f'"api.example.com" = ["{pki.server.pin}"]\n'
-        f'"*.example.com" = ["{pki.server.pin}"]\n'
+        f'"api.example.com" = ["{pki.server.pin}", "{pki.root.pin}"]\n'
+        f'"*.example.com" = ["{pki.server.pin}", "{pki.root.pin}"]\n'
         '"status.example.com" = { unpinned = true }\n',
         encoding="utf-8",
     )

@@ -13,6 +13,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import pinverify
 import pki
+from pinverify import PolicyWarning
 from tls_servers import TLSServer, server_context
 
 if TYPE_CHECKING:
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Recipes for other packages, which test_clients_*.py run where those are installed.
-RUN_ELSEWHERE = {"clients.md"}
+# Recipes for other packages, which test_clients_*.py run where those are installed;
+# and policies with mistakes, which test_lint.py finds.
+RUN_ELSEWHERE = {"clients.md", "lint.md"}
+# A policy on this page shows what `pinverify lint` finds.
+WITH_MISTAKES = {"cli.md"}
 HOSTS = ("api.example.com", "www.example.org")
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -165,7 +170,9 @@ def test_the_examples_print_what_the_page_says(
             printed = ""
         elif block.language == "toml":
             Path("pins.toml").write_text(block.text, encoding="utf-8")
-            rules = pinverify.load_rules("pins.toml")
+            told = "ignore" if page.name in WITH_MISTAKES else "error"
+            with warnings.catch_warnings(action=told, category=PolicyWarning):
+                rules = pinverify.load_rules("pins.toml")
             assert rules.hosts or rules.clients
     assert printed == "", "the page does not show what the block prints"
 
@@ -191,7 +198,7 @@ def test_c_blocks_compile(page: Path, tmp_path: Path) -> None:
 
 def test_no_block_is_left_out() -> None:
     """A block in a language that no test here knows would not be run."""
-    known = {"python", "text", "toml", "c", "console", "json", "log"}
+    known = {"python", "text", "toml", "xml", "c", "console", "json", "log"}
     for page in PAGES:
         assert {block.language for block in blocks(page)} <= known, page
 

@@ -96,7 +96,7 @@ def test_pitfall_45_the_asyncio_server_logs_each_refused_client(
     pki: Pki, tmp_path: Path, version: ssl.TLSVersion, mode: Mode
 ) -> None:
     """The audit has each one, the log of pinverify one in a minute."""
-    pins = PinSet(leaf=[pki.client.pin], mode=mode)
+    pins = PinSet(leaf=[pki.client.pin, pki.root.pin], mode=mode)
     clients = [pki.client, pki.stranger, pki.stranger]
     with (
         contextlib.ExitStack() as staying,

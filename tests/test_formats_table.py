@@ -158,6 +158,7 @@ def test_dangerous_losses_come_first() -> None:
 # ---- functions ---------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::pinverify.PolicyWarning")
 def test_formats_are_chosen_by_name_alone(tmp_path: Path) -> None:
     """The same file is read as what it is said to be."""
     path = tmp_path / "pins.toml"
@@ -173,6 +174,7 @@ def test_formats_are_chosen_by_name_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["toml", "json", "compiled"])
+@pytest.mark.filterwarnings("ignore::pinverify.PolicyWarning")
 def test_our_own_formats_lose_nothing(name: str, tmp_path: Path) -> None:
     """Rules that are written are read again, as rules and as a policy."""
     rules = Rules(
@@ -240,6 +242,7 @@ def _chosen(place: str) -> Callable[..., Any]:
     return noticing if place == "_okhttp:loads" else found
 
 
+@pytest.mark.filterwarnings("ignore::pinverify.PolicyWarning")
 def test_a_notice_is_a_warning_in_python(noticed: Path) -> None:
     """It names the line of the caller, and can be made an error."""
     for load in (load_rules, load_policy):
@@ -281,6 +284,7 @@ def kotlin(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("ignore::pinverify.PolicyWarning")
 def test_convert_prints_or_writes_the_new_file(kotlin: Path, tmp_path: Path) -> None:
     """A file is replaced as a whole; stdout has nothing else on it."""
     done = run("convert", "okhttp", "toml", kotlin)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from pinverify.policy import (
         UNPINNED,
+        Finding,
         Pin,
         PinKind,
         PinningError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         Reports,
         Rules,
         find_pinning_error,
+        lint,
     )
     from pinverify.tls import (
         check,
@@ -46,6 +48,7 @@ __all__ = [
     "UNPINNED",
     "DERError",
     "Dumped",
+    "Finding",
     "Loss",
     "Pin",
     "PinKind",
@@ -64,6 +67,7 @@ __all__ = [
     "dump_rules",
     "find_pinning_error",
     "install",
+    "lint",
     "load_policy",
     "load_rules",
     "pin_context",

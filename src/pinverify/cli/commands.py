@@ -1,7 +1,7 @@
 """The commands, their options and their exit codes.
 
 0    done; check: a pin matches
-1    check: rejected; demo: something did not happen as described
+1    check: rejected; lint: errors; demo: something did not happen as described
 2    wrong usage, or no answer: no such file, no connection, no valid certificate
 3    check: accepted although no pin matched; convert: done, and may accept more
 130  Ctrl-C
@@ -340,6 +340,43 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
     formats = source_format, target_format
     file = None if target is None else Path(target)
     convert_file(out, formats, Path(source), file, host=host, allow=allow)
+
+
+@commands.command(
+    epilog="Exit codes: 0 no errors; 1 errors, or warnings with --strict; 2 wrong "
+    "usage, or no such file."
+)
+@click.argument("source", type=_file, metavar="FILE")
+@_format
+@_host
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
+@click.option(
+    "--sarif",
+    "as_sarif",
+    is_flag=True,
+    help="Print SARIF, which code hosts show beside the lines of a change.",
+)
+@_json
+@click.pass_obj
+def lint(  # noqa: PLR0913, PLR0917 - one per option
+    out: Output,
+    source: str,
+    policy_format: str,
+    host: str | None,
+    strict: bool,  # noqa: FBT001 - click's
+    as_sarif: bool,  # noqa: FBT001 - click's
+) -> None:
+    """Find mistakes in a policy file.
+
+    An error is a rule that can never match, or that rejects nobody; a warning one
+    that will break or lapse; a hint one that may mean something else.
+    """
+    from pathlib import Path
+
+    from pinverify.cli.lint import lint_file
+
+    file = Path(source)
+    lint_file(out, file, policy_format, host, strict=strict, as_sarif=as_sarif)
 
 
 @commands.command()

@@ -1,4 +1,4 @@
-"""Policy files as the commands read them: the notices of readers go to stderr."""
+"""Policy files as the commands read them: what is odd about them goes to stderr."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.errors import PolicyError
 from pinverify.formats._files import load_file
+from pinverify.formats._reading import told
+from pinverify.policy import lint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pinverify.formats._reading import Loaded
     from pinverify.policy import Rules
 
-__all__ = ["rules_from"]
+__all__ = ["loaded_from", "rules_from"]
 
 _COMPILED = b"pinvpol"  # first bytes of a compiled policy; only for the hint below
 
@@ -26,28 +29,46 @@ def rules_from(
     host: str | None = None,
     to_convert: bool = False,
 ) -> Rules:
-    """Read a policy file.
+    """Read a policy file, and warn of what the reader and `lint` tell.
 
     Args:
-        out: gets the notices, as warnings.
+        out: gets the warnings.
         path: the file.
         policy_format: its format.
         host: for formats that do not name it.
-        to_convert: the format is an argument of the command, and no option.
+        to_convert: the rules are for another system; the format is an argument of
+            the command, and no option.
 
     Raises:
         PolicyError: the file has mistakes.
         NoAnswerError: it is a compiled policy, and the format is another.
     """
+    loaded = loaded_from(out, path, policy_format, host, to_convert=to_convert)
+    warnings = [*loaded.notices]
+    if not to_convert:
+        found = lint(loaded.rules)
+        texts = [f"{f.where}: {f.code}: {f.text}" for f in found if f.level != "hint"]
+        warnings += told(texts, str(path))
+    for text in warnings:
+        out.warn(text)
+    return loaded.rules
+
+
+def loaded_from(
+    out: Output,
+    path: Path,
+    policy_format: str,
+    host: str | None,
+    *,
+    to_convert: bool = False,
+) -> Loaded:
+    """Read a policy file; arguments and errors are those of `rules_from`."""
     with out.progress(f"reading {path.name}"):
         try:
-            loaded = load_file(path, policy_format, host=host)
+            return load_file(path, policy_format, host=host)
         except PolicyError as error:
             if policy_format != "compiled" and path.read_bytes().startswith(_COMPILED):
                 advice = "FROM is compiled" if to_convert else "add --format compiled"
                 msg = f"{path}: this is a compiled policy; {advice}"
                 raise NoAnswerError(msg) from error
             raise
-    for notice in loaded.notices:
-        out.warn(notice)
-    return loaded.rules

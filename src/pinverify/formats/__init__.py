@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import TYPE_CHECKING
 
 from pinverify.errors import PolicyError
 from pinverify.formats._files import load_file
 from pinverify.formats._losses import KINDS, Dumped, Loss
-from pinverify.formats._reading import Given, MistakesError
+from pinverify.formats._reading import Given, MistakesError, told
 from pinverify.formats._table import format_named
-from pinverify.policy import Policy, Rules
+from pinverify.policy import Policy, Rules, lint
 
 if TYPE_CHECKING:
     import datetime as dt
-    import os
     from collections.abc import Collection
 
     from pinverify.formats._reading import Loaded
@@ -30,7 +30,11 @@ __all__ = [
 
 
 class PolicyWarning(UserWarning):
-    """Warning of a reader that left something out, and accepts no more for it."""
+    """Warning of a policy file that was read.
+
+    A reader left something out, and accepts no more for it; or `lint` finds that a rule
+    can never match, never rejects anybody, or will break.
+    """
 
     __module__ = "pinverify"
 
@@ -53,9 +57,7 @@ def load_policy(
         PolicyError: the file has mistakes; the message names them and their places.
         OSError: the file cannot be read.
     """
-    loaded = load_file(path, format, host=host)
-    _warn(loaded)
-    return Policy(loaded.rules)
+    return Policy(_loaded(path, format, host).rules)
 
 
 def load_rules(
@@ -68,9 +70,7 @@ def load_rules(
 
     The arguments and the errors are those of `load_policy`.
     """
-    loaded = load_file(path, format, host=host)
-    _warn(loaded)
-    return loaded.rules
+    return _loaded(path, format, host).rules
 
 
 def dump_rules(
@@ -116,6 +116,12 @@ def dump_rules(
     return dumped
 
 
-def _warn(loaded: Loaded) -> None:
-    for notice in loaded.notices:
-        warnings.warn(notice, PolicyWarning, stacklevel=3)
+def _loaded(
+    path: str | os.PathLike[str], name_of_format: str, host: str | None
+) -> Loaded:
+    """Read a file, and warn of what the reader and `lint` tell."""
+    loaded = load_file(path, name_of_format, host=host)
+    found = [str(one) for one in lint(loaded.rules) if one.level != "hint"]
+    for text in (*loaded.notices, *told(found, os.fspath(path))):
+        warnings.warn(text, PolicyWarning, stacklevel=3)
+    return loaded

@@ -28,6 +28,7 @@ __all__ = [
     "Reading",
     "lines_of",
     "text_of",
+    "told",
 ]
 
 MAX_TOLD = 20
@@ -63,10 +64,21 @@ class MistakesError(PolicyError):
     """
 
     def __init__(self, lines: Sequence[str], name: str, num: int) -> None:
-        self.lines = tuple(lines[:MAX_TOLD])
-        if more := num - len(self.lines):
-            self.lines += (f"{name}: … and {more:,} more",)
+        self.lines = told(lines, name, num)
         super().__init__("\n".join(self.lines))
+
+
+def told(lines: Sequence[str], name: str, num: int | None = None) -> tuple[str, ...]:
+    """Return the first lines that are told of a file, and one that counts the others.
+
+    Args:
+        lines: what is to be told.
+        name: of the file.
+        num: the number of lines that there were; None if they are all there.
+    """
+    first = tuple(lines[:MAX_TOLD])
+    more = (len(lines) if num is None else num) - len(first)
+    return (*first, f"{name}: … and {more:,} more") if more else first
 
 
 class Reading:

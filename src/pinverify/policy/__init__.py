@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pinverify._lazy import lazily
 
 if TYPE_CHECKING:
+    from pinverify.policy._lint import Finding, lint
     from pinverify.policy._pin import Pin, PinKind
     from pinverify.policy._pinning_error import PinningError, find_pinning_error
     from pinverify.policy._policy import Policy
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNPINNED",
+    "Finding",
     "Mode",
     "Pin",
     "PinKind",
@@ -35,11 +37,12 @@ __all__ = [
     "Side",
     "Unpinned",
     "find_pinning_error",
+    "lint",
 ]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
         __name__,
-        ("_pin", "_rules", "_report", "_reports", "_pinning_error", "_policy"),
+        ("_pin", "_rules", "_report", "_reports", "_pinning_error", "_policy", "_lint"),
         __all__,
     )

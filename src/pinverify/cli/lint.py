@@ -1,0 +1,165 @@
+"""`pinverify lint`: print the mistakes in a policy file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING, Any
+
+from pinverify._version import __version__
+from pinverify.cli.plain import Cell
+from pinverify.cli.policies import loaded_from
+from pinverify.errors import PolicyError
+from pinverify.policy._lint import CHECKS, LEVELS, POLICY, Finding, lint
+from pinverify.policy._printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pinverify.cli.output import Output
+
+__all__ = ["FOUND", "lint_file"]
+
+FOUND = 1
+
+
+def lint_file(  # noqa: PLR0913 - one per option
+    out: Output,
+    source: Path,
+    policy_format: str,
+    host: str | None,
+    *,
+    strict: bool,
+    as_sarif: bool,
+) -> None:
+    """Print the findings about a policy file.
+
+    Args:
+        out: gets the findings.
+        source: the file.
+        policy_format: its format.
+        host: of the pins, for a format that does not name it.
+        strict: warnings count as errors for the exit code.
+        as_sarif: print SARIF.
+    """
+    found = _read_and_lint(out, source, policy_format, host)
+    counted = LEVELS[: 2 if strict else 1]
+    if any(finding.level in counted for finding in found):
+        out.exit_code = FOUND
+    if as_sarif:
+        out.json(_sarif(source, found))
+    elif out.as_json:
+        shown = [
+            {**finding._asdict(), "line": _line(source, finding)} for finding in found
+        ]
+        out.json({"policy": str(source), "findings": shown, "counts": _counts(found)})
+    else:
+        _print(out, found)
+
+
+def _read_and_lint(
+    out: Output, source: Path, policy_format: str, host: str | None
+) -> list[Finding]:
+    try:
+        loaded = loaded_from(out, source, policy_format, host)
+    except PolicyError as error:  # what the reader tells, in the same form
+        lines: Sequence[str] = getattr(error, "lines", (str(error),))
+        return [_told_by_reader("PV101", source, line) for line in lines]
+    notices = [_told_by_reader("PV102", source, line) for line in loaded.notices]
+    return sorted(
+        [*notices, *lint(loaded.rules, now=dt.datetime.now(dt.UTC))],
+        key=lambda finding: LEVELS.index(finding.level),
+    )
+
+
+def _told_by_reader(code: str, source: Path, line: str) -> Finding:
+    """Return a finding of what a reader says; its line begins with the file."""
+    name = str(source)
+    text = line.removeprefix(f"{name}: ")
+    place = re.match(r"line \d+(?=: )", text)
+    if place:
+        name, text = f"{name}: {place[0]}", text[place.end() + 2 :]
+    return Finding(code, CHECKS[code].level, POLICY, name, text)
+
+
+def _counts(found: Sequence[Finding]) -> dict[str, int]:
+    return {
+        f"{level}s": sum(finding.level == level for finding in found)
+        for level in LEVELS
+    }
+
+
+def _line(source: Path, finding: Finding) -> int | None:
+    """Return the number of the line, where a reader knows it."""
+    told = finding.place.removeprefix(str(source))
+    match = re.search(r"\bline (\d+)", told)
+    if match is None and finding.code == "PV101":  # a parser says it in its own words
+        match = re.search(r"\bline (\d+)", finding.text)
+    return int(match[1]) if match else None
+
+
+# ---- for people --------------------------------------------------------------------
+
+_STYLES = {"error": "bold red", "warning": "bold yellow", "hint": "bold cyan"}
+
+
+def _print(out: Output, found: Sequence[Finding]) -> None:
+    for finding in found:
+        if out.is_terminal:
+            style = _STYLES[finding.level]
+            title = CHECKS[finding.code].title
+            out.line(Cell(f"{finding.level} {finding.code}", style), f"  {title}")
+            out.line("  ", Cell(printable(finding.where), "dim"))
+            out.hanging(f"  {printable(finding.text)}", indent=2)
+            out.line()
+        else:
+            out.line(printable(str(finding)))
+    counts = _counts(found)
+    said = [
+        f"{num:,} {name if num != 1 else name.removesuffix('s')}"
+        for name, num in counts.items()
+        if num
+    ]
+    worst = found[0].level if found else ""
+    out.line(Cell(", ".join(said) or "no findings", _STYLES.get(worst, "bold green")))
+
+
+# ---- for programs ------------------------------------------------------------------
+
+_SARIF_LEVELS = {"error": "error", "warning": "warning", "hint": "note"}
+
+
+def _sarif(source: Path, found: Sequence[Finding]) -> dict[str, Any]:
+    """Return the findings in SARIF 2.1.0, which code hosts show beside the lines."""
+    codes = sorted({finding.code for finding in found})
+    driver = {
+        "name": "pinverify",
+        "version": __version__,
+        "rules": [
+            {"id": code, "shortDescription": {"text": CHECKS[code].title}}
+            for code in codes
+        ],
+    }
+    results = [
+        {
+            "ruleId": finding.code,
+            "level": _SARIF_LEVELS[finding.level],
+            "message": {"text": f"{finding.where}: {finding.text}"},
+            "locations": [{"physicalLocation": _location(source, finding)}],
+        }
+        for finding in found
+    ]
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+
+
+def _location(source: Path, finding: Finding) -> dict[str, Any]:
+    location: dict[str, Any] = {"artifactLocation": {"uri": source.as_posix()}}
+    line = _line(source, finding)
+    if line is not None:
+        location["region"] = {"startLine": line}
+    return location

@@ -1,0 +1,64 @@
+"""The table of checks: a row for each code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pinverify.policy._lint import of_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pinverify.policy._lint.finding import Level
+    from pinverify.policy._lint.of_rules import Rule
+
+__all__ = ["CHECKS", "Check"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row.
+
+    Attributes:
+        code: its name; docs/lint.md has a section for it.
+        level: the level of its findings.
+        title: the mistake, in a few words.
+        of_rule: yields the findings of one rule; None if they are found elsewhere.
+    """
+
+    code: str
+    level: Level
+    title: str
+    of_rule: Callable[[Rule], Iterator[str]] | None = None
+
+
+_ROWS = (
+    # Told by a reader.
+    Check("PV101", "error", "the file has a mistake"),
+    Check("PV102", "warning", "a part of the file is left out"),
+    # Pins.
+    Check("PV201", "error", "hash of nothing", of_rules.hashes_nothing),
+    Check("PV202", "error", "placeholder", of_rules.holds_a_placeholder),
+    Check("PV203", "warning", "example of a documentation", of_rules.holds_an_example),
+    Check("PV204", "warning", "no backup pin", of_rules.has_no_backup),
+    Check("PV205", "error", "all pins are blocked", of_rules.blocks_a_whole_list),
+    Check("PV206", "warning", "a pin is blocked", of_rules.blocks_a_pin),
+    Check("PV207", "hint", "certificates alone", of_rules.pins_certificates_only),
+    # Names.
+    Check("PV301", "warning", "public suffix", of_rules.is_for_a_public_suffix),
+    Check("PV302", "warning", "host of a provider", of_rules.is_for_a_provider),
+    Check("PV303", "hint", "wildcard without its parent", of_rules.misses_the_parent),
+    Check("PV304", "warning", "letters of several scripts", of_rules.mixes_scripts),
+    # Time and mode.
+    Check("PV401", "error", "expired", of_rules.has_ended),
+    Check("PV402", "warning", "expires within 30 days", of_rules.ends_soon),
+    Check("PV403", "hint", "report mode without an end", of_rules.only_reports),
+    # Rules together.
+    Check("PV501", "hint", "rule without effect", of_rules.has_no_effect),
+    Check("PV502", "hint", "hidden rule", of_rules.is_hidden),
+    Check("PV503", "hint", "enforcement is hidden", of_rules.hides_enforcement),
+)
+
+CHECKS = {row.code: row for row in _ROWS}
+"""Every check by its code."""
