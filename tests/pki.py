@@ -158,6 +158,7 @@ class Authority(Identity):
         purpose: Purpose = "server",
         key_type: KeyType = "p256",
         key: PrivateKey | None = None,
+        days: int = 2,
     ) -> Identity:
         """Issue a leaf.
 
@@ -167,6 +168,7 @@ class Authority(Identity):
             purpose: its extendedKeyUsage.
             key_type: of the fresh key.
             key: this key instead of a fresh one (a renewed certificate).
+            days: the time for which it is valid.
         """
         key = key or _new_key(key_type)
         certificate = _certificate(
@@ -174,6 +176,7 @@ class Authority(Identity):
             key,
             _leaf_extensions(hosts, purpose),
             _Issuer(self.certificate.subject, self.key),
+            days,
         )
         return Identity(certificate, key, self._sent_below())
 
@@ -304,6 +307,7 @@ def _certificate(
     key: PrivateKey,
     extensions: _Extensions,
     issuer: _Issuer,
+    days: int = 2,
 ) -> x509.Certificate:
     """Build one certificate, fit for OpenSSL's strict checks (RFC 5280)."""
     # A little in the past, so that clocks that disagree do not matter.
@@ -316,7 +320,7 @@ def _certificate(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
-        .not_valid_after(start + timedelta(days=2))
+        .not_valid_after(start + timedelta(days=days))
         .add_extension(
             x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
             critical=False,

@@ -344,11 +344,25 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
 
 @commands.command(
     epilog="Exit codes: 0 no errors; 1 errors, or warnings with --strict; 2 wrong "
-    "usage, or no such file."
+    "usage, no such file, or no answer of a server."
 )
 @click.argument("source", type=_file, metavar="FILE")
 @_format
 @_host
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="SERVER",
+    help="A server to compare its rule with; repeat for several.",
+)
+@click.option(
+    "--bundle",
+    type=_file,
+    metavar="FILE",
+    help="PEM certificates of authorities: to compare all pins with, and to trust.",
+)
+@_timeout
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
 @click.option(
     "--sarif",
@@ -363,20 +377,25 @@ def lint(  # noqa: PLR0913, PLR0917 - one per option
     source: str,
     policy_format: str,
     host: str | None,
+    servers: tuple[str, ...],
+    bundle: str | None,
+    timeout: int,
     strict: bool,  # noqa: FBT001 - click's
     as_sarif: bool,  # noqa: FBT001 - click's
 ) -> None:
     """Find mistakes in a policy file.
 
     An error is a rule that can never match, or that rejects nobody; a warning one
-    that will break or lapse; a hint one that may mean something else.
+    that will break or lapse; a hint one that may mean something else. SERVER is host,
+    host:port or https://host.
     """
     from pathlib import Path
 
-    from pinverify.cli.lint import lint_file
+    from pinverify.cli.lint import Beside, lint_file
 
+    beside = Beside(servers, bundle, timeout)
     file = Path(source)
-    lint_file(out, file, policy_format, host, strict=strict, as_sarif=as_sarif)
+    lint_file(out, file, policy_format, host, beside, strict=strict, as_sarif=as_sarif)
 
 
 @commands.command()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._version import __version__
 from pinverify.cli.plain import Cell
@@ -19,9 +18,23 @@ if TYPE_CHECKING:
 
     from pinverify.cli.output import Output
 
-__all__ = ["FOUND", "lint_file"]
+__all__ = ["FOUND", "Beside", "lint_file"]
 
 FOUND = 1
+
+
+class Beside(NamedTuple):
+    """The certificates that a policy is compared with.
+
+    Attributes:
+        servers: as a user writes them.
+        bundle: PEM certificates of authorities; None for those of the system.
+        timeout: seconds.
+    """
+
+    servers: tuple[str, ...]
+    bundle: str | None
+    timeout: float
 
 
 def lint_file(  # noqa: PLR0913 - one per option
@@ -29,6 +42,7 @@ def lint_file(  # noqa: PLR0913 - one per option
     source: Path,
     policy_format: str,
     host: str | None,
+    beside: Beside,
     *,
     strict: bool,
     as_sarif: bool,
@@ -40,10 +54,11 @@ def lint_file(  # noqa: PLR0913 - one per option
         source: the file.
         policy_format: its format.
         host: of the pins, for a format that does not name it.
+        beside: servers and authorities to compare with.
         strict: warnings count as errors for the exit code.
         as_sarif: print SARIF.
     """
-    found = _read_and_lint(out, source, policy_format, host)
+    found = _read_and_lint(out, source, policy_format, host, beside)
     counted = LEVELS[: 2 if strict else 1]
     if any(finding.level in counted for finding in found):
         out.exit_code = FOUND
@@ -59,7 +74,7 @@ def lint_file(  # noqa: PLR0913 - one per option
 
 
 def _read_and_lint(
-    out: Output, source: Path, policy_format: str, host: str | None
+    out: Output, source: Path, policy_format: str, host: str | None, beside: Beside
 ) -> list[Finding]:
     try:
         loaded = loaded_from(out, source, policy_format, host)
@@ -67,10 +82,23 @@ def _read_and_lint(
         lines: Sequence[str] = getattr(error, "lines", (str(error),))
         return [_told_by_reader("PV101", source, line) for line in lines]
     notices = [_told_by_reader("PV102", source, line) for line in loaded.notices]
-    return sorted(
-        [*notices, *lint(loaded.rules, now=dt.datetime.now(dt.UTC))],
-        key=lambda finding: LEVELS.index(finding.level),
-    )
+    chains, authorities = _certificates(beside)
+    found = lint(loaded.rules, chains=chains, authorities=authorities)
+    return sorted([*notices, *found], key=lambda finding: LEVELS.index(finding.level))
+
+
+def _certificates(beside: Beside) -> tuple[dict[str, list[bytes]], list[bytes]]:
+    """Return the verified chain of each server, and the authorities that are known."""
+    if not beside.servers and beside.bundle is None:
+        return {}, []
+    from pinverify.cli.servers import Server, chain_of, trusting
+
+    context = trusting(beside.bundle, "--bundle")
+    chains = {}
+    for address in beside.servers:
+        server = Server.parse(address)
+        chains[server.host] = chain_of(server, context, beside.timeout)
+    return chains, context.get_ca_certs(binary_form=True)
 
 
 def _told_by_reader(code: str, source: Path, line: str) -> Finding:

@@ -6,6 +6,7 @@ import socket
 import ssl
 from typing import Any, NamedTuple
 
+from pinverify.cli.output import NoAnswerError
 from pinverify.errors import PolicyError
 from pinverify.policy._hosts import canonical
 from pinverify.tls._connect import split_address
@@ -14,6 +15,7 @@ from pinverify.tls._ssl_internals import der
 __all__ = [
     "Server",
     "Shown",
+    "chain_of",
     "connect",
     "connection_problem",
     "look_at",
@@ -58,8 +60,12 @@ class Shown(NamedTuple):
     problem: str
 
 
-def trusting(cafile: str | None) -> ssl.SSLContext:
+def trusting(cafile: str | None, option: str = "--cafile") -> ssl.SSLContext:
     """Return a context that trusts the system's authorities, or those of a file.
+
+    Args:
+        cafile: the file.
+        option: of the command that names it.
 
     Raises:
         PolicyError: the file has no PEM certificates.
@@ -67,7 +73,7 @@ def trusting(cafile: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=cafile)
     except ssl.SSLError:
-        msg = f"{cafile}: no certificates; --cafile takes PEM certificates to trust"
+        msg = f"{cafile}: no certificates; {option} takes PEM certificates to trust"
         raise PolicyError(msg) from None
 
 
@@ -101,6 +107,19 @@ def look_at(server: Server, context: ssl.SSLContext, timeout: float) -> Shown:
     blind.verify_mode = ssl.CERT_NONE
     with connect(server, blind, timeout) as tls:
         return Shown([], _chain_as_sent(tls), problem)
+
+
+def chain_of(server: Server, context: ssl.SSLContext, timeout: float) -> list[bytes]:
+    """Return the chain of a server that a context verifies, leaf first.
+
+    Raises:
+        NoAnswerError: there is no connection, or no valid certificate.
+    """
+    try:
+        with connect(server, context, timeout) as tls:
+            return verified_chain(tls)
+    except OSError as error:
+        raise NoAnswerError(connection_problem(server, error, timeout)) from error
 
 
 # Before Python 3.13 both methods are private.

@@ -6,12 +6,20 @@ only stays inside its buffer, and what it makes of damaged bytes may be nonsense
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Element", "element", "inside", "tbs_fields"]
+__all__ = [
+    "Element",
+    "element",
+    "inside",
+    "issuer_and_subject",
+    "tbs_fields",
+    "validity_of",
+]
 
 _VERSION = 0xA0
 
@@ -56,3 +64,37 @@ def tbs_fields(cert: bytes) -> Iterator[Element]:
     certificate = element(cert, 0)
     tbs = element(cert, certificate.start)
     return (field for field in inside(cert, tbs) if field.tag != _VERSION)
+
+
+def issuer_and_subject(cert: bytes) -> tuple[bytes, bytes]:
+    """Return the DER of both names without their headers; empty if unreadable."""
+    try:
+        _, _, issuer, _, subject, *_ = tbs_fields(cert)
+    except (IndexError, ValueError):
+        return b"", b""
+    return cert[issuer.start : issuer.end], cert[subject.start : subject.end]
+
+
+_UTC_TIME = 0x17
+
+
+def validity_of(cert: bytes) -> tuple[dt.datetime, dt.datetime] | None:
+    """Return notBefore and notAfter of a certificate, in UTC; None if unreadable."""
+    try:
+        _, _, _, validity, *_ = tbs_fields(cert)
+        start, end = (_time(cert, one) for one in inside(cert, validity))
+    except (IndexError, ValueError):
+        return None
+    return start, end
+
+
+def _time(cert: bytes, element: Element) -> dt.datetime:
+    """Read a Time (RFC 5280, 4.1.2.5).
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = cert[element.start : element.end].decode("ascii")
+    if element.tag == _UTC_TIME:
+        text = ("19" if text >= "50" else "20") + text
+    return dt.datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=dt.UTC)

@@ -2,6 +2,7 @@
 
     finding    the answer                 digests, names   facts about values
     table      a row for each code        of_rules         a function for each row
+                                          of_chains        those that need certificates
 
 `lint` looks at rules as they are after reading: a reader has told the mistakes of the
 file before. No finding changes a decision.
@@ -10,49 +11,78 @@ file before. No finding changes a decision.
 from __future__ import annotations
 
 import datetime as dt
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pinverify.errors import PolicyError
+from pinverify.policy._hosts import canonical
 from pinverify.policy._lint.finding import CLIENTS, LEVELS, POLICY, Finding, Level
+from pinverify.policy._lint.of_chains import Authorities, found_at_server, served
 from pinverify.policy._lint.of_rules import each_rule
 from pinverify.policy._lint.table import CHECKS, Check
-from pinverify.policy._rules import Rules
+from pinverify.policy._rules import PinSet, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from pinverify.policy._lint.of_chains import Served
     from pinverify.policy._lint.of_rules import Rule
 
 __all__ = ["CHECKS", "CLIENTS", "LEVELS", "POLICY", "Check", "Finding", "Level", "lint"]
 
 
-def lint(rules: Rules, *, now: dt.datetime | None = None) -> list[Finding]:
+def lint(
+    rules: Rules,
+    *,
+    now: dt.datetime | None = None,
+    chains: Mapping[str, Sequence[bytes]] = MappingProxyType({}),
+    authorities: Sequence[bytes] = (),
+) -> list[Finding]:
     """Return the mistakes in rules, the worst first.
 
     Args:
         rules: of a policy they are ``policy.rules``.
         now: the current time, timezone-aware; None reads the clock.
+        chains: for each host that was asked, the chain that the TLS library verified:
+            DER certificates, leaf first.
+        authorities: DER certificates of authorities, such as those that are trusted.
 
     Raises:
         TypeError: *rules* are not `Rules`, or *now* is no datetime.
-        PolicyError: *now* has no timezone.
+        PolicyError: *now* has no timezone, or a host of *chains* is none.
     """
     if not isinstance(rules, Rules):
         msg = f"expected Rules, got {type(rules).__name__}; of a Policy give its rules"
         raise TypeError(msg)
     moment = _moment(now)
-    found = [finding for rule in each_rule(rules, moment) for finding in _of(rule)]
+    known = Authorities(authorities)
+    found = [one for rule in each_rule(rules, moment) for one in _of(rule, known)]
+    for host, chain in chains.items():
+        found += _of_server(served(rules, canonical(host), chain, moment), known, rules)
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
 
 _OF_RULES = [(row, row.of_rule) for row in CHECKS.values() if row.of_rule]
 
 
-def _of(rule: Rule) -> Iterator[Finding]:
+def _of(rule: Rule, known: Authorities) -> Iterator[Finding]:
     for row, of_rule in _OF_RULES:
         for text in of_rule(rule):
-            place = rule.rules.origins.get(rule.pattern, "")
-            yield Finding(row.code, row.level, rule.pattern, place, text)
+            yield _finding(row.code, rule.pattern, text, rule.rules)
+    if known.certs and isinstance(rule.value, PinSet):
+        for code, text in known.found(rule.value):
+            yield _finding(code, rule.pattern, text, rule.rules)
+
+
+def _of_server(one: Served, known: Authorities, rules: Rules) -> Iterator[Finding]:
+    for code, text in found_at_server(one, known.certs):
+        yield _finding(code, one.pattern or one.host, text, rules)
+
+
+def _finding(code: str, pattern: str, text: str, rules: Rules) -> Finding:
+    return Finding(
+        code, CHECKS[code].level, pattern, rules.origins.get(pattern, ""), text
+    )
 
 
 def _moment(now: dt.datetime | None) -> dt.datetime:

@@ -58,6 +58,14 @@ _ROWS = (
     Check("PV501", "hint", "rule without effect", of_rules.has_no_effect),
     Check("PV502", "hint", "hidden rule", of_rules.is_hidden),
     Check("PV503", "hint", "enforcement is hidden", of_rules.hides_enforcement),
+    # Beside certificates: see of_chains.
+    Check("PV601", "error", "any key is accepted"),
+    Check("PV602", "error", "hash of something else"),
+    Check("PV603", "error", "pin in the wrong list"),
+    Check("PV604", "error", "chain ends before the pinned authority"),
+    Check("PV605", "error", "no pin matches the server"),
+    Check("PV606", "warning", "all pins in one chain"),
+    Check("PV607", "warning", "leaf of a short-lived certificate"),
 )
 
 CHECKS = {row.code: row for row in _ROWS}

@@ -1,0 +1,262 @@
+"""Mistakes that show beside certificates: of servers, or of authorities."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinverify.policy._lint.finding import CLIENTS
+from pinverify.policy._loose_der import issuer_and_subject, validity_of
+from pinverify.policy._message import subject_line
+from pinverify.policy._pin import Pin
+from pinverify.policy._policy import Policy
+from pinverify.policy._recipes import mistaken_pins, pins_of
+from pinverify.policy._report import Reason
+from pinverify.policy._rules import LISTS, PinSet, Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pinverify.policy._recipes import Mistaken
+    from pinverify.policy._report import Report
+    from pinverify.policy._rules import Unpinned
+
+__all__ = ["Authorities", "Served", "found_at_server", "served"]
+
+_MATCHING = LISTS[:3]
+
+
+class Served(NamedTuple):
+    """A host, its verified chain, and the rule that decides about it.
+
+    Attributes:
+        host: its canonical name.
+        chain: DER certificates, leaf first.
+        pattern: of the rule; None if there is none.
+        value: the PinSet or `UNPINNED` of the rule; None if there is none.
+        report: the decision.
+        accepts_others: True if the same chain passes with every pin changed.
+    """
+
+    host: str
+    chain: tuple[bytes, ...]
+    pattern: str | None
+    value: PinSet | Unpinned | None
+    report: Report
+    accepts_others: bool
+
+
+def served(rules: Rules, host: str, chain: Sequence[bytes], now: dt.datetime) -> Served:
+    """Return what the rules say of a host that showed a chain.
+
+    Raises:
+        PolicyError: *host* is not a host.
+    """
+    decided = rules.deciding(host)
+    if decided is None and not rules.hosts and rules.clients is not None:
+        decided = CLIENTS, rules.clients  # they decide about every peer then
+    pattern, value = (None, None) if decided is None else decided
+    hosts: dict[str, PinSet | Unpinned] = {} if value is None else {host: value}
+    report = _decision(rules, host, hosts, chain, now)
+    if isinstance(value, PinSet):
+        hosts = {host: _with_other_pins(value)}
+    changed = _decision(rules, host, hosts, chain, now)
+    return Served(host, tuple(chain), pattern, value, report, changed.accepted)
+
+
+def _decision(
+    rules: Rules,
+    host: str,
+    hosts: Mapping[str, PinSet | Unpinned],
+    chain: Sequence[bytes],
+    now: dt.datetime,
+) -> Report:
+    policy = Policy(Rules(hosts, unpinned=rules.unpinned, blocked=rules.blocked))
+    return policy.evaluate(host, chain, now=now)
+
+
+def _with_other_pins(value: PinSet) -> PinSet:
+    """Return a PinSet that no certificate of the chain can match."""
+    lists = {
+        name: [
+            Pin(pin.kind, bytes(0xFF ^ byte for byte in pin.digest))
+            for pin in getattr(value, name)
+        ]
+        for name in _MATCHING
+    }
+    return PinSet(
+        **lists,
+        mode=value.mode,
+        expires=value.expires,
+        after_expiry=value.after_expiry,
+    )
+
+
+# ---- servers -----------------------------------------------------------------------
+
+
+def found_at_server(
+    one: Served, authorities: Sequence[bytes]
+) -> Iterator[tuple[str, str]]:
+    """Yield the code and the text of each mistake that a server's chain shows."""
+    if one.accepts_others:
+        yield "PV601", _why_open(one)
+    value = one.value
+    if not isinstance(value, PinSet) or not one.chain:
+        return
+    explained = [
+        *_wrong_recipes(value, one.chain),
+        *_wrong_lists(value, one.chain),
+        *_roots_above(value, one.chain, authorities),
+    ]
+    yield from explained
+    if one.report.reason is Reason.MATCH:
+        yield from _without_backup(value, one.chain)
+        yield from _short_lived(value, one.chain)
+    elif one.report.reason is Reason.MISMATCH and not explained:
+        yield (
+            "PV605",
+            (
+                f"no pin matches the chain that {one.host} shows today; compare it "
+                f"with the output of `pinverify pin {one.host}`"
+            ),
+        )
+
+
+def _why_open(one: Served) -> str:
+    """Return the text for a host that accepts every key."""
+    if not isinstance(one.value, PinSet):
+        why = "no rule pins it"
+    elif one.value.mode == "report":
+        why = "its rule is in report mode"
+    else:
+        why = "its pins have expired"
+    return (
+        f"{one.host} would be accepted with any key, because {why}; see that the name "
+        "in the rule is the one that is connected to"
+    )
+
+
+def _pins_with_lists(value: PinSet) -> Iterator[tuple[str, Pin]]:
+    for name in _MATCHING:
+        for pin in getattr(value, name):
+            yield name, pin
+
+
+def _words(cert: bytes, depth: int | None = None) -> str:
+    """Return words for a certificate, and for its place in the chain if it has one."""
+    place = "of" if depth is None else f"of certificate {depth},"
+    return f"{place} {subject_line(cert) or 'a certificate without a subject'}"
+
+
+def _wrong_recipe(name: str, pin: Pin, mistaken: Mistaken, whose: str) -> str:
+    what = f"the hash of {mistaken.hashed} {whose}"
+    return f"{name}: {pin} is {what}; write {mistaken.right}"
+
+
+def _wrong_list(name: str, pin: Pin, right: str, whose: str) -> str:
+    why = f"the pin {whose}, and {name} never matches it"
+    return f"{name}: {pin} is {why}; move it to {right}"
+
+
+def _wrong_recipes(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, str]]:
+    pins = list(_pins_with_lists(value))
+    for depth, cert in enumerate(chain):
+        mistaken = mistaken_pins(cert)
+        for name, pin in pins:
+            if pin in mistaken:
+                whose = _words(cert, depth)
+                yield "PV602", _wrong_recipe(name, pin, mistaken[pin], whose)
+
+
+def _wrong_lists(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, str]]:
+    for depth, cert in enumerate(chain):
+        elsewhere, right = ("leaf", "ca") if depth else ("ca", "leaf")
+        wrong = set(getattr(value, elsewhere)).intersection(pins_of(cert))
+        for pin in sorted(wrong):
+            yield "PV603", _wrong_list(elsewhere, pin, right, _words(cert, depth))
+
+
+def _roots_above(
+    value: PinSet, chain: Sequence[bytes], authorities: Sequence[bytes]
+) -> Iterator[tuple[str, str]]:
+    """Find a pinned authority that issued the last certificate of the chain."""
+    issuer, subject = issuer_and_subject(chain[-1])
+    if not issuer or issuer == subject:
+        return
+    shown = {pin for cert in chain for pin in pins_of(cert)}
+    wanted = {pin for name, pin in _pins_with_lists(value) if name != "leaf"} - shown
+    for cert in authorities:
+        if issuer_and_subject(cert)[1] == issuer and wanted.intersection(pins_of(cert)):
+            yield (
+                "PV604",
+                (
+                    f"the chain ends at {subject_line(chain[-1])}, which the trust "
+                    f"store holds, before the pinned {subject_line(cert)}; pin the "
+                    "last certificate of the chain, or remove it from the trust store"
+                ),
+            )
+
+
+def _without_backup(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, str]]:
+    shown = {pin for cert in chain for pin in pins_of(cert)}
+    for name in _MATCHING:
+        pins = getattr(value, name)
+        if len(pins) > 1 and shown.issuperset(pins):
+            yield (
+                "PV606",
+                (
+                    f"{name}: all its pins are in the one chain that the server shows, "
+                    "so none of them is a backup; add a pin of a key that is not in use"
+                ),
+            )
+
+
+_SHORT = dt.timedelta(days=100)
+
+
+def _short_lived(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, str]]:
+    validity = validity_of(chain[0])
+    of_leaf = set(pins_of(chain[0]))
+    above = {pin for cert in chain[1:] for pin in pins_of(cert)}
+    if validity is None or validity[1] - validity[0] >= _SHORT:
+        return
+    for name in ("pins", "leaf"):
+        pins = set(getattr(value, name))
+        if pins & of_leaf and (name == "leaf" or not pins & above):
+            days = (validity[1] - validity[0]).days
+            yield (
+                "PV607",
+                (
+                    f"{name}: it matches by the leaf alone, whose certificate lasts "
+                    f"{days} days; see that its key stays the same at each renewal (as "
+                    "with certbot --reuse-key), or pin an authority"
+                ),
+            )
+
+
+# ---- authorities -------------------------------------------------------------------
+
+
+class Authorities:
+    """Certificates of authorities, by the pins that people make of them."""
+
+    def __init__(self, certs: Sequence[bytes]) -> None:
+        self.certs = certs
+        self._right: dict[Pin, bytes] = {}
+        self._mistaken: dict[Pin, tuple[Mistaken, bytes]] = {}
+        for cert in certs:
+            for pin in pins_of(cert):
+                self._right.setdefault(pin, cert)
+            for pin, mistaken in mistaken_pins(cert).items():
+                self._mistaken.setdefault(pin, (mistaken, cert))
+
+    def found(self, value: PinSet) -> Iterator[tuple[str, str]]:
+        """Yield the code and the text of each mistake in a PinSet."""
+        for name, pin in _pins_with_lists(value):
+            if pin in self._mistaken:
+                mistaken, cert = self._mistaken[pin]
+                yield "PV602", _wrong_recipe(name, pin, mistaken, _words(cert))
+            elif name == "leaf" and pin in self._right:
+                cert = self._right[pin]
+                yield "PV603", _wrong_list(name, pin, "ca", _words(cert))
