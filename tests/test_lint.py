@@ -437,6 +437,17 @@ def test_reading_warns_of_errors_and_warnings(load: Any, tmp_path: Path) -> None
     assert {Path(one.filename).name for one in caught} == {"test_lint.py"}
 
 
+def test_a_finding_about_the_whole_policy_names_its_file(tmp_path: Path) -> None:
+    """So does one about clients, and about a compiled policy, which knows no places."""
+    file = tmp_path / "pins.pvpol"
+    rules = Rules({HOST: PINNED}, blocked=[ABSENT], clients=PinSet([GOOD]))
+    file.write_bytes(pinverify.Policy(rules).compile())
+    with pytest.warns(PolicyWarning) as caught:
+        pinverify.load_rules(file, format="compiled")
+    told = [str(one.message).partition(" PV")[0] for one in caught]
+    assert told == [f"{file}: error", f"{file}: clients: warning"]
+
+
 def test_reading_a_sound_file_is_silent(tmp_path: Path) -> None:
     """A hint is for who asks."""
     file = written(tmp_path, f'"*.x.org" = ["{GOOD}", "{BACKUP}"]')

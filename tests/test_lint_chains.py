@@ -48,7 +48,7 @@ class Cast(NamedTuple):
 
     @property
     def chain(self) -> list[bytes]:
-        """What OpenSSL verifies, if it trusts the root alone."""
+        """The chain that OpenSSL verifies, if it trusts the root alone."""
         return [self.server.der, self.ca.der, self.root.der]
 
 

@@ -9,7 +9,7 @@ from pinverify._version import __version__
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.errors import PolicyError
-from pinverify.policy._lint import CHECKS, LEVELS, POLICY, Finding, lint
+from pinverify.policy._lint import CHECKS, LEVELS, POLICY, Finding, lint, placed
 from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def _read_and_lint(
         return [_told_by_reader("PV101", source, line) for line in lines]
     notices = [_told_by_reader("PV102", source, line) for line in loaded.notices]
     chains, authorities = _certificates(beside)
-    found = lint(loaded.rules, chains=chains, authorities=authorities)
+    found = placed(
+        lint(loaded.rules, chains=chains, authorities=authorities), str(source)
+    )
     return sorted([*notices, *found], key=lambda finding: LEVELS.index(finding.level))
 
 

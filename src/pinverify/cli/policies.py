@@ -9,6 +9,7 @@ from pinverify.errors import PolicyError
 from pinverify.formats._files import load_file
 from pinverify.formats._reading import told
 from pinverify.policy import lint
+from pinverify.policy._lint import placed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ def rules_from(
     loaded = loaded_from(out, path, policy_format, host, to_convert=to_convert)
     warnings = [*loaded.notices]
     if not to_convert:
-        found = lint(loaded.rules)
+        found = placed(lint(loaded.rules), str(path))
         texts = [f"{f.where}: {f.code}: {f.text}" for f in found if f.level != "hint"]
         warnings += told(texts, str(path))
     for text in warnings:

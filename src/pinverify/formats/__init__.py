@@ -12,6 +12,7 @@ from pinverify.formats._losses import KINDS, Dumped, Loss
 from pinverify.formats._reading import Given, MistakesError, told
 from pinverify.formats._table import format_named
 from pinverify.policy import Policy, Rules, lint
+from pinverify.policy._lint import placed
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -121,7 +122,9 @@ def _loaded(
 ) -> Loaded:
     """Read a file, and warn of what the reader and `lint` tell."""
     loaded = load_file(path, name_of_format, host=host)
-    found = [str(one) for one in lint(loaded.rules) if one.level != "hint"]
-    for text in (*loaded.notices, *told(found, os.fspath(path))):
+    name = os.fspath(path)
+    found = placed(lint(loaded.rules), name)
+    texts = [str(one) for one in found if one.level != "hint"]
+    for text in (*loaded.notices, *told(texts, name)):
         warnings.warn(text, PolicyWarning, stacklevel=3)
     return loaded

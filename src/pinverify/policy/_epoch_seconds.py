@@ -6,11 +6,29 @@ import datetime as dt
 
 from pinverify.errors import PolicyError
 
-__all__ = ["moment", "seconds_of"]
+__all__ = ["checked_moment", "moment", "seconds_of"]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SECOND = dt.timedelta(seconds=1)
 _FARTHEST = dt.timedelta(hours=23, minutes=59)  # the largest offset that TOML writes
+
+
+def checked_moment(now: dt.datetime | None) -> dt.datetime:
+    """Return the moment that a caller gives; None is the current time.
+
+    Raises:
+        TypeError: *now* is no datetime.
+        PolicyError: it has no timezone.
+    """
+    if now is None:
+        return dt.datetime.now(dt.UTC)
+    if not isinstance(now, dt.datetime):
+        msg = f"now: expected a datetime with a timezone, got {now!r}"
+        raise TypeError(msg)
+    if now.utcoffset() is None:
+        msg = f"now: expected a datetime with a timezone, got {now!r}"
+        raise PolicyError(msg)
+    return now
 
 
 def seconds_of(aware: dt.datetime) -> int:

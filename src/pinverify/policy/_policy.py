@@ -6,7 +6,6 @@ bytes: a `Policy` made from rules and one opened from a file are the same thing.
 
 from __future__ import annotations
 
-import datetime as dt
 import mmap
 import os
 import time
@@ -19,7 +18,7 @@ from pinverify.core._open_policy import OpenPolicy
 from pinverify.core._peers import Hosts, as_chain, chains_of
 from pinverify.errors import PolicyError
 from pinverify.policy._compiled import compile_rules, read_rules
-from pinverify.policy._epoch_seconds import seconds_of
+from pinverify.policy._epoch_seconds import checked_moment, seconds_of
 from pinverify.policy._hosts import canonical
 from pinverify.policy._pinning_error import PinningError
 from pinverify.policy._report import Report, with_seen
@@ -27,6 +26,7 @@ from pinverify.policy._reports import Reports
 from pinverify.policy._rules import PinSet, Rules
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping, Sequence
 
     from pinverify.core._library import Buffer, Offsets
@@ -376,12 +376,4 @@ def _policy_bytes(
 
 def _seconds(moment: dt.datetime | None) -> int:
     """Return whole seconds since 1970, rounded down; None is the current time."""
-    if moment is None:
-        return int(time.time())
-    if not isinstance(moment, dt.datetime):
-        msg = f"now: expected a datetime with a timezone, got {moment!r}"
-        raise TypeError(msg)
-    if moment.utcoffset() is None:
-        msg = f"now: expected a datetime with a timezone, got {moment!r}"
-        raise PolicyError(msg)
-    return seconds_of(moment)
+    return int(time.time()) if moment is None else seconds_of(checked_moment(moment))

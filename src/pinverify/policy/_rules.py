@@ -31,6 +31,7 @@ __all__ = [
     "Rules",
     "Unpinned",
     "check_choice",
+    "check_rules",
     "read_pins",
 ]
 
@@ -308,6 +309,13 @@ def _no_mapping(given: object) -> str:
         advice = "write {'api.example.com': ['sha256/…', 'sha256/…']}"
     kind = type(given).__name__
     return f"rules are a mapping of hosts to pins, got {kind}; {advice}"
+
+
+def check_rules(rules: object) -> None:
+    """Raise `TypeError` unless *rules* are `Rules`."""
+    if not isinstance(rules, Rules):
+        msg = f"expected Rules, got {type(rules).__name__}; of a Policy give its rules"
+        raise TypeError(msg)
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

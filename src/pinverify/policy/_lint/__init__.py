@@ -10,25 +10,43 @@ file before. No finding changes a decision.
 
 from __future__ import annotations
 
-import datetime as dt
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pinverify.errors import PolicyError
+from pinverify.policy._epoch_seconds import checked_moment
 from pinverify.policy._hosts import canonical
-from pinverify.policy._lint.finding import CLIENTS, LEVELS, POLICY, Finding, Level
+from pinverify.policy._lint.finding import (
+    CLIENTS,
+    LEVELS,
+    POLICY,
+    Finding,
+    Level,
+    placed,
+)
 from pinverify.policy._lint.of_chains import Authorities, found_at_server, served
 from pinverify.policy._lint.of_rules import each_rule
 from pinverify.policy._lint.table import CHECKS, Check
-from pinverify.policy._rules import PinSet, Rules
+from pinverify.policy._rules import PinSet, check_rules
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator, Mapping, Sequence
 
     from pinverify.policy._lint.of_chains import Served
     from pinverify.policy._lint.of_rules import Rule
+    from pinverify.policy._rules import Rules
 
-__all__ = ["CHECKS", "CLIENTS", "LEVELS", "POLICY", "Check", "Finding", "Level", "lint"]
+__all__ = [
+    "CHECKS",
+    "CLIENTS",
+    "LEVELS",
+    "POLICY",
+    "Check",
+    "Finding",
+    "Level",
+    "lint",
+    "placed",
+]
 
 
 def lint(
@@ -51,10 +69,8 @@ def lint(
         TypeError: *rules* are not `Rules`, or *now* is no datetime.
         PolicyError: *now* has no timezone, or a host of *chains* is none.
     """
-    if not isinstance(rules, Rules):
-        msg = f"expected Rules, got {type(rules).__name__}; of a Policy give its rules"
-        raise TypeError(msg)
-    moment = _moment(now)
+    check_rules(rules)
+    moment = checked_moment(now)
     known = Authorities(authorities)
     found = [one for rule in each_rule(rules, moment) for one in _of(rule, known)]
     for host, chain in chains.items():
@@ -83,15 +99,3 @@ def _finding(code: str, pattern: str, text: str, rules: Rules) -> Finding:
     return Finding(
         code, CHECKS[code].level, pattern, rules.origins.get(pattern, ""), text
     )
-
-
-def _moment(now: dt.datetime | None) -> dt.datetime:
-    if now is None:
-        return dt.datetime.now(dt.UTC)
-    if not isinstance(now, dt.datetime):
-        msg = f"now: expected a datetime with a timezone, got {now!r}"
-        raise TypeError(msg)
-    if now.utcoffset() is None:
-        msg = f"now: expected a datetime with a timezone, got {now!r}"
-        raise PolicyError(msg)
-    return now

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-__all__ = ["CLIENTS", "LEVELS", "POLICY", "Finding", "Level"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["CLIENTS", "LEVELS", "POLICY", "Finding", "Level", "placed"]
 
 Level: TypeAlias = Literal["error", "warning", "hint"]
 
@@ -49,6 +52,11 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         """Return the finding in one line, as a compiler writes it."""
         return f"{self.where}: {self.level} {self.code}: {self.text}"
+
+
+def placed(found: Iterable[Finding], name: str) -> list[Finding]:
+    """Return findings about a file: where no place is known, it is named."""
+    return [one if one.place else one._replace(place=name) for one in found]
 
 
 # Said of the class that users see; a NamedTuple cannot say it.
