@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from pinverify.policy import (
         UNPINNED,
+        Change,
         Finding,
         Pin,
         PinKind,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         Report,
         Reports,
         Rules,
+        diff,
         find_pinning_error,
         lint,
     )
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNPINNED",
+    "Change",
     "DERError",
     "Dumped",
     "Finding",
@@ -64,6 +67,7 @@ __all__ = [
     "Rules",
     "check",
     "create_connection",
+    "diff",
     "dump_rules",
     "find_pinning_error",
     "install",

@@ -1,178 +1,47 @@
 """The commands, their options and their exit codes.
 
 0    done; check: a pin matches
-1    check: rejected; lint: errors; demo: something did not happen as described
+1    check: rejected; lint: errors; diff: accepts less; demo: something did not happen
+     as described
 2    wrong usage, or no answer: no such file, no connection, no valid certificate
-3    check: accepted although no pin matched; convert: done, and may accept more
+3    check: accepted although no pin matched; convert: done, and may accept more;
+     diff: accepts more, or other peers
 130  Ctrl-C
 """
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from pinverify._version import __version__
-from pinverify.cli.output import NoAnswerError, Output, abandon_stdout
+from pinverify.cli.group import Commands
+from pinverify.cli.options import (
+    cafile_option,
+    existing_file,
+    format_option,
+    host_option,
+    json_option,
+    kinds_of_losses,
+    one_of,
+    readable_formats,
+    timeout_option,
+    writable_formats,
+)
+from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.spellings import SPELLINGS
-from pinverify.errors import PinverifyError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["commands"]
 
 _NOT_SHOWN = 1
 _WRONG_USE = 2
-_INTERRUPTED = 130
 
 
-class _Commands(click.Group):
-    """Group of commands that end with an exit code and at most one line on stderr."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options before the command."""
-        with _in_one_line(ctx):
-            return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> None:
-        """Run the command."""
-        with _in_one_line(ctx) as out:
-            super().invoke(ctx)
-            sys.stdout.flush()
-        ctx.exit(out.exit_code)
-
-
-@contextlib.contextmanager
-def _in_one_line(ctx: click.Context) -> Iterator[Output]:
-    """Turn exceptions into one line on stderr and an exit code."""
-    out = ctx.ensure_object(Output)
-    try:
-        yield out
-    except KeyboardInterrupt:
-        out.exit_code = _INTERRUPTED
-    except BrokenPipeError:
-        pass  # the reader closed the pipe; keep the exit code
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else ctx.command_path
-        problem = error.format_message().rstrip(".")
-        _fail(out, f"{problem}; see {command} --help", exit_code=_WRONG_USE)
-    except NoAnswerError as error:
-        _fail(out, str(error), exit_code=error.exit_code)
-    except PinverifyError as error:  # a policy file may have several mistakes
-        lines: Sequence[str] = getattr(error, "lines", (str(error),))
-        _fail(out, *lines, exit_code=_WRONG_USE)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(out, f"{where}{error.strerror or error}", exit_code=_WRONG_USE)
-    else:
-        return
-    try:
-        sys.stdout.flush()
-    except OSError:
-        abandon_stdout()
-    ctx.exit(out.exit_code)
-
-
-def _fail(out: Output, *lines: str, exit_code: int) -> None:
-    for line in lines:
-        out.fail(line, exit_code)
-    if out.as_json:
-        with contextlib.suppress(OSError):  # stdout itself may be what failed
-            out.json({"error": "\n".join(lines)})
-
-
-# ---- options of several commands ------------------------------------------------
-
-
-def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's order
-    ctx.ensure_object(Output).as_json = value
-
-
-_json = click.option(
-    "--json",
-    is_flag=True,
-    is_eager=True,  # so that errors in other options are printed as JSON
-    expose_value=False,
-    callback=_set_json,
-    help="Print JSON.",
-)
-
-
-def _one_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
-    """Return a callback that checks names; the table that has them is imported late."""
-
-    def check_names(
-        ctx: click.Context, parameter: click.Parameter, value: str | tuple[str, ...]
-    ) -> str | tuple[str, ...]:
-        choice = click.Choice(names())
-        if isinstance(value, str):
-            return choice.convert(value, parameter, ctx)
-        return tuple(choice.convert(one, parameter, ctx) for one in value)
-
-    return check_names
-
-
-def _readable() -> list[str]:
-    from pinverify.formats._table import readable
-
-    return readable()
-
-
-def _writable() -> list[str]:
-    from pinverify.formats._table import writable
-
-    return writable()
-
-
-def _kinds() -> list[str]:
-    from pinverify.formats._losses import KINDS
-
-    return [kind for kind, (direction, _) in KINDS.items() if direction == "wider"]
-
-
-_format = click.option(
-    "--format",
-    "policy_format",
-    callback=_one_of(_readable),
-    metavar="FORMAT",
-    default="toml",
-    show_default=True,
-    help="Format of the policy file.",
-)
-_host = click.option(
-    "--host",
-    metavar="PATTERN",
-    help="Host of the pins, where a file of the format does not name it.",
-)
-_file = click.Path(exists=True, dir_okay=False)
-_cafile = click.option(
-    "--cafile",
-    type=_file,
-    metavar="FILE",
-    help="PEM certificates to trust instead of the system's.",
-)
-_timeout = click.option(
-    "--timeout",
-    type=click.IntRange(1, 3600),
-    default=30,
-    show_default=True,
-    metavar="SECONDS",
-    help="Time a server may take for each step.",
-)
-
-
-# ---- the commands --------------------------------------------------------------
-#
-# Each imports what it needs when it runs: for `--version` and for the pins of a file,
-# imports are most of the time that the command takes.
+# Each command imports what it needs when it runs: for `--version` and for the pins of
+# a file, imports are most of the time that the command takes.
 
 
 @click.group(
-    cls=_Commands,
+    cls=Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -196,9 +65,9 @@ def commands(ctx: click.Context) -> None:
     type=click.Choice(list(SPELLINGS)),
     help="Print only this spelling, one per line; for a server only the leaf's.",
 )
-@_cafile
-@_timeout
-@_json
+@cafile_option
+@timeout_option
+@json_option
 @click.pass_obj
 def pin(
     out: Output,
@@ -228,12 +97,12 @@ def pin(
 @click.option(
     "--pin", "pins", multiple=True, metavar="PIN", help="A pin; repeat for several."
 )
-@click.option("--policy", type=_file, metavar="FILE", help="A policy file.")
-@_format
-@_host
-@_cafile
-@_timeout
-@_json
+@click.option("--policy", type=existing_file, metavar="FILE", help="A policy file.")
+@format_option
+@host_option
+@cafile_option
+@timeout_option
+@json_option
 @click.pass_obj
 def check(  # noqa: PLR0913, PLR0917 - one per option
     out: Output,
@@ -268,7 +137,7 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
 
 
 @commands.command("compile")
-@click.argument("source", type=_file, metavar="FILE")
+@click.argument("source", type=existing_file, metavar="FILE")
 @click.option(
     "-o",
     "--output",
@@ -278,9 +147,9 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     metavar="FILE",
     help="File for the compiled policy. An existing file is replaced as a whole.",
 )
-@_format
-@_host
-@_json
+@format_option
+@host_option
+@json_option
 @click.pass_obj
 def compile_(
     out: Output, source: str, target: str, policy_format: str, host: str | None
@@ -297,9 +166,9 @@ def compile_(
     epilog="Exit codes: 0 done; 2 wrong usage, a mistake in FILE, or a loss that is "
     "not allowed; 3 done, with losses that --allow names."
 )
-@click.argument("source_format", callback=_one_of(_readable), metavar="FROM")
-@click.argument("target_format", callback=_one_of(_writable), metavar="TO")
-@click.argument("source", type=_file, metavar="FILE")
+@click.argument("source_format", callback=one_of(readable_formats), metavar="FROM")
+@click.argument("target_format", callback=one_of(writable_formats), metavar="TO")
+@click.argument("source", type=existing_file, metavar="FILE")
 @click.option(
     "-o",
     "--output",
@@ -308,15 +177,15 @@ def compile_(
     metavar="FILE",
     help="File to write; an existing file is replaced as a whole. Else stdout.",
 )
-@_host
+@host_option
 @click.option(
     "--allow",
     multiple=True,
-    callback=_one_of(_kinds),
+    callback=one_of(kinds_of_losses),
     metavar="KIND",
     help="Kind of loss that may make TO accept more; repeat for several.",
 )
-@_json
+@json_option
 @click.pass_obj
 def convert(  # noqa: PLR0913, PLR0917 - one per option
     out: Output,
@@ -346,9 +215,9 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
     epilog="Exit codes: 0 no errors; 1 errors, or warnings with --strict; 2 wrong "
     "usage, no such file, or no answer of a server."
 )
-@click.argument("source", type=_file, metavar="FILE")
-@_format
-@_host
+@click.argument("source", type=existing_file, metavar="FILE")
+@format_option
+@host_option
 @click.option(
     "--server",
     "servers",
@@ -358,11 +227,11 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
 )
 @click.option(
     "--bundle",
-    type=_file,
+    type=existing_file,
     metavar="FILE",
     help="PEM certificates of authorities: to compare all pins with, and to trust.",
 )
-@_timeout
+@timeout_option
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
 @click.option(
     "--sarif",
@@ -370,7 +239,7 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
     is_flag=True,
     help="Print SARIF, which code hosts show beside the lines of a change.",
 )
-@_json
+@json_option
 @click.pass_obj
 def lint(  # noqa: PLR0913, PLR0917 - one per option
     out: Output,
@@ -399,7 +268,60 @@ def lint(  # noqa: PLR0913, PLR0917 - one per option
 
 
 @commands.command()
-@_json
+@click.argument("source", type=existing_file, metavar="FILE")
+@format_option
+@host_option
+@json_option
+@click.pass_obj
+def show(out: Output, source: str, policy_format: str, host: str | None) -> None:
+    """Print the rules of a policy file, also of a compiled one."""
+    from pathlib import Path
+
+    from pinverify.cli.show import show_file
+
+    show_file(out, Path(source), policy_format, host)
+
+
+@commands.command(
+    epilog="Exit codes: 0 both accept the same peers; 1 NEW accepts less; 2 wrong "
+    "usage, or a mistake in a file; 3 NEW accepts more, or other peers."
+)
+@click.argument("old", type=existing_file, metavar="OLD")
+@click.argument("new", type=existing_file, metavar="NEW")
+@format_option
+@click.option(
+    "--to",
+    "new_format",
+    callback=one_of(readable_formats),
+    metavar="FORMAT",
+    help="Format of NEW, if it is another.",
+)
+@host_option
+@json_option
+@click.pass_obj
+def diff(  # noqa: PLR0913, PLR0917 - one per option
+    out: Output,
+    old: str,
+    new: str,
+    policy_format: str,
+    new_format: str | None,
+    host: str | None,
+) -> None:
+    """Tell what a new policy accepts and an old one rejects, or the other way round.
+
+    Decisions are compared, for every host and chain, from now on; not the words of
+    the rules.
+    """
+    from pathlib import Path
+
+    from pinverify.cli.diff import diff_files
+
+    formats = policy_format, new_format or policy_format
+    diff_files(out, (Path(old), Path(new)), formats, host)
+
+
+@commands.command()
+@json_option
 @click.pass_obj
 def info(out: Output) -> None:
     """Print versions and the kernels in use: the facts for a bug report."""
@@ -409,7 +331,7 @@ def info(out: Output) -> None:
 
 
 @commands.command()
-@_json
+@json_option
 @click.pass_obj
 def demo(out: Output) -> None:
     """Show pins at work, on this machine alone."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pinverify._lazy import lazily
 
 if TYPE_CHECKING:
+    from pinverify.policy._diff import Change, diff
     from pinverify.policy._lint import Finding, lint
     from pinverify.policy._pin import Pin, PinKind
     from pinverify.policy._pinning_error import PinningError, find_pinning_error
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNPINNED",
+    "Change",
     "Finding",
     "Mode",
     "Pin",
@@ -36,6 +38,7 @@ __all__ = [
     "Rules",
     "Side",
     "Unpinned",
+    "diff",
     "find_pinning_error",
     "lint",
 ]
@@ -43,6 +46,9 @@ __all__ = [
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
         __name__,
-        ("_pin", "_rules", "_report", "_reports", "_pinning_error", "_policy", "_lint"),
+        (
+            *("_pin", "_rules", "_report", "_reports", "_pinning_error", "_policy"),
+            *("_lint", "_diff"),
+        ),
         __all__,
     )

@@ -1,0 +1,136 @@
+"""`pinverify diff`: tell what a new policy accepts and an old one rejects, or else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pinverify.cli.plain import Cell
+from pinverify.cli.policies import loaded_from
+from pinverify.cli.rule_lines import Line, of_default, of_rule, text_of
+from pinverify.policy import diff
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from pinverify.cli.output import Output
+    from pinverify.policy import Change, Rules
+
+__all__ = ["NARROWER", "WIDER", "diff_files"]
+
+NARROWER = 1
+WIDER = 3
+
+
+def diff_files(
+    out: Output, files: tuple[Path, Path], formats: tuple[str, str], host: str | None
+) -> None:
+    """Print the differences in what two policies accept.
+
+    Args:
+        out: gets the differences; its exit code tells the direction.
+        files: the old policy and the new one.
+        formats: theirs.
+        host: of the pins, for formats that do not name it.
+    """
+    from pinverify.formats._table import FORMATS
+
+    both = []
+    for file, name in zip(files, formats, strict=True):
+        given = None if FORMATS[name].host == "says" else host
+        loaded = loaded_from(out, file, name, given)
+        for notice in loaded.notices:
+            out.warn(notice)
+        both.append(loaded.rules)
+    old, new = both
+    changes = diff(old, new)
+    directions = {change.direction for change in changes}
+    if directions:
+        out.exit_code = NARROWER if directions == {"narrower"} else WIDER
+    if out.as_json:
+        out.json({"changes": [_as_json(change) for change in changes]})
+        return
+    for title, change in _titled(changes):
+        _print(out, title, change, old, new)
+    out.line(_summary(directions))
+
+
+def _as_json(change: Change) -> dict[str, Any]:
+    times = {
+        name: None if moment is None else text_of(moment)
+        for name, moment in (("since", change.since), ("until", change.until))
+    }
+    return {**change._asdict(), **times}
+
+
+_OTHERS = {
+    "others": "all other hosts",
+    "clients": "clients",
+    "no-host": "names that are no hosts",
+}
+
+
+def _titled(changes: Sequence[Change]) -> Iterator[tuple[str, Change]]:
+    """Yield changes with the words for their peers; a name and all below are one."""
+    below = {change.name: change for change in changes if change.scope == "below"}
+    for change in changes:
+        subtree = below.get(change.name)
+        is_same = subtree is not None and subtree[2:] == change[2:]
+        if change.scope == "host" and is_same:
+            yield f"**.{change.name}", change
+            del below[change.name]
+        elif change.scope == "host":
+            yield change.name, change
+        elif change.scope == "one-label":
+            yield f"*.{change.name}", change
+        elif change.scope == "below":
+            if change.name in below:
+                yield f"below {change.name}", change
+        else:
+            yield _OTHERS[change.scope], change
+
+
+_VERBS = {
+    "wider": Cell("accepts more", "bold yellow"),
+    "narrower": Cell("accepts less", "bold cyan"),
+    "both": Cell("accepts other peers", "bold yellow"),
+}
+
+
+def _print(out: Output, title: str, change: Change, old: Rules, new: Rules) -> None:
+    times = ""
+    if change.since is not None:
+        times += f", from {text_of(change.since)} on"
+    if change.until is not None:
+        times += f", until {text_of(change.until)}"
+    out.line(Cell(title, "bold"), "  ", _VERBS[change.direction], times)
+    before = _lines(change.old, old, change)
+    after = _lines(change.new, new, change)
+    gone = [line for line in before if line not in after]
+    come = [line for line in after if line not in before]
+    width = max((len(line.key) for line in gone + come), default=0)
+    for mark, style, lines in (("-", "red", gone), ("+", "green", come)):
+        for line in lines:
+            out.line(Cell(f"{mark} {line.key:<{width}} {line.value}", style))
+    out.line()
+
+
+def _lines(pattern: str | None, rules: Rules, change: Change) -> list[Line]:
+    """Return the lines of the rule that decides, and of what holds for all hosts."""
+    if pattern is None and change.scope in {"clients", "no-host"}:
+        return [Line("rule", "none, rejected")]
+    (_, default), *blocked = of_default(rules)
+    if pattern is None:
+        return [Line("rule", f"none, {default}"), *blocked]
+    value = rules.hosts.get(pattern, rules.clients)
+    return [Line("rule", pattern), *(of_rule(value) if value else ()), *blocked]
+
+
+def _summary(directions: Collection[str]) -> Cell:
+    if not directions:
+        return Cell("no difference: both accept the same peers", "bold green")
+    if set(directions) == {"narrower"}:
+        return Cell("narrower: the new policy accepts less", "bold cyan")
+    if set(directions) == {"wider"}:
+        return Cell("wider: the new policy accepts more", "bold yellow")
+    return Cell("wider and narrower: the new policy accepts other peers", "bold yellow")

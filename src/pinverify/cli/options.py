@@ -1,0 +1,109 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pinverify.cli.output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "cafile_option",
+    "existing_file",
+    "format_option",
+    "host_option",
+    "json_option",
+    "kinds_of_losses",
+    "one_of",
+    "readable_formats",
+    "timeout_option",
+    "writable_formats",
+]
+
+
+def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's order
+    ctx.ensure_object(Output).as_json = value
+
+
+json_option = click.option(
+    "--json",
+    is_flag=True,
+    is_eager=True,  # so that errors in other options are printed as JSON
+    expose_value=False,
+    callback=_set_json,
+    help="Print JSON.",
+)
+
+
+def one_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
+    """Return a callback that checks names; the table that has them is imported late."""
+
+    def check_names(
+        ctx: click.Context,
+        parameter: click.Parameter,
+        value: str | tuple[str, ...] | None,
+    ) -> str | tuple[str, ...] | None:
+        if value is None:
+            return None
+        choice = click.Choice(names())
+        if isinstance(value, str):
+            return choice.convert(value, parameter, ctx)
+        return tuple(choice.convert(one, parameter, ctx) for one in value)
+
+    return check_names
+
+
+def readable_formats() -> list[str]:
+    """Return the names of formats; the table is imported when one is checked."""
+    from pinverify.formats._table import readable
+
+    return readable()
+
+
+def writable_formats() -> list[str]:
+    """Return the names of formats that can be written."""
+    from pinverify.formats._table import writable
+
+    return writable()
+
+
+def kinds_of_losses() -> list[str]:
+    """Return the kinds of losses that may be allowed."""
+    from pinverify.formats._losses import KINDS
+
+    return [kind for kind, (direction, _) in KINDS.items() if direction == "wider"]
+
+
+format_option = click.option(
+    "--format",
+    "policy_format",
+    callback=one_of(readable_formats),
+    metavar="FORMAT",
+    default="toml",
+    show_default=True,
+    help="Format of the policy file.",
+)
+host_option = click.option(
+    "--host",
+    metavar="PATTERN",
+    help="Host of the pins, where a file of the format does not name it.",
+)
+existing_file = click.Path(exists=True, dir_okay=False)
+cafile_option = click.option(
+    "--cafile",
+    type=existing_file,
+    metavar="FILE",
+    help="PEM certificates to trust instead of the system's.",
+)
+timeout_option = click.option(
+    "--timeout",
+    type=click.IntRange(1, 3600),
+    default=30,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time a server may take for each step.",
+)

@@ -1,0 +1,61 @@
+"""`pinverify show`: print the rules of a policy file, also of a compiled one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pinverify.cli.plain import Cell
+from pinverify.cli.policies import loaded_from
+from pinverify.cli.rule_lines import by_name, of_default, of_rule
+from pinverify.formats import dump_rules
+from pinverify.policy import Policy
+from pinverify.policy._printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pinverify.cli.output import Output
+    from pinverify.cli.rule_lines import Line
+    from pinverify.policy import Rules
+
+__all__ = ["show_file"]
+
+
+def show_file(out: Output, source: Path, policy_format: str, host: str | None) -> None:
+    """Print the rules, the domains together, and the digest of the policy."""
+    loaded = loaded_from(out, source, policy_format, host)
+    for notice in loaded.notices:
+        out.warn(notice)
+    rules = loaded.rules
+    digest = Policy(rules).digest.hex()
+    if out.as_json:
+        written = json.loads(dump_rules(rules, format="json").text)
+        out.json({"policy": str(source), "digest": digest, "rules": written})
+        return
+    _print(out, rules)
+    num = f"{len(rules.hosts):,} rule{'' if len(rules.hosts) == 1 else 's'}"
+    clients = " and clients" if rules.clients is not None else ""
+    out.line(Cell(f"{num}{clients}, digest {digest}", "dim"))
+
+
+def _print(out: Output, rules: Rules) -> None:
+    _block(out, "hosts without a rule", of_default(rules))
+    if rules.clients is not None:
+        _block(out, "clients", of_rule(rules.clients))
+    for pattern in sorted(rules.hosts, key=by_name):
+        _block(out, pattern, of_rule(rules.hosts[pattern]))
+
+
+def _block(out: Output, title: str, lines: Sequence[Line]) -> None:
+    """Print a title and its lines; a key that comes again is not said again."""
+    out.line(Cell(printable(title), "bold"))
+    width = max(len(line.key) for line in lines)
+    last = ""
+    for key, value in lines:
+        shown = "" if key == last else key
+        gap = " " if width else ""
+        out.line(Cell(f"  {shown:<{width}}{gap}", "dim"), printable(value))
+        last = key
+    out.line()

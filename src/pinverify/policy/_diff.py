@@ -1,0 +1,303 @@
+"""The difference of two policies: which peers one accepts and the other rejects.
+
+Rules differ in many ways that change nothing, so decisions are compared and not rules.
+Hosts fall into regions, about each of which one rule of either policy decides: a name
+that a rule names, the names with one label before another, the names below one, all
+others, and peers without a name. Time falls into periods between expiries.
+
+In one region and period, a policy accepts a chain if no certificate of it is blocked,
+and each list has a pin that it matches. That is a formula: which pins the leaf has, and
+for each pin whether one of the certificates above has it. The leaf has one key and one
+certificate, so each kind of leaf is looked at by itself. Above it, any set of pins is
+possible. There, one formula follows from another if it blocks nothing more, and each of
+its lists contains a list of the other, blocked pins left out.
+"""
+
+from __future__ import annotations
+
+from itertools import product, zip_longest
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from pinverify.policy._epoch_seconds import checked_moment
+from pinverify.policy._hosts import covering, split_pattern
+from pinverify.policy._pin import PinKind
+from pinverify.policy._rules import UNPINNED, PinSet, check_rules
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator
+
+    from pinverify.policy._pin import Pin
+    from pinverify.policy._rules import Rules, Unpinned
+
+__all__ = ["Change", "Direction", "diff"]
+
+Direction: TypeAlias = Literal["wider", "narrower", "both"]
+Scope: TypeAlias = Literal["host", "one-label", "below", "others", "clients", "no-host"]
+
+
+class Change(NamedTuple):
+    """A difference between two policies, for some peers and for some time.
+
+    Attributes:
+        scope: the kind of peers: "host", the one of that name; "one-label", hosts with
+            exactly one label before the name; "below", hosts with any number of labels
+            before it; each without those that another rule names. "others" are hosts
+            that no rule names, "clients" peers without a name, "no-host" peers with a
+            name that is none.
+        name: the name or address; empty for the last three.
+        direction: "wider" if the new policy accepts more, "narrower" if it accepts
+            less, "both" if it accepts other peers.
+        since: the moment from which on it holds; None for now.
+        until: the moment at which it ends; None if it does not.
+        old: the pattern of the rule that decides in the old policy, "clients", or None.
+        new: that of the new policy.
+    """
+
+    scope: Scope
+    name: str
+    direction: Direction
+    since: dt.datetime | None
+    until: dt.datetime | None
+    old: str | None
+    new: str | None
+
+
+# Said of the class that users see; a NamedTuple cannot say it.
+Change.__module__ = "pinverify"
+
+
+def diff(old: Rules, new: Rules, *, now: dt.datetime | None = None) -> list[Change]:
+    """Return the differences in what two policies accept, from now on.
+
+    Args:
+        old: the rules to compare with; of a policy they are ``policy.rules``.
+        new: the rules that may accept more or less.
+        now: the current time, timezone-aware; None reads the clock.
+
+    Returns:
+        One for each region of hosts and each period; empty if every decision is the
+        same. Reasons and rules that reports name do not count.
+
+    Raises:
+        TypeError: an argument has the wrong type.
+        PolicyError: *now* has no timezone.
+    """
+    check_rules(old)
+    check_rules(new)
+    moment = checked_moment(now)
+    return [
+        change
+        for region in _regions({*old.hosts, *new.hosts})
+        for change in _changes(region, old, new, moment)
+    ]
+
+
+# ---- regions -----------------------------------------------------------------------
+
+
+class _Region(NamedTuple):
+    """Peers about which one rule decides.
+
+    Attributes:
+        scope: as in `Change`.
+        name: as in `Change`.
+        candidates: the patterns that match all of its peers, the most specific first.
+    """
+
+    scope: Scope
+    name: str = ""
+    candidates: tuple[str, ...] = ()
+
+
+def _regions(patterns: set[str]) -> Iterator[_Region]:
+    """Yield a region for each set of peers that the patterns tell apart."""
+    # A name below which there is a rule stands apart from the names below it.
+    names = {split_pattern(p)[1] for p in patterns if not p.startswith("*.")}
+    for name in sorted(names):
+        yield _Region("host", name, tuple(covering(name)))
+    for pattern in sorted(patterns):
+        wildcard, name = split_pattern(pattern)
+        if wildcard:
+            scope: Scope = "one-label" if wildcard == "*." else "below"
+            yield _Region(scope, name, tuple(covering(pattern)))
+    yield _Region("others")
+    yield _Region("clients")
+    yield _Region("no-host")
+
+
+_Decided: TypeAlias = "tuple[str | None, PinSet | Unpinned | None]"
+
+
+def _deciding(region: _Region, rules: Rules) -> _Decided:
+    """Return the pattern that decides about a region, and its rule.
+
+    `UNPINNED` where there is no rule; None where every peer is rejected.
+    """
+    if rules.clients is not None and (region.scope == "clients" or not rules.hosts):
+        return "clients", rules.clients
+    if region.scope in {"clients", "no-host"}:
+        return None, None
+    for pattern in region.candidates:
+        if pattern in rules.hosts:
+            return pattern, rules.hosts[pattern]
+    return None, UNPINNED
+
+
+def _changes(
+    region: _Region, old: Rules, new: Rules, now: dt.datetime
+) -> Iterator[Change]:
+    """Yield the changes of one region, the first period first."""
+    old_pattern, old_value = _deciding(region, old)
+    new_pattern, new_value = _deciding(region, new)
+    if old_value == new_value and _defaults(old) == _defaults(new):
+        return
+    periods: list[tuple[dt.datetime, Direction | None]] = []
+    for moment in [now, *_expiries(now, old_value, new_value)]:
+        direction = _direction(
+            _accepted(old_value, old, moment), _accepted(new_value, new, moment)
+        )
+        if not periods or periods[-1][1] != direction:
+            periods.append((moment, direction))
+    ends = [start for start, _ in periods[1:]]
+    for (start, direction), end in zip_longest(periods, ends):
+        if direction is not None:
+            since = None if start == now else start
+            patterns = old_pattern, new_pattern
+            yield Change(*region[:2], direction, since, end, *patterns)
+
+
+def _defaults(rules: Rules) -> tuple[object, ...]:
+    return rules.unpinned, rules.blocked
+
+
+def _expiries(now: dt.datetime, *values: PinSet | Unpinned | None) -> list[dt.datetime]:
+    """Return the moments after *now* at which pins expire, in their order."""
+    moments = {value.expires for value in values if isinstance(value, PinSet)}
+    return sorted(moment for moment in moments if moment is not None and moment > now)
+
+
+# ---- the chains that are accepted ----------------------------------------------------
+
+_Pins: TypeAlias = "frozenset[Pin]"
+
+
+class _Accepted(NamedTuple):
+    """The chains that are accepted in one region and period.
+
+    Attributes:
+        all_peers: True if every peer is, whatever it shows.
+        nobody: True if none is.
+        pins: empty, or one of them has to be anywhere.
+        leaf: empty, or one of them has to be on the leaf.
+        ca: empty, or one of them has to be above the leaf.
+        blocked: none of them may be anywhere.
+    """
+
+    all_peers: bool = False
+    nobody: bool = False
+    pins: _Pins = frozenset()
+    leaf: _Pins = frozenset()
+    ca: _Pins = frozenset()
+    blocked: _Pins = frozenset()
+
+
+_ALL = _Accepted(all_peers=True)
+_NOBODY = _Accepted(nobody=True)
+
+
+def _accepted(
+    value: PinSet | Unpinned | None, rules: Rules, now: dt.datetime
+) -> _Accepted:
+    """Return the chains that a rule accepts at some time."""
+    if value is None:
+        return _NOBODY
+    if not isinstance(value, PinSet):
+        return _NOBODY if rules.unpinned == "reject" else _unless_blocked(rules)
+    if value.mode == "report":
+        return _ALL
+    if value.expires is not None and value.expires <= now:
+        return _NOBODY if value.after_expiry == "reject" else _unless_blocked(rules)
+    return _Accepted(
+        pins=frozenset(value.pins),
+        leaf=frozenset(value.leaf),
+        ca=frozenset(value.ca),
+        blocked=frozenset((*value.blocked, *rules.blocked)),
+    )
+
+
+def _unless_blocked(rules: Rules) -> _Accepted:
+    """Return the chains that are accepted without pins."""
+    if not rules.blocked:
+        return _ALL
+    return _Accepted(blocked=frozenset(rules.blocked))
+
+
+def _direction(old: _Accepted, new: _Accepted) -> Direction | None:
+    """Return the direction of a change; None if the same chains are accepted."""
+    narrower, wider = _is_within(new, old), _is_within(old, new)
+    if narrower and wider:
+        return None
+    return "narrower" if narrower else "wider" if wider else "both"
+
+
+def _is_within(some: _Accepted, others: _Accepted) -> bool:
+    """Return True if all that *some* accepts is accepted by *others*."""
+    if others.all_peers or some.nobody:
+        return True
+    if some.all_peers:
+        return False
+    for leaf in _leaves(some, others):
+        above = _above(some, leaf)
+        if above is not None and not _follows(above, _above(others, leaf)):
+            return False
+    return True
+
+
+def _leaves(some: _Accepted, others: _Accepted) -> Iterator[_Pins]:
+    """Yield a leaf of each kind that the lists tell apart, by the pins it has."""
+    lists = [
+        pins for one in (some, others) for pins in (one.pins, one.leaf, one.blocked)
+    ]
+    kinds: dict[PinKind, dict[tuple[bool, ...], Pin]] = {kind: {} for kind in PinKind}
+    for pin in frozenset().union(*lists):
+        kinds[pin.kind].setdefault(tuple(pin in pins for pins in lists), pin)
+    keys = [None, *kinds[PinKind.SPKI].values()]
+    certificates = [None, *kinds[PinKind.CERTIFICATE].values()]
+    for both in product(keys, certificates):
+        yield frozenset(pin for pin in both if pin is not None)
+
+
+class _Above(NamedTuple):
+    """The certificates above a leaf that are accepted with it.
+
+    Attributes:
+        needed: of each of these sets a pin has to be there; none is blocked.
+        blocked: none of them may be there.
+    """
+
+    needed: list[_Pins]
+    blocked: _Pins
+
+
+def _above(one: _Accepted, leaf: _Pins) -> _Above | None:
+    """Return the certificates that are accepted above a leaf; None if none are."""
+    if one.nobody or leaf & one.blocked or (one.leaf and not leaf & one.leaf):
+        return None
+    needed = [one.ca - one.blocked] if one.ca else []
+    if one.pins and not leaf & one.pins:
+        needed.append(one.pins - one.blocked)
+    return _Above(needed, one.blocked) if all(needed) else None
+
+
+def _follows(some: _Above, others: _Above | None) -> bool:
+    """Return True if certificates that fit *some* fit *others*, too.
+
+    If a set of *others* contains no set of *some*, then a pin of each set of *some*
+    that is not in it makes a chain that fits the one and not the other.
+    """
+    return (
+        others is not None
+        and others.blocked <= some.blocked
+        and all(any(pins <= wanted for pins in some.needed) for wanted in others.needed)
+    )
