@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 import pytest
 
-from pinverify import Pin, PinKind, PinningError, PinSet, Policy, Reason, Report, Rules
+from pinverify import (
+    Pin,
+    PinKind,
+    PinningError,
+    PinSet,
+    Policy,
+    Reason,
+    Report,
+    Rules,
+    core,
+)
 from pinverify.policy._message import LINES_MAX
 from pinverify.policy._printable import printable, shortened
 from pki import Authority, Identity, Pki
@@ -52,6 +62,52 @@ def test_the_message_says_which_list_was_missed(pki: Pki) -> None:
     [ca] = [line for line in message.splitlines() if ABSENT in line]
     assert "leaf" in leaf
     assert "ca" in ca.replace(ABSENT, "")
+
+
+def next_step(chain: list[bytes], pinset: PinSet) -> str:
+    """Return the last line of a rejection."""
+    *_, last = str(refusal(chain, pinset)).splitlines()
+    assert last.startswith("  next:    ")
+    return last.removeprefix("  next:    ")
+
+
+def test_the_message_tells_a_pin_in_the_wrong_list(pki: Pki) -> None:
+    """It is in the chain, so nobody need look for an attack."""
+    chain = pki.server.chain_der
+    of_ca = next_step(chain, PinSet(leaf=[pki.ca.pin, ABSENT]))
+    assert of_ca.startswith(f"{pki.ca.pin} is the pin of certificate 1, where leaf ")
+    assert of_ca.endswith("move it to ca")
+    of_leaf = next_step(chain, PinSet(ca=[pki.server.certificate_pin]))
+    assert of_leaf.startswith(f"{pki.server.certificate_pin} is the pin of certificate")
+    assert of_leaf.endswith("move it to leaf")
+
+
+def test_the_message_tells_the_hash_of_something_else(pki: Pki) -> None:
+    """A certificate's hash as a key's, a key's as a certificate's; and PEM."""
+    chain = pki.server.chain_der
+    whole = Pin.spki(Pin.parse(pki.ca.certificate_pin).digest)
+    told = next_step(chain, PinSet([whole, ABSENT]))
+    assert told.startswith(f"{whole} is the hash of the whole certificate of cert")
+    assert told.endswith(f"if you mean that one, write {pki.ca.certificate_pin}")
+    key = Pin.certificate(Pin.parse(pki.server.pin).digest)
+    told = next_step(chain, PinSet(leaf=[key]))
+    assert told.endswith(
+        f"of certificate 0; if you mean that one, write {pki.server.pin}"
+    )
+    pem = Pin.spki(core.sha256(pki.server.public_key_pem.encode("ascii")))
+    told = next_step(chain, PinSet([pem]))
+    assert "is the hash of the PEM text of the key of certificate 0" in told
+
+
+def test_a_mismatch_without_an_explanation_may_be_an_attack(pki: Pki) -> None:
+    """A pin that has nothing to do with the chain, or that matches in its place."""
+    chain = pki.server.chain_der
+    for pinset in (
+        PinSet([ABSENT]),
+        PinSet(leaf=[ABSENT], ca=[pki.ca.pin]),
+        PinSet([pki.impostor.pin], leaf=[pki.server.pin]),
+    ):
+        assert "treat the connection as intercepted" in next_step(chain, pinset)
 
 
 def test_the_message_lists_the_pins_of_the_rule_that_decided(pki: Pki) -> None:

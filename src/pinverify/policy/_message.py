@@ -16,11 +16,12 @@ from pinverify.errors import DERError, PolicyError
 from pinverify.policy._epoch_seconds import moment
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._printable import shortened
+from pinverify.policy._recipes import mistaken_pins, pins_of
 from pinverify.policy._report import Reason, Report, raw_of, seen_of
 from pinverify.policy._subject import subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pinverify.core._open_policy import OpenPolicy, RawPinSet
 
@@ -176,13 +177,15 @@ def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -
     if rule is not None and rule != report.host:
         above.append(("rule", [repr(rule)]))
     below: list[tuple[str, list[str]]] = []
+    mistake = ""
     if reason is Reason.MISMATCH and pinset is not None:
         for number, name in enumerate(("pinned", "leaf", "ca")):
             below.append((name, _pin_lines(handle, pinset, number)))
+        mistake = _mistake_in_pins(dict(below), chain)
         doubt = seen_of(report).doubt
         if doubt:
             below.append(("note", [doubt]))
-    below.append(("next", [_next_step(report, chain, pinset)]))
+    below.append(("next", [_next_step(report, chain, pinset, mistake)]))
     if reason is Reason.MISMATCH and len(chain) > 1 and pinset and _pins_above(pinset):
         below.insert(0, ("ends", [_end_of(chain[-1])]))
     if chain and reason is not Reason.BAD_HOST:
@@ -204,8 +207,35 @@ def _end_of(last: bytes) -> str:
     return f"at {name}, which the trust store holds; no pin above it can match"
 
 
+def _mistake_in_pins(shown: Mapping[str, list[str]], chain: Sequence[bytes]) -> str:
+    """Return the next step if a pin was meant for a certificate of the chain.
+
+    It is the pin of one where its list does not look, or the hash of something else.
+    Of long lists only the pins that are shown are compared.
+
+    Args:
+        shown: the lines of each list.
+        chain: the DER certificates that were judged, leaf first.
+    """
+    for depth, cert in enumerate(chain[:_SHOWN_MAX]):
+        wrong, right = ("leaf", "ca") if depth else ("ca", "leaf")
+        for pin in map(str, pins_of(cert)):
+            if pin in shown[wrong]:
+                return (
+                    f"{pin} is the pin of certificate {depth}, where {wrong} does not "
+                    f"look; if you mean that one, move it to {right}"
+                )
+        for pin, mistaken in mistaken_pins(cert).items():
+            if any(str(pin) in lines for lines in shown.values()):
+                return (
+                    f"{pin} is the hash of {mistaken.hashed} of certificate {depth}; "
+                    f"if you mean that one, write {mistaken.right}"
+                )
+    return ""
+
+
 def _next_step(
-    report: Report, chain: Sequence[bytes], pinset: _PinSetBehind | None
+    report: Report, chain: Sequence[bytes], pinset: _PinSetBehind | None, mistake: str
 ) -> str:
     depth = report.depth
     alone = report.reason is Reason.MISMATCH and len(chain) == 1
@@ -231,7 +261,7 @@ def _next_step(
             "the rule leaves this host unpinned: add pins, or make the policy with "
             "unpinned = 'allow'"
         )
-    return _TEXTS[report.reason][1]
+    return mistake or _TEXTS[report.reason][1]
 
 
 def _pinset_behind(report: Report, handle: OpenPolicy) -> _PinSetBehind | None:
