@@ -332,6 +332,13 @@ def test_authorities_are_compared_with_every_rule(cast: Cast) -> None:
     }
 
 
+def test_a_mistake_is_told_once(cast: Cast) -> None:
+    """By a server and by its authority: with the place in the chain."""
+    rules = Rules({HOST: PinSet(leaf=[cast.ca.pin, BACKUP])})
+    (one,) = found(rules, cast.chain, [cast.ca.der])
+    assert "of certificate 1, CN=Example CA 1" in one.text
+
+
 # ---- what certificates say ---------------------------------------------------------
 
 

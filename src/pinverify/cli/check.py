@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pinverify.cli.x509 import Facts, Role
 
-__all__ = ["ACCEPTED_UNMATCHED", "REJECTED", "check_server"]
+__all__ = ["ACCEPTED_UNMATCHED", "REASONS", "REJECTED", "RESULTS", "check_server"]
 
 REJECTED = 1
 ACCEPTED_UNMATCHED = 3
@@ -104,13 +104,13 @@ def _load(out: Output, path: Path, policy_format: str, host: str | None) -> Poli
     return Policy(rules_from(out, path, policy_format, host=host))
 
 
-_RESULTS = {
+RESULTS = {
     0: Cell("accepted", "bold green"),
     REJECTED: Cell("rejected", "bold red"),
     ACCEPTED_UNMATCHED: Cell("accepted without a match", "bold yellow"),
 }
 
-_REASONS = {
+REASONS = {
     Reason.MISMATCH: "a list of pins does not match",
     Reason.MATCH: "every list of pins matches",
     Reason.NOT_PINNED: "no rule pins this host",
@@ -151,8 +151,8 @@ def _print(out: Output, answer: dict[str, Any], roles: list[Role | None]) -> Non
     mode = ", report mode" if answer["mode"] == "report" else ""
     rows = [
         ("server", Cell(answer["server"])),
-        ("result", _RESULTS[out.exit_code]),
-        ("reason", Cell(f"{reason.name}, {_REASONS[reason]}")),
+        ("result", RESULTS[out.exit_code]),
+        ("reason", Cell(f"{reason.name}, {REASONS[reason]}")),
         ("rule", Cell((answer["rule"] or "none") + mode)),
     ]
     if answer["matched"] is not None:

@@ -136,6 +136,47 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     )
 
 
+@commands.command(
+    epilog="Exit codes: 0 a pin matches; 1 rejected; 2 wrong usage, no connection, or "
+    "no valid certificate; 3 accepted although no pin matched."
+)
+@click.argument("server")
+@click.option(
+    "--policy", type=existing_file, required=True, metavar="FILE", help="A policy file."
+)
+@format_option
+@host_option
+@cafile_option
+@timeout_option
+@json_option
+@click.pass_obj
+def explain(  # noqa: PLR0913, PLR0917 - one per option
+    out: Output,
+    server: str,
+    policy: str,
+    policy_format: str,
+    host: str | None,
+    cafile: str | None,
+    timeout: int,
+) -> None:
+    """Tell why a policy accepts or rejects a server.
+
+    It prints the rules that match the server's name, where in the chain each pin is,
+    and what is wrong with the rule that decides.
+    """
+    from pinverify.cli.explain import explain_server
+
+    explain_server(
+        out,
+        server,
+        policy_file=policy,
+        policy_format=policy_format,
+        host=host,
+        cafile=cafile,
+        timeout=timeout,
+    )
+
+
 @commands.command("compile")
 @click.argument("source", type=existing_file, metavar="FILE")
 @click.option(

@@ -13,6 +13,7 @@ from pinverify._lazy import lazily
 
 if TYPE_CHECKING:
     from pinverify.policy._diff import Change, diff
+    from pinverify.policy._explain import Explanation, Hit, explain
     from pinverify.policy._lint import Finding, lint
     from pinverify.policy._pin import Pin, PinKind
     from pinverify.policy._pinning_error import PinningError, find_pinning_error
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = [
     "UNPINNED",
     "Change",
+    "Explanation",
     "Finding",
+    "Hit",
     "Mode",
     "Pin",
     "PinKind",
@@ -39,6 +42,7 @@ __all__ = [
     "Side",
     "Unpinned",
     "diff",
+    "explain",
     "find_pinning_error",
     "lint",
 ]
@@ -48,7 +52,7 @@ if not TYPE_CHECKING:
         __name__,
         (
             *("_pin", "_rules", "_report", "_reports", "_pinning_error", "_policy"),
-            *("_lint", "_diff"),
+            *("_lint", "_diff", "_explain"),
         ),
         __all__,
     )

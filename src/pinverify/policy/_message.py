@@ -219,10 +219,10 @@ def _mistake_in_pins(shown: Mapping[str, list[str]], chain: Sequence[bytes]) -> 
     """
     for depth, cert in enumerate(chain[:_SHOWN_MAX]):
         wrong, right = ("leaf", "ca") if depth else ("ca", "leaf")
-        for pin in map(str, pins_of(cert)):
-            if pin in shown[wrong]:
+        for own in pins_of(cert):
+            if str(own) in shown[wrong]:
                 return (
-                    f"{pin} is the pin of certificate {depth}, where {wrong} does not "
+                    f"{own} is the pin of certificate {depth}, where {wrong} does not "
                     f"look; if you mean that one, move it to {right}"
                 )
         for pin, mistaken in mistaken_pins(cert).items():

@@ -72,10 +72,18 @@ def lint(
     check_rules(rules)
     moment = checked_moment(now)
     known = Authorities(authorities)
-    found = [one for rule in each_rule(rules, moment) for one in _of(rule, known)]
+    found: list[Finding] = []
     for host, chain in chains.items():
         found += _of_server(served(rules, canonical(host), chain, moment), known, rules)
+    told = {_subject(one) for one in found}  # with its place in a chain
+    for rule in each_rule(rules, moment):
+        found += [one for one in _of(rule, known) if _subject(one) not in told]
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
+
+
+def _subject(finding: Finding) -> tuple[str, str, str]:
+    """Return the code, the rule, and the list and pin that the text begins with."""
+    return finding.code, finding.pattern, finding.text.partition(" is ")[0]
 
 
 _OF_RULES = [(row, row.of_rule) for row in CHECKS.values() if row.of_rule]

@@ -1,0 +1,118 @@
+"""`pinverify explain`: tell why a policy accepts or rejects a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pinverify.cli.check import ACCEPTED_UNMATCHED, REASONS, REJECTED, RESULTS
+from pinverify.cli.plain import Cell
+from pinverify.cli.policies import loaded_from
+from pinverify.cli.servers import Server, chain_of, trusting
+from pinverify.policy import Policy, Reason, explain
+from pinverify.policy._message import key_pin, subject_line
+from pinverify.policy._printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pinverify.cli.output import Output
+    from pinverify.policy import Explanation, Hit
+
+__all__ = ["explain_server"]
+
+
+def explain_server(  # noqa: PLR0913 - one per option
+    out: Output,
+    address: str,
+    *,
+    policy_file: str,
+    policy_format: str,
+    host: str | None,
+    cafile: str | None,
+    timeout: float,
+) -> None:
+    """Get the chain of a server, and print the reasons of the decision about it.
+
+    The arguments are those of `check_server`.
+    """
+    context = trusting(cafile)
+    server = Server.parse(address)
+    policy = Policy(loaded_from(out, Path(policy_file), policy_format, host).rules)
+    chain = chain_of(server, context, timeout)
+    authorities = context.get_ca_certs(binary_form=True)
+    told = explain(policy, server.host, chain, authorities=authorities)
+    if not told.report.accepted:
+        out.exit_code = REJECTED
+    elif told.report.reason is not Reason.MATCH:
+        out.exit_code = ACCEPTED_UNMATCHED
+    if out.as_json:
+        out.json(_as_json(server, chain, told))
+    else:
+        _print(out, server, chain, told)
+
+
+def _as_json(
+    server: Server, chain: Sequence[bytes], told: Explanation
+) -> dict[str, Any]:
+    return {
+        "server": str(server),
+        "accepted": told.report.accepted,
+        "reason": told.report.reason.name,
+        "candidates": told.candidates,
+        "others": told.others,
+        "chain": [{"pin": key_pin(c), "subject": subject_line(c)} for c in chain],
+        "hits": [{**hit._asdict(), "pin": str(hit.pin)} for hit in told.hits],
+        "findings": [finding._asdict() for finding in told.findings],
+    }
+
+
+def _print(
+    out: Output, server: Server, chain: Sequence[bytes], told: Explanation
+) -> None:
+    reason = told.report.reason
+    rows = [
+        ("server", Cell(str(server))),
+        ("result", RESULTS[out.exit_code]),
+        ("reason", Cell(f"{reason.name}, {REASONS[reason]}")),
+        ("rule", Cell(told.report.rule or "none")),
+    ]
+    for pattern in told.candidates[1:]:
+        also = ", and its pins match" if pattern in told.others else ""
+        rows.append(("no say", Cell(f"{pattern}, a wider rule{also}")))
+    out.fields(rows)
+    out.line()
+    for depth, cert in enumerate(chain):
+        out.line(f"certificate {depth}  ", subject_line(cert) or "without a subject")
+        out.line("  ", Cell(key_pin(cert), "dim"))
+    out.line()
+    _print_hits(out, told.hits)
+    for finding in told.findings:
+        out.hanging(
+            f"{finding.level} {finding.code}: {printable(finding.text)}", indent=2
+        )
+    if reason is Reason.MISMATCH and told.others:
+        text = (
+            f"the pins of {told.others[0]} match, but {told.candidates[0]} decides "
+            "alone; add the pins to it, or remove it"
+        )
+        out.hanging(text, indent=2)
+
+
+def _print_hits(out: Output, hits: Sequence[Hit]) -> None:
+    """Print the pins of the rule, and where each is."""
+    width = max((len(hit.name) for hit in hits), default=0)
+    for hit in hits:
+        at = ", ".join(map(str, hit.depths))
+        if hit.counts:
+            where = Cell(
+                f"certificate {at}",
+                "bold red" if hit.name == "blocked" else "bold green",
+            )
+        elif hit.depths:
+            where = Cell(f"certificate {at}: no match", "bold yellow")
+        else:
+            where = Cell("not in the chain", "dim")
+        out.line(f"{hit.name:<{width}} {hit.pin} ", where)
+    if hits:
+        out.line()
