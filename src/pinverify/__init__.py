@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         dump_rules,
         load_policy,
         load_rules,
+        violation,
     )
     from pinverify.policy import (
         UNPINNED,
@@ -83,6 +84,7 @@ __all__ = [
     "pin_context",
     "report_of",
     "uninstall",
+    "violation",
     "wrap_socket",
 ]
 

@@ -11,6 +11,7 @@ from pinverify.formats._files import load_file
 from pinverify.formats._losses import KINDS, Dumped, Loss
 from pinverify.formats._reading import Given, MistakesError, told
 from pinverify.formats._table import format_named
+from pinverify.formats._violations import violation
 from pinverify.policy import Policy, Rules, lint
 from pinverify.policy._lint import placed
 
@@ -27,6 +28,7 @@ __all__ = [
     "dump_rules",
     "load_policy",
     "load_rules",
+    "violation",
 ]
 
 

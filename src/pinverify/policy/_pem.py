@@ -12,7 +12,7 @@ from pinverify.errors import DERError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Block", "blocks", "is_pem", "one_der"]
+__all__ = ["Block", "blocks", "is_pem", "one_der", "pem"]
 
 
 def is_pem(data: bytes) -> bool:
@@ -93,3 +93,10 @@ def one_der(der_or_pem: bytes | str, label: str) -> bytes:
         msg = f"expected one {label} block in the PEM text, found {len(whole)}"
         raise DERError(msg + damaged)
     return whole[0].der()
+
+
+def pem(label: str, der: bytes) -> str:
+    """Return the PEM of one DER element, in lines of 64 characters."""
+    body = base64.b64encode(der).decode("ascii")
+    lines = [body[at : at + 64] for at in range(0, len(body), 64)]
+    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])

@@ -1,0 +1,145 @@
+"""Reports of pin violations, as collectors of other systems expect them in JSON.
+
+RFC 7469, section 3, says what a browser reported for HPKP. TrustKit sends nearly the
+same for apps: https://github.com/datatheorem/TrustKit, "kTSKReportUris". Sending them
+is the application's: a report says who talks to whom, and its way may be blocked, too.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Literal
+
+from pinverify._version import __version__
+from pinverify.errors import PolicyError
+from pinverify.policy import PinKind, PinSet, Reason
+from pinverify.policy._epoch_seconds import checked_moment
+from pinverify.policy._hosts import split_pattern
+from pinverify.policy._pem import pem
+from pinverify.policy._rules import check_choice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pinverify.policy import Pin, Report, Rules
+
+__all__ = ["violation"]
+
+_FORMATS = ("hpkp", "trustkit")
+
+# By TrustKit's TSKTrustEvaluationResult. For the others nothing was evaluated.
+_SUCCESS, _NO_MATCHING_PIN, _INVALID_PARAMETERS, _NO_SPKI_HASH = 0, 1, 3, 5
+_RESULTS = {
+    Reason.MATCH: _SUCCESS,
+    Reason.MISMATCH: _NO_MATCHING_PIN,
+    Reason.BLOCKED: _NO_MATCHING_PIN,
+    Reason.EXPIRED: _NO_MATCHING_PIN,
+    Reason.MALFORMED: _NO_SPKI_HASH,
+}
+_APP_FIELDS = (
+    "app-bundle-id",
+    "app-version",
+    "app-platform",
+    "app-platform-version",
+    "app-vendor-id",
+)
+
+
+def violation(  # noqa: PLR0913 - what only the caller knows
+    report: Report,
+    rules: Rules,
+    format: Literal["hpkp", "trustkit"] = "hpkp",  # noqa: A002 - the usual word
+    *,
+    chain: Sequence[bytes] | None = None,
+    served: Sequence[bytes] = (),
+    port: int = 443,
+    now: dt.datetime | None = None,
+    app: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a report of a pin violation, in values that JSON has.
+
+    Both shapes know pins of keys only. What a rule tells beyond them is left out.
+
+    Args:
+        report: of a host that a rule is for.
+        rules: the rules that decided: of a policy, ``policy.rules``.
+        format: "hpkp" for the shape of RFC 7469, section 3, or "trustkit".
+        chain: the verified chain in DER, leaf first; by default the leaf alone, if the
+            report has it.
+        served: what the server sent, in DER.
+        port: that of the server.
+        now: when it happened, with a timezone; by default now.
+        app: TrustKit's facts about the application, such as "app-bundle-id".
+
+    Raises:
+        PolicyError: *rules* have no pins for the rule of the report; *now* has no
+            timezone; *app* has an unknown field; *format* is neither of the two.
+    """
+    check_choice("format", format, _FORMATS)
+    pinset = _pinset_of(report, rules)
+    wildcard, noted = split_pattern(report.rule or "")
+    if chain is None:
+        chain = () if report.peer is None else (report.peer,)
+    said: dict[str, Any] = {
+        "date-time": _written(checked_moment(now)),
+        "hostname": report.host,
+        "port": port,
+        "noted-hostname": noted,
+        "include-subdomains": bool(wildcard),
+        "served-certificate-chain": [pem("CERTIFICATE", cert) for cert in served],
+        "validated-certificate-chain": [pem("CERTIFICATE", cert) for cert in chain],
+        "known-pins": [
+            f'pin-sha256="{str(pin).removeprefix("sha256/")}"'
+            for pin in _key_pins(pinset)
+        ],
+    }
+    expires = pinset.expires
+    if format == "hpkp":
+        date = None if expires is None else _written(expires)
+        return said | {"effective-expiration-date": date}
+    day = None if expires is None else expires.date().isoformat()
+    return (
+        _app_facts(app or {})
+        | said
+        | {
+            "enforce-pinning": pinset.mode == "enforce",
+            "validation-result": _RESULTS.get(report.reason, _INVALID_PARAMETERS),
+            "known-pins-expiration-date": day,
+        }
+    )
+
+
+def _pinset_of(report: Report, rules: Rules) -> PinSet:
+    found = rules.hosts.get(report.rule or "")
+    if not isinstance(found, PinSet):
+        msg = (
+            f"there are no pins for the rule of the report, {report.rule!r}; give the "
+            "rules of the policy that decided, and a report of a host with pins"
+        )
+        raise PolicyError(msg)
+    return found
+
+
+def _key_pins(pinset: PinSet) -> Iterable[Pin]:
+    """Return the pins of keys that a peer may have, each once."""
+    accepted = (*pinset.pins, *pinset.leaf, *pinset.ca)
+    return dict.fromkeys(pin for pin in accepted if pin.kind is PinKind.SPKI)
+
+
+def _app_facts(app: Mapping[str, str]) -> dict[str, str]:
+    """Return TrustKit's facts about the application, empty where it gives none."""
+    unknown = app.keys() - set(_APP_FIELDS)
+    if unknown:
+        msg = (
+            f"app: unknown {', '.join(sorted(unknown))}; there are "
+            f"{', '.join(_APP_FIELDS)}"
+        )
+        raise PolicyError(msg)
+    facts = {name: app.get(name, "") for name in _APP_FIELDS}
+    return facts | {"trustkit-version": f"pinverify {__version__}"}
+
+
+def _written(moment: dt.datetime) -> str:
+    """Return a moment as RFC 3339 writes it, in UTC and whole seconds."""
+    utc = moment.astimezone(dt.UTC).replace(tzinfo=None, microsecond=0)
+    return utc.isoformat() + "Z"
