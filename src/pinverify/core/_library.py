@@ -77,8 +77,8 @@ def view(data: Buffer) -> memoryview:
 def address(held: memoryview) -> Any:  # noqa: ANN401 - a C pointer
     """Return a pointer to the first byte of a view that the caller keeps.
 
-    cffi lets go of the view at once. If it held on, and the view became garbage, the
-    garbage collector could release the view first, and the process would crash.
+    cffi lets go of the view at once: no variable has what `from_buffer` returns, not
+    even in the traceback of a KeyboardInterrupt. If something had it when the view
+    became garbage, the garbage collector could release the view first, and crash.
     """
-    with ffi.from_buffer(held) as at:
-        return ffi.cast("uint8_t *", at)
+    return ffi.cast("uint8_t *", ffi.from_buffer(held))
