@@ -161,9 +161,10 @@ static bool lists_are_hit(const pv_pinset *own, uint32_t lists_hit) {
 static bool blocks_nothing(const pv_policy *policy, uint32_t pinset) {
   uint32_t num_pins = 0;
   for (uint32_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
-    num_pins |= pv__policy_run(policy, pinset, PV_LIST_BLOCKED, kind).num_pins;
+    num_pins |= pv__policy_run(policy, pinset, PV_LIST_BLOCKED, kind).num_pins |
+                pv_policy_num_blocked(policy, kind);
   }
-  return num_pins == 0 && !pv__policy_blocks(policy);
+  return num_pins == 0;
 }
 
 // Steps 4 to 7. Nothing above the certificates that match is needed, unless a
@@ -285,7 +286,7 @@ static uint32_t evaluate_peer(pv_report *out, uint8_t *out_spkis,
   pv_pinset own;
   const uint32_t index = decide_by_rule(out, &own, policy, host, host_len, now);
   if (index != PV_UNPINNED ||
-      (out->accepted != 0 && pv__policy_blocks(policy))) {
+      (out->accepted != 0 && !blocks_nothing(policy, PV_UNPINNED))) {
     decide_by_chain(out, out_spkis, policy, index, &own, chain);
   }
   return index;

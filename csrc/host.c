@@ -310,3 +310,10 @@ bool pv__host_is_address(const char *host, size_t host_len) {
   return host_len > 0 && (memchr(host, ':', host_len) != NULL ||
                           ends_in_number(host, host_len));
 }
+
+bool pv__host_is_canonical(const char *host, size_t host_len) {
+  char written[PV_HOST_MAX + 1];
+  size_t written_len = 0;
+  return pv_host_canonical(written, &written_len, host, host_len) == PV_OK &&
+         written_len == host_len && memcmp(written, host, host_len) == 0;
+}

@@ -1,4 +1,4 @@
-// host.h: a question about canonical hosts, for other files of the core.
+// host.h: questions about canonical hosts, for other files of the core.
 #ifndef PINVERIFY_HOST_H
 #define PINVERIFY_HOST_H
 
@@ -8,5 +8,8 @@
 // pv__host_is_address returns true for an IP literal, false for a name; `host`
 // is canonical.
 bool pv__host_is_address(const char *host, size_t host_len);
+
+// pv__host_is_canonical returns true if `host` is spelt canonically.
+bool pv__host_is_canonical(const char *host, size_t host_len);
 
 #endif  // PINVERIFY_HOST_H

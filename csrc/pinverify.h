@@ -132,7 +132,11 @@ typedef enum pv_status {
   PV_ERR_POLICY_HEADER = 63,  // a flag or a reserved field
   PV_ERR_POLICY_PINSET = 64,  // a PinSet: its mode, expiry or lists
   PV_ERR_POLICY_RULE = 65,    // a rule: its name, order or PinSet
-  PV_ERR_POLICY_BUCKETS = 66  // the index of the rules
+  PV_ERR_POLICY_BUCKETS = 66,  // the index of the rules
+
+  // A pattern can't be compiled.
+  PV_ERR_POLICY_PATTERN = 70,  // it is not canonical
+  PV_ERR_POLICY_ORDER = 71     // it is not above the pattern before it
 } pv_status;
 
 // A pv_reason is the reason of an acceptance or a rejection.
@@ -214,6 +218,7 @@ typedef struct pv_policy {
   uint32_t num_rules;
   uint32_t num_pinsets;
   uint32_t bucket_mask;
+  uint64_t key[2];
 } pv_policy;
 
 // A pv_rule describes one rule of a policy, for messages and listings.
@@ -232,6 +237,19 @@ typedef struct pv_pinset {
   int64_t expires;           // seconds since 1970-01-01T00:00:00Z
   uint32_t num_pins[8];      // of list `l` and kind `k`: [2 * l + k]
 } pv_pinset;
+
+// A pv_policy_source is what a policy is compiled from: its rules and pins, in
+// columns.
+typedef struct pv_policy_source {
+  pv_column patterns;         // "a.example", "*.a.example", "**.a.example"
+  const uint32_t *pinset_of;  // for each pattern: its PinSet, or PV_UNPINNED
+  const uint8_t *pins;        // num_rows x 32 bytes, as in section 5
+  uint64_t num_rows;
+  const uint8_t *pinsets;  // num_pinsets x 80 bytes, as in section 5
+  uint32_t num_pinsets;
+  uint32_t flags;       // as in the header of section 5
+  uint32_t blocked[4];  // two runs, as in the header of section 5
+} pv_policy_source;
 
 // ---------------------------------------------------------------------------
 // 1. The key of a certificate
@@ -406,8 +424,8 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 // is opened.
 //
 //   offset  bytes  the header
-//        0      8  "pinvpol1": magic, with the version of this layout
-//        8     32  digest: SHA-256 of every byte from 40 to the end
+//        0      8  "pinvpol2": magic, with the version of this layout
+//        8     32  digest of everything from byte 40 on (below)
 //       40      8  size of the whole policy
 //       48      4  flags. bit 0: hosts without pins are rejected.
 //                  bit 1: PinSet 0 is that of clients. It applies to a peer
@@ -420,7 +438,8 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //       72      8  names_len: bytes in the names section
 //       80      8  blocked SPKI pins, for every host: a run (below)
 //       88      8  blocked certificate pins, for every host: a run
-//       96     32  zero
+//       96     16  key of the hash of names: two numbers of 8 bytes
+//      112     16  zero
 //
 // The sections follow without gaps, in this order:
 //
@@ -438,7 +457,7 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //            number of its pins (4 bytes); an empty run is zero. Runs may be
 //            shared. At least one of the first six runs is not empty.
 //   rules    num_rules x 16 bytes, in the order of the buckets, and in a bucket
-//            ascending by tag, then name (as memcmp, then length), then shape
+//            ascending by pattern (as memcmp, then length)
 //               0   4  offset of its name in the names section: the names
 //                      follow each other in the order of the rules, without
 //                      gaps
@@ -449,14 +468,20 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //              14   2  zero
 //   buckets  (num_buckets + 1) x 4 bytes. Bucket b contains the rules from
 //            index buckets[b] up to, not including, buckets[b + 1]: those for
-//            which ((hash ^ (hash >> 32)) & (num_buckets - 1)) == b.
+//            which ((hash ^ shape) & (num_buckets - 1)) == b. No bucket has
+//            more than 16 rules.
 //   names    names_len bytes: canonical hosts, for a wildcard the part after
 //            "*." or "**."; then zeros until the size of the whole policy is a
 //            multiple of 8.
 //
-// The hash is FNV-1a of 64 bits (basis 0xcbf29ce484222325, prime 0x100000001b3)
-// over the name from its last byte to its first, so that one pass over a host
-// gives the hash of each of its suffixes.
+// The hash of a name is SipHash-1-3 of its bytes in reverse order, 64 bits, so
+// that one pass over a host gives the hash of each of its suffixes.
+//
+// The digest is computed in steps. The first is the SHA-256 of bytes 40 to 127.
+// The bytes from 128 on are cut into blocks of 4,096; the last one may be
+// shorter. For every 256 blocks (the last time for those that are left), the
+// digest is replaced by the SHA-256 of itself and the SHA-256 of each of these
+// blocks.
 
 // pv_policy_open checks a whole compiled policy and makes a view of it.
 //
@@ -466,16 +491,18 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //
 // Fails with the PV_ERR_POLICY_ status of the faulty part. A policy that was
 // truncated, extended or damaged never opens. The digest is not a signature:
-// whoever can write the policy can also recompute it. Time: linear in
-// bytes_len.
+// whoever can write the policy can also recompute it. If the first 128 bytes
+// show that the policy is of another version, or not whole, nothing else is
+// read. Time: linear in bytes_len.
 PV_API PV_CHECK pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
                                          size_t bytes_len);
 
 // pv_policy_find returns the index of the one rule that applies to a host, or
 // PV_NO_RULE. The exact name wins, then the rule with the longest name, then
 // "*." over "**.". `host` must be canonical (pv_host_canonical). Time: linear
-// in host_len, independent of the number of rules; not constant (hosts are
-// public).
+// in host_len, independent of the number of rules: whoever chose the rules,
+// each label of the host is compared with the tags of at most 32 of them. Not
+// constant (hosts are public).
 PV_API uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                                size_t host_len);
 
@@ -505,6 +532,49 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
                                         const pv_policy *policy,
                                         uint32_t pinset, uint32_t list,
                                         uint32_t kind, uint32_t i);
+
+// pv_patterns_canonical writes the canonical spelling of every pattern of a
+// column: of a host (pv_host_canonical), or "*." or "**." and that of a name.
+//
+// `out` has room for out_len bytes; as many as the patterns have, and one more
+// for each, are always enough. Pattern i is written from out_offsets[i] up to,
+// not including, out_offsets[i + 1]; there are num + 1 offsets.
+//
+// Fails with PV_ERR_ARGUMENT if the column's offsets are wrong or out_len is
+// too small, and with PV_ERR_POLICY_PATTERN if a pattern has no canonical
+// spelling: `*out_row` is its number, and otherwise 0. On failure the offsets
+// are zero. Time: linear in the bytes.
+PV_API PV_CHECK pv_status pv_patterns_canonical(uint8_t *out, size_t out_len,
+                                                uint64_t *out_offsets,
+                                                size_t *out_row,
+                                                const pv_column *patterns);
+
+// pv_policy_compile writes a compiled policy to `out`. pv_policy_compiled_len
+// returns its length, which out_len must be; or 0 if offsets descend or exceed
+// the data, or if the patterns are 2^31 or more, or their data 2^32 bytes.
+//
+// The patterns are canonical hosts, with "*." or "**." in front of a wildcard.
+// They ascend, as memcmp and then length compare them, and each is there once.
+// `pins`, `pinsets`, `flags` and `blocked` go into the policy as they are.
+//
+// The key of the hash of names is computed from the patterns, so that equal
+// sources give equal bytes, and nobody can choose names for a known key. The
+// digest above is the seed, with zeros in place of the first SHA-256, and with
+// patterns in place of blocks. The key is the first 16 bytes of the SHA-256 of
+// the seed and the first number, from 0 on (8 bytes), with which no bucket has
+// more than 16 rules. num_buckets is the lowest that is not below the number of
+// rules.
+//
+// Fails with PV_ERR_ARGUMENT if out_len is wrong, and with
+// PV_ERR_POLICY_PATTERN or PV_ERR_POLICY_ORDER if a pattern is: `*out_row` is
+// its number, and otherwise 0; with PV_ERR_POLICY_BUCKETS if none of 65,536
+// numbers will do, which no known names cause. On failure `out` is zero. Pins
+// and PinSets are not checked: pv_policy_open does that. Time: linear in the
+// bytes.
+PV_API size_t pv_policy_compiled_len(const pv_policy_source *source);
+PV_API PV_CHECK pv_status pv_policy_compile(uint8_t *out, size_t out_len,
+                                            size_t *out_row,
+                                            const pv_policy_source *source);
 
 // ---------------------------------------------------------------------------
 // 6. The decision

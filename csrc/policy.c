@@ -32,11 +32,6 @@ pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
                              : pinset_run(policy, pinset, list, kind));
 }
 
-bool pv__policy_blocks(const pv_policy *policy) {
-  return blocked_run(policy, PV_SPKI).num_pins > 0 ||
-         blocked_run(policy, PV_CERTIFICATE).num_pins > 0;
-}
-
 // ---- look-up ----------------------------------------------------------------
 
 // Returns true if rule `i` has this tag, name and shape.
@@ -51,7 +46,7 @@ static bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
 static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
                            const uint8_t *name, size_t name_len,
                            uint8_t shape) {
-  const uint32_t bucket = hash_bucket(policy, hash);
+  const uint32_t bucket = hash_bucket(policy->bucket_mask, hash, shape);
   const uint32_t start = bucket_start(policy, bucket);
   const uint32_t end = bucket_start(policy, bucket + 1);
   for (uint32_t i = start; i < end; i++)
@@ -83,14 +78,15 @@ static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
                           size_t host_len) {
   const uint8_t *dot = memchr(host, '.', host_len);
   const size_t second_label = dot == NULL ? host_len : (size_t)(dot - host) + 1;
-  uint64_t hash = hash_basis;
+  name_hash hash = hash_start(policy->key);
   uint32_t best = PV_NO_RULE;
   // From the shortest suffix to the whole host: later finds are more specific.
-  for (size_t i = host_len; i > 0; i--)
-    LOOP(i, i <= host_len && (best == PV_NO_RULE || best < policy->num_rules))
+  for (size_t i = host_len; i > 0; i--) CHANGES(i, hash, best)
+  LOOP(i, i <= host_len && hash.len == host_len - i &&
+              (best == PV_NO_RULE || best < policy->num_rules))
   {
     const size_t at = i - 1;
-    hash = hash_step(hash, host[at]);
+    hash_byte(&hash, host[at]);
     if (at > 0 && host[at - 1] != '.') {
       continue;
     }
@@ -101,7 +97,7 @@ static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
       first = PV_ONE_LABEL;
     }
     const uint32_t rule =
-        find_suffix(policy, hash, host + at, host_len - at, first);
+        find_suffix(policy, hash_value(hash), host + at, host_len - at, first);
     best = rule != PV_NO_RULE ? rule : best;
   }
   return best;

@@ -1,6 +1,6 @@
 // policy.h: the layout of a compiled policy (pinverify.h, section 5), for the
-// two files that read one: policy_open.c checks all of it, once, and policy.c
-// relies on that.
+// files that share it: compile/ writes one, policy_open.c checks all of it,
+// once, and policy.c relies on that.
 #ifndef PINVERIFY_POLICY_H
 #define PINVERIFY_POLICY_H
 
@@ -8,11 +8,22 @@
 
 #include "bytes.h"
 #include "pinverify.h"
+#include "policy_hash.h"
 #include "prove.h"
 
 enum {
+  MAGIC_LEN = 8,
   DIGEST_AT = 8,
+  SIZE_AT = 40,
+  FLAGS_AT = 48,
+  NUM_RULES_AT = 52,
+  NUM_BUCKETS_AT = 56,
+  NUM_PINSETS_AT = 60,
+  NUM_ROWS_AT = 64,
+  NAMES_LEN_AT = 72,
   BLOCKED_AT = 80,
+  KEY_AT = 96,
+  RESERVED_AT = 112,
   HEADER_LEN = 128,
 
   PINSET_LEN = 80,
@@ -25,29 +36,38 @@ enum {
   TAG_AT = 4,
   PINSET_INDEX_AT = 8,
   NAME_LEN_AT = 12,
-  SHAPE_AT = 13
+  SHAPE_AT = 13,
+
+  BUCKET_MAX = 16  // rules in one bucket
 };
+
+#define POLICY_MAGIC "pinvpol2"
 
 enum { NEVER_EXPIRES = 0, AFTER_EXPIRY_ALLOW = 1, AFTER_EXPIRY_REJECT = 2 };
 
 enum { POLICY_REJECT_UNPINNED = 1, POLICY_CLIENTS = 2 };
 
-// ---- the hash of names: FNV-1a, from the last byte to the first -------------
+typedef struct policy_layout {
+  uint64_t pinsets_at;
+  uint64_t rules_at;
+  uint64_t buckets_at;
+  uint64_t names_at;
+  uint64_t end;   // of the names
+  uint64_t size;  // of the policy, with the zeros behind the names
+} policy_layout;
 
-static const uint64_t hash_basis = UINT64_C(0xcbf29ce484222325);
-
-MAY_WRAP_BEGIN
-static inline uint64_t hash_step(uint64_t hash, uint8_t c) {
-  return (hash ^ c) * UINT64_C(0x100000001b3);
-}
-MAY_WRAP_END
-
-static inline uint32_t hash_tag(uint64_t hash) {
-  return (uint32_t)(hash >> 32);
-}
-
-static inline uint32_t hash_bucket(const pv_policy *policy, uint64_t hash) {
-  return (uint32_t)((hash ^ hash >> 32) & policy->bucket_mask);
+// lay_out does not wrap around if the pins and the names fit into memory.
+static inline policy_layout lay_out(uint64_t num_rows, uint32_t num_pinsets,
+                                    uint32_t num_rules, uint32_t num_buckets,
+                                    uint64_t names_len) {
+  policy_layout at;
+  at.pinsets_at = HEADER_LEN + PV_DIGEST_LEN * num_rows;
+  at.rules_at = at.pinsets_at + (uint64_t)PINSET_LEN * num_pinsets;
+  at.buckets_at = at.rules_at + (uint64_t)RULE_LEN * num_rules;
+  at.names_at = at.buckets_at + 4 * ((uint64_t)num_buckets + 1);
+  at.end = at.names_at + names_len;
+  at.size = (at.end + 7) / 8 * 8;
+  return at;
 }
 
 // ---- parts of a policy ------------------------------------------------------
@@ -107,8 +127,5 @@ typedef struct pin_run {
 // PV_UNPINNED those blocked for every host. The numbers must be in range.
 pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
                        uint32_t kind);
-
-// pv__policy_blocks returns true if the policy blocks keys for every host.
-bool pv__policy_blocks(const pv_policy *policy);
 
 #endif  // PINVERIFY_POLICY_H

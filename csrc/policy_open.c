@@ -9,19 +9,7 @@
 #include "policy.h"
 #include "scan.h"
 
-enum {
-  MAGIC_LEN = 8,
-  CONTENTS_AT = 40,  // the digest covers the bytes from here on
-  SIZE_AT = 40,
-  FLAGS_AT = 48,
-  NUM_RULES_AT = 52,
-  NUM_BUCKETS_AT = 56,
-  NUM_PINSETS_AT = 60,
-  NUM_ROWS_AT = 64,
-  NAMES_LEN_AT = 72,
-  RESERVED_AT = 96,
-  NUM_REQUIRED_RUNS = 6  // pins, leaf and ca, of two kinds each
-};
+enum { NUM_REQUIRED_RUNS = 6 };  // pins, leaf and ca, of two kinds each
 
 static bool all_zero(const uint8_t *bytes, size_t len) {
   uint8_t seen = 0;
@@ -37,13 +25,13 @@ static bool all_zero(const uint8_t *bytes, size_t len) {
 
 static pv_status check_frame(const uint8_t *bytes, size_t bytes_len) {
   uint8_t digest[PV_DIGEST_LEN];
-  if (bytes_len < MAGIC_LEN || memcmp(bytes, "pinvpol1", MAGIC_LEN) != 0) {
+  if (bytes_len < MAGIC_LEN || memcmp(bytes, POLICY_MAGIC, MAGIC_LEN) != 0) {
     return PV_ERR_POLICY_MAGIC;
   }
   if (bytes_len < HEADER_LEN || load_le64(bytes + SIZE_AT) != bytes_len) {
     return PV_ERR_POLICY_SIZE;
   }
-  pv_sha256(digest, bytes + CONTENTS_AT, bytes_len - CONTENTS_AT);
+  pv__digest_policy(digest, bytes, bytes_len);
   return memcmp(digest, bytes + DIGEST_AT, PV_DIGEST_LEN) == 0
              ? PV_OK
              : PV_ERR_POLICY_DIGEST;
@@ -67,21 +55,19 @@ static pv_status read_header(pv_policy *out, const uint8_t *bytes,
   out->num_rules = load_le32(bytes + NUM_RULES_AT);
   out->num_pinsets = load_le32(bytes + NUM_PINSETS_AT);
   out->bucket_mask = num_buckets - 1;
-  const uint64_t pinsets_at = HEADER_LEN + PV_DIGEST_LEN * num_rows;
-  const uint64_t rules_at =
-      pinsets_at + (uint64_t)PINSET_LEN * out->num_pinsets;
-  const uint64_t buckets_at = rules_at + (uint64_t)RULE_LEN * out->num_rules;
-  const uint64_t names_at = buckets_at + 4 * ((uint64_t)num_buckets + 1);
-  const uint64_t end = names_at + names_len;
-  if ((end + 7) / 8 * 8 != bytes_len ||
-      !all_zero(bytes + end, bytes_len - (size_t)end)) {
+  out->key[0] = load_le64(bytes + KEY_AT);
+  out->key[1] = load_le64(bytes + KEY_AT + 8);
+  const policy_layout at = lay_out(num_rows, out->num_pinsets, out->num_rules,
+                                   num_buckets, names_len);
+  if (at.size != bytes_len ||
+      !all_zero(bytes + at.end, bytes_len - (size_t)at.end)) {
     return PV_ERR_POLICY_HEADER;
   }
   out->pins = bytes + HEADER_LEN;
-  out->pinsets = bytes + pinsets_at;
-  out->rules = bytes + rules_at;
-  out->buckets = bytes + buckets_at;
-  out->names = bytes + names_at;
+  out->pinsets = bytes + at.pinsets_at;
+  out->rules = bytes + at.rules_at;
+  out->buckets = bytes + at.buckets_at;
+  out->names = bytes + at.names_at;
   return PV_OK;
 }
 
@@ -100,10 +86,11 @@ static bool is_filled(const uint8_t *packed, uint32_t num_pins) {
   uint8_t last[PV_DIGEST_LEN];
   uint8_t filler[PV_DIGEST_LEN];
   const uint64_t num_rows = pv__packed_num_rows(num_pins);
-  pv_pins_unpack(last, packed, num_pins, num_pins - 1);
-  for (size_t i = num_pins; i < num_rows; i++) CHANGES(i, BYTES(filler, 32))
+  for (size_t i = num_pins; i < num_rows; i++)
+    CHANGES(i, BYTES(last, 32), BYTES(filler, 32))
   LOOP(num_rows - i, num_pins <= i && i <= num_rows)
   {
+    pv_pins_unpack(last, packed, num_pins, num_pins - 1);
     pv_pins_unpack(filler, packed, num_pins, i);
     if (memcmp(filler, last, PV_DIGEST_LEN) != 0) {
       return false;
@@ -185,16 +172,7 @@ static bool check_pinsets(const pv_policy *policy) {
 
 // ---- rules ------------------------------------------------------------------
 
-static uint64_t hash_name(const uint8_t *name, size_t name_len) {
-  uint64_t hash = hash_basis;
-  for (size_t i = name_len; i > 0; i--)
-    LOOP(i, i <= name_len && (i < name_len || hash == hash_basis))
-  {
-    hash = hash_step(hash, name[i - 1]);
-  }
-  return hash;
-}
-
+// A bucket has at most BUCKET_MAX rules, so that no look-up takes long.
 static bool check_buckets(const pv_policy *policy) {
   uint32_t previous = 0;
   if (load_le32(policy->buckets) != 0) {
@@ -204,23 +182,16 @@ static bool check_buckets(const pv_policy *policy) {
     LOOP((size_t)policy->bucket_mask + 2 - b,
          b <= (size_t)policy->bucket_mask + 2 && (b > 0 || previous == 0) &&
              IMPLIES(b > 0, LE32(BUCKET_OF(policy, b - 1)) == previous) &&
-             IMPLIES(some < b, LE32(BUCKET_OF(policy, some)) <= previous))
+             IMPLIES(some < b, LE32(BUCKET_OF(policy, some)) <= previous) &&
+             IMPLIES(b > 0 && some < b - 1, BUCKET_IS_SHORT(policy, some)))
   {
     const uint32_t start = load_le32(policy->buckets + 4 * b);
-    if (start < previous) {
+    if (start < previous || start - previous > BUCKET_MAX) {
       return false;
     }
     previous = start;
   }
   return previous == policy->num_rules;
-}
-
-static bool is_canonical(const char *name, size_t name_len) {
-  char canonical[PV_HOST_MAX + 1];
-  size_t canonical_len = 0;
-  return pv_host_canonical(canonical, &canonical_len, name, name_len) ==
-             PV_OK &&
-         canonical_len == name_len && memcmp(canonical, name, name_len) == 0;
 }
 
 // The name of a rule must begin where the previous name ended, and be
@@ -232,30 +203,29 @@ static bool check_name(const pv_policy *policy, rule_fields rule,
     return false;
   }
   const char *name = (const char *)policy->names + rule.name_at;
-  return is_canonical(name, rule.name_len) &&
+  return pv__host_is_canonical(name, rule.name_len) &&
          (rule.shape == PV_EXACT || !pv__host_is_address(name, rule.name_len));
 }
 
-// Compares two rules of a bucket: negative, zero or positive.
+// Compares the patterns of two rules as text: negative, zero or positive. "**."
+// comes before "*.", and both before any name.
 static int compare_rules(const pv_policy *policy, rule_fields a,
                          rule_fields b) {
-  if (a.tag != b.tag) {
-    return a.tag < b.tag ? -1 : 1;
+  if (a.shape != b.shape) {
+    return b.shape - a.shape;
   }
   const int order = memcmp(policy->names + a.name_at, policy->names + b.name_at,
                            a.name_len < b.name_len ? a.name_len : b.name_len);
-  if (order != 0) {
-    return order;
-  }
-  return a.name_len != b.name_len ? a.name_len - b.name_len : a.shape - b.shape;
+  return order != 0 ? order : a.name_len - b.name_len;
 }
 
 static bool check_rule(const pv_policy *policy, uint32_t bucket,
                        rule_fields rule) {
-  const uint64_t hash = hash_name(policy->names + rule.name_at, rule.name_len);
+  const uint64_t hash = hash_name(policy->key, policy->names + rule.name_at,
+                                  rule.name_len);
   return (rule.pinset < policy->num_pinsets || rule.pinset == PV_UNPINNED) &&
          rule.zero[0] == 0 && rule.zero[1] == 0 && rule.tag == hash_tag(hash) &&
-         hash_bucket(policy, hash) == bucket;
+         hash_bucket(policy->bucket_mask, hash, rule.shape) == bucket;
 }
 
 // Returns the bucket of a rule, given that of the previous rule. It exists,

@@ -59,7 +59,7 @@ const char *pv_status_text(pv_status status) {
       return "it has a colon and is not an IPv6 address without zone, port or "
              "brackets";
     case PV_ERR_POLICY_MAGIC:
-      return "it does not begin like a compiled policy of this version";
+      return "it does not begin like one of this version; compile it again";
     case PV_ERR_POLICY_SIZE:
       return "it is truncated, or bytes were appended";
     case PV_ERR_POLICY_DIGEST:
@@ -71,7 +71,11 @@ const char *pv_status_text(pv_status status) {
     case PV_ERR_POLICY_RULE:
       return "a rule in it is out of range or out of order";
     case PV_ERR_POLICY_BUCKETS:
-      return "its index is out of order";
+      return "its index is out of order, or a bucket of it is too long";
+    case PV_ERR_POLICY_PATTERN:
+      return "a pattern is not canonical";
+    case PV_ERR_POLICY_ORDER:
+      return "the patterns do not ascend, or one is there twice";
   }
   return "unknown status";
 }

@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import random
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -34,23 +35,27 @@ __all__ = [
     "assert_opens_iff_well_formed",
     "bucket_of",
     "canonical_order",
+    "digest_of",
     "fault",
-    "fnv1a",
+    "hash_of",
+    "key_of",
     "large",
     "meaning",
     "put_together",
     "random_policy",
     "redigested",
+    "siphash",
     "small",
     "spki",
     "status_of",
+    "tag_of",
     "taken_apart",
 ]
 
 # ---- the layout, as the header describes it ----------------------------------
 
 
-HEADER = struct.Struct("<8s32sQIIIIQQIIII32s")
+HEADER = struct.Struct("<8s32sQIIIIQQIIII16s16s")
 PINSET = struct.Struct("<BB6sq16I")
 RULE = struct.Struct("<IIIBB2s")
 NONE = 0xFFFFFFFF
@@ -84,7 +89,7 @@ class PinSetRow:
 class Parts:
     """A compiled policy, taken apart. What is None, `put_together` computes."""
 
-    magic: bytes = b"pinvpol1"
+    magic: bytes = b"pinvpol2"
     digest: bytes | None = None
     size: int | None = None
     flags: int = 0
@@ -94,7 +99,8 @@ class Parts:
     num_rows: int | None = None
     names_len: int | None = None
     blocked: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * 2)
-    reserved: bytes = bytes(32)
+    key: bytes = bytes(16)
+    reserved: bytes = bytes(16)
     pins: bytes = b""
     pinsets: list[PinSetRow] = field(default_factory=list)
     rules: list[RuleRow] = field(default_factory=list)
@@ -131,6 +137,7 @@ def put_together(parts: Parts) -> bytes:
         _either(parts.num_rows, len(parts.pins) // 32),
         _either(parts.names_len, len(parts.names)),
         *itertools.chain.from_iterable(parts.blocked),
+        parts.key,
         parts.reserved,
     )
     blob = redigested(header + contents)
@@ -139,14 +146,28 @@ def put_together(parts: Parts) -> bytes:
 
 def redigested(blob: bytes) -> bytes:
     """Make the digest right again, as who damages a policy on purpose would."""
-    return blob[:8] + hashlib.sha256(blob[40:]).digest() + blob[40:]
+    return blob[:8] + digest_of(blob) + blob[40:]
+
+
+def digest_of(blob: bytes) -> bytes:
+    """Return the digest of a compiled policy."""
+    blocks = [blob[at : at + 4096] for at in range(128, len(blob), 4096)]
+    return digest_of_pieces(hashlib.sha256(blob[40:128]).digest(), blocks)
+
+
+def digest_of_pieces(digest: bytes, pieces: Sequence[bytes]) -> bytes:
+    """Return the digest of many pieces, 256 at a time, that begins as *digest*."""
+    for at in range(0, len(pieces), 256):
+        hashes = [hashlib.sha256(piece).digest() for piece in pieces[at : at + 256]]
+        digest = hashlib.sha256(digest + b"".join(hashes)).digest()
+    return digest
 
 
 def taken_apart(blob: bytes) -> Parts:
     """Read a compiled policy whose sections fill its bytes."""
     (
         magic, digest, size, flags, num_rules, num_buckets, num_pinsets, num_rows,
-        names_len, spki_at, num_spki, cert_at, num_cert, reserved,
+        names_len, spki_at, num_spki, cert_at, num_cert, key, reserved,
     ) = HEADER.unpack_from(blob)  # fmt: skip
     at = HEADER.size
     pins = blob[at : at + 32 * num_rows]
@@ -165,23 +186,62 @@ def taken_apart(blob: bytes) -> Parts:
     at += 4 * (num_buckets + 1)
     return Parts(
         magic, digest, size, flags, num_rules, num_buckets, num_pinsets, num_rows,
-        names_len, [(spki_at, num_spki), (cert_at, num_cert)], reserved, pins,
+        names_len, [(spki_at, num_spki), (cert_at, num_cert)], key, reserved, pins,
         pinsets, rules, buckets, blob[at : at + names_len], blob[at + names_len :],
     )  # fmt: skip
 
 
-def fnv1a(name: bytes) -> int:
-    """Return FNV-1a of 64 bits, from the last byte to the first."""
-    value = 0xCBF29CE484222325
-    for byte in reversed(name):
-        value = ((value ^ byte) * 0x100000001B3) % (1 << 64)
-    return value
+def siphash(key: bytes, message: bytes) -> int:
+    """Return SipHash-1-3 (Aumasson and Bernstein, SipHash, 2)."""
+    k0, k1 = struct.unpack("<QQ", key)
+    v: list[int] = [
+        k0 ^ 0x736F6D6570736575,
+        k1 ^ 0x646F72616E646F6D,
+        k0 ^ 0x6C7967656E657261,
+        k1 ^ 0x7465646279746573,
+    ]
+    padded = message + bytes(7 - len(message) % 8) + bytes([len(message) % 256])
+    for word in struct.unpack(f"<{len(padded) // 8}Q", padded):
+        v[3] ^= word
+        _sip_round(v)
+        v[0] ^= word
+    v[2] ^= 0xFF
+    for _ in range(3):
+        _sip_round(v)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
-def bucket_of(name: bytes, num_buckets: int) -> int:
-    """Return where the rules of a name stand in the index."""
-    value = fnv1a(name)
-    return (value ^ value >> 32) & (num_buckets - 1)
+def _sip_round(v: list[int]) -> None:
+    steps = (0, 1, 13, 32), (2, 3, 16, 0), (2, 1, 17, 32), (0, 3, 21, 0)
+    for a, b, left, half in steps:
+        v[a] = (v[a] + v[b]) % (1 << 64)
+        v[b] = _rotated(v[b], left) ^ v[a]
+        v[a] = _rotated(v[a], half)
+
+
+def _rotated(value: int, num: int) -> int:
+    return (value << num | value >> (64 - num)) % (1 << 64)
+
+
+def hash_of(key: bytes, name: bytes) -> int:
+    """Return the hash of a name, from its last byte to its first."""
+    return siphash(key, name[::-1])
+
+
+def tag_of(key: bytes, name: bytes) -> int:
+    """Return the tag that a rule has."""
+    return hash_of(key, name) >> 32
+
+
+def bucket_of(key: bytes, name: bytes, shape: int, num_buckets: int) -> int:
+    """Return the bucket of a rule in the index."""
+    return (hash_of(key, name) ^ shape) & (num_buckets - 1)
+
+
+def key_of(patterns: Iterable[bytes], number: int = 0) -> bytes:
+    """Return the key of that number that the compiler tries for these patterns."""
+    seed = digest_of_pieces(bytes(32), sorted(patterns))
+    return hashlib.sha256(seed + struct.pack("<Q", number)).digest()[:16]
 
 
 def pins_of_run(pins: bytes, run: tuple[int, int]) -> list[bytes]:
@@ -215,7 +275,7 @@ def fault(blob: bytes) -> str | None:
 
 
 def _magic_is_good(blob: bytes) -> bool:
-    return blob[:8] == b"pinvpol1"
+    return blob[:8] == b"pinvpol2"
 
 
 def _size_is_good(blob: bytes) -> bool:
@@ -223,7 +283,7 @@ def _size_is_good(blob: bytes) -> bool:
 
 
 def _digest_is_good(blob: bytes) -> bool:
-    return hashlib.sha256(blob[40:]).digest() == blob[8:40]
+    return digest_of(blob) == blob[8:40]
 
 
 def _sections_fill(blob: bytes) -> bool:
@@ -249,7 +309,8 @@ def _pinsets_are_good(parts: Parts) -> bool:
 def _buckets_are_good(parts: Parts) -> bool:
     starts = parts.buckets
     ends = starts[0], starts[-1]
-    return ends == (0, len(parts.rules)) and starts == sorted(starts)
+    lengths = [b - a for a, b in itertools.pairwise(starts)]
+    return ends == (0, len(parts.rules)) and min(lengths) >= 0 and max(lengths) <= 16
 
 
 def _run_is_good(run: tuple[int, int], pins: bytes) -> bool:
@@ -280,7 +341,8 @@ def _rules_are_good(parts: Parts) -> bool:
     for i, rule in enumerate(parts.rules):
         name = parts.names[name_at : name_at + rule.name_len]
         text = name.decode("latin-1")
-        bucket = bucket_of(name, len(parts.buckets) - 1)
+        tag = tag_of(parts.key, name)
+        bucket = bucket_of(parts.key, name, rule.shape, len(parts.buckets) - 1)
         good = (
             rule.name_at == name_at
             and len(name) == rule.name_len
@@ -289,13 +351,13 @@ def _rules_are_good(parts: Parts) -> bool:
             and model.canonical(text) == text
             and (rule.shape == 0 or not model.is_address(text))
             and (rule.pinset == NONE or rule.pinset < len(parts.pinsets))
-            and rule.tag == fnv1a(name) >> 32
+            and rule.tag == tag
             and parts.buckets[bucket] <= i < parts.buckets[bucket + 1]
         )
         if not good:
             return False
         name_at += rule.name_len
-        keys.append((bucket, rule.tag, name, rule.shape))
+        keys.append((bucket, SHAPES[rule.shape].encode() + name))
     return name_at == len(parts.names) and sorted(set(keys)) == keys
 
 

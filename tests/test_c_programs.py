@@ -301,7 +301,7 @@ def test_a_refused_policy_is_counted_and_does_no_harm(
     """The inputs that a fuzzer leaves behind are mostly refused."""
     (tmp_path / "policy").mkdir()
     (tmp_path / "policy" / "empty").write_bytes(b"")
-    (tmp_path / "policy" / "short").write_bytes(b"pinvpol1")
+    (tmp_path / "policy" / "short").write_bytes(b"pinvpol2")
     ended = replay(tmp_path)
     assert (ended.code, ended.stderr) == (0, "")
     assert "policy  2 read, 0 opened, 0 decisions" in ended.stdout

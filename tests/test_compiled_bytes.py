@@ -19,8 +19,10 @@ from compiled_model import (
     CLIENTS,
     SMALL,
     as_opened,
+    bucket_of,
     canonical_order,
     fault,
+    key_of,
     meaning,
     put_together,
     random_policy,
@@ -96,6 +98,29 @@ def test_the_index_has_no_more_than_two_buckets_for_a_rule() -> None:
         assert max(sizes) <= 8
 
 
+@pytest.mark.parametrize("num_rules", [0, 1, 2, 255, 256, 257, 1000])
+def test_the_key_of_the_index_is_made_of_all_patterns(num_rules: int) -> None:
+    """So nobody can choose names for a key that is known before."""
+    rules = {f"{'*.' * (i % 2)}h{i}.example": UNPINNED for i in range(num_rules)}
+    parts = taken_apart(Policy(rules).compile())
+    assert parts.key == key_of([pattern.encode() for pattern in rules])
+    other = taken_apart(Policy({**rules, "another.example": UNPINNED}).compile())
+    assert other.key != parts.key
+
+
+def test_names_chosen_for_the_key_of_a_policy_scatter_when_they_are_added() -> None:
+    """An adversary who knows the code and the file fills a bucket with 30 names."""
+    rules = {f"h{i}.example": UNPINNED for i in range(100)}
+    key = taken_apart(Policy(rules).compile()).key
+    many = (f"x{i}.example" for i in itertools.count())
+    hits = (name for name in many if bucket_of(key, name.encode(), 0, 256) == 7)
+    chosen = list(itertools.islice(hits, 30))
+    parts = taken_apart(Policy(rules | dict.fromkeys(chosen, UNPINNED)).compile())
+    assert len(parts.buckets) - 1 == 256
+    own = [bucket_of(parts.key, name.encode(), 0, 256) for name in chosen]
+    assert max(map(own.count, own)) < 6
+
+
 # ---- the same bytes everywhere -----------------------------------------------
 
 
@@ -112,7 +137,7 @@ SAME = """
     policy = Policy(rules, unpinned="reject", blocked=pins[3:5])
     print(policy.digest.hex())
 """
-DIGEST_OF_SAME = "2502d077aaffd8ec6e6a932cff4dac16dd8115f412aaac131b445ad07ff0bb0f"
+DIGEST_OF_SAME = "ea1c133824a31284a8c78c6b0de47fa167f77f523c848b8e0a4f38ea3650038a"
 
 
 def digest_in_a_new_process(code: str, hash_seed: str) -> str:

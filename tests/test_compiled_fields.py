@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,10 +20,12 @@ from compiled_model import (
     assert_opens_iff_well_formed,
     bucket_of,
     fault,
-    fnv1a,
+    hash_of,
     put_together,
+    siphash,
     spki,
     status_of,
+    tag_of,
     taken_apart,
 )
 from pinverify import PinSet, Policy, PolicyError
@@ -43,23 +48,27 @@ def pinset_row(*runs: tuple[int, int], **fields: int) -> PinSetRow:
 
 
 def indexed(
-    *rules: tuple[bytes, int, int], num_buckets: int = 1, in_order: bool = True
+    *rules: tuple[bytes, int, int],
+    num_buckets: int = 1,
+    in_order: bool = True,
+    key: bytes = bytes(16),
 ) -> Parts:
     """Return a policy with these rules: name, shape, PinSet; all else is right."""
 
-    def key(rule: tuple[bytes, int, int]) -> tuple[int, int, bytes, int]:
+    def place(rule: tuple[bytes, int, int]) -> tuple[int, bytes]:
         name, shape, _ = rule
-        return bucket_of(name, num_buckets), fnv1a(name) >> 32, name, shape
+        return bucket_of(key, name, shape, num_buckets), b"*" * shape + b"." + name
 
-    parts = Parts(pins=PINS, pinsets=[pinset_row((0, 1)), pinset_row((1, 3))])
+    parts = Parts(key=key, pins=PINS, pinsets=[pinset_row((0, 1)), pinset_row((1, 3))])
     parts.buckets = [0] * (num_buckets + 1)
-    for name, shape, pinset in sorted(rules, key=key) if in_order else rules:
+    for name, shape, pinset in sorted(rules, key=place) if in_order else rules:
         at = len(parts.names)
-        tag = fnv1a(name) >> 32
+        bucket, _ = place((name, shape, pinset))
+        tag = tag_of(key, name)
         parts.rules.append(RuleRow(at, tag, pinset, len(name) % 256, shape))
         parts.names += name
-        for bucket in range(bucket_of(name, num_buckets) + 1, num_buckets + 1):
-            parts.buckets[bucket] += 1
+        for after in range(bucket + 1, num_buckets + 1):
+            parts.buckets[after] += 1
     return parts
 
 
@@ -249,7 +258,9 @@ def _shared_name(parts: Parts) -> None:
 
 REFUSED: dict[str, tuple[str, Callable[[Parts], None]]] = {
     # the frame
-    "another magic": ("MAGIC", _set(magic=b"pinvpol2")),
+    "another magic": ("MAGIC", _set(magic=b"pinvpok2")),
+    "the version before": ("MAGIC", _set(magic=b"pinvpol1")),
+    "a later version": ("MAGIC", _set(magic=b"pinvpol3")),
     "another digest": ("DIGEST", _set(digest=bytes(32))),
     "a size that is one too small": ("SIZE", _set(size=len(put_together(base())) - 1)),
     "a size that is one too large": ("SIZE", _set(size=len(put_together(base())) + 1)),
@@ -282,9 +293,9 @@ REFUSED: dict[str, tuple[str, Callable[[Parts], None]]] = {
     **{
         f"reserved byte {i}": (
             "HEADER",
-            _set(reserved=bytes(i) + b"\1" + bytes(31 - i)),
+            _set(reserved=bytes(i) + b"\1" + bytes(15 - i)),
         )
-        for i in range(32)
+        for i in range(16)
     },
     "a blocked run past the rows": ("HEADER", _set(blocked=[(0, 5), (0, 0)])),
     "a blocked run that ends past them": ("HEADER", _set(blocked=[(0, 0), (3, 2)])),
@@ -370,19 +381,16 @@ def test_each_field_out_of_range_is_refused_for_its_part(
         Policy.open(blob)
 
 
-def test_rules_in_a_bucket_ascend_by_tag_name_and_shape_and_none_is_there_twice() -> (
-    None
-):
-    """So a look-up has one answer, and equal policies have equal bytes.
-
-    The two long names have the same tag.
-    """
-    one, other = b"h382662.example", b"h470954.example"
-    assert fnv1a(one) >> 32 == fnv1a(other) >> 32
+def test_rules_in_a_bucket_ascend_by_pattern_and_none_is_there_twice() -> None:
+    """So a look-up has one answer, and equal policies have equal bytes."""
+    one, other = b"h498192.example", b"h722392.example"
     good = [
         [(one, 0, 0), (other, 0, 0)],
-        [(one, 0, 0), (one, 1, 0), (one, 2, 0)],
-        [(one, 2, 0), (other, 0, 0)],
+        [(b"h", 0, 0), (b"h-a", 0, 0), (b"h.a", 0, 0), (b"ha", 0, 0)],
+        [(one, 2, 0), (one, 1, 0), (one, 0, 0)],
+        [(other, 2, 0), (other, 1, 0), (one, 0, 0)],
+        [(one, 2, 0), (other, 2, 0), (one, 1, 0), (other, 1, 0)],
+        [(b"z", 1, 0), (b"--", 0, 0)],
     ]
     for rules in good:
         assert assert_opens_iff_well_formed(put_together(indexed(*rules)))
@@ -399,6 +407,7 @@ def test_a_rule_in_another_bucket_than_its_own_is_refused() -> None:
     """It would not be found, and a wider rule would decide in its place."""
     names = [hashlib.sha256(b"%d" % i).hexdigest()[:9].encode() for i in range(12)]
     parts = indexed(*[(name + b".example", 0, 0) for name in names], num_buckets=8)
+    names_of = [parts.names[r.name_at : r.name_at + r.name_len] for r in parts.rules]
     assert assert_opens_iff_well_formed(put_together(parts))
     num_in_order = 0
     for bucket in range(1, 8):
@@ -408,12 +417,69 @@ def test_a_rule_in_another_bucket_than_its_own_is_refused() -> None:
             blob = put_together(moved)
             assert status_of(blob) in {"RULE", "BUCKETS"}
             assert not assert_opens_iff_well_formed(blob)
-            num_in_order += status_of(blob) == "RULE" and all(
-                a.tag < b.tag
+            ascending = all(
+                names_of[start:end] == sorted(names_of[start:end])
                 for start, end in itertools.pairwise(moved.buckets)
-                for a, b in itertools.pairwise(moved.rules[start:end])
             )
+            num_in_order += status_of(blob) == "RULE" and ascending
     assert num_in_order > 0  # nothing else is wrong with those
+
+
+def test_two_names_with_the_same_tag_in_one_bucket_are_told_apart() -> None:
+    """The index compares names, not only hashes and lengths: anybody can make those."""
+    one, other = b"h498192.example", b"h722392.example"
+    assert tag_of(bytes(16), one) == tag_of(bytes(16), other)
+    for names in ([one, other], [one], [other]):
+        blob = put_together(indexed(*[(name, 0, 0) for name in names]))
+        policy = Policy.open(blob)
+        for name in (one, other):
+            expected = name.decode() if name in names else None
+            assert policy.evaluate(name, []).rule == expected
+
+
+@pytest.mark.parametrize("num_buckets", [1, 2, 4])
+def test_a_bucket_has_at_most_16_rules(num_buckets: int) -> None:
+    """So a look-up compares few tags, whoever made the bytes, and by whatever key."""
+    key = b"any key will do!"
+    names = [b"h%d.example" % i for i in range(200)]
+    full = [n for n in names if bucket_of(key, n, 0, num_buckets) == num_buckets - 1]
+    for num_rules in (15, 16, 17, 18):
+        rules = [(name, 0, 0) for name in full[:num_rules]]
+        parts = indexed(*rules, num_buckets=num_buckets, key=key)
+        blob = put_together(parts)
+        assert len(parts.rules) == num_rules
+        assert status_of(blob) == (None if num_rules <= 16 else "BUCKETS")
+        assert assert_opens_iff_well_formed(blob) == (num_rules <= 16)
+
+
+def test_names_are_hashed_by_siphash_1_3() -> None:
+    """The model of these tests agrees with the hash of Python, which has its own."""
+    if sys.hash_info.algorithm != "siphash13":
+        pytest.skip("this Python has another hash")
+    code = "print(*[hash(bytes(range(i, 2 * i))) for i in range(1, 100)])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": "0"},  # a key of zeros
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=60,
+    )
+    for i, theirs in enumerate(map(int, done.stdout.split()), start=1):
+        assert siphash(bytes(16), bytes(range(i, 2 * i))) == theirs % (1 << 64)
+    assert hash_of(bytes(16), b"abc") == siphash(bytes(16), b"cba")
+
+
+@pytest.mark.parametrize("length", [*range(1, 26), 63, 64, 65, 252, 253])
+def test_a_name_of_any_length_has_its_hash(length: int) -> None:
+    """Whole words and what is left of them; under a key in which each byte counts."""
+    name = (b"abcdefghi." * 26)[: length - 1] + b"z"
+    keys = [bytes(range(16)), *(bytes(i) + b"\1" + bytes(15 - i) for i in range(16))]
+    assert len({hash_of(key, name) for key in keys}) == len(keys)
+    for key in keys:
+        assert assert_opens_iff_well_formed(
+            put_together(indexed((name, 0, 0), (b"b", 1, 0), num_buckets=4, key=key))
+        )
 
 
 @pytest.mark.parametrize("flags", [2, 3])
@@ -444,7 +510,7 @@ def test_what_the_header_leaves_open_opens_and_is_what_it_says() -> None:
         Parts(pins=PINS * 2, pinsets=[twice]),
         replace(base(), pins=PINS + SIX + PINS),
         replace(base(), pinsets=[*base().pinsets, twice, twice]),
-        indexed(*rules, num_buckets=1),
+        indexed(*rules, num_buckets=8),
         indexed(*rules, num_buckets=1024),
         Parts(pins=SIX, pinsets=[pinset_row((0, 6), (0, 8), (1, 1), (7, 1))]),
         Parts(flags=2, pins=PINS, pinsets=[twice], blocked=[(0, 1), (3, 1)]),

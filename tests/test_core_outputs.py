@@ -7,12 +7,12 @@ the bytes that happen to lie behind an input.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from compiled_model import digest_of
 from oracle_der import SEQUENCE, encode
 from pinverify import Pin, Policy, core
 from pinverify._core import ffi, lib
@@ -125,7 +125,7 @@ def test_a_policy_that_is_refused_for_its_contents_leaves_no_view() -> None:
     wrong = bytearray(Policy({"a.example": [Pin.spki(bytes(32))]}).compile())
     at = wrong.index(b"a.example")
     wrong[at] ^= 1  # another name than the one that the index has
-    wrong[8:40] = hashlib.sha256(wrong[40:]).digest()
+    wrong[8:40] = digest_of(bytes(wrong))
     view = ffi.new("pv_policy *", {"num_rules": 9})
     data = ffi.from_buffer(wrong)
     assert lib.pv_policy_open(view, data, len(wrong)) == lib.PV_ERR_POLICY_RULE

@@ -215,7 +215,7 @@ def test_errors_begin_with_the_path(tmp_path: Path) -> None:
 def test_a_compiled_policy_is_not_read_as_toml(tmp_path: Path) -> None:
     """The message says how to open it."""
     path = tmp_path / "pins.pvpol"
-    path.write_bytes(b"pinvpol1\xff")
+    path.write_bytes(b"pinvpol2\xff")
     with pytest.raises(PolicyError, match=r"not UTF-8 at byte 8.* Policy\.open"):
         load_policy(path)
 

@@ -35,7 +35,7 @@ def test_a_policy_is_made_of_rules_and_of_nothing_else() -> None:
         (PinSet([ABSENT]), r"Policy\.for_clients\(PinSet"),
         ([ABSENT], r"write \{'api\.example\.com': \["),
         ("pins.toml", r"load_policy\(path\)"),
-        (b"pinvpol1", r"Policy\.open"),
+        (b"pinvpol2", r"Policy\.open"),
         (None, r"got NoneType; write \{"),
         (Policy({}), r"got Policy; write \{"),
     ):

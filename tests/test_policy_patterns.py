@@ -250,24 +250,3 @@ def _finder(patterns: Sequence[str]) -> Callable[[str], str | None]:
         return None if rule is None else opened.rule(rule)[0]
 
     return found
-
-
-def fnv1a(name: bytes) -> int:
-    """Return the hash that the header describes."""
-    value = 0xCBF29CE484222325
-    for byte in reversed(name):
-        value = ((value ^ byte) * 0x100000001B3) % (1 << 64)
-    return value
-
-
-def test_two_names_with_the_same_tag_in_one_bucket_are_told_apart() -> None:
-    """The index compares names, not only hashes and lengths: anybody can make those."""
-    names = ["h382662.example", "h470954.example"]
-    one, other = (fnv1a(name.encode()) for name in names)
-    assert one >> 32 == other >> 32
-    assert len(names[0]) == len(names[1])
-    assert (one ^ one >> 32) % 2 == (other ^ other >> 32) % 2
-    for patterns in (names, names[:1], names[1:]):
-        found = _finder(patterns)
-        for name in names:
-            assert found(name) == (name if name in patterns else None)

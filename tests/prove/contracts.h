@@ -435,6 +435,14 @@ MAY_READ_END
 #define IS_MESSAGE(message) \
   ((message).len <= PV_PROVED_LEN_MAX && FRESH((message).data, (message).len))
 
+// A block of a compiled policy. As a LOOP may say it: BETWEEN may not be there.
+#define IS_BLOCK(span, bytes, bytes_len)                 \
+  ((span).len > 0 && (span).len <= 4096 &&               \
+   (span).len <= (bytes_len) &&                          \
+   __CPROVER_same_object((span).data, bytes) &&          \
+   (size_t)__CPROVER_POINTER_OFFSET((span).data) <=      \
+       (bytes_len) - (span).len)
+
 // ---- scans ------------------------------------------------------------------
 
 // Pins as they are packed: rows, and blocks of eight.
@@ -582,6 +590,9 @@ MAY_READ_END
 #define LE_RULE_FITS(rule, names_len, num_pinsets)                        \
   (LE32(rule) <= (names_len) && (rule)[12] <= (names_len) - LE32(rule) && \
    (LE32((rule) + 8) < (num_pinsets) || LE32((rule) + 8) == PV_UNPINNED))
+#define BUCKET_IS_SHORT(p, i)                                  \
+  (LE32(BUCKET_OF(p, i)) <= LE32(BUCKET_OF(p, (i) + 1)) &&     \
+   LE32(BUCKET_OF(p, (i) + 1)) - LE32(BUCKET_OF(p, i)) <= 16)
 #define BLOCKED_FIT(p) \
   (RUN_FITS(p, (p)->bytes + 80) && RUN_FITS(p, (p)->bytes + 88))
 #define PINSETS_FIT(p) \
@@ -632,7 +643,7 @@ MAY_READ_END
 #define IS_CLOSED(p)                                                     \
   ((p)->bytes == NULL && (p)->flags == 0 && (p)->num_rules == 0 &&       \
    (p)->num_pinsets == 0 && (p)->num_rows == 0 && (p)->names_len == 0 && \
-   (p)->bucket_mask == 0)
+   (p)->bucket_mask == 0 && (p)->key[0] == 0 && (p)->key[1] == 0)
 
 #define IS_INDEX_OR_CLOSED(p) \
   (FRESH(p, sizeof *(p)) &&   \

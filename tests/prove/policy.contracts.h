@@ -1,22 +1,59 @@
-// policy.contracts.h: the contracts of the functions of policy.h, and of what
-// policy.c keeps to itself.
+// policy.contracts.h: the contracts of the functions of policy.h and
+// policy_hash.h, and of what policy.c keeps to itself.
 //
 // clang-format off
 
-MAY_WRAP_BEGIN
-static inline uint64_t hash_step(uint64_t hash, uint8_t c)
+// ---- policy_hash.h ----------------------------------------------------------
+
+static inline name_hash hash_start(const uint64_t key[2])
+    REQUIRES(FRESH(key, 16))
     ASSIGNS()
-    ENSURES(RESULT == (hash ^ c) * UINT64_C(0x100000001b3));
-MAY_WRAP_END
+    ENSURES(RESULT.word == 0 && RESULT.len == 0);
+
+static inline void hash_word(name_hash *hash, uint64_t word)
+    REQUIRES(IS_OUT(hash))
+    ASSIGNS(BYTES(hash->v, 32));
+
+static inline void hash_byte(name_hash *hash, uint8_t c)
+    REQUIRES(IS_OUT(hash) && hash->len <= PV_PROVED_LEN_MAX)
+    ASSIGNS(*hash)
+    ENSURES(hash->len == OLD(hash->len) + 1);
+
+static inline uint64_t hash_value(name_hash hash)
+    REQUIRES(hash.len <= PV_PROVED_LEN_MAX)
+    ASSIGNS();
+
+static inline uint64_t hash_name(const uint64_t key[2], const uint8_t *name,
+                                 size_t name_len)
+    REQUIRES(FRESH(key, 16) && IS_HOST(name, name_len))
+    ASSIGNS();
 
 static inline uint32_t hash_tag(uint64_t hash)
     ASSIGNS()
     ENSURES(RESULT == hash >> 32);
 
-static inline uint32_t hash_bucket(const pv_policy *policy, uint64_t hash)
-    REQUIRES(IS_VIEW(policy))
+static inline uint32_t hash_bucket(uint32_t bucket_mask, uint64_t hash,
+                                   uint32_t shape)
     ASSIGNS()
-    ENSURES(RESULT <= policy->bucket_mask);
+    ENSURES(RESULT <= bucket_mask);
+
+// ---- policy.h ---------------------------------------------------------------
+
+static inline policy_layout lay_out(uint64_t num_rows, uint32_t num_pinsets,
+                                    uint32_t num_rules, uint32_t num_buckets,
+                                    uint64_t names_len)
+    REQUIRES(num_rows <= PV_PROVED_LEN_MAX / 32)
+    REQUIRES(names_len <= PV_PROVED_LEN_MAX)
+    ASSIGNS()
+    ENSURES(RESULT.pinsets_at == 128 + 32 * num_rows)
+    ENSURES(RESULT.rules_at ==
+            RESULT.pinsets_at + 80 * (uint64_t)num_pinsets)
+    ENSURES(RESULT.buckets_at == RESULT.rules_at + 16 * (uint64_t)num_rules)
+    ENSURES(RESULT.names_at ==
+            RESULT.buckets_at + 4 * ((uint64_t)num_buckets + 1))
+    ENSURES(RESULT.end == RESULT.names_at + names_len)
+    ENSURES(RESULT.size % 8 == 0 && RESULT.size >= RESULT.end &&
+            RESULT.size - RESULT.end < 8);
 
 static inline pin_rows read_run(const uint8_t *run)
     REQUIRES(FRESH(run, 8))

@@ -7,11 +7,6 @@ static bool all_zero(const uint8_t *bytes, size_t len)
     ASSIGNS()
     ENSURES(IMPLIES(some < len && RESULT, bytes[some] == 0));
 
-static uint64_t hash_name(const uint8_t *name, size_t name_len)
-    REQUIRES(name_len <= UINT8_MAX && FRESH(name, name_len))
-    ASSIGNS()
-    ENSURES(name_len > 0 || RESULT == hash_basis);
-
 static pv_status check_frame(const uint8_t *bytes, size_t bytes_len)
     REQUIRES(bytes_len <= PV_PROVED_LEN_MAX && FRESH(bytes, bytes_len))
     ASSIGNS()
@@ -74,12 +69,9 @@ static bool check_buckets(const pv_policy *policy)
     REQUIRES(IS_VIEW(policy))
     REQUIRES(IS_SECTION(policy->buckets, BUCKETS_LEN(policy)))
     ASSIGNS()
-    ENSURES(IMPLIES(RESULT, BUCKETS_FIT(policy) && BUCKETS_END(policy)));
-
-static bool is_canonical(const char *name, size_t name_len)
-    REQUIRES(name_len <= UINT8_MAX && FRESH(name, name_len))
-    ASSIGNS()
-    ENSURES(IMPLIES(RESULT, name_len <= PV_HOST_MAX));
+    ENSURES(IMPLIES(RESULT, BUCKETS_FIT(policy) && BUCKETS_END(policy)))
+    ENSURES(IMPLIES(RESULT && some <= policy->bucket_mask,
+                    BUCKET_IS_SHORT(policy, some)));
 
 static bool check_name(const pv_policy *policy, rule_fields rule,
                        uint64_t name_at)

@@ -78,11 +78,6 @@ pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
   return (pin_run){&marks[whose][list][kind], w.num_pins[whose][list][kind]};
 }
 
-bool pv__policy_blocks(const pv_policy *policy) {
-  return (w.num_pins[WIDE][PV_LIST_BLOCKED][PV_SPKI] |
-          w.num_pins[WIDE][PV_LIST_BLOCKED][PV_CERTIFICATE]) != 0;
-}
-
 uint32_t pv_policy_num_blocked(const pv_policy *policy, uint32_t kind) {
   return w.num_pins[WIDE][PV_LIST_BLOCKED][kind];
 }
@@ -332,7 +327,8 @@ void prove_evaluate_peer(void) {
       !bad && (expired ? w.pinset.expired_rejects == 0 || is_watched
                        : !has_pins && (policy.flags & 1) == 0);
   const bool asks = (has_pins && !expired) ||
-                    (accepts_early && pv__policy_blocks(&policy));
+                    (accepts_early && (w.num_pins[WIDE][PV_LIST_BLOCKED][PV_SPKI] != 0 ||
+                                       w.num_pins[WIDE][PV_LIST_BLOCKED][PV_CERTIFICATE] != 0));
 
   __CPROVER_assert(chain_was_asked == asks, "the chain decides, or does not");
   if (asks) {

@@ -150,3 +150,11 @@ void prove_pv__host_is_address(void) {
   REACHED(is);
   REACHED(!is);
 }
+
+void prove_pv__host_is_canonical(void) {
+  const char *host;
+  size_t host_len;
+  const bool is = pv__host_is_canonical(host, host_len);
+  REACHED(is);
+  REACHED(!is);
+}

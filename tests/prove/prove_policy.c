@@ -6,21 +6,16 @@
 
 #include "policy.contracts.h"
 
-void prove_hash_step(void) {
-  uint64_t hash;
-  uint8_t c;
-  REACHED(hash_step(hash, c) == 1);
-}
-
-void prove_hash_tag(void) {
-  uint64_t hash;
-  REACHED(hash_tag(hash) == 1);
-}
-
-void prove_hash_bucket(void) {
-  const pv_policy *policy;
-  uint64_t hash;
-  REACHED(hash_bucket(policy, hash) == 1);
+void prove_lay_out(void) {
+  uint64_t num_rows;
+  uint32_t num_pinsets;
+  uint32_t num_rules;
+  uint32_t num_buckets;
+  uint64_t names_len;
+  const policy_layout at =
+      lay_out(num_rows, num_pinsets, num_rules, num_buckets, names_len);
+  REACHED(at.size == at.end);
+  REACHED(at.size == at.end + 7);
 }
 
 void prove_rule_at(void) {
@@ -86,13 +81,6 @@ void prove_pv__policy_run(void) {
   const pin_run run = pv__policy_run(policy, pinset, list, kind);
   REACHED(pinset == PV_UNPINNED && run.num_pins == 9);
   REACHED(pinset == 9 && run.num_pins == 9);
-}
-
-void prove_pv__policy_blocks(void) {
-  const pv_policy *policy;
-  const bool blocks = pv__policy_blocks(policy);
-  REACHED(blocks);
-  REACHED(!blocks);
 }
 
 void prove_rule_is(void) {

@@ -78,7 +78,7 @@ void prove_find_shape(void) {
   wanted_name = host;
   wanted_len = 5;
   const pv_policy policy = {.num_rules = 16, .bucket_mask = BUCKETS - 1};
-  const uint32_t bucket = (uint32_t)((wanted_hash ^ wanted_hash >> 32) % BUCKETS);
+  const uint32_t bucket = (uint32_t)((wanted_hash ^ wanted_shape) % BUCKETS);
   const uint32_t start = starts[bucket], end = starts[bucket + 1];
   __CPROVER_assume(end <= 16 && (start >= end || end - start <= IN_BUCKET));
   const uint32_t found =
@@ -132,8 +132,16 @@ void prove_find_suffix(void) {
 static uint32_t of_suffix[6];
 
 // The hash is told by the bytes that went into it, one after the other.
-uint64_t next_hash(uint64_t hash, uint8_t c) {
-  return hash == hash_basis ? 1 : hash + 1;
+name_hash no_hash(const uint64_t key[2]) {
+  return (name_hash){.len = 0};
+}
+
+void next_hash(name_hash *hash, uint8_t c) {
+  hash->len += 1;
+}
+
+uint64_t hash_so_far(name_hash hash) {
+  return hash.len;
 }
 
 uint32_t any_of_suffix(const pv_policy *policy, uint64_t hash,

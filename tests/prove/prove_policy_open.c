@@ -7,26 +7,12 @@
 #include "policy.contracts.h"
 #include "policy_open.contracts.h"
 
-// The contract of sha256.c.
-void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len)  //
-    REQUIRES(FRESH(out, 32) && len <= PV_PROVED_LEN_MAX)          //
-    REQUIRES(FRESH(data, len))                                    //
-    ASSIGNS(BYTES(out, 32));
-
 void prove_all_zero(void) {
   const uint8_t *bytes;
   size_t len;
   const bool zero = all_zero(bytes, len);
   REACHED(zero && some == 9 && len > 9);
   REACHED(!zero);
-}
-
-void prove_hash_name(void) {
-  const uint8_t *name;
-  size_t name_len;
-  const uint64_t hash = hash_name(name, name_len);
-  REACHED(hash == hash_basis && name_len == 0);
-  REACHED(hash != hash_basis);
 }
 
 void prove_check_frame(void) {
@@ -111,14 +97,6 @@ void prove_check_buckets(void) {
   const bool ok = check_buckets(policy);
   REACHED(ok && some == 9);
   REACHED(!ok);
-}
-
-void prove_is_canonical(void) {
-  const char *name;
-  size_t name_len;
-  const bool is = is_canonical(name, name_len);
-  REACHED(is);
-  REACHED(!is);
 }
 
 void prove_check_name(void) {

@@ -52,6 +52,26 @@ bool pv__host_is_address(const char *host, size_t host_len)
     ASSIGNS()
     ENSURES(IMPLIES(RESULT, host_len > 0));
 
+bool pv__host_is_canonical(const char *host, size_t host_len)
+    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
+             (host_len == 0 || FRESH(host, host_len)))
+    ASSIGNS()
+    ENSURES(IMPLIES(RESULT, host_len > 0 && host_len <= 253));
+
+// ---- policy_hash.c ----------------------------------------------------------
+
+void pv__digest_pieces(uint8_t digest[32], const pv_span *pieces,
+                       size_t num_pieces)
+    REQUIRES(FRESH(digest, 32) && num_pieces <= 256)
+    REQUIRES(FRESH(pieces, 16 * num_pieces))
+    ASSIGNS(BYTES(digest, 32));
+
+void pv__digest_policy(uint8_t out[32], const uint8_t *bytes, size_t bytes_len)
+    REQUIRES(FRESH(out, 32))
+    REQUIRES(bytes_len >= 128 && bytes_len <= PV_PROVED_LEN_MAX)
+    REQUIRES(FRESH(bytes, bytes_len))
+    ASSIGNS(BYTES(out, 32));
+
 // ---- policy.c ---------------------------------------------------------------
 
 pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
@@ -60,11 +80,6 @@ pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
     REQUIRES(kind <= PV_CERTIFICATE)
     ASSIGNS()
     ENSURES(IS_RUN(RESULT, policy));
-
-bool pv__policy_blocks(const pv_policy *policy)
-    REQUIRES(IS_VIEW(policy))
-    REQUIRES(FRESH(policy->bytes, 128) && BLOCKED_FIT(policy))
-    ASSIGNS();
 
 pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
                          size_t bytes_len)

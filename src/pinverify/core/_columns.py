@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.core._library import address, as_bytes, ffi, lib, view
@@ -90,6 +90,33 @@ class Column:
         if set(map(type, items)) - {bytes}:
             items = [as_bytes(item) for item in items]
         return cls(b"".join(items), ends(items))
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> Column:
+        """Make a column of a list of ASCII texts.
+
+        Raises:
+            UnicodeEncodeError: a text is not ASCII.
+        """
+        return cls("".join(texts).encode("ascii"), ends(texts))
+
+    @property
+    def data_len(self) -> int:
+        """The number of bytes that positions are relative to."""
+        length: int = self._data[1]
+        return length
+
+    def texts(self) -> list[str]:
+        """Return the strings of a column whose offsets C has written or accepted."""
+        at = self.positions.view
+        text = bytes(self._held[: at[-1]]).decode("ascii")
+        return [text[a:b] for a, b in pairwise(at)]
+
+    def text(self, row: int) -> str:
+        """Return one string of such a column, as far as it is UTF-8."""
+        at = self.positions.view
+        text = self._held.tobytes()[at[row] : at[row + 1]]
+        return text.decode("utf-8", "backslashreplace")
 
     def part(self, first: int, num: int) -> Any:  # noqa: ANN401 - a C struct
         """Return a ``pv_column`` of *num* strings, from number *first* on."""

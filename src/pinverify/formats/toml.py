@@ -329,7 +329,10 @@ def _name_in_quotes(key: str, host: str, value: object) -> str:
 
 def _quoted(text: str) -> str:
     """Return *text* as a TOML string, with unprintable characters escaped."""
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return _ENCODE_PLAIN(text) if text.isprintable() else json.dumps(text)
+
+
+_ENCODE_PLAIN = json.JSONEncoder(ensure_ascii=False).encode
 
 
 # ---- writing -----------------------------------------------------------------

@@ -1,17 +1,19 @@
 """Compiled policies: conversion of rules to bytes, and back.
 
-csrc/pinverify.h, section 5, describes each byte. The C core checks all of them when
+csrc/pinverify.h, section 5, describes each byte. Here the pins and PinSets are laid
+out; the C core writes the index of the hosts and the digest. It checks all bytes when
 it opens a policy, so it does not trust what is written here.
 """
 
 from __future__ import annotations
 
 import struct
-from itertools import accumulate
-from operator import itemgetter
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from array import array
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pinverify import core
+from pinverify.core._columns import Column
+from pinverify.core._compile import UNPINNED as NO_PINSET
+from pinverify.core._compile import Source
 from pinverify.core._library import DIGEST_LEN
 from pinverify.core._pins import pack
 from pinverify.errors import PolicyError
@@ -23,126 +25,139 @@ from pinverify.policy._rules import LISTS, UNPINNED, PinSet, Rules, Unpinned
 if TYPE_CHECKING:
     from pinverify.core._open_policy import OpenPolicy
 
-__all__ = ["compile_rules", "read_rules"]
+__all__ = [
+    "PinTable",
+    "compile_rules",
+    "digests_of",
+    "flags_of",
+    "plain_pinset",
+    "read_rules",
+]
 
-_MAGIC = b"pinvpol1"
-_HEADER = struct.Struct("<QIIIIQQIIII32x")  # the fields after the digest
-_PINSET = struct.Struct("<BB6xq16I")
-_RULE = struct.Struct("<IIIBB2x")
-_HEADER_LEN = len(_MAGIC) + DIGEST_LEN + _HEADER.size
+_HEAD = struct.Struct("<BB6xq")
+_RUN = struct.Struct("<II")
 
 _REJECT_UNPINNED = 1
 _CLIENTS = 2
-_UNPINNED = 0xFFFFFFFF
 _ROWS_MAX = 4  # up to this many pins, rows are packed pins already
 
 _NEVER, _ALLOW, _REJECT = 0, 1, 2  # after_expiry
-_NO_RUN = (0, 0)
+_NO_RUN = bytes(_RUN.size)
+_NO_RUNS = _NO_RUN + _NO_RUN
+_PLAIN_HEAD = bytes(_HEAD.size)
+_SPKI = PinKind.SPKI
 
 # ---- from rules to bytes -----------------------------------------------------
 
 
 def compile_rules(rules: Rules) -> bytes:
     """Return the bytes of a compiled policy. Equal rules give equal bytes."""
-    pins = _PinTable()
-    blocked_runs = pins.runs(rules.blocked)
-    # Equal PinSets are stored once. That of clients must be number 0: see the header.
-    numbers = {} if rules.clients is None else {rules.clients: 0}
-    num_buckets = 1 << max(len(rules.hosts) - 1, 0).bit_length()
-    rows = []
-    for pattern, value in sorted(rules.hosts.items(), key=itemgetter(0)):
-        number = _UNPINNED
-        if isinstance(value, PinSet):
-            number = numbers.setdefault(value, len(numbers))
-        rows.append(_row(pattern, number, num_buckets))
-    rows.sort()
-    names = b"".join(row.name for row in rows)
-    names_at = accumulate([len(row.name) for row in rows], initial=0)
-    in_bucket = [0] * (num_buckets + 1)
-    for row in rows:
-        in_bucket[row.bucket + 1] += 1
-    pinsets = [_pinset(pinset, pins) for pinset in numbers]
-    contents = b"".join(
-        (
-            pins.data,
-            *pinsets,
-            *(
-                _RULE.pack(at, row.hash, row.pinset, len(row.name), row.shape)
-                for at, row in zip(names_at, rows, strict=False)
-            ),
-            struct.pack(f"<{num_buckets + 1}I", *accumulate(in_bucket)),
-            names,
-        )
+    # PinSets are read in the order in which they lie in memory, each once, and then
+    # numbered in the order of the patterns, because it does not depend on that.
+    contents: dict[_Content, int] = {}
+    read = [
+        NO_PINSET
+        if isinstance(value, Unpinned)
+        else contents.setdefault(_pinset_content(value), len(contents))
+        for value in rules.hosts.values()
+    ]
+    numbers = {}
+    if rules.clients is not None:
+        clients = contents.setdefault(_pinset_content(rules.clients), len(contents))
+        numbers[clients] = 0  # see the header
+    patterns = list(rules.hosts)
+    order = sorted(range(len(patterns)), key=patterns.__getitem__)
+    for i in order:
+        if read[i] != NO_PINSET:
+            numbers.setdefault(read[i], len(numbers))
+    by_read = list(contents)
+    pins = PinTable()
+    source = Source(
+        Column.of_texts([patterns[i] for i in order]),
+        array("I", [numbers.get(read[i], NO_PINSET) for i in order]),
+        flags_of(rules.unpinned, clients=rules.clients is not None),
+        pins.runs(digests_of(rules.blocked)),
+        b"".join([_pinset(by_read[number], pins) for number in numbers]),
+        pins.data,
     )
-    size = -(-(_HEADER_LEN + len(contents)) // 8) * 8
-    flags = _REJECT_UNPINNED * (rules.unpinned == "reject")
-    flags |= _CLIENTS * (rules.clients is not None)
-    covered = _HEADER.pack(
-        size,
-        flags,
-        len(rows),
-        num_buckets,
-        len(pinsets),
-        len(pins.data) // DIGEST_LEN,
-        len(names),
-        *blocked_runs,
-    )
-    covered += contents.ljust(size - _HEADER_LEN, b"\0")
-    return _MAGIC + core.sha256(covered) + covered
+    return source.compile()
 
 
-class _PinTable:
+def flags_of(unpinned: Literal["allow", "reject"], *, clients: bool) -> int:
+    """Return the flags of the header."""
+    return _REJECT_UNPINNED * (unpinned == "reject") | _CLIENTS * clients
+
+
+_Digests: TypeAlias = tuple[bytes, bytes]
+"""The digests of SPKI pins and of certificate pins, back to back."""
+
+_Content: TypeAlias = tuple[bytes, _Digests, _Digests, _Digests, _Digests]
+"""The first bytes of a PinSet, and its lists."""
+
+_NO_DIGESTS = b"", b""
+
+
+def _pinset_content(pinset: PinSet) -> _Content:
+    head = _PLAIN_HEAD
+    if pinset.expires is not None:
+        after_expiry = _REJECT if pinset.after_expiry == "reject" else _ALLOW
+        expires = seconds_of(pinset.expires)
+        head = _HEAD.pack(MODES.index(pinset.mode), after_expiry, expires)
+    elif pinset.mode != MODES[0]:
+        head = _HEAD.pack(MODES.index(pinset.mode), _NEVER, 0)
+    return (
+        head,
+        digests_of(pinset.pins),
+        digests_of(pinset.leaf),
+        digests_of(pinset.ca),
+        digests_of(pinset.blocked),
+    )
+
+
+def digests_of(pins: tuple[Pin, ...]) -> _Digests:
+    """Return the digests of sorted pins, by their kind."""
+    if not pins:  # fast path: most lists of a PinSet are empty
+        return _NO_DIGESTS
+    digests = b"".join([pin.digest for pin in pins])
+    if pins[-1].kind is _SPKI:  # they are sorted by kind
+        return digests, b""
+    end = DIGEST_LEN * sum(pin.kind is _SPKI for pin in pins)
+    return digests[:end], digests[end:]
+
+
+def _pinset(content: _Content, pins: PinTable) -> bytes:
+    head, listed, leaf, ca, blocked = content
+    runs = pins.runs
+    return head + runs(listed) + runs(leaf) + runs(ca) + runs(blocked)
+
+
+def plain_pinset(digests: bytes, pins: PinTable) -> bytes:
+    """Return a PinSet that has SPKI pins and nothing else."""
+    return _pinset((_PLAIN_HEAD, (digests, b""), *(_NO_DIGESTS,) * 3), pins)
+
+
+class PinTable:
     """The pins section: runs of packed pins, equal ones stored once."""
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self._runs: dict[tuple[bytes, ...], tuple[int, int]] = {(): _NO_RUN}
+        self._runs = {b"": _NO_RUN}
 
-    def runs(self, pins: tuple[Pin, ...]) -> tuple[int, ...]:
-        """Return first row and length of the SPKI pins, then of the certificates'."""
-        if not pins:  # fast path: most lists of a PinSet are empty
-            return _NO_RUN + _NO_RUN
-        by_kind: tuple[list[bytes], list[bytes]] = ([], [])
-        for pin in pins:
-            by_kind[pin.kind].append(pin.digest)
-        return self._run(tuple(by_kind[0])) + self._run(tuple(by_kind[1]))
+    def runs(self, digests: _Digests) -> bytes:
+        """Return the runs of SPKI pins and of certificate pins."""
+        if digests is _NO_DIGESTS:  # fast path
+            return _NO_RUNS
+        spki, certificate = digests
+        return self._run(spki) + self._run(certificate)
 
-    def _run(self, digests: tuple[bytes, ...]) -> tuple[int, int]:
+    def _run(self, digests: bytes) -> bytes:
         run = self._runs.get(digests)
         if run is None:
-            run = self._runs[digests] = len(self.data) // DIGEST_LEN, len(digests)
-            rows = b"".join(digests)
-            self.data += rows if len(digests) <= _ROWS_MAX else pack(rows)
+            num = len(digests) // DIGEST_LEN
+            run = _RUN.pack(len(self.data) // DIGEST_LEN, num)
+            self._runs[digests] = run
+            self.data += digests if num <= _ROWS_MAX else pack(digests)
         return run
-
-
-def _pinset(pinset: PinSet, pins: _PinTable) -> bytes:
-    expires, after_expiry = 0, _NEVER
-    if pinset.expires is not None:
-        expires = seconds_of(pinset.expires)
-        after_expiry = _REJECT if pinset.after_expiry == "reject" else _ALLOW
-    runs = [n for name in LISTS for n in pins.runs(getattr(pinset, name))]
-    return _PINSET.pack(MODES.index(pinset.mode), after_expiry, expires, *runs)
-
-
-class _Row(NamedTuple):
-    """A rule as it is stored, and what rules are sorted by."""
-
-    bucket: int
-    hash: int  # the upper half
-    name: bytes
-    shape: int
-    pinset: int
-
-
-def _row(pattern: str, pinset: int, num_buckets: int) -> _Row:
-    shape = pattern.count("*")  # a canonical name has no asterisk
-    name = pattern[shape + (shape > 0) :].encode("ascii")  # without the wildcard's dot
-    value = 0xCBF29CE484222325  # FNV-1a of 64 bits, from the last byte to the first
-    for byte in reversed(name):
-        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    bucket = (value ^ value >> 32) & (num_buckets - 1)
-    return _Row(bucket, value >> 32, name, shape, pinset)
 
 
 # ---- from bytes to rules -----------------------------------------------------

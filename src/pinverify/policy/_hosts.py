@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING
 
 import idna
 
+from pinverify.core._columns import Column
+from pinverify.core._compile import BadPatternError, canonical_column
 from pinverify.core._hosts import canonical_host, is_address
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["canonical", "canonical_pattern", "covering", "split_pattern"]
+__all__ = [
+    "canonical",
+    "canonical_pattern",
+    "canonical_patterns",
+    "covering",
+    "split_pattern",
+]
 
 # Characters that IDNA 2003 and browsers read as a dot, and IDNA 2008 does not.
 _OTHER_DOTS = "\u3002\uff0e\uff61"
@@ -71,6 +79,18 @@ def _a_label(host: str, label: str) -> str:
 # ---- patterns ----------------------------------------------------------------
 
 _WILDCARDS = ("**.", "*.")
+
+
+def canonical_patterns(texts: Sequence[str]) -> list[str]:
+    """Return the canonical spelling of many patterns.
+
+    Raises:
+        PolicyError: one is not a pattern; the message quotes it and says why.
+    """
+    try:
+        return canonical_column(Column.of_texts(texts)).texts()
+    except (BadPatternError, TypeError, UnicodeEncodeError):
+        return [canonical_pattern(text) for text in texts]
 
 
 def canonical_pattern(text: str) -> str:

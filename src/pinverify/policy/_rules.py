@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pinverify.errors import PolicyError
 from pinverify.policy._epoch_seconds import moment, seconds_of
-from pinverify.policy._hosts import canonical, canonical_pattern, covering
+from pinverify.policy._hosts import canonical, canonical_patterns, covering
 from pinverify.policy._pin import Pin
 
 if TYPE_CHECKING:
@@ -103,17 +103,26 @@ class PinSet:
         after_expiry: Literal["allow", "reject"] | None = None,
     ) -> None:
         """Read and check the fields."""
-        lists = zip(LISTS, (pins, leaf, ca, blocked), strict=True)
-        read = [read_pins(given, name) for name, given in lists]
+        pins = read_pins(pins, "pins")
+        leaf = read_pins(leaf, "leaf")
+        ca = read_pins(ca, "ca")
+        blocked = read_pins(blocked, "blocked")
         check_choice("mode", mode, ("enforce", "report"))
         expires = _read_expiry(expires, after_expiry)
-        if not any(read[:3]):
+        if not (pins or leaf or ca):
             msg = (
                 "a PinSet needs at least one pin in pins, leaf or ca; to leave a "
                 "host without pins, write UNPINNED"
             )
             raise PolicyError(msg)
-        _fill(self, *read, mode, expires, after_expiry)
+        fill = object.__setattr__  # the value is frozen
+        fill(self, "pins", pins)
+        fill(self, "leaf", leaf)
+        fill(self, "ca", ca)
+        fill(self, "blocked", blocked)
+        fill(self, "mode", mode)
+        fill(self, "expires", expires)
+        fill(self, "after_expiry", after_expiry)
 
     def __repr__(self) -> str:
         """Return a call that makes an equal PinSet, without defaults."""
@@ -180,7 +189,12 @@ class Rules:
             msg = f"clients: expected a PinSet, got {clients!r}; write PinSet([…])"
             raise TypeError(msg)
         by_pattern, written = _read_hosts(hosts, origins)
-        _fill(self, by_pattern, unpinned, read, clients, written)
+        fill = object.__setattr__  # the value is frozen
+        fill(self, "hosts", by_pattern)
+        fill(self, "unpinned", unpinned)
+        fill(self, "blocked", read)
+        fill(self, "clients", clients)
+        fill(self, "origins", written)
 
     def __hash__(self) -> int:
         """Agree with ``==``."""
@@ -248,41 +262,52 @@ def _rules(
 # ---- reading the arguments ---------------------------------------------------
 
 
-def _fill(value: PinSet | Rules, *contents: object) -> None:
-    """Set the fields of a frozen value, in their order."""
-    for one, content in zip(fields(value), contents, strict=True):
-        object.__setattr__(value, one.name, content)
-
-
 def read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
     """Return pins, each once and sorted; *where* begins the message of an error."""
-    if isinstance(pins, str | bytes | Pin) or not isinstance(pins, Iterable):
+    if pins is _NO_PINS:  # fast path: most lists are empty
+        return _NO_PINS
+    if type(pins) is not list and (
+        isinstance(pins, _NO_LISTS) or not isinstance(pins, Iterable)
+    ):
         msg = f"{where}: expected a list of pins, got {pins!r}; write [{pins!r}]"
         raise PolicyError(msg)
     try:
-        read = {pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins}
+        read = [pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins]
     except (PolicyError, TypeError) as error:
         msg = f"{where}: {error}"
         raise PolicyError(msg) from None
-    return tuple(sorted(read, key=attrgetter("kind", "digest")))
+    if len(read) > 1:
+        read.sort(key=_FIELDS)
+        if len({pin.digest for pin in read}) < len(read):
+            return tuple(dict.fromkeys(read))
+    return tuple(read)
+
+
+_NO_PINS: tuple[Pin, ...] = ()
+_NO_LISTS = (str, bytes, Pin)
+_FIELDS = attrgetter("kind", "digest")
 
 
 def _read_hosts(
     hosts: Mapping[str, PinSet | Unpinned | Pins], origins: Mapping[str, str]
 ) -> tuple[Mapping[str, PinSet | Unpinned], Mapping[str, str]]:
     """Return the rule of each canonical pattern, and where it was written."""
-    given: dict[str, str] = {}
+    patterns = canonical_patterns(list(hosts))
+    given = dict(zip(patterns, hosts, strict=True))
+    if len(given) < len(patterns):
+        for pattern, text in zip(patterns, hosts, strict=True):
+            if given[pattern] != text:
+                msg = (
+                    f"{given[pattern]!r} and {text!r} are one pattern; keep one of them"
+                )
+                raise PolicyError(msg)
     rules: dict[str, PinSet | Unpinned] = {}
-    for text, value in hosts.items():
-        pattern = canonical_pattern(text)
-        if pattern in given:
-            msg = f"{text!r} and {given[pattern]!r} are one pattern; keep one of them"
-            raise PolicyError(msg)
-        given[pattern] = text
+    for pattern, (text, value) in zip(patterns, hosts.items(), strict=True):
+        if isinstance(value, _VALUES):
+            rules[pattern] = value
+            continue
         try:
-            rules[pattern] = (
-                value if isinstance(value, PinSet | Unpinned) else PinSet(value)
-            )
+            rules[pattern] = PinSet(value)
         except PolicyError as error:
             msg = f"{text!r}: {error}"
             raise PolicyError(msg) from None
@@ -291,6 +316,9 @@ def _read_hosts(
         raise PolicyError(msg)
     written = {p: origins[text] for p, text in given.items() if text in origins}
     return MappingProxyType(rules), MappingProxyType(written)
+
+
+_VALUES = (PinSet, Unpinned)
 
 
 def _no_mapping(given: object) -> str:
