@@ -88,6 +88,7 @@ class Reading:
         self._given = given
         self._hosts: dict[str, PinSet | Unpinned] = {}
         self._origins: dict[str, str] = {}
+        self._clients: PinSet | None = None
         self._notices: list[str] = []
         self._mistakes: list[str] = []
         self._num_mistakes = 0
@@ -130,6 +131,14 @@ class Reading:
         self._hosts[pattern] = value
         self._origins[pattern] = ": ".join(filter(None, (self._given.name, where)))
 
+    def for_clients(self, where: str, value: PinSet) -> None:
+        """Set the pins of clients; other ones for other clients are a mistake."""
+        if self._clients not in {None, value}:
+            msg = "other pins for clients are there already; a policy has one set"
+            self.mistake(where, msg)
+            return
+        self._clients = value
+
     @property
     def rules_so_far(self) -> dict[str, PinSet | Unpinned]:
         """The rules that were added."""
@@ -159,11 +168,12 @@ class Reading:
         Raises:
             PolicyError: there are mistakes, or no host has pins.
         """
-        pinned = any(isinstance(value, PinSet) for value in self._hosts.values())
+        values = (*self._hosts.values(), self._clients)
+        pinned = any(isinstance(value, PinSet) for value in values)
         if nothing and not pinned and not self._mistakes:
             self.mistake("", nothing)
         self.check()
-        rules = Rules(self._hosts, origins=self._origins)
+        rules = Rules(self._hosts, clients=self._clients, origins=self._origins)
         return Loaded(rules, tuple(self._notices))
 
 

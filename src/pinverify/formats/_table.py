@@ -149,6 +149,14 @@ _ROWS = (
         host="given",
     ),
     Format(
+        "envoy",
+        "Envoy, Istio: validation contexts, in YAML or JSON",
+        "_envoy:loads",
+        "_envoy:dumps",
+        "application/yaml",
+        host="either",
+    ),
+    Format(
         "kubeadm",
         "kubeadm: --discovery-token-ca-cert-hash",
         "_kubeadm:loads",
