@@ -87,6 +87,7 @@ STARTS = {
     "nginx": "add_header Public-Key-Pins '",
     "curl": "sha256//",
     "kubeadm": "sha256:",
+    "tlsa": "_443._tcp.x.org. TLSA 3 1 1 ",
     "envoy": "a:\nverify_certificate_spki:\n",
 }
 

@@ -263,11 +263,17 @@ def _fit_shapes(
 ) -> None:
     """Remove patterns with a wildcard that the system does not know."""
     for pattern, value in list(hosts.items()):
-        if split_pattern(pattern)[0] in can.shapes:
+        wildcard, name = split_pattern(pattern)
+        if wildcard in can.shapes:
             continue
         if isinstance(value, PinSet):
             del hosts[pattern]
-            losses.add("one-label", pattern, "one label more", "no rule")
+            if wildcard == "**.":
+                hosts.setdefault(name, value)
+                was, became = "any number of labels", "the name alone"
+                losses.add("many-labels", pattern, was, became)
+            else:
+                losses.add("one-label", pattern, "one label more", "no rule")
         else:
             _exempt(hosts, pattern, losses)
 

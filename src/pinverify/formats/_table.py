@@ -157,6 +157,13 @@ _ROWS = (
         host="either",
     ),
     Format(
+        "tlsa",
+        "DANE: TLSA records of a zone file",
+        "_tlsa:loads",
+        "_tlsa:dumps",
+        "text/dns",
+    ),
+    Format(
         "kubeadm",
         "kubeadm: --discovery-token-ca-cert-hash",
         "_kubeadm:loads",
