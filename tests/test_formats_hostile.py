@@ -87,21 +87,23 @@ STARTS = {
     "nginx": "add_header Public-Key-Pins '",
     "curl": "sha256//",
     "kubeadm": "sha256:",
+    "chromium": '{"pinsets": [], "entries": [{"name": "x.org"}, ',
     "tlsa": "_443._tcp.x.org. TLSA 3 1 1 ",
     "envoy": "a:\nverify_certificate_spki:\n",
 }
 
 
-def whole(name: str) -> Given:
-    """Return all that a reader needs."""
-    host = None if FORMATS[name].host == "says" else "x.org"
-    return Given("file", host, NOON)
+def whole(name: str, data: bytes) -> Given:
+    """Return all that a reader needs; a second file has the same contents."""
+    row = FORMATS[name]
+    host = None if row.host == "says" else "x.org"
+    return Given("file", host, NOON, data if row.beside else None)
 
 
 def read(name: str, data: bytes) -> None:
     """Read a file; only a PolicyError may come of it."""
     try:
-        FORMATS[name].reader(data, whole(name))
+        FORMATS[name].reader(data, whole(name, data))
     except PolicyError as error:
         assert str(error).startswith("file: ")  # noqa: PT017 - any error may come
         assert len(str(error)) < 10_000  # noqa: PT017
@@ -161,7 +163,7 @@ def test_large_files_take_bounded_memory(name: str) -> None:
 def test_bytes_that_are_no_text_are_refused(name: str, data: bytes) -> None:
     """By an error that begins with the name of the file, and not by a crash."""
     with pytest.raises(PolicyError, match=r"\Afile: "):
-        FORMATS[name].reader(data, whole(name))
+        FORMATS[name].reader(data, whole(name, data))
 
 
 @settings(deadline=None, max_examples=400)

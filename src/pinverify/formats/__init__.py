@@ -47,6 +47,7 @@ def load_policy(
     *,
     format: str = "toml",  # noqa: A002 - the usual word
     host: str | None = None,
+    pins: str | os.PathLike[str] | None = None,
 ) -> Policy:
     """Read a policy file, and compile it.
 
@@ -55,12 +56,14 @@ def load_policy(
         format: "toml", pinverify's own format, or that of another system; see
             docs/formats.md.
         host: the host or pattern of the pins, where the format does not say it.
+        pins: the second file of a format that has two; without it, the one beside the
+            first.
 
     Raises:
         PolicyError: the file has mistakes; the message names them and their places.
         OSError: the file cannot be read.
     """
-    return Policy(_loaded(path, format, host).rules)
+    return Policy(_loaded(path, format, host, pins).rules)
 
 
 def load_rules(
@@ -68,12 +71,13 @@ def load_rules(
     *,
     format: str = "toml",  # noqa: A002 - the usual word
     host: str | None = None,
+    pins: str | os.PathLike[str] | None = None,
 ) -> Rules:
     """Read the rules of a policy file, to inspect, compare or compile them.
 
     The arguments and the errors are those of `load_policy`.
     """
-    return _loaded(path, format, host).rules
+    return _loaded(path, format, host, pins).rules
 
 
 def dump_rules(
@@ -120,10 +124,13 @@ def dump_rules(
 
 
 def _loaded(
-    path: str | os.PathLike[str], name_of_format: str, host: str | None
+    path: str | os.PathLike[str],
+    name_of_format: str,
+    host: str | None,
+    pins: str | os.PathLike[str] | None,
 ) -> Loaded:
     """Read a file, and warn of what the reader and `lint` tell."""
-    loaded = load_file(path, name_of_format, host=host)
+    loaded = load_file(path, name_of_format, host=host, pins=pins)
     name = os.fspath(path)
     found = placed(lint(loaded.rules), name)
     texts = [str(one) for one in found if one.level != "hint"]

@@ -18,7 +18,11 @@ __all__ = ["load_file"]
 
 
 def load_file(
-    path: str | os.PathLike[str], name_of_format: str, *, host: str | None = None
+    path: str | os.PathLike[str],
+    name_of_format: str,
+    *,
+    host: str | None = None,
+    pins: str | os.PathLike[str] | None = None,
 ) -> Loaded:
     """Read a file, and return its rules and the notices of the reader.
 
@@ -32,7 +36,15 @@ def load_file(
     if host is None and row.host == "given":
         msg = f"{name}: a {row.name} file names no host; give host, as api.example.com"
         raise PolicyError(msg)
-    return row.reader(_bytes(name, row), Given(name, host))
+    if pins is not None and not row.beside:
+        msg = f"{name}: a {row.name} file has its pins in it; leave pins out"
+        raise PolicyError(msg)
+    beside = None
+    if pins is not None:
+        beside = _bytes(os.fspath(pins), row)
+    elif row.beside and (second := Path(name).with_suffix(row.beside)).is_file():
+        beside = _bytes(str(second), row)
+    return row.reader(_bytes(name, row), Given(name, host, beside=beside))
 
 
 def _bytes(name: str, row: Format) -> bytes:

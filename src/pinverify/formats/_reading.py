@@ -42,11 +42,14 @@ class Given(NamedTuple):
         name: of the file, for messages.
         host: the host or pattern of the pins, where the format does not say it.
         now: the current time, where a format counts from it; None reads the clock.
+        beside: the contents of a second file, where a format has two; None if it is
+            not there.
     """
 
     name: str = "<bytes>"
     host: str | None = None
     now: dt.datetime | None = None
+    beside: bytes | None = None
 
 
 class Loaded(NamedTuple):

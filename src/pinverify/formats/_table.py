@@ -40,6 +40,7 @@ class Format:
         host: whether a reader needs to be told the host: the format "says" it, it is
             to be "given", or it is given where the file does not say it ("either").
         max_bytes: the largest file that is read; None if there is no limit.
+        beside: the ending of a second file that a reader needs, or empty.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Format:
     media: str
     host: Literal["says", "given", "either"] = "says"
     max_bytes: int | None = 4 * _MIB
+    beside: str = ""
 
     @property
     def reader(self) -> Reader:
@@ -115,6 +117,15 @@ _ROWS = (
         "_apple:loads",
         "_apple:dumps",
         "application/x-plist",
+    ),
+    Format(
+        "chromium",
+        "Chromium: preload list, with its pins beside it",
+        "_chromium:loads",
+        "",
+        "application/json",
+        max_bytes=64 * _MIB,
+        beside=".pins",
     ),
     Format(
         "hpkp",

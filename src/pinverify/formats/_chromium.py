@@ -1,0 +1,215 @@
+"""Chromium: the preload list transport_security_state_static.json, and its .pins.
+
+The list has sets of pins (pinsets) and entries, which are hosts. The pins have names,
+whose keys are in the file with the ending .pins beside it. Whole lines that begin with
+``//`` are comments in the list, and with ``#`` in the file of pins.
+
+The nearest entry decides about a host alone: the exact one, else the longest above it.
+It does so even if it has no pins, or is not for the names below it: then a host there
+has none, whatever is said of wider names. So all entries count, not only those with
+pins. A pinset may also have bad pins, which no chain may hold.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinverify.errors import DERError, PolicyError
+from pinverify.formats import _json
+from pinverify.formats._near_pins import shown
+from pinverify.formats._plist import checked
+from pinverify.formats._reading import Reading, text_of
+from pinverify.policy import UNPINNED, Pin, PinSet
+from pinverify.policy._hosts import covering
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pinverify.formats._reading import Given, Loaded
+    from pinverify.policy import Unpinned
+
+__all__ = ["loads"]
+
+_NOTHING = "no entry has pins; name a list with pinsets, and entries that use them"
+_SET_KEYS: dict[str, type] = {
+    "name": str,
+    "static_spki_hashes": list,
+    "bad_static_spki_hashes": list,
+    "report_uri": str,
+}
+_ENTRY_KEYS: dict[str, type] = {
+    "name": str,
+    "policy": str,
+    "mode": str,
+    "include_subdomains": bool,
+    "include_subdomains_for_pinning": bool,
+    "pins": str,
+    "expect_ct": bool,
+    "expect_ct_report_uri": str,
+}
+_TOP_KEYS: dict[str, type] = {"pinsets": list, "entries": list}
+_NO_PINS = "the keys of the pins are in the file .pins beside the list; give it as pins"
+
+
+def loads(data: bytes, given: Given) -> Loaded:
+    """Read a list, and the pins beside it.
+
+    Raises:
+        PolicyError: one of the files has mistakes.
+    """
+    text = re.sub(r"(?m)^[ \t]*//.*$", "", text_of(data, given, "list"))
+    document = _json.parsed(text, given.name)
+    reading = Reading(given)
+    top = checked(document, _TOP_KEYS, "", reading)
+    pins = {} if given.beside is None else _read_pins(given.beside, given, reading)
+    if given.beside is None and top.get("pinsets"):
+        reading.mistake("", _NO_PINS)
+    sets: dict[str, PinSet] = {}
+    if given.beside is not None:
+        for number, table in enumerate(top.get("pinsets", [])):
+            _read_set(f"pinsets[{number}]", table, pins, sets, reading)
+    reading.check()
+    _add_entries(top.get("entries", []), sets, reading)
+    return reading.loaded(_NOTHING)
+
+
+# ---- the list ----------------------------------------------------------------------
+
+
+def _read_set(
+    where: str,
+    table: object,
+    pins: Mapping[str, Pin],
+    sets: dict[str, PinSet],
+    reading: Reading,
+) -> None:
+    """Read a pinset."""
+    said = checked(table, _SET_KEYS, where, reading)
+    lists: dict[str, list[Pin]] = {}
+    for key in ("static_spki_hashes", "bad_static_spki_hashes"):
+        lists[key] = []
+        for name in said.get(key, []):
+            if isinstance(name, str) and name in pins:
+                lists[key].append(pins[name])
+            else:
+                msg = f"{key}: {shown(str(name))} is no name of the .pins file; add it"
+                reading.mistake(where, msg)
+    good, bad = lists.values()
+    name = said.get("name", "")
+    if not name or name in sets:
+        reading.mistake(where, f"a name of its own is missing, or {shown(name)} is not")
+    elif good:
+        sets[name] = PinSet(good, blocked=bad)
+    elif not said.get("static_spki_hashes"):
+        reading.mistake(where, "static_spki_hashes is missing or empty; add a name")
+
+
+class _Entry(NamedTuple):
+    """An entry: its pins, if it has any, and whether they are for names below it."""
+
+    pins: PinSet | None
+    is_below: bool
+
+
+def _add_entries(entries: list[Any], sets: dict[str, PinSet], reading: Reading) -> None:
+    """Add the rules of all entries."""
+    found: dict[str, _Entry] = {}
+    for number, table in enumerate(entries):
+        where = f"entries[{number}]"
+        said = checked(table, _ENTRY_KEYS, where, reading)
+        text = said.get("name", "")
+        pattern = reading.pattern(where, text)
+        if pattern is None:
+            continue
+        if pattern in found or "*" in pattern:
+            msg = f"{shown(text)} is there already, or has a '*'; keep one, without"
+            reading.mistake(where, msg)
+        used = said.get("pins")
+        if used is not None and used not in sets:
+            reading.mistake(where, f"{shown(text)}: no pinset {shown(used)}; add it")
+        is_below = any(
+            said.get(key, False)
+            for key in ("include_subdomains", "include_subdomains_for_pinning")
+        )
+        found[pattern] = _Entry(None if used is None else sets.get(used), is_below)
+    for name, entry in found.items():
+        for pattern, value in _rules_of(name, entry, found):
+            reading.rule("entries", pattern, value)
+
+
+def _rules_of(
+    name: str, entry: _Entry, entries: Mapping[str, _Entry]
+) -> Iterator[tuple[str, PinSet | Unpinned]]:
+    """Yield the rules of an entry; none where nothing wider is pinned."""
+    if entry.pins is not None:
+        yield f"**.{name}" if entry.is_below else name, entry.pins
+        if entry.is_below:
+            return
+    for wider in covering(f"**.{name}"):
+        above = entries.get(wider.removeprefix("**."))
+        if above is not None and wider != f"**.{name}":
+            if above.pins is not None and above.is_below:
+                yield f"**.{name}", UNPINNED
+            return
+
+
+# ---- the pins ----------------------------------------------------------------------
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
+_TIMESTAMP = "PinsListTimestamp"  # seconds of the list, in place of a key
+
+
+def _read_pins(data: bytes, given: Given, reading: Reading) -> dict[str, Pin]:
+    """Return the pins of a .pins file by their names."""
+    found: dict[str, Pin] = {}
+    name = ""
+    for number, text in _pieces(text_of(data, given, "file of pins")):
+        where = f".pins, line {number}"
+        if not name:
+            if not _NAME.fullmatch(text) or text in found:
+                msg = f"expected the name of a pin, and a new one; got {shown(text)}"
+                reading.mistake(where, msg)
+                return found
+            name = text
+            continue
+        if name != _TIMESTAMP:
+            try:
+                found[name] = _pin(text)
+            except (DERError, PolicyError) as error:
+                reading.mistake(where, f"{name}: {error}")
+        name = ""
+    if name:
+        reading.mistake(".pins", f"{name} has no key; add it")
+    return found
+
+
+def _pin(text: str) -> Pin:
+    """Return a pin: from its digest, a certificate or a key."""
+    if text.startswith("-----BEGIN CERTIFICATE"):
+        return Pin.from_certificate(text)
+    if text.startswith("-----BEGIN PUBLIC KEY"):
+        return Pin.from_public_key(text)
+    return Pin.parse(text)
+
+
+# A PEM block as a whole, else the rest of a line. A comment is a line of its own.
+_PIECE = re.compile(
+    r"""
+      -----BEGIN[ ](?P<label>CERTIFICATE|PUBLIC[ ]KEY)-----
+      [^-]*-----END[ ](?P=label)-----
+    | ^[ \t]*\#[^\n]*
+    | [^\s][^\n]*
+    """,
+    re.VERBOSE | re.MULTILINE,
+)
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Yield names, digests and PEM blocks, and the numbers of their lines."""
+    line, at = 1, 0
+    for match in _PIECE.finditer(text):
+        line, at = line + text.count("\n", at, match.start()), match.start()
+        piece = match[0].strip()
+        if not piece.startswith("#"):
+            yield line, piece
