@@ -69,6 +69,8 @@ PIECES = {
     "entry": '{"name":"x.org"},',
     "records": f"_443._tcp.x.org. TLSA 3 1 1 {'00' * 32}\n",
     "small records": "_1._tcp.a. TLSA 3 1 0 00\n",
+    "destinations": "a fingerprint match=A\n",
+    "short destinations": "a may\n",
     "key and name": f"A\n{ABSENT}\n",
     "escaped characters": "\\u4e00",
     "dots": ". ",
@@ -88,6 +90,7 @@ STARTS = {
     "curl": "sha256//",
     "kubeadm": "sha256:",
     "chromium": '{"pinsets": [], "entries": [{"name": "x.org"}, ',
+    "postfix": "smtp_tls_fingerprint_cert_match = ",
     "tlsa": "_443._tcp.x.org. TLSA 3 1 1 ",
     "envoy": "a:\nverify_certificate_spki:\n",
 }

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.errors import PolicyError
-from pinverify.formats._near_pins import key_pin
+from pinverify.formats._near_pins import key_pin, shown
 from pinverify.policy import PinSet, Rules
 from pinverify.policy._hosts import canonical_pattern
 
@@ -30,6 +30,8 @@ __all__ = [
     "text_of",
     "told",
 ]
+
+_MAX_PATTERN = 512  # a host has 253 bytes; a message quotes a pattern as a whole
 
 MAX_TOLD = 20
 """The number of mistakes, and of notices, that are told of one file."""
@@ -119,6 +121,9 @@ class Reading:
 
     def pattern(self, where: str, text: str) -> str | None:
         """Return the canonical pattern; None, and a mistake, if it is none."""
+        if len(text) > _MAX_PATTERN:
+            self.mistake(where, f"{shown(text)} is not a host: it is too long")
+            return None
         try:
             return canonical_pattern(text)
         except PolicyError as error:

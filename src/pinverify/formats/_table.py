@@ -175,6 +175,14 @@ _ROWS = (
         "text/dns",
     ),
     Format(
+        "postfix",
+        "Postfix: fingerprints in main.cf, or a table of smtp_tls_policy_maps",
+        "_postfix:loads",
+        "_postfix:dumps",
+        "text/plain",
+        host="either",
+    ),
+    Format(
         "kubeadm",
         "kubeadm: --discovery-token-ca-cert-hash",
         "_kubeadm:loads",

@@ -1,0 +1,306 @@
+"""Postfix: fingerprints of servers, in main.cf or in a table of smtp_tls_policy_maps.
+
+    smtp_tls_security_level = fingerprint          [mx.example.com]:587 fingerprint
+    smtp_tls_fingerprint_digest = sha256               match=AA:BB:…|CC:DD:…
+    smtp_tls_fingerprint_cert_match = AA:BB:…      .example.org  encrypt
+
+Postfix compares the server's own certificate, and its key, with each digest: so each
+is two pins of `leaf`. Neither says whether SHA-256 is used but main.cf. Digests of
+main.cf are for all destinations, which the file does not name; a table names them.
+``.example.org`` stands for all names below that one, and not for itself.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from pinverify.errors import PolicyError
+from pinverify.formats._losses import Abilities, Dumped, Losses, fit
+from pinverify.formats._near_pins import shown
+from pinverify.formats._one_host import given_host, rule_to_write
+from pinverify.formats._reading import Reading, lines_of, text_of
+from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pinverify.formats._reading import Given, Loaded
+
+__all__ = ["dumps", "loads"]
+
+_CAN = Abilities(shapes=frozenset({""}), lists=frozenset({"leaf"}), certificates=True)
+_LEVEL = "smtp_tls_security_level"
+_DIGEST = "smtp_tls_fingerprint_digest"
+_MATCH = "smtp_tls_fingerprint_cert_match"
+_MAPS = "smtp_tls_policy_maps"
+_COMPATIBILITY = "compatibility_level"
+_USED = {_LEVEL, _DIGEST, _MATCH, _MAPS, _COMPATIBILITY}
+_FINGERPRINT = "fingerprint"
+_OTHER_LEVELS = {
+    *("none", "may", "encrypt", "dane", "dane-only", "half-dane", "verify", "secure")
+}
+_PARAMETER = re.compile(r"([A-Za-z0-9_]+)\s*=\s*(.*)", re.DOTALL)
+_SHA_256 = re.compile(r"[0-9a-fA-F]{64}|(?:[0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}")
+_OTHER_HASHES = {32: "MD5", 40: "SHA-1", 96: "SHA-384", 128: "SHA-512"}
+# A shorter line of a table is no destination, and many would take much memory.
+_LENGTH_FOR_LINE = 24
+_FREE_LINES = 1024
+_MAX_WORDS = 1024  # of a line, and lines that continue one
+
+
+def loads(data: bytes, given: Given) -> Loaded:
+    """Read main.cf, or a table.
+
+    Raises:
+        PolicyError: the file has mistakes, or digests that Postfix would not use.
+    """
+    reading = Reading(given)
+    parameters: dict[str, _Line] = {}
+    table: _Table = {}
+    text = text_of(data, given, "configuration")
+    left = _FREE_LINES + len(text) // _LENGTH_FOR_LINE
+    for number, line in _logical_lines(text, reading):
+        where = f"line {number}"
+        parameter = _PARAMETER.fullmatch(line)
+        left -= 1
+        if left < 0:
+            reading.mistake(where, "very many very short lines; this is no policy")
+            break
+        if parameter is None:
+            _read_destination(_Line(number, line), table, reading)
+        elif (name := parameter[1]) in _USED:
+            if name in parameters:
+                reading.mistake(where, f"{name} is there already; keep one")
+            parameters[name] = _Line(number, parameter[2].strip())
+    if parameters and table:
+        where = f"line {next(iter(table.values()))[0]}"
+        reading.mistake(where, "a line of a table in main.cf; give one of both")
+    reading.check()
+    if table:
+        _add_destinations(table, given, reading)
+    else:
+        _read_main(parameters, given, reading)
+    return reading.loaded(
+        f"no destination has fingerprints; name a main.cf with {_MATCH}, or a table"
+    )
+
+
+def dumps(rules: Rules, given: Given) -> Dumped:
+    """Write the lines of main.cf for one host.
+
+    Raises:
+        PolicyError: no host is given, or it has no pins that Postfix can say.
+    """
+    losses = Losses()
+    host, one = rule_to_write(rules, given, losses, below=False)
+    value = fit(one, _CAN, losses).hosts.get(host)
+    if not isinstance(value, PinSet):
+        msg = f"{given.name}: there is no rule to write: no pin of a leaf for {host!r}"
+        raise PolicyError(msg)
+    digests = sorted({pin.digest.hex(":").upper() for pin in value.leaf})
+    lines = [f"{_LEVEL} = {_FINGERPRINT}", f"{_DIGEST} = sha256", f"{_MATCH} ="]
+    lines += [f"    {digest}" for digest in digests]
+    return Dumped("\n".join(lines) + "\n", losses.found())
+
+
+# ---- lines -------------------------------------------------------------------------
+
+
+class _Line(NamedTuple):
+    """The number of a logical line, and its value."""
+
+    number: int
+    value: str
+
+
+def _logical_lines(text: str, reading: Reading) -> Iterator[tuple[int, str]]:
+    """Yield lines with those that continue them, which begin with a blank."""
+    first = 0
+    parts: list[str] = []
+    for number, line in lines_of(text):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not line[0].isspace() and parts:
+            yield first, " ".join(parts)
+            parts = []
+        first = first if parts else number
+        if len(parts) > _MAX_WORDS:
+            reading.mistake(f"line {number}", "a line that goes on for ever; cut it")
+            return
+        parts.append(line.strip())
+    if parts:
+        yield first, " ".join(parts)
+
+
+def _words(text: str, separators: str, where: str, reading: Reading) -> list[str]:
+    """Return the words of a text; none, and a mistake, if there are very many."""
+    words = list(islice(re.finditer(f"[^{separators}]+", text), _MAX_WORDS + 1))
+    if len(words) > _MAX_WORDS:
+        reading.mistake(where, f"more than {_MAX_WORDS:,} words; this is no policy")
+        return []
+    return [word[0] for word in words]
+
+
+def _digests(line: _Line, words: list[str], reading: Reading) -> PinSet | None:
+    """Return the pins of digests; None, and a mistake, if one is none."""
+    pins: list[Pin] = []
+    for word in words:
+        where = f"line {line.number}"
+        if _SHA_256.fullmatch(word):
+            digest = bytes.fromhex(word.replace(":", ""))
+            pins += [Pin(kind, digest) for kind in PinKind]
+            continue
+        digits = word.replace(":", "")
+        other = _OTHER_HASHES.get(len(digits), "no digest")
+        if not re.fullmatch("[0-9a-fA-F]+", digits):
+            other = "no digest"
+        msg = f"{shown(word)} is {other}; write a SHA-256 as 64 hex digits"
+        reading.mistake(where, msg)
+    return PinSet(leaf=pins) if pins else None
+
+
+# ---- main.cf -----------------------------------------------------------------------
+
+
+def _read_main(parameters: Mapping[str, _Line], given: Given, reading: Reading) -> None:
+    """Read the parameters of main.cf."""
+    for name, line in parameters.items():
+        if "$" in line.value:
+            msg = f"{name} has a '$', which Postfix replaces; write the value"
+            reading.mistake(f"line {line.number}", msg)
+    maps = parameters.get(_MAPS)
+    if maps is not None and maps.value:
+        msg = f"{_MAPS} is left out; read its table by itself"
+        reading.notice(f"line {maps.number}", msg)
+    match = parameters.get(_MATCH)
+    if match is None or not match.value:
+        return
+    where = f"line {match.number}"
+    if given.host is None:
+        reading.mistake(where, "main.cf names no host; give host, as mx.example.com")
+        return
+    level = parameters.get(_LEVEL, _Line(0, ""))
+    if level.value != _FINGERPRINT:
+        msg = f"no fingerprint is used, unless {_LEVEL} = {_FINGERPRINT}; write that"
+        reading.mistake(where, msg)
+    _check_digest(parameters, where, reading)
+    value = _digests(match, _words(match.value, r"\s,|", where, reading), reading)
+    if value is not None:
+        reading.rule(where, given_host(given), value)
+
+
+def _check_digest(
+    parameters: Mapping[str, _Line], where: str, reading: Reading
+) -> None:
+    """Refuse digests that Postfix does not take for SHA-256."""
+    digest = parameters.get(_DIGEST)
+    if digest is not None:
+        if digest.value.lower() != "sha256":
+            msg = f"{_DIGEST} = {shown(digest.value)}; write sha256, and such digests"
+            reading.mistake(f"line {digest.number}", msg)
+        return
+    level = parameters.get(_COMPATIBILITY, _Line(0, "0")).value.split(".")
+    numbers = [int(word) if re.fullmatch("[0-9]{1,4}", word) else 0 for word in level]
+    if numbers < [3, 6]:
+        msg = f"{_DIGEST} is missing, and is md5 before {_COMPATIBILITY} = 3.6"
+        reading.mistake(where, f"{msg}; write {_DIGEST} = sha256")
+
+
+# ---- tables ------------------------------------------------------------------------
+
+
+_Table: TypeAlias = dict[str, tuple[int, PinSet | Unpinned]]
+"""The line and the value of each host, with a dot before it for those below it."""
+
+
+def _read_destination(line: _Line, table: _Table, reading: Reading) -> None:
+    """Read a line of a table."""
+    key, _, said = line.value.partition(" ")
+    value = _value(_Line(line.number, said.strip()), reading)
+    name = _name(key, line, reading)
+    if value is None or name is None:
+        return
+    if table.get(name, (0, value))[1] != value:
+        msg = f"other pins for {name!r} on line {table[name][0]}; keep one"
+        reading.mistake(f"line {line.number}", msg)
+    table[name] = line.number, value
+
+
+def _value(line: _Line, reading: Reading) -> PinSet | Unpinned | None:
+    """Return what a line says of a destination; None, and a mistake, if nothing."""
+    where = f"line {line.number}"
+    level, *attributes = _words(line.value, r"\s,", where, reading) or [""]
+    if level in _OTHER_LEVELS:
+        return UNPINNED
+    if level != _FINGERPRINT:
+        known = ", ".join(sorted({*_OTHER_LEVELS, _FINGERPRINT}))
+        reading.mistake(where, f"no level {shown(level)}; there is {known}")
+        return None
+    words = [
+        word
+        for attribute in attributes
+        if attribute.startswith("match=")
+        for word in _words(attribute.removeprefix("match="), "|", where, reading)
+    ]
+    if not words:
+        msg = f"no match=, so those of {_MATCH} in main.cf are taken; write them here"
+        reading.mistake(where, msg)
+        return None
+    return _digests(line, words, reading)
+
+
+def _name(key: str, line: _Line, reading: Reading) -> str | None:
+    """Return the host of a destination, with a dot before it for those below it."""
+    where = f"line {line.number}"
+    below = "." if key.startswith(".") else ""
+    match = re.fullmatch(r"\[(?:ipv6:)?([^\]]+)\](?::\w+)?|([^\[\]]*?)(?::\w+)?", key)
+    text = (match[1] or match[2]) if match else key
+    name = reading.pattern(where, text.removeprefix(below))
+    if name is None:
+        return None
+    if name.startswith("*"):
+        msg = f"{shown(key)}: a destination has no '*'; write a dot before the name"
+        reading.mistake(where, msg)
+        return None
+    return below + name
+
+
+def _add_destinations(table: _Table, given: Given, reading: Reading) -> None:
+    """Add the rules of a table."""
+    if given.host is not None:
+        reading.mistake("host", "a table names its hosts; leave host out")
+    if any(isinstance(value, PinSet) for _, value in table.values()):
+        msg = f"digests are taken as SHA-256, as by {_DIGEST} = sha256 in main.cf"
+        reading.notice("", msg)
+    for key, (number, value) in table.items():
+        for pattern, decided in _rules_of(key, value, table):
+            reading.rule(f"line {number}", pattern, decided)
+
+
+def _rules_of(
+    key: str, value: PinSet | Unpinned, table: _Table
+) -> Iterator[tuple[str, PinSet | Unpinned]]:
+    """Yield the rules of a destination; none where nothing wider is pinned."""
+    name = key.removeprefix(".")
+    above = _said_above(name, table)
+    if value is UNPINNED and above is UNPINNED:
+        if name == key and f".{name}" in table:
+            yield name, value
+    elif name == key:
+        yield name, value
+    else:
+        yield f"**.{name}", value
+        if name not in table:  # the name itself is not below it
+            yield name, above
+
+
+def _said_above(name: str, table: _Table) -> PinSet | Unpinned:
+    """Return what the nearest destination above a name says."""
+    _, dot, suffix = name.partition(".")
+    while dot:
+        if f".{suffix}" in table:
+            return table[f".{suffix}"][1]
+        _, dot, suffix = suffix.partition(".")
+    return UNPINNED

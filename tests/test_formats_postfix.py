@@ -1,0 +1,322 @@
+"""Postfix: fingerprints in main.cf and in tables."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from other_systems import (
+    CHAINS,
+    FAST,
+    LONG,
+    NAMES,
+    Cert,
+    agree,
+    dump,
+    pool,
+    small_rules,
+    vectors,
+    vectors_folder,
+)
+from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules
+from pinverify.formats._reading import Given, Loaded
+from pinverify.formats._table import FORMATS
+from policy_samples import ABSENT, NOON, OTHER
+
+__all__: list[str] = []
+
+HEX, HEX_B = (Pin.parse(pin).digest.hex() for pin in (ABSENT, OTHER))
+COLONS = bytes.fromhex(HEX_B).hex(":").upper()
+MAIN = (
+    "smtp_tls_security_level = fingerprint\n"
+    "smtp_tls_fingerprint_digest = sha256\n"
+    "smtp_tls_fingerprint_cert_match = "
+)
+
+
+def load(text: str, host: str | None = None) -> Loaded:
+    """Read a main.cf or a table."""
+    return FORMATS["postfix"].reader(text.encode(), Given("file", host))
+
+
+def pins(*digests: str) -> PinSet:
+    """Return the pins of digests: of keys and of certificates."""
+    leaf = [make(digest) for digest in digests for make in (Pin.spki, Pin.certificate)]
+    return PinSet(leaf=leaf)
+
+
+# ---- the model ---------------------------------------------------------------------
+
+Table = dict[str, list[str] | None]
+
+
+class Postfix:
+    """A client with a table: TLS_README, "per-destination policy".
+
+    A host is looked up as it is, then by each parent domain with a dot before it.
+    """
+
+    def __init__(self, table: Table) -> None:
+        """Take digests of destinations; None for a level without fingerprints."""
+        self.table = table
+
+    def __call__(self, host: str, chain: Sequence[Cert], _: dt.datetime) -> bool:
+        """Compare the digest of the certificate, and that of its key."""
+        keys = [host, f"[{host}]"]
+        keys += [host[match.start() :] for match in re.finditer(r"\.", host)]
+        found = next((self.table[key] for key in keys if key in self.table), None)
+        key = base64.b64decode(chain[0].spki).hex()
+        return found is None or key in found or chain[0].certificate in found
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[Table, str]:
+    """Draw a table, and its text."""
+    numbers = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1)
+    digests = numbers.map(
+        lambda drawn: [
+            pool()[number].certificate
+            if whole
+            else base64.b64decode(pool()[number].spki).hex()
+            for number, whole in drawn
+        ]
+    )
+    below = st.sampled_from([".x.org", ".a.x.org", ".org", ".y.org"])
+    table: Table = draw(
+        st.dictionaries(st.sampled_from(NAMES) | below, st.none() | digests, min_size=1)
+    )
+    table["z.org"] = ["00" * 32]  # so that something is pinned
+    random = draw(st.randoms())
+    lines = ["# a comment"]
+    for key, found in table.items():
+        name = key
+        if not key.startswith("."):
+            name = random.choice([key, key.upper(), f"[{key}]", f"[{key}]:587"])
+        if found is None:
+            level = random.choice(["none", "may", "encrypt", "dane-only", "secure"])
+            lines.append(f"{name}  {level}")
+            continue
+        spelt = [
+            random.choice([digest, bytes.fromhex(digest).hex(":").upper()])
+            for digest in found
+        ]
+        cut = random.randrange(len(spelt)) if len(spelt) > 1 else 0
+        words = [
+            f"match={'|'.join(part)}" for part in (spelt[:cut], spelt[cut:]) if part
+        ]
+        between = random.choice([" ", "\n    ", "\n# comment\n\n  "])
+        lines.append(between.join([f"{name} fingerprint", *words, "ciphers=high"]))
+    return table, "\n".join(lines) + "\n"
+
+
+def _read_policies_agree(drawn: tuple[Table, str], chains: list[list[Cert]]) -> None:
+    table, text = drawn
+    agree(Policy(load(text).rules), Postfix(table), chains)
+
+
+def _written_rules_agree(rules: Rules, host: str, chains: list[list[Cert]]) -> None:
+    dumped = dump(rules, "postfix", host=host)
+    if dumped is None:
+        return
+    told = {loss.direction for loss in dumped.losses}
+    lines = str(dumped.text).split("\n")
+    assert lines[:3] == MAIN.replace("= \n", "=\n").rstrip().split("\n")
+    written = [line.strip().replace(":", "").lower() for line in lines[3:] if line]
+    model, policy = Postfix({host: written}), Policy(rules)
+    for chain in chains:
+        for now in (NOON, NOON + dt.timedelta(days=3)):
+            der = [cert.der for cert in chain]
+            ours = policy.evaluate(host, der, now=now).accepted
+            theirs = model(host, chain, now)
+            assert not theirs or ours or "wider" in told, dumped
+            assert not ours or theirs or told - {"dropped"}, dumped
+
+
+SOME_CHAINS = st.lists(CHAINS, min_size=1, max_size=2)
+HOSTS_HERE = st.sampled_from(["x.org", "a.x.org"])
+
+
+@FAST
+@given(tables(), SOME_CHAINS)
+def test_a_policy_that_is_read_decides_like_postfix(
+    drawn: tuple[Table, str], chains: list[list[Cert]]
+) -> None:
+    """For destinations, those below them, and others."""
+    _read_policies_agree(drawn, chains)
+
+
+@FAST
+@given(small_rules(), HOSTS_HERE, SOME_CHAINS)
+def test_what_postfix_cannot_say_is_told(
+    rules: Rules, host: str, chains: list[list[Cert]]
+) -> None:
+    """About the host that is written."""
+    _written_rules_agree(rules, host, chains)
+
+
+@pytest.mark.slow
+def test_many_policies_decide_like_postfix() -> None:
+    """The long form of the tests above."""
+    LONG(given(tables(), SOME_CHAINS)(_read_policies_agree))()
+    LONG(given(small_rules(), HOSTS_HERE, SOME_CHAINS)(_written_rules_agree))()
+
+
+# ---- main.cf -----------------------------------------------------------------------
+
+
+def test_main_cf_has_the_pins_of_one_host() -> None:
+    """Of its certificate or its key: Postfix compares both."""
+    text = f"# comment\nmyhostname = x\n{MAIN}\n    {HEX},\n# comment\n  {COLONS}\n"
+    loaded = load(text, "MX.x.org")
+    assert loaded.rules == Rules({"mx.x.org": pins(HEX, HEX_B)})
+    assert loaded.notices == ()
+    assert load(f"{MAIN}{HEX}|{HEX_B}", "mx.x.org").rules == loaded.rules
+    with pytest.raises(PolicyError, match=r"line 3: main\.cf names no host; give h"):
+        load(f"{MAIN}{HEX}")
+
+
+def test_the_digest_may_follow_from_the_compatibility_level() -> None:
+    """Postfix 3.6 changed the default from MD5."""
+    text = MAIN.replace("smtp_tls_fingerprint_digest = sha256\n", "") + HEX
+    for level in ("", "2", "3.5", "3", "x"):
+        with pytest.raises(PolicyError, match="digest is missing, and is md5 before"):
+            load(f"compatibility_level = {level}\n{text}", "x.org")
+    for level in ("3.6", "3.10", "4"):
+        assert load(f"compatibility_level = {level}\n{text}", "x.org").rules.hosts
+
+
+def test_a_table_that_main_cf_names_is_told() -> None:
+    """It may say other things of a destination."""
+    loaded = load(f"smtp_tls_policy_maps = hash:/etc/x\n{MAIN}{HEX}", "x.org")
+    assert loaded.notices == (
+        "file: line 1: smtp_tls_policy_maps is left out; read its table by itself",
+    )
+
+
+# ---- tables ------------------------------------------------------------------------
+
+
+def test_a_parent_domain_is_not_for_itself() -> None:
+    """And a narrower one without fingerprints exempts what is below it."""
+    found = load(
+        f".x.org fingerprint match={HEX}\n"
+        ".a.x.org may\n"
+        f"b.x.org encrypt\n[c.y.org]:587 fingerprint match={HEX_B}\nd.z.org may\n"
+    )
+    assert found.rules == Rules(
+        {
+            "**.x.org": pins(HEX),
+            "x.org": UNPINNED,
+            "**.a.x.org": UNPINNED,
+            "a.x.org": pins(HEX),
+            "b.x.org": UNPINNED,
+            "c.y.org": pins(HEX_B),
+        }
+    )
+    (notice,) = found.notices
+    assert notice.startswith("file: digests are taken as SHA-256, as by smtp_tls_")
+
+
+def test_addresses_are_destinations() -> None:
+    """In brackets, and IPv6 with a word before it."""
+    text = f"[127.0.0.1] fingerprint match={HEX}\n[ipv6:::1]:25 fingerprint match={HEX}"
+    assert load(text).rules == Rules({"127.0.0.1": pins(HEX), "::1": pins(HEX)})
+
+
+def test_one_host_has_one_set_of_pins() -> None:
+    """In whatever way its destination is written."""
+    same = f"x.org fingerprint match={HEX}\n[x.org]:25 fingerprint match={HEX}\n"
+    assert load(same).rules == Rules({"x.org": pins(HEX)})
+    other = f"x.org fingerprint match={HEX}\n[x.org]:25 fingerprint match={HEX_B}\n"
+    with pytest.raises(PolicyError, match=r"line 2: other pins for 'x\.org' on line 1"):
+        load(other)
+    with pytest.raises(PolicyError, match=r"line 2: other pins for 'x\.org' on line 1"):
+        load(f"x.org fingerprint match={HEX}\n[x.org] may\n")
+
+
+MISTAKES = {
+    "": "no destination has fingerprints",
+    "x.org may": "no destination has fingerprints",
+    "myhostname = x\n": "no destination has fingerprints",
+    f"{MAIN}{HEX[2:]}": "is no digest; write a SHA-256",
+    f"{MAIN}{HEX[:40]}": "is SHA-1; write a SHA-256",
+    f"{MAIN}{HEX[:32]}": "is MD5; write a SHA-256",
+    f"{MAIN}{HEX * 2}": "is SHA-512; write a SHA-256",
+    f"{MAIN}{COLONS[:-1]}": "is no digest",
+    f"{MAIN}{HEX[:63]}é": "is no digest",
+    f"{MAIN}x.org={HEX}": "is no digest",
+    f"{MAIN}$other": "has a '$', which Postfix replaces",
+    f"{MAIN}{HEX}".replace("= fingerprint", "= encrypt"): "no fingerprint is used",
+    f"{MAIN}{HEX}".replace("smtp_tls_security_level", "x"): "no fingerprint is used",
+    f"{MAIN}{HEX}".replace("sha256", "sha1"): "smtp_tls_fingerprint_digest = 'sha1'; w",
+    f"{MAIN}{HEX}\n{MAIN}": "line 4: smtp_tls_security_level is there already",
+    f"{MAIN}{HEX}\nx.org may": "line 4: a line of a table in main.cf",
+    f"x.org fingerprint match={HEX}\nX.ORG may": "line 2: other pins for 'x.org'",
+    "x.org": "no level ''; there is dane",
+    f"x.org fingerprints match={HEX}": "no level 'fingerprints'",
+    "x.org fingerprint": "no match=, so those of smtp_tls_fingerprint_cert_match",
+    "x.org fingerprint match=|": "no match=, so those of",
+    f"{MAIN}{'0 ' * 2000}": "more than 1,024 words",
+    f"{MAIN}{HEX}{chr(10)}{f' 0{chr(10)}' * 2000}": "goes on for ever",
+    f"*.x.org fingerprint match={HEX}": "a destination has no '*'",
+    f"x..org fingerprint match={HEX}": "line 1: 'x..org' is not",
+    f"[x.org fingerprint match={HEX}": "line 1: '[x.org' is not",
+    f"{'x' * 600} may": "is not a host: it is too long",
+    "".join(f"h{i} may\n" for i in range(4000)): "very many very short lines",
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES, ids=lambda text: text[-30:])
+def test_mistakes_are_explained(text: str) -> None:
+    """Each at its line, with the next step."""
+    host = "z.org" if " = " in text else None
+    with pytest.raises(PolicyError, match=r"\Afile: .*" + re.escape(MISTAKES[text])):
+        load(text, host)
+
+
+def test_a_table_names_its_hosts() -> None:
+    """Another host would contradict it."""
+    with pytest.raises(PolicyError, match="file: host: a table names its hosts"):
+        load(f"x.org fingerprint match={HEX}", "x.org")
+
+
+# ---- writing -----------------------------------------------------------------------
+
+
+def test_main_cf_is_written() -> None:
+    """A digest stands for a key or for a certificate."""
+    value = PinSet(leaf=[ABSENT, "cert-sha256:" + HEX_B])
+    dumped = dump(Rules({"x.org": value}), "postfix")
+    assert dumped is not None
+    assert dumped.losses == ()
+    zeros = bytes.fromhex(HEX).hex(":").upper()
+    assert dumped.text == f"{MAIN.rstrip()}\n    {zeros}\n    {COLONS}\n"
+    assert load(str(dumped.text), "x.org").rules == Rules({"x.org": pins(HEX, HEX_B)})
+
+
+# ---- vectors -----------------------------------------------------------------------
+
+
+def test_the_vectors_agree() -> None:
+    """Files with a mistake are refused, the others say what they should."""
+    folder = vectors_folder("postfix")
+    for name, wanted in vectors("postfix", "expected.json")["files"].items():
+        text = (folder / name).read_text("utf-8")
+        if "mistake" in wanted:
+            with pytest.raises(PolicyError, match="write"):
+                load(text, "x.org")
+            continue
+        rules = load(text, "x.org" if "*" in wanted["destinations"] else None).rules
+        expected: dict[str, Any] = {}
+        for key, digests in wanted["destinations"].items():
+            host = re.sub(r"\[(.*)\].*", r"\1", key.replace("*", "x.org"))
+            expected["**" * host.startswith(".") + host] = pins(*digests)
+        pinned = {p: v for p, v in rules.hosts.items() if isinstance(v, PinSet)}
+        assert pinned == expected
