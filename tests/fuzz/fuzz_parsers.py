@@ -21,11 +21,15 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import corpora  # the path above leads to it
-from pinverify import Pin, Policy, core
+from other_systems import dump
+from pinverify import Pin, PinSet, Policy, Rules, core
 from pinverify.core._hosts import canonical_host
 from pinverify.errors import DERError, PolicyError
 from pinverify.formats import toml
+from pinverify.formats._table import FORMATS
+from policy_samples import ABSENT, NOON, OTHER
 from test_formats import PATTERNS, SPELT_PINS, edited_examples
+from test_formats_hostile import PIECES, STARTS, STRANGE, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +98,26 @@ def a_file(text: str) -> None:
     assert message.isprintable()
 
 
+def a_file_of_a_format(drawn: tuple[str, bytes]) -> None:
+    """A file of any system is rules, which any policy keeps, or wrong in words."""
+    name, data = drawn
+    told_by_caller = whole(name, data)
+    if name == "chromium":
+        told_by_caller = told_by_caller._replace(beside=f"A\n{ABSENT}\n".encode())
+    try:
+        loaded = FORMATS[name].reader(data, told_by_caller)
+    except PolicyError as error:
+        told = str(error).split("\n")
+        assert told[0].startswith("file: ")
+    else:
+        NUM_RUNS[f"files of {name}"] += 1
+        told = list(loaded.notices)
+        policy = Policy(loaded.rules)
+        assert policy.rules == loaded.rules
+        assert Policy.open(policy.compile()) == policy
+    assert all(line.isprintable() for line in told)
+
+
 def a_certificate(der: bytes) -> None:
     """The key is a slice of the certificate, or the bytes are refused."""
     try:
@@ -112,6 +136,55 @@ def edited(draw: st.DrawFn) -> bytes:
         at = draw(st.integers(0, len(der)))
         der[at : at + draw(st.integers(0, 2))] = draw(st.binary(max_size=2))
     return bytes(der)
+
+
+# Files that are right: fuzzing begins at them.
+_RULES = (
+    Rules({"x.org": PinSet(leaf=[ABSENT, OTHER])}),
+    Rules({"x.org": PinSet(ca=[ABSENT, OTHER])}),
+    Rules({"**.x.org": [ABSENT, OTHER], "a.x.org": [ABSENT, OTHER]}),
+)
+_CHROMIUM = """{
+ "pinsets": [{"name": "one", "static_spki_hashes": ["A"]}],
+ "entries": [{"name": "x.org", "pins": "one", "include_subdomains": true}]
+}"""
+
+
+def right_files(name: str) -> list[bytes]:
+    """Return files of a format."""
+    found = [_CHROMIUM.encode()] if name == "chromium" else []
+    for rules in _RULES if FORMATS[name].writes else ():
+        host = None if FORMATS[name].host == "says" else "x.org"
+        dumped = dump(rules, name, host=host, now=NOON)
+        if dumped is not None:
+            text = dumped.text
+            found.append(text if isinstance(text, bytes) else text.encode())
+    return found
+
+
+RIGHT = {name: right_files(name) for name in STRANGE}
+PARTS = [*PIECES.values(), *STARTS.values(), ABSENT, ABSENT[7:], "x.org", "\0", "\n"]
+
+
+@st.composite
+def files_of_formats(draw: st.DrawFn) -> tuple[str, bytes]:
+    """Draw a format, and a file of it: a right one that is edited, or any words."""
+    name = draw(st.sampled_from(STRANGE))
+    words = st.lists(st.sampled_from(PARTS) | st.text(max_size=4), max_size=8)
+    data = bytearray(draw(st.sampled_from(RIGHT[name])))
+    if draw(st.sampled_from([True] + 4 * [False])):
+        data.clear()
+    for _ in range(draw(st.integers(0, 3))):
+        at, end = draw(st.integers(0, len(data))), draw(st.integers(0, len(data)))
+        if draw(st.booleans()):
+            end = min(at + draw(st.integers(0, 2)), len(data))
+        part = draw(
+            words.map(lambda found: "".join(found).encode("utf-8", "surrogatepass"))
+            | st.binary(max_size=2)
+            | st.just(bytes(data[min(at, end) : max(at, end)]))
+        )
+        data[at : max(at, end)] = part
+    return name, bytes(data)
 
 
 def run(check: Callable[[T], None], inputs: st.SearchStrategy[T]) -> None:
@@ -140,6 +213,7 @@ def main() -> None:
         run(a_host, TEXTS | PATTERNS)
         run(a_rule, TEXTS | PATTERNS)
         run(a_file, edited_examples() | TEXTS)
+        run(a_file_of_a_format, files_of_formats())
         run(a_certificate, edited() | st.binary(max_size=64))
     counts = ", ".join(f"{number} {what}" for what, number in NUM_RUNS.items())
     print(counts)  # noqa: T201 - it is what was asked for
