@@ -80,6 +80,7 @@ LOSSES: dict[str, tuple[str, Rules, dict[str, Any]]] = {
         {},
     ),
     "certificate-pins": ("okhttp", Rules({"x.org": [ABSENT, CERT]}), {}),
+    "key-pins": ("haproxy", Rules(clients=PinSet(leaf=[ABSENT, CERT])), {}),
     "one-label": ("android", Rules({"x.org": [ABSENT], "*.y.org": [ABSENT]}), {}),
     "many-labels": ("apple", Rules({"**.x.org": PinSet(ca=[ABSENT])}), {}),
     "exact-and-below": (

@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 
 __all__ = ["dumps", "loads"]
 
-_CAN = Abilities(shapes=frozenset({""}), lists=frozenset({"leaf"}), certificates=True)
+_CAN = Abilities(
+    shapes=frozenset({""}), lists=frozenset({"leaf"}), kinds=frozenset(PinKind)
+)
 _TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
 _MODE = "trust_chain_verification"
 _MODES = {"0": "VERIFY_TRUST_CHAIN", "1": "ACCEPT_UNTRUSTED"}

@@ -44,6 +44,7 @@ KINDS: Mapping[str, tuple[Direction, str]] = {
     "expiry": ("narrower", "an expiry"),
     "expiry-date": ("narrower", "the time of day of an expiry"),
     "certificate-pins": ("narrower", "pins of whole certificates beside others"),
+    "key-pins": ("narrower", "pins of keys beside others"),
     "any-position": ("narrower", "pins that match at any position"),
     "exempt": ("narrower", "an exemption from a wider rule"),
     "report-mode": ("dropped", "report mode"),
@@ -102,7 +103,7 @@ class Abilities:
     Attributes:
         shapes: the wildcards of its patterns, "" for an exact one.
         lists: the lists that it knows. Where "pins" is among them, it knows no other.
-        certificates: it knows pins of whole certificates.
+        kinds: the kinds of pins that it knows: of keys, of whole certificates, or both.
         blocked: a rule may block keys.
         report: a rule may be in report mode.
         expiry: pins may end; the host is then not pinned.
@@ -113,7 +114,7 @@ class Abilities:
 
     shapes: frozenset[str] = frozenset({"", "**."})
     lists: frozenset[str] = frozenset({"pins"})
-    certificates: bool = False
+    kinds: frozenset[PinKind] = frozenset({PinKind.SPKI})
     blocked: bool = False
     report: bool = False
     expiry: bool = False
@@ -190,7 +191,7 @@ def _fit_pins(
         "leaf": value.leaf,
         "ca": value.ca,
     }
-    if not can.certificates and not _fit_kinds(pattern, lists, losses):
+    if not _fit_kinds(pattern, lists, can, losses):
         return None
     if not can.lists.issuperset(name for name, pins in lists.items() if pins):
         lists = _fit_positions(pattern, lists, can, losses)
@@ -218,16 +219,27 @@ def _fit_pins(
     )
 
 
-def _fit_kinds(pattern: str, lists: dict[str, tuple[Pin, ...]], losses: Losses) -> bool:
-    """Remove the pins of certificates; return False if a list has no other."""
+_KINDS = {
+    PinKind.CERTIFICATE: ("certificate-pins", "whole certificates"),
+    PinKind.SPKI: ("key-pins", "keys"),
+}
+
+
+def _fit_kinds(
+    pattern: str, lists: dict[str, tuple[Pin, ...]], can: Abilities, losses: Losses
+) -> bool:
+    """Remove pins of unknown kinds; return False if a list has no other."""
     for name, pins in lists.items():
-        kept = tuple(pin for pin in pins if pin.kind is PinKind.SPKI)
-        gone = _count(pins[len(kept) :], "pin") + " of whole certificates"
-        if pins and not kept:
+        kept = tuple(pin for pin in pins if pin.kind in can.kinds)
+        if len(kept) == len(pins):
+            continue
+        (unknown,) = set(PinKind) - can.kinds
+        kind, words = _KINDS[unknown]
+        gone = f"{_count(pins[len(kept) :], 'pin')} of {words}"
+        if not kept:
             losses.add("left-out", pattern, f"{name} with {gone}", "no rule")
             return False
-        if len(kept) < len(pins):
-            losses.add("certificate-pins", pattern, gone, "none")
+        losses.add(kind, pattern, gone, "none")
         lists[name] = kept
     return True
 

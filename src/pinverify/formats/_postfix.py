@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["dumps", "loads"]
 
-_CAN = Abilities(shapes=frozenset({""}), lists=frozenset({"leaf"}), certificates=True)
+_CAN = Abilities(
+    shapes=frozenset({""}), lists=frozenset({"leaf"}), kinds=frozenset(PinKind)
+)
 _LEVEL = "smtp_tls_security_level"
 _DIGEST = "smtp_tls_fingerprint_digest"
 _MATCH = "smtp_tls_fingerprint_cert_match"

@@ -175,6 +175,13 @@ _ROWS = (
         "text/dns",
     ),
     Format(
+        "haproxy",
+        "HAProxy: list of certificates for an ACL",
+        "",
+        "_haproxy:dumps",
+        "text/plain",
+    ),
+    Format(
         "postfix",
         "Postfix: fingerprints in main.cf, or a table of smtp_tls_policy_maps",
         "_postfix:loads",

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["dumps", "loads"]
 
 _CAN = Abilities(
-    shapes=frozenset({""}), lists=frozenset({"pins", "leaf", "ca"}), certificates=True
+    shapes=frozenset({""}),
+    lists=frozenset({"pins", "leaf", "ca"}),
+    kinds=frozenset(PinKind),
 )
 _PKIX_TA, _PKIX_EE, _DANE_TA, _DANE_EE = range(4)
 _CERTIFICATE, _KEY = range(2)
