@@ -71,6 +71,9 @@ PIECES = {
     "small records": "_1._tcp.a. TLSA 3 1 0 00\n",
     "destinations": "a fingerprint match=A\n",
     "short destinations": "a may\n",
+    "fingerprints": 'static const char kAFingerprint[] = "";\n',
+    "preloads": '{"a",true,true,true,-1,&kPinset_a},',
+    "keys of a set": "kAFingerprint,",
     "key and name": f"A\n{ABSENT}\n",
     "escaped characters": "\\u4e00",
     "dots": ". ",
@@ -91,6 +94,7 @@ STARTS = {
     "kubeadm": "sha256:",
     "chromium": '{"pinsets": [], "entries": [{"name": "x.org"}, ',
     "postfix": "smtp_tls_fingerprint_cert_match = ",
+    "firefox": "static const TransportSecurityPreload kPublicKeyPinningPreloadList[]={",
     "tlsa": "_443._tcp.x.org. TLSA 3 1 1 ",
     "envoy": "a:\nverify_certificate_spki:\n",
 }

@@ -128,6 +128,13 @@ _ROWS = (
         beside=".pins",
     ),
     Format(
+        "firefox",
+        "Firefox: preload list StaticHPKPins.h",
+        "_firefox:loads",
+        "",
+        "text/x-c",
+    ),
+    Format(
         "hpkp",
         "RFC 7469: header Public-Key-Pins",
         "_hpkp:loads",
