@@ -27,6 +27,7 @@ import pytest
 
 import bench_batch
 import bench_c
+import bench_compile
 import bench_compilers
 import bench_connections
 import bench_counts
@@ -143,6 +144,8 @@ def _steps(
         "many certificates from Python": from_python(bench_batch.figures),
         "many peers from Python": from_python(bench_many.figures),
         "memory for them": lambda: results.counts.update(bench_many.memory()),
+        "policies of many hosts": lambda: results.counts.update(bench_compile.times()),
+        "policies from files": from_python(bench_compile.figures),
         "start of a process": from_python(bench_start.figures),
         "TLS handshakes": handshakes,
         "instructions": counts,

@@ -92,6 +92,8 @@ EVALUATE = "Policy.evaluate, against three lines with cryptography, {}"
 VERIFY = "time of Policy.verify, rejected, by that of evaluate, {}"
 MANY_IN_BUFFERS = "time of evaluate_many from buffers, by that of hashing alone, {}"
 MANY_IN_LISTS = "time of evaluate_many from lists, by that of hashing alone, {}"
+COMPILE = "compile a million hosts with 2 pins, per host, {}"
+FILES = "time to read 100,000 hosts, by that of the parser alone, {}"
 START = "time of a process, by that of `python -c pass`, {}"
 HANDSHAKE = "CPU added to a TLS 1.3 handshake, both ends, {}"
 ON_EACH_WAY = "CPU added to a handshake, {}"
@@ -189,6 +191,19 @@ GATES = (
     Gate(23, ON_EACH_WAY, "sockets, CA pin", 2.5, unit="%", at_most=True),
     Gate(24, REFUSAL, "1 pin", 1.3, at_most=True, edge=1),
     Gate(24, REFUSAL, "10,000 pins", 1.3, at_most=True, edge=1),
+    Gate(25, COMPILE, "from objects", 8_000, unit="ns", at_most=True, edge=3_000),
+    Gate(25, COMPILE, "from columns", 1_500, unit="ns", at_most=True, edge=500),
+    Gate(26, FILES, "toml", 1.4, at_most=True, edge=1.2),
+    Gate(26, FILES, "json", 8, at_most=True, edge=4),
+    Gate(
+        27,
+        "open a million hosts from a map",
+        "",
+        90_000_000,
+        unit="ns",
+        at_most=True,
+        edge=40_000_000,
+    ),
     Gate(28, START, "--version", 6, at_most=True),
     Gate(28, START, "pin FILE", 6, at_most=True),
 )

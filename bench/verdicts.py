@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import bench_compile
 import bench_doors
 import bench_growth
 import bench_many
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from bench_report import Results
     from gates import Row
 
-__all__ = ["FROM_FIGURES", "limits", "rows", "values"]
+__all__ = ["FROM_COUNTS", "FROM_FIGURES", "limits", "rows", "values"]
 
 SINGLE = "one certificate"
 FROM_FIGURES = {
@@ -53,18 +54,47 @@ FROM_FIGURES = {
     "19 chain of two": (bench_many.BUFFERS, "chain of two"),
     "20 leaf alone": (bench_many.LISTS, "leaf alone"),
     "20 chain of two": (bench_many.LISTS, "chain of two"),
+    "26 toml": (bench_compile.FILES, "toml"),
+    "26 json": (bench_compile.FILES, "json"),
     "28 --version": (bench_start.START, "--version"),
     "28 pin FILE": (bench_start.START, "pin FILE"),
 }
 """The figure that holds the value of a gate: bench, case, competitor."""
 
+FROM_COUNTS = {
+    "21": bench_many.MEMORY,
+    "25 from objects": bench_compile.FROM_OBJECTS,
+    "25 from columns": bench_compile.FROM_COLUMNS,
+    "27": bench_compile.OPENING,
+}
+"""The number that is the value of a gate."""
+
 # Our time by theirs, where a figure is theirs by ours.
-INVERSE = ("5 ", "12 ", "18 ", "19 ", "20 ", "28 ")
+INVERSE = ("5 ", "12 ", "18 ", "19 ", "20 ", "26 ", "28 ")
 SHARES = ("11 ",)  # in percent
 
 
 def values(results: Results) -> dict[str, Spread]:
     """Return what was measured, by the key of its gate."""
+    found = _ratios(results)
+    of_handshakes = gates.HANDSHAKE, gates.ON_EACH_WAY, gates.REFUSAL
+    for gate in gates.GATES:
+        spread = results.handshakes.get(gate.case)
+        if spread is not None and gate.what in of_handshakes:
+            found[gate.key] = spread.added_percent() if gate.unit == "%" else spread
+    walks = [n for name, n in results.counts.items() if name.startswith("walk/")]
+    if walks:
+        found["7"] = Spread.of([max(walks)])
+    for key, name in FROM_COUNTS.items():
+        if name in results.counts:
+            found[key] = Spread.of([results.counts[name]])
+    for curve in results.curves:
+        if curve.name == bench_growth.HOT and curve.sizes[-1] >= 1_000_000:
+            found["14"] = Spread.of([1e9 * curve.seconds[-1]])
+    return found
+
+
+def _ratios(results: Results) -> dict[str, Spread]:
     found: dict[str, Spread] = {}
     for key, names in FROM_FIGURES.items():
         figure = results.figure(*names)
@@ -74,19 +104,6 @@ def values(results: Results) -> dict[str, Spread]:
         if key.startswith(INVERSE):
             ratio = ratio.inverse()
         found[key] = ratio.scaled(100) if key.startswith(SHARES) else ratio
-    of_handshakes = gates.HANDSHAKE, gates.ON_EACH_WAY, gates.REFUSAL
-    for gate in gates.GATES:
-        spread = results.handshakes.get(gate.case)
-        if spread is not None and gate.what in of_handshakes:
-            found[gate.key] = spread.added_percent() if gate.unit == "%" else spread
-    walks = [n for name, n in results.counts.items() if name.startswith("walk/")]
-    if walks:
-        found["7"] = Spread.of([max(walks)])
-    if bench_many.MEMORY in results.counts:
-        found["21"] = Spread.of([results.counts[bench_many.MEMORY]])
-    for curve in results.curves:
-        if curve.name == bench_growth.HOT and curve.sizes[-1] >= 1_000_000:
-            found["14"] = Spread.of([1e9 * curve.seconds[-1]])
     return found
 
 

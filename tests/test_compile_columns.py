@@ -277,3 +277,26 @@ def test_canonical_patterns_are_written_one_behind_the_other() -> None:
     positions[4] += 1
     status = lib.pv_patterns_canonical(out, len(out), out_offsets, row, column)
     assert (status, row[0]) == (lib.PV_ERR_ARGUMENT, 0)
+
+
+@pytest.mark.parametrize(
+    ("section", "status"), [("buckets", "POLICY_BUCKETS"), ("rules", "ARGUMENT")]
+)
+def test_names_that_change_meanwhile_are_refused(section: str, status: str) -> None:
+    """Another thread could change them; here they lie where the output is written.
+
+    In the buckets they are zeroed, so most are equal and in one bucket. In the rules,
+    each rule that is placed changes others, so some places are never filled.
+    """
+    names = [b"nn%02d.ab" % i for i in range(33)]
+    source = Source(names)
+    length = lib.pv_policy_compiled_len(source.handle)
+    out = ffi.new("uint8_t[]", length)
+    at = out + {"rules": 128, "buckets": 128 + 16 * len(names)}[section]
+    data = b"".join(names)
+    ffi.memmove(at, data, len(data))
+    source.handle.patterns.data = at
+    row = ffi.new("size_t *", 77)
+    found = lib.pv_policy_compile(out, length, row, source.handle)
+    assert (found, row[0]) == (getattr(lib, f"PV_ERR_{status}"), 0)
+    assert bytes(ffi.buffer(out)) == bytes(length)

@@ -54,8 +54,9 @@ static pv_status check_patterns(size_t *out_row, const pv_column *patterns)
     ASSIGNS(*out_row)
     ENSURES(IMPLIES(RESULT != PV_OK, *out_row < patterns->offsets.num));
 
+// Longer patterns are refused before a byte of them is copied.
 static size_t write_canonical(uint8_t *out, pv_span text)
-    REQUIRES(IS_TEXT(text) && FRESH(out, text.len + 1))
+    REQUIRES(text.len <= 4096 && IS_TEXT(text) && FRESH(out, text.len + 1))
     ASSIGNS(BYTES(out, text.len + 1))
     ENSURES(RESULT <= text.len + 1);
 
