@@ -110,7 +110,7 @@ clients:
 	    EXTRA_GROUP='--group clients' TESTS='$(or $(TESTS),$(CLIENT_TESTS))'
 CLIENT_TESTS := $(wildcard tests/test_clients_*.py tests/test_pyopenssl_*.py) \
     tests/test_compat.py tests/test_twisted.py tests/test_mitmdump.py \
-    tests/test_mitmproxy.py tests/test_core_columns.py
+    tests/test_mitmproxy.py tests/test_core_columns.py tests/test_policy_many.py
 
 # SUITES=cpython runs only that one. In a separate environment, because the tests of
 # others need packages and plugins of their own.

@@ -6,12 +6,17 @@ instead of some thousands.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import itertools
 import os
 import pickle
 import random
+import subprocess
+import sys
+import threading
 import tracemalloc
+import weakref
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +25,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from optional import client_library
 from pinverify import UNPINNED, Pin, PinSet, Policy, Reason, Report, Reports
+from pinverify.core import _arrow
 from pki import Pki, example_pki
 from policy_samples import ABSENT, NOON
 
@@ -475,3 +482,117 @@ def test_a_chain_of_two_takes_no_more_than_120_bytes() -> None:
     kept, most = traced(lambda: evaluate_many(peers.hosts, peers.chains, now=NOON))
     assert kept <= MOST_BYTES_A_CHAIN + 8192 / NUM_PEERS
     assert most <= MOST_BYTES_A_CHAIN + part / NUM_PEERS
+
+
+# ---- Arrow -------------------------------------------------------------------
+
+
+def check_arrow(reports: Reports) -> None:
+    """Compare what Arrow reads with the columns."""
+    arrow: Any = client_library("pyarrow")
+    table = arrow.record_batch(reports)
+    table.validate(full=True)
+    assert arrow.schema(reports) == table.schema
+    column = {name: table.column(name).to_pylist() for name in table.schema.names}
+    assert column["accepted"] == column_of(reports, "accepted")
+    assert column["reason"] == list(reports.reasons)
+    assert column["rule"] == list(reports.rules)
+    assert column["depth"] == list(reports.depths)
+    assert column["matched"] == column_of(reports, "matched")
+    spkis = bytes(reports.spkis)
+    offsets = reports.chain_offsets or range(len(reports) + 1)
+    assert [b"".join(chain) for chain in column["spkis"]] == [
+        spkis[32 * first : 32 * last] for first, last in itertools.pairwise(offsets)
+    ]
+
+
+def test_arrow_reads_the_columns(pki: Pki) -> None:
+    """From lists, from buffers of each width, from leaves, and from nobody."""
+    policy, ders = sample_policy(pki), pki.server.chain_der
+    check_arrow(few(pki)[0])
+    peers = some_peers(1000, 10)
+    for code in "IQ":
+        columns = peers.in_columns()
+        columns["chain_offsets"] = array(code, columns["chain_offsets"])
+        check_arrow(peers.policy.evaluate_many(**columns, now=NOON))
+    check_arrow(
+        policy.evaluate_many(None, b"".join(ders), offsets=ends(ders), now=NOON)
+    )
+    check_arrow(policy.evaluate_many([], []))
+
+
+@pytest.fixture
+def owners(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
+    """Return references to all owners that are made, which are gone when freed."""
+    made: list[weakref.ref[Any]] = []
+
+    class Owner(list[object]):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(_arrow, "Owner", Owner)
+    return made
+
+
+def alive(owners: list[weakref.ref[Any]]) -> int:
+    """Return how many owners are still kept."""
+    gc.collect()
+    return sum(owner() is not None for owner in owners)
+
+
+def test_arrow_keeps_what_it_was_given_until_it_lets_go(
+    pki: Pki, owners: list[weakref.ref[Any]]
+) -> None:
+    """Whole, a column alone, or nothing but a capsule that nobody reads."""
+    arrow: Any = client_library("pyarrow")
+    reports = few(pki)[0]
+    expected = column_of(reports, "matched")
+    capsules: Any = reports.__arrow_c_array__()
+    assert alive(owners) == 2
+    del capsules
+    assert alive(owners) == 0
+    table = arrow.record_batch(reports)
+    del reports
+    matched = table.column("matched")
+    del table
+    assert alive(owners) == 1
+    assert matched.to_pylist() == expected
+    del matched
+    assert alive(owners) == 0
+    schema = few(pki)[0].__arrow_c_schema__()
+    assert alive(owners) == 1
+    del schema
+    assert alive(owners) == 0
+
+
+def test_arrow_may_let_go_in_another_thread(
+    pki: Pki, owners: list[weakref.ref[Any]]
+) -> None:
+    """Arrow frees columns wherever the last of its threads has done with them."""
+    arrow: Any = client_library("pyarrow")
+    tables = [arrow.record_batch(few(pki)[0]) for _ in range(20)]
+    assert alive(owners) == 20
+    threads = [threading.Thread(target=tables.pop) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert alive(owners) == 0
+
+
+AT_EXIT = """
+import sys, pyarrow
+from pinverify import Policy
+sys.kept = pyarrow.record_batch(Policy({}).evaluate_many(["a"], [[b"?"]]))
+sys.capsules = Policy({}).evaluate_many(["a"], [[b"?"]]).__arrow_c_array__()
+"""
+
+
+def test_a_process_may_end_with_columns_in_arrow() -> None:
+    """They are freed when little of Python is left."""
+    client_library("pyarrow")
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EXIT], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -100,6 +100,34 @@ KEEP_THE_GIL = (
 )
 
 
+# The Arrow C data interface, as its specification has it.
+ARROW = """
+struct ArrowSchema {
+  const char *format;
+  const char *name;
+  const char *metadata;
+  int64_t flags;
+  int64_t n_children;
+  struct ArrowSchema **children;
+  struct ArrowSchema *dictionary;
+  void (*release)(struct ArrowSchema *);
+  void *private_data;
+};
+struct ArrowArray {
+  int64_t length;
+  int64_t null_count;
+  int64_t offset;
+  int64_t n_buffers;
+  int64_t n_children;
+  const void **buffers;
+  struct ArrowArray **children;
+  struct ArrowArray *dictionary;
+  void (*release)(struct ArrowArray *);
+  void *private_data;
+};
+"""
+
+
 def preamble() -> str:
     """Return the C code in front of cffi's: the header, and calls that keep the GIL.
 
@@ -113,7 +141,7 @@ def preamble() -> str:
 #include <string.h>
 
 #include "pinverify.h"
-
+{ARROW}
 static inline int keeps_the_gil(const char *function) {{
   return {kept};
 }}
@@ -128,6 +156,7 @@ static inline int keeps_the_gil(const char *function) {{
 
 #include "python/matcher.h"
 #include "python/evaluator.h"
+#include "python/arrow.h"
 
 static int added(const char *name, PyObject *object) {{
   PyObject *module = PyImport_ImportModule("pinverify._core");
@@ -141,7 +170,9 @@ static int added(const char *name, PyObject *object) {{
 
 static int complete_module(void) {{
   return added("matcher", PyCFunction_NewEx(&matcher_method, NULL, NULL)) &&
-         added("Answer", PyType_FromSpec(&answer_spec));
+         added("Answer", PyType_FromSpec(&answer_spec)) &&
+         added("own_schema", PyCFunction_NewEx(&own_schema_method, NULL, NULL)) &&
+         added("own_array", PyCFunction_NewEx(&own_array_method, NULL, NULL));
 }}
 """
 
@@ -149,6 +180,7 @@ static int complete_module(void) {{
 ffibuilder = FFI()
 ffibuilder.cdef(declarations())
 ffibuilder.cdef("int complete_module(void);")
+ffibuilder.cdef(ARROW)
 ffibuilder.set_source(
     "pinverify._core",
     preamble(),

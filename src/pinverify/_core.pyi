@@ -11,6 +11,10 @@ def matcher(
     packed: bytes, otherwise: Callable[[bytes], bool], /
 ) -> Callable[[bytes], bool]: ...
 
+# Added by csrc/python/arrow.h.
+def own_schema(address: int, owner: object, top: bool, /) -> object: ...
+def own_array(address: int, owner: object, top: bool, /) -> object: ...
+
 # Added by csrc/python/evaluator.h.
 class Answer:
     _raw: bytes

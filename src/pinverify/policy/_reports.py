@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from pinverify.core._arrow import ArrowColumn, array_capsule, schema_capsule
+from pinverify.core._library import DIGEST_LEN
 from pinverify.policy._report import Report
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from pinverify.core._peers import Hosts
 
 __all__ = ["Reports"]
+
+_WIDE = 8
 
 
 class Reports(Sequence[Report]):
@@ -99,6 +103,46 @@ class Reports(Sequence[Report]):
         None if each certificate is a chain by itself.
         """
         return self._answers.chain_offsets
+
+    # ---- Arrow ----
+
+    def __arrow_c_schema__(self) -> object:
+        """Return the type of the columns: see `__arrow_c_array__`."""
+        return schema_capsule(self._columns())
+
+    def __arrow_c_array__(
+        self, requested_schema: object | None = None
+    ) -> tuple[object, object]:
+        """Return the columns as one Arrow array of structs, without a copy.
+
+        Its fields are ``accepted`` (bool), ``reason`` (uint8), ``rule`` and ``depth``
+        (uint32), ``matched`` (32 bytes), and ``spkis`` (a list of 32 bytes each).
+        Another schema cannot be requested.
+        """
+        del requested_schema  # a hint that may be ignored
+        columns = self._columns()
+        return schema_capsule(columns), array_capsule(columns)
+
+    def _columns(self) -> ArrowColumn:
+        answers, num = self._answers, len(self)
+        digests = len(answers.spkis) // DIGEST_LEN
+        kind = f"w:{DIGEST_LEN}"
+        spki = ArrowColumn("spki", kind, digests, [answers.spkis])
+        offsets = answers.chain_offsets
+        if offsets is None:
+            spkis = ArrowColumn("spkis", "+w:1", num, [], [spki])
+        else:
+            wide = "+L" if offsets.itemsize == _WIDE else "+l"
+            spkis = ArrowColumn("spkis", wide, num, [offsets], [spki])
+        fields = [
+            ArrowColumn("accepted", "b", num, [answers.accepted]),
+            ArrowColumn("reason", "C", num, [answers.reasons]),
+            ArrowColumn("rule", "I", num, [answers.rules]),
+            ArrowColumn("depth", "I", num, [answers.depths]),
+            ArrowColumn("matched", kind, num, [answers.matched]),
+            spkis,
+        ]
+        return ArrowColumn("", "+s", num, [], fields)
 
     # ---- reports ----
 
