@@ -241,6 +241,8 @@ def test_a_root_above_the_end_needs_to_be_known(cast: Cast) -> None:
     assert codes(pinned, short) == ["PV605"]
     other = Authority.root("Other Root")
     assert codes(pinned, short, [other.der]) == ["PV605"]
+    elsewhere = Rules({HOST: PinSet(ca=[other.pin, BACKUP])})
+    assert codes(elsewhere, short, [other.der]) == ["PV605"]
     assert codes(Rules({HOST: [BACKUP]}), short, [cast.root.der]) == ["PV605"]
     whole = Rules({HOST: PinSet(ca=[BACKUP, cast.ca.pin])})
     assert codes(whole, cast.chain, [cast.root.der]) == []
@@ -308,6 +310,8 @@ def test_a_short_life_matters_for_the_leaf_alone(cast: Cast) -> None:
     leaf, ca = cast.server.pin, cast.ca.pin
     assert codes(Rules({HOST: [leaf, BACKUP]}), chain) == ["PV607"]
     assert codes(Rules({HOST: [leaf, ca, BACKUP]}), chain) == []
+    misplaced = Rules({HOST: PinSet(leaf=[leaf, ca, BACKUP])})
+    assert codes(misplaced, chain) == ["PV603", "PV607"]
     both = PinSet(leaf=[leaf, BACKUP], ca=[ca, BACKUP])
     assert codes(Rules({HOST: both}), chain) == ["PV607"]
     assert codes(Rules({HOST: both}), cast.chain) == []
