@@ -246,12 +246,31 @@ def test_lists_are_compared_by_what_they_accept() -> None:
     both = Rules({"x.org": PinSet(leaf=[A, B], blocked=[B])})
     alone = Rules({"x.org": PinSet(leaf=[A], blocked=[B])})
     assert changes(both, alone) == []
+    for name in ("pins", "ca"):
+        lists: dict[str, Any] = {name: [A, B], "blocked": [B]}
+        fewer: dict[str, Any] = {name: [A], "blocked": [B]}
+        old = Rules({"x.org": PinSet(**lists)})
+        assert changes(old, Rules({"x.org": PinSet(**fewer)})) == []
     anywhere = Rules({"x.org": [A]})
     assert changes(Rules({"x.org": PinSet(leaf=[A])}), anywhere) == [
         ("host", "x.org", "wider")
     ]
     at_both = Rules({"x.org": PinSet([A], leaf=[A])})
     assert changes(Rules({"x.org": PinSet(leaf=[A])}), at_both) == []
+
+
+def test_modes_and_blocked_keys_of_all_hosts_count() -> None:
+    """A rule in report mode accepts everybody, and a blocked key nobody has."""
+    one = Rules({"x.org": [A]})
+    report = Rules({"x.org": PinSet([A], mode="report")})
+    assert changes(one, report) == [("host", "x.org", "wider")]
+    assert changes(one, Rules({"x.org": [A]}, blocked=[C])) == [
+        ("host", "x.org", "narrower"),
+        ("others", "", "narrower"),
+    ]
+    assert changes(report, Rules({"x.org": report.hosts["x.org"]}, blocked=[C])) == [
+        ("others", "", "narrower")
+    ]
 
 
 def test_each_region_is_told() -> None:
