@@ -267,7 +267,7 @@ WRONG_USES = [
     (("check", "127.0.0.1", "--policy", "/missing"), "does not exist"),
     (("check", "127.0.0.1", "--pin", ABSENT, "--timeout", "0"), "--timeout"),
     (("check", "127.0.0.1", "--pin", ABSENT, "--timeout", "nan"), "--timeout"),
-    (("check",), "Missing argument 'SERVER'"),
+    (("check",), "give either --pin"),
     (("pin",), "Missing argument 'SOURCE...'"),
     (("pin", "--format", "md5", "x.pem"), "--format"),
     (("pin", "--nope"), "--nope"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.plain import Cell
@@ -23,11 +23,21 @@ from pinverify.policy._printable import shortened
 from pinverify.tls import pin_context
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     from pinverify.cli.x509 import Facts, Role
 
-__all__ = ["ACCEPTED_UNMATCHED", "REASONS", "REJECTED", "RESULTS", "check_server"]
+__all__ = [
+    "ACCEPTED_UNMATCHED",
+    "REASONS",
+    "REJECTED",
+    "RESULTS",
+    "Checked",
+    "check_one",
+    "check_server",
+    "load",
+]
 
 REJECTED = 1
 ACCEPTED_UNMATCHED = 3
@@ -61,12 +71,49 @@ def check_server(  # noqa: PLR0913 - one per option
     policy = (
         _policy(server, pins)
         if policy_file is None
-        else _load(out, Path(policy_file), policy_format, host)
+        else load(out, Path(policy_file), policy_format, host)
     )
+    checked = check_one(server, pin_context(context, policy), timeout)
+    out.exit_code = checked.exit_code
+    said = [facts(cert) for cert in checked.chain]
+    answer = _answer(server, checked, said)
+    if out.as_json:
+        out.json(answer)
+    else:
+        _print(out, answer, [one.role for one in said])
+
+
+class Checked(NamedTuple):
+    """The decision about a server.
+
+    Attributes:
+        report: the decision.
+        chain: the verified chain; empty after a rejection.
+        message: the text of a rejection.
+    """
+
+    report: Report
+    chain: list[bytes]
+    message: str
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code for this server alone."""
+        if not self.report.accepted:
+            return REJECTED
+        return 0 if self.report.reason is Reason.MATCH else ACCEPTED_UNMATCHED
+
+
+def check_one(server: Server, context: ssl.SSLContext, timeout: float) -> Checked:
+    """Connect to a server by a pinned context, and return the decision.
+
+    Raises:
+        NoAnswerError: there is no decision: no connection, or no valid certificate.
+    """
     message = ""
     chain: list[bytes] = []
     try:
-        with connect(server, pin_context(context, policy), timeout) as tls:
+        with connect(server, context, timeout) as tls:
             chain = verified_chain(tls)
             report: Report | None = getattr(tls, "pin_report", None)
     except PinningError as error:
@@ -75,16 +122,7 @@ def check_server(  # noqa: PLR0913 - one per option
         raise NoAnswerError(connection_problem(server, error, timeout)) from error
     if report is None:  # without a decision: never an acceptance
         raise NoAnswerError(message or f"{server} was not checked", REJECTED)
-    if not report.accepted:
-        out.exit_code = REJECTED
-    elif report.reason is not Reason.MATCH:
-        out.exit_code = ACCEPTED_UNMATCHED
-    said = [facts(cert) for cert in chain]
-    answer = _answer(server, report, chain, said, message)
-    if out.as_json:
-        out.json(answer)
-    else:
-        _print(out, answer, [one.role for one in said])
+    return Checked(report, chain, message)
 
 
 def _policy(server: Server, pins: Sequence[str]) -> Policy:
@@ -97,7 +135,8 @@ def _policy(server: Server, pins: Sequence[str]) -> Policy:
     return Policy({server.host: pinset})
 
 
-def _load(out: Output, path: Path, policy_format: str, host: str | None) -> Policy:
+def load(out: Output, path: Path, policy_format: str, host: str | None) -> Policy:
+    """Read or open a policy; of one that is read, mistakes are told as warnings."""
     if policy_format == "compiled":
         with out.progress(f"opening {path.name}"):
             return Policy.open(path)
@@ -123,14 +162,9 @@ REASONS = {
 }
 
 
-def _answer(
-    server: Server,
-    report: Report,
-    chain: list[bytes],
-    said: list[Facts],
-    message: str,
-) -> dict[str, Any]:
+def _answer(server: Server, checked: Checked, said: list[Facts]) -> dict[str, Any]:
     """Return the answer in JSON: the decision, the chain behind it, the message."""
+    report, chain, message = checked
     shown = [
         {"pin": key_pin(cert), "subject": one.subject or None}
         for cert, one in zip(chain, said, strict=True)

@@ -34,6 +34,7 @@ __all__ = ["commands"]
 
 _NOT_SHOWN = 1
 _WRONG_USE = 2
+_HTTPS = 443
 
 
 # Each command imports what it needs when it runs: for `--version` and for the pins of
@@ -91,42 +92,69 @@ def pin(
 @commands.command(
     epilog="Exit codes: 0 a pin matches; 1 rejected; 2 wrong usage, no connection, or "
     "no valid certificate; 3 accepted although no pin matched (no rule, expired, "
-    "report mode)."
+    "report mode). Of several servers the first of 1, 2, 3 that one has."
 )
-@click.argument("server")
+@click.argument("server", required=False)
 @click.option(
     "--pin", "pins", multiple=True, metavar="PIN", help="A pin; repeat for several."
 )
 @click.option("--policy", type=existing_file, metavar="FILE", help="A policy file.")
 @format_option
 @host_option
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Port of the servers, if no SERVER is given; 443 without it.",
+)
 @cafile_option
 @timeout_option
 @json_option
 @click.pass_obj
 def check(  # noqa: PLR0913, PLR0917 - one per option
     out: Output,
-    server: str,
+    server: str | None,
     pins: tuple[str, ...],
     policy: str | None,
     policy_format: str,
     host: str | None,
+    port: int | None,
     cafile: str | None,
     timeout: int,
 ) -> None:
     """Check a server's key against pins or a policy.
 
-    SERVER is host, host:port or https://host.
+    SERVER is host, host:port or https://host. Without it, every host is checked that
+    the policy pins by its name.
     """
     if bool(pins) == (policy is not None):
         msg = "give either --pin (once or more) or --policy"
         raise click.UsageError(msg)
+    if server is None and policy is None:
+        msg = "give a SERVER; only --policy names servers"
+        raise click.UsageError(msg)
+    if server is not None and port is not None:
+        msg = "--port is for all servers of a policy; write SERVER as host:port"
+        raise click.UsageError(msg)
+    _do_not_log_rejections()
+    if server is None and policy is not None:
+        from pinverify.cli.check_all import check_policy
+
+        check_policy(
+            out,
+            policy,
+            policy_format=policy_format,
+            host=host,
+            port=port or _HTTPS,
+            cafile=cafile,
+            timeout=timeout,
+        )
+        return
     from pinverify.cli.check import check_server
 
-    _do_not_log_rejections()
     check_server(
         out,
-        server,
+        server or "",
         pins=pins,
         policy_file=policy,
         policy_format=policy_format,

@@ -1,0 +1,163 @@
+"""`pinverify check` without a server: every host that a policy names, in parallel."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pinverify.cli.check import REASONS, REJECTED, RESULTS, Checked, check_one, load
+from pinverify.cli.output import NoAnswerError
+from pinverify.cli.plain import Cell
+from pinverify.cli.servers import Server, trusting
+from pinverify.policy import PinSet
+from pinverify.policy._hosts import split_pattern
+from pinverify.policy._printable import printable
+from pinverify.tls import pin_context
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+    from pinverify.cli.output import Output
+    from pinverify.policy import Rules
+
+__all__ = ["check_policy"]
+
+_THREADS = 16
+_NO_ANSWER = 2
+# The code of the whole run is that of the server which comes first here.
+_WORST_FIRST = (REJECTED, _NO_ANSWER, *(code for code in RESULTS if code > _NO_ANSWER))
+
+
+def check_policy(  # noqa: PLR0913 - one per option
+    out: Output,
+    policy_file: str,
+    *,
+    policy_format: str,
+    host: str | None,
+    port: int,
+    cafile: str | None,
+    timeout: float,
+) -> None:
+    """Check every host that a policy pins by name, and print a table.
+
+    Args:
+        out: gets the table; its exit code is that of the worst server.
+        policy_file: the policy.
+        policy_format: its format.
+        host: of the pins, for a format that does not name it.
+        port: of all servers.
+        cafile: PEM certificates to trust instead of the system's.
+        timeout: seconds.
+
+    Raises:
+        NoAnswerError: the policy pins no host by its name.
+    """
+    context = trusting(cafile)
+    policy = load(out, Path(policy_file), policy_format, host)
+    names, left_out = _named_hosts(policy.rules)
+    if not names:
+        msg = f"{policy_file}: no rule pins a host by its name; name a SERVER to check"
+        raise NoAnswerError(msg)
+    servers = [Server(name, port) for name in names]
+    pin_context(context, policy)
+    answers = _ask(out, servers, context, timeout)
+    codes = {_code(answer) for answer in answers}
+    out.exit_code = next((code for code in _WORST_FIRST if code in codes), 0)
+    if out.as_json:
+        shown = [
+            _as_json(server, answer)
+            for server, answer in zip(servers, answers, strict=True)
+        ]
+        out.json({"servers": shown, "left_out": left_out})
+        return
+    _print(out, servers, answers)
+    if left_out:
+        out.line()
+        text = f"not checked, because they name no host: {', '.join(left_out)}"
+        out.hanging(printable(text), indent=2)
+
+
+def _named_hosts(rules: Rules) -> tuple[list[str], list[str]]:
+    """Return the hosts that are pinned by name, and the patterns that name none.
+
+    A rule for a name and all below it names that one host.
+    """
+    names: set[str] = set()
+    left_out = []
+    for pattern, value in sorted(rules.hosts.items()):
+        if isinstance(value, PinSet):
+            wildcard, name = split_pattern(pattern)
+            if wildcard == "*.":
+                left_out.append(pattern)
+            elif isinstance(rules.hosts.get(name, value), PinSet):
+                names.add(name)
+    return sorted(names), left_out
+
+
+def _ask(
+    out: Output, servers: Sequence[Server], context: ssl.SSLContext, timeout: float
+) -> list[Checked | NoAnswerError]:
+    """Return the decision about each server, or why there is none; some at a time."""
+
+    def ask(server: Server) -> Checked | NoAnswerError:
+        try:
+            return check_one(server, context, timeout)
+        except NoAnswerError as error:
+            return error
+
+    answers = []
+    with (
+        out.progress("checking", len(servers)) as step,
+        ThreadPoolExecutor(_THREADS) as pool,
+    ):
+        try:
+            for answer in pool.map(ask, servers):
+                answers.append(answer)
+                step()
+        except BaseException:  # also on Ctrl-C: let none begin that waits
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return answers
+
+
+def _code(answer: Checked | NoAnswerError) -> int:
+    return answer.exit_code
+
+
+def _as_json(server: Server, answer: Checked | NoAnswerError) -> dict[str, Any]:
+    if isinstance(answer, NoAnswerError):
+        return {"server": str(server), "error": str(answer)}
+    report = answer.report
+    return {
+        "server": str(server),
+        "accepted": report.accepted,
+        "reason": report.reason.name,
+        "rule": report.rule,
+        "mode": report.mode,
+        "matched": None if report.matched is None else str(report.matched),
+        "depth": report.depth,
+        "message": answer.message or None,
+    }
+
+
+def _print(
+    out: Output, servers: Sequence[Server], answers: Sequence[Checked | NoAnswerError]
+) -> None:
+    rows = []
+    texts = []
+    for server, answer in zip(servers, answers, strict=True):
+        if isinstance(answer, NoAnswerError):
+            result, why = Cell("no answer", "bold yellow"), ""
+            texts.append(str(answer))
+        else:
+            result = RESULTS[answer.exit_code]
+            why = f"{answer.report.reason.name}, {REASONS[answer.report.reason]}"
+            if answer.message:
+                texts.append(answer.message)
+        rows.append([Cell(printable(str(server))), result, Cell(why)])
+    out.table(["server", "result", "reason"], rows)
+    for text in texts:
+        out.line()
+        out.message(text)
