@@ -99,6 +99,61 @@ def test_the_message_tells_the_hash_of_something_else(pki: Pki) -> None:
     assert "is the hash of the PEM text of the key of certificate 0" in told
 
 
+@pytest.mark.parametrize(
+    ("wider", "narrower"),
+    [
+        ("**.example.com", HOST),
+        ("*.example.com", HOST),
+        ("**.com", HOST),
+        (f"**.{HOST}", HOST),
+        ("**.example.com", "*.example.com"),
+        ("**.com", "**.example.com"),
+    ],
+)
+def test_the_message_tells_a_wider_rule_whose_pins_match(
+    wider: str, narrower: str, pki: Pki
+) -> None:
+    """Other systems unite rules; here the most specific one decides alone."""
+    rules = {wider: [pki.ca.pin], narrower: [ABSENT], "z.example": [pki.ca.pin]}
+    error = rejected(Policy(rules), pki.server.chain_der)
+    assert str(error).endswith(
+        f"  next:    the pins of {wider} match, but {narrower} decides alone; if you "
+        "mean those, add them to it"
+    )
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {HOST: [ABSENT], "**.example.com": [OTHER]},
+        {HOST: [ABSENT], "other.example.com": ["@CA"]},
+        {HOST: [ABSENT], "**.example.org": ["@CA"]},
+        {HOST: [ABSENT], f"*.{HOST}": ["@CA"]},
+        {HOST: [ABSENT], "*.com": ["@CA"]},
+        {HOST: [ABSENT], "*.example.com": [OTHER], "**.example.com": [OTHER]},
+    ],
+)
+def test_the_message_tells_no_rule_that_does_not_match(
+    rules: dict[str, list[str]], pki: Pki
+) -> None:
+    """Nor one whose pattern does not cover the host."""
+    hosts = {
+        pattern: [pki.ca.pin if pin == "@CA" else pin for pin in pins]
+        for pattern, pins in rules.items()
+    }
+    error = rejected(Policy(hosts), pki.server.chain_der)
+    assert "treat the connection as intercepted" in str(error)
+
+
+def test_no_rule_is_wider_than_that_of_an_address(pki: Pki) -> None:
+    """And none than that of peers without a name."""
+    policy = Policy({"192.0.2.1": [ABSENT]})
+    with pytest.raises(PinningError, match="intercepted"):
+        policy.verify("192.0.2.1", pki.server.chain_der)
+    with pytest.raises(PinningError, match="intercepted"):
+        Policy.for_clients(PinSet([ABSENT])).verify(None, pki.server.chain_der)
+
+
 def test_a_mismatch_without_an_explanation_may_be_an_attack(pki: Pki) -> None:
     """A pin that has nothing to do with the chain, or that matches in its place."""
     chain = pki.server.chain_der

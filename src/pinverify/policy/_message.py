@@ -14,6 +14,7 @@ from pinverify import core
 from pinverify.core._raw_report import CLIENTS, NO_RULE
 from pinverify.errors import DERError, PolicyError
 from pinverify.policy._epoch_seconds import moment
+from pinverify.policy._hidden_rule import hidden_rule
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._printable import shortened
 from pinverify.policy._recipes import mistaken_pins, pins_of
@@ -181,7 +182,7 @@ def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -
     if reason is Reason.MISMATCH and pinset is not None:
         for number, name in enumerate(("pinned", "leaf", "ca")):
             below.append((name, _pin_lines(handle, pinset, number)))
-        mistake = _mistake_in_pins(dict(below), chain)
+        mistake = _mistake_in_pins(dict(below), chain) or _hidden(report, chain, handle)
         doubt = seen_of(report).doubt
         if doubt:
             below.append(("note", [doubt]))
@@ -232,6 +233,17 @@ def _mistake_in_pins(shown: Mapping[str, list[str]], chain: Sequence[bytes]) -> 
                     f"if you mean that one, write {mistaken.right}"
                 )
     return ""
+
+
+def _hidden(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -> str:
+    """Return the next step if the pins of a wider rule match."""
+    wider = hidden_rule(report, chain, handle)
+    if not wider:
+        return ""
+    return (
+        f"the pins of {wider} match, but {report.rule} decides alone; if you mean "
+        "those, add them to it"
+    )
 
 
 def _next_step(
