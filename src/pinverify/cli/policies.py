@@ -8,8 +8,7 @@ from pinverify.cli.output import NoAnswerError, Output
 from pinverify.errors import PolicyError
 from pinverify.formats._files import load_file
 from pinverify.formats._reading import told
-from pinverify.policy import lint
-from pinverify.policy._lint import placed
+from pinverify.policy._lint import serious
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,8 +46,8 @@ def rules_from(
     loaded = loaded_from(out, path, policy_format, host, to_convert=to_convert)
     warnings = [*loaded.notices]
     if not to_convert:
-        found = placed(lint(loaded.rules), str(path))
-        texts = [f"{f.where}: {f.code}: {f.text}" for f in found if f.level != "hint"]
+        found = serious(loaded.rules, str(path))
+        texts = [f"{one.where}: {one.code}: {one.text}" for one in found]
         warnings += told(texts, str(path))
     for text in warnings:
         out.warn(text)

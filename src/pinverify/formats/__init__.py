@@ -12,8 +12,8 @@ from pinverify.formats._losses import KINDS, Dumped, Loss
 from pinverify.formats._reading import Given, MistakesError, told
 from pinverify.formats._table import format_named
 from pinverify.formats._violations import violation
-from pinverify.policy import Policy, Rules, lint
-from pinverify.policy._lint import placed
+from pinverify.policy import Policy, Rules
+from pinverify.policy._lint import serious
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -132,8 +132,7 @@ def _loaded(
     """Read a file, and warn of what the reader and `lint` tell."""
     loaded = load_file(path, name_of_format, host=host, pins=pins)
     name = os.fspath(path)
-    found = placed(lint(loaded.rules), name)
-    texts = [str(one) for one in found if one.level != "hint"]
+    texts = [str(finding) for finding in serious(loaded.rules, name)]
     for text in (*loaded.notices, *told(texts, name)):
         warnings.warn(text, PolicyWarning, stacklevel=3)
     return loaded

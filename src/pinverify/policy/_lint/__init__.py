@@ -11,7 +11,7 @@ file before. No finding changes a decision.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pinverify.policy._epoch_seconds import checked_moment
 from pinverify.policy._hosts import canonical
@@ -30,7 +30,7 @@ from pinverify.policy._rules import PinSet, check_rules
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pinverify.policy._lint.of_chains import Served
     from pinverify.policy._lint.of_rules import Rule
@@ -46,6 +46,7 @@ __all__ = [
     "Level",
     "lint",
     "placed",
+    "serious",
 ]
 
 
@@ -77,7 +78,25 @@ def lint(
         found += _of_server(served(rules, canonical(host), chain, moment), known, rules)
     told = {_subject(one) for one in found}  # with its place in a chain
     for rule in each_rule(rules, moment):
-        found += [one for one in _of(rule, known) if _subject(one) not in told]
+        found += [
+            one for one in _of(rule, _OF_RULES, known) if _subject(one) not in told
+        ]
+    return _worst_first(found)
+
+
+def serious(rules: Rules, name: str) -> list[Finding]:
+    """Return the errors and warnings about a file, for who reads it to use it.
+
+    Hints are not even looked for: reading is to stay fast.
+    """
+    known = Authorities(())
+    rows = [(row, of_rule) for row, of_rule in _OF_RULES if row.level != "hint"]
+    each = each_rule(rules, checked_moment(None))
+    found = [one for rule in each for one in _of(rule, rows, known)]
+    return placed(_worst_first(found), name)
+
+
+def _worst_first(found: list[Finding]) -> list[Finding]:
     return sorted(found, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -86,11 +105,13 @@ def _subject(finding: Finding) -> tuple[str, str, str]:
     return finding.code, finding.pattern, finding.text.partition(" is ")[0]
 
 
+_Row: TypeAlias = "tuple[Check, Callable[[Rule], Iterator[str]]]"
+
 _OF_RULES = [(row, row.of_rule) for row in CHECKS.values() if row.of_rule]
 
 
-def _of(rule: Rule, known: Authorities) -> Iterator[Finding]:
-    for row, of_rule in _OF_RULES:
+def _of(rule: Rule, rows: Sequence[_Row], known: Authorities) -> Iterator[Finding]:
+    for row, of_rule in rows:
         for text in of_rule(rule):
             yield _finding(row.code, rule.pattern, text, rule.rules)
     if known.certs and isinstance(rule.value, PinSet):
