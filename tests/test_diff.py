@@ -241,6 +241,17 @@ def test_a_pin_more_is_wider_and_one_less_narrower() -> None:
     assert changes(one, Rules({"x.org": [B]})) == [("host", "x.org", "both")]
 
 
+def test_what_is_above_the_leaf_counts_by_itself() -> None:
+    """A list for authorities, and a blocked key that the leaf cannot have."""
+    one, two = (Rules({"x.org": PinSet(ca=pins)}) for pins in ([A], [A, B]))
+    assert changes(one, two) == [("host", "x.org", "wider")]
+    assert changes(two, one) == [("host", "x.org", "narrower")]
+    leaf = Rules({"x.org": PinSet(leaf=[A])})
+    blocked = Rules({"x.org": PinSet(leaf=[A], blocked=[C])})
+    assert changes(leaf, blocked) == [("host", "x.org", "narrower")]
+    assert changes(blocked, leaf) == [("host", "x.org", "wider")]
+
+
 def test_lists_are_compared_by_what_they_accept() -> None:
     """A leaf list with a blocked key is the list without it."""
     both = Rules({"x.org": PinSet(leaf=[A, B], blocked=[B])})
