@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
 
 import pinverify
 from cli_runs import ROOT, answer, run
+from other_systems import MOMENTS, pool, small_rules
 from pinverify import (
     UNPINNED,
     Finding,
@@ -23,6 +26,7 @@ from pinverify import (
     PolicyError,
     PolicyWarning,
     Rules,
+    diff,
     lint,
 )
 from pinverify.policy._lint import CHECKS, LEVELS
@@ -394,6 +398,30 @@ def test_a_rule_without_effect_is_found(hosts: Any, useless: set[str]) -> None: 
     """One may be removed, and every decision stays as it was."""
     found = [one for one in lint(Rules(hosts), now=NOW) if one.code == "PV501"]
     assert {one.pattern for one in found} == useless
+
+
+def test_the_last_rule_for_hosts_keeps_clients_from_them() -> None:
+    """Without a rule for hosts, the pins of clients are for every peer."""
+    exempt: dict[str, Any] = {"a.x.org": UNPINNED}
+    assert codes(Rules(exempt)) == ["PV501"]
+    assert codes(Rules(exempt, clients=PINNED)) == []
+
+
+@given(small_rules(), st.sampled_from(MOMENTS))
+def test_a_rule_without_effect_can_be_removed(rules: Rules, now: dt.datetime) -> None:
+    """In random rules, too: no decision changes. And nothing else goes wrong."""
+    chain = [pool()[0].der, pool()[1].der]
+    for finding in lint(rules, now=now, chains={"a.x.org": chain}, authorities=chain):
+        event(finding.code)
+        if finding.code == "PV501":
+            hosts = {p: rules.hosts[p] for p in rules.hosts if p != finding.pattern}
+            fewer = Rules(
+                hosts,
+                unpinned=rules.unpinned,
+                blocked=rules.blocked,
+                clients=rules.clients,
+            )
+            assert diff(rules, fewer, now=now) == []
 
 
 def hiding(hosts: Any) -> set[str]:  # noqa: ANN401 - rules

@@ -376,9 +376,10 @@ def diff(  # noqa: PLR0913, PLR0917 - one per option
     new_format: str | None,
     host: str | None,
 ) -> None:
-    """Tell what a new policy accepts and an old one rejects, or the other way round.
+    """Compare what two policies accept.
 
-    Decisions are compared, for every host and chain, from now on; not the words of
+    What NEW accepts and OLD rejects is told, and the other way round. Decisions are
+    compared, for every host and chain, from now on; not the words of
     the rules.
     """
     from pathlib import Path

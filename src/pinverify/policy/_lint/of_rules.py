@@ -305,9 +305,10 @@ def only_reports(rule: Rule) -> Iterator[str]:
 
 def has_no_effect(rule: Rule) -> Iterator[str]:
     """Find a rule without which the same would be decided."""
-    if not rule.name:
-        return
     hosts, name = rule.rules.hosts, rule.name
+    # Without any rule for hosts, that of clients would decide about them.
+    if not name or (len(hosts) == 1 and rule.rules.clients is not None):
+        return
     places = [rule.pattern]
     if rule.wildcard == "**." and name not in hosts:
         places.append(name)  # *. of the name above goes before others there
