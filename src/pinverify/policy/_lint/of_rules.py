@@ -167,7 +167,7 @@ def blocks_a_whole_list(rule: Rule) -> Iterator[str]:
     for name, pins, blocked in _blocked_lists(rule):
         if len(blocked) == len(pins):
             yield (
-                f"{name}: each of its pins is blocked too, so every peer is rejected; "
+                f"{name}: each of its pins is blocked too, so no peer can match; "
                 "remove the pins from one of the lists"
             )
 
@@ -263,10 +263,10 @@ def has_ended(rule: Rule) -> Iterator[str]:
     """Find pins that have expired."""
     value = rule.value
     if isinstance(value, PinSet) and _has_ended(value, rule.now):
-        now = "every peer is accepted"
-        if value.after_expiry == "reject" and value.mode == "enforce":
-            now = "every peer is rejected"
-        yield f"the pins expired at {_day(value)}, and {now}; set a later date"
+        yield (
+            f"the pins expired at {_day(value)}, and every peer is {_then(value)}; set "
+            "a later date"
+        )
 
 
 def ends_soon(rule: Rule) -> Iterator[str]:
@@ -275,11 +275,16 @@ def ends_soon(rule: Rule) -> Iterator[str]:
     if not isinstance(value, PinSet) or value.expires is None:
         return
     if not _has_ended(value, rule.now) and value.expires - rule.now < _SOON:
-        then = f"{value.after_expiry}ed".replace("allowed", "accepted")
         yield (
-            f"the pins expire at {_day(value)}, and every peer is {then} from then on; "
-            "deploy a policy with a later date"
+            f"the pins expire at {_day(value)}, and every peer is {_then(value)} from "
+            "then on; deploy a policy with a later date"
         )
+
+
+def _then(value: PinSet) -> str:
+    """Return the fate of every peer after the expiry."""
+    rejects = value.after_expiry == "reject" and value.mode == "enforce"
+    return "rejected" if rejects else "accepted"
 
 
 def _has_ended(value: PinSet, now: dt.datetime) -> bool:
