@@ -491,12 +491,14 @@ def test_reading_a_sound_file_is_silent(tmp_path: Path) -> None:
 
 
 def test_reading_warns_twenty_times_at_most(tmp_path: Path) -> None:
-    """The last line counts the others."""
-    file = written(tmp_path, *(f'"h{i}.x.org" = ["{GOOD}"]' for i in range(1000)))
+    """The worst first, wherever it is; and the last line counts the others."""
+    rules = [f'"h{i}.x.org" = ["{GOOD}"]' for i in range(1000)]
+    file = written(tmp_path, *rules, f'"z.x.org" = ["{ABSENT}", "{GOOD}"]')
     with pytest.warns(PolicyWarning) as caught:
         pinverify.load_rules(file)
     assert len(caught) == 21
-    assert str(caught[-1].message) == f"{file}: … and 980 more"
+    assert "error PV202" in str(caught[0].message)
+    assert str(caught[-1].message) == f"{file}: … and 981 more"
 
 
 # ---- the command -----------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.errors import PolicyError
 from pinverify.formats._files import load_file
-from pinverify.formats._reading import told
+from pinverify.formats._reading import MAX_TOLD, told
 from pinverify.policy._lint import serious
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def rules_from(
     loaded = loaded_from(out, path, policy_format, host, to_convert=to_convert)
     warnings = [*loaded.notices]
     if not to_convert:
-        found = serious(loaded.rules, str(path))
+        found, num = serious(loaded.rules, str(path), MAX_TOLD)
         texts = [f"{one.where}: {one.code}: {one.text}" for one in found]
-        warnings += told(texts, str(path))
+        warnings += told(texts, str(path), num)
     for text in warnings:
         out.warn(text)
     return loaded.rules

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pinverify.errors import PolicyError
 from pinverify.formats._files import load_file
 from pinverify.formats._losses import KINDS, Dumped, Loss
-from pinverify.formats._reading import Given, MistakesError, told
+from pinverify.formats._reading import MAX_TOLD, Given, MistakesError, told
 from pinverify.formats._table import format_named
 from pinverify.formats._violations import violation
 from pinverify.policy import Policy, Rules
@@ -132,7 +132,8 @@ def _loaded(
     """Read a file, and warn of what the reader and `lint` tell."""
     loaded = load_file(path, name_of_format, host=host, pins=pins)
     name = os.fspath(path)
-    texts = [str(finding) for finding in serious(loaded.rules, name)]
-    for text in (*loaded.notices, *told(texts, name)):
+    found, num = serious(loaded.rules, name, MAX_TOLD)
+    texts = [str(finding) for finding in found]
+    for text in (*loaded.notices, *told(texts, name, num)):
         warnings.warn(text, PolicyWarning, stacklevel=3)
     return loaded

@@ -73,16 +73,16 @@ class MistakesError(PolicyError):
         super().__init__("\n".join(self.lines))
 
 
-def told(lines: Sequence[str], name: str, num: int | None = None) -> tuple[str, ...]:
+def told(lines: Sequence[str], name: str, num: int) -> tuple[str, ...]:
     """Return the first lines that are told of a file, and one that counts the others.
 
     Args:
-        lines: what is to be told.
+        lines: the first of them, or all.
         name: of the file.
-        num: the number of lines that there were; None if they are all there.
+        num: the number of all.
     """
     first = tuple(lines[:MAX_TOLD])
-    more = (len(lines) if num is None else num) - len(first)
+    more = num - len(first)
     return (*first, f"{name}: … and {more:,} more") if more else first
 
 

@@ -84,16 +84,31 @@ def lint(
     return _worst_first(found)
 
 
-def serious(rules: Rules, name: str) -> list[Finding]:
+def serious(rules: Rules, name: str, most: int) -> tuple[list[Finding], int]:
     """Return the errors and warnings about a file, for who reads it to use it.
 
-    Hints are not even looked for: reading is to stay fast.
+    Hints are not even looked for, and few findings are kept: reading a file is to stay
+    fast, and to take little memory, also if each of a million rules has a mistake.
+
+    Args:
+        rules: were read from it.
+        name: of the file.
+        most: the number of findings to keep.
+
+    Returns:
+        The findings that are kept, the worst first; and the number of all.
     """
     known = Authorities(())
     rows = [(row, of_rule) for row, of_rule in _OF_RULES if row.level != "hint"]
-    each = each_rule(rules, checked_moment(None))
-    found = [one for rule in each for one in _of(rule, rows, known)]
-    return placed(_worst_first(found), name)
+    kept: dict[Level, list[Finding]] = {level: [] for level in LEVELS}
+    num = 0
+    for rule in each_rule(rules, checked_moment(None)):
+        for one in _of(rule, rows, known):
+            num += 1
+            if len(kept[one.level]) < most:
+                kept[one.level].append(one)
+    found = [one for level in LEVELS for one in kept[level]]
+    return placed(found[:most], name), num
 
 
 def _worst_first(found: list[Finding]) -> list[Finding]:
