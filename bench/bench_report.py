@@ -181,6 +181,8 @@ def _number(value: float) -> str:
 def _with_unit(value: float | None, unit: str) -> str:
     if value is None:
         return ""
+    if unit == "ns":
+        return _time(value / 1e9)
     return f"{_number(value)} {unit}" if unit != "instructions" else f"{value:,.0f}"
 
 
@@ -189,7 +191,12 @@ def _table_row(row: Row) -> list[str]:
     sign = "≤" if gate.at_most else "≥"
     spread = ""
     if measured is not None and measured.rounds > 1:
-        spread = f" ({_number(measured.low)} to {_number(measured.high)})"
+        ends = measured.low, measured.high
+        if gate.unit == "ns":
+            low, high = (_time(value / 1e9) for value in ends)
+        else:
+            low, high = map(_number, ends)
+        spread = f" ({low} to {high})"
     return [
         str(gate.number),
         gate.name,

@@ -244,6 +244,8 @@ def _gate_row(canvas: Canvas, scale: LogScale, row: Row, y: float) -> None:
     unit = "" if gate.unit == "instructions" else f" {gate.unit}"
     sign = "≤" if gate.at_most else "≥"
     label = f"{measured.median:.3g}{unit} ({sign} {gate.gate:g})"
+    if gate.unit == "ns":
+        label = f"{_time(measured.median / 1e9)} ({sign} {_time(gate.gate / 1e9)})"
     canvas.text(724, y + 4, label, f"small {colour} word")
 
 
