@@ -21,9 +21,9 @@ STRANGE = [name for name in readable_formats() if name != "toml"]
 
 # What is read before a bound takes hold is at most this large, and so are a small file
 # and the first objects of a parser.
-FREE = 350_000
-SIZE = 40_000
-SMALLER = {"envoy": 10_000}  # PyYAML is slow, and slower while memory is traced
+FREE = 260_000
+SIZE = 25_000
+SMALLER = {"envoy": 8_000}  # PyYAML is slow, and slower while memory is traced
 LARGE = 200_000
 PIECES = {
     "brackets": "[",
