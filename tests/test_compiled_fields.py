@@ -242,11 +242,10 @@ def _swap(one: int, other: int) -> Callable[[Parts], None]:
 
 
 def _padding(parts: Parts) -> None:
-    parts.names = parts.names[:-1]
-    parts.rules[-1].name_len -= 1
-    blob = put_together(parts)
-    assert blob[-1] == 0
-    parts.filler = bytes(len(blob) % 8) + b"\1"
+    """Let the last byte differ of those that fill the bytes up to 8."""
+    filler = taken_apart(put_together(parts)).filler
+    assert filler
+    parts.filler = filler[:-1] + b"\1"
 
 
 def _shared_name(parts: Parts) -> None:
