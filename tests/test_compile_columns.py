@@ -150,6 +150,10 @@ def test_pins_are_as_many_as_the_rows_say() -> None:
     ):
         with pytest.raises(PolicyError, match=message):
             make(["a", "b"], wrong)
+    for num in (0, 33):  # a byte less for each would be whole pins, too
+        hosts = [f"h{i:02}" for i in range(num)]
+        with pytest.raises(PolicyError, match=rf"{num + 1} pins for {num} hosts"):
+            make(hosts, digest(1) * (num + 1))
     with pytest.raises(PolicyError, match="row 1: there is no pin; add one"):
         make(["a", "b"], pins, pin_offsets=[0, 3, 3])
     for offsets in ([0, 3], [0, 1, 2, 3], [0, 2, 1], [0, 1, 4], [2, 1, 3]):
