@@ -369,6 +369,19 @@ def test_the_exit_code_tells_the_direction(tmp_path: Path) -> None:
     assert run("diff", one, tmp_path / "absent").code == 2
 
 
+def test_each_period_is_shown_for_all_its_names(tmp_path: Path) -> None:
+    """A change of the names below a host is not lost behind a later one."""
+    expires = dt.datetime(2040, 1, 1, tzinfo=dt.UTC)
+    old = Rules({"**.x.org": PinSet([A], expires=expires, after_expiry="allow")})
+    new = Rules({"**.x.org": PinSet([A, B])})
+    done = run("diff", written(tmp_path, old, "old"), written(tmp_path, new, "new"))
+    titles = [line for line in done.out.splitlines() if "  accepts " in line]
+    assert titles == [
+        "**.x.org  accepts more, until 2040-01-01 00:00:00Z",
+        "**.x.org  accepts less, from 2040-01-01 00:00:00Z on",
+    ]
+
+
 def test_a_difference_is_shown_by_its_lines(tmp_path: Path) -> None:
     """Of the rules that decide, and of those for all hosts; without equal lines."""
     expires = dt.datetime(2040, 1, 1, tzinfo=dt.UTC)

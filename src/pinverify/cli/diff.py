@@ -72,22 +72,26 @@ _OTHERS = {
 
 def _titled(changes: Sequence[Change]) -> Iterator[tuple[str, Change]]:
     """Yield changes with the words for their peers; a name and all below are one."""
-    below = {change.name: change for change in changes if change.scope == "below"}
+    below = {_period(change): change for change in changes if change.scope == "below"}
     for change in changes:
-        subtree = below.get(change.name)
+        subtree = below.get(_period(change))
         is_same = subtree is not None and subtree[2:] == change[2:]
         if change.scope == "host" and is_same:
             yield f"**.{change.name}", change
-            del below[change.name]
+            del below[_period(change)]
         elif change.scope == "host":
             yield change.name, change
         elif change.scope == "one-label":
             yield f"*.{change.name}", change
         elif change.scope == "below":
-            if change.name in below:
+            if _period(change) in below:
                 yield f"below {change.name}", change
         else:
             yield _OTHERS[change.scope], change
+
+
+def _period(change: Change) -> tuple[object, ...]:
+    return change.name, change.since, change.until
 
 
 _VERBS = {
