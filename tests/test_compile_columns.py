@@ -132,6 +132,27 @@ def test_a_bad_row_is_named(hosts: list[str], message: str) -> None:
         )
 
 
+@pytest.mark.parametrize("hosts", ["ab", "a.example"])
+def test_a_text_is_no_list_of_hosts(hosts: str) -> None:
+    """Its letters would be pinned, and the host that is meant would not."""
+    with pytest.raises(TypeError, match=r"hosts are a list of texts, .* write \['a"):
+        Policy.from_columns(hosts, digest(1) * len(hosts))
+
+
+@pytest.mark.parametrize("pins", ["sha256/AAAA", [digest(1)], (digest(1),)])
+def test_pins_of_columns_are_bytes(pins: Any) -> None:  # noqa: ANN401
+    """The message says what to do with pins that are objects or text."""
+    with pytest.raises(TypeError, match=r"digests of 32 bytes back to back, .* join"):
+        Policy.from_columns(["a.example"], pins)
+
+
+@pytest.mark.parametrize("num", [1, 2, 3])
+def test_hosts_without_any_pin_are_named(num: int) -> None:
+    """Also where it is one host alone."""
+    with pytest.raises(PolicyError, match="hosts, row 0: there is no pin; add one"):
+        Policy.from_columns(["a", "b", "c"][:num], b"")
+
+
 def test_a_buffer_of_hosts_is_ascii() -> None:
     """The message has the A-label to write."""
     host = "b\u00fccher.example".encode()

@@ -98,6 +98,11 @@ def _patterns(hosts: Sequence[str] | Buffer, offsets: Offsets | None) -> Column:
     if offsets is not None:
         column = Column(given, Positions.kept(offsets))
     else:
+        if isinstance(given, str):  # its letters would be the hosts
+            msg = (
+                f"hosts are a list of texts, got the text {given!r}; write [{given!r}]"
+            )
+            raise TypeError(msg)
         texts = list(given)
         if not all(isinstance(text, str) for text in texts):
             msg = "hosts are a list of texts; for one buffer give offsets as well"
@@ -136,6 +141,12 @@ def _out_of_order(row: int, this: str, before: str) -> str:
 
 def _lists(pins: Buffer, pin_offsets: Offsets | None, num_hosts: int) -> list[bytes]:
     """Return the pins of each host, sorted, each once: n × 32 bytes."""
+    if isinstance(pins, str | list | tuple):
+        msg = (
+            f"pins are digests of {DIGEST_LEN} bytes back to back, got "
+            f"{type(pins).__name__}; join Pin.digest of each, or use Rules and Policy"
+        )
+        raise TypeError(msg)
     data = pins if isinstance(pins, bytes) else view(pins).tobytes()
     if len(data) % DIGEST_LEN:
         msg = f"pins have {DIGEST_LEN} bytes each, got {len(data)} bytes"
@@ -148,7 +159,9 @@ def _lists(pins: Buffer, pin_offsets: Offsets | None, num_hosts: int) -> list[by
                 "for each; say with pin_offsets which are whose"
             )
             raise PolicyError(msg)
-        ends: Any = range(0, each * num_hosts + 1, each) if each else [0] * num_hosts
+        ends: Any = (
+            range(0, each * num_hosts + 1, each) if each else [0] * (num_hosts + 1)
+        )
     else:
         positions = Positions.kept(pin_offsets).view
         ends = [DIGEST_LEN * position for position in positions]
