@@ -581,6 +581,58 @@ def test_arrow_may_let_go_in_another_thread(
     assert alive(owners) == 0
 
 
+def test_a_read_only_view_of_changing_offsets_is_copied(pki: Pki) -> None:
+    """The memory behind it can still change, and Arrow must not see that."""
+    ders, offsets = pki.server.chain_der, array("i", [0, 1, 2])
+    reports = sample_policy(pki).evaluate_many(
+        None,
+        b"".join(ders),
+        offsets=ends(ders),
+        chain_offsets=memoryview(offsets).toreadonly(),
+        now=NOON,
+    )
+    assert reports.chain_offsets is not None
+    before = list(reports.chain_offsets)
+    offsets[1] = 2**26
+    assert list(reports.chain_offsets) == before == [0, 1, 2]
+
+
+def interrupted(number: int) -> list[BaseException]:
+    """Export to Arrow, with a Ctrl-C at one of the lines, in a traceback that stays."""
+    reports = Policy.for_clients(PinSet([ABSENT])).evaluate_many(None, [[b"x"]])
+    lines = 0
+
+    def trace(frame: Any, event: str, _: object) -> Any:  # noqa: ANN401
+        nonlocal lines
+        if frame.f_code.co_name != "_array":
+            return None
+        if event == "line":
+            lines += 1
+            if lines == number:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        reports.__arrow_c_array__()
+    except KeyboardInterrupt as error:
+        error.args = (error,)  # a circle, for the garbage collector
+        return [error]
+    finally:
+        sys.settrace(before)
+    return []
+
+
+def test_an_interrupt_leaves_nothing_that_the_collector_stumbles_over() -> None:
+    """A view that cffi still held could be released first, which ends the process."""
+    number = 1
+    while interrupted(number):
+        gc.collect()
+        number += 1
+    assert number > 10
+
+
 AT_EXIT = """
 import sys, pyarrow
 from pinverify import Policy

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify import _core
-from pinverify.core._library import ffi
+from pinverify.core._library import address, ffi, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,10 +61,10 @@ def _schema(column: ArrowColumn, owner: Owner, *, top: bool = False) -> Any:  # 
 
 def _array(column: ArrowColumn, owner: Owner, *, top: bool = False) -> Any:  # noqa: ANN401
     children = [_array(child, owner)[0] for child in column.children]
-    held = [ffi.from_buffer(buffer) for buffer in column.buffers]
+    held = [view(buffer) for buffer in column.buffers]
     struct = ffi.new("struct ArrowArray *")
     places = ffi.new("struct ArrowArray *[]", children)
-    buffers = ffi.new("const void *[]", [ffi.NULL, *held])
+    buffers = ffi.new("const void *[]", [ffi.NULL, *map(address, held)])
     struct.length = column.length
     struct.n_buffers, struct.buffers = len(buffers), buffers
     struct.n_children, struct.children = len(children), places

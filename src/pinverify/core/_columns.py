@@ -57,9 +57,12 @@ class Positions:
 
     @classmethod
     def kept(cls, offsets: Offsets) -> Positions:
-        """Make positions that the caller cannot change: a copy, if they could be."""
+        """Make positions that nobody can change: a copy, if somebody could.
+
+        A view may be read-only while the memory behind it is not.
+        """
         found: Any = _positions(offsets)
-        own = found.readonly or not is_buffer(offsets)
+        own = type(found.obj) is bytes or not is_buffer(offsets)
         return cls(found if own else memoryview(found.tobytes()).cast(found.format))
 
     def part(self, first: int, num: int) -> tuple[Any, int, int]:
