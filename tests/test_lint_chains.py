@@ -211,8 +211,22 @@ def test_what_is_no_certificate_has_no_pins() -> None:
     assert pins_of(b"\x30\x00") == ()
     assert mistaken_pins(b"") == {}
     rules = Rules({HOST: [ABSENT, BACKUP]})
-    assert codes(rules, [b"no certificate"]) == []
+    (finding,) = found(rules, [b"no certificate"])
+    assert finding.code == "PV605"
+    assert finding.text.startswith("certificate 0 of")
     assert codes(rules, []) == []
+
+
+def test_a_server_with_a_blocked_key_is_told(cast: Cast) -> None:
+    """Of the rule, and for all hosts; also where the rule has another mistake."""
+    good = PinSet([cast.server.pin, BACKUP])
+    for rules in (
+        Rules({HOST: good}, blocked=[cast.ca.pin]),
+        Rules({HOST: PinSet([cast.server.pin, BACKUP], blocked=[cast.ca.pin])}),
+    ):
+        (finding,) = found(rules, cast.chain)
+        assert finding.code == "PV605"
+        assert f"shows {cast.ca.pin}, which is blocked; replace" in finding.text
 
 
 # ---- chains ----------------------------------------------------------------------

@@ -47,7 +47,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     if not isinstance(value, PinSet):
         msg = (
             f"{given.name}: there is no rule to write: no pin of a whole certificate "
-            f"of a leaf for {host!r}; `pinverify pin --cert` prints them"
+            f"of a leaf for {host!r}; `pinverify pin --format cert` prints them"
         )
         raise PolicyError(msg)
     lines = [f"# acl pinned {fetch},sha2(256),hex -f FILE"]

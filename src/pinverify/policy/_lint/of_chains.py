@@ -113,28 +113,39 @@ def found_at_server(
     if one.report.reason is Reason.MATCH:
         yield from _without_backup(value, one.chain)
         yield from _short_lived(value, one.chain)
-    elif one.report.reason is Reason.MISMATCH and not explained:
-        yield (
-            "PV605",
-            (
-                f"no pin matches the chain that {one.host} shows today; compare it "
-                f"with the output of `pinverify pin {one.host}`"
-            ),
-        )
+    elif one.report.reason is not Reason.MISMATCH or not explained:
+        yield from _why_rejected(one)
+
+
+def _why_rejected(one: Served) -> Iterator[tuple[str, str]]:
+    report = one.report
+    texts = {
+        Reason.MISMATCH: (
+            f"no pin matches the chain that {one.host} shows today; compare it with "
+            f"the output of `pinverify pin {one.host}`"
+        ),
+        Reason.BLOCKED: (
+            f"{one.host} shows {report.matched}, which is blocked; replace its key, or "
+            "remove the pin from `blocked`"
+        ),
+        Reason.MALFORMED: (
+            f"certificate {report.depth} of {one.host} is {report.detail}; have it "
+            "issued again as strict DER"
+        ),
+    }
+    if report.reason in texts:
+        yield "PV605", texts[report.reason]
 
 
 def _why_open(one: Served) -> str:
     """Return the text for a host that accepts every key."""
     if not isinstance(one.value, PinSet):
-        why = "no rule pins it"
+        why = "no rule pins it; see that the rule has the name that is connected to"
     elif one.value.mode == "report":
-        why = "its rule is in report mode"
+        why = 'its rule is in report mode; write mode = "enforce" if its pins match'
     else:
-        why = "its pins have expired"
-    return (
-        f"{one.host} would be accepted with any key, because {why}; see that the name "
-        "in the rule is the one that is connected to"
-    )
+        why = "its pins have expired; deploy a policy with a later date"
+    return f"{one.host} would be accepted with any key, because {why}"
 
 
 def _pins_with_lists(value: PinSet) -> Iterator[tuple[str, Pin]]:

@@ -63,7 +63,7 @@ _ROWS = (
     Check("PV602", "error", "hash of something else"),
     Check("PV603", "error", "pin in the wrong list"),
     Check("PV604", "error", "chain ends before the pinned authority"),
-    Check("PV605", "error", "no pin matches the server"),
+    Check("PV605", "error", "the policy rejects the server"),
     Check("PV606", "warning", "all pins in one chain"),
     Check("PV607", "warning", "leaf of a short-lived certificate"),
 )
