@@ -100,6 +100,8 @@ def tables(draw: st.DrawFn) -> tuple[Table, str]:
         if not key.startswith("."):
             name = random.choice([key, key.upper(), f"[{key}]", f"[{key}]:587"])
         if found is None:
+            if is_pinned_below(key.removeprefix("."), table):
+                name = key  # another form is a mistake
             level = random.choice(["none", "may", "encrypt", "dane-only", "secure"])
             lines.append(f"{name}  {level}")
             continue
@@ -114,6 +116,12 @@ def tables(draw: st.DrawFn) -> tuple[Table, str]:
         between = random.choice([" ", "\n    ", "\n# comment\n\n  "])
         lines.append(between.join([f"{name} fingerprint", *words, "ciphers=high"]))
     return table, "\n".join(lines) + "\n"
+
+
+def is_pinned_below(name: str, table: Table) -> bool:
+    """Return whether the nearest parent domain of a name has digests."""
+    parents = [name[match.start() :] for match in re.finditer(r"\.", name)]
+    return next((table[key] for key in parents if key in table), None) is not None
 
 
 def _read_policies_agree(drawn: tuple[Table, str], chains: list[list[Cert]]) -> None:
@@ -239,6 +247,32 @@ def test_one_host_has_one_set_of_pins() -> None:
         load(other)
     with pytest.raises(PolicyError, match=r"line 2: other pins for 'x\.org' on line 1"):
         load(f"x.org fingerprint match={HEX}\n[x.org] may\n")
+
+
+@pytest.mark.parametrize("level", ["may", "none", "encrypt", "dane-only"])
+@pytest.mark.parametrize(
+    "key", ["a.x.org:587", "[a.x.org]:25", "[a.x.org]", "b.a.x.org:smtp", ".a.x.org:25"]
+)
+def test_one_port_exempts_no_host_that_a_wider_line_pins(key: str, level: str) -> None:
+    """A rule has no ports, so it would exempt the others as well."""
+    above = f".x.org fingerprint match={HEX}\n"
+    advice = "line 2: .*; write the line without port and brackets, or leave it out"
+    with pytest.raises(PolicyError, match=advice):
+        load(f"{above}{key} {level}\n")
+    plain = re.sub(r"[\[\]]|:\w+", "", key)
+    expected = load(f"{above}{plain} {level}\n").rules
+    assert UNPINNED in expected.hosts.values()
+    assert load(f"{above}{plain} {level}\n{key} {level}\n").rules == expected
+    assert load(f"{above}{key} {level}\n{plain} {level}\n").rules == expected
+
+
+def test_one_port_may_be_exempt_where_nothing_wider_is_pinned() -> None:
+    """Below another destination, and beside a line for the names below its own."""
+    text = f".x.org fingerprint match={HEX}\n"
+    found = load(f"{text}[a.y.org]:25 may\nx.org:25 may\n").rules
+    assert found == Rules({"**.x.org": pins(HEX), "x.org": UNPINNED})
+    exempt = load(f"{text}.a.x.org may\n[b.a.x.org]:25 none\n").rules
+    assert exempt == load(f"{text}.a.x.org may\n").rules
 
 
 MISTAKES = {

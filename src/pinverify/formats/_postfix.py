@@ -77,7 +77,7 @@ def loads(data: bytes, given: Given) -> Loaded:
                 reading.mistake(where, f"{name} is there already; keep one")
             parameters[name] = _Line(number, parameter[2].strip())
     if parameters and table:
-        where = f"line {next(iter(table.values()))[0]}"
+        where = f"line {next(iter(table.values())).number}"
         reading.mistake(where, "a line of a table in main.cf; give one of both")
     reading.check()
     if table:
@@ -213,21 +213,31 @@ def _check_digest(
 # ---- tables ------------------------------------------------------------------------
 
 
-_Table: TypeAlias = dict[str, tuple[int, PinSet | Unpinned]]
-"""The line and the value of each host, with a dot before it for those below it."""
+class _Said(NamedTuple):
+    """The line and the value of a host, and whether it is for all its ports."""
+
+    number: int
+    value: PinSet | Unpinned
+    is_plain: bool
+
+
+_Table: TypeAlias = dict[str, _Said]
+"""The values of hosts, with a dot before it for those below it."""
 
 
 def _read_destination(line: _Line, table: _Table, reading: Reading) -> None:
     """Read a line of a table."""
-    key, _, said = line.value.partition(" ")
-    value = _value(_Line(line.number, said.strip()), reading)
+    key, _, words = line.value.partition(" ")
+    value = _value(_Line(line.number, words.strip()), reading)
     name = _name(key, line, reading)
     if value is None or name is None:
         return
-    if table.get(name, (0, value))[1] != value:
-        msg = f"other pins for {name!r} on line {table[name][0]}; keep one"
+    said = _Said(line.number, value, is_plain=not re.search(r"[\[\]:]", key))
+    before = table.get(name, said)
+    if before.value != value:
+        msg = f"other pins for {name!r} on line {before.number}; keep one"
         reading.mistake(f"line {line.number}", msg)
-    table[name] = line.number, value
+    table[name] = said if said.is_plain else before
 
 
 def _value(line: _Line, reading: Reading) -> PinSet | Unpinned | None:
@@ -273,12 +283,24 @@ def _add_destinations(table: _Table, given: Given, reading: Reading) -> None:
     """Add the rules of a table."""
     if given.host is not None:
         reading.mistake("host", "a table names its hosts; leave host out")
-    if any(isinstance(value, PinSet) for _, value in table.values()):
+    if any(isinstance(said.value, PinSet) for said in table.values()):
         msg = f"digests are taken as SHA-256, as by {_DIGEST} = sha256 in main.cf"
         reading.notice("", msg)
-    for key, (number, value) in table.items():
-        for pattern, decided in _rules_of(key, value, table):
-            reading.rule(f"line {number}", pattern, decided)
+    for key, said in table.items():
+        where = f"line {said.number}"
+        if _exempts_too_much(key, said, table):
+            msg = "Postfix exempts one port or form of a name, and a rule has none"
+            advice = "write the line without port and brackets, or leave it out"
+            reading.mistake(where, f"{msg}; {advice}")
+        for pattern, decided in _rules_of(key, said.value, table):
+            reading.rule(where, pattern, decided)
+
+
+def _exempts_too_much(key: str, said: _Said, table: _Table) -> bool:
+    """Return whether Postfix pins the same name by a wider line, at other ports."""
+    if said.is_plain or said.value is not UNPINNED:
+        return False
+    return _said_above(key.removeprefix("."), table) is not UNPINNED
 
 
 def _rules_of(
@@ -303,6 +325,6 @@ def _said_above(name: str, table: _Table) -> PinSet | Unpinned:
     _, dot, suffix = name.partition(".")
     while dot:
         if f".{suffix}" in table:
-            return table[f".{suffix}"][1]
+            return table[f".{suffix}"].value
         _, dot, suffix = suffix.partition(".")
     return UNPINNED
