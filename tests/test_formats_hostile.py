@@ -70,6 +70,7 @@ PIECES = {
     "entry": '{"name":"x.org"},',
     "records": f"_443._tcp.x.org. TLSA 3 1 1 {'00' * 32}\n",
     "small records": "_1._tcp.a. TLSA 3 1 0 00\n",
+    "nearly a time": f"_1._tcp.a. {'1' * 60}x TLSA\n",
     "destinations": "a fingerprint match=A\n",
     "short destinations": "a may\n",
     "fingerprints": 'static const char kAFingerprint[] = "";\n',

@@ -359,6 +359,48 @@ def test_aliases_lead_to_records() -> None:
         load(text + "_1._tcp CNAME a b")
 
 
+def test_a_service_that_an_alias_leads_to_keeps_its_rule() -> None:
+    """Beside the one that the alias gives, and however many steps it takes."""
+    pinned = PinSet(leaf=[ABSENT])
+    text = f"_443._tcp.www.a.com. IN TLSA 3 1 1 {HEX}\n"
+    text += "_443._tcp.y.a.com. IN CNAME _443._tcp.www.a.com.\n"
+    assert load(text).rules == Rules({"www.a.com": pinned, "y.a.com": pinned})
+    text += "_25._tcp.z.a.com. IN CNAME _443._tcp.y.a.com.\n"
+    hosts = {f"{name}.a.com": pinned for name in ("www", "y", "z")}
+    assert load(text).rules == Rules(hosts)
+
+
+def test_an_owner_that_is_left_out_is_the_last_complete_one() -> None:
+    """RFC 1035, 5.1: a new origin does not change it."""
+    text = "$ORIGIN x.org.\n_443._tcp A 127.0.0.1\n$ORIGIN y.org.\n"
+    assert load(f"{text}  TLSA 3 1 1 {HEX}").rules == LEAF
+    with pytest.raises(PolicyError, match=r"line 3: '_443\._tcp' is relative"):
+        load(f"_443._tcp A 127.0.0.1\n$ORIGIN x.org.\n TLSA 3 1 1 {HEX}")
+
+
+def test_classes_and_times_stand_before_the_type() -> None:
+    """In both forms of the class, and in any order."""
+    for head in ("CLASS1", "class1 5", "1h30m IN", "IN", "5M", "60 CLASS1", ""):
+        assert load(f"_443._tcp.x.org. {head} TLSA 3 1 1 {HEX}").rules == LEAF
+
+
+def test_types_that_are_no_pins_are_passed_over() -> None:
+    """Each that the registry knows, and unknown ones of hosts."""
+    records = [f"_443._tcp.x.org. {kind} a b" for kind in ("RRSIG", "NSEC", "TYPE46")]
+    records += ["www.x.org. ALIAS y.org.", "x.org. TYPE65400 \\# 0"]
+    text = "\n".join([*records, f"_443._tcp.x.org. TLSA 3 1 1 {HEX}"])
+    assert load(text).rules == LEAF
+    reading = Reading(Given("file"))
+    kinds = [
+        kind.name.replace("_", "-")
+        for kind in dns.rdatatype.RdataType
+        if 0 < kind < 128 or kind > 255  # the others are questions
+    ]
+    lines = "\n".join(f"_443._tcp.x.org. {kind} 0" for kind in kinds)
+    assert list(records_in(lines, set(), reading)) == []
+    reading.check()
+
+
 MISTAKES = {
     "": "there is no TLSA record",
     "x.org. A 127.0.0.1\n": "there is no TLSA record",
@@ -370,6 +412,14 @@ MISTAKES = {
     f"_443._tcp.x.org TLSA 3 1 1 {HEX}": "'_443._tcp.x.org' is relative; write $ORIGIN",
     f"\n  TLSA 3 1 1 {HEX}": "line 2: the first record has no owner",
     f"_443._tcp.x.org. CH TLSA 3 1 1 {HEX}": "the class CH has no pins",
+    f"_443._tcp.x.org. CLASS3 TLSA 3 1 1 {HEX}": "the class CLASS3 has no pins",
+    f"_443._tcp.x.org. CLASS01 TLSA 3 1 1 {HEX}": "line 1: no type 'CLASS01' is known",
+    f"_443._tcp.x.org. IN TSLA 3 1 1 {HEX}": "line 1: no type 'TSLA' is known; write T",
+    f"_443._tcp.x.org. TYPE052 \\# 35 030101{HEX}": "no type 'TYPE052' is known",
+    "_443._tcp.x.org. TYPE5 \\# 3 016100": "no type 'TYPE5' is known; write TLSA, or",
+    f"_443._tcp.x.org. 111x TLSA 3 1 1 {HEX}": "line 1: '111x' is where a type belongs",
+    f"$ORIGIN x.org.\n_443._tcp A 1\nTLSA 3 1 1 {HEX}": "line 3: '1' is where a type",
+    f"$ORIGIN x.org.\nTLSA \\# 35 030101{HEX}": "is where a type belongs; write owner",
     "_443._tcp.x.org. 5 IN": "a record without a type",
     "$INCLUDE other.zone": "line 1: '$INCLUDE' is not followed",
     f"$GENERATE 1-9 _443._tcp.$ TLSA 3 1 1 {HEX}": "'$GENERATE' is not followed",

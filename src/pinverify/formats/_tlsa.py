@@ -45,6 +45,7 @@ _CERTIFICATE, _KEY = range(2)
 _FULL, _SHA_256, _SHA_512 = range(3)
 _LENGTHS = {_SHA_256: 32, _SHA_512: 64}
 _TYPE_NUMBER = "TYPE52"
+_TYPES = {"TLSA", _TYPE_NUMBER, "CNAME"}
 _SERVICE = re.compile(r"(?:_[0-9]{1,5}|\*)\._(?:tcp|udp|sctp)\.(.+)", re.ASCII)
 # A shorter record is no digest, and many would take more memory than the file.
 _LENGTH_FOR_RECORD = 64
@@ -61,7 +62,7 @@ def loads(data: bytes, given: Given) -> Loaded:
     reading = Reading(given)
     sets, ends = _collected(text_of(data, given, "zone file"), reading)
     for owner, found in sets.items():
-        if owner in ends:
+        if owner in ends and not _SERVICE.fullmatch(owner):
             continue
         where = f"line {found[0].line}"
         pattern, value = _host(where, owner, reading), _pin_set(found, reading)
@@ -122,11 +123,14 @@ class _Tlsa(NamedTuple):
 
 
 def _collected(text: str, reading: Reading) -> tuple[dict[str, list[_Tlsa]], set[str]]:
-    """Return the records of each owner, and the owners that only aliases lead to."""
+    """Return the records of each owner, and the owners that aliases lead to."""
     sets: dict[str, list[_Tlsa]] = {}
     aliases: dict[str, tuple[int, str]] = {}
     left = _FREE_RECORDS + len(text) // _LENGTH_FOR_RECORD
-    for record in records(text, {"TLSA", _TYPE_NUMBER, "CNAME"}, reading):
+    for record in records(text, _TYPES, reading):
+        if record.type not in _TYPES:
+            _note_type(record, reading)
+            continue
         if record.type == "CNAME":
             if not record.owner.startswith(("_", "*._")):
                 continue
@@ -141,6 +145,13 @@ def _collected(text: str, reading: Reading) -> tuple[dict[str, list[_Tlsa]], set
             reading.mistake(f"line {record.line}", msg)
             break
     return sets, _follow(aliases, sets, reading)
+
+
+def _note_type(record: Record, reading: Reading) -> None:
+    """Note an unknown type of a service: it may be a TLSA record that is misspelt."""
+    if _SERVICE.fullmatch(record.owner):
+        msg = f"no type {shown(record.type)} is known; write TLSA, or remove the record"
+        reading.mistake(f"line {record.line}", msg)
 
 
 def _read(record: Record, reading: Reading) -> _Tlsa | None:

@@ -35,8 +35,22 @@ _WORD = re.compile(
     """,
     re.VERBOSE,
 )
-_TTL = re.compile(r"(?:[0-9]+[smhdw]?)+", re.ASCII | re.IGNORECASE)
-_CLASSES = {"IN", "CH", "HS", "CS"}
+_TTL = re.compile(r"(?:[0-9]++[smhdw]?+)++", re.ASCII | re.IGNORECASE)
+_IN = {"IN", "CLASS1"}  # RFC 3597, 5: a class and a type may be written as a number
+_OTHER_CLASS = re.compile(r"CH|HS|CS|CLASS(?:0|[1-9][0-9]{0,4})", re.ASCII)
+_TYPE = re.compile(r"[A-Z][A-Z0-9-]*+", re.ASCII)
+_TYPE_NUMBER = re.compile(r"TYPE(?:0|[1-9][0-9]{0,4})", re.ASCII)
+_MISREAD = "TYPE5"  # a CNAME, whose data would be a name in hex
+_KNOWN = frozenset(
+    """
+    A A6 AAAA AFSDB AMTRELAY APL ATMA AVC BRID CAA CDNSKEY CDS CERT CLA CNAME CSYNC
+    DHCID DLV DNAME DNSKEY DOA DS DSYNC EID EUI48 EUI64 GID GPOS HHIT HINFO HIP HTTPS
+    IPN IPSECKEY ISDN KEY KX L32 L64 LOC LP MB MD MF MG MINFO MR MX NAPTR NID NIMLOC
+    NINFO NS NSAP NSAP-PTR NSEC NSEC3 NSEC3PARAM NULL NXNAME NXT OPENPGPKEY OPT PTR PX
+    RESINFO RKEY RP RRSIG RT SIG SINK SMIMEA SOA SPF SRV SSHFP SVCB TA TALINK TLSA TXT
+    UID UINFO UNSPEC URI WALLET WKS X25 ZONEMD
+    """.split()  # noqa: SIM905 - IANA's registry, which is long
+)
 
 
 class Record(NamedTuple):
@@ -58,7 +72,9 @@ class Record(NamedTuple):
 
 
 def records(text: str, types: set[str], reading: Reading) -> Iterator[Record]:
-    """Yield the records of these types; note what is not understood.
+    """Yield the records of these types, and of types that nobody knows.
+
+    One of those may be one of these that is misspelt. What is not understood is noted.
 
     Args:
         text: a zone file, or a part of one.
@@ -66,7 +82,7 @@ def records(text: str, types: set[str], reading: Reading) -> Iterator[Record]:
         reading: collects the mistakes.
     """
     origin: str | None = None
-    owner: str | None = None
+    owner: tuple[str, str | None] | None = None  # with the origin of its own line
     for line, words in _entries(text, reading):
         where = f"line {line}"
         first, *rest = words
@@ -79,13 +95,13 @@ def records(text: str, types: set[str], reading: Reading) -> Iterator[Record]:
             continue
         kind, data = _type_and_data(rest, where, reading)
         if first:
-            owner = first
-        if kind not in types:
+            owner = first, origin
+        if not kind or (kind not in types and _is_known(kind)):
             continue
         if owner is None:
             reading.mistake(where, "the first record has no owner; write one")
             continue
-        name = whole_name(owner, origin, where, reading)
+        name = whole_name(*owner, where, reading)
         if name is not None:
             yield Record(line, name, origin, kind, data)
 
@@ -116,16 +132,30 @@ def _type_and_data(
     """Return the type behind a TTL and a class, and what follows."""
     at = 0
     while at < len(words) and at < 2:  # noqa: PLR2004 - in any order
-        if words[at].upper() in _CLASSES - {"IN"}:
+        if words[at].upper() in _IN or _TTL.fullmatch(words[at]):
+            pass
+        elif _OTHER_CLASS.fullmatch(words[at].upper()):
             msg = f"the class {words[at]} has no pins; remove the record"
             reading.mistake(where, msg)
-        elif words[at].upper() != "IN" and not _TTL.fullmatch(words[at]):
+        else:
             break
         at += 1
     if at == len(words):
         reading.mistake(where, "a record without a type; write owner, IN, TLSA, data")
         return "", ()
-    return words[at].upper(), words[at + 1 :]
+    kind = words[at].upper()
+    if not _TYPE.fullmatch(kind):
+        msg = f"{shown(words[at])} is where a type belongs; write owner, IN, TLSA, data"
+        reading.mistake(where, msg)
+        return "", ()
+    return kind, words[at + 1 :]
+
+
+def _is_known(kind: str) -> bool:
+    """Return whether a type has this name or number, and means what it says."""
+    if kind in _KNOWN:
+        return True
+    return _TYPE_NUMBER.fullmatch(kind) is not None and kind != _MISREAD
 
 
 def _entries(text: str, reading: Reading) -> Iterator[tuple[int, list[str]]]:
