@@ -26,7 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from optional import client_library
-from pinverify import UNPINNED, Pin, PinSet, Policy, Reason, Report, Reports
+from pinverify import UNPINNED, Pin, PinSet, Policy, Reason, Report, Reports, _core
 from pinverify.core import _arrow
 from pki import Pki, example_pki
 from policy_samples import ABSENT, NOON
@@ -539,6 +539,14 @@ def alive(owners: list[weakref.ref[Any]]) -> int:
     """Return how many owners are still kept."""
     gc.collect()
     return sum(owner() is not None for owner in owners)
+
+
+@pytest.mark.parametrize("own", [_core.own_schema, _core.own_array])
+def test_arrow_structs_are_not_made_of_anything_else(own: Callable[..., Any]) -> None:
+    """What C is given has the types that it expects."""
+    for wrong in ((), ("address", None, True), (0, None)):
+        with pytest.raises(TypeError):
+            own(*wrong)
 
 
 def test_arrow_keeps_what_it_was_given_until_it_lets_go(

@@ -113,8 +113,8 @@ _NO_PROGRAM = re.compile(r"^.*\b(?:NameError|UnboundLocalError)\b.*$", re.MULTIL
 
 def _outcome(code: int, text: str) -> Outcome:
     failed = _FAILED.search(text)
-    # A fault may break memory, too, and end the process after the test that saw it.
-    if (code == 1 or code < 0) and failed is not None:
+    # However the process ends after that: the fault may have broken memory, too.
+    if code != 0 and failed is not None:
         if no_program := _NO_PROGRAM.search(text):
             return Outcome("invalid", no_program[0].strip())
         return Outcome("killed", failed[1], failed[2] or "")
