@@ -362,6 +362,17 @@ def test_mistakes_are_explained(name: str, domains: Any, words: str) -> None:  #
     assert str(caught.value).startswith("Info.plist: ")
 
 
+def test_a_place_is_told_in_characters_that_can_be_printed() -> None:
+    """Keys may have any characters, and be as long as a file."""
+    for key in ("\U00018cd6NSAppTransportSecurity", "x" * 100_000):
+        document: dict[str, Any] = {key: {"NSPinnedDomains": {}}}
+        with pytest.raises(PolicyError, match="belongs in NSAppTransport") as caught:
+            load("apple", plistlib.dumps(document))
+        (line,) = str(caught.value).split("\n")
+        assert line.isprintable()
+        assert len(line) < 400
+
+
 def test_pins_in_another_place_are_an_error() -> None:
     """Apple does not look for them there."""
     domains = {"x.org": {"NSPinnedCAIdentities": [{DIGEST: A}]}}

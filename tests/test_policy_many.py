@@ -543,7 +543,7 @@ def alive(owners: list[weakref.ref[Any]]) -> int:
 
 @pytest.mark.parametrize("own", [_core.own_schema, _core.own_array])
 def test_arrow_structs_are_not_made_of_anything_else(own: Callable[..., Any]) -> None:
-    """What C is given has the types that it expects."""
+    """Arguments of other types are refused."""
     for wrong in ((), ("address", None, True), (0, None)):
         with pytest.raises(TypeError):
             own(*wrong)

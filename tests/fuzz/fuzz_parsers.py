@@ -29,6 +29,7 @@ from pinverify.formats import toml
 from pinverify.formats._table import FORMATS
 from policy_samples import ABSENT, NOON, OTHER
 from test_formats import PATTERNS, SPELT_PINS, edited_examples
+from test_formats_firefox import Entry, written
 from test_formats_hostile import PIECES, STARTS, STRANGE, whole
 
 if TYPE_CHECKING:
@@ -150,9 +151,16 @@ _CHROMIUM = """{
 }"""
 
 
+# Of formats that are only read.
+_READ_ONLY = {
+    "chromium": _CHROMIUM,
+    "firefox": written({"x.org": Entry([ABSENT, OTHER], below=True, test=False)}),
+}
+
+
 def right_files(name: str) -> list[bytes]:
     """Return files of a format."""
-    found = [_CHROMIUM.encode()] if name == "chromium" else []
+    found = [_READ_ONLY[name].encode()] if name in _READ_ONLY else []
     for rules in _RULES if FORMATS[name].writes else ():
         host = None if FORMATS[name].host == "says" else "x.org"
         dumped = dump(rules, name, host=host, now=NOON)

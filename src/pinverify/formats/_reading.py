@@ -13,6 +13,7 @@ from pinverify.errors import PolicyError
 from pinverify.formats._near_pins import key_pin, shown
 from pinverify.policy import PinSet, Rules
 from pinverify.policy._hosts import canonical_pattern
+from pinverify.policy._printable import shortened
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -31,6 +32,7 @@ __all__ = [
     "told",
 ]
 
+_MAX_WHERE = 256
 _MAX_PATTERN = 512  # a host has 253 bytes; a message quotes a pattern as a whole
 
 MAX_TOLD = 20
@@ -109,7 +111,7 @@ class Reading:
 
     def _tell(self, told: list[str], where: str, text: str) -> None:
         if len(told) < MAX_TOLD:  # a hostile file has a million of them
-            told.append(": ".join(filter(None, (self._given.name, where, text))))
+            told.append(": ".join(filter(None, (self._place(where), text))))
 
     def key_pin(self, where: str, text: str) -> Pin | None:
         """Read the base64 of an SPKI pin; None, and a mistake, if it is none."""
@@ -137,7 +139,12 @@ class Reading:
             self.mistake(where, f"{pattern!r} is there already, see {first}; keep one")
             return
         self._hosts[pattern] = value
-        self._origins[pattern] = ": ".join(filter(None, (self._given.name, where)))
+        self._origins[pattern] = self._place(where)
+
+    def _place(self, where: str) -> str:
+        """Return a place in the file for messages; keys may have any characters."""
+        where = shortened(where, _MAX_WHERE)
+        return ": ".join(filter(None, (self._given.name, where)))
 
     def for_clients(self, where: str, value: PinSet) -> None:
         """Set the pins of clients; other ones for other clients are a mistake."""
