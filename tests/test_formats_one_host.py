@@ -302,6 +302,14 @@ def test_max_age_zero_removes_pins() -> None:
     assert loaded.notices == ("file: max-age=0 removes the pins",)
 
 
+def test_words_of_a_line_are_told_in_characters_that_can_be_printed() -> None:
+    """A terminal obeys the others."""
+    line = b'Header always \x08set Public-Key-Pins "max-age=1"'
+    with pytest.raises(PolicyError, match=r"Header \\x08set is not") as caught:
+        FORMATS["apache"].reader(line, Given("file", host="x.org"))
+    assert str(caught.value).isprintable()
+
+
 def test_unknown_directives_are_told() -> None:
     """Clients ignore them."""
     loaded = load("hpkp", f"{TWO}; max-age=5; Strict=yes; ;")

@@ -13,7 +13,7 @@ from pinverify.errors import PolicyError
 from pinverify.formats._near_pins import key_pin, shown
 from pinverify.policy import PinSet, Rules
 from pinverify.policy._hosts import canonical_pattern
-from pinverify.policy._printable import shortened
+from pinverify.policy._printable import printable, shortened
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -111,7 +111,8 @@ class Reading:
 
     def _tell(self, told: list[str], where: str, text: str) -> None:
         if len(told) < MAX_TOLD:  # a hostile file has a million of them
-            told.append(": ".join(filter(None, (self._place(where), text))))
+            parts = self._place(where), printable(text)
+            told.append(": ".join(filter(None, parts)))
 
     def key_pin(self, where: str, text: str) -> Pin | None:
         """Read the base64 of an SPKI pin; None, and a mistake, if it is none."""
