@@ -311,4 +311,8 @@ def test_no_fault_makes_a_call_accept_a_wrong_pin(
         assert CALLS[call](policy, pinset, pki.server.chain_der), number
         return ended
 
-    assert len(each_point(attempt, fault, usual="refused")) >= LEAST_POINTS[call]
+    # Now and then a free list of the interpreter serves instead of an allocation.
+    assert any(
+        len(each_point(attempt, fault, usual="refused")) >= LEAST_POINTS[call]
+        for _ in range(3)
+    )
