@@ -134,18 +134,22 @@ class Authority(Identity):
     """A certificate authority. It signs whatever a test asks for."""
 
     @classmethod
-    def root(cls, name: str, key_type: KeyType = "p256") -> Authority:
+    def root(
+        cls, name: str, key_type: KeyType = "p256", organization: str = ""
+    ) -> Authority:
         """Make a self-signed authority called *name*."""
         key = _new_key(key_type)
-        subject = _name(name)
+        subject = _name(name, organization)
         certificate = _certificate(
             subject, key, _ca_extensions(), _Issuer(subject, key)
         )
         return cls(certificate, key)
 
-    def intermediate(self, name: str, key_type: KeyType = "p256") -> Authority:
+    def intermediate(
+        self, name: str, key_type: KeyType = "p256", organization: str = ""
+    ) -> Authority:
         """Make an authority called *name* that this one vouches for."""
-        return self._vouch(_name(name), _new_key(key_type))
+        return self._vouch(_name(name, organization), _new_key(key_type))
 
     def cross_sign(self, other: Authority) -> Authority:
         """Vouch for *other*: its name and key, in a certificate of our own."""
@@ -280,8 +284,12 @@ def _pem(certificates: Iterable[x509.Certificate]) -> str:
     return b"".join(encoded).decode("ascii")
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _name(common_name: str, organization: str = "") -> x509.Name:
+    values = {
+        NameOID.ORGANIZATION_NAME: organization,
+        NameOID.COMMON_NAME: common_name,
+    }
+    return x509.Name([x509.NameAttribute(k, v) for k, v in values.items() if v])
 
 
 def _new_key(key_type: KeyType) -> PrivateKey:

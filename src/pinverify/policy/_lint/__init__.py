@@ -1,8 +1,8 @@
 """Lint: mistakes in rules that are allowed, and that lock out or pin nothing.
 
-    finding    the answer                 digests, names   facts about values
-    table      a row for each code        of_rules         a function for each row
-                                          of_chains        those that need certificates
+    finding    the answer            digests, names, operators   facts about values
+    table      a row for each code   of_rules                    a function for each row
+                                     of_chains                   those of certificates
 
 `lint` looks at rules as they are after reading: a reader has told the mistakes of the
 file before. No finding changes a decision.
@@ -130,7 +130,7 @@ def _of(rule: Rule, rows: Sequence[_Row], known: Authorities) -> Iterator[Findin
         for text in of_rule(rule):
             yield _finding(row.code, rule.pattern, text, rule.rules)
     if known.certs and isinstance(rule.value, PinSet):
-        for code, text in known.found(rule.value):
+        for code, text in known.found(rule.value, is_in_force=rule.is_in_force):
             yield _finding(code, rule.pattern, text, rule.rules)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinverify.policy._lint import operators
 from pinverify.policy._lint.finding import CLIENTS
 from pinverify.policy._loose_der import issuer_and_subject, validity_of
 from pinverify.policy._message import subject_line
@@ -15,7 +16,7 @@ from pinverify.policy._report import Reason
 from pinverify.policy._rules import LISTS, PinSet, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pinverify.policy._recipes import Mistaken
     from pinverify.policy._report import Report
@@ -111,6 +112,7 @@ def found_at_server(
     ]
     yield from explained
     if one.report.reason is Reason.MATCH:
+        yield from _rotating(value, one.chain)
         yield from _without_backup(value, one.chain)
         yield from _short_lived(value, one.chain)
     elif one.report.reason is not Reason.MISMATCH or not explained:
@@ -209,6 +211,28 @@ def _roots_above(
             )
 
 
+def _rotating(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, str]]:
+    """Find an intermediate of an operator who replaces them, and nothing above it."""
+    for depth, cert in enumerate(chain[1:], start=1):
+        above = {pin for higher in chain[depth + 1 :] for pin in pins_of(higher)}
+        for name in ("pins", "ca"):
+            pins = set(getattr(value, name))
+            if not pins & above:
+                for pin in sorted(pins.intersection(pins_of(cert))):
+                    yield from _intermediate(name, pin, pins, cert, depth)
+
+
+def _intermediate(
+    name: str, pin: Pin, pins: Iterable[Pin], cert: bytes, depth: int | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield a finding if the pin of a certificate will not stay."""
+    operator = operators.rotating(cert)
+    # A root may be signed by an older one; then its own pin is among them.
+    if operator and not operators.has_root(operator, pins):
+        why = operators.why_no_intermediate(operator)
+        yield "PV208", f"{name}: {pin} is the pin {_words(cert, depth)}, {why}"
+
+
 def _without_backup(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, str]]:
     shown = {pin for cert in chain for pin in pins_of(cert)}
     for name in _MATCHING:
@@ -262,8 +286,13 @@ class Authorities:
             for pin, mistaken in mistaken_pins(cert).items():
                 self._mistaken.setdefault(pin, (mistaken, cert))
 
-    def found(self, value: PinSet) -> Iterator[tuple[str, str]]:
-        """Yield the code and the text of each mistake in a PinSet."""
+    def found(self, value: PinSet, *, is_in_force: bool) -> Iterator[tuple[str, str]]:
+        """Yield the code and the text of each mistake in a PinSet.
+
+        Args:
+            value: is compared with the certificates.
+            is_in_force: True if a peer can be rejected for lack of a pin.
+        """
         for name, pin in _pins_with_lists(value):
             if pin in self._mistaken:
                 mistaken, cert = self._mistaken[pin]
@@ -271,3 +300,6 @@ class Authorities:
             elif name == "leaf" and pin in self._right:
                 cert = self._right[pin]
                 yield "PV603", _wrong_list(name, pin, "ca", _words(cert))
+            elif pin in self._right and is_in_force and not operators.key_of(pin):
+                pins = getattr(value, name)
+                yield from _intermediate(name, pin, pins, self._right[pin])

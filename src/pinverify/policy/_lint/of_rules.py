@@ -10,7 +10,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.policy._hosts import covering, split_pattern
-from pinverify.policy._lint import digests, names
+from pinverify.policy._lint import digests, names, operators
 from pinverify.policy._lint.finding import CLIENTS, POLICY
 from pinverify.policy._pin import PinKind
 from pinverify.policy._rules import LISTS, UNPINNED, PinSet
@@ -40,7 +40,9 @@ __all__ = [
     "misses_the_parent",
     "mixes_scripts",
     "only_reports",
+    "pins_an_intermediate",
     "pins_certificates_only",
+    "pins_some_roots",
 ]
 
 _RECIPE = "`pinverify pin` prints the pins of a server or a file"
@@ -207,6 +209,45 @@ def pins_certificates_only(rule: Rule) -> Iterator[str]:
                 f"{name}: it pins whole certificates alone, and each of them is "
                 "replaced when it is renewed; pin the key too, sha256/…"
             )
+
+
+def pins_an_intermediate(rule: Rule) -> Iterator[str]:
+    """Find an intermediate of an operator who replaces them, and no root of theirs."""
+    for name, pins in _above_the_leaf(rule):
+        for pin in pins:
+            key = operators.key_of(pin)  # of a root: then the list has one
+            if key and not operators.has_root(key.operator, pins):
+                yield (
+                    f"{name}: {pin} is the key of {key.name}, "
+                    f"{operators.why_no_intermediate(key.operator)}"
+                )
+
+
+def pins_some_roots(rule: Rule) -> Iterator[str]:
+    """Find a list with some of the roots that an operator issues from, and not all.
+
+    Of a list for any position nothing is known if it has other pins: they may be of
+    the leaf.
+    """
+    for name, pins in _above_the_leaf(rule):
+        keys = [operators.key_of(pin) for pin in pins]
+        if name == "pins" and None in keys:
+            continue
+        for operator in sorted({key.operator for key in keys if key and key.is_root}):
+            num = len(operators.ROOTS[operator])
+            missing = operators.missing_roots(operator, pins)
+            if missing:
+                yield (
+                    f"{name}: it has {num - len(missing)} of the {num} roots that "
+                    f"{operator} issues from, and the next certificate may come from "
+                    f"another; add {operators.listed(missing)}"
+                )
+
+
+def _above_the_leaf(rule: Rule) -> Iterator[tuple[str, tuple[Pin, ...]]]:
+    """Yield the lists that match authorities, if they can reject anybody."""
+    if rule.is_in_force:
+        yield from (one for one in rule.lists if one[0] in {"pins", "ca"})
 
 
 # ---- 3: names ----------------------------------------------------------------------

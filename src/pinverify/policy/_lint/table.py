@@ -45,6 +45,8 @@ _ROWS = (
     Check("PV205", "error", "all pins are blocked", of_rules.blocks_a_whole_list),
     Check("PV206", "warning", "a pin is blocked", of_rules.blocks_a_pin),
     Check("PV207", "hint", "certificates alone", of_rules.pins_certificates_only),
+    Check("PV208", "warning", "rotating intermediate", of_rules.pins_an_intermediate),
+    Check("PV209", "warning", "some of several roots", of_rules.pins_some_roots),
     # Names.
     Check("PV301", "warning", "public suffix", of_rules.is_for_a_public_suffix),
     Check("PV302", "warning", "host of a provider", of_rules.is_for_a_provider),
