@@ -197,7 +197,10 @@ def _print(out: Output, answer: dict[str, Any], roles: list[Role | None]) -> Non
     if answer["message"]:  # it shows the chain
         out.message(answer["message"])
     else:
-        out.table(*_chain_table(answer, roles, wide=not out.is_terminal))
+        table = _chain_table(answer, roles, wide=True)
+        if not out.fits(*table):
+            table = _chain_table(answer, roles, wide=False)
+        out.table(*table)
 
 
 def _chain_table(

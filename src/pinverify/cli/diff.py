@@ -107,7 +107,8 @@ def _print(out: Output, title: str, change: Change, old: Rules, new: Rules) -> N
         times += f", from {text_of(change.since)} on"
     if change.until is not None:
         times += f", until {text_of(change.until)}"
-    out.line(Cell(title, "bold"), "  ", _VERBS[change.direction], times)
+    verb, style = _VERBS[change.direction]
+    out.hanging(verb + times, style, 4, Cell(f"{title}  ", "bold"))
     before = _lines(change.old, old, change)
     after = _lines(change.new, new, change)
     gone = [line for line in before if line not in after]
@@ -115,7 +116,7 @@ def _print(out: Output, title: str, change: Change, old: Rules, new: Rules) -> N
     width = max((len(line.key) for line in gone + come), default=0)
     for mark, style, lines in (("-", "red", gone), ("+", "green", come)):
         for line in lines:
-            out.line(Cell(f"{mark} {line.key:<{width}} {line.value}", style))
+            out.hanging(f"{mark} {line.key:<{width}} {line.value}", style, width + 3)
     out.line()
 
 

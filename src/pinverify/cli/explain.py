@@ -83,7 +83,8 @@ def _print(
     out.fields(rows)
     out.line()
     for depth, cert in enumerate(chain):
-        out.line(f"certificate {depth}  ", subject_line(cert) or "without a subject")
+        subject = subject_line(cert) or "without a subject"
+        out.hanging(subject, indent=2, beginning=Cell(f"certificate {depth}  "))
         out.line("  ", Cell(key_pin(cert), "dim"))
     out.line()
     _print_hits(out, told.hits)
@@ -100,8 +101,9 @@ def _print(
 
 
 def _print_hits(out: Output, hits: Sequence[Hit]) -> None:
-    """Print the pins of the rule, and where each is."""
+    """Print the pins of the rule below where they are."""
     width = max((len(hit.name) for hit in hits), default=0)
+    last: tuple[str, tuple[int, ...]] | None = None
     for hit in hits:
         at = ", ".join(map(str, hit.depths))
         if hit.counts:
@@ -113,6 +115,9 @@ def _print_hits(out: Output, hits: Sequence[Hit]) -> None:
             where = Cell(f"certificate {at}: no match", "bold yellow")
         else:
             where = Cell("not in the chain", "dim")
-        out.line(f"{hit.name:<{width}} {hit.pin} ", where)
+        if last != (hit.name, hit.depths):
+            out.line(f"{hit.name:<{width}}  ", where)
+        out.line("  ", Cell(str(hit.pin), "dim"))
+        last = hit.name, hit.depths
     if hits:
         out.line()

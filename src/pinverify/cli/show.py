@@ -37,7 +37,7 @@ def show_file(out: Output, source: Path, policy_format: str, host: str | None) -
     _print(out, rules)
     num = f"{len(rules.hosts):,} rule{'' if len(rules.hosts) == 1 else 's'}"
     clients = " and clients" if rules.clients is not None else ""
-    out.line(Cell(f"{num}{clients}, digest {digest}", "dim"))
+    out.hanging(f"{num}{clients}, digest {digest}", "dim", indent=2)
 
 
 def _print(out: Output, rules: Rules) -> None:
@@ -56,6 +56,7 @@ def _block(out: Output, title: str, lines: Sequence[Line]) -> None:
     for key, value in lines:
         shown = "" if key == last else key
         gap = " " if width else ""
-        out.line(Cell(f"  {shown:<{width}}{gap}", "dim"), printable(value))
+        beginning = Cell(f"  {shown:<{width}}{gap}", "dim")
+        out.hanging(printable(value), indent=len(beginning.text), beginning=beginning)
         last = key
     out.line()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import textwrap
+import re
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-__all__ = ["TerminalPrinter"]
+__all__ = ["TerminalPrinter", "wrapped"]
 
 
 class TerminalPrinter(Printer):
@@ -39,17 +40,22 @@ class TerminalPrinter(Printer):
 
     def hanging(self, beginning: Cell, cell: Cell, indent: int) -> None:
         """Print one line, wrapped without breaking words."""
-        text = cell.text
+        text = beginning.text + cell.text
         if self.is_terminal:
-            text = textwrap.fill(
-                text,
-                self.console.width,
-                initial_indent=" " * len(beginning.text),
-                subsequent_indent=" " * indent,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )[len(beginning.text) :]
-        self.line([beginning, Cell(text, cell.style)])
+            text = wrapped(text, self.console.width, indent)
+        # A blank beginning may have been cut, and the blanks at the end of another.
+        at = len(beginning.text) if beginning.text.strip() else 0
+        at = min(at, len(text.partition("\n")[0]))
+        self.line([beginning._replace(text=text[:at]), Cell(text[at:], cell.style)])
+
+    def fits(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:
+        """Return True if a table is not too wide."""
+        return not self.is_terminal or self._fits(_boxed(header, rows))
+
+    def _fits(self, table: Table) -> bool:
+        unlimited = self.console.options.update(max_width=1_000_000)
+        needed = self.console.measure(table, options=unlimited).maximum
+        return needed <= self.console.width
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a boxed table.
@@ -59,13 +65,8 @@ class TerminalPrinter(Printer):
         if not self.is_terminal:
             super().table(header, rows)
             return
-        table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
-        for name in header:
-            table.add_column(name, no_wrap=True)
-        for row in rows:
-            table.add_row(*(_text([cell]) for cell in row))
-        unlimited = self.console.options.update(max_width=1_000_000)
-        if self.console.measure(table, options=unlimited).maximum <= self.console.width:
+        table = _boxed(header, rows)
+        if self._fits(table):
             self.console.print(table)
             return
         for row in rows:
@@ -80,6 +81,33 @@ class TerminalPrinter(Printer):
         if self.is_terminal:
             return _bar(self.console, doing, total)
         return super().bar(doing, total)
+
+
+def wrapped(text: str, width: int, indent: int) -> str:
+    """Return text in lines of a width, broken between words alone.
+
+    Further lines are indented. A word that is too long for that, such as a pin in a
+    narrow column, begins further to the left, so that it stays in one piece.
+    """
+    lines = [""]
+    for blanks, word in re.findall(r"( *)([^ ]+)", text):
+        length = cell_len(word)
+        if lines[-1] and cell_len(lines[-1]) + len(blanks) + length > width:
+            lines.append(" " * min(indent, max(width - length, 0)) + word)
+        elif lines[-1]:
+            lines[-1] += blanks + word
+        else:
+            lines[-1] = blanks[: max(width - length, 0)] + word
+    return "\n".join(lines)
+
+
+def _boxed(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
+    table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+    for name in header:
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*(_text([cell]) for cell in row))
+    return table
 
 
 @contextlib.contextmanager
