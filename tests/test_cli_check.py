@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from pinverify import load_policy
-from pki import Pki
+from pki import Authority, Identity, Pki
 from tls_servers import LIMIT, TLSServer, server_context
 
 if TYPE_CHECKING:
@@ -235,13 +239,56 @@ def test_a_certificate_for_another_name_is_no_matter_of_trust(
     assert "--cafile" not in done.err
 
 
+def outdated(ca: Authority, days: int) -> Identity:
+    """Issue a certificate for 127.0.0.1 that begins some days from now, for a day."""
+    leaf = ca.leaf("127.0.0.1")
+    start = datetime.now(UTC) + timedelta(days=days)
+    builder = (
+        x509.CertificateBuilder()
+        .issuer_name(ca.certificate.subject)
+        .subject_name(leaf.certificate.subject)
+        .public_key(leaf.key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=1))
+    )
+    for extension in leaf.certificate.extensions:
+        builder = builder.add_extension(extension.value, critical=extension.critical)
+    return Identity(builder.sign(ca.key, hashes.SHA256()), leaf.key, leaf.issuers)
+
+
+@pytest.mark.parametrize(
+    ("days", "step", "clause"),
+    [
+        (-9, "renew the certificate; with the same key", "has expired; pinning it"),
+        (9, "set the clock of this machine", "is not valid yet; pinning it now is"),
+    ],
+)
+def test_a_certificate_of_another_time_is_no_matter_of_trust(  # noqa: PLR0913, PLR0917
+    days: int,
+    step: str,
+    clause: str,
+    pki: Pki,
+    serve: Serve,
+    trust: tuple[str, Path],
+) -> None:
+    """An authority vouches for it: nobody is told to trust another one."""
+    server = serve(server_context(outdated(pki.ca, days)))
+    done = run("check", address(server), "--pin", pki.server.pin, *trust)
+    assert_no_answer(done, step)
+    assert "--cafile" not in done.err
+    [said] = answer("pin", address(server), *trust)
+    assert clause in said["warnings"][0]
+    assert "no trusted authority" not in said["warnings"][0]
+
+
 def test_a_server_that_says_nothing_is_waited_for_until_the_timeout(
     pki: Pki, serve: Serve
 ) -> None:
     """--timeout holds for the handshake, too."""
     server = serve(server_context(pki.server), silent=True)
     done = run("check", address(server), "--pin", pki.server.pin, "--timeout", 1)
-    assert_no_answer(done, "in 1 seconds; try --timeout")
+    assert_no_answer(done, "in 1 second; try --timeout")
 
 
 def test_a_server_without_tls_is_told(pki: Pki) -> None:
@@ -267,6 +314,27 @@ WRONG_USES = [
     (("check", "127.0.0.1", "--policy", "/missing"), "does not exist"),
     (("check", "127.0.0.1", "--pin", ABSENT, "--timeout", "0"), "--timeout"),
     (("check", "127.0.0.1", "--pin", ABSENT, "--timeout", "nan"), "--timeout"),
+    (("check", "127.0.0.1:99999", "--pin", ABSENT), "a number from 1 to 65535"),
+    (("check", "https://a:0/", "--pin", ABSENT), "a number from 1 to 65535"),
+    (("check", "::1", "--pin", ABSENT), "write an IPv6 address in brackets"),
+    (("check", "[::1", "--pin", ABSENT), "write https://host, host or host:port"),
+    (("check", "me@localhost", "--pin", ABSENT), "write https://host, host or"),
+    (
+        ("check", "a.org", "--pin", ABSENT, "--host", "a"),
+        "--host has no effect with --p",
+    ),
+    (
+        ("check", "a.org", "--pin", ABSENT, "--format", "toml"),
+        "--format has no effect with --pin; leave out one of them",
+    ),
+    (
+        ("convert", "toml", "okhttp", __file__, "--host", "a.org"),
+        "--host has no effect with toml and okhttp, whose files name their hosts",
+    ),
+    (
+        ("diff", __file__, __file__, "--host", "a.org"),
+        "--host has no effect with toml,",
+    ),
     (("check",), "give either --pin"),
     (("pin",), "Missing argument 'SOURCE...'"),
     (("pin", "--format", "md5", "x.pem"), "--format"),
@@ -281,6 +349,27 @@ WRONG_USES = [
 def test_wrong_use_is_told_in_one_line(arguments: Sequence[str], phrase: str) -> None:
     """Exit code 2, before anything is connected to."""
     assert_no_answer(run(*arguments), phrase)
+
+
+@pytest.mark.parametrize(("arguments", "phrase"), WRONG_USES)
+def test_wrong_use_is_told_in_json(arguments: Sequence[str], phrase: str) -> None:
+    """Also where the mistake stands before --json, and is not read any more."""
+    done = run(*arguments, "--json")
+    assert done.code == 2
+    assert phrase in json.loads(done.out)["error"]
+
+
+def test_pins_of_clients_alone_are_named_as_the_rule(
+    pki: Pki, serve: Serve, trust: tuple[str, Path], tmp_path: Path
+) -> None:
+    """They decide about every peer then, and it is not said that no rule does."""
+    file = tmp_path / "clients.toml"
+    file.write_text(f'version = 1\nclients = ["{pki.server.pin}", "{pki.ca.pin}"]\n')
+    server = serve(server_context(pki.server))
+    for command in ("check", "explain"):
+        done = run(command, address(server), "--policy", file, *trust)
+        assert done.code == 0
+        assert "rule    clients, whose pins are for every peer if no rule" in done.out
 
 
 def test_pin_and_policy_exclude_each_other(pki: Pki, tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_a_compiled_policy_is_not_read_as_toml(tmp_path: Path) -> None:
     """The message says how to open it."""
     path = tmp_path / "pins.pvpol"
     path.write_bytes(b"pinvpol2\xff")
-    with pytest.raises(PolicyError, match=r"not UTF-8 at byte 8.* Policy\.open"):
+    with pytest.raises(PolicyError, match=r"not UTF-8 at byte 8.* is `compiled`"):
         load_policy(path)
 
 
@@ -439,7 +439,7 @@ ROWS: dict[str, tuple[str, list[str]]] = {
     ),
     "a pin of unknown kind": (
         f"{HOST}\nca = ['{BARE_PIN}']\nleaf = [{PIN}]",
-        [HOST, "ca", f"'{BARE_PIN}'", "sha256/<base64> or cert-sha256:<hex>"],
+        [HOST, "ca", f"'{BARE_PIN}'", "of a certificate cert-sha256:2b985b"],
     ),
     "a pin of SHA-1": (
         f"{HOST}\nblocked = ['sha1/x']\npins = [{PIN}]",

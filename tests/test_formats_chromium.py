@@ -199,7 +199,7 @@ MISTAKES: dict[str, tuple[object, str | None]] = {
     "expected a dictionary": ("[]", PINS),
     "not JSON": ("{'entries': []}", PINS),
     "the key 'entries' is there twice": ('{"entries": [], "entries": []}', PINS),
-    "give it as pins": (entries({"name": "x.org", "pins": "one"}), None),
+    "give it as `pins`": (entries({"name": "x.org", "pins": "one"}), None),
     "entries[1]: 'X.org' is there already": (
         entries({"name": "x.org", "pins": "one"}, {"name": "X.org"}),
         PINS,
@@ -280,7 +280,7 @@ def test_the_pins_stand_beside_the_list_or_are_given(tmp_path: Path) -> None:
     """Under the same stem."""
     path = tmp_path / "list.json"
     path.write_text(json.dumps(entries({"name": "x.org", "pins": "one"})), "utf-8")
-    with pytest.raises(PolicyError, match="beside the list; give it as pins"):
+    with pytest.raises(PolicyError, match="put it beside the list"):
         load_rules(path, format="chromium")
     (tmp_path / "other").write_text(PINS, "utf-8")
     expected = Rules({"x.org": PinSet([ABSENT])})

@@ -282,7 +282,7 @@ def test_the_context_of_clients_is_no_rule_of_a_host(
     """Servers ask for the certificate of a client, which has no name."""
     expected = Rules(clients=PinSet(leaf=[ABSENT]))
     assert load(write(document)).rules == expected
-    with pytest.raises(PolicyError, match=r"not 'x\.org'; leave host out"):
+    with pytest.raises(PolicyError, match=r"not 'x\.org'; leave out `host`"):
         load(write(document), "x.org")
 
 
@@ -299,7 +299,7 @@ def test_a_context_without_a_name_needs_the_host() -> None:
         assert load(text, "**.x.org").rules == Rules(
             {"**.x.org": PinSet(leaf=[ABSENT])}
         )
-        with pytest.raises(PolicyError, match=r"not say whose pins.*give the host"):
+        with pytest.raises(PolicyError, match=r"not say whose pins.*give `host`"):
             load(text)
 
 
@@ -307,7 +307,7 @@ def test_a_host_that_the_file_names_may_be_given_and_no_other() -> None:
     """`pinverify convert` gives it where the target needs it."""
     text = json.dumps(context(sni="x.org"))
     assert load(text, "x.org").rules == load(text).rules
-    with pytest.raises(PolicyError, match=r"\Afile: host: .* leave host out"):
+    with pytest.raises(PolicyError, match=r"\Afile: host: .* leave out `host`"):
         load(text, "y.org")
 
 

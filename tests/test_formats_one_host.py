@@ -237,7 +237,7 @@ def test_the_host_is_checked(name: str) -> None:
             load(name, text, host)
     assert list(rules_of(name, text, "X.org.").hosts) == ["x.org"]
     rules = Rules({"x.org": [ABSENT, OTHER], "y.org": [OTHER]})
-    with pytest.raises(PolicyError, match="pins of one host; give the host"):
+    with pytest.raises(PolicyError, match="pins of one host; give `host`"):
         dump(rules, name)
     with pytest.raises(PolicyError, match="is no host; give one host"):
         dump(rules, name, host="*.x.org")

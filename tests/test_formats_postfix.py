@@ -186,7 +186,7 @@ def test_main_cf_has_the_pins_of_one_host() -> None:
     assert loaded.rules == Rules({"mx.x.org": pins(HEX, HEX_B)})
     assert loaded.notices == ()
     assert load(f"{MAIN}{HEX}|{HEX_B}", "mx.x.org").rules == loaded.rules
-    with pytest.raises(PolicyError, match=r"line 3: main\.cf names no host; give h"):
+    with pytest.raises(PolicyError, match=r"line 3: main\.cf names no host; give `h"):
         load(f"{MAIN}{HEX}")
 
 

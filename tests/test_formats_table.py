@@ -202,7 +202,7 @@ def test_a_host_is_given_where_it_is_missing(tmp_path: Path) -> None:
     """Elsewhere it would contradict the file."""
     path = tmp_path / "pins.kt"
     path.write_text(KOTLIN, encoding="utf-8")
-    with pytest.raises(PolicyError, match="names its hosts; leave host out"):
+    with pytest.raises(PolicyError, match="names its hosts; leave out `host`"):
         load_rules(path, format="okhttp", host="x.org")
 
 
@@ -316,7 +316,7 @@ def test_convert_refuses_to_widen(tmp_path: Path) -> None:
     done = run("convert", "toml", "okhttp", source, "-o", target)
     assert done.code == 2
     assert done.err == (
-        "pinverify: okhttp would accept more; if it may, allow position\n"
+        "pinverify: okhttp would accept more; if it may, allow position (--allow)\n"
         "pinverify: okhttp: x.org: leaf became any position (position, wider)\n"
     )
     assert not target.exists()

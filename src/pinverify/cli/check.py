@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pinverify.cli.addresses import Server
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import rules_from
-from pinverify.cli.servers import (
-    Server,
-    connect,
-    connection_problem,
-    trusting,
-    verified_chain,
-)
+from pinverify.cli.problems import connection_problem
+from pinverify.cli.servers import connect, trusting, verified_chain
 from pinverify.cli.x509 import facts
 from pinverify.errors import PolicyError
 from pinverify.policy import PinningError, PinSet, Policy, Reason, Report
 from pinverify.policy._message import key_pin
+from pinverify.policy._policy import handle_of
 from pinverify.policy._printable import shortened
 from pinverify.tls import pin_context
 
@@ -37,6 +34,7 @@ __all__ = [
     "check_one",
     "check_server",
     "load",
+    "rule_text",
 ]
 
 REJECTED = 1
@@ -73,14 +71,15 @@ def check_server(  # noqa: PLR0913 - one per option
         if policy_file is None
         else load(out, Path(policy_file), policy_format, host)
     )
-    checked = check_one(server, pin_context(context, policy), timeout)
+    with out.progress(f"connecting to {server}"):
+        checked = check_one(server, pin_context(context, policy), timeout)
     out.exit_code = checked.exit_code
     said = [facts(cert) for cert in checked.chain]
     answer = _answer(server, checked, said)
     if out.as_json:
         out.json(answer)
     else:
-        _print(out, answer, [one.role for one in said])
+        _print(out, answer, rule_text(policy, checked.report), [s.role for s in said])
 
 
 class Checked(NamedTuple):
@@ -180,14 +179,23 @@ def _answer(server: Server, checked: Checked, said: list[Facts]) -> dict[str, An
     }
 
 
-def _print(out: Output, answer: dict[str, Any], roles: list[Role | None]) -> None:
+def rule_text(policy: Policy, report: Report) -> str:
+    """Return the rule that decided, in words."""
+    mode = ", report mode" if report.mode == "report" else ""
+    if report.rule is None and handle_of(policy).ignores_hosts:
+        return f"clients, whose pins are for every peer if no rule names a host{mode}"
+    return (report.rule or "none") + mode
+
+
+def _print(
+    out: Output, answer: dict[str, Any], rule: str, roles: list[Role | None]
+) -> None:
     reason = Reason[answer["reason"]]
-    mode = ", report mode" if answer["mode"] == "report" else ""
     rows = [
         ("server", Cell(answer["server"])),
         ("result", RESULTS[out.exit_code]),
         ("reason", Cell(f"{reason.name}, {REASONS[reason]}")),
-        ("rule", Cell((answer["rule"] or "none") + mode)),
+        ("rule", Cell(rule)),
     ]
     if answer["matched"] is not None:
         rows.append(("pin", Cell(f"{answer['matched']} at depth {answer['depth']}")))

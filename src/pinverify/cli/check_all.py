@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pinverify.cli.addresses import Server
 from pinverify.cli.check import REASONS, REJECTED, RESULTS, Checked, check_one, load
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
-from pinverify.cli.servers import Server, trusting
+from pinverify.cli.servers import trusting
 from pinverify.policy import PinSet
 from pinverify.policy._hosts import split_pattern
 from pinverify.policy._printable import printable

@@ -24,6 +24,7 @@ from pinverify.cli.options import (
     kinds_of_losses,
     one_of,
     readable_formats,
+    refuse_ignored,
     timeout_option,
     writable_formats,
 )
@@ -84,6 +85,8 @@ def pin(
     could be either is a file if such a file exists; ./NAME is always a file, and
     HOST:443 is always a server.
     """
+    if out.as_json:
+        refuse_ignored("--json", "spelling")
     from pinverify.cli.pin import print_pins
 
     print_pins(out, sources, spelling=spelling, cafile=cafile, timeout=timeout)
@@ -136,6 +139,8 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     if server is not None and port is not None:
         msg = "--port is for all servers of a policy; write SERVER as host:port"
         raise click.UsageError(msg)
+    if pins:
+        refuse_ignored("--pin", "policy_format", "host")
     _do_not_log_rejections()
     if server is None and policy is not None:
         from pinverify.cli.check_all import check_policy
@@ -276,6 +281,7 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
     from pinverify.cli.convert import convert_file
 
     formats = source_format, target_format
+    _refuse_needless_host(*formats)
     file = None if target is None else Path(target)
     convert_file(out, formats, Path(source), file, host=host, allow=allow)
 
@@ -387,6 +393,7 @@ def diff(  # noqa: PLR0913, PLR0917 - one per option
     from pinverify.cli.diff import diff_files
 
     formats = policy_format, new_format or policy_format
+    _refuse_needless_host(*formats)
     diff_files(out, (Path(old), Path(new)), formats, host)
 
 
@@ -418,6 +425,15 @@ def demo(out: Output) -> None:
         raise NoAnswerError(str(error), _NOT_SHOWN) from error
     if out.as_json:
         out.json(outcome)
+
+
+def _refuse_needless_host(*formats: str) -> None:
+    """Refuse --host if files of both formats name their hosts."""
+    from pinverify.formats._table import FORMATS
+
+    if all(FORMATS[name].host == "says" for name in formats):
+        names = " and ".join(dict.fromkeys(formats))
+        refuse_ignored(f"{names}, whose files name their hosts", "host")
 
 
 def _do_not_log_rejections() -> None:

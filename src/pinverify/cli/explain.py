@@ -5,10 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pinverify.cli.check import ACCEPTED_UNMATCHED, REASONS, REJECTED, RESULTS
+from pinverify.cli.addresses import Server
+from pinverify.cli.check import (
+    ACCEPTED_UNMATCHED,
+    REASONS,
+    REJECTED,
+    RESULTS,
+    rule_text,
+)
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
-from pinverify.cli.servers import Server, chain_of, trusting
+from pinverify.cli.servers import chain_of, trusting
 from pinverify.policy import Policy, Reason, explain
 from pinverify.policy._message import key_pin, subject_line
 from pinverify.policy._printable import printable
@@ -49,7 +56,7 @@ def explain_server(  # noqa: PLR0913 - one per option
     if out.as_json:
         out.json(_as_json(server, chain, told))
     else:
-        _print(out, server, chain, told)
+        _print(out, server, chain, told, rule_text(policy, told.report))
 
 
 def _as_json(
@@ -68,14 +75,14 @@ def _as_json(
 
 
 def _print(
-    out: Output, server: Server, chain: Sequence[bytes], told: Explanation
+    out: Output, server: Server, chain: Sequence[bytes], told: Explanation, rule: str
 ) -> None:
     reason = told.report.reason
     rows = [
         ("server", Cell(str(server))),
         ("result", RESULTS[out.exit_code]),
         ("reason", Cell(f"{reason.name}, {REASONS[reason]}")),
-        ("rule", Cell(told.report.rule or "none")),
+        ("rule", Cell(rule)),
     ]
     for pattern in told.candidates[1:]:
         also = ", and its pins match" if pattern in told.others else ""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Commands"]
 
+_WORDS = "pinverify.words"  # of the command line
 _WRONG_USE = 2
 _INTERRUPTED = 130
 
@@ -25,6 +26,7 @@ class Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options before the command."""
+        ctx.meta[_WORDS] = tuple(args)
         with _in_one_line(ctx):
             return super().parse_args(ctx, args)
 
@@ -49,6 +51,8 @@ def _in_one_line(ctx: click.Context) -> Iterator[Output]:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else ctx.command_path
         problem = error.format_message().rstrip(".")
+        # It may stand behind the mistake, and has not been read then.
+        out.as_json = out.as_json or "--json" in ctx.meta.get(_WORDS, ())
         _fail(out, f"{problem}; see {command} --help", exit_code=_WRONG_USE)
     except NoAnswerError as error:
         _fail(out, str(error), exit_code=error.exit_code)

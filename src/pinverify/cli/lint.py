@@ -93,7 +93,8 @@ def _certificates(beside: Beside) -> tuple[dict[str, list[bytes]], list[bytes]]:
     """Return the verified chain of each server, and the authorities that are known."""
     if not beside.servers and beside.bundle is None:
         return {}, []
-    from pinverify.cli.servers import Server, chain_of, trusting
+    from pinverify.cli.addresses import Server
+    from pinverify.cli.servers import chain_of, trusting
 
     context = trusting(beside.bundle, "--bundle")
     chains = {}

@@ -20,6 +20,7 @@ __all__ = [
     "kinds_of_losses",
     "one_of",
     "readable_formats",
+    "refuse_ignored",
     "timeout_option",
     "writable_formats",
 ]
@@ -76,6 +77,26 @@ def kinds_of_losses() -> list[str]:
     from pinverify.formats._losses import KINDS
 
     return [kind for kind, (direction, _) in KINDS.items() if direction == "wider"]
+
+
+def refuse_ignored(because: str, *names: str) -> None:
+    """Refuse options that were given and would have no effect.
+
+    Args:
+        because: the option or argument beside which they have none.
+        names: of their parameters.
+
+    Raises:
+        click.UsageError: one of them was given.
+    """
+    ctx = click.get_current_context()
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        given = source is click.core.ParameterSource.COMMANDLINE
+        if given and parameter.name in names:
+            option = max(parameter.opts, key=len)
+            msg = f"{option} has no effect with {because}; leave out one of them"
+            raise click.UsageError(msg)
 
 
 format_option = click.option(

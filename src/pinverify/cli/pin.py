@@ -152,7 +152,9 @@ def _contents(source: str) -> bytes:
 
 
 def _ask(source: str, context: ssl.SSLContext, timeout: float) -> Answer:
-    from pinverify.cli.servers import Server, connection_problem, look_at
+    from pinverify.cli.addresses import Server
+    from pinverify.cli.problems import connection_problem
+    from pinverify.cli.servers import look_at
 
     server = Server.parse(source)
     try:
@@ -215,13 +217,15 @@ _UNPROVEN = (
 )
 
 _FIRST_USE = (
-    "no trusted authority vouches for this server; pinning it now is trust on first "
-    "use, so compare the pin with one that you got another way"
+    "pinning it now is trust on first use, so compare the pin with one that you got "
+    "another way"
 )
 
 
 def _answer_warnings(answer: Answer) -> list[str]:
-    return [_FIRST_USE] if answer.shown and answer.shown.problem else []
+    if answer.shown is None or not answer.shown.problem:
+        return []
+    return [f"{answer.shown.unverified}; {_FIRST_USE}"]
 
 
 def _print_one_spelling(out: Output, answer: Answer, spelling: str) -> None:

@@ -1,49 +1,27 @@
-"""Servers: connect, read the verified chain and the chain as sent, explain errors."""
+"""Servers: connect, read the verified chain and the chain as sent."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.cli.output import NoAnswerError
+from pinverify.cli.problems import connection_problem, unverified
 from pinverify.errors import PolicyError
-from pinverify.policy._hosts import canonical
-from pinverify.tls._connect import split_address
 from pinverify.tls._ssl_internals import der
 
+if TYPE_CHECKING:
+    from pinverify.cli.addresses import Server
+
 __all__ = [
-    "Server",
     "Shown",
     "chain_of",
     "connect",
-    "connection_problem",
     "look_at",
     "trusting",
     "verified_chain",
 ]
-
-
-class Server(NamedTuple):
-    """Host and port of a server."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> Server:
-        """Read ``host``, ``host:port`` or ``https://host``.
-
-        Raises:
-            PolicyError: *text* is none of these.
-        """
-        host, port = split_address(text)
-        return cls(canonical(host), port)
-
-    def __str__(self) -> str:
-        """Return ``host:port``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 class Shown(NamedTuple):
@@ -53,11 +31,13 @@ class Shown(NamedTuple):
         verified: the chain that OpenSSL verified, leaf first; empty if it did not.
         sent: the chain as the server sent it; it proves nothing but the leaf.
         problem: why the chain was not verified; empty if it was.
+        unverified: the same as a clause about the server.
     """
 
     verified: list[bytes]
     sent: list[bytes]
-    problem: str
+    problem: str = ""
+    unverified: str = ""
 
 
 def trusting(cafile: str | None, option: str = "--cafile") -> ssl.SSLContext:
@@ -99,14 +79,14 @@ def look_at(server: Server, context: ssl.SSLContext, timeout: float) -> Shown:
     """
     try:
         with connect(server, context, timeout) as tls:
-            return Shown(verified_chain(tls), _chain_as_sent(tls), "")
+            return Shown(verified_chain(tls), _chain_as_sent(tls))
     except ssl.SSLCertVerificationError as error:
-        problem = error.verify_message
+        problem, clause = error.verify_message, unverified(error)
     blind = ssl.create_default_context()
     blind.check_hostname = False
     blind.verify_mode = ssl.CERT_NONE
     with connect(server, blind, timeout) as tls:
-        return Shown([], _chain_as_sent(tls), problem)
+        return Shown([], _chain_as_sent(tls), problem, clause)
 
 
 def chain_of(server: Server, context: ssl.SSLContext, timeout: float) -> list[bytes]:
@@ -142,28 +122,3 @@ def _chain_as_sent(tls: ssl.SSLSocket) -> list[bytes]:
 
 def _der(chain: list[Any] | None) -> list[bytes]:
     return [der(cert) for cert in chain or ()]
-
-
-# X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-_WRONG_NAME = (62, 64)
-
-
-def connection_problem(server: Server, error: OSError, timeout: float) -> str:
-    """Return the reason for a failed connection, and the next step."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message.rstrip(".")
-        advice = "fix the certificate, or trust its authority with --cafile"
-        if error.verify_code in _WRONG_NAME:
-            advice = "connect by a name that the certificate has"
-        return (
-            f"the certificate of {server} is not valid: {why}; pins do not replace "
-            f"validation: {advice}"
-        )
-    if isinstance(error, ssl.SSLError):
-        reason = (error.reason or str(error)).replace("_", " ").lower()
-        return f"no TLS with {server}: {reason}; is this the right port?"
-    if isinstance(error, TimeoutError):
-        return f"no answer from {server} in {timeout:g} seconds; try --timeout"
-    if isinstance(error, socket.gaierror):
-        return f"no address for {server.host}: {error.strerror}; is the name right?"
-    return f"no connection to {server}: {error.strerror or error}; is it running?"

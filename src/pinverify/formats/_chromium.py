@@ -49,7 +49,10 @@ _ENTRY_KEYS: dict[str, type] = {
     "expect_ct_report_uri": str,
 }
 _TOP_KEYS: dict[str, type] = {"pinsets": list, "entries": list}
-_NO_PINS = "the keys of the pins are in the file .pins beside the list; give it as pins"
+_NO_PINS = (
+    "the keys of the pins are in another file; put it beside the list, with the ending "
+    ".pins, or give it as `pins`"
+)
 
 
 def loads(data: bytes, given: Given) -> Loaded:

@@ -146,7 +146,7 @@ class _Reader:
             return
         host = given_host(self._given)
         if host not in hosts:
-            msg = f"the file names its hosts, and not {host!r}; leave host out"
+            msg = f"the file names its hosts, not {host!r}; leave out `host` (--host)"
             self._reading.mistake("host", msg)
 
     def _read_each(
@@ -169,8 +169,8 @@ class _Reader:
             return
         if name is None and self._given.host is None:
             msg = (
-                "the file does not say whose pins these are; give the host, or write "
-                "sni for a server, or the '@type' DownstreamTlsContext for clients"
+                "the file does not say whose pins these are; give `host` (--host), or "
+                "write sni for a server or the '@type' DownstreamTlsContext for clients"
             )
             self._reading.mistake(where, msg)
             return

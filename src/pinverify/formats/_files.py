@@ -31,10 +31,10 @@ def load_file(
     name = os.fspath(path)
     row = format_named(name_of_format, name)
     if host is not None and row.host == "says":
-        msg = f"{name}: a {row.name} file names its hosts; leave host out"
+        msg = f"{name}: a {row.name} file names its hosts; leave out `host` (--host)"
         raise PolicyError(msg)
     if host is None and row.host == "given":
-        msg = f"{name}: a {row.name} file names no host; give host, as api.example.com"
+        msg = f"{name}: a {row.name} file names no host; give `host` (--host)"
         raise PolicyError(msg)
     if pins is not None and not row.beside:
         msg = f"{name}: a {row.name} file has its pins in it; leave pins out"

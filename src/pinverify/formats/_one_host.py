@@ -47,7 +47,7 @@ def rule_to_write(
     """
     if given.host is None:
         if len(rules.hosts) != 1:
-            msg = f"{given.name}: a file has the pins of one host; give the host"
+            msg = f"{given.name}: a file has the pins of one host; give `host` (--host)"
             raise PolicyError(msg)
         (pattern,) = rules.hosts
     else:

@@ -24,7 +24,7 @@ def load_toml(data: bytes, given: Given) -> Loaded:
     except UnicodeDecodeError as error:
         msg = (
             f"{given.name}: not UTF-8 at byte {error.start}; save a toml file as "
-            "UTF-8, and open a compiled policy with Policy.open"
+            "UTF-8; the format of a compiled policy is `compiled`"
         )
         raise PolicyError(msg) from None
     return Loaded(toml.loads(text, given.name))

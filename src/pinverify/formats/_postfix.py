@@ -181,7 +181,7 @@ def _read_main(parameters: Mapping[str, _Line], given: Given, reading: Reading) 
         return
     where = f"line {match.number}"
     if given.host is None:
-        reading.mistake(where, "main.cf names no host; give host, as mx.example.com")
+        reading.mistake(where, "main.cf names no host; give `host` (--host)")
         return
     level = parameters.get(_LEVEL, _Line(0, ""))
     if level.value != _FINGERPRINT:
@@ -282,7 +282,7 @@ def _name(key: str, line: _Line, reading: Reading) -> str | None:
 def _add_destinations(table: _Table, given: Given, reading: Reading) -> None:
     """Add the rules of a table."""
     if given.host is not None:
-        reading.mistake("host", "a table names its hosts; leave host out")
+        reading.mistake("host", "a table names its hosts; leave out `host` (--host)")
     if any(isinstance(said.value, PinSet) for said in table.values()):
         msg = f"digests are taken as SHA-256, as by {_DIGEST} = sha256 in main.cf"
         reading.notice("", msg)

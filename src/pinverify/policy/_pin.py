@@ -193,11 +193,11 @@ _SPELLINGS = (
 
 
 def _complaint(text: str) -> str:
-    if _from_hex(text) is not None or _from_base64(text) is not None:
+    digest = _from_hex(text) or _from_base64(text)
+    if digest is not None:
         return (
-            f"{text!r} could be the hash of a key or of a certificate; write "
-            "sha256/<base64> or cert-sha256:<hex>, or use Pin.spki(…) or "
-            "Pin.certificate(…)"
+            f"{text!r} may be the hash of a key or of a certificate; of a key write "
+            f"{Pin.spki(digest)}, of a certificate {Pin.certificate(digest)}"
         )
     if re.match(r"sha-?1\b|md5\b", text, re.IGNORECASE):
         return f"{text!r} is not SHA-256, and SHA-1 and MD5 can be forged; pin SHA-256"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any, cast
@@ -165,10 +166,17 @@ def split_address(server: str) -> tuple[str, int]:
     try:
         parts = urlsplit(server if "://" in server else f"https://{server}")
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        msg = f"not a server: {server!r}: {error}"
-        raise PolicyError(msg) from None
-    if parts.scheme != "https" or not host:
-        msg = f"not a server: {server!r}; write https://host, host or host:port"
-        raise PolicyError(msg)
+    except ValueError:
+        raise PolicyError(_no_address(server)) from None
+    if not host or parts.scheme != "https" or "@" in parts.netloc or port == 0:
+        raise PolicyError(_no_address(server))
     return host, _HTTPS_PORT if port is None else port
+
+
+def _no_address(server: str) -> str:
+    """Return the error for a text that names no server, with what to write."""
+    if re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", server):
+        return f"not a server: {server!r}; write an IPv6 address in brackets: [::1]:443"
+    if re.fullmatch(r"(https://)?[^/:\[\]]+:[^/]*/?", server):
+        return f"not a server: {server!r}; a port is a number from 1 to 65535"
+    return f"not a server: {server!r}; write https://host, host or host:port"
