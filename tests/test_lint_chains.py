@@ -92,6 +92,12 @@ def shown(cast: Cast, code: str) -> list[bytes]:
     return chain[:2] if code == "PV604" else chain
 
 
+def seen_at(cast: Cast, code: str) -> dt.datetime | None:
+    """Return the time of the example of a code; None for now."""
+    end = cast.server.certificate.not_valid_after_utc
+    return end - dt.timedelta(days=10) if code == "PV608" else None
+
+
 @pytest.mark.parametrize("section", BESIDE, ids=lambda one: one.code)
 def test_the_first_example_has_this_mistake_and_no_other(
     section: Section, cast: Cast, tmp_path: Path
@@ -99,7 +105,8 @@ def test_the_first_example_has_this_mistake_and_no_other(
     """It says where, and names the next step after a semicolon."""
     rules = loaded(section.blocks[0], tmp_path)
     chain = shown(cast, section.code)
-    told = lint(rules, chains={HOST: chain}, authorities=[cast.root.der])
+    now = seen_at(cast, section.code)
+    told = lint(rules, now=now, chains={HOST: chain}, authorities=[cast.root.der])
     assert {(one.code, one.level) for one in told} == {(section.code, section.level)}
     assert all("; " in one.text for one in told)
 
@@ -111,8 +118,10 @@ def test_the_second_example_is_sound(
     """With the same chain there is nothing to find."""
     rules = loaded(section.blocks[1], tmp_path)
     chain = shown(cast, section.code)
-    assert lint(rules, chains={HOST: chain}, authorities=[cast.root.der]) == []
-    assert len(BESIDE) == 7
+    now = seen_at(cast, section.code)
+    told = lint(rules, now=now, chains={HOST: chain}, authorities=[cast.root.der])
+    assert told == []
+    assert len(BESIDE) == 8
 
 
 # ---- wrong recipes ---------------------------------------------------------------
@@ -329,6 +338,66 @@ def test_a_short_life_matters_for_the_leaf_alone(cast: Cast) -> None:
     both = PinSet(leaf=[leaf, BACKUP], ca=[ca, BACKUP])
     assert codes(Rules({HOST: both}), chain) == ["PV607"]
     assert codes(Rules({HOST: both}), cast.chain) == []
+
+
+def ending(
+    rules: Rules, identity: Identity, cast: Cast, before: dt.timedelta
+) -> list[tuple[str, str]]:
+    """Return the codes and lists that are found some time before a leaf ends."""
+    now = identity.certificate.not_valid_after_utc - before
+    chain = [identity.der, *cast.chain[1:]]
+    told = lint(rules, now=now, chains={HOST: chain})
+    return [(one.code, one.text.partition(":")[0]) for one in told]
+
+
+@pytest.mark.parametrize(
+    ("life", "days", "is_told"),
+    [
+        (365, 30, False),
+        (365, 29, True),
+        (365, -1, True),
+        (90, 29, True),
+        (45, 16, False),
+        (45, 14, True),
+        (6, 3, False),
+        (6, 1, True),
+    ],
+)
+def test_an_end_is_near_in_the_last_third(
+    life: int,
+    days: int,
+    is_told: bool,  # noqa: FBT001 - a row of a table
+    cast: Cast,
+) -> None:
+    """And in the last 30 days; an end that has passed is told too."""
+    leaf = cast.ca.leaf(HOST, key=cast.server.key, days=life)
+    rules = Rules({HOST: PinSet(leaf=[leaf.pin])})
+    told = ending(rules, leaf, cast, dt.timedelta(days=days))
+    assert (("PV608", "leaf") in told) == is_told
+    assert (("PV204", "leaf") in told) == (not is_told)  # one of both
+
+
+def test_another_pin_may_follow_a_certificate_that_ends(cast: Cast) -> None:
+    """One of a key that is not in use, but none that is blocked."""
+    leaf, near = cast.server, dt.timedelta(days=9)
+    assert ending(Rules({HOST: [leaf.pin, BACKUP]}), leaf, cast, near) == []
+    in_rule = Rules({HOST: PinSet([leaf.pin, BACKUP], blocked=[BACKUP])})
+    for_all = Rules({HOST: [leaf.pin, BACKUP]}, blocked=[BACKUP])
+    for rules in (in_rule, for_all):
+        assert ("PV608", "pins") in ending(rules, leaf, cast, near)
+
+
+def test_an_authority_that_lasts_follows_a_leaf_that_ends(cast: Cast) -> None:
+    """Each list needs a pin of its own; a leaf that ends before does not matter."""
+    near = cast.ca.certificate.not_valid_after_utc - dt.timedelta(days=1, hours=4)
+    leaf = cast.ca.leaf(HOST, key=cast.server.key, days=1)
+    chain = [leaf.der, *cast.chain[1:]]
+    both = PinSet(leaf=[leaf.pin], ca=[cast.ca.pin, BACKUP])
+    told = lint(Rules({HOST: both}), now=near, chains={HOST: chain})
+    assert [one.text[:5] for one in told if one.code == "PV608"] == ["leaf:"]
+    one_list = Rules({HOST: [leaf.pin, cast.ca.pin]})
+    found = lint(one_list, now=near, chains={HOST: chain})
+    assert [one.code for one in found] == ["PV606"]
 
 
 def test_authorities_are_compared_with_every_rule(cast: Cast) -> None:

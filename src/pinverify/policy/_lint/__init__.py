@@ -116,9 +116,14 @@ def _worst_first(found: list[Finding]) -> list[Finding]:
 
 
 def _subject(finding: Finding) -> tuple[str, str, str]:
-    """Return the code, the rule, and the list and pin that the text begins with."""
-    return finding.code, finding.pattern, finding.text.partition(" is ")[0]
+    """Return the mistake, the rule, and what the text begins with: a list and a pin."""
+    code, _, pattern, _, text = finding
+    if code in _NO_BACKUP:
+        return "PV204", pattern, text.partition(":")[0]
+    return code, pattern, text.partition(" is ")[0]
 
+
+_NO_BACKUP = {"PV204", "PV608"}  # the second one says when it matters
 
 _Row: TypeAlias = "tuple[Check, Callable[[Rule], Iterator[str]]]"
 

@@ -16,7 +16,7 @@ from pinverify.policy._report import Reason
 from pinverify.policy._rules import LISTS, PinSet, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from pinverify.policy._recipes import Mistaken
     from pinverify.policy._report import Report
@@ -33,16 +33,20 @@ class Served(NamedTuple):
     Attributes:
         host: its canonical name.
         chain: DER certificates, leaf first.
+        now: the time at which it was shown.
         pattern: of the rule; None if there is none.
         value: the PinSet or `UNPINNED` of the rule; None if there is none.
+        blocked: pins that no peer may show.
         report: the decision.
         accepts_others: True if the same chain passes with every pin changed.
     """
 
     host: str
     chain: tuple[bytes, ...]
+    now: dt.datetime
     pattern: str | None
     value: PinSet | Unpinned | None
+    blocked: frozenset[Pin]
     report: Report
     accepts_others: bool
 
@@ -59,10 +63,14 @@ def served(rules: Rules, host: str, chain: Sequence[bytes], now: dt.datetime) ->
     pattern, value = (None, None) if decided is None else decided
     hosts: dict[str, PinSet | Unpinned] = {} if value is None else {host: value}
     report = _decision(rules, host, hosts, chain, now)
+    blocked = {*rules.blocked}
     if isinstance(value, PinSet):
         hosts = {host: _with_other_pins(value)}
+        blocked.update(value.blocked)
     changed = _decision(rules, host, hosts, chain, now)
-    return Served(host, tuple(chain), pattern, value, report, changed.accepted)
+    seen = tuple(chain), now
+    found = report, changed.accepted
+    return Served(host, *seen, pattern, value, frozenset(blocked), *found)
 
 
 def _decision(
@@ -113,7 +121,9 @@ def found_at_server(
     yield from explained
     if one.report.reason is Reason.MATCH:
         yield from _rotating(value, one.chain)
-        yield from _without_backup(value, one.chain)
+        ending = dict(_ending(one, value))
+        yield from (("PV608", text) for text in ending.values())
+        yield from _without_backup(value, one.chain, ending)
         yield from _short_lived(value, one.chain)
     elif one.report.reason is not Reason.MISMATCH or not explained:
         yield from _why_rejected(one)
@@ -158,17 +168,17 @@ def _pins_with_lists(value: PinSet) -> Iterator[tuple[str, Pin]]:
 
 def _words(cert: bytes, depth: int | None = None) -> str:
     """Return words for a certificate, and for its place in the chain if it has one."""
-    place = "of" if depth is None else f"of certificate {depth},"
-    return f"{place} {subject_line(cert) or 'a certificate without a subject'}"
+    place = "" if depth is None else f"certificate {depth}, "
+    return f"{place}{subject_line(cert) or 'a certificate without a subject'}"
 
 
 def _wrong_recipe(name: str, pin: Pin, mistaken: Mistaken, whose: str) -> str:
-    what = f"the hash of {mistaken.hashed} {whose}"
+    what = f"the hash of {mistaken.hashed} of {whose}"
     return f"{name}: {pin} is {what}; write {mistaken.right}"
 
 
 def _wrong_list(name: str, pin: Pin, right: str, whose: str) -> str:
-    why = f"the pin {whose}, and {name} never matches it"
+    why = f"the pin of {whose}, and {name} never matches it"
     return f"{name}: {pin} is {why}; move it to {right}"
 
 
@@ -230,14 +240,56 @@ def _intermediate(
     # A root may be signed by an older one; then its own pin is among them.
     if operator and not operators.has_root(operator, pins):
         why = operators.why_no_intermediate(operator)
-        yield "PV208", f"{name}: {pin} is the pin {_words(cert, depth)}, {why}"
+        yield "PV208", f"{name}: {pin} is the pin of {_words(cert, depth)}, {why}"
 
 
-def _without_backup(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, str]]:
+_SOON = dt.timedelta(days=30)
+
+
+def _ending(one: Served, value: PinSet) -> Iterator[tuple[str, str]]:
+    """Find lists that match by certificates alone that are about to end.
+
+    A pin that is not in the chain may follow them, unless it is blocked.
+
+    Yields:
+        The name of the list, and the text.
+    """
+    ends: dict[Pin, str] = {}
+    for depth, cert in enumerate(one.chain):
+        end = _near_end(cert, one.now)
+        for pin in pins_of(cert) if end else ():
+            ends.setdefault(pin, f"{_words(cert, depth)}, which is valid until {end}")
+    for name in _MATCHING:
+        pins = [pin for pin in getattr(value, name) if pin not in one.blocked]
+        if pins and ends.keys() >= {*pins}:
+            text = (
+                f"{name}: it matches by {ends[pins[0]]}, and no other pin can follow; "
+                "add the pin of the next key, or renew the certificate with this key"
+            )
+            yield name, text
+
+
+def _near_end(cert: bytes, now: dt.datetime) -> dt.date | None:
+    """Return the last day of a certificate if it is near: None if it is not.
+
+    Programs renew certificates in the last third of their life, so that is near, and
+    so are 30 days.
+    """
+    validity = validity_of(cert)
+    if validity is None:
+        return None
+    start, end = validity
+    return end.date() if end - now < min(_SOON, (end - start) / 3) else None
+
+
+def _without_backup(
+    value: PinSet, chain: Sequence[bytes], but: Container[str]
+) -> Iterator[tuple[str, str]]:
+    """Find lists whose pins are all in the chain, but for some lists."""
     shown = {pin for cert in chain for pin in pins_of(cert)}
     for name in _MATCHING:
         pins = getattr(value, name)
-        if len(pins) > 1 and shown.issuperset(pins):
+        if len(pins) > 1 and shown.issuperset(pins) and name not in but:
             yield (
                 "PV606",
                 (

@@ -68,6 +68,7 @@ _ROWS = (
     Check("PV605", "error", "the policy rejects the server"),
     Check("PV606", "warning", "all pins in one chain"),
     Check("PV607", "warning", "leaf of a short-lived certificate"),
+    Check("PV608", "warning", "certificate that ends, and no pin to follow"),
 )
 
 CHECKS = {row.code: row for row in _ROWS}
