@@ -62,6 +62,14 @@ def entries(*entries: dict[str, Any], sets: Any = SETS) -> dict[str, Any]:  # no
     return {"pinsets": sets, "entries": list(entries)}
 
 
+def test_a_pin_that_no_pinset_names_is_told() -> None:
+    """Chromium refuses such a file; a name among the bad ones is used."""
+    used = entries({"name": "x.org", "pins": "bad"})
+    told = load(used, PINS + f"C\n{OTHER}\n").notices
+    assert told == ("file: .pins: C is in no pinset; remove it, or add it",)
+    assert load(used).notices == ()
+
+
 # ---- the model ---------------------------------------------------------------------
 
 

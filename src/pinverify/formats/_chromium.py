@@ -24,7 +24,7 @@ from pinverify.policy import UNPINNED, Pin, PinSet
 from pinverify.policy._hosts import covering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pinverify.formats._reading import Given, Loaded
     from pinverify.policy import Unpinned
@@ -73,6 +73,7 @@ def loads(data: bytes, given: Given) -> Loaded:
         for number, table in enumerate(top.get("pinsets", [])):
             _read_set(f"pinsets[{number}]", table, pins, sets, reading)
     reading.check()
+    _note_unused(pins, top.get("pinsets", []), reading)
     _add_entries(top.get("entries", []), sets, reading)
     return reading.loaded(_NOTHING)
 
@@ -90,7 +91,7 @@ def _read_set(
     """Read a pinset."""
     said = checked(table, _SET_KEYS, where, reading)
     lists: dict[str, list[Pin]] = {}
-    for key in ("static_spki_hashes", "bad_static_spki_hashes"):
+    for key in _LISTS:
         lists[key] = []
         for name in said.get(key, []):
             if isinstance(name, str) and name in pins:
@@ -106,6 +107,19 @@ def _read_set(
         sets[name] = PinSet(good, blocked=bad)
     elif not said.get("static_spki_hashes"):
         reading.mistake(where, "static_spki_hashes is missing or empty; add a name")
+
+
+def _note_unused(
+    pins: Iterable[str], tables: list[dict[str, Any]], reading: Reading
+) -> None:
+    """Note the names that are in no pinset: somebody may take them for pinned."""
+    used = {name for table in tables for key in _LISTS for name in table.get(key, [])}
+    for name in pins:
+        if name not in used:
+            reading.notice(".pins", f"{name} is in no pinset; remove it, or add it")
+
+
+_LISTS = ("static_spki_hashes", "bad_static_spki_hashes")
 
 
 class _Entry(NamedTuple):
