@@ -155,7 +155,7 @@ class Authority(Identity):
         """Vouch for *other*: its name and key, in a certificate of our own."""
         return self._vouch(other.certificate.subject, other.key)
 
-    def leaf(
+    def leaf(  # noqa: PLR0913 - one for each fact
         self,
         *hosts: str,
         common_name: str | None = None,
@@ -163,6 +163,7 @@ class Authority(Identity):
         key_type: KeyType = "p256",
         key: PrivateKey | None = None,
         days: int = 2,
+        age: int = 0,
     ) -> Identity:
         """Issue a leaf.
 
@@ -173,6 +174,7 @@ class Authority(Identity):
             key_type: of the fresh key.
             key: this key instead of a fresh one (a renewed certificate).
             days: the time for which it is valid.
+            age: the days of them that have passed.
         """
         key = key or _new_key(key_type)
         certificate = _certificate(
@@ -181,6 +183,7 @@ class Authority(Identity):
             _leaf_extensions(hosts, purpose),
             _Issuer(self.certificate.subject, self.key),
             days,
+            age,
         )
         return Identity(certificate, key, self._sent_below())
 
@@ -310,16 +313,17 @@ class _Issuer(NamedTuple):
     claimed_key: PrivateKey | None = None
 
 
-def _certificate(
+def _certificate(  # noqa: PLR0913, PLR0917 - one for each fact
     subject: x509.Name,
     key: PrivateKey,
     extensions: _Extensions,
     issuer: _Issuer,
     days: int = 2,
+    age: int = 0,
 ) -> x509.Certificate:
     """Build one certificate, fit for OpenSSL's strict checks (RFC 5280)."""
     # A little in the past, so that clocks that disagree do not matter.
-    start = datetime.now(UTC) - timedelta(minutes=10)
+    start = datetime.now(UTC) - timedelta(days=age, minutes=10)
     authority = (issuer.claimed_key or issuer.key).public_key()
     builder = (
         x509.CertificateBuilder()
