@@ -390,5 +390,5 @@ SOUND = {
 
 @pytest.mark.parametrize("name", SOUND)
 def test_a_sound_rule_has_no_findings(name: str) -> None:
-    """What people write on purpose; not a hint, either."""
+    """Rules that people write on purpose get not even a hint."""
     assert lint(SOUND[name]) == []
