@@ -21,6 +21,7 @@ from pinverify import (
     dump_rules,
     explain,
 )
+from pinverify.policy._policy import as_policy
 from pki import Pki
 from tls_servers import TLSServer, server_context
 
@@ -33,6 +34,40 @@ __all__: list[str] = []
 
 HOST = "a.x.org"
 OTHER, BACKUP = (Pin.spki(core.sha256(text)) for text in (b"other", b"backup"))
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (Rules(), r"got Rules; write Policy\(rules\)"),
+        ({HOST: [OTHER]}, r"got dict; write Policy\(\{…\}\)"),
+        ("pins.toml", r"got str; a policy file is read by load_policy\(path\)"),
+        (Path("pins.toml"), r"a policy file is read by load_policy\(path\)"),
+        (b"pinvpol2", r"got bytes; a compiled policy is opened by Policy\.open\("),
+        (None, r"got NoneType; make one by Policy\(\{…\}\), or read it by"),
+    ],
+)
+def test_something_else_than_a_policy_is_refused(given: Any, advice: str) -> None:  # noqa: ANN401
+    """With the next step; so do the functions that take a PinSet too."""
+    with pytest.raises(TypeError, match=advice):
+        explain(given, HOST, [])
+    with pytest.raises(TypeError, match=advice):
+        as_policy(given)
+
+
+def test_wrong_arguments_are_refused(pki: Pki) -> None:
+    """A chain is a list, and no bytes, nor the None of a connection without one."""
+    policy = Policy({HOST: [OTHER]})
+    anything: Any
+    for anything in (None, pki.server.der):
+        with pytest.raises(TypeError, match=r"leaf first; write \[certificate\]"):
+            explain(policy, HOST, anything)
+    for anything in (None, pki.server.der, [pki.server.pem]):
+        with pytest.raises(TypeError, match="authorities are a list of DER"):
+            explain(policy, HOST, pki.server.chain_der, authorities=anything)
+    for anything in (7, [HOST]):
+        with pytest.raises(TypeError, match="a host is text, got"):
+            explain(policy, anything, pki.server.chain_der)
 
 
 def test_every_pin_of_the_rule_has_its_places(pki: Pki) -> None:

@@ -194,7 +194,7 @@ def test_our_own_formats_lose_nothing(name: str, tmp_path: Path) -> None:
 def test_only_rules_are_written() -> None:
     """A policy has its rules in an attribute."""
     policy: Any = Policy({"x.org": [ABSENT]})
-    with pytest.raises(TypeError, match="of a Policy write its rules"):
+    with pytest.raises(TypeError, match="of a Policy give its rules"):
         dump_rules(policy, format="okhttp")
 
 

@@ -9,7 +9,7 @@ import random
 import re
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import event, given
@@ -32,6 +32,9 @@ from pinverify import (
 from pinverify.policy._lint import CHECKS, LEVELS
 from pinverify.policy._lint.digests import example_of, is_placeholder, nothing_hashed
 from policy_samples import ABSENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__: list[str] = []
 
@@ -440,15 +443,51 @@ def test_report_mode_hides_a_rule_that_enforces() -> None:
     assert hiding({"a.x.org": report}) == set()
 
 
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (pinverify.Policy({HOST: PINNED}), "got Policy; of a Policy give its rules"),
+        ("pins.toml", r"got str; a policy file is read by load_rules\(path\)"),
+        (Path("pins.toml"), r"a policy file is read by load_rules\(path\)"),
+        (b"pinvpol2", r"got bytes; those of a compiled policy are Policy\.open\("),
+        ({HOST: [GOOD]}, r"got dict; write Rules\(\{…\}\)"),
+        (PINNED, r"got PinSet; write Rules\(\{'api\.example\.com': PinSet"),
+        (None, r"got NoneType; make them by Rules\(\{…\}\), or read them by"),
+    ],
+)
+def test_something_else_than_rules_is_refused(given: Any, advice: str) -> None:  # noqa: ANN401
+    """By all functions that take rules, with the next step."""
+    calls: list[Callable[[Any], object]] = [
+        lint,
+        pinverify.dump_rules,
+        lambda rules: diff(rules, Rules()),
+        lambda rules: diff(Rules(), rules),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=advice):
+            call(given)
+
+
 def test_wrong_arguments_are_refused() -> None:
-    """With the next step."""
+    """With the next step, and before anything is compared."""
     rules = Rules({HOST: PINNED})
-    with pytest.raises(TypeError, match="of a Policy give its rules"):
-        lint(pinverify.Policy(rules))  # type: ignore[arg-type]
+    anything: Any
     with pytest.raises(PolicyError, match="timezone"):
         lint(rules, now=dt.datetime(2026, 1, 1))  # noqa: DTZ001
     with pytest.raises(TypeError, match="datetime"):
         lint(rules, now="today")  # type: ignore[arg-type]
+    for anything in (None, [b"cert"], "cert"):
+        with pytest.raises(TypeError, match="chains are a mapping of hosts"):
+            lint(rules, chains=anything)
+    for anything in (None, b"cert", "cert"):
+        with pytest.raises(TypeError, match=r"leaf first; write \[certificate\]"):
+            lint(rules, chains={HOST: anything})
+    for anything in (None, 7):
+        with pytest.raises(TypeError, match="a host is text, got"):
+            lint(rules, chains={anything: []})
+    for anything in (None, 7, b"cert", "cert", ["cert"], [b"-----BEGIN CERT"]):
+        with pytest.raises(TypeError, match="authorities are a list of DER"):
+            lint(rules, authorities=anything)
     assert lint(rules) == []
 
 

@@ -112,15 +112,15 @@ def _unchanging(data: Any) -> bytes | memoryview:  # noqa: ANN401 - any argument
 # ---- chains ------------------------------------------------------------------
 
 
-def as_chain(certs: Sequence[bytes]) -> list[bytes]:
+def as_chain(certs: Sequence[bytes] | None) -> list[bytes]:
     """Return a copy of a chain.
 
     Raises:
-        TypeError: *certs* is one certificate, not a list of them.
+        TypeError: *certs* is one certificate, not a list of them, or None.
     """
     if type(certs) is list:  # fast path
         return certs.copy()
-    if isinstance(certs, bytes | bytearray | memoryview | str):
+    if certs is None or isinstance(certs, bytes | bytearray | memoryview | str):
         msg = "a chain is a list of DER certificates, leaf first; write [certificate]"
         raise TypeError(msg)
     return list(certs)

@@ -14,6 +14,7 @@ from pinverify.formats._table import format_named
 from pinverify.formats._violations import violation
 from pinverify.policy import Policy, Rules
 from pinverify.policy._lint import serious
+from pinverify.policy._rules import check_rules
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -103,9 +104,7 @@ def dump_rules(
         TypeError: *rules* are not `Rules`.
     """
     row = format_named(format, "dump_rules", to_write=True)
-    if not isinstance(rules, Rules):
-        msg = f"expected Rules, got {type(rules).__name__}; of a Policy write its rules"
-        raise TypeError(msg)
+    check_rules(rules)
     if strangers := set(allow) - KINDS.keys():
         msg = f"allow: no kind of loss {min(strangers)!r}; there is {', '.join(KINDS)}"
         raise PolicyError(msg)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinverify.policy._epoch_seconds import checked_moment
 from pinverify.policy._hosts import canonical, covering
 from pinverify.policy._lint import lint
+from pinverify.policy._policy import Policy
 from pinverify.policy._recipes import pins_of
-from pinverify.policy._rules import LISTS, PinSet, Rules
+from pinverify.policy._rules import LISTS, PinSet, Rules, in_place_of_a_policy
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from pinverify.policy._lint import Finding
     from pinverify.policy._pin import Pin
-    from pinverify.policy._policy import Policy
     from pinverify.policy._report import Report
 
 __all__ = ["Explanation", "Hit", "explain"]
@@ -89,6 +89,10 @@ def explain(
         PolicyError: *host* is not a host.
         TypeError: an argument has the wrong type.
     """
+    if not isinstance(policy, Policy):
+        advice = in_place_of_a_policy(policy)
+        msg = f"expected a Policy, got {type(policy).__name__}; {advice}"
+        raise TypeError(msg)
     moment = checked_moment(now)
     report = policy.evaluate(host, verified_chain, now=moment)
     rules = policy.rules

@@ -40,7 +40,11 @@ def canonical(host: str | bytes) -> str:
         PolicyError: *host* has no canonical spelling: the core refuses it, a label
             is neither ASCII nor a U-label, or IDNA 2003 and IDNA 2008 disagree about
             it. The message quotes the host and gives the reason.
+        TypeError: *host* is not text.
     """
+    if not isinstance(host, str | bytes):
+        msg = f"a host is text, got {type(host).__name__}"
+        raise TypeError(msg)
     if isinstance(host, bytes) or host.isascii():
         return canonical_host(host)
     if any(dot in host for dot in _OTHER_DOTS):

@@ -24,7 +24,7 @@ from pinverify.policy._hosts import canonical
 from pinverify.policy._pinning_error import PinningError
 from pinverify.policy._report import Report, with_seen
 from pinverify.policy._reports import Reports
-from pinverify.policy._rules import PinSet, Rules
+from pinverify.policy._rules import PinSet, Rules, in_place_of_a_policy
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -399,7 +399,8 @@ def as_policy(policy: Policy | PinSet) -> Policy:
     if isinstance(policy, PinSet):
         return Policy.for_clients(policy)
     if not isinstance(policy, Policy):
-        msg = f"expected a Policy or a PinSet, got {type(policy).__name__}"
+        advice = in_place_of_a_policy(policy)
+        msg = f"expected a Policy or a PinSet, got {type(policy).__name__}; {advice}"
         raise TypeError(msg)
     return policy
 

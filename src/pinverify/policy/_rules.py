@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
@@ -32,6 +33,7 @@ __all__ = [
     "Unpinned",
     "check_choice",
     "check_rules",
+    "in_place_of_a_policy",
     "read_pins",
 ]
 
@@ -341,9 +343,35 @@ def _no_mapping(given: object) -> str:
 
 def check_rules(rules: object) -> None:
     """Raise `TypeError` unless *rules* are `Rules`."""
-    if not isinstance(rules, Rules):
-        msg = f"expected Rules, got {type(rules).__name__}; of a Policy give its rules"
-        raise TypeError(msg)
+    if isinstance(rules, Rules):
+        return
+    if isinstance(rules, Mapping):
+        advice = "write Rules({…})"
+    elif isinstance(rules, PinSet):
+        advice = "write Rules({'api.example.com': PinSet(…)})"
+    elif isinstance(rules, str | os.PathLike):
+        advice = "a policy file is read by load_rules(path)"
+    elif isinstance(rules, bytes):
+        advice = "those of a compiled policy are Policy.open(data).rules"
+    elif hasattr(type(rules), "rules"):
+        advice = "of a Policy give its rules"
+    else:
+        advice = "make them by Rules({…}), or read them by load_rules(path)"
+    msg = f"expected Rules, got {type(rules).__name__}; {advice}"
+    raise TypeError(msg)
+
+
+def in_place_of_a_policy(given: object) -> str:
+    """Return the next step for who gave something else than a Policy."""
+    if isinstance(given, Rules):
+        return "write Policy(rules)"
+    if isinstance(given, Mapping):
+        return "write Policy({…})"
+    if isinstance(given, str | os.PathLike):
+        return "a policy file is read by load_policy(path)"
+    if isinstance(given, bytes):
+        return "a compiled policy is opened by Policy.open(data)"
+    return "make one by Policy({…}), or read it by load_policy(path)"
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

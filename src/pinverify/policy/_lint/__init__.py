@@ -10,6 +10,7 @@ file before. No finding changes a decision.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -30,7 +31,7 @@ from pinverify.policy._rules import PinSet, check_rules
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pinverify.policy._lint.of_chains import Served
     from pinverify.policy._lint.of_rules import Rule
@@ -67,11 +68,17 @@ def lint(
         authorities: DER certificates of authorities, such as those that are trusted.
 
     Raises:
-        TypeError: *rules* are not `Rules`, or *now* is no datetime.
+        TypeError: an argument has the wrong type.
         PolicyError: *now* has no timezone, or a host of *chains* is none.
     """
     check_rules(rules)
     moment = checked_moment(now)
+    if not isinstance(chains, Mapping):
+        msg = (
+            f"chains are a mapping of hosts to chains, got {type(chains).__name__}; "
+            "write {'api.example.com': [leaf, issuer]}"
+        )
+        raise TypeError(msg)
     known = Authorities(authorities)
     found: list[Finding] = []
     for host, chain in chains.items():

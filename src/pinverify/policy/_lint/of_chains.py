@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.policy._lint import operators
@@ -16,7 +17,7 @@ from pinverify.policy._report import Reason
 from pinverify.policy._rules import LISTS, PinSet, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from pinverify.policy._recipes import Mistaken
     from pinverify.policy._report import Report
@@ -325,14 +326,36 @@ def _short_lived(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, s
 # ---- authorities -------------------------------------------------------------------
 
 
+def _list_of(certs: object) -> list[bytes]:
+    """Return the argument of a user as a list.
+
+    Raises:
+        TypeError: it has something that is no DER, which no pin would be compared with.
+    """
+    if isinstance(certs, Iterable) and not isinstance(certs, bytes | str):
+        given = [*certs]
+        if all(isinstance(one, bytes) and one[:1] != b"-" for one in given):
+            return given
+    msg = (
+        "authorities are a list of DER certificates; write [certificate], or "
+        "context.get_ca_certs(binary_form=True)"
+    )
+    raise TypeError(msg)
+
+
 class Authorities:
     """Certificates of authorities, by the pins that people make of them."""
 
     def __init__(self, certs: Sequence[bytes]) -> None:
-        self.certs = certs
+        """Hash them.
+
+        Raises:
+            TypeError: *certs* are no certificates in DER.
+        """
+        self.certs = _list_of(certs)
         self._right: dict[Pin, bytes] = {}
         self._mistaken: dict[Pin, tuple[Mistaken, bytes]] = {}
-        for cert in certs:
+        for cert in self.certs:
             for pin in pins_of(cert):
                 self._right.setdefault(pin, cert)
             for pin, mistaken in mistaken_pins(cert).items():
