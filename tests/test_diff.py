@@ -270,6 +270,15 @@ def test_lists_are_compared_by_what_they_accept() -> None:
     assert changes(Rules({"x.org": PinSet(leaf=[A])}), at_both) == []
 
 
+def test_a_pinned_certificate_may_have_any_key() -> None:
+    """A key that is blocked may be in it or not, so the pin is taken to count."""
+    whole = Pin.certificate(bytes(32))
+    both = Rules({"x.org": PinSet([A, whole], blocked=[B])})
+    assert changes(both, Rules({"x.org": PinSet([A], blocked=[B])})) == [
+        ("host", "x.org", "narrower")
+    ]
+
+
 def test_modes_and_blocked_keys_of_all_hosts_count() -> None:
     """A rule in report mode accepts everybody, and a blocked key nobody has."""
     one = Rules({"x.org": [A]})

@@ -11,6 +11,10 @@ for each pin whether one of the certificates above has it. The leaf has one key 
 certificate, so each kind of leaf is looked at by itself. Above it, any set of pins is
 possible. There, one formula follows from another if it blocks nothing more, and each of
 its lists contains a list of the other, blocked pins left out.
+
+The key of a pinned certificate is not known, so it may be any: a difference may be told
+of a certificate whose key is blocked, and which is rejected all the same. None is kept
+back.
 """
 
 from __future__ import annotations
