@@ -552,7 +552,7 @@ def test_reading_warns_twenty_times_at_most(tmp_path: Path) -> None:
         ("toml", f'"w*.x.org" = ["{GOOD}"]', "a wildcard is"),
         (
             "toml",
-            f'"x.org" = {{ pins = ["{GOOD}"], expires = "2026/8/10" }}',
+            f'"x.org" = {{pins=["{GOOD}"], expires="2026/8/10", after_expiry="allow"}}',
             "expected a date-time",
         ),
         ("toml", f'"x.org" = {{ pin = ["{GOOD}"] }}', "did you mean 'pins'"),

@@ -171,8 +171,7 @@ def test_base64_is_strict(spelling: str, text: str) -> None:
     text = spelling.format(text)
     with pytest.raises(PolicyError) as caught:
         Pin.parse(text)
-    assert repr(text) in str(caught.value)
-    assert "expected sha256/<base64>" in str(caught.value)
+    assert str(caught.value).startswith(f"not a SHA-256 pin: {text!r}: ")
 
 
 NOT_HEX = {
@@ -207,8 +206,7 @@ def test_hex_is_strict(prefix: str, text: str) -> None:
     text = prefix + text
     with pytest.raises(PolicyError) as caught:
         Pin.parse(text)
-    assert repr(text) in str(caught.value)
-    assert "cert-sha256:<hex>" in str(caught.value)
+    assert str(caught.value).startswith(f"not a SHA-256 pin: {text!r}: ")
 
 
 @pytest.mark.parametrize(

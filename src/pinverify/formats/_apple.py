@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pinverify.errors import PolicyError
 from pinverify.formats import _plist
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._near_pins import shown
 from pinverify.formats._reading import Reading
 from pinverify.policy import PinSet, Rules
+from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from pinverify.formats._reading import Given, Loaded

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.errors import DERError, PolicyError
 from pinverify.formats import _json
-from pinverify.formats._near_pins import shown
 from pinverify.formats._plist import checked
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import UNPINNED, Pin, PinSet
 from pinverify.policy._hosts import covering
+from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -35,10 +35,10 @@ from pinverify.formats._envoy_contexts import (
     text_in,
 )
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._near_pins import shown
 from pinverify.formats._one_host import given_host, rule_to_write
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import Pin, PinKind, PinSet, Rules
+from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

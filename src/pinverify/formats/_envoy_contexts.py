@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pinverify.errors import PolicyError
 from pinverify.formats import _json
-from pinverify.formats._near_pins import shown
+from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

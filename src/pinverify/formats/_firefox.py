@@ -19,9 +19,9 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.formats._near_pins import shown
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import PinSet
+from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

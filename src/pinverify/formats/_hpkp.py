@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.errors import PolicyError
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._near_pins import shown
 from pinverify.formats._one_host import given_host, rule_to_write
 from pinverify.formats._reading import Reading, text_of
 from pinverify.formats._server_lines import apache_words, nginx_words
 from pinverify.policy import UNPINNED, PinSet, Rules
 from pinverify.policy._epoch_seconds import seconds_of
 from pinverify.policy._hosts import split_pattern
+from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,17 +6,21 @@ and so is a text that would take far more memory than its size.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import re
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
+from pinverify.formats._json_mistakes import look_again
+from pinverify.formats._json_values import (
+    check_text,
+    key_twice,
+    told_constant,
+    told_twice,
+    with_times,
+)
 from pinverify.formats._losses import Dumped
-from pinverify.formats._near_pins import shown
 from pinverify.formats._reading import Loaded, text_of
-from pinverify.formats.toml import rules_of
+from pinverify.formats._tables import all_mistakes, rules_of
 from pinverify.policy import PinSet
 from pinverify.policy._rules import LISTS
 
@@ -33,18 +37,14 @@ def loads(data: bytes, given: Given) -> Loaded:
     Raises:
         PolicyError: the text has a mistake; the message says where, and what to write.
     """
-    document = parsed(text_of(data, given, "policy"), given.name)
-    if not isinstance(document, dict):
-        msg = (
-            f'{given.name}: expected an object, as in {{"version": 1, "hosts": {{…}}}}'
-        )
-        raise PolicyError(msg)
-    hosts = document.get("hosts")
-    tables = list(hosts.values()) if isinstance(hosts, dict) else []
-    for table in (*tables, document.get("clients")):
-        if isinstance(table, dict) and "expires" in table:
-            table["expires"] = _moment(table["expires"], given.name)
-    return Loaded(rules_of(document, given.name))
+    text = text_of(data, given, "policy")
+    try:
+        return Loaded(rules_of(with_times(_parsed(text, given.name)), given.name))
+    except _NotJSONError:
+        raise
+    except PolicyError as error:
+        first = error
+    raise _all_mistakes(text, given.name, first, tables=True)
 
 
 def dumps(rules: Rules, _: Given) -> Dumped:
@@ -82,31 +82,52 @@ def parsed(text: str, name: str) -> Any:  # noqa: ANN401 - any JSON
         PolicyError: it is not JSON, a key is there twice, a string is not Unicode, or
             it is made of very many very small values.
     """
+    try:
+        return _parsed(text, name)
+    except _NotJSONError:
+        raise
+    except PolicyError as error:
+        first = error
+    raise _all_mistakes(text, name, first, tables=False)
+
+
+def _all_mistakes(
+    text: str, name: str, first: PolicyError, *, tables: bool
+) -> PolicyError:
+    """Return the error with all mistakes of a text that is JSON, and their lines."""
+    first.__traceback__ = first.__context__ = None  # they hold the whole document
+    return all_mistakes(*look_again(text, tables=tables), name, first)
+
+
+class _NotJSONError(PolicyError):
+    """Raised for a text that cannot be parsed: there is nothing else to find in it."""
+
+
+def _parsed(text: str, name: str) -> Any:  # noqa: ANN401 - any JSON
     num_values = sum(text.count(mark) for mark in _BEFORE_VALUES)
     if num_values > _FREE_VALUES + len(text) // _BYTES_FOR_VALUE:
         msg = f"{name}: {num_values:,} values of a few bytes each; this is no policy"
-        raise PolicyError(msg)
+        raise _NotJSONError(msg)
     try:
         document = json.loads(
             text, object_pairs_hook=_object, parse_constant=_no_constant
         )
     except RecursionError:
         msg = f"{name}: not JSON of a policy: nested too deeply"
-        raise PolicyError(msg) from None
-    except PolicyError as error:
-        msg = f"{name}: {error}"
-        raise PolicyError(msg) from None
+        raise _NotJSONError(msg) from None
     except json.JSONDecodeError as error:
         msg = (
             f"{name}: line {error.lineno}: not JSON: {error.msg} at column "
             f"{error.colno}; JSON has no comments, and no comma behind the last value"
         )
-        raise PolicyError(msg) from None
+        raise _NotJSONError(msg) from None
+    except PolicyError:
+        raise
     except ValueError:  # int() raises one for thousands of digits
         msg = f"{name}: not JSON of a policy: a number has thousands of digits"
-        raise PolicyError(msg) from None
+        raise _NotJSONError(msg) from None
     if "\\u" in text:  # else they could not stand in UTF-8
-        _check_unicode(document, name)
+        _check_unicode(document)
     return document
 
 
@@ -114,18 +135,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object; a key that is there twice would silently replace the first."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        msg = f"the key {shown(twice)} is there twice; keep one of them"
-        raise PolicyError(msg)
+        raise PolicyError(told_twice(key_twice(pairs)))
     return found
 
 
 def _no_constant(name: str) -> None:
-    msg = f"not JSON: {name} is no value of JSON"
-    raise PolicyError(msg)
+    raise PolicyError(told_constant(name))
 
 
-def _check_unicode(document: object, name: str) -> None:
+def _check_unicode(document: object) -> None:
     """Refuse strings that no encoding can write."""
     waiting = [document]
     while waiting:
@@ -134,31 +152,8 @@ def _check_unicode(document: object, name: str) -> None:
             waiting += [*value, *value.values()]
         elif isinstance(value, list):
             waiting += value
-        elif isinstance(value, str) and not value.isascii():
-            try:
-                value.encode("utf-8")
-            except UnicodeEncodeError:
-                msg = f"{name}: {shown(value)} has half of a surrogate pair; remove it"
-                raise PolicyError(msg) from None
-
-
-def _moment(value: object, name: str) -> object:
-    """Return the date-time of a text; anything else is for the check of types."""
-    if not isinstance(value, str):
-        return value
-    try:
-        if _TIME.fullmatch(value):
-            return dt.datetime.fromisoformat(value)
-    except ValueError:
-        pass
-    msg = f"{name}: expires: {shown(value)} is not a time, as 2027-01-31T00:00:00Z"
-    raise PolicyError(msg)
-
-
-# RFC 3339; a time without an offset has an error of its own.
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?", re.ASCII
-)
+        elif isinstance(value, str):
+            check_text(value)
 
 
 # ---- writing -----------------------------------------------------------------------

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.errors import PolicyError
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._near_pins import key_pin, shown
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import PinSet, Rules
 from pinverify.policy._hosts import covering, split_pattern
+from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -219,8 +219,4 @@ def _pin(reading: Reading, where: str, text: str) -> Pin | None:
         why = "SHA-1 can be forged" if text.startswith("sha1/") else "unknown to OkHttp"
         reading.mistake(where, f"{shown(text)}: {why}; write {prefix} and base64")
         return None
-    try:
-        return key_pin(text.removeprefix(prefix))
-    except PolicyError as error:
-        reading.mistake(where, str(error))
-        return None
+    return reading.key_pin(where, text.removeprefix(prefix))

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pinverify.errors import PolicyError
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._near_pins import shown
 from pinverify.formats._one_host import given_host, rule_to_write
 from pinverify.formats._reading import Reading, lines_of, text_of
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
+from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

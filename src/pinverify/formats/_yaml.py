@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pinverify.errors import PolicyError
-from pinverify.formats._near_pins import shown
+from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from pinverify import core
 from pinverify.core._library import DIGEST_LEN
 from pinverify.errors import DERError, PolicyError
+from pinverify.policy._near_pins import near_pin
 from pinverify.policy._pem import one_der
+from pinverify.policy._printable import shown
 
 __all__ = ["Pin", "PinKind"]
 
+_MAX_QUOTED = 160  # two pins in one text are quoted as a whole
 _FORMS = (
     'sha256/<base64>, sha256//<base64>, pin-sha256="<base64>" (public keys), '
     "cert-sha256:<hex> or SHA256 Fingerprint=<hex> (certificates)"
@@ -199,9 +202,12 @@ def _complaint(text: str) -> str:
             f"{text!r} may be the hash of a key or of a certificate; of a key write "
             f"{Pin.spki(digest)}, of a certificate {Pin.certificate(digest)}"
         )
-    if re.match(r"sha-?1\b|md5\b", text, re.IGNORECASE):
-        return f"{text!r} is not SHA-256, and SHA-1 and MD5 can be forged; pin SHA-256"
-    return f"not a SHA-256 pin: {text!r}; expected {_FORMS}"
+    quoted = shown(text, _MAX_QUOTED)
+    if re.match(r"(cert-)?(sha-?1|md5)\b", text, re.IGNORECASE):
+        return f"{quoted} is not SHA-256, and SHA-1 and MD5 can be forged; pin SHA-256"
+    if why := near_pin(text):
+        return f"not a SHA-256 pin: {quoted}: {why}"
+    return f"not a SHA-256 pin: {quoted}; expected {_FORMS}"
 
 
 def _digest(digest: bytes | str) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["printable", "shortened"]
+__all__ = ["printable", "shortened", "shown"]
+
+_MAX_SHOWN = 80
 
 
 def printable(text: str) -> str:
@@ -21,3 +23,8 @@ def shortened(text: str, length: int) -> str:
     """Return printable text of at most *length* characters; subjects may be long."""
     text = printable(text[: length + 1])  # escaping makes no text shorter
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def shown(text: str, length: int = _MAX_SHOWN) -> str:
+    """Return a quotation of *text* that is short enough for a message."""
+    return repr(text) if len(text) <= length else f"{text[:length]!r}…"

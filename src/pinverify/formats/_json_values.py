@@ -1,0 +1,104 @@
+"""Values of pinverify's JSON: those that a parser takes and we do not, and times."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from pinverify.errors import PolicyError
+from pinverify.policy._printable import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pinverify.formats._tables import Place
+
+__all__ = [
+    "check_text",
+    "key_twice",
+    "moment_of",
+    "tables_of",
+    "told_constant",
+    "told_twice",
+    "with_times",
+]
+
+
+def key_twice(pairs: list[tuple[str, Any]]) -> str:
+    """Return the key that is there most often."""
+    return Counter(key for key, _ in pairs).most_common(1)[0][0]
+
+
+def told_twice(key: str) -> str:
+    """Return the message for a key that is there twice."""
+    return f"the key {shown(key)} is there twice; keep one of them"
+
+
+def told_constant(name: str) -> str:
+    """Return the message for NaN and infinity."""
+    return f"not JSON: {name} is no value of JSON"
+
+
+def check_text(text: str) -> None:
+    """Refuse a string with half of a surrogate pair.
+
+    Raises:
+        PolicyError: it has one.
+    """
+    if text.isascii():
+        return
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        msg = f"{shown(text)} has half of a surrogate pair; remove it"
+        raise PolicyError(msg) from None
+
+
+def with_times(document: object) -> dict[str, Any]:
+    """Return a document whose texts of times have become date-times.
+
+    Raises:
+        PolicyError: it is no object, or a text is not a time.
+    """
+    if not isinstance(document, dict):
+        msg = 'expected an object, as in {"version": 1, "hosts": {…}}'
+        raise PolicyError(msg)
+    for _, table in tables_of(document):
+        if "expires" in table:
+            table["expires"] = moment_of(table["expires"])
+    return document
+
+
+def tables_of(document: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Yield the place and the table of each host, and of clients."""
+    hosts = document.get("hosts")
+    for pattern, table in hosts.items() if isinstance(hosts, dict) else ():
+        if isinstance(table, dict):
+            yield ("hosts", pattern), table
+    if isinstance(document.get("clients"), dict):
+        yield ("clients",), document["clients"]
+
+
+def moment_of(value: object) -> object:
+    """Return the date-time of a text; anything else is for the check of types.
+
+    Raises:
+        PolicyError: the text is not a time.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        if _TIME.fullmatch(value):
+            return dt.datetime.fromisoformat(value)
+    except ValueError:
+        pass
+    msg = f"expires: {shown(value)} is not a time, as 2027-01-31T00:00:00Z"
+    raise PolicyError(msg)
+
+
+# RFC 3339; a time without an offset has an error of its own.
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?", re.ASCII
+)

@@ -1,0 +1,229 @@
+"""All mistakes of a policy file in TOML, and their lines.
+
+tomllib stops at the first mistake, and tells no lines of what it has read. So a file
+that has one is cut into statements: a header in brackets, or a key and its value. Each
+is read by itself. What is not TOML is left out, and the tables of the rest are checked.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinverify.formats._tables import Mistake, mistakes_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from pinverify.formats._tables import Place
+
+__all__ = ["look_again"]
+
+# Strings and comments hide brackets and commas; the last one is a stray quote.
+_TOKEN = re.compile(
+    r'"""(?:[^\\]|\\.)*?"""'
+    r"|'''.*?'''"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'[^'\n]*'"
+    r"|\#[^\n]*"
+    r"|[\[\]{},=\n]"
+    r"""|[^\s\[\]{},=#"']+"""
+    r"""|["']""",
+    re.DOTALL,
+)
+_KEY = r"""(?:[\w-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_KEYS = re.compile(rf"[ \t]*({_KEY}(?:[ \t]*\.[ \t]*{_KEY})*)[ \t]*=")
+_HOSTS = re.compile(r"[ \t]*\[\[?[ \t]*(?:hosts|clients)\b")
+_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)")
+
+
+class _Statement(NamedTuple):
+    """One statement, with its line end.
+
+    Attributes:
+        line: the number of its first line.
+        text: all of it.
+        place: the keys that lead to its value, or to the table of a header; None if
+            they cannot be told.
+    """
+
+    line: int
+    text: str
+    place: Place | None
+
+    @property
+    def is_header(self) -> bool:
+        """True for the name of a table, in brackets."""
+        return self.text.lstrip().startswith("[")
+
+
+def look_again(
+    text: str, document: dict[str, Any] | None
+) -> tuple[Iterator[Mistake], Callable[[Collection[Place]], Mapping[Place, int]]]:
+    """Return the mistakes of a file, and a function that finds lines of places.
+
+    Args:
+        text: the file.
+        document: its tables; None if it is not TOML.
+    """
+    found: dict[Place, int] = {}
+
+    def lines_of(places: Collection[Place]) -> Mapping[Place, int]:
+        return found | _lines_of(text, places)
+
+    if document is None:
+        return _mistakes(text, found), lines_of
+    return mistakes_in(document), lines_of
+
+
+def _mistakes(text: str, lines: dict[Place, int]) -> Iterator[Mistake]:
+    """Yield what is not TOML, and the mistakes of the rest.
+
+    The lines of what is not TOML are added to *lines*.
+    """
+    sound: list[str] = []
+    hurt: set[Place] = set()  # tables that are not whole
+    seen: dict[Place, int] = {}
+    left_out = many = False
+    for statement in _statements(text):
+        place = statement.place or ()
+        if statement.is_header:
+            left_out, many = False, statement.text.lstrip().startswith("[[")
+        problem = None if left_out else _problem(statement)
+        if place and not (left_out or problem or many):
+            first = seen.setdefault(place, statement.line)
+            if first != statement.line:
+                why = f"{place[-1]!r} is there twice, see line {first}; keep one"
+                problem = statement.line, why
+        if problem:
+            lines[(statement.line,)], why = problem
+            yield Mistake((statement.line,), "", f"not TOML: {why}")
+            hurt |= {place[:length] for length in range(len(place) + 1)}
+            left_out = statement.is_header
+        is_sound = not (problem or left_out)
+        sound.append(statement.text if is_sound else "\n" * statement.text.count("\n"))
+    document = "".join(sound)
+    problem = _problem(_Statement(1, document, None))
+    if problem is None:
+        for mistake in mistakes_in(tomllib.loads(document)):
+            if mistake.place not in hurt:
+                yield mistake
+    elif not hurt:
+        lines[(0,)], why = problem
+        yield Mistake((0,), "", f"not TOML: {why}")
+
+
+def _problem(statement: _Statement) -> tuple[int, str] | None:
+    """Return the line and the problem of a statement that is not TOML."""
+    try:
+        tomllib.loads(statement.text)
+    except RecursionError:
+        why = "nested too deeply; a host's table holds no further tables"
+        return statement.line, why
+    except ValueError as error:  # int() raises one for thousands of digits
+        why = str(error).removesuffix(" (at end of document)")  # of the statement
+    else:
+        return None
+    line = statement.line
+    if match := _PLACE.search(why):
+        line += int(match[1]) - 1
+        why = f"{why[: match.start()]} at column {match[2]}"
+    advice = "pins, and hosts with dots or '*', need quotes"
+    if "twice" in why or "overwrite" in why:
+        advice = "a key is there twice; keep one of them"
+    return line, f"{why}; {advice}"
+
+
+def _statements(text: str) -> Iterator[_Statement]:
+    """Cut a file into statements; blank lines and comments are some, too."""
+    table: Place | None = ()
+    for line, piece in _pieces(text):
+        statement = _Statement(line, piece, None)
+        if statement.is_header:
+            table = _place(piece)
+            yield statement._replace(place=table)
+        elif (keys := _KEYS.match(piece)) and table is not None:
+            inner = _place(f"{keys[1]} = 0")
+            place = None if inner is None else (*table, *inner)
+            yield statement._replace(place=place)
+        else:
+            yield statement
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the first line and the text of each statement."""
+    start, first, line, depth = 0, 1, 1, 0
+    for match in _TOKEN.finditer(text):
+        word, end = match[0], match.end()
+        if word in _OPENING:
+            depth += 1
+        elif word in _CLOSING:
+            depth -= 1
+        line += word.count("\n")
+        if word != "\n":
+            continue
+        # No value begins like a statement: then a bracket was not closed.
+        if depth <= 0 or _KEYS.match(text, end) or _HOSTS.match(text, end):
+            yield first, text[start:end]
+            start, first, depth = end, line, 0
+    yield first, text[start:]
+
+
+_OPENING = ("[", "{")
+_CLOSING = ("]", "}")
+
+
+@functools.lru_cache(maxsize=64)  # most keys are one of nine
+def _place(text: str) -> Place | None:
+    """Return the keys that lead to the only value of a text; None if it is no TOML."""
+    keys: list[str] = []
+    try:
+        value: Any = tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    while isinstance(value, dict) and value:
+        ((key, value),) = value.items()
+        keys.append(key)
+    return tuple(keys)
+
+
+# ---- lines -------------------------------------------------------------------------
+
+
+def _lines_of(text: str, places: Collection[Place]) -> dict[Place, int]:
+    """Return the lines of places, and of the tables around them."""
+    wanted = {place[:length] for place in places for length in range(1, len(place) + 1)}
+    lines: dict[Place, int] = {}
+    for statement in _statements(text):
+        place = statement.place
+        if not place or place[:1] not in wanted:
+            continue
+        for length in range(1, len(place) + 1):
+            if place[:length] in wanted:
+                lines.setdefault(place[:length], statement.line)
+        for at in wanted:
+            if at[:-1] == place and isinstance(at[-1], int):
+                lines[at] = _line_of_item(statement, at[-1])
+    return lines
+
+
+def _line_of_item(statement: _Statement, index: int) -> int:
+    """Return the line of an item of the array that a statement has."""
+    line, depth, commas = statement.line, 0, 0
+    keys = _KEYS.match(statement.text)
+    for match in _TOKEN.finditer(statement.text, keys.end() if keys else 0):
+        word = match[0]
+        if word in _CLOSING:
+            depth -= 1
+        elif word == "," and depth == 1:
+            commas += 1
+        elif word == "\n" or word.startswith("#"):
+            line += word.count("\n")
+        else:
+            if depth == 1 and commas == index:
+                return line
+            line += word.count("\n")
+            depth += word in _OPENING
+    return statement.line

@@ -1,0 +1,357 @@
+"""All mistakes of a file in one run, each with its line; pins that are nearly right.
+
+Who corrects a file by hand wants to see them together. The fast readers of TOML and
+JSON stop at the first one, and then a careful reader looks again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinverify import Pin, PolicyError, Rules, load_rules
+from pinverify.formats import _json, toml
+from pinverify.formats._reading import MAX_TOLD, Given, MistakesError
+from policy_samples import ABSENT, OTHER
+from test_formats import edited_examples
+
+__all__: list[str] = []
+
+DIGEST = bytes(range(32))
+HEX = DIGEST.hex()
+BASE64 = base64.b64encode(DIGEST).decode("ascii")
+SLASHES = base64.b64encode(b"\xff\xf0" + DIGEST[2:]).decode("ascii")
+WRITE = f"write sha256/{BASE64}"
+
+
+def told(text: str) -> list[str]:
+    """Return the lines of the error of a file, TOML or JSON."""
+    with pytest.raises(PolicyError) as caught:
+        read(text)
+    return str(caught.value).split("\n")
+
+
+def read(text: str) -> Rules:
+    """Read a file, TOML or JSON."""
+    if text.startswith("{"):
+        return _json.loads(text.encode(), Given("file")).rules
+    return toml.loads(text, "file")
+
+
+def places(text: str) -> list[str]:
+    """Return the line and the table of each mistake, or its first words."""
+    return [re.split(r"(?<=\]): |(?<=JSON): |; ", line)[0] for line in told(text)]
+
+
+# ---- all mistakes ------------------------------------------------------------------
+
+MANY_IN_TOML = f"""\
+version = 1
+unpinned = "ask"
+blocked = [
+  "{ABSENT}",  # "]"
+  "sha256/x",
+]
+colour = 1
+
+[hosts."a.example"]
+pin = ["{ABSENT}"]
+mode = "log"
+expires = 2030-01-01
+
+[hosts."b.example"]
+leaf = [
+    "{ABSENT}", "md5/x",
+
+    "sha256/y"]
+ca = [["{ABSENT}"], 7]
+expires = 2030-01-01T00:00:00Z
+
+[hosts."B.example"]
+unpinned = true
+
+[hosts]
+"c.example:443" = ["{ABSENT}"]
+"d.example" = [
+  "z", '''
+''',
+  "{OTHER}"]
+
+[clients]
+unpinned = true
+"""
+# fmt: off
+PLACES_IN_TOML = [
+    "file: line 2: unpinned: expected 'allow' or 'reject', got 'ask'",
+    "file: line 5: blocked: not a SHA-256 pin: 'sha256/x': it is cut off",
+    "file: line 7: unknown key 'colour'",
+    'file: line 9: [hosts."a.example"]',  # after_expiry is missing
+    'file: line 10: [hosts."a.example"]',
+    'file: line 11: [hosts."a.example"]',
+    'file: line 12: [hosts."a.example"]',
+    'file: line 14: [hosts."b.example"]',  # here, too
+    'file: line 16: [hosts."b.example"]',
+    'file: line 18: [hosts."b.example"]',
+    'file: line 19: [hosts."b.example"]',
+    'file: line 19: [hosts."b.example"]',
+    "file: line 22: [hosts]",
+    "file: line 26: [hosts]",
+    'file: line 28: [hosts."d.example"]',
+    'file: line 28: [hosts."d.example"]',
+    "file: line 33: [clients]",
+]
+# fmt: on
+
+
+def test_all_mistakes_of_a_toml_file_are_told() -> None:
+    """In keys, types, pins, times and patterns."""
+    assert places(MANY_IN_TOML) == PLACES_IN_TOML
+
+
+def test_all_mistakes_of_a_json_file_are_told() -> None:
+    """The same, and those of JSON itself."""
+    text = f"""{{
+"version": 1, "blocked": ["{ABSENT}",
+  "sha256/x"],
+"hosts": {{
+  "a.example": {{
+    "pin": ["{ABSENT}"], "mode":
+      "log",
+    "expires": "soon"}},
+  "b.example": {{
+    "leaf": ["{ABSENT}", "md5/x",
+      "sha256/\\"y"], "ca": NaN}},
+  "c.example": [
+    "{OTHER}", "{OTHER}\\ud800"],
+  "d.example": ["{OTHER}"], "c.example": ["{OTHER}", [
+     {{}}]],
+  "e.example:443": ["{OTHER}"]
+}},
+"clients": ["z"]}}"""
+    assert places(text) == [
+        "file: line 3: blocked: not a SHA-256 pin: 'sha256/x': it is cut off",
+        'file: line 5: [hosts."a.example"]',
+        'file: line 6: [hosts."a.example"]',
+        'file: line 7: [hosts."a.example"]',
+        'file: line 8: [hosts."a.example"]',
+        'file: line 10: [hosts."b.example"]',
+        "file: line 11: not JSON",
+        'file: line 11: [hosts."b.example"]',
+        "file: line 14: the key 'c.example' is there twice",
+        'file: line 14: [hosts."c.example"]',
+        "file: line 16: [hosts]",
+        "file: line 18: [clients]",
+    ]
+
+
+NOT_TOML = f"""\
+version = 1
+[hosts."a.example"]
+pins = [{ABSENT}]
+mode = "log"
+
+[hosts.*.example]
+pins = ["x"]
+mode = "x"
+
+[hosts."b.example"]
+pins = ["{ABSENT}"
+mode = "log"
+[hosts."a.example"]
+pins = ["y"]
+[hosts."c.example"]
+pins = ["{ABSENT}"]
+pins = ["{ABSENT}"]
+mode = "enforce
+expires = soon
+leaf = ["z"]
+"""
+
+
+def test_the_rest_of_a_file_that_is_not_toml_is_read() -> None:
+    """And nothing is told that comes of what was left out."""
+    log = "mode: expected 'enforce' or 'report', got 'log'"
+    assert [line.split("; ")[0] for line in told(NOT_TOML)] == [
+        "file: line 3: not TOML: Invalid value at column 9",
+        f'file: line 4: [hosts."a.example"]: {log}',
+        "file: line 6: not TOML: Invalid initial character for a key part at column 8",
+        "file: line 11: not TOML: Unclosed array",
+        f'file: line 12: [hosts."b.example"]: {log}',
+        "file: line 13: not TOML: 'a.example' is there twice, see line 2",
+        "file: line 17: not TOML: 'pins' is there twice, see line 16",
+        "file: line 18: not TOML: Illegal character '\\n' at column 16",
+        "file: line 19: not TOML: Invalid value at column 11",
+        "file: line 20: [hosts.\"c.example\"]: leaf: not a SHA-256 pin: 'z'",
+    ]
+
+
+def test_a_table_in_pieces_has_the_line_of_its_first() -> None:
+    """A key that is missing in it has no line of its own."""
+    text = f'version = 1\n\nhosts."a".leaf = []\nhosts."a".mode = "report"\n{"#" * 9}'
+    (line,) = told(text)
+    assert line.startswith('file: line 3: [hosts."a"]: pins: there is no pin')
+
+
+def test_twenty_mistakes_are_told_and_the_others_counted() -> None:
+    """A file of another kind has a million of them."""
+    pins = json.dumps([f"x{number}" for number in range(100)])
+    for text in (
+        f'version = 1\n[hosts]\n"a.example" = {pins}',
+        f'{{"version": 1, "hosts": {{"a.example": {pins}}}}}',
+    ):
+        lines = told(text)
+        assert len(lines) == MAX_TOLD + 1
+        assert lines[-1] == "file: … and 80 more"
+
+
+def test_a_file_of_a_later_version_is_not_looked_at() -> None:
+    """Its keys may have another meaning."""
+    (line,) = told("version = 2\nkeys = 1\nhosts = 2")
+    assert line.startswith("file: line 1: version: this pinverify reads version 1")
+
+
+@settings(deadline=None)
+@given(st.text() | edited_examples())
+def test_the_careful_reader_finds_what_the_fast_one_found(text: str) -> None:
+    """Whatever is refused is refused with a line of the file, or for what is absent."""
+    try:
+        toml.loads(text, "file")
+    except PolicyError as error:
+        caught = error
+    else:
+        return
+    assert isinstance(caught, MistakesError) or text.startswith("\ufeff")
+    last = text.count("\n") + 1
+    for line in str(caught).split("\n"):
+        place = re.match(r"file: line (\d+): ", line)
+        if place:
+            assert 1 <= int(place[1]) <= last
+        else:
+            assert re.match(r"file: (version|hosts|the file begins|…)", line), line
+
+
+# ---- pins that are nearly right ----------------------------------------------------
+
+# As people paste them where a pin of ours belongs, and what they are told.
+NEAR = {
+    f"sha256/{BASE64[:-1]}": f"the padding is wrong; {WRITE}",
+    f"sha256/{BASE64}=": f"the padding is wrong; {WRITE}",
+    f"sha256/{SLASHES.replace('/', '_')}": f"URL alphabet; write sha256/{SLASHES}",
+    f"SHA256/{BASE64}": WRITE,
+    f"sha-256/{BASE64}": WRITE,
+    f"sha256:{BASE64}": WRITE,
+    f"sha256-{BASE64}": WRITE,
+    f"sha256={BASE64}": WRITE,
+    f"pin-sha256={BASE64}": WRITE,
+    f"pin-sha256='{BASE64}'": WRITE,
+    f'pin-sha256="{BASE64}"; max-age=1': f"remove what stands behind the pin; {WRITE}",
+    f" sha256/{BASE64}": "there are blanks around it; remove them",
+    f"sha256/{BASE64}\n": "there are blanks around it; remove them",
+    f"sha256/ {BASE64}": WRITE,
+    f"sha256/{BASE64};sha256/{BASE64}": "several pins in one text; write each by",
+    f"sha256/{HEX}": f"it is hex; {WRITE} for the hash of a key, cert-sha256:{HEX} for",
+    f"sha256:{HEX}": f"it is hex; {WRITE} for the hash of a key, cert-sha256:{HEX} for",
+    f"SHA256:{BASE64[:-1]}": "it is the fingerprint of a key of SSH",
+    BASE64: f"may be the hash of a key or of a certificate; of a key {WRITE}, of a",
+    HEX: f"may be the hash of a key or of a certificate; of a key {WRITE}, of a",
+    BASE64[:-1]: f"the padding is wrong; write {BASE64}",
+    "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAA=": "it has 20 bytes, as SHA-1 has",
+    "sha256/" + "A" * 22 + "==": "it has 16 bytes, as MD5 has",
+    "sha256/" + "A" * 63 + "=": "it has 47 bytes and not 32",
+    "sha256/" + "A" * 86 + "==": "it has 64 bytes, as SHA-512 has",
+    "sha256/" + "Z" * 43 + "=": "no 32 bytes are encoded so: its last character is",
+    f"sha256/{BASE64[:20]}": "it has 15 bytes and not 32",
+    f"sha256/{BASE64[:41]}": "it is cut off",
+    f"sha256/*{BASE64[1:]}": "it has characters that base64 has not",
+    "sha256/": "the base64 is missing",
+    "aa:" * 19 + "aa": "it has 20 bytes, as SHA-1 has",
+    f"sha512/{BASE64}": "only SHA-256 can be pinned",
+    f"sha1/{BASE64}": "SHA-1 and MD5 can be forged; pin SHA-256",
+    "server.pem": "it is the name of a file; `pinverify pin` prints",
+    "-----BEGIN CERTIFICATE-----": "it is a PEM block and not its hash",
+    f"cert-sha256:{BASE64}": f"it is base64; write cert-sha256:{HEX}",
+    f"cert-sha256:{HEX[2:]}": "it has 31 bytes and not 32",
+    f"cert-sha256:0x{HEX}": f"write cert-sha256:{HEX}",
+    f"cert-sha256: {HEX}": f"write cert-sha256:{HEX}",
+    f"cert-sha256:{DIGEST.hex(' ')}": f"write cert-sha256:{HEX}",
+    "cert-sha256:x": "a certificate's hash has 64 hex digits",
+}
+
+
+@pytest.mark.parametrize("text", NEAR, ids=repr)
+def test_a_nearly_right_pin_gets_its_reason(text: str) -> None:
+    """The message says what the text is, in Python and in each of our formats."""
+    with pytest.raises(PolicyError, match=re.escape(NEAR[text])) as caught:
+        Pin.parse(text)
+    assert repr(text) in str(caught.value)
+    rest = str(caught.value)
+    value = json.dumps([ABSENT, text])
+    in_toml = f'version = 1\n\n[hosts."a.example"]\nca = {value}'.replace(", ", ",\n")
+    assert told(in_toml) == [f'file: line 5: [hosts."a.example"]: ca: {rest}']
+    in_json = f'{{"version": 1, "hosts": {{\n"a.example": {{\n"ca": {value}}}}}}}'
+    assert told(in_json) == [f'file: line 3: [hosts."a.example"]: ca: {rest}']
+
+
+# The same where the format says by its keys that it is the base64 of a key's hash.
+BARE = {
+    BASE64[:-1]: f"the padding is wrong; write {BASE64}",
+    f"{BASE64}=": f"the padding is wrong; write {BASE64}",
+    SLASHES.replace("/", "_"): f"URL alphabet; write {SLASHES}",
+    f"sha256/{BASE64}": "remove what stands before the base64",
+    f"sha256//{BASE64}": "remove what stands before the base64",
+    f"SHA256:{BASE64}": "remove what stands before the base64",
+    f"pin-sha256={BASE64}": "remove what stands before the base64",
+    f" {BASE64}": "there are blanks around it; remove them",
+    f"{BASE64},{BASE64}": "several pins in one text; write each by itself",
+    HEX: "it is hex; write the base64 of the same bytes",
+    DIGEST.hex(":").upper(): "it is hex; write the base64 of the same bytes",
+    "A" * 27 + "=": "it has 20 bytes, as SHA-1 has",
+    "A" * 22 + "==": "it has 16 bytes, as MD5 has",
+    "A" * 64: "it is hex; write the base64 of the same bytes",
+    "/" * 64: "it has 48 bytes, as SHA-384 has",
+    "/" * 86 + "==": "it has 64 bytes, as SHA-512 has",
+    "Z" * 43 + "=": "no 32 bytes are encoded so: its last character is",
+    BASE64[:20]: "it has 15 bytes and not 32",
+    BASE64[:41]: "it is cut off",
+    f"*{BASE64[1:]}": "it has characters that base64 has not",
+    "sha1/AAAA": "SHA-1 and MD5 can be forged",
+    "server.pem": "it is the name of a file; `pinverify pin` prints",
+    "-----BEGIN CERTIFICATE-----": "it is a PEM block and not its hash",
+}
+FOREIGN = {
+    "okhttp": '\n\n.add("a.example", "sha256/PIN")',
+    "trustkit": '{"TSKPinnedDomains": {"a.example": {"TSKPublicKeyHashes": ["PIN"]}}}',
+    "hpkp": 'Public-Key-Pins: pin-sha256="PIN"; max-age=60',
+    "android": (
+        "<network-security-config>\n<domain-config>\n<domain>a.example</domain>\n"
+        '<pin-set>\n<pin digest="SHA-256">PIN</pin>\n</pin-set>\n</domain-config>\n'
+        "</network-security-config>"
+    ),
+    "envoy": '{"verify_certificate_spki":\n ["PIN"]}',
+}
+PLACE = {"okhttp": "line 3: ", "android": "line 5: "}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("text", BARE, ids=repr)
+def test_a_nearly_right_pin_of_another_system_gets_its_reason(
+    name: str, text: str, tmp_path: Path
+) -> None:
+    """With the line, where the parser of the format tells lines."""
+    if name == "android" and text.startswith(" "):
+        return  # Android itself takes blanks away
+    path = tmp_path / "file"
+    path.write_text(FOREIGN[name].replace("PIN", text), "utf-8")
+    host = "a.example" if name in {"hpkp", "envoy"} else None
+    with pytest.raises(PolicyError) as caught:
+        load_rules(path, format=name, host=host)
+    lines = str(caught.value).split("\n")
+    (line,) = [line for line in lines if "is not the base64 of a SHA-256" in line]
+    assert line.startswith(f"{path}: {PLACE.get(name, '')}")
+    assert BARE[text] in line
