@@ -24,8 +24,6 @@ from other_systems import (
     losses_are_true,
     pool,
     small_rules,
-    vectors,
-    vectors_folder,
 )
 from pinverify import UNPINNED, PinSet, Policy, PolicyError, Rules
 from pinverify.formats import _android
@@ -381,45 +379,3 @@ def test_a_document_type_is_refused_wherever_it_is() -> None:
     root = "network-security-config"
     with pytest.raises(PolicyError, match=r"line 1: a document type"):
         load(f"<!DOCTYPE {root}><{root}></{root}>")
-
-
-# ---- vectors -----------------------------------------------------------------------
-
-# Files that Android reads otherwise than we do, and why.
-DIVERGENCES = {
-    "override_pins.xml": "overridePins depends on the trust store: our pins count",
-}
-
-
-def test_the_vectors_of_android_agree_but_for_the_list() -> None:
-    """A file without pins is an error here, whatever else it says."""
-    folder = vectors_folder("android-nsc")
-    differ = set()
-    for name, case in vectors("android-nsc", "expected.json")["files"].items():
-        hosts = case.get("hosts", {})
-        pinned = any(facts["pins"] for facts in hosts.values())
-        try:
-            loaded = _android.loads((folder / name).read_bytes(), Given(name))
-        except PolicyError as error:
-            no_pins = "no domain has pins" in str(error)
-            if case["result"] == "parses" and (pinned or not no_pins):
-                differ.add(name)
-            continue
-        if case["result"] == "error":
-            differ.add(name)
-            continue
-        now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-        for host, facts in hosts.items():
-            if not host:
-                continue
-            report = Policy(loaded.rules).evaluate(host, [pool()[0].der], now=now)
-            if (report.reason.name == "MISMATCH") != facts["enforced_today"]:
-                differ.add(name)
-            found = loaded.rules.deciding(host)
-            pins = {
-                str(pin).removeprefix("sha256/")
-                for pin in (found[1].pins if found and found[1] is not UNPINNED else ())
-            }
-            if pins != set(facts["pins"]):
-                differ.add(name)
-    assert differ == set(DIVERGENCES)

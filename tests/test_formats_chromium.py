@@ -22,8 +22,6 @@ from other_systems import (
     Cert,
     agree,
     pool,
-    vectors,
-    vectors_folder,
 )
 from pinverify import (
     UNPINNED,
@@ -302,24 +300,3 @@ def test_the_pins_stand_beside_the_list_or_are_given(tmp_path: Path) -> None:
         load_rules(path, format="okhttp", pins=tmp_path / "other")
     with pytest.raises(FileNotFoundError):
         load_rules(path, format="chromium", pins=tmp_path / "missing")
-
-
-def test_the_vectors_agree() -> None:
-    """Each host of the sample has the pins of the entry that decides."""
-    folder = vectors_folder("chromium")
-    wanted = vectors("chromium", "expected.json")
-    rules = load(
-        (folder / "sample.json").read_text("utf-8"),
-        (folder / "sample.pins").read_text("utf-8"),
-    ).rules
-    for host, expected in wanted["hosts"].items():
-        found = rules.deciding(host)
-        value = UNPINNED if found is None else found[1]
-        if expected["pinset"] is None:
-            assert value is UNPINNED
-        else:
-            pinset = wanted["pinsets"][expected["pinset"]]
-            assert value == PinSet(
-                [Pin.spki(pin) for pin in pinset["pins"]],
-                blocked=[Pin.spki(pin) for pin in pinset["blocked"]],
-            )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import ssl
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,8 +24,6 @@ from other_systems import (
     dump,
     pool,
     small_rules,
-    vectors,
-    vectors_folder,
 )
 from pinverify import Pin, PinSet, Policy, PolicyError, Rules, load_rules
 from pinverify.formats._reading import Given, Loaded
@@ -548,48 +545,3 @@ def test_a_context_of_clients_is_written() -> None:
     assert dumped is not None
     assert [loss.kind for loss in dumped.losses] == ["position"]
     assert dump(Rules(clients=PinSet(ca=[OTHER])), "envoy") is None
-
-
-# ---- vectors -----------------------------------------------------------------------
-
-# Files that are read otherwise than the vectors say, and why.
-DIFFERENT = {"anchor.yaml": "anchors and aliases are refused"}
-
-
-def test_the_vectors_agree_but_for_the_list() -> None:
-    """Each divergence has a reason, and an unexpected agreement fails, too."""
-    folder = vectors_folder("envoy-yaml")
-    differ = set()
-    for name, wanted in vectors("envoy-yaml", "expected.json")["files"].items():
-        text = (folder / name).read_text(encoding="utf-8")
-        if "mistake" in wanted:
-            with pytest.raises(PolicyError, match="is not"):
-                load(text, "x.org")
-            continue
-        host, is_client = wanted["host"], "client" in wanted.get("rule", "")
-        try:
-            rules = load(text, None if host or is_client else "x.org").rules
-        except PolicyError:
-            differ.add(name)
-            continue
-        found = rules.clients if is_client else rules.hosts[host or "x.org"]
-        expected = [Pin.spki(digest) for digest in wanted["spki"]]
-        expected += [Pin.certificate(digest) for digest in wanted["certificate"]]
-        assert found == PinSet(leaf=expected)
-    assert differ == set(DIFFERENT)
-
-
-def test_digests_are_those_that_envoy_expects_of_its_certificates() -> None:
-    """The values of Envoy's own tests match its certificates, and no others."""
-    certs = vectors("envoy", "envoy.json")["certificates"]
-    columns = {
-        "verify_certificate_spki": "spki_sha256",
-        "verify_certificate_hash": "certificate_sha256",
-    }
-    for field, column in columns.items():
-        for cert in certs:
-            policy = Policy(load(json.dumps({field: [cert[column]]}), "x.org").rules)
-            for other in certs:
-                der = ssl.PEM_cert_to_DER_cert(other["certificate"])
-                accepted = policy.evaluate("x.org", [der]).accepted
-                assert accepted == (other[column] == cert[column])

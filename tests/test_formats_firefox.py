@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from other_systems import CHAINS, FAST, LONG, NAMES, Cert, agree, pool, vectors
-from pinverify import Pin, PinSet, Policy, PolicyError, Rules
+from other_systems import CHAINS, FAST, LONG, NAMES, Cert, agree, pool
+from pinverify import PinSet, Policy, PolicyError, Rules
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import FORMATS
 from policy_samples import ABSENT, NOON, OTHER
@@ -195,35 +195,3 @@ def test_many_entries_take_bounded_memory() -> None:
     tracemalloc.stop()
     assert len(rules.hosts) == 2000
     assert peak < 10 * len(text) + 350_000
-
-
-# ---- vectors -----------------------------------------------------------------------
-
-
-def test_the_vectors_agree() -> None:
-    """The facts of Firefox's own list, written here in the words of its program."""
-    facts = vectors("firefox", "pinsets.json")
-    entries = {
-        host["host"]: Entry(
-            [
-                f"sha256/{facts['fingerprints'][name]}"
-                for name in facts["pinsets"][host["pinset"]]
-            ],
-            host["include_subdomains"],
-            host["test_mode"],
-        )
-        for host in facts["hosts"]
-    }
-    end = EPOCH + dt.timedelta(microseconds=facts["expires"])
-    rules = load(written(entries, end)).rules
-    assert len(rules.hosts) == len(entries) == 387
-    for host, entry in entries.items():
-        found = rules.deciding(host)
-        assert found is not None
-        assert found[0] == "**." * entry.below + host
-        assert found[1] == PinSet(
-            [Pin.parse(pin) for pin in entry.pins],
-            mode="report" if entry.test else "enforce",
-            expires=end.replace(microsecond=0),
-            after_expiry="allow",
-        )

@@ -302,51 +302,17 @@ def test_unions_and_exemptions_are_told() -> None:
 
 # ---- vectors -----------------------------------------------------------------------
 
-# Where we differ from OkHttp on purpose: a name in the vectors, and the reason.
-DIVERGENCES = {
-    "..example.com": "a host with empty labels is no host, and is rejected",
-    "a..example.com": "a host with empty labels is no host, and is rejected",
-    "sha256/AAAA": "a SHA-256 has 32 bytes; this pin can never match",
-}
 
-
-def test_the_vectors_of_okhttp_agree_but_for_the_list() -> None:
-    """Each divergence has a reason, and an unexpected agreement fails, too."""
-    known = vectors("okhttp", "matching.json")
+def test_the_model_decides_as_the_vectors_of_okhttp() -> None:
+    """A model that is wrong would prove nothing; the reader is in `conformance`."""
     letters = dict(zip("ABC", pool(), strict=False))
-    differ = set()
-    for case in known["matching"]:
-        policy = Policy(loads(f'.add("{case["pattern"]}", "{ABSENT}")'))
-        report = policy.evaluate(case["host"], [pool()[0].der], now=NOON)
-        if (report.reason.name == "MISMATCH") != case["matches"] or (
-            report.reason.name == "BAD_HOST"
-        ):
-            differ.add(case["host"])
-    for case in known["decisions"]:
+    for case in vectors("okhttp", "matching.json")["decisions"]:
         added = [
             (pattern, [letters[key].pin for key in keys])
             for pattern, keys in case["rules"].items()
         ]
-        text = ""
-        for pattern, pins in added:
-            words = ", ".join(f'"{word}"' for word in (pattern, *pins))
-            text += f".add({words})"
         chain = [letters[key] for key in case["chain"]]
-        report = Policy(loads(text)).evaluate(
-            case["host"], [cert.der for cert in chain], now=NOON
-        )
-        assert report.accepted == case["accepted"], case
         assert Pinner(added)(case["host"], chain, NOON) == case["accepted"], case
-    for case in known["pins"]:
-        try:
-            loads(f'.add("{case["pattern"]}", "{case["pin"]}")')
-        except PolicyError:
-            ours = "refused"
-        else:
-            ours = "accepted"
-        if ours != case["result"]:
-            differ.add(case["pin"])
-    assert differ == set(DIVERGENCES)
 
 
 def test_pins_are_those_of_the_text() -> None:

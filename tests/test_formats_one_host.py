@@ -23,8 +23,6 @@ from other_systems import (
     dump,
     pool,
     small_rules,
-    vectors,
-    vectors_folder,
 )
 from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules
 from pinverify.formats._reading import Given, Loaded
@@ -364,40 +362,6 @@ def test_a_header_is_written() -> None:
     assert [loss.kind for loss in dumped.losses] == ["expiry-needed"]
 
 
-# Cases of Chromium that we read otherwise, and why.
-CHROMIUM = {
-    53: "a control character is in no quoted string",
-    55: "single quotes are not in the grammar of RFC 7469",
-    61: "Chromium compares with the chain; a reader has none",
-}
-
-
-def test_the_vectors_of_chromium_agree_but_for_the_list() -> None:
-    """Each divergence has a reason, and an unexpected agreement fails, too."""
-    differ = set()
-    for case in vectors("hpkp", "headers.json")["cases"]:
-        name = "Public-Key-Pins" + "-Report-Only" * bool(case.get("report_only"))
-        try:
-            rules = rules_of("hpkp", f"{name}: {case['header']}")
-        except PolicyError:
-            if case["result"] == "accepted":
-                differ.add(case["id"])
-            continue
-        if case["result"] == "refused":
-            differ.add(case["id"])
-            continue
-        ((pattern, value),) = rules.hosts.items()
-        assert pattern == "**." * case["include_subdomains"] + "x.org"
-        if case["max_age"] == 0:
-            assert value is UNPINNED
-            continue
-        assert isinstance(value, PinSet)
-        assert set(value.pins) == {Pin.spki(pin) for pin in case["pins"]}
-        if case["max_age"] < 10**9:
-            assert value.expires == NOON + dt.timedelta(seconds=case["max_age"])
-    assert differ == set(CHROMIUM)
-
-
 # ---- Apache and nginx --------------------------------------------------------------
 
 
@@ -448,26 +412,6 @@ def test_lines_that_cannot_be_read_are_errors(name: str, text: str) -> None:
         load(name, text)
 
 
-def test_the_vectors_of_servers_agree() -> None:
-    """The header that a server sends is the one that is read."""
-    folder = vectors_folder("apache-nginx")
-    for name, case in vectors("apache-nginx", "expected.json")["files"].items():
-        data = (folder / name).read_bytes()
-        kind = name.partition("-")[0]
-        if "mistake" in case:
-            with pytest.raises(PolicyError):
-                load(kind, data)
-            continue
-        ((pattern, value),) = rules_of(kind, data).hosts.items()
-        header = case["header"]
-        assert pattern == "**." * header["include_subdomains"] + "x.org", name
-        assert isinstance(value, PinSet)
-        assert set(value.pins) == {Pin.spki(pin) for pin in header["pins"]}, name
-        assert (value.mode == "report") == header.get("report_only", False), name
-        if header["max_age"] is not None:
-            assert value.expires == NOON + dt.timedelta(seconds=header["max_age"])
-
-
 # ---- curl --------------------------------------------------------------------------
 
 
@@ -499,20 +443,6 @@ def test_lists_that_curl_would_not_match_are_errors(text: str) -> None:
     """Curl itself would compare such a text and never match it."""
     with pytest.raises(PolicyError, match=re.escape(BAD_LISTS[text])):
         load("curl", text)
-
-
-def test_the_vectors_of_curl_agree() -> None:
-    """The argument, and the key with its digest."""
-    known = vectors("curl", "curl.json")
-    for case in known["cases"]:
-        if isinstance(case["pinnedpubkey"], str):
-            (value,) = rules_of("curl", case["pinnedpubkey"]).hosts.values()
-            assert isinstance(value, PinSet)
-            dumped = dump(Rules({"x.org": value}), "curl")
-            assert dumped == (case["pinnedpubkey"] + "\n", ())
-    for key in known["keys"]:
-        expected = rules_of("curl", key["pinnedpubkey"])
-        assert rules_of("curl", key["public_key"]) == expected
 
 
 # ---- kubeadm -----------------------------------------------------------------------

@@ -25,10 +25,8 @@ from other_systems import (
     losses_are_true,
     pool,
     small_rules,
-    vectors,
-    vectors_folder,
 )
-from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules
+from pinverify import UNPINNED, PinSet, Policy, PolicyError, Rules
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import FORMATS
 from policy_samples import ABSENT, NOON, OTHER
@@ -437,27 +435,3 @@ def test_a_key_that_is_there_twice_is_named() -> None:
     """Without the check the last one would count, in silence."""
     with pytest.raises(PolicyError, match="the key 'a' is there twice"):
         load("apple", HOSTILE["twice"])
-
-
-# ---- vectors -----------------------------------------------------------------------
-
-
-def test_the_vectors_of_apple_agree() -> None:
-    """Files with a mistake are refused, and the others mean what Apple's page says."""
-    folder = vectors_folder("apple-plist")
-    for name, case in vectors("apple-plist", "expected.json")["files"].items():
-        data = (folder / name).read_bytes()
-        if "mistake" in case or not case["domains"]:
-            with pytest.raises(PolicyError):
-                load("apple", data)
-            continue
-        rules = load("apple", data).rules
-        for host, domain in case["hosts"].items():
-            found = rules.deciding(host)
-            if domain is None:
-                assert found is None, (name, host)
-                continue
-            said = case["domains"][domain]
-            leaf, ca = ([Pin.spki(pin) for pin in said[key]] for key in ("leaf", "ca"))
-            assert found is not None
-            assert found[1] == PinSet(leaf=leaf, ca=ca), (name, host)

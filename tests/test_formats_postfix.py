@@ -6,7 +6,6 @@ import base64
 import datetime as dt
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,8 +21,6 @@ from other_systems import (
     dump,
     pool,
     small_rules,
-    vectors,
-    vectors_folder,
 )
 from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules
 from pinverify.formats._reading import Given, Loaded
@@ -333,24 +330,3 @@ def test_main_cf_is_written() -> None:
     zeros = bytes.fromhex(HEX).hex(":").upper()
     assert dumped.text == f"{MAIN.rstrip()}\n    {zeros}\n    {COLONS}\n"
     assert load(str(dumped.text), "x.org").rules == Rules({"x.org": pins(HEX, HEX_B)})
-
-
-# ---- vectors -----------------------------------------------------------------------
-
-
-def test_the_vectors_agree() -> None:
-    """Files with a mistake are refused, the others say what they should."""
-    folder = vectors_folder("postfix")
-    for name, wanted in vectors("postfix", "expected.json")["files"].items():
-        text = (folder / name).read_text("utf-8")
-        if "mistake" in wanted:
-            with pytest.raises(PolicyError, match="write"):
-                load(text, "x.org")
-            continue
-        rules = load(text, "x.org" if "*" in wanted["destinations"] else None).rules
-        expected: dict[str, Any] = {}
-        for key, digests in wanted["destinations"].items():
-            host = re.sub(r"\[(.*)\].*", r"\1", key.replace("*", "x.org"))
-            expected["**" * host.startswith(".") + host] = pins(*digests)
-        pinned = {p: v for p, v in rules.hosts.items() if isinstance(v, PinSet)}
-        assert pinned == expected

@@ -6,7 +6,6 @@ import datetime as dt
 import hashlib
 import re
 import shutil
-import ssl
 import subprocess
 import tracemalloc
 from collections.abc import Sequence
@@ -32,7 +31,6 @@ from other_systems import (
     losses_are_true,
     pool,
     small_rules,
-    vectors,
 )
 from pinverify import Pin, PinKind, PinSet, Policy, PolicyError, Rules, core
 from pinverify.formats._reading import Given, Loaded, Reading
@@ -573,42 +571,3 @@ def test_openssl_lets_the_stronger_hash_decide(
     assert not connects(server, [right, f"3 1 2 {'00' * 64}"], tmp_path)
     assert connects(server, [right, f"3 0 2 {'00' * 64}"], tmp_path)
     assert connects(server, [right, f"2 1 1 {HEX}", f"0 1 1 {HEX}"], tmp_path)
-
-
-# ---- vectors -----------------------------------------------------------------------
-
-
-def test_the_vectors_of_openssl_agree_but_for_the_list() -> None:
-    """Blocks with usage 2 or SHA-512 alone are refused, and no others.
-
-    OpenSSL validates chains as well: of blocks that it refuses for another reason than
-    the records, nothing is said here.
-    """
-    told, refused = set(), set()
-    document = vectors("tlsa", "danetest.json")
-    anchors = {
-        name: ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN") :])
-        for name, text in document["trust_anchors"].items()
-    }
-    for block in document["blocks"]:
-        records = [
-            Tlsa(t["usage"], t["selector"], t["mtype"], t["data"])
-            for t in block["tlsa"]
-        ]
-        host = block["base_domain"]
-        text = "".join(f"_443._tcp.{host}. IN TLSA {record}\n" for record in records)
-        try:
-            policy = Policy(load(text).rules)
-        except PolicyError:
-            refused.add(block["id"])
-            assert all(r.usage == 2 or r.matching == 2 for r in records), block["id"]
-            continue
-        told.add(block["id"])
-        chain = [ssl.PEM_cert_to_DER_cert(pem) for pem in block["certificates"]]
-        if anchors[block["trust"]] not in chain:
-            chain.append(anchors[block["trust"]])
-        if block["verify_result"] in {0, 65}:
-            accepted = policy.evaluate(host, chain).accepted
-            assert accepted == (block["verify_result"] == 0), block["id"]
-    assert told == {23, 24, 25, 26, 29, 30, 31, 34, 35, 38, 39, 40, 41, 42} - {40}
-    assert len(refused) == 38 - len(told)
