@@ -82,11 +82,11 @@ def process(
     defaults: dict[str, Any] = {
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
+        "text": True,
         "env": environment(),
     }
     return subprocess.Popen(
         [sys.executable, *program, *map(str, arguments)],
-        text=True,
         **(defaults | options),
     )
 
@@ -137,9 +137,12 @@ def spellings(identity: Identity) -> dict[str, str]:
         "sha256": f"sha256/{b64}",
         "curl": f"sha256//{b64}",
         "hpkp": f'pin-sha256="{b64}"',
+        "base64": b64,
         "hex": colons(spki),
+        "base16": spki.hex(),
         "cert": f"cert-sha256:{whole.hex()}",
         "cert-hex": colons(whole),
+        "cert-base16": whole.hex(),
     }
 
 

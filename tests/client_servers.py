@@ -35,6 +35,7 @@ __all__ = [
     "http",
     "http2",
     "imap",
+    "ldap",
     "mqtt",
     "mysql",
     "pop3",
@@ -373,6 +374,9 @@ def imap(line: Line) -> None:
             if line.context is not None and not line.tls:
                 untagged += b" STARTTLS"
             untagged += b"\r\n"
+        if verb == b"STARTTLS" and (line.context is None or line.tls):
+            line.write(tag + b" BAD unknown\r\n")
+            continue
         line.write(untagged + tag + b" OK hello\r\n")
         if verb == b"STARTTLS":
             line.start_tls()
@@ -548,6 +552,21 @@ def _mysql_packet(line: Line) -> tuple[int, bytes]:
     if not header:
         return 0, b""
     return header[3], line.read(int.from_bytes(header[:3], "little"))
+
+
+def ldap(line: Line) -> None:
+    """LDAP: StartTLS (RFC 4511, 4.14), and success for every short request."""
+    while header := line.read(2):
+        body = line.read(header[1])
+        number, operation = body[2], body[3]
+        # The answer to an extended request is one tag higher; others are not asked.
+        done = bytes([operation + 1, 7, 10, 1, 0, 4, 0, 4, 0])
+        able = line.context is not None and not line.tls
+        if operation == 0x77 and not able:
+            done = done[:4] + b"\x34" + done[5:]  # unavailable
+        line.write(bytes([0x30, 3 + len(done), 2, 1, number]) + done)
+        if operation == 0x77 and able:
+            line.start_tls()
 
 
 def mqtt(line: Line) -> None:

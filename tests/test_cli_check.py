@@ -6,16 +6,13 @@ import json
 import re
 import socket
 import ssl
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from pinverify import load_policy
-from pki import Authority, Identity, Pki
+from pki import Pki
 from tls_servers import LIMIT, TLSServer, server_context
 
 if TYPE_CHECKING:
@@ -239,24 +236,6 @@ def test_a_certificate_for_another_name_is_no_matter_of_trust(
     assert "--cafile" not in done.err
 
 
-def outdated(ca: Authority, days: int) -> Identity:
-    """Issue a certificate for 127.0.0.1 that begins some days from now, for a day."""
-    leaf = ca.leaf("127.0.0.1")
-    start = datetime.now(UTC) + timedelta(days=days)
-    builder = (
-        x509.CertificateBuilder()
-        .issuer_name(ca.certificate.subject)
-        .subject_name(leaf.certificate.subject)
-        .public_key(leaf.key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + timedelta(days=1))
-    )
-    for extension in leaf.certificate.extensions:
-        builder = builder.add_extension(extension.value, critical=extension.critical)
-    return Identity(builder.sign(ca.key, hashes.SHA256()), leaf.key, leaf.issuers)
-
-
 @pytest.mark.parametrize(
     ("days", "step", "clause"),
     [
@@ -273,7 +252,8 @@ def test_a_certificate_of_another_time_is_no_matter_of_trust(  # noqa: PLR0913, 
     trust: tuple[str, Path],
 ) -> None:
     """An authority vouches for it: nobody is told to trust another one."""
-    server = serve(server_context(outdated(pki.ca, days)))
+    leaf = pki.ca.leaf("127.0.0.1", age=-days)
+    server = serve(server_context(leaf))
     done = run("check", address(server), "--pin", pki.server.pin, *trust)
     assert_no_answer(done, step)
     assert "--cafile" not in done.err
@@ -325,7 +305,7 @@ WRONG_USES = [
     ),
     (
         ("check", "a.org", "--pin", ABSENT, "--format", "toml"),
-        "--format has no effect with --pin; leave out one of them",
+        "--format has no effect with --pin; leave it out",
     ),
     (
         ("convert", "toml", "okhttp", __file__, "--host", "a.org"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Serve = Callable[..., TLSServer]
-from cli_runs import answer, assert_no_answer, run
+from cli_runs import answer, assert_no_answer, on_terminal, process, run
 
 __all__: list[str] = []
 
@@ -146,3 +146,18 @@ def test_compile_replaces_no_link_device_folder_or_source(
     assert source.read_bytes() == text
     assert other.read_bytes() == b"mine"
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_dash_is_stdout(source: Path) -> None:
+    """As - is stdin for `pin`; the summary would be in the way of the bytes."""
+    child = process("compile", source, "-o", "-", text=False)
+    out, err = map(bytes, child.communicate(timeout=60))  # type: ignore[arg-type]
+    assert (child.returncode, err) == (0, b"")
+    assert out == load_policy(source).compile()
+    converted = run("convert", "toml", "json", source, "-o", "-")
+    assert converted == run("convert", "toml", "json", source)
+    assert not Path("-").exists()
+    code, shown = on_terminal("compile", source, "-o", "-")
+    assert (code, "name a file with -o" in shown) == (2, True)
+    said = json.loads(run("compile", source, "-o", "-", "--json").out)
+    assert "would both write to stdout" in said["error"]

@@ -1,38 +1,51 @@
-"""The manual of the command line shows what happens, and names every option."""
+"""The manual of the command line shows what happens, and names every option.
+
+It shows a terminal of 80 columns. After a change of the output,
+``UPDATE=1 make test TESTS=tests/test_cli_manual.py`` writes what is new into the page;
+look at it before you commit it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shlex
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import client_servers
 import pki as pki_module
+from cli_runs import ROOT, run
 from pinverify.cli.commands import commands
 from pinverify.cli.spellings import SPELLINGS
-from pki import Authority
+from pinverify.cli.starttls import PROTOCOLS
+from pki import Authority, self_signed
 from tls_servers import TLSServer, server_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Serve = Callable[..., TLSServer]
-from cli_runs import ROOT, run
+    from collections.abc import Iterator
 
 __all__: list[str] = []
 
 
 MANUAL = ROOT / "docs" / "cli.md"
+COLUMNS = 80
 
 
 @pytest.fixture
 def example_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Lead every name to one server here, whose keys are always the same."""
+    """Lead every name to servers here, whose keys are always the same.
+
+    Port 25 is a mail server's, and one name is that of a device that signs itself.
+    """
     numbers = iter(range(1, 100))
     monkeypatch.setattr(
         pki_module,
@@ -41,21 +54,59 @@ def example_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
     )
     ca = Authority.root("Example CA 1")
     Authority.root("Corporate Proxy CA")
-    identity = ca.leaf("api.example.com", "www.example.org")
+    identity = ca.leaf("api.example.com", "www.example.org", "mail.example.org")
     (tmp_path / "roots.pem").write_text(ca.pem, encoding="ascii")
     (tmp_path / "server.pem").write_text(identity.pem + ca.pem, encoding="ascii")
+    next_key = ec.derive_private_key(next(numbers), ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "api.example.com")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    csr = builder.sign(next_key, hashes.SHA256())
+    pem = csr.public_bytes(serialization.Encoding.PEM)
+    (tmp_path / "next.csr").write_bytes(pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
     monkeypatch.chdir(tmp_path)
-    with TLSServer(server_context(identity)) as server:
-        where = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", server.address)]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: where)
+    with contextlib.ExitStack() as stack:
+        context = server_context(identity)
+        server = stack.enter_context(TLSServer(context))
+        device_context = server_context(self_signed("device.example.org"))
+        device = stack.enter_context(TLSServer(device_context))
+        mail = stack.enter_context(
+            client_servers.Server(
+                client_servers.smtp, server_context(identity), tls_first=False
+            )
+        )
+
+        real = socket.getaddrinfo
+
+        def lead(host: str, port: int, *rest: Any, **more: Any) -> Any:  # noqa: ANN401
+            if host == "127.0.0.1":  # servers wake themselves when they close
+                return real(host, port, *rest, **more)
+            here = mail.port if port == PROTOCOLS["smtp"].port else server.port
+            if host.startswith("device."):
+                here = device.port
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", here))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", lead)
         yield
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands draw, without colours and bars, as on a terminal."""
+    for name, value in {
+        "TTY_COMPATIBLE": "1",
+        "TERM": "dumb",
+        "COLUMNS": str(COLUMNS),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
 
 
 def steady(text: str) -> str:
     """Return *text* without what differs from one certificate to the next."""
     text = re.sub(r"cert-sha256:[0-9a-f]{64}", "cert-sha256:HEX", text)
-    return re.sub(r"(cert-hex\W+)(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", r"\1HEX", text)
+    text = re.sub(r"(cert-hex\W+)(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", r"\1HEX", text)
+    return re.sub(r"[0-9-]{10} to [0-9-]{10}", "DATE to DATE", text)
 
 
 def first_words(text: str) -> list[str]:
@@ -66,35 +117,87 @@ def first_words(text: str) -> list[str]:
 COMMAND = re.compile(r"^\$ (.*)\n((?:[^$].*\n|\n)*)", re.MULTILINE)
 
 
-@pytest.mark.usefixtures("example_network")
+class Page:
+    """The page, as its commands are run one after the other.
+
+    Attributes:
+        text: the page, with the output of today where it differs.
+        run: the names of the commands that ran.
+        said: the output of the last command.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.run: set[str] = set()
+        self.said = ""
+        self._code: int | None = None
+
+    def read(self) -> None:
+        """Read the page and run it."""
+        text = MANUAL.read_text(encoding="utf-8")
+        at = 0
+        for block in re.finditer(r"```(\w+)\n(.*?)```", text, re.DOTALL):
+            language, body = block.groups()
+            if language == "toml":
+                Path("pins.toml").write_text(body, encoding="utf-8")
+            elif language == "json":
+                shown, said = json.loads(steady(body)), json.loads(steady(self.said))
+                body = body if shown == said else self.said
+            elif language == "console":
+                body = COMMAND.sub(self._console, body)
+            self.text += text[at : block.start(2)] + body
+            at = block.end(2)
+        self.text += text[at:]
+
+    def _console(self, shown: re.Match[str]) -> str:
+        """Run one command; return it with its output."""
+        command, text = shown[1], shown[2]
+        words, _, target = command.partition(" > ")
+        name, *arguments = shlex.split(words)
+        if [name, *arguments] == ["echo", "$?"]:
+            return f"$ {command}\n{self._code}\n"
+        if name != "pinverify" or arguments == ["demo"]:
+            return shown[0]
+        self._code, out, err = run(*arguments)
+        if target:
+            Path(target).write_text(out, encoding="utf-8")
+            out = ""
+        # What a bar leaves behind, and blank lines at an end, are not shown.
+        texts = [text.strip("\n") for text in (out, err)]
+        self.said = "".join(f"{text}\n" for text in texts if text)
+        self.run.add(arguments[0])
+        if arguments[0] == "info":
+            same = first_words(self.said) == first_words(text)
+        elif "--json" in arguments:
+            same = True  # a block of JSON follows
+        else:
+            same = steady(self.said) == steady(text)
+        return shown[0] if same else f"$ {command}\n{self.said}"
+
+
+@pytest.mark.usefixtures("example_network", "terminal")
 def test_the_manual_shows_what_happens() -> None:
     """Each command of docs/cli.md prints what the page says, and exits as it says."""
+    page = Page()
+    page.read()
+    if os.environ.get("UPDATE"):
+        MANUAL.write_text(page.text, encoding="utf-8")
+    assert page.text == MANUAL.read_text(encoding="utf-8")
+    assert page.run == set(commands.commands) - {"demo"}
+
+
+def test_the_manual_fits_a_terminal() -> None:
+    """No line of output has more than 80 columns; what is to be pasted may have."""
     text = MANUAL.read_text(encoding="utf-8")
-    commands_run = set()
-    code = None
-    said = ""
-    for language, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
-        if language == "toml":
-            Path("pins.toml").write_text(block, encoding="utf-8")
-        if language == "json":
-            assert json.loads(steady(block)) == json.loads(steady(said))
-        if language != "console":
-            continue
-        for command, shown in re.findall(
-            r"^\$ (.*)\n((?:[^$].*\n|\n)*)", block, re.MULTILINE
-        ):
-            words = shlex.split(command)
-            if words == ["echo", "$?"]:
-                assert shown == f"{code}\n", command
-            elif words[0] == "pinverify" and words[1:] != ["demo"]:
-                code, out, err = run(*words[1:])
-                said = out + err
-                commands_run.add(words[1])
-                if words[1] == "info":
-                    assert first_words(said) == first_words(shown)
-                elif "--json" not in words:
-                    assert steady(said) == steady(shown), command
-    assert commands_run == set(commands.commands) - {"demo"}
+    outputs = "".join(
+        shown
+        for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+        for command, shown in COMMAND.findall(block)
+        if not re.match("pinverify (convert|pin --stanza)", command)
+    )
+    long = [line for line in outputs.splitlines() if len(line) > COLUMNS]
+    assert long == []
+    assert outputs.count("\n") > 100
 
 
 def test_the_manual_names_every_option_and_exit_code() -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import pki as pki_module
 from oracle_der import strict_spki
-from pinverify.cli.pin import is_server
+from pinverify.cli.answers import is_server
 from pinverify.cli.spellings import SPELLINGS
 from pki import Authority, Pki, self_signed, sha256_pin
 from tls_servers import TLSServer, server_context
@@ -31,14 +31,16 @@ __all__: list[str] = []
 # ---- pin: files --------------------------------------------------------------
 
 
-def test_pin_prints_every_spelling_of_a_certificate(pki: Pki, tmp_path: Path) -> None:
-    """Each is what hashlib gives, under its name."""
+def test_pin_prints_the_pins_of_a_certificate(pki: Pki, tmp_path: Path) -> None:
+    """They are what hashlib gives, ready to paste; the other spellings are in JSON."""
     file = tmp_path / "leaf.pem"
     file.write_text(pki.server.pem, encoding="ascii")
     done = run("pin", file)
     assert (done.code, done.err) == (0, "")
-    lines = dict(re.findall(r"^    (\S+) +(\S+)$", done.out, re.MULTILINE))
-    assert lines == spellings(pki.server)
+    lines = re.findall(r"^    (\S+)$", done.out, re.MULTILINE)
+    assert lines == [pki.server.pin, pki.server.certificate_pin]
+    [entry] = answer("pin", file)[0]["entries"]
+    assert entry["fingerprints"] == spellings(pki.server)
     assert f"  leaf  CN={pki_module.LOCAL_HOSTS[0]}\n" in done.out
 
 
@@ -89,7 +91,7 @@ def test_a_public_key_has_no_certificate_fingerprint(pki: Pki, tmp_path: Path) -
     assert (done.code, done.out) == (2, "")
     assert "cert is the fingerprint of a certificate" in done.err
     names = answer("pin", file)[0]["entries"][0]["fingerprints"]
-    assert set(names) == {"sha256", "curl", "hpkp", "hex"}
+    assert set(names) == {"sha256", "curl", "hpkp", "base64", "hex", "base16"}
 
 
 BAD_FILES = {
@@ -116,7 +118,11 @@ BAD_FILES = {
     ),
     "request": (
         b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----",
-        "openssl req -pubkey",
+        "not a certificate request",
+    ),
+    "private key": (
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
+        "openssl pkey -pubout",
     ),
     "label": (b"-----BEGIN CERTIFICATE----\n", "no certificate and no public key"),
 }
@@ -167,6 +173,7 @@ def test_pin_json_is_complete(pki: Pki, tmp_path: Path) -> None:
     assert done.code == 2
     assert done.out.isascii()
     first, second = json.loads(done.out)
+    times = pki.server.certificate
     assert first == {
         "source": str(good),
         "verified": None,
@@ -179,6 +186,11 @@ def test_pin_json_is_complete(pki: Pki, tmp_path: Path) -> None:
                 "role": "leaf",
                 "subject": "CN=localhost",
                 "proven": True,
+                "key": "EC, P-256",
+                "issuer": "CN=Example CA 1",
+                "names": list(pki_module.LOCAL_HOSTS),
+                "not_before": times.not_valid_before_utc.isoformat(),
+                "not_after": times.not_valid_after_utc.isoformat(),
                 "fingerprints": spellings(pki.server),
                 "warnings": [],
             }
@@ -233,7 +245,7 @@ def test_pin_warns_where_the_popular_recipe_differs(
         Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     )
     assert spki != recipe
-    assert f"    sha256    {sha256_pin(spki)}\n" in done.out
+    assert f"    {sha256_pin(spki)}\n" in done.out
     assert f"the pin by that recipe, {sha256_pin(recipe)}, does not match" in done.out
     scripted = run("pin", "--format", "sha256", file)
     assert scripted.out == sha256_pin(spki) + "\n"
@@ -251,7 +263,7 @@ def test_pin_warns_of_an_rsa_key_without_null(tmp_path: Path) -> None:
     file = tmp_path / "key.der"
     file.write_bytes(changed)
     done = run("pin", file)
-    assert f"    sha256  {sha256_pin(changed)}\n" in done.out
+    assert f"    {sha256_pin(changed)}\n" in done.out
     assert sha256_pin(key) in done.out.partition("warning")[2]
 
 
@@ -299,7 +311,7 @@ def test_pin_tells_what_was_only_sent(
     assert all(entry["proven"] for entry in said["entries"][:-1])
     text = run("pin", address(server), *trust).out.partition("only sent")[2]
     assert text.count(pki.ca.pin) == 1
-    assert "pin-sha256" not in text  # nothing to paste
+    assert "cert-sha256" not in text
     assert "warning: any server can send this certificate" in text
 
 

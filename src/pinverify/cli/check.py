@@ -10,7 +10,7 @@ from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import rules_from
 from pinverify.cli.problems import connection_problem
-from pinverify.cli.servers import connect, trusting, verified_chain
+from pinverify.cli.servers import connect, context_for, verified_chain
 from pinverify.cli.x509 import facts
 from pinverify.errors import PolicyError
 from pinverify.policy import PinningError, PinSet, Policy, Reason, Report
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
+    from pinverify.cli.way import Way
     from pinverify.cli.x509 import Facts, Role
 
 __all__ = [
@@ -49,8 +50,7 @@ def check_server(  # noqa: PLR0913 - one per option
     policy_file: str | None,
     policy_format: str,
     host: str | None,
-    cafile: str | None,
-    timeout: float,
+    way: Way,
 ) -> None:
     """Connect, check the pins, and print the decision with its reason.
 
@@ -61,18 +61,17 @@ def check_server(  # noqa: PLR0913 - one per option
         policy_file: a policy file.
         policy_format: its format, as in `pinverify.load_policy`.
         host: of the pins, for a format that does not name it.
-        cafile: PEM certificates to trust instead of the system's.
-        timeout: seconds.
+        way: how the server is reached.
     """
-    context = trusting(cafile)
-    server = Server.parse(address)
+    context = context_for(way)
+    server = Server.parse(address, way)
     policy = (
         _policy(server, pins)
         if policy_file is None
         else load(out, Path(policy_file), policy_format, host)
     )
     with out.progress(f"connecting to {server}"):
-        checked = check_one(server, pin_context(context, policy), timeout)
+        checked = check_one(server, pin_context(context, policy), way)
     out.exit_code = checked.exit_code
     said = [facts(cert) for cert in checked.chain]
     answer = _answer(server, checked, said)
@@ -103,7 +102,7 @@ class Checked(NamedTuple):
         return 0 if self.report.reason is Reason.MATCH else ACCEPTED_UNMATCHED
 
 
-def check_one(server: Server, context: ssl.SSLContext, timeout: float) -> Checked:
+def check_one(server: Server, context: ssl.SSLContext, way: Way) -> Checked:
     """Connect to a server by a pinned context, and return the decision.
 
     Raises:
@@ -112,13 +111,13 @@ def check_one(server: Server, context: ssl.SSLContext, timeout: float) -> Checke
     message = ""
     chain: list[bytes] = []
     try:
-        with connect(server, context, timeout) as tls:
+        with connect(server, context, way) as tls:
             chain = verified_chain(tls)
             report: Report | None = getattr(tls, "pin_report", None)
     except PinningError as error:
         report, message = error.report, str(error)
     except OSError as error:
-        raise NoAnswerError(connection_problem(server, error, timeout)) from error
+        raise NoAnswerError(connection_problem(server, error, way)) from error
     if report is None:  # without a decision: never an acceptance
         raise NoAnswerError(message or f"{server} was not checked", REJECTED)
     return Checked(report, chain, message)

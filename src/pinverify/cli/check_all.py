@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pinverify.cli.addresses import Server
+from pinverify.cli.addresses import Server, default_port
 from pinverify.cli.check import REASONS, REJECTED, RESULTS, Checked, check_one, load
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
-from pinverify.cli.servers import trusting
+from pinverify.cli.servers import context_for
 from pinverify.policy import PinSet
 from pinverify.policy._hosts import split_pattern
 from pinverify.policy._printable import printable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinverify.cli.output import Output
+    from pinverify.cli.way import Way
     from pinverify.policy import Rules
 
 __all__ = ["check_policy"]
@@ -37,9 +38,8 @@ def check_policy(  # noqa: PLR0913 - one per option
     *,
     policy_format: str,
     host: str | None,
-    port: int,
-    cafile: str | None,
-    timeout: float,
+    port: int | None,
+    way: Way,
 ) -> None:
     """Check every host that a policy pins by name, and print a table.
 
@@ -48,22 +48,22 @@ def check_policy(  # noqa: PLR0913 - one per option
         policy_file: the policy.
         policy_format: its format.
         host: of the pins, for a format that does not name it.
-        port: of all servers.
-        cafile: PEM certificates to trust instead of the system's.
-        timeout: seconds.
+        port: of all servers; None for the usual one.
+        way: how they are reached.
 
     Raises:
         NoAnswerError: the policy pins no host by its name.
     """
-    context = trusting(cafile)
+    context = context_for(way)
     policy = load(out, Path(policy_file), policy_format, host)
     names, left_out = _named_hosts(policy.rules)
     if not names:
         msg = f"{policy_file}: no rule pins a host by its name; name a SERVER to check"
         raise NoAnswerError(msg)
-    servers = [Server(name, port) for name in names]
+    number = default_port(way) if port is None else port
+    servers = [Server.named(name, number, way) for name in names]
     pin_context(context, policy)
-    answers = _ask(out, servers, context, timeout)
+    answers = _ask(out, servers, context, way)
     codes = {_code(answer) for answer in answers}
     out.exit_code = next((code for code in _WORST_FIRST if code in codes), 0)
     if out.as_json:
@@ -98,13 +98,13 @@ def _named_hosts(rules: Rules) -> tuple[list[str], list[str]]:
 
 
 def _ask(
-    out: Output, servers: Sequence[Server], context: ssl.SSLContext, timeout: float
+    out: Output, servers: Sequence[Server], context: ssl.SSLContext, way: Way
 ) -> list[Checked | NoAnswerError]:
     """Return the decision about each server, or why there is none; some at a time."""
 
     def ask(server: Server) -> Checked | NoAnswerError:
         try:
-            return check_one(server, context, timeout)
+            return check_one(server, context, way)
         except NoAnswerError as error:
             return error
 
@@ -147,18 +147,21 @@ def _print(
     out: Output, servers: Sequence[Server], answers: Sequence[Checked | NoAnswerError]
 ) -> None:
     rows = []
-    texts = []
+    errors, rejections = [], []
     for server, answer in zip(servers, answers, strict=True):
         if isinstance(answer, NoAnswerError):
             result, why = Cell("no answer", "bold yellow"), ""
-            texts.append(str(answer))
+            errors.append(str(answer))
         else:
             result = RESULTS[answer.exit_code]
             why = f"{answer.report.reason.name}, {REASONS[answer.report.reason]}"
             if answer.message:
-                texts.append(answer.message)
+                rejections.append(answer.message)
         rows.append([Cell(printable(str(server))), result, Cell(why)])
     out.table(["server", "result", "reason"], rows)
-    for text in texts:
+    for text in errors:
+        out.line()
+        out.hanging(printable(text), indent=2)
+    for text in rejections:
         out.line()
         out.message(text)

@@ -16,26 +16,27 @@ import click
 from pinverify._version import __version__
 from pinverify.cli.group import Commands
 from pinverify.cli.options import (
-    cafile_option,
+    allow_option,
     existing_file,
     format_option,
+    formats_of_text,
     host_option,
     json_option,
-    kinds_of_losses,
     one_of,
     readable_formats,
     refuse_ignored,
+    refuse_needless_host,
     timeout_option,
     writable_formats,
 )
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.spellings import SPELLINGS
+from pinverify.cli.way import Way, way_options
 
 __all__ = ["commands"]
 
 _NOT_SHOWN = 1
 _WRONG_USE = 2
-_HTTPS = 443
 
 
 # Each command imports what it needs when it runs: for `--version` and for the pins of
@@ -65,31 +66,52 @@ def commands(ctx: click.Context) -> None:
     "--format",
     "spelling",
     type=click.Choice(list(SPELLINGS)),
-    help="Print only this spelling, one per line; for a server only the leaf's.",
+    metavar="SPELLING",
+    help=f"Print only this spelling, one per line; for a server only the leaf's. "
+    f"{', '.join(SPELLINGS)}.",
 )
-@cafile_option
-@timeout_option
+@click.option("--pem", is_flag=True, help="Print the certificates and keys as PEM.")
+@click.option(
+    "--stanza",
+    callback=one_of(formats_of_text),
+    metavar="FORMAT",
+    help="Print a policy for the servers; keys in files are their backups.",
+)
+@click.option(
+    "--host", metavar="PATTERN", help="Host of that policy, if no server names it."
+)
+@allow_option
+@way_options
 @json_option
 @click.pass_obj
-def pin(
+def pin(  # noqa: PLR0913, PLR0917 - one per option
     out: Output,
     sources: tuple[str, ...],
     spelling: str | None,
-    cafile: str | None,
-    timeout: int,
+    pem: bool,  # noqa: FBT001 - click's
+    stanza: str | None,
+    host: str | None,
+    allow: tuple[str, ...],
+    way: Way,
 ) -> None:
     """Print the fingerprints of servers, certificates and public keys.
 
-    A SOURCE is a server (host, host:port, https://host), a file (PEM with any
-    number of certificates and public keys, or DER), or - for stdin. A name that
+    A SOURCE is a server (host, host:port, https://host), a file (PEM with any number
+    of certificates, requests and public keys, or DER), or - for stdin. A name that
     could be either is a file if such a file exists; ./NAME is always a file, and
     HOST:443 is always a server.
     """
     if out.as_json:
-        refuse_ignored("--json", "spelling")
-    from pinverify.cli.pin import print_pins
+        refuse_ignored("with --json", "spelling", "pem", "stanza", "host", "allow")
+    elif stanza is not None:
+        refuse_ignored("with --stanza", "spelling", "pem")
+    else:
+        refuse_ignored("without --stanza", "host", "allow")
+    if pem:
+        refuse_ignored("with --pem", "spelling")
+    from pinverify.cli.pin import Wanted, print_pins
 
-    print_pins(out, sources, spelling=spelling, cafile=cafile, timeout=timeout)
+    print_pins(out, sources, Wanted(spelling, pem, stanza, host, allow), way)
 
 
 @commands.command(
@@ -110,8 +132,7 @@ def pin(
     metavar="PORT",
     help="Port of the servers, if no SERVER is given; 443 without it.",
 )
-@cafile_option
-@timeout_option
+@way_options
 @json_option
 @click.pass_obj
 def check(  # noqa: PLR0913, PLR0917 - one per option
@@ -122,8 +143,7 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     policy_format: str,
     host: str | None,
     port: int | None,
-    cafile: str | None,
-    timeout: int,
+    way: Way,
 ) -> None:
     """Check a server's key against pins or a policy.
 
@@ -140,9 +160,10 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
         msg = "--port is for all servers of a policy; write SERVER as host:port"
         raise click.UsageError(msg)
     if pins:
-        refuse_ignored("--pin", "policy_format", "host")
+        refuse_ignored("with --pin", "policy_format", "host")
     _do_not_log_rejections()
     if server is None and policy is not None:
+        refuse_ignored("without SERVER", "servername")
         from pinverify.cli.check_all import check_policy
 
         check_policy(
@@ -150,9 +171,8 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
             policy,
             policy_format=policy_format,
             host=host,
-            port=port or _HTTPS,
-            cafile=cafile,
-            timeout=timeout,
+            port=port,
+            way=way,
         )
         return
     from pinverify.cli.check import check_server
@@ -164,8 +184,7 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
         policy_file=policy,
         policy_format=policy_format,
         host=host,
-        cafile=cafile,
-        timeout=timeout,
+        way=way,
     )
 
 
@@ -179,8 +198,7 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
 )
 @format_option
 @host_option
-@cafile_option
-@timeout_option
+@way_options
 @json_option
 @click.pass_obj
 def explain(  # noqa: PLR0913, PLR0917 - one per option
@@ -189,8 +207,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one per option
     policy: str,
     policy_format: str,
     host: str | None,
-    cafile: str | None,
-    timeout: int,
+    way: Way,
 ) -> None:
     """Tell why a policy accepts or rejects a server.
 
@@ -205,8 +222,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one per option
         policy_file=policy,
         policy_format=policy_format,
         host=host,
-        cafile=cafile,
-        timeout=timeout,
+        way=way,
     )
 
 
@@ -219,7 +235,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one per option
     type=click.Path(),
     required=True,
     metavar="FILE",
-    help="File for the compiled policy. An existing file is replaced as a whole.",
+    help="File for the compiled policy, replaced as a whole; - for stdout.",
 )
 @format_option
 @host_option
@@ -233,7 +249,11 @@ def compile_(
 
     from pinverify.cli.compile import compile_file
 
-    compile_file(out, Path(source), Path(target), policy_format, host)
+    if target == "-" and out.as_json:
+        msg = "--json and -o - would both write to stdout; name a file with -o"
+        raise click.UsageError(msg)
+    file = None if target == "-" else Path(target)
+    compile_file(out, Path(source), file, policy_format, host)
 
 
 @commands.command(
@@ -249,16 +269,10 @@ def compile_(
     "target",
     type=click.Path(),
     metavar="FILE",
-    help="File to write; an existing file is replaced as a whole. Else stdout.",
+    help="File to write, replaced as a whole; without it, or with -, stdout.",
 )
 @host_option
-@click.option(
-    "--allow",
-    multiple=True,
-    callback=one_of(kinds_of_losses),
-    metavar="KIND",
-    help="Kind of loss that may make TO accept more; repeat for several.",
-)
+@allow_option
 @json_option
 @click.pass_obj
 def convert(  # noqa: PLR0913, PLR0917 - one per option
@@ -281,8 +295,8 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
     from pinverify.cli.convert import convert_file
 
     formats = source_format, target_format
-    _refuse_needless_host(*formats)
-    file = None if target is None else Path(target)
+    refuse_needless_host(*formats)
+    file = None if target is None or target == "-" else Path(target)
     convert_file(out, formats, Path(source), file, host=host, allow=allow)
 
 
@@ -323,7 +337,7 @@ def lint(  # noqa: PLR0913, PLR0917 - one per option
     host: str | None,
     servers: tuple[str, ...],
     bundle: str | None,
-    timeout: int,
+    timeout: float,
     strict: bool,  # noqa: FBT001 - click's
     as_sarif: bool,  # noqa: FBT001 - click's
 ) -> None:
@@ -393,7 +407,7 @@ def diff(  # noqa: PLR0913, PLR0917 - one per option
     from pinverify.cli.diff import diff_files
 
     formats = policy_format, new_format or policy_format
-    _refuse_needless_host(*formats)
+    refuse_needless_host(*formats)
     diff_files(out, (Path(old), Path(new)), formats, host)
 
 
@@ -425,15 +439,6 @@ def demo(out: Output) -> None:
         raise NoAnswerError(str(error), _NOT_SHOWN) from error
     if out.as_json:
         out.json(outcome)
-
-
-def _refuse_needless_host(*formats: str) -> None:
-    """Refuse --host if files of both formats name their hosts."""
-    from pinverify.formats._table import FORMATS
-
-    if all(FORMATS[name].host == "says" for name in formats):
-        names = " and ".join(dict.fromkeys(formats))
-        refuse_ignored(f"{names}, whose files name their hosts", "host")
 
 
 def _do_not_log_rejections() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from pinverify.cli.output import NoAnswerError, Output
@@ -16,18 +17,26 @@ from pinverify.policy._printable import printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_target", "compile_file", "replace_file"]
+__all__ = ["NO_TEXT", "check_target", "compile_file", "replace_file"]
+
+NO_TEXT = "a compiled policy is no text for a terminal; name a file with -o"
 
 
 def compile_file(
-    out: Output, source: Path, target: Path, policy_format: str, host: str | None
+    out: Output, source: Path, target: Path | None, policy_format: str, host: str | None
 ) -> None:
-    """Compile *source* to *target*, and print a summary."""
-    check_target(target, source)
+    """Compile *source* to *target*, and print a summary; or to stdout, without one."""
+    if target is not None:
+        check_target(target, source)
+    elif out.is_terminal:
+        raise NoAnswerError(NO_TEXT)
     rules = rules_from(out, source, policy_format, host=host)
     with out.progress(f"compiling {source.name}"):
         policy = Policy(rules)
         compiled = policy.compile()
+    if target is None:
+        sys.stdout.buffer.write(compiled)
+        return
     replace_file(target, compiled)
     pinned = [value for value in rules.hosts.values() if isinstance(value, PinSet)]
     clients = [] if rules.clients is None else [rules.clients]

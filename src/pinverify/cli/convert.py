@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pinverify.cli.compile import check_target, replace_file
+from pinverify.cli.compile import NO_TEXT, check_target, replace_file
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.policies import rules_from
 from pinverify.formats import dump_rules
@@ -14,7 +14,9 @@ from pinverify.formats._table import FORMATS
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ACCEPTS_MORE", "convert_file"]
+    from pinverify.formats import Dumped
+
+__all__ = ["ACCEPTS_MORE", "convert_file", "tell_losses"]
 
 ACCEPTS_MORE = 3
 
@@ -46,16 +48,12 @@ def convert_file(  # noqa: PLR0913 - one per option
     dumped = dump_rules(rules, format=target_format, allow=allow, host=host)
     written = dumped.text
     data = written.encode("utf-8") if isinstance(written, str) else written
-    for loss in dumped.losses:
-        out.warn(f"{target_format}: {loss}")
-    if any(loss.direction == "wider" for loss in dumped.losses):
-        out.exit_code = ACCEPTS_MORE
+    tell_losses(out, target_format, dumped)
     if target is not None:
         replace_file(target, data)
     elif isinstance(written, bytes) and not out.as_json:
         if out.is_terminal:
-            msg = f"a {target_format} policy is no text; name a file with -o"
-            raise NoAnswerError(msg)
+            raise NoAnswerError(NO_TEXT)
         sys.stdout.buffer.write(written)
     if out.as_json:
         out.json(
@@ -72,3 +70,11 @@ def convert_file(  # noqa: PLR0913 - one per option
         )
     elif target is None and isinstance(written, str):
         sys.stdout.write(written)
+
+
+def tell_losses(out: Output, target_format: str, dumped: Dumped) -> None:
+    """Warn of what a format cannot say; the exit code tells if it accepts more."""
+    for loss in dumped.losses:
+        out.warn(f"{target_format}: {loss}")
+    if any(loss.direction == "wider" for loss in dumped.losses):
+        out.exit_code = ACCEPTS_MORE

@@ -15,7 +15,7 @@ from pinverify.cli.check import (
 )
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
-from pinverify.cli.servers import chain_of, trusting
+from pinverify.cli.servers import chain_of, context_for
 from pinverify.policy import Policy, Reason, explain
 from pinverify.policy._message import key_pin, subject_line
 from pinverify.policy._printable import printable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinverify.cli.output import Output
+    from pinverify.cli.way import Way
     from pinverify.policy import Explanation, Hit
 
 __all__ = ["explain_server"]
@@ -36,17 +37,16 @@ def explain_server(  # noqa: PLR0913 - one per option
     policy_file: str,
     policy_format: str,
     host: str | None,
-    cafile: str | None,
-    timeout: float,
+    way: Way,
 ) -> None:
     """Get the chain of a server, and print the reasons of the decision about it.
 
     The arguments are those of `check_server`.
     """
-    context = trusting(cafile)
-    server = Server.parse(address)
+    context = context_for(way)
+    server = Server.parse(address, way)
     policy = Policy(loaded_from(out, Path(policy_file), policy_format, host).rules)
-    chain = chain_of(server, context, timeout)
+    chain = chain_of(server, context, way)
     authorities = context.get_ca_certs(binary_form=True)
     told = explain(policy, server.host, chain, authorities=authorities)
     if not told.report.accepted:

@@ -1,12 +1,15 @@
-"""Certificates and public keys in files: PEM with any number of them, or DER."""
+"""Certificates, requests and public keys in files: PEM with any number, or DER."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify import core
 from pinverify.errors import DERError
+from pinverify.policy._loose_der import element, inside
 from pinverify.policy._pem import blocks, is_pem
+from pinverify.policy._subject import name_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,22 +20,30 @@ Kind: TypeAlias = Literal["certificate", "public key"]
 
 
 class Item(NamedTuple):
-    """One certificate, or one public key (a SubjectPublicKeyInfo)."""
+    """One certificate, or one public key (a SubjectPublicKeyInfo).
+
+    Attributes:
+        kind: one of the two.
+        der: its bytes.
+        subject: that a request for a certificate of the key names; None without one.
+    """
 
     kind: Kind
     der: bytes
+    subject: str | None = None
 
 
-_KINDS: dict[str, Kind] = {
+_REQUEST: Literal["request"] = "request"
+_KINDS: dict[str, Kind | Literal["request"]] = {
     "CERTIFICATE": "certificate",
     "X509 CERTIFICATE": "certificate",  # RFC 7468, 5.3
+    "CERTIFICATE REQUEST": _REQUEST,
+    "NEW CERTIFICATE REQUEST": _REQUEST,  # RFC 7468, 7
     "PUBLIC KEY": "public key",
 }
 
 # Other kinds of files, each with the command that extracts a public key.
 _HINTS = {
-    "CERTIFICATE REQUEST": "openssl req -pubkey -noout -in FILE",
-    "NEW CERTIFICATE REQUEST": "openssl req -pubkey -noout -in FILE",
     "RSA PUBLIC KEY": "openssl rsa -RSAPublicKey_in -pubout -in FILE",
     "PRIVATE KEY": "openssl pkey -pubout -in FILE",
     "RSA PRIVATE KEY": "openssl pkey -pubout -in FILE",
@@ -64,7 +75,8 @@ def read_items(data: bytes) -> Iterator[Item | DERError]:
             continue
         found += 1
         try:
-            yield _checked(Item(kind, block.der()))
+            der = block.der()
+            yield _checked(_requested(der) if kind == _REQUEST else Item(kind, der))
         except DERError as error:
             yield error
     if not found:
@@ -75,16 +87,50 @@ def _item_of_der(data: bytes) -> Item:
     try:
         return _checked(Item("certificate", data))
     except DERError as not_a_certificate:
-        try:
-            return _checked(Item("public key", data))
-        except DERError:
-            pass
+        for read in (partial(Item, "public key"), _requested):
+            try:
+                return _checked(read(data))
+            except DERError:
+                pass
         if data[:1] != b"\x30":
             what = "neither PEM nor DER" if data else "empty"
             msg = f"{what}; give a certificate or a public key"
             raise DERError(msg) from None
+        if extra := _bytes_after(data):
+            msg = f"{extra:,} bytes follow the DER; cut them off"
+            raise DERError(msg) from None
         msg = f"{not_a_certificate}; it is not a public key either"
         raise DERError(msg) from None
+
+
+def _bytes_after(data: bytes) -> int:
+    """Return the number of bytes after the first DER element; 0 if it has no end."""
+    try:
+        return len(data) - element(data, 0).end
+    except (IndexError, ValueError):
+        return 0
+
+
+def _requested(der: bytes) -> Item:
+    """Return the key that a request asks to be certified (RFC 2986, 4).
+
+    Its signature is not checked: it says that the writer has the key, and no more.
+
+    Raises:
+        DERError: *der* is no request.
+    """
+    try:
+        whole = element(der, 0)
+        info, _, _ = inside(der, whole)
+        _, subject, key, *_ = inside(der, info)
+        name = name_text(der, subject)
+    except (IndexError, ValueError):
+        msg = "not a certificate request"
+        raise DERError(msg) from None
+    if whole.end != len(der):
+        msg = "bytes follow the certificate request"
+        raise DERError(msg)
+    return Item("public key", der[subject.end : key.end], name)
 
 
 def _checked(item: Item) -> Item:

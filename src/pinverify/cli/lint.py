@@ -95,12 +95,14 @@ def _certificates(beside: Beside) -> tuple[dict[str, list[bytes]], list[bytes]]:
         return {}, []
     from pinverify.cli.addresses import Server
     from pinverify.cli.servers import chain_of, trusting
+    from pinverify.cli.way import Way
 
+    way = Way(timeout=beside.timeout)
     context = trusting(beside.bundle, "--bundle")
     chains = {}
     for address in beside.servers:
-        server = Server.parse(address)
-        chains[server.host] = chain_of(server, context, beside.timeout)
+        server = Server.parse(address, way)
+        chains[server.host] = chain_of(server, context, way)
     return chains, context.get_ca_certs(binary_form=True)
 
 

@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "cafile_option",
+    "allow_option",
     "existing_file",
     "format_option",
+    "formats_of_text",
     "host_option",
     "json_option",
     "kinds_of_losses",
     "one_of",
     "readable_formats",
     "refuse_ignored",
+    "refuse_needless_host",
+    "seconds",
     "timeout_option",
     "writable_formats",
 ]
@@ -48,8 +51,8 @@ def one_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
         parameter: click.Parameter,
         value: str | tuple[str, ...] | None,
     ) -> str | tuple[str, ...] | None:
-        if value is None:
-            return None
+        if value is None or value == ():
+            return value
         choice = click.Choice(names())
         if isinstance(value, str):
             return choice.convert(value, parameter, ctx)
@@ -72,6 +75,11 @@ def writable_formats() -> list[str]:
     return writable()
 
 
+def formats_of_text() -> list[str]:
+    """Return the names of formats that can be written, and are text."""
+    return [name for name in writable_formats() if name != "compiled"]
+
+
 def kinds_of_losses() -> list[str]:
     """Return the kinds of losses that may be allowed."""
     from pinverify.formats._losses import KINDS
@@ -83,7 +91,7 @@ def refuse_ignored(because: str, *names: str) -> None:
     """Refuse options that were given and would have no effect.
 
     Args:
-        because: the option or argument beside which they have none.
+        because: the circumstance, such as ``with --pin``.
         names: of their parameters.
 
     Raises:
@@ -95,8 +103,17 @@ def refuse_ignored(because: str, *names: str) -> None:
         given = source is click.core.ParameterSource.COMMANDLINE
         if given and parameter.name in names:
             option = max(parameter.opts, key=len)
-            msg = f"{option} has no effect with {because}; leave out one of them"
+            msg = f"{option} has no effect {because}; leave it out"
             raise click.UsageError(msg)
+
+
+def refuse_needless_host(*formats: str) -> None:
+    """Refuse --host if files of all these formats name their hosts."""
+    from pinverify.formats._table import FORMATS
+
+    if all(FORMATS[name].host == "says" for name in formats):
+        names = " and ".join(dict.fromkeys(formats))
+        refuse_ignored(f"with {names}, whose files name their hosts", "host")
 
 
 format_option = click.option(
@@ -113,18 +130,37 @@ host_option = click.option(
     metavar="PATTERN",
     help="Host of the pins, where a file of the format does not name it.",
 )
-existing_file = click.Path(exists=True, dir_okay=False)
-cafile_option = click.option(
-    "--cafile",
-    type=existing_file,
-    metavar="FILE",
-    help="PEM certificates to trust instead of the system's.",
+allow_option = click.option(
+    "--allow",
+    multiple=True,
+    callback=one_of(kinds_of_losses),
+    metavar="KIND",
+    help="Kind of loss that may make what is written accept more; repeat for several.",
 )
+existing_file = click.Path(exists=True, dir_okay=False)
+
+
+_SECONDS_MAX = 3600
+
+
+def seconds(_: click.Context, __: click.Parameter, value: float) -> float:
+    """Return a number of seconds, if servers may take so long.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    if not 0 < value <= _SECONDS_MAX:  # neither is NaN
+        msg = f"seconds are more than 0 and at most {_SECONDS_MAX}"
+        raise click.BadParameter(msg)
+    return value
+
+
 timeout_option = click.option(
     "--timeout",
-    type=click.IntRange(1, 3600),
+    callback=seconds,
+    type=float,
     default=30,
-    show_default=True,
+    show_default="30",
     metavar="SECONDS",
     help="Time a server may take for each step.",
 )

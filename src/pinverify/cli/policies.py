@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pinverify.formats._reading import Loaded
     from pinverify.policy import Rules
 
-__all__ = ["loaded_from", "rules_from"]
+__all__ = ["loaded_from", "rules_from", "tell_findings"]
 
 _COMPILED = b"pinvpol"  # first bytes of a compiled policy; only for the hint below
 
@@ -44,14 +44,19 @@ def rules_from(
         NoAnswerError: it is a compiled policy, and the format is another.
     """
     loaded = loaded_from(out, path, policy_format, host, to_convert=to_convert)
-    warnings = [*loaded.notices]
-    if not to_convert:
-        found, num = serious(loaded.rules, str(path), MAX_TOLD)
-        texts = [f"{one.where}: {one.code}: {one.text}" for one in found]
-        warnings += told(texts, str(path), num)
-    for text in warnings:
+    for text in loaded.notices:
         out.warn(text)
+    if not to_convert:
+        tell_findings(out, loaded.rules, str(path))
     return loaded.rules
+
+
+def tell_findings(out: Output, rules: Rules, name: str) -> None:
+    """Warn of errors and warnings of `lint`; *name* is that of the policy."""
+    found, num = serious(rules, name, MAX_TOLD)
+    texts = [f"{one.where}: {one.code}: {one.text}" for one in found]
+    for text in told(texts, name, num):
+        out.warn(text)
 
 
 def loaded_from(

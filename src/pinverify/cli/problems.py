@@ -6,8 +6,11 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from pinverify.cli.starttls import PROTOCOLS, NoStartTLSError
+
 if TYPE_CHECKING:
     from pinverify.cli.addresses import Server
+    from pinverify.cli.way import Way
 
 __all__ = ["connection_problem", "unverified"]
 
@@ -22,7 +25,6 @@ _ADVICE = {
     _SELF_SIGNED: "trust it with --cafile; `pinverify pin --pem` prints it",
     **dict.fromkeys(_WRONG_NAME, "connect by a name that the certificate has"),
 }
-_OTHER_ADVICE = "fix the certificate, or trust its authority with --cafile"
 
 _UNVERIFIED = {
     _NOT_YET_VALID: "a certificate of this server is not valid yet",
@@ -37,41 +39,83 @@ def unverified(error: ssl.SSLCertVerificationError) -> str:
     return _UNVERIFIED.get(error.verify_code, _OTHER_UNVERIFIED)
 
 
-def connection_problem(server: Server, error: OSError, timeout: float) -> str:
+def connection_problem(server: Server, error: OSError, way: Way) -> str:
     """Return the reason for a failed connection, and the next step."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message.rstrip(".")
-        return (
-            f"the certificate of {server} is not valid: {why}; pins do not replace "
-            f"validation: {_ADVICE.get(error.verify_code, _OTHER_ADVICE)}"
-        )
-    if isinstance(error, ssl.SSLError):
-        reason = error.reason or str(error)
-        step = next((s for part, s in _STEPS if part in reason), "is the port right?")
-        return f"no TLS with {server}: {_words(reason)}; {step}"
-    if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return f"{server} closed the connection before TLS began; {_CLOSED}"
+        return _invalid(server, error, way)
+    if isinstance(error, ssl.SSLError | ConnectionResetError | BrokenPipeError):
+        return _no_tls(server, error, way)
+    if isinstance(error, NoStartTLSError):
+        return f"no STARTTLS: {server} {error}; is it {way.starttls}, with TLS set up?"
     if isinstance(error, TimeoutError):
-        unit = "second" if timeout == 1 else "seconds"
-        return f"no answer from {server} in {timeout:g} {unit}; try --timeout"
+        unit = "second" if way.timeout == 1 else "seconds"
+        return f"no answer from {server} in {way.timeout:g} {unit}; try --timeout"
     if isinstance(error, socket.gaierror):
-        return f"no address for {server.host}: {error.strerror}; is the name right?"
+        host, _ = server.place
+        return f"no address for {host}: {error.strerror}; is the name right?"
     return f"no connection to {server}: {error.strerror or error}; is it running?"
 
 
-_CLOSED = "is the port right, and does TLS begin there at once?"
-
-# What a reason of OpenSSL contains, and the next step.
-_STEPS = (
-    ("PROTOCOL_VERSION", "the server has no TLS version of today: update it"),
-    ("UNSUPPORTED_PROTOCOL", "the server has no TLS version of today: update it"),
-    ("UNRECOGNIZED_NAME", "the server does not know this name"),
-    ("WRONG_VERSION_NUMBER", "is this the right port? What answers is not TLS"),
-    ("RECORD_LAYER_FAILURE", "is this the right port? What answers is not TLS"),
-    ("UNEXPECTED_EOF", _CLOSED),
-    ("HANDSHAKE_FAILURE", "does the server want a client certificate?"),
-)
+def _invalid(server: Server, error: ssl.SSLCertVerificationError, way: Way) -> str:
+    advice = _ADVICE.get(error.verify_code, "")
+    if not advice:
+        advice = "let the server send its whole chain, or trust its authority: --cafile"
+        if way.cafile is not None:
+            advice += f", which now is {way.cafile}"
+    return (
+        f"the certificate of {server} is not valid: {error.verify_message.rstrip('.')};"
+        f" pins do not replace validation: {advice}"
+    )
 
 
-def _words(reason: str) -> str:
-    return reason.replace("_", " ").lower()
+# Parts of a reason of OpenSSL, and the next step; CLEAR, ENDED and CLIENT depend on how
+# the server was reached.
+_CLEAR, _ENDED, _CLIENT = "what answers is not TLS", "it ended", "it wants a client"
+_UPDATE = "the server has no TLS version that is allowed today; update it"
+_STEPS = {
+    "PROTOCOL_VERSION": _UPDATE,
+    "UNSUPPORTED_PROTOCOL": _UPDATE,
+    "UNRECOGNIZED_NAME": "the server does not know this name; try --servername",
+    "HANDSHAKE_FAILURE": _CLIENT,
+    "CERTIFICATE_REQUIRED": _CLIENT,
+    "ALERT_UNKNOWN_CA": _CLIENT,
+    "ALERT_BAD_CERTIFICATE": _CLIENT,
+    "ALERT_CERTIFICATE_": _CLIENT,
+    "WRONG_VERSION_NUMBER": _CLEAR,
+    "RECORD_LAYER_FAILURE": _CLEAR,
+    "PACKET_LENGTH_TOO_LONG": _CLEAR,
+    "UNEXPECTED_EOF": _ENDED,
+}
+
+
+def _no_tls(server: Server, error: OSError, way: Way) -> str:
+    """Return the reason for a handshake that failed or never began."""
+    reason = getattr(error, "reason", None) or error.strerror or str(error)
+    step = _ENDED
+    if isinstance(error, ssl.SSLError):
+        found = (step for part, step in _STEPS.items() if part in reason)
+        step = next(found, "is this the right port?")
+    words = reason.replace("_", " ").lower()
+    return f"no TLS with {server}: {words}; {_advice(step, server, way)}"
+
+
+def _advice(step: str, server: Server, way: Way) -> str:
+    """Return the next step, where it depends on how a server was reached."""
+    _, port = server.place
+    known = (n for n, p in PROTOCOLS.items() if port in {p.port, *p.other_ports})
+    protocol = next(known, "")
+    if step in {_CLEAR, _ENDED} and way.starttls is not None:
+        advice = f"does it really begin TLS as {way.starttls} does?"
+    elif step in {_CLEAR, _ENDED} and protocol:
+        advice = f"TLS begins later there: add --starttls {protocol}"
+    elif step in {_CLEAR, _ENDED}:
+        advice = "is this the right port? If TLS begins later there, add --starttls"
+    elif step == _CLIENT and way.cert is not None:
+        advice = f"does it accept the certificate in {way.cert}?"
+    elif step == _CLIENT:
+        advice = "if it wants the certificate of a client, add --cert"
+    else:
+        advice = step
+    if step == _ENDED and way.cert is None:
+        advice += "; if it wants the certificate of a client, --cert"
+    return advice

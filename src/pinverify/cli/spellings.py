@@ -37,7 +37,10 @@ SPELLINGS = {
     "sha256": Spelling("public key", lambda d: f"sha256/{_base64(d)}"),
     "curl": Spelling("public key", lambda d: f"sha256//{_base64(d)}"),
     "hpkp": Spelling("public key", lambda d: f'pin-sha256="{_base64(d)}"'),
+    "base64": Spelling("public key", _base64),
     "hex": Spelling("public key", _colons),
+    "base16": Spelling("public key", bytes.hex),
     "cert": Spelling("certificate", lambda d: f"cert-sha256:{d.hex()}"),
     "cert-hex": Spelling("certificate", _colons),
+    "cert-base16": Spelling("certificate", bytes.hex),
 }

@@ -6,13 +6,10 @@ takes, so it is asked only about keys that it might encode in another way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
-from pinverify.policy._loose_der import element, inside, tbs_fields
+from pinverify.policy._loose_der import element, extensions, tbs_fields
 from pinverify.policy._subject import name_text
-
-if TYPE_CHECKING:
-    from pinverify.policy._loose_der import Element
 
 __all__ = ["Facts", "Role", "facts", "reencoded"]
 
@@ -35,9 +32,9 @@ class Facts(NamedTuple):
 def facts(cert: bytes) -> Facts:
     """Return the subject and role of a DER certificate; empty if unreadable."""
     try:
-        _, _, issuer, _, subject, _, *optional = tbs_fields(cert)
+        _, _, issuer, _, subject, *_ = tbs_fields(cert)
         name = name_text(cert, subject)
-        if not _may_issue(cert, optional):
+        if not _may_issue(cert):
             return Facts(name, "leaf")
         itself = name_text(cert, issuer) == name
         return Facts(name, "root" if itself else "intermediate")
@@ -45,20 +42,15 @@ def facts(cert: bytes) -> Facts:
         return Facts("", None)
 
 
-_EXTENSIONS = 0xA3
 _BASIC_CONSTRAINTS = b"\x55\x1d\x13"
 _TRUE = b"\x01\x01\xff"
 
 
-def _may_issue(cert: bytes, optional: list[Element]) -> bool:
-    """Return True if the fields after the key have BasicConstraints with cA TRUE."""
-    for field in optional:
-        if field.tag == _EXTENSIONS:
-            for extension in inside(cert, element(cert, field.start)):
-                oid, *_, value = inside(cert, extension)
-                if cert[oid.start : oid.end] == _BASIC_CONSTRAINTS:
-                    constraints = element(cert, value.start)
-                    return cert.startswith(_TRUE, constraints.start)
+def _may_issue(cert: bytes) -> bool:
+    """Return True if the certificate has BasicConstraints with cA TRUE."""
+    for oid, value in extensions(cert):
+        if oid == _BASIC_CONSTRAINTS:
+            return value.startswith(_TRUE, element(value, 0).start)
     return False
 
 

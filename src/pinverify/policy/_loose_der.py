@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Element",
     "element",
+    "extensions",
     "inside",
     "issuer_and_subject",
     "tbs_fields",
@@ -64,6 +65,19 @@ def tbs_fields(cert: bytes) -> Iterator[Element]:
     certificate = element(cert, 0)
     tbs = element(cert, certificate.start)
     return (field for field in inside(cert, tbs) if field.tag != _VERSION)
+
+
+_EXTENSIONS = 0xA3
+
+
+def extensions(cert: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield OID and value of each extension of a certificate (RFC 5280, 4.2)."""
+    _, _, _, _, _, _, *optional = tbs_fields(cert)
+    for field in optional:
+        if field.tag == _EXTENSIONS:
+            for extension in inside(cert, element(cert, field.start)):
+                oid, *_, value = inside(cert, extension)
+                yield cert[oid.start : oid.end], cert[value.start : value.end]
 
 
 def issuer_and_subject(cert: bytes) -> tuple[bytes, bytes]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pinverify.policy._loose_der import Element
 
-__all__ = ["name_text", "subject_of"]
+__all__ = ["dotted", "name_text", "subject_of"]
 
 _SUBJECT_MAX = 4096  # bytes that are read; no honest subject is that long
 
@@ -83,7 +83,7 @@ def _attributes(der: bytes, names: Element) -> Iterator[str]:
     for attribute in inside(der, names):
         oid, value = inside(der, attribute)
         number = der[oid.start : oid.end]
-        yield f"{_KEYWORDS.get(number) or _dotted(number)}={_value(der, value)}"
+        yield f"{_KEYWORDS.get(number) or dotted(number)}={_value(der, value)}"
 
 
 def _value(der: bytes, value: Element) -> str:
@@ -108,8 +108,12 @@ def _escaped(text: str) -> str:
 _OID_MAX = 63  # bytes; `cryptography` reads no longer one
 
 
-def _dotted(oid: bytes) -> str:
-    """Return an OID as numbers with dots."""
+def dotted(oid: bytes) -> str:
+    """Return the contents of an OID as numbers with dots.
+
+    Raises:
+        ValueError: it is longer than that of any name.
+    """
     if len(oid) > _OID_MAX:
         msg = "an OID that long names nothing"
         raise ValueError(msg)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pinverify.policy import Pins, Report
     from pinverify.tls._notices import OnReport
 
-__all__ = ["check", "create_connection", "split_address", "wrap_socket"]
+__all__ = ["HTTPS_PORT", "check", "create_connection", "split_address", "wrap_socket"]
 
-_HTTPS_PORT = 443
+HTTPS_PORT = 443
 
 
 def create_connection(
@@ -157,8 +157,12 @@ def check(  # noqa: PLR0913 - most callers give two
     return report
 
 
-def split_address(server: str) -> tuple[str, int]:
+def split_address(server: str, default_port: int = HTTPS_PORT) -> tuple[str, int]:
     """Return host and port of an https URL, a host, or ``host:port``.
+
+    Args:
+        server: the text.
+        default_port: the port if *server* has none.
 
     Raises:
         PolicyError: *server* is none of these.
@@ -170,7 +174,7 @@ def split_address(server: str) -> tuple[str, int]:
         raise PolicyError(_no_address(server)) from None
     if not host or parts.scheme != "https" or "@" in parts.netloc or port == 0:
         raise PolicyError(_no_address(server))
-    return host, _HTTPS_PORT if port is None else port
+    return host, default_port if port is None else port
 
 
 def _no_address(server: str) -> str:

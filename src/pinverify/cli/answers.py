@@ -1,0 +1,218 @@
+"""Sources of `pinverify pin`: servers and files, and the keys that are found there."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinverify import core
+from pinverify.cli.details import Details, details, key_text
+from pinverify.cli.key_files import Item, Kind, read_items
+from pinverify.cli.spellings import SPELLINGS
+from pinverify.cli.x509 import Facts, facts, reencoded
+from pinverify.errors import DERError, PinverifyError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+    from pinverify.cli.output import Output
+    from pinverify.cli.servers import Shown
+    from pinverify.cli.way import Way
+
+__all__ = ["Answer", "Entry", "answer_of", "is_server", "tell_warnings"]
+
+
+class Entry(NamedTuple):
+    """One certificate or public key, with its digests and warnings.
+
+    Attributes:
+        der: the certificate or the key.
+        role: its place in the chain; without a chain, what it claims to be.
+        proven: False if a server merely sent it.
+        details: of its key, and of a certificate what it claims, for people.
+        digests: that of its key; for a certificate, also that of the whole.
+    """
+
+    kind: Kind
+    der: bytes
+    role: str
+    subject: str
+    proven: bool
+    details: Details
+    digests: dict[Kind, bytes]
+    warnings: tuple[str, ...]
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return the fingerprint in every spelling that applies."""
+        return {
+            name: spelling.write(self.digests[spelling.kind])
+            for name, spelling in SPELLINGS.items()
+            if spelling.kind in self.digests
+        }
+
+
+class Answer(NamedTuple):
+    """The entries and errors of one source.
+
+    Attributes:
+        source: as the user wrote it.
+        entries: for a server the verified chain, leaf first, then the rest.
+        errors: one line for each part that could not be read.
+        host: the name of a server; None for files.
+        shown: the chains of a server that answered.
+    """
+
+    source: str
+    entries: list[Entry]
+    errors: list[str]
+    host: str | None = None
+    shown: Shown | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings about the whole chain."""
+        if self.shown is None or not self.shown.problem:
+            return []
+        return [f"{self.shown.unverified}; {_FIRST_USE}"]
+
+
+# ---- sources -----------------------------------------------------------------
+
+_FILE_NAMES = re.compile(r".*[/\\].*|-|.*\.(pem|der|crt|cer|key)", re.IGNORECASE)
+_SERVERS = re.compile(r"https://.*|.*:\d+")
+
+
+def answer_of(source: str, context: ssl.SSLContext | None, way: Way) -> Answer:
+    """Return the answer of a server, or without a context that of a file."""
+    try:
+        return _read(source) if context is None else _ask(source, context, way)
+    except PinverifyError as error:
+        return Answer(source, [], [f"{source}: {error}"])
+
+
+def is_server(source: str) -> bool:
+    """Return True for a server, False for a file.
+
+    ``https://…`` and ``…:port`` are servers; ``-``, a path with a slash, and a
+    name with the suffix of a certificate are files. Any other name is a file if
+    such a file exists.
+    """
+    if _SERVERS.fullmatch(source):
+        return True
+    return not (_FILE_NAMES.fullmatch(source) or os.path.exists(source))  # noqa: PTH110 - see _contents
+
+
+def _read(source: str) -> Answer:
+    answer = Answer(source, [], [])
+    try:
+        data = _contents(source)
+    except OSError as error:
+        msg = f"{source}: {error.strerror}; give a file or a server"
+        answer.errors.append(msg)
+        return answer
+    for number, item in enumerate(read_items(data), 1):
+        if isinstance(item, DERError):
+            answer.errors.append(f"{source}: number {number}: {item}")
+        else:
+            answer.entries.append(_entry(item))
+    return answer
+
+
+def _contents(source: str) -> bytes:
+    """Read a file or stdin, without pathlib, which nothing else here imports."""
+    if source == "-":
+        return sys.stdin.buffer.read()
+    with open(source, "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
+def _ask(source: str, context: ssl.SSLContext, way: Way) -> Answer:
+    from pinverify.cli.addresses import Server
+    from pinverify.cli.problems import connection_problem
+    from pinverify.cli.servers import look_at
+
+    server = Server.parse(source, way)
+    try:
+        shown = look_at(server, context, way)
+    except OSError as error:
+        return Answer(source, [], [connection_problem(server, error, way)], server.host)
+    answer = Answer(str(server), [], [], server.host, shown)
+    extras = [cert for cert in dict.fromkeys(shown.sent) if cert not in shown.verified]
+    for depth, cert in enumerate(shown.verified):
+        role = "leaf" if depth == 0 else facts(cert).role or ""
+        _add(answer, cert, role, proven=True)
+    for depth, cert in enumerate(extras):
+        leaf = depth == 0 and not shown.verified  # the handshake proved its key
+        _add(answer, cert, "leaf" if leaf else "only sent", proven=leaf)
+    return answer
+
+
+def _add(answer: Answer, cert: bytes, role: str, *, proven: bool) -> None:
+    try:
+        entry = _entry(Item("certificate", cert), role, proven=proven)
+    except DERError as error:
+        number = len(answer.entries)
+        msg = f"{answer.source}: certificate {number} of its chain: {error}"
+        answer.errors.append(msg)
+    else:
+        answer.entries.append(entry)
+
+
+# ---- answers -----------------------------------------------------------------
+
+
+def _entry(item: Item, role: str = "", *, proven: bool = True) -> Entry:
+    if item.kind == "certificate":
+        spki, said = core.spki(item.der), facts(item.der)
+        more = details(item.der, spki)
+        digests: dict[Kind, bytes] = {"certificate": core.sha256(item.der)}
+    else:
+        spki, said = item.der, Facts(item.subject or "", None)
+        more, digests = Details(key_text(spki)), {}
+        role = "public key" if item.subject is None else "request"
+    digests["public key"] = core.sha256(spki)
+    return Entry(
+        item.kind,
+        item.der,
+        role or said.role or item.kind,
+        said.subject,
+        proven,
+        more,
+        digests,
+        (() if proven else (_UNPROVEN,)) + _other_recipe(spki),
+    )
+
+
+def _other_recipe(spki: bytes) -> tuple[str, ...]:
+    other = reencoded(spki)
+    if other is None or other == spki:
+        return ()
+    other_pin = SPELLINGS["sha256"].write(core.sha256(other))
+    warning = (
+        "cryptography's public_key().public_bytes(…) encodes this key differently; the "
+        f"pin by that recipe, {other_pin}, does not match"
+    )
+    return (warning,)
+
+
+_UNPROVEN = (
+    "any server can send this certificate, which proves nothing; do not pin it for "
+    "that reason"
+)
+
+_FIRST_USE = (
+    "pinning it now is trust on first use, so compare the pin with one that you got "
+    "another way"
+)
+
+
+def tell_warnings(out: Output, answer: Answer, entries: Sequence[Entry]) -> None:
+    """Warn on stderr, where stdout is for programs."""
+    for warning in answer.warnings:
+        out.warn(f"{answer.source}: {warning}")
+    for entry in entries:
+        for warning in entry.warnings:
+            out.warn(f"{answer.source}: {warning}")

@@ -1,0 +1,161 @@
+"""Claims of a certificate for people: issuer, names, time, and the kind of its key.
+
+Its author may write anything there, and nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pinverify.policy._loose_der import (
+    element,
+    extensions,
+    inside,
+    tbs_fields,
+    validity_of,
+)
+from pinverify.policy._printable import shortened
+from pinverify.policy._subject import dotted, name_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Details", "details", "key_text"]
+
+_TEXT_MAX = 95
+_NAMES_MAX = 8
+_NAME_MAX = 64
+
+
+class Details(NamedTuple):
+    """Details of a key, and of the certificate that has it.
+
+    Attributes:
+        key: kind and size of the key; empty if unreadable.
+        issuer: in the form of RFC 4514; empty if unreadable, or without a certificate.
+        names: of subjectAltName.
+        validity: notBefore and notAfter; None if unreadable, or without a certificate.
+    """
+
+    key: str
+    issuer: str = ""
+    names: tuple[str, ...] = ()
+    validity: tuple[dt.datetime, dt.datetime] | None = None
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return names and texts of what is there, for people."""
+        more = len(self.names) - _NAMES_MAX
+        names = [shortened(name, _NAME_MAX) for name in self.names[:_NAMES_MAX]]
+        if more > 0:
+            names.append(f"and {more:,} more")
+        rows = [
+            ("key", self.key),
+            ("issuer", shortened(self.issuer, _TEXT_MAX)),
+            ("names", ", ".join(names)),
+            ("valid", self._valid()),
+        ]
+        return [(name, text) for name, text in rows if text]
+
+    def _valid(self) -> str:
+        if self.validity is None:
+            return ""
+        start, end = self.validity
+        now = dt.datetime.now(dt.UTC)
+        state = ", not yet" if now < start else ", expired" if now > end else ""
+        return f"{start:%Y-%m-%d} to {end:%Y-%m-%d}{state}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same in values of JSON."""
+        times = [time.isoformat() for time in self.validity or ()]
+        return {
+            "key": self.key or None,
+            "issuer": self.issuer or None,
+            "names": self.names,
+            "not_before": times[0] if times else None,
+            "not_after": times[1] if times else None,
+        }
+
+
+def details(cert: bytes, spki: bytes) -> Details:
+    """Return the details of a certificate that has a key."""
+    return Details(key_text(spki), _issuer(cert), _names(cert), validity_of(cert))
+
+
+def _issuer(cert: bytes) -> str:
+    try:
+        _, _, issuer, *_ = tbs_fields(cert)
+        return name_text(cert, issuer)
+    except (IndexError, ValueError):
+        return ""
+
+
+_SUBJECT_ALT_NAME = b"\x55\x1d\x11"
+_EMAIL, _DNS, _URI, _ADDRESS = 0x81, 0x82, 0x86, 0x87
+
+
+def _names(cert: bytes) -> tuple[str, ...]:
+    """Return the names of subjectAltName (RFC 5280, 4.2.1.6) that are texts."""
+    try:
+        value = dict(extensions(cert)).get(_SUBJECT_ALT_NAME, b"")
+        return tuple(_general_names(value)) if value else ()
+    except (IndexError, ValueError):
+        return ()
+
+
+def _general_names(value: bytes) -> Iterator[str]:
+    for name in inside(value, element(value, 0)):
+        contents = value[name.start : name.end]
+        if name.tag in {_EMAIL, _DNS, _URI}:
+            yield contents.decode("ascii")
+        elif name.tag == _ADDRESS:
+            import ipaddress
+
+            yield str(ipaddress.ip_address(contents))
+
+
+# ---- keys ----------------------------------------------------------------------
+
+_RSA, _EC = "1.2.840.113549.1.1.1", "1.2.840.10045.2.1"
+_KINDS = {
+    _RSA: "RSA",
+    _EC: "EC",
+    "1.2.840.113549.1.1.10": "RSA-PSS",
+    "1.2.840.10040.4.1": "DSA",
+    "1.3.101.112": "Ed25519",
+    "1.3.101.113": "Ed448",
+    "2.16.840.1.101.3.4.3.17": "ML-DSA-44",
+    "2.16.840.1.101.3.4.3.18": "ML-DSA-65",
+    "2.16.840.1.101.3.4.3.19": "ML-DSA-87",
+}
+_CURVES = {
+    "1.2.840.10045.3.1.7": "P-256",
+    "1.3.132.0.34": "P-384",
+    "1.3.132.0.35": "P-521",
+    "1.3.132.0.10": "secp256k1",
+    "1.3.36.3.3.2.8.1.1.7": "brainpoolP256r1",
+    "1.3.36.3.3.2.8.1.1.11": "brainpoolP384r1",
+    "1.3.36.3.3.2.8.1.1.13": "brainpoolP512r1",
+}
+_OID = 0x06
+
+
+def key_text(spki: bytes) -> str:
+    """Return the kind and size of a key; empty if unreadable."""
+    try:
+        algorithm, bits, *_ = inside(spki, element(spki, 0))
+        oid, *parameters = inside(spki, algorithm)
+        kind = dotted(spki[oid.start : oid.end])
+        if kind in {_RSA, "1.2.840.113549.1.1.10"}:
+            key = element(spki, bits.start + 1)  # after the number of unused bits
+            modulus, *_ = inside(spki, key)
+            length = int.from_bytes(spki[modulus.start : modulus.end], "big")
+            return f"{_KINDS[kind]}, {length.bit_length()} bits"
+        if kind == _EC:
+            if parameters[0].tag != _OID:
+                return "EC, with parameters of its own"
+            curve = dotted(spki[parameters[0].start : parameters[0].end])
+            return f"EC, {_CURVES.get(curve, curve)}"
+        return _KINDS.get(kind, kind)
+    except (IndexError, ValueError):
+        return ""

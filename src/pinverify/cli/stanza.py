@@ -1,0 +1,105 @@
+"""`pinverify pin --stanza`: a policy of the keys that were found, in any format."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from pinverify.cli.answers import tell_warnings
+from pinverify.cli.convert import tell_losses
+from pinverify.cli.output import NoAnswerError
+from pinverify.cli.policies import tell_findings
+from pinverify.errors import PolicyError
+from pinverify.formats import dump_rules
+from pinverify.policy import Pin, PinSet, Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pinverify.cli.answers import Answer, Entry
+    from pinverify.cli.output import Output
+
+__all__ = ["print_stanza"]
+
+# A list for HAProxy has nothing else than hashes of whole certificates of leaves.
+_OF_CERTIFICATES = {"haproxy"}
+
+
+def print_stanza(
+    out: Output,
+    answers: Sequence[Answer],
+    name: str,
+    host: str | None,
+    allow: tuple[str, ...],
+) -> None:
+    """Print a policy that pins the leaf of each server, and beside it each file.
+
+    So a file with the next key is the backup of every server.
+
+    Args:
+        out: gets warnings.
+        answers: the servers and files.
+        name: the format.
+        host: the pattern of all keys; None for the servers' own names.
+        allow: kinds of losses that may make the policy accept more.
+
+    Raises:
+        NoAnswerError: a source could not be read, or nothing names a host.
+    """
+    if any(answer.errors for answer in answers):
+        msg = "no policy is printed without all of its keys"
+        raise NoAnswerError(msg)
+    hosts = _pinned(out, answers, name, host)
+    rules = Rules({pattern: PinSet(pins) for pattern, pins in hosts.items()})
+    tell_findings(out, rules, "policy")
+    dumped = dump_rules(rules, format=name, allow=allow)
+    by_position = any(loss.kind == "any-position" for loss in dumped.losses)
+    if by_position and not _has_authorities(answers):
+        leaf = Rules({pattern: PinSet(leaf=pins) for pattern, pins in hosts.items()})
+        with contextlib.suppress(PolicyError):  # it has no list of leaves
+            dumped = dump_rules(leaf, format=name, allow=allow)
+    tell_losses(out, name, dumped)
+    sys.stdout.write(str(dumped.text))
+
+
+def _pinned(
+    out: Output, answers: Sequence[Answer], name: str, host: str | None
+) -> dict[str, list[Pin]]:
+    """Return the pins of each pattern."""
+    in_files: list[Pin] = []
+    leaves: dict[str, list[Pin]] = {}
+    for answer in answers:
+        entries = answer.entries if answer.shown is None else answer.entries[:1]
+        tell_warnings(out, answer, entries)
+        if answer.host is None:
+            in_files += _pins_of(entries, name)
+        else:
+            leaves.setdefault(answer.host, []).extend(_pins_of(entries, name))
+    if host is not None:
+        leaves = {host: [pin for pins in leaves.values() for pin in pins]}
+    if not leaves:
+        msg = "--stanza: files name no host; add a server, or --host"
+        raise NoAnswerError(msg)
+    return {
+        pattern: list(dict.fromkeys([*pins, *in_files]))
+        for pattern, pins in leaves.items()
+    }
+
+
+def _has_authorities(answers: Sequence[Answer]) -> bool:
+    """Return True if a file has the certificate of an authority."""
+    return any(
+        entry.role in {"intermediate", "root"}
+        for answer in answers
+        if answer.host is None
+        for entry in answer.entries
+    )
+
+
+def _pins_of(entries: Sequence[Entry], name: str) -> list[Pin]:
+    digests = [entry.digests for entry in entries]
+    if name in _OF_CERTIFICATES:
+        whole = (digest.get("certificate") for digest in digests)
+        return [Pin.certificate(digest) for digest in whole if digest is not None]
+    return [Pin.spki(digest["public key"]) for digest in digests]
