@@ -199,7 +199,9 @@ def test_c_blocks_compile(page: Path, tmp_path: Path) -> None:
 
 def test_no_block_is_left_out() -> None:
     """A block in a language that no test here knows would not be run."""
-    known = {"python", "text", "toml", "xml", "c", "console", "json", "log"}
+    known = {
+        *("python", "text", "toml", "xml", "zone", "c", "console", "json", "log"),
+    }
     for page in PAGES:
         assert {block.language for block in blocks(page)} <= known, page
 

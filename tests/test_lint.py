@@ -9,7 +9,7 @@ import random
 import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import pytest
 from hypothesis import event, given
@@ -29,7 +29,8 @@ from pinverify import (
     diff,
     lint,
 )
-from pinverify.policy._lint import CHECKS, LEVELS
+from pinverify.errors import Kind
+from pinverify.policy._lint import CHECKS, LEVELS, OF_READERS
 from pinverify.policy._lint.digests import example_of, is_placeholder, nothing_hashed
 from policy_samples import ABSENT
 
@@ -44,7 +45,7 @@ GOOD, BACKUP, THIRD = (
     Pin.spki(random.Random(seed).randbytes(32))  # noqa: S311 - the same each time
     for seed in (1, 2, 3)
 )
-FORMATS = {"toml": "toml", "xml": "android"}
+FORMATS = {"toml": "toml", "xml": "android", "zone": "tlsa"}
 HOST = "api.bakery.internal"
 
 
@@ -115,7 +116,7 @@ def test_the_second_example_is_sound(section: Section, tmp_path: Path) -> None:
     assert len(ALONE) > 10
 
 
-@pytest.mark.parametrize("code", ["PV101", "PV102"])
+@pytest.mark.parametrize("code", [code for code in CHECKS if code.startswith("PV1")])
 def test_the_command_tells_what_readers_tell(code: str, tmp_path: Path) -> None:
     """The examples of the page for mistakes and notices of readers."""
     (section,) = [one for one in SECTIONS if one.code == code]
@@ -123,7 +124,14 @@ def test_the_command_tells_what_readers_tell(code: str, tmp_path: Path) -> None:
     file = tmp_path / "pins"
     file.write_text(text, encoding="utf-8")
     shown = answer("lint", file, "--format", FORMATS[language])
-    assert [one["code"] for one in shown["findings"]] == [code]
+    assert {one["code"] for one in shown["findings"]} == {code}
+
+
+def test_every_kind_of_mistake_has_a_code() -> None:
+    """One each, so that readers cannot tell a kind that lint does not know."""
+    kinds = get_args(Kind)
+    assert sorted(OF_READERS) == sorted(kinds)
+    assert all(row.level == "error" for row in OF_READERS.values())
 
 
 def test_planted_sections_are_seen() -> None:
@@ -544,27 +552,48 @@ def test_reading_warns_twenty_times_at_most(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "phrase"),
+    ("name", "code", "text", "phrase"),
     [
-        ("toml", '"x.org" = ["sha1/AAAAAAAAAAAAAAAAAAAAAAAAAAA="]', "can be forged"),
-        ("toml", f'"https://x.org/" = ["{GOOD}"]', "only the host"),
-        ("toml", f'"x.org:443" = ["{GOOD}"]', "without a port"),
-        ("toml", f'"w*.x.org" = ["{GOOD}"]', "a wildcard is"),
         (
             "toml",
+            "PV104",
+            '"x.org" = ["sha1/AAAAAAAAAAAAAAAAAAAAAAAAAAA="]',
+            "can be forged",
+        ),
+        ("toml", "PV105", f'"https://x.org/" = ["{GOOD}"]', "only the host"),
+        ("toml", "PV105", f'"x.org:443" = ["{GOOD}"]', "without a port"),
+        ("toml", "PV105", f'"w*.x.org" = ["{GOOD}"]', "a wildcard is"),
+        (
+            "toml",
+            "PV106",
             f'"x.org" = {{pins=["{GOOD}"], expires="2026/8/10", after_expiry="allow"}}',
             "expected a date-time",
         ),
-        ("toml", f'"x.org" = {{ pin = ["{GOOD}"] }}', "did you mean 'pins'"),
-        ("okhttp", f'.add("x.org", "{GOOD}")'.replace("/", "/sha256/", 1), "before"),
-        ("okhttp", f'.add("x.org", "{str(GOOD).rstrip("=")}")', "padding is wrong"),
-        ("okhttp", '.add("x.org", "sha256/' + "B" * 43 + '=")', "last character"),
-        ("okhttp", '.add("x.org", "sha256/' + "A" * 27 + '=")', "20 bytes"),
-        ("okhttp", f'.add("https://x.org", "{GOOD}")', "only the host"),
+        ("toml", "PV107", f'"x.org" = {{ pin = ["{GOOD}"] }}', "did you mean 'pins'"),
+        (
+            "okhttp",
+            "PV104",
+            f'.add("x.org", "{GOOD}")'.replace("/", "/sha256/", 1),
+            "before",
+        ),
+        (
+            "okhttp",
+            "PV104",
+            f'.add("x.org", "{str(GOOD).rstrip("=")}")',
+            "padding is wrong",
+        ),
+        (
+            "okhttp",
+            "PV104",
+            '.add("x.org", "sha256/' + "B" * 43 + '=")',
+            "last character",
+        ),
+        ("okhttp", "PV104", '.add("x.org", "sha256/' + "A" * 27 + '=")', "20 bytes"),
+        ("okhttp", "PV105", f'.add("https://x.org", "{GOOD}")', "only the host"),
     ],
 )
 def test_mistakes_that_readers_know_get_a_code(
-    name: str, text: str, phrase: str, tmp_path: Path
+    name: str, code: str, text: str, phrase: str, tmp_path: Path
 ) -> None:
     """In the form of all findings, with the line where the reader knows it."""
     file = tmp_path / "pins"
@@ -575,7 +604,7 @@ def test_mistakes_that_readers_know_get_a_code(
     assert done.err == ""
     first, count = done.out.splitlines()
     assert first.startswith(f"{file}: ")
-    assert ": error PV101: " in first
+    assert f": error {code}: " in first
     assert phrase in first
     assert count == "1 error"
     if name == "okhttp":

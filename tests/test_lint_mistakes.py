@@ -11,6 +11,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
+import pickle
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,9 +19,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cli_runs import address, answer, run
-from pinverify import UNPINNED, Pin, PinSet, Rules, dump_rules, lint
+from pinverify import (
+    UNPINNED,
+    Pin,
+    PinSet,
+    PolicyError,
+    Rules,
+    dump_rules,
+    lint,
+    load_rules,
+)
+from pinverify.formats._reading import Given, MistakesError, Reading
 from pinverify.formats._table import FORMATS
-from pinverify.policy._lint import CHECKS
+from pinverify.policy._lint import CHECKS, OF_READERS
 from pinverify.policy._lint.operators import INTERMEDIATES, ROOTS
 from pki import Identity, Pki
 from tls_servers import TLSServer, server_context
@@ -141,12 +152,12 @@ ALONE = [
     Mistake(2, "android", in_android("ABCDEF" * 7 + "A=", G), "PV202"),
     Mistake(3, "android", in_android(ANDROIDS, G), "PV203", "of Android"),
     Mistake(3, "okhttp", in_okhttp(f"sha256/{ANDROIDS}", GOOD), "PV203"),
-    Mistake(7, "toml", in_toml(f"sha1/{SHA1}", GOOD), "PV101", "can be forged"),
-    Mistake(7, "okhttp", in_okhttp(f"sha256/{SHA1}"), "PV101", "20 bytes"),
-    Mistake(8, "android", in_android(f"sha256/{G}", B), "PV101", "before the base64"),
-    Mistake(9, "android", in_android(G.rstrip("="), B), "PV101", "padding is wrong"),
-    Mistake(9, "trustkit", in_trustkit("B" * 43 + "=", B), "PV101", "last character"),
-    Mistake(9, "trustkit", in_trustkit(URL_SAFE, B), "PV101", "URL alphabet"),
+    Mistake(7, "toml", in_toml(f"sha1/{SHA1}", GOOD), "PV104", "can be forged"),
+    Mistake(7, "okhttp", in_okhttp(f"sha256/{SHA1}"), "PV104", "20 bytes"),
+    Mistake(8, "android", in_android(f"sha256/{G}", B), "PV104", "before the base64"),
+    Mistake(9, "android", in_android(G.rstrip("="), B), "PV104", "padding is wrong"),
+    Mistake(9, "trustkit", in_trustkit("B" * 43 + "=", B), "PV104", "last character"),
+    Mistake(9, "trustkit", in_trustkit(URL_SAFE, B), "PV104", "URL alphabet"),
     Mistake(10, "toml", in_toml(GOOD), "PV204", "no backup"),
     Mistake(10, "okhttp", in_okhttp(GOOD), "PV204"),
     Mistake(11, "okhttp", in_okhttp(GOOD, GOOD), "PV204"),
@@ -157,13 +168,13 @@ ALONE = [
     Mistake(16, "okhttp", in_okhttp(GOOD, BACKUP, host="api.stripe.com"), "PV302"),
     Mistake(17, "okhttp", in_okhttp(GOOD, BACKUP, host="**.co.uk"), "PV301"),
     Mistake(17, "toml", in_toml(GOOD, host="**.azurewebsites.net"), "PV302"),
-    Mistake(18, "okhttp", in_okhttp(GOOD, host=f"https://{HOST}"), "PV101", "only the"),
-    Mistake(18, "toml", in_toml(GOOD, host=f"{HOST}:443"), "PV101", "without a port"),
+    Mistake(18, "okhttp", in_okhttp(GOOD, host=f"https://{HOST}"), "PV105", "only the"),
+    Mistake(18, "toml", in_toml(GOOD, host=f"{HOST}:443"), "PV105", "without a port"),
     Mistake(
         18,
         "android",
         in_android(G, B, domain=f'<domain includeSubdomains="true">*.{HOST}</domain>'),
-        "PV101",
+        "PV105",
         "a domain has no '*'",
     ),
     Mistake(19, "okhttp", in_okhttp(GOOD, BACKUP, host="*.bakery.internal"), "PV303"),
@@ -171,12 +182,12 @@ ALONE = [
     Mistake(21, "android", in_android(G, B, more='expiration="2018-08-10"'), "PV401"),
     Mistake(21, "toml", in_toml(GOOD, BACKUP, more=expiring(20 * DAY)), "PV402"),
     Mistake(
-        22, "android", in_android(G, B, more='expiration="2018/8/10"'), "PV101", "date"
+        22, "android", in_android(G, B, more='expiration="2018/8/10"'), "PV106", "date"
     ),
     Mistake(
-        22, "toml", in_toml(GOOD, more='expires = "2018/8/10"\n'), "PV101", "date-time"
+        22, "toml", in_toml(GOOD, more='expires = "2018/8/10"\n'), "PV106", "date-time"
     ),
-    Mistake(23, "apple", in_apple("SPKI-SHA256-Base64"), "PV101", "unknown key"),
+    Mistake(23, "apple", in_apple("SPKI-SHA256-Base64"), "PV107", "unknown key"),
     Mistake(
         23, "apple", in_apple(inside="NSExceptionDomains"), "PV101", "belongs in NSApp"
     ),
@@ -185,7 +196,7 @@ ALONE = [
         26,
         "tlsa",
         in_zone(f"3 1 2 {'5a' * 64}", f"3 1 1 {GOOD.digest.hex()}"),
-        "PV101",
+        "PV109",
         "does not count beside SHA-512",
     ),
     Mistake(27, "toml", TWO_RULES, "PV501"),
@@ -239,6 +250,113 @@ def test_copies_that_drifted_apart_are_found(tmp_path: Path) -> None:
     assert run(*command).code == 0
     kotlin.write_text(in_okhttp(GOOD, NEXT))
     assert run(*command).code != 0
+
+
+# ---- kinds of mistakes -------------------------------------------------------------
+
+ROW = f'"{HOST}": {{"pins": ["{GOOD}", "{BACKUP}"]}}'
+PIN_SET = in_android(G, B)
+TWICE_IN_PLIST = in_apple().replace(
+    "</array>", "</array><key>NSPinnedLeafIdentities</key><array/>"
+)
+KINDS: list[tuple[str, str, str]] = [
+    ("PV101", "toml", in_toml(GOOD, more="unpinned = true\n")),
+    ("PV101", "json", '{"version": 2}'),
+    ("PV103", "toml", in_toml(GOOD) + "pins\n"),
+    ("PV103", "json", '{"version": 1,}'),
+    ("PV103", "android", PIN_SET + "<"),
+    ("PV103", "apple", in_apple() + "<"),
+    ("PV103", "envoy", "a: [b"),
+    ("PV103", "okhttp", "\0"),
+    ("PV104", "json", f'{{"version": 1, "hosts": {{"x.org": ["{G}"]}}}}'),
+    ("PV104", "apple", in_apple().replace(G, G[1:])),
+    ("PV104", "curl", f"sha256/{G}"),
+    ("PV104", "kubeadm", f"sha256:{G}"),
+    ("PV104", "tlsa", in_zone(f"3 1 1 {SHA1.encode().hex()}")),
+    ("PV104", "postfix", f"{HOST} fingerprint match={G}"),
+    ("PV104", "envoy", f'verify_certificate_hash: ["{G}"]'),
+    ("PV105", "json", f'{{"version": 1, "hosts": {{"x y": ["{GOOD}"]}}}}'),
+    ("PV105", "trustkit", in_trustkit(G, B, host="*.x.org")),
+    ("PV105", "apple", in_apple().replace(HOST, "x y")),
+    ("PV105", "postfix", f"*.x.org fingerprint match={GOOD.digest.hex()}"),
+    (
+        "PV106",
+        "json",
+        f'{{"version": 1, "clients": {{"pins": ["{GOOD}"], "expires": "1.1.2099"}}}}',
+    ),
+    ("PV106", "toml", in_toml(GOOD, more="expires = 2099-01-01T00:00:00Z\n")),
+    ("PV106", "hpkp", f'pin-sha256="{G}"; pin-sha256="{B}"; max-age=a'),
+    ("PV107", "json", f'{{"version": 1, "hosts": {{{ROW}}}, "host": {{}}}}'),
+    (
+        "PV107",
+        "android",
+        PIN_SET.replace("<pin-set ", '<pin-set expires="2099-01-01" '),
+    ),
+    (
+        "PV107",
+        "envoy",
+        f"validation_context:\n  verify_certificate_spki: [{G}]\n  verify: 1\n",
+    ),
+    ("PV108", "toml", in_toml(GOOD) + f'[hosts."{HOST.upper()}"]\npins = ["{GOOD}"]\n'),
+    ("PV108", "toml", in_toml(GOOD, more="mode = 'report'\nmode = 'report'\n")),
+    ("PV108", "json", f'{{"version": 1, "hosts": {{{ROW}, {ROW}}}}}'),
+    (
+        "PV108",
+        "android",
+        PIN_SET.replace("<pin-set", f"<domain>{HOST}</domain><pin-set"),
+    ),
+    ("PV108", "apple", TWICE_IN_PLIST),
+    ("PV108", "envoy", "a: 1\na: 1\n"),
+    ("PV108", "hpkp", f'pin-sha256="{G}"; pin-sha256="{B}"; max-age=9; max-age=9'),
+]
+
+
+@pytest.mark.parametrize(("code", "name", "text"), KINDS)
+def test_a_mistake_has_the_code_of_its_kind(
+    code: str, name: str, text: str, tmp_path: Path
+) -> None:
+    """In every format, and the error of Python tells the kind."""
+    file = tmp_path / "pins"
+    file.write_text(text)
+    needs_host = FORMATS[name].host == "given" or "verify_" in text
+    host = HOST if needs_host else None
+    beside = ("--host", HOST) if host else ()
+    told = answer("lint", file, "--format", name, *beside)["findings"]
+    assert {one["code"] for one in told} == {code}, told
+    with pytest.raises(PolicyError) as caught:
+        load_rules(file, format=name, host=host)
+    again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own
+    for error in (caught.value, again):
+        assert OF_READERS[error.kind].code == code
+        assert str(error) == str(caught.value)
+
+
+def test_mistakes_of_several_kinds_have_one_code_each(tmp_path: Path) -> None:
+    """The error of all of them has no kind; the line that counts has the first code."""
+    file = tmp_path / "pins.toml"
+    file.write_text(in_toml("sha256/x") + "mod = 'report'\n")
+    told = answer("lint", file)["findings"]
+    assert [one["code"] for one in told] == ["PV104", "PV107"]
+    with pytest.raises(PolicyError) as caught:
+        load_rules(file)
+    assert not caught.value.kind
+    file.write_text(in_toml(*["sha256/x"] * 30))
+    told = answer("lint", file)["findings"]
+    assert [one["code"] for one in told] == ["PV104"] * 20 + ["PV101"]
+    assert told[-1]["text"] == "… and 10 more"
+
+
+def test_only_the_kinds_that_are_told_are_kept() -> None:
+    """A hostile file has a million mistakes, and takes no memory for them."""
+    reading = Reading(Given("file"))
+    for _ in range(30):
+        reading.mistake("", "a mistake", "pin")
+    with pytest.raises(MistakesError) as caught:
+        reading.check()
+    assert len(caught.value.lines) == 21
+    assert caught.value.kinds == ("pin",) * 20
+    held = [len(held) for held in vars(reading).values() if isinstance(held, list)]
+    assert max(held) == 20
 
 
 # ---- beside a server and its authorities -------------------------------------------

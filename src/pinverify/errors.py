@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["DERError", "PinverifyError", "PolicyError"]
+from typing import Literal, TypeAlias
+
+__all__ = ["DERError", "Kind", "PinverifyError", "PolicyError"]
+
+Kind: TypeAlias = Literal[
+    "", "syntax", "pin", "host", "expiry", "key", "twice", "digest"
+]
+"""The kinds of mistakes in policies that `lint` gives codes of their own."""
 
 
 class PinverifyError(Exception):
@@ -18,6 +25,16 @@ class DERError(PinverifyError, ValueError):
 
 
 class PolicyError(PinverifyError, ValueError):
-    """Raised for a wrong pin, host, rule or policy; the message says where."""
+    """Raised for a wrong pin, host, rule or policy; the message says where.
+
+    Attributes:
+        kind: of the mistake, as docs/lint.md lists them; empty for others, and for
+            mistakes of several kinds together.
+    """
 
     __module__ = "pinverify"
+
+    def __init__(self, *args: object, kind: Kind = "") -> None:
+        """Take the message."""
+        super().__init__(*args)
+        self.kind: Kind = kind

@@ -9,7 +9,15 @@ from pinverify._version import __version__
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.errors import PolicyError
-from pinverify.policy._lint import CHECKS, LEVELS, POLICY, Finding, lint, placed
+from pinverify.policy._lint import (
+    CHECKS,
+    LEVELS,
+    OF_READERS,
+    POLICY,
+    Finding,
+    lint,
+    placed,
+)
 from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pinverify.cli.output import Output
+    from pinverify.errors import Kind
 
 __all__ = ["FOUND", "Beside", "lint_file"]
 
@@ -80,7 +89,12 @@ def _read_and_lint(
         loaded = loaded_from(out, source, policy_format, host)
     except PolicyError as error:  # what the reader tells, in the same form
         lines: Sequence[str] = getattr(error, "lines", (str(error),))
-        return [_told_by_reader("PV101", source, line) for line in lines]
+        kinds: Sequence[Kind] = getattr(error, "kinds", (error.kind,))
+        others: list[Kind] = [""] * len(lines)  # a line may count what is not told
+        return [
+            _told_by_reader(OF_READERS[kind].code, source, line)
+            for line, kind in zip(lines, [*kinds, *others], strict=False)
+        ]
     notices = [_told_by_reader("PV102", source, line) for line in loaded.notices]
     chains, authorities = _certificates(beside)
     found = placed(
@@ -116,6 +130,9 @@ def _told_by_reader(code: str, source: Path, line: str) -> Finding:
     return Finding(code, CHECKS[code].level, POLICY, name, text)
 
 
+_TOLD = {row.code for row in OF_READERS.values()}
+
+
 def _counts(found: Sequence[Finding]) -> dict[str, int]:
     return {
         f"{level}s": sum(finding.level == level for finding in found)
@@ -127,7 +144,7 @@ def _line(source: Path, finding: Finding) -> int | None:
     """Return the number of the line, where a reader knows it."""
     told = finding.place.removeprefix(str(source))
     match = re.search(r"\bline (\d+)", told)
-    if match is None and finding.code == "PV101":  # a parser says it in its own words
+    if match is None and finding.code in _TOLD:  # a parser says it in its own words
         match = re.search(r"\bline (\d+)", finding.text)
     return int(match[1]) if match else None
 

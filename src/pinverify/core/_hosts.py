@@ -19,12 +19,13 @@ def canonical_host(host: str | bytes) -> str:
     try:
         data = host.encode("ascii") if isinstance(host, str) else bytes(host)
     except UnicodeEncodeError:
-        raise PolicyError(_not_a_host(host, lib.PV_ERR_HOST_CHARACTER)) from None
+        msg = _not_a_host(host, lib.PV_ERR_HOST_CHARACTER)
+        raise PolicyError(msg, kind="host") from None
     out = ffi.new("char[]", lib.PV_HOST_MAX + 1)
     out_len = ffi.new("size_t *")
     status = lib.pv_host_canonical(out, out_len, data, len(data))
     if status != lib.PV_OK:
-        raise PolicyError(_not_a_host(host, status))
+        raise PolicyError(_not_a_host(host, status), kind="host")
     text: bytes = ffi.string(out)
     return text.decode("ascii")
 

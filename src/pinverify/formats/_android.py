@@ -139,7 +139,7 @@ def _read_config(element: Element, outer: _PinSet | None, reading: Reading) -> N
     own = _known_children(element, reading)
     pins = [child for child in own if child.name == "pin-set"]
     for again in pins[1:]:
-        reading.mistake(f"line {again.line}", "a second <pin-set>; keep one")
+        reading.mistake(f"line {again.line}", "a second <pin-set>; keep one", "twice")
     pin_set = _read_pins(pins[0], reading) if pins else outer
     domains = [child for child in own if child.name == "domain"]
     if not domains:
@@ -161,7 +161,7 @@ def _read_domain(element: Element, pin_set: _PinSet | None, reading: Reading) ->
             f"{shown(name)}: a domain has no '*'; write the name below it, with "
             'includeSubdomains="true"'
         )
-        reading.mistake(where, msg)
+        reading.mistake(where, msg, "host")
         return
     below = element.attributes.get("includeSubdomains", "false")
     if below not in {"true", "false"}:
@@ -172,7 +172,8 @@ def _read_domain(element: Element, pin_set: _PinSet | None, reading: Reading) ->
         return
     for other in (pattern, f"**.{pattern}"):
         if other in reading.rules_so_far:
-            reading.mistake(where, f"the domain {name!r} is there twice; keep one")
+            msg = f"the domain {name!r} is there twice; keep one"
+            reading.mistake(where, msg, "twice")
             return
     value = UNPINNED if pin_set is None else pin_set.value
     reading.rule(where, f"**.{pattern}" if below == "true" else pattern, value)
@@ -186,7 +187,7 @@ def _read_pins(element: Element, reading: Reading) -> _PinSet:
         found.expires = _last_midnight(expiration)
         if found.expires is None:
             msg = f"expiration={shown(expiration)}: write a date, as 2030-01-31"
-            reading.mistake(where, msg)
+            reading.mistake(where, msg, "expiry")
         else:
             reading.notice(
                 where,
@@ -198,7 +199,8 @@ def _read_pins(element: Element, reading: Reading) -> _PinSet:
         _known_children(child, reading)
         digest = child.attributes.get("digest")
         if digest is None or digest.upper() != "SHA-256":
-            reading.mistake(at, f'digest={shown(digest or "")}: write digest="SHA-256"')
+            msg = f'digest={shown(digest or "")}: write digest="SHA-256"'
+            reading.mistake(at, msg, "pin")
         elif (pin := reading.key_pin(at, child.text.strip())) is not None:
             found.pins.append(pin)
     return found
@@ -214,9 +216,8 @@ def _known_children(element: Element, reading: Reading) -> list[Element]:
         if attribute.startswith(_OF_TOOLS):
             continue
         where = f"line {element.line}"
-        reading.mistake(
-            where, f"<{element.name}> has no attribute {shown(attribute)}; remove it"
-        )
+        msg = f"<{element.name}> has no attribute {shown(attribute)}; remove it"
+        reading.mistake(where, msg, "key")
     found = []
     for child in element.children:
         where = f"line {child.line}"
@@ -229,7 +230,7 @@ def _known_children(element: Element, reading: Reading) -> list[Element]:
         else:
             known = ", ".join(sorted(_CHILDREN[element.name])) or "text only"
             msg = f"<{child.name}> is unknown in <{element.name}>; there is {known}"
-            reading.mistake(where, msg)
+            reading.mistake(where, msg, "key")
     return found
 
 

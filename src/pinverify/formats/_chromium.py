@@ -141,7 +141,7 @@ def _add_entries(entries: list[Any], sets: dict[str, PinSet], reading: Reading) 
             continue
         if pattern in found or "*" in pattern:
             msg = f"{shown(text)} is there already, or has a '*'; keep one, without"
-            reading.mistake(where, msg)
+            reading.mistake(where, msg, "twice")
         used = said.get("pins")
         if used is not None and used not in sets:
             reading.mistake(where, f"{shown(text)}: no pinset {shown(used)}; add it")
@@ -194,7 +194,7 @@ def _read_pins(data: bytes, given: Given, reading: Reading) -> dict[str, Pin]:
             try:
                 found[name] = _pin(text)
             except (DERError, PolicyError) as error:
-                reading.mistake(where, f"{name}: {error}")
+                reading.mistake(where, f"{name}: {error}", "pin")
         name = ""
     if name:
         reading.mistake(".pins", f"{name} has no key; add it")

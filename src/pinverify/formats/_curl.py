@@ -66,7 +66,7 @@ def _listed(text: str, reading: Reading) -> list[Pin]:
     for number, part in enumerate(text.strip().split(";"), start=1):
         where = f"pin {number}"
         if not part.startswith(_PREFIX):
-            reading.mistake(where, f"{shown(part)}: write {_PREFIX} and base64")
+            reading.mistake(where, f"{shown(part)}: write {_PREFIX} and base64", "pin")
         elif pin := reading.key_pin(where, part.removeprefix(_PREFIX)):
             pins.append(pin)
     return pins

@@ -255,7 +255,7 @@ class _Reader:
             if name not in _KNOWN:
                 known = f"{KEYS}, {CERTIFICATES}, …"
                 msg = f"unknown field {shown(name)}; a {CONTEXT} has {known}"
-                self._reading.mistake(inner.where or place.where, msg)
+                self._reading.mistake(inner.where or place.where, msg, "key")
             elif name in LISTS:
                 merged.setdefault(name, []).append(inner)
             else:
@@ -288,6 +288,6 @@ class _Reader:
             else:
                 pin = None
                 msg = f"{shown(text)} is not 64 hex digits; a ':' may be between pairs"
-                self._reading.mistake(inner.where, msg)
+                self._reading.mistake(inner.where, msg, "pin")
             if pin is not None:
                 yield pin

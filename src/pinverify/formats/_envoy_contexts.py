@@ -215,7 +215,7 @@ class Contexts:
             spelt = {_snake(key): key for key in place.value}
             twice = next(key for key in place.value if spelt[_snake(key)] != key)
             msg = f"the field {shown(twice)} is there twice; keep one spelling"
-            self._reading.mistake(place.where, msg)
+            self._reading.mistake(place.where, msg, "twice")
         if said.keys() & LISTS:
             self._with_pins[id(place.value)] = place
         if id(place.value) in self.read:
@@ -240,7 +240,7 @@ class Contexts:
     def _secret(self, place: Place, name: str, context: Place) -> None:
         if name in self.secrets:
             msg = f"the secret {shown(name)} is there already; keep one"
-            self._reading.mistake(place.where, msg)
+            self._reading.mistake(place.where, msg, "twice")
         self.secrets[name] = context
 
     def _gateway(self, tls: Place) -> None:

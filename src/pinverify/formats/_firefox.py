@@ -101,7 +101,7 @@ def _add(entry: _Entry, file: _File, reading: Reading) -> None:
         return
     if "*" in pattern or {pattern, f"**.{pattern}"} & reading.rules_so_far.keys():
         msg = f"{shown(entry.host)} is there already, or has a '*'; keep one, without"
-        reading.mistake(entry.where, msg)
+        reading.mistake(entry.where, msg, "twice")
         return
     value = PinSet(
         pins,

@@ -118,7 +118,9 @@ def _load(name: str, value: str, where: str, given: Given) -> Loaded:
     said = _directives(value, where, reading)
     report_only = name == _REPORT_ONLY
     if not report_only and said.max_age is None:
-        reading.mistake(where, "max-age is missing; clients ignore the header")
+        reading.mistake(
+            where, "max-age is missing; clients ignore the header", "expiry"
+        )
     if len(set(said.pins)) < _CAN.min_pins and said.max_age != 0:
         msg = "fewer than two pins, so clients ignore the header; add a backup pin"
         reading.mistake(where, msg)
@@ -175,7 +177,8 @@ def _directives(text: str, where: str, reading: Reading) -> _Directives:
             elif pin := reading.key_pin(where, value.quoted):
                 pins.append(pin)
         elif name in others:
-            reading.mistake(where, f"{name} is there twice; clients ignore the header")
+            msg = f"{name} is there twice; clients ignore the header"
+            reading.mistake(where, msg, "twice")
         else:
             others[name] = value
     max_age = _check_others(others, where, reading)
@@ -224,7 +227,7 @@ def _max_age(value: _Value, where: str, reading: Reading) -> int | None:
     digits = (value.token or value.quoted or "").lstrip("0") or value.token or ""
     if not re.fullmatch(r"[0-9]+", digits):
         msg = f"max-age={shown(digits)}: write a number of seconds"
-        reading.mistake(where, msg)
+        reading.mistake(where, msg, "expiry")
         return None
     return int(digits) if len(digits) <= _MAX_DIGITS else 10**_MAX_DIGITS
 

@@ -102,6 +102,10 @@ def _all_mistakes(
 class _NotJSONError(PolicyError):
     """Raised for a text that cannot be parsed: there is nothing else to find in it."""
 
+    def __init__(self, message: str) -> None:
+        """Take the message."""
+        super().__init__(message, kind="syntax")
+
 
 def _parsed(text: str, name: str) -> Any:  # noqa: ANN401 - any JSON
     num_values = sum(text.count(mark) for mark in _BEFORE_VALUES)

@@ -81,11 +81,12 @@ def _bad_values(document: object, twice: _Twice) -> Iterator[Mistake]:
         for key, value in waiting[-1]:
             place[-1] = key
             if problem := _problem(key) or _problem(value):
-                yield Mistake(tuple(place[1 : _MAX_KEYS + 1]), "", problem)
+                at = tuple(place[1 : _MAX_KEYS + 1])
+                yield Mistake(at, "", problem, "syntax")
             if id(value) in twice:
                 _, again = twice[id(value)]
                 keys = (*place[1:], again)[:_MAX_KEYS]
-                yield Mistake(keys, "", told_twice(again))
+                yield Mistake(keys, "", told_twice(again), "twice")
             if isinstance(value, dict | list):
                 pairs = value.items() if isinstance(value, dict) else enumerate(value)
                 waiting.append(iter(pairs))
@@ -116,7 +117,8 @@ def _in_tables(document: object) -> Iterator[Mistake]:
         try:
             moment_of(table["expires"])
         except PolicyError as error:
-            yield Mistake((*place, "expires"), name_of(place), str(error))
+            at = (*place, "expires")
+            yield Mistake(at, name_of(place), str(error), error.kind)
             table["expires"] = SOUND["expires"]
     try:
         tables = with_times(document)

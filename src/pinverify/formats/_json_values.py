@@ -95,7 +95,7 @@ def moment_of(value: object) -> object:
     except ValueError:
         pass
     msg = f"expires: {shown(value)} is not a time, as 2027-01-31T00:00:00Z"
-    raise PolicyError(msg)
+    raise PolicyError(msg, kind="expiry")
 
 
 # RFC 3339; a time without an offset has an error of its own.

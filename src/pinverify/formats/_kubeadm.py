@@ -43,7 +43,7 @@ def loads(data: bytes, given: Given) -> Loaded:
             msg = f"{shown(text)} is not sha256: and 64 hex digits"
             if text.startswith("SHA256:"):
                 msg += "; SHA256: and base64 is the hash of an SSH key"
-            reading.mistake(f"line {number}", msg)
+            reading.mistake(f"line {number}", msg, "pin")
     reading.check()
     if not pins:
         msg = f"{given.name}: there is no hash; write sha256: and 64 hex digits"

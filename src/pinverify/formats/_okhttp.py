@@ -217,6 +217,7 @@ def _pin(reading: Reading, where: str, text: str) -> Pin | None:
     prefix = "sha256/"
     if not text.startswith(prefix):
         why = "SHA-1 can be forged" if text.startswith("sha1/") else "unknown to OkHttp"
-        reading.mistake(where, f"{shown(text)}: {why}; write {prefix} and base64")
+        msg = f"{shown(text)}: {why}; write {prefix} and base64"
+        reading.mistake(where, msg, "pin")
         return None
     return reading.key_pin(where, text.removeprefix(prefix))

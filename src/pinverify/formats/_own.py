@@ -26,7 +26,7 @@ def load_toml(data: bytes, given: Given) -> Loaded:
             f"{given.name}: not UTF-8 at byte {error.start}; save a toml file as "
             "UTF-8; the format of a compiled policy is `compiled`"
         )
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind="syntax") from None
     return Loaded(toml.loads(text, given.name))
 
 

@@ -29,7 +29,7 @@ class _Once(dict[str, Any]):
     def __setitem__(self, key: str, value: object) -> None:
         if key in self:
             msg = f"the key {shown(key)} is there twice; keep one of them"
-            raise PolicyError(msg)
+            raise PolicyError(msg, kind="twice")
         super().__setitem__(key, value)
 
 
@@ -42,32 +42,32 @@ def parsed(data: bytes, given: Given) -> dict[str, Any]:
     if data.startswith(b"bplist"):
         advice = "convert it: plutil -convert xml1 FILE"
         msg = f"{given.name}: this is a binary property list; {advice}"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="syntax")
     text = text_of(data, given, "property list")
     num_pieces = text.count("<") + text.count("\n") + text.count("&")
     if num_pieces > _FREE_PIECES + len(text) // _BYTES_FOR_PIECE:
         msg = f"{given.name}: {num_pieces:,} pieces of a few bytes; this is no policy"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="syntax")
     try:
         found = plistlib.loads(
             text.encode("utf-8"), fmt=plistlib.FMT_XML, dict_type=_Once
         )
     except PolicyError as error:
         msg = f"{given.name}: {error}"
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind=error.kind) from None
     except ExpatError as error:
         msg = f"{given.name}: line {error.lineno}: not XML: {error}"
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind="syntax") from None
     except (plistlib.InvalidFileException, ValueError, TypeError, LookupError):
         # plistlib lets through what its converters raise.
         msg = f"{given.name}: not a property list; run plutil -lint FILE"
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind="syntax") from None
     except AttributeError:  # of a date that it cannot read
         msg = f"{given.name}: not a property list: a <date> is not a time"
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind="syntax") from None
     if not isinstance(found, dict):
         msg = f"{given.name}: expected a property list with a <dict>"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="syntax")
     return found
 
 
@@ -83,7 +83,7 @@ def has_wildcard(domain: str, below: str, where: str, reading: Reading) -> bool:
     if "*" not in domain:
         return False
     msg = f"a domain has no '*'; write the name below it, and {below}"
-    reading.mistake(where, msg)
+    reading.mistake(where, msg, "host")
     return True
 
 
@@ -102,7 +102,8 @@ def checked(
         expected = known.get(key)
         if expected is None:
             names = ", ".join(known)
-            reading.mistake(where, f"unknown key {shown(key)}; the keys are {names}")
+            msg = f"unknown key {shown(key)}; the keys are {names}"
+            reading.mistake(where, msg, "key")
         elif type(value) is not expected and not (
             issubclass(expected, dict) and isinstance(value, dict)
         ):

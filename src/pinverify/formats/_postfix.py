@@ -74,7 +74,7 @@ def loads(data: bytes, given: Given) -> Loaded:
             _read_destination(_Line(number, line), table, reading)
         elif (name := parameter[1]) in _USED:
             if name in parameters:
-                reading.mistake(where, f"{name} is there already; keep one")
+                reading.mistake(where, f"{name} is there already; keep one", "twice")
             parameters[name] = _Line(number, parameter[2].strip())
     if parameters and table:
         where = f"line {next(iter(table.values())).number}"
@@ -159,7 +159,7 @@ def _digests(line: _Line, words: list[str], reading: Reading) -> PinSet | None:
         if not re.fullmatch("[0-9a-fA-F]+", digits):
             other = "no digest"
         msg = f"{shown(word)} is {other}; write a SHA-256 as 64 hex digits"
-        reading.mistake(where, msg)
+        reading.mistake(where, msg, "pin")
     return PinSet(leaf=pins) if pins else None
 
 
@@ -236,7 +236,7 @@ def _read_destination(line: _Line, table: _Table, reading: Reading) -> None:
     before = table.get(name, said)
     if before.value != value:
         msg = f"other pins for {name!r} on line {before.number}; keep one"
-        reading.mistake(f"line {line.number}", msg)
+        reading.mistake(f"line {line.number}", msg, "twice")
     table[name] = said if said.is_plain else before
 
 
@@ -274,7 +274,7 @@ def _name(key: str, line: _Line, reading: Reading) -> str | None:
         return None
     if name.startswith("*"):
         msg = f"{shown(key)}: a destination has no '*'; write a dot before the name"
-        reading.mistake(where, msg)
+        reading.mistake(where, msg, "host")
         return None
     return below + name
 

@@ -10,7 +10,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.errors import PolicyError
+from pinverify.errors import Kind, PolicyError
 from pinverify.policy import Pin, PinSet, Rules
 from pinverify.policy._hosts import canonical_pattern
 from pinverify.policy._near_pins import near_base64
@@ -70,11 +70,22 @@ class MistakesError(PolicyError):
 
     Attributes:
         lines: one for each mistake; at most twenty, and one that counts the others.
+        kinds: those of the lines, but for the one that counts. If all are one, it is
+            the kind of the error.
     """
 
-    def __init__(self, lines: Sequence[str], name: str, num: int) -> None:
+    def __init__(
+        self, lines: Sequence[str], name: str, num: int, kinds: Sequence[Kind] = ()
+    ) -> None:
+        """Take the first mistakes, the name of the file, and the number of all."""
         self.lines = told(lines, name, num)
-        super().__init__("\n".join(self.lines))
+        self.kinds = tuple(kinds[: len(lines)])
+        kind: Kind = self.kinds[0] if len({*self.kinds}) == 1 else ""
+        super().__init__("\n".join(self.lines), kind=kind)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the message, for processes that read policies for others."""
+        return PolicyError, self.args, self.__dict__
 
 
 def told(lines: Sequence[str], name: str, num: int) -> tuple[str, ...]:
@@ -100,11 +111,14 @@ class Reading:
         self._clients: PinSet | None = None
         self._notices: list[str] = []
         self._mistakes: list[str] = []
+        self._kinds: list[Kind] = []
         self._num_mistakes = 0
 
-    def mistake(self, where: str, text: str) -> None:
+    def mistake(self, where: str, text: str, kind: Kind = "") -> None:
         """Note a mistake; *where* is a line or a key, or empty for the whole file."""
         self._num_mistakes += 1
+        if len(self._kinds) < MAX_TOLD:
+            self._kinds.append(kind)
         self._tell(self._mistakes, where, text)
 
     def notice(self, where: str, text: str) -> None:
@@ -122,25 +136,27 @@ class Reading:
             with contextlib.suppress(PolicyError):
                 return Pin.parse(f"sha256/{text}")
         msg = f"{shown(text)} is not the base64 of a SHA-256: {near_base64(text)}"
-        self.mistake(where, msg)
+        self.mistake(where, msg, "pin")
         return None
 
     def pattern(self, where: str, text: str) -> str | None:
         """Return the canonical pattern; None, and a mistake, if it is none."""
         if len(text) > _MAX_PATTERN:
-            self.mistake(where, f"{shown(text)} is not a host: it is too long")
+            msg = f"{shown(text)} is not a host: it is too long"
+            self.mistake(where, msg, "host")
             return None
         try:
             return canonical_pattern(text)
         except PolicyError as error:
-            self.mistake(where, str(error))
+            self.mistake(where, str(error), "host")
             return None
 
     def rule(self, where: str, pattern: str, value: PinSet | Unpinned) -> None:
         """Add the rule of a canonical pattern; a second one is a mistake."""
         if pattern in self._hosts:
             first = self._origins[pattern].removeprefix(f"{self._given.name}: ")
-            self.mistake(where, f"{pattern!r} is there already, see {first}; keep one")
+            msg = f"{pattern!r} is there already, see {first}; keep one"
+            self.mistake(where, msg, "twice")
             return
         self._hosts[pattern] = value
         self._origins[pattern] = self._place(where)
@@ -175,7 +191,8 @@ class Reading:
             MistakesError: there are some.
         """
         if self._mistakes:
-            raise MistakesError(self._mistakes, self._given.name, self._num_mistakes)
+            name, num = self._given.name, self._num_mistakes
+            raise MistakesError(self._mistakes, name, num, self._kinds)
 
     def loaded(self, nothing: str) -> Loaded:
         """Return the rules and notices.
@@ -215,14 +232,14 @@ def text_of(data: bytes, given: Given, what: str) -> str:
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         msg = f"{given.name}: this is UTF-16; save the {what} as UTF-8"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="syntax")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         msg = f"{given.name}: not UTF-8 at byte {error.start}; save the {what} as UTF-8"
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind="syntax") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         msg = f"{given.name}: line {line}: a NUL does not belong in a {what}; remove it"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="syntax")
     return text

@@ -16,7 +16,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pinverify.errors import PolicyError
+from pinverify.errors import Kind, PolicyError
 from pinverify.formats._reading import MAX_TOLD, MistakesError
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
 from pinverify.policy._hosts import canonical_pattern
@@ -157,7 +157,9 @@ def _check_keys(
     for key, value in table.items():
         # Not isinstance: a bool is an int, a date-time is a date.
         if key not in keys or type(value) not in keys[key].types:
-            raise PolicyError(_complaint(key, value, keys, pattern))
+            kind: Kind = "" if key in keys else "key"
+            kind = "expiry" if key == "expires" else kind
+            raise PolicyError(_complaint(key, value, keys, pattern), kind=kind)
 
 
 def _complaint(
@@ -215,7 +217,7 @@ def _table_of(value: object, pattern: str | None) -> dict[str, Any]:
         raise PolicyError(msg)
     expires = value.get("expires")
     if isinstance(expires, dt.date) and getattr(expires, "tzinfo", None) is None:
-        raise PolicyError(_without_zone(expires))
+        raise PolicyError(_without_zone(expires), kind="expiry")
     _check_keys(value, _HOST, pattern)
     return value
 
@@ -295,11 +297,12 @@ _MAX_WHERE = 256
 
 
 class Mistake(NamedTuple):
-    """One mistake: its place in the document, the table's name, and the message."""
+    """One mistake: its place, the table's name, the message, and its kind."""
 
     place: Place
     where: str
     text: str
+    kind: Kind = ""
 
 
 def all_mistakes(
@@ -322,7 +325,7 @@ def all_mistakes(
         if num <= MAX_TOLD:
             found.append(mistake)
     if not found:
-        return PolicyError(f"{name}: {first}")
+        return PolicyError(f"{name}: {first}", kind=first.kind)
     lines = lines_of({mistake.place for mistake in found})
     rows = sorted(
         ((_line(mistake.place, lines), mistake) for mistake in found),
@@ -333,7 +336,7 @@ def all_mistakes(
         parts = (name, line and f"line {line}", mistake.where)
         text = shortened(mistake.text, _MAX_TEXT)
         told.append(": ".join([*(str(part) for part in parts if part), text]))
-    return MistakesError(told, name, num)
+    return MistakesError(told, name, num, [mistake.kind for _, mistake in rows])
 
 
 def _line(place: Place, lines: Mapping[Place, int]) -> int:
@@ -388,7 +391,7 @@ def _tried(
     try:
         check(*arguments)
     except PolicyError as error:
-        return Mistake(place, shortened(where, _MAX_WHERE), str(error))
+        return Mistake(place, shortened(where, _MAX_WHERE), str(error), error.kind)
     return None
 
 

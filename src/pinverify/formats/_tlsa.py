@@ -182,7 +182,7 @@ def _read(record: Record, reading: Reading) -> _Tlsa | None:
     if not data or (length is not None and len(data) != length):
         needed = "data" if length is None else f"{length} bytes"
         msg = f"matching type {tlsa.matching} needs {needed}, and here are {len(data)}"
-        reading.mistake(where, f"{msg}; write the whole record")
+        reading.mistake(where, f"{msg}; write the whole record", "pin")
         return None
     return tlsa
 
@@ -257,9 +257,12 @@ def _pin_set(records: Sequence[_Tlsa], reading: Reading) -> PinSet | None:
         else:
             left_out.append((where, why))
     leaf, ca = lists["leaf"], lists["ca"]
-    tell = reading.notice if leaf or ca else reading.mistake
+    is_hidden = any(why == _WEAKER for _, why in left_out)
     for where, why in left_out:
-        tell(where, why)
+        if leaf or ca:
+            reading.notice(where, why)
+        else:
+            reading.mistake(where, why, "digest" if is_hidden else "")
     if set(leaf) == set(ca):  # anywhere in the chain
         return PinSet(leaf) if leaf else None
     if not leaf:
@@ -289,11 +292,14 @@ def _left_out(record: _Tlsa, by_sha_512: set[tuple[int, int]]) -> str:
     if record.matching == _SHA_512:
         return "SHA-512 is in no pin; write a record with matching type 1 in its place"
     if record.matching == _SHA_256 and (record.usage, record.selector) in by_sha_512:
-        return (
-            "SHA-256 does not count beside SHA-512 of the same usage and selector "
-            "(RFC 7671, 9); remove that"
-        )
+        return _WEAKER
     return ""
+
+
+_WEAKER = (
+    "SHA-256 does not count beside SHA-512 of the same usage and selector (RFC 7671, "
+    "9); remove that"
+)
 
 
 def _pin(record: _Tlsa) -> Pin:

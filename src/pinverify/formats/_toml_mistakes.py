@@ -17,6 +17,7 @@ from pinverify.formats._tables import Mistake, mistakes_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from pinverify.errors import Kind
     from pinverify.formats._tables import Place
 
 __all__ = ["look_again"]
@@ -99,7 +100,8 @@ def _mistakes(text: str, lines: dict[Place, int]) -> Iterator[Mistake]:
                 problem = statement.line, why
         if problem:
             lines[(statement.line,)], why = problem
-            yield Mistake((statement.line,), "", f"not TOML: {why}")
+            kind: Kind = "twice" if "twice" in why else "syntax"
+            yield Mistake((statement.line,), "", f"not TOML: {why}", kind)
             hurt |= {place[:length] for length in range(len(place) + 1)}
             left_out = statement.is_header
         is_sound = not (problem or left_out)
@@ -112,7 +114,7 @@ def _mistakes(text: str, lines: dict[Place, int]) -> Iterator[Mistake]:
                 yield mistake
     elif not hurt:
         lines[(0,)], why = problem
-        yield Mistake((0,), "", f"not TOML: {why}")
+        yield Mistake((0,), "", f"not TOML: {why}", "syntax")
 
 
 def _problem(statement: _Statement) -> tuple[int, str] | None:

@@ -152,7 +152,7 @@ def _add(where: str, pattern: str, value: PinSet | Unpinned, reading: Reading) -
     """Add a rule; a domain in two spellings is a mistake."""
     name = pattern.removeprefix("**.")
     if {name, f"**.{name}"} & reading.rules_so_far.keys():
-        reading.mistake(where, f"the domain {name!r} is there twice; keep one")
+        reading.mistake(where, f"the domain {name!r} is there twice; keep one", "twice")
     else:
         reading.rule(where, pattern, value)
 
@@ -167,7 +167,7 @@ def _midnight(where: str, date: str | None, reading: Reading) -> dt.datetime | N
     except ValueError:
         pass
     msg = f"{_EXPIRES}: {shown(date)} is not a date, as 2030-01-31"
-    reading.mistake(where, msg)
+    reading.mistake(where, msg, "expiry")
     return None
 
 

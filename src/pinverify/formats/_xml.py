@@ -50,10 +50,10 @@ def parsed(text: str, given: Given) -> Element:
     except expat.ExpatError as error:
         problem = expat.ErrorString(error.code)
         msg = f"{given.name}: line {error.lineno}: not XML: {problem}"
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind="syntax") from None
     except PolicyError as error:
         msg = f"{given.name}: line {parser.CurrentLineNumber}: {error}"
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind="syntax") from None
     return builder.root.children[0]
 
 

@@ -77,6 +77,7 @@ def documents(text: str, given: Given, keep: Callable[[str], Keep]) -> list[Any]
         return builder.documents()
     except PolicyError as error:
         msg = f"{given.name}: line {builder.line}: {error}"
+        raise PolicyError(msg, kind=error.kind) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = builder.line if mark is None else mark.line + 1
@@ -86,7 +87,7 @@ def documents(text: str, given: Given, keep: Callable[[str], Keep]) -> list[Any]
         msg = f"{given.name}: line {line}: not YAML: {error.reason}"
     except (ValueError, OverflowError):  # of escapes and versions that are no numbers
         msg = f"{given.name}: line {builder.line}: not YAML: a number is too large"
-    raise PolicyError(msg)
+    raise PolicyError(msg, kind="syntax")
 
 
 class _Loader(yaml.BaseLoader):
@@ -201,7 +202,7 @@ class _Builder:
             key = event.value
             if key in keys:
                 msg = f"the key {shown(key)} is there twice; keep one of them"
-                raise PolicyError(msg)
+                raise PolicyError(msg, kind="twice")
             self._spend()
             keys.add(key)
             keep = Keep.ALWAYS if kept else self._keep(key)

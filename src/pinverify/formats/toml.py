@@ -35,7 +35,7 @@ def loads(text: str, name: str = "<string>") -> Rules:
             f"{name}: the file begins with a byte order mark; save it as UTF-8 "
             "without one"
         )
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="syntax")
     document: dict[str, Any] | None = None
     try:
         document = tomllib.loads(text)
@@ -43,9 +43,9 @@ def loads(text: str, name: str = "<string>") -> Rules:
     except PolicyError as error:
         first = error
     except RecursionError:
-        first = PolicyError("not TOML: nested too deeply")
+        first = PolicyError("not TOML: nested too deeply", kind="syntax")
     except ValueError as error:  # int() raises one for thousands of digits
-        first = PolicyError(f"not TOML: {error}")
+        first = PolicyError(f"not TOML: {error}", kind="syntax")
     raise all_mistakes(*look_again(text, document), name, first)
 
 

@@ -49,7 +49,7 @@ def canonical(host: str | bytes) -> str:
         return canonical_host(host)
     if any(dot in host for dot in _OTHER_DOTS):
         msg = f"{host!r} is not a host: it has a dot that is not ASCII; write '.'"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="host")
     labels = (_a_label(host, label) for label in host.split("."))
     return canonical_host(".".join(labels))
 
@@ -59,12 +59,12 @@ def _a_label(host: str, label: str) -> str:
         return label
     if any(unicodedata.category(c) == "Nd" and not c.isascii() for c in label):
         msg = f"{host!r} is not a host: it has a digit that is not ASCII"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="host")
     try:
         ours = idna.alabel(label).decode("ascii")
     except UnicodeError as error:  # idna.IDNAError is one
         msg = f"{host!r} is not a host: {label!r} is not a U-label: {error}"
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind="host") from None
     # The ssl module still uses IDNA 2003, which maps 'ß' to 'ss'. A rule for one of
     # the two names must not be mistaken for a rule for the other.
     try:
@@ -76,7 +76,7 @@ def _a_label(host: str, label: str) -> str:
             f"{host!r} is not a host: IDNA 2008 reads {label!r} as {ours!r}, "
             f"IDNA 2003 as {theirs!r}; write the A-label that you mean"
         )
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="host")
     return ours
 
 
@@ -105,15 +105,15 @@ def canonical_pattern(text: str) -> str:
     """
     if not isinstance(text, str):
         msg = f"a pattern is text, got {text!r}"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="host")
     prefix, rest = split_pattern(text)
     try:
         name = canonical(rest)
     except PolicyError as error:
-        raise PolicyError(_bad_pattern(text, str(error))) from None
+        raise PolicyError(_bad_pattern(text, str(error)), kind="host") from None
     if prefix and is_address(name):
         msg = f"{text!r}: an IP address takes no wildcard; remove {prefix!r}"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="host")
     return prefix + name
 
 

@@ -64,7 +64,7 @@ class Pin:
             raise TypeError(msg)
         if len(self.digest) != DIGEST_LEN:
             msg = f"a pin has 32 bytes, got {len(self.digest)}"
-            raise PolicyError(msg)
+            raise PolicyError(msg, kind="pin")
 
     def __repr__(self) -> str:
         """Return a call that makes the same pin."""
@@ -100,7 +100,7 @@ class Pin:
                 digest = decode(match[1])
                 if digest is not None:
                     return cls(kind, digest)
-        raise PolicyError(_complaint(text))
+        raise PolicyError(_complaint(text), kind="pin")
 
     @classmethod
     def spki(cls, digest: bytes | str) -> Pin:
@@ -219,7 +219,7 @@ def _digest(digest: bytes | str) -> bytes:
     found = _from_hex(digest) or _from_base64(digest)
     if found is None:
         msg = f"not 32 bytes in hex or base64: {digest!r}"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="pin")
     return found
 
 

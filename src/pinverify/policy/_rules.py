@@ -277,7 +277,7 @@ def read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
         read = [pin if isinstance(pin, Pin) else Pin.parse(pin) for pin in pins]
     except (PolicyError, TypeError) as error:
         msg = f"{where}: {error}"
-        raise PolicyError(msg) from None
+        raise PolicyError(msg, kind="pin") from None
     if len(read) > 1:
         read.sort(key=_FIELDS)
         if len({pin.digest for pin in read}) < len(read):
@@ -302,7 +302,7 @@ def _read_hosts(
                 msg = (
                     f"{given[pattern]!r} and {text!r} are one pattern; keep one of them"
                 )
-                raise PolicyError(msg)
+                raise PolicyError(msg, kind="twice")
     rules: dict[str, PinSet | Unpinned] = {}
     for pattern, (text, value) in zip(patterns, hosts.items(), strict=True):
         if isinstance(value, _VALUES):
@@ -312,7 +312,7 @@ def _read_hosts(
             rules[pattern] = PinSet(value)
         except PolicyError as error:
             msg = f"{text!r}: {error}"
-            raise PolicyError(msg) from None
+            raise PolicyError(msg, kind=error.kind) from None
     if strangers := origins.keys() - hosts.keys():
         msg = f"origins: there is no rule for {min(strangers)!r}"
         raise PolicyError(msg)
@@ -386,16 +386,16 @@ def _read_expiry(expires: object, after_expiry: object) -> dt.datetime | None:
     if expires is None:
         if after_expiry is not None:
             msg = "after_expiry: expires is missing; give both or neither"
-            raise PolicyError(msg)
+            raise PolicyError(msg, kind="expiry")
         return None
     if not isinstance(expires, dt.datetime) or expires.utcoffset() is None:
         msg = f"expires: expected a datetime with a timezone, got {expires!r}"
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="expiry")
     if after_expiry is None:
         msg = (
             "expires: say what happens then, after_expiry='allow' or "
             "after_expiry='reject'"
         )
-        raise PolicyError(msg)
+        raise PolicyError(msg, kind="expiry")
     check_choice("after_expiry", after_expiry, ("allow", "reject"))
     return moment(seconds_of(expires))

@@ -26,7 +26,7 @@ from pinverify.policy._lint.finding import (
 )
 from pinverify.policy._lint.of_chains import Authorities, found_at_server, served
 from pinverify.policy._lint.of_rules import each_rule
-from pinverify.policy._lint.table import CHECKS, Check
+from pinverify.policy._lint.table import CHECKS, OF_READERS, Check
 from pinverify.policy._rules import PinSet, check_rules
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ __all__ = [
     "CHECKS",
     "CLIENTS",
     "LEVELS",
+    "OF_READERS",
     "POLICY",
     "Check",
     "Finding",
