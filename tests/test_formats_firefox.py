@@ -151,6 +151,8 @@ def test_each_field_of_an_entry_counts() -> None:
     assert re.fullmatch(r"file: line \d+", found.origins["y.org"])
 
 
+LINES = ONE.splitlines(keepends=True)
+
 MISTAKES = {
     "kPreloadPKPinsExpirationTime is missing": "",
     "is missing; give the whole": ONE[: ONE.index("static const PRTime")],
@@ -170,6 +172,16 @@ MISTAKES = {
     "'X.org' is there already": ONE.replace(
         "\n};\n//", '\n  { "X.org", false, true, true, 1, &kPinset_set_0 }\n};\n//'
     ),
+    "'#if 0' is not understood": ONE.replace(
+        "static const PRT", "#if 0\nstatic const PRT"
+    ),
+    "'#define true false' is not": "#define true false\n" + ONE,
+    "'#include \"x.h\"' is not": '#include "x.h"\n' + ONE,
+    "line 1: a line that goes on behind": "// \\\n" + ONE,
+    "line 5: this is there already": "".join([*LINES[:4], *LINES[2:]]),
+    "line 12: this is there already": "".join([*LINES[:11], *LINES[8:]]),
+    "line 19: this is there already": "".join([*LINES[:18], *LINES[15:]]),
+    "line 22: this is there already": ONE + LINES[20],
     "very many very small entries": ONE.replace(
         "\n};\n//", '\n{"a",true,true,true,-1,&kPinset_a},' * 4000 + "\n};\n//"
     ),

@@ -235,6 +235,21 @@ def test_trustkit_is_read_from_a_list_by_itself_and_from_json() -> None:
         assert load("trustkit", b" " + json.dumps(document).encode()).rules == expected
 
 
+def test_a_rule_in_report_mode_that_cannot_be_written_rejects_nobody() -> None:
+    """So nothing is wider without it; but a wider rule may hold now."""
+    two = PinSet([ABSENT, OTHER])
+    report = PinSet([ABSENT, OTHER], mode="report")
+    cases: list[tuple[dict[str, PinSet], list[str]]] = [
+        ({"*.x.org": report}, ["report-mode"]),
+        ({"*.a.x.org": report, "**.x.org": two}, ["exempt", "report-mode"]),
+        ({"*.x.org": two}, ["one-label"]),
+    ]
+    for hosts, kinds in cases:
+        dumped = dump(Rules({"y.org": two, **hosts}), "trustkit")
+        assert dumped is not None
+        assert sorted(loss.kind for loss in dumped.losses) == kinds
+
+
 def test_every_key_of_trustkit_has_its_meaning() -> None:
     """Mode, date in UTC, and exemption."""
     domains = {

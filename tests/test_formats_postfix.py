@@ -96,9 +96,9 @@ def tables(draw: st.DrawFn) -> tuple[Table, str]:
         name = key
         if not key.startswith("."):
             name = random.choice([key, key.upper(), f"[{key}]", f"[{key}]:587"])
-        if found is None:
-            if is_pinned_below(key.removeprefix("."), table):
+            if is_pinned_below(key, table):
                 name = key  # another form is a mistake
+        if found is None:
             level = random.choice(["none", "may", "encrypt", "dane-only", "secure"])
             lines.append(f"{name}  {level}")
             continue
@@ -246,21 +246,33 @@ def test_one_host_has_one_set_of_pins() -> None:
         load(f"x.org fingerprint match={HEX}\n[x.org] may\n")
 
 
-@pytest.mark.parametrize("level", ["may", "none", "encrypt", "dane-only"])
+OTHERWISE = f"fingerprint match={HEX_B}"
+
+
+@pytest.mark.parametrize("level", ["may", "none", "encrypt", "dane-only", OTHERWISE])
 @pytest.mark.parametrize(
     "key", ["a.x.org:587", "[a.x.org]:25", "[a.x.org]", "b.a.x.org:smtp", ".a.x.org:25"]
 )
-def test_one_port_exempts_no_host_that_a_wider_line_pins(key: str, level: str) -> None:
-    """A rule has no ports, so it would exempt the others as well."""
+def test_one_port_changes_no_host_that_a_wider_line_pins(key: str, level: str) -> None:
+    """A rule has no ports, so it would exempt the others, or pin them otherwise."""
     above = f".x.org fingerprint match={HEX}\n"
     advice = "line 2: .*; write the line without port and brackets, or leave it out"
     with pytest.raises(PolicyError, match=advice):
         load(f"{above}{key} {level}\n")
     plain = re.sub(r"[\[\]]|:\w+", "", key)
     expected = load(f"{above}{plain} {level}\n").rules
-    assert UNPINNED in expected.hosts.values()
+    assert {*expected.hosts.values()} - {pins(HEX)}
     assert load(f"{above}{plain} {level}\n{key} {level}\n").rules == expected
     assert load(f"{above}{key} {level}\n{plain} {level}\n").rules == expected
+
+
+@pytest.mark.parametrize("key", ["[a.x.org]:25", ".a.x.org:25"])
+def test_one_port_may_have_the_pins_of_the_wider_line(key: str) -> None:
+    """Then all ports have them."""
+    same = f"fingerprint match={HEX}\n"
+    found = load(f".x.org {same}{key} {same}").rules
+    plain = re.sub(r"[\[\]]|:\w+", "", key)
+    assert found == load(f".x.org {same}{plain} {same}").rules
 
 
 def test_one_port_may_be_exempt_where_nothing_wider_is_pinned() -> None:

@@ -355,6 +355,17 @@ def test_aliases_lead_to_records() -> None:
             load(text + bad)
     with pytest.raises(PolicyError, match="line 6: a CNAME has one name"):
         load(text + "_1._tcp CNAME a b")
+    assert load(text + "_25._tcp CNAME _443._tcp.y\n").rules == Rules(hosts)
+    with pytest.raises(PolicyError, match="line 6: a second CNAME, see line 3; keep"):
+        load(text + "_25._tcp CNAME _dane\n")
+
+
+@pytest.mark.parametrize("owner", ["x.org.", "old.y.org.", "_tcp.x.org."])
+def test_aliases_of_all_names_below_one_are_refused(owner: str) -> None:
+    """Names below it have pins in DNS, and would have none here."""
+    text = f"_443._tcp.new.org. TLSA 3 1 1 {HEX}\n{owner} DNAME new.org.\n"
+    with pytest.raises(PolicyError, match="line 2: a DNAME is not followed; write"):
+        load(text)
 
 
 def test_a_service_that_an_alias_leads_to_keeps_its_rule() -> None:

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["loads"]
 
-_BLANK = re.compile(r"(?:\s++|//[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/|\#[^\n]*)*+")
+_BLANK = re.compile(
+    r"(?:\s++|//[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/|\#include <[\w./]*>[ \t]*(?=\n))*+",
+    re.ASCII,
+)
 _STATEMENT = re.compile(
     r"""
       static\ const\ char\ k(?P<key>\w+)Fingerprint\[\]\s*=\s*"(?P<digest>[^"\n]*)";
@@ -58,6 +61,7 @@ _ENTRY = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _KEY = re.compile(r"k(\w+)Fingerprint\s*,?", re.ASCII)
+_ONCE = {"digest", "keys", "list", "end"}  # the last groups of definitions
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 # Fewer characters for an entry, and the rules would be many times as large as the file.
 _LENGTH_FOR_ENTRY = 60
@@ -133,8 +137,18 @@ class _File:
 
     def read(self) -> None:
         """Read all statements."""
+        if (at := self._text.find("\\\n")) >= 0:
+            line = self._text.count("\n", 0, at) + 1
+            msg = "a line that goes on behind a backslash; write it as one line"
+            self._reading.mistake(f"line {line}", msg)
+            return
+        seen: set[str] = set()
         for match in self._each(_STATEMENT):
             where = f"line {self._line}"
+            name = f"{match.lastgroup} {match['key'] or match['pinset'] or ''}"
+            if match.lastgroup in _ONCE and name in seen:
+                self._reading.mistake(where, "this is there already; keep one")
+            seen.add(name)
             if match["key"] is not None:
                 pin = self._reading.key_pin(where, match["digest"])
                 if pin is not None:
@@ -216,6 +230,6 @@ class _File:
 
 
 def _blank_end(text: str, at: int) -> int:
-    """Return where blanks, comments and lines of the preprocessor end."""
+    """Return where blanks, comments and lines with an include end."""
     match = _BLANK.match(text, at)
     return match.end() if match else at

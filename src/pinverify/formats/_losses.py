@@ -144,7 +144,8 @@ def fit(rules: Rules, can: Abilities, losses: Losses) -> Rules:
     _fit_policy(rules, losses)
     fitted: dict[str, PinSet | Unpinned] = {}
     for pattern, value in sorted(rules.hosts.items()):
-        if isinstance(value, PinSet) and value.mode == "report" and not can.report:
+        in_shape = can.report and split_pattern(pattern)[0] in can.shapes
+        if isinstance(value, PinSet) and value.mode == "report" and not in_shape:
             losses.add("report-mode", pattern, "report mode", "no pins")
             value = UNPINNED  # noqa: PLW2901 - the same rule, in fewer words
         if isinstance(value, PinSet):

@@ -288,19 +288,18 @@ def _add_destinations(table: _Table, given: Given, reading: Reading) -> None:
         reading.notice("", msg)
     for key, said in table.items():
         where = f"line {said.number}"
-        if _exempts_too_much(key, said, table):
-            msg = "Postfix exempts one port or form of a name, and a rule has none"
+        if _holds_for_less(key, said, table):
+            msg = "Postfix takes this for one port or form of a name, and a wider line"
             advice = "write the line without port and brackets, or leave it out"
-            reading.mistake(where, f"{msg}; {advice}")
+            reading.mistake(where, f"{msg} for the rest, and a rule has none; {advice}")
         for pattern, decided in _rules_of(key, said.value, table):
             reading.rule(where, pattern, decided)
 
 
-def _exempts_too_much(key: str, said: _Said, table: _Table) -> bool:
-    """Return whether Postfix pins the same name by a wider line, at other ports."""
-    if said.is_plain or said.value is not UNPINNED:
-        return False
-    return _said_above(key.removeprefix("."), table) is not UNPINNED
+def _holds_for_less(key: str, said: _Said, table: _Table) -> bool:
+    """Return whether a wider line pins the same name otherwise, at other ports."""
+    above = _said_above(key.removeprefix("."), table)
+    return not said.is_plain and above is not UNPINNED and above != said.value
 
 
 def _rules_of(

@@ -45,7 +45,7 @@ _CERTIFICATE, _KEY = range(2)
 _FULL, _SHA_256, _SHA_512 = range(3)
 _LENGTHS = {_SHA_256: 32, _SHA_512: 64}
 _TYPE_NUMBER = "TYPE52"
-_TYPES = {"TLSA", _TYPE_NUMBER, "CNAME"}
+_TYPES = {"TLSA", _TYPE_NUMBER, "CNAME", "DNAME"}
 _SERVICE = re.compile(r"(?:_[0-9]{1,5}|\*)\._(?:tcp|udp|sctp)\.(.+)", re.ASCII)
 # A shorter record is no digest, and many would take more memory than the file.
 _LENGTH_FOR_RECORD = 64
@@ -131,12 +131,19 @@ def _collected(text: str, reading: Reading) -> tuple[dict[str, list[_Tlsa]], set
         if record.type not in _TYPES:
             _note_type(record, reading)
             continue
-        if record.type == "CNAME":
+        if record.type == "DNAME":
+            msg = "a DNAME is not followed; write records for the names below it"
+            reading.mistake(f"line {record.line}", msg)
+        elif record.type == "CNAME":
             if not record.owner.startswith(("_", "*._")):
                 continue
             target = _target(record, reading)
             if target is not None:
-                aliases[record.owner] = record.line, target
+                first, other = aliases.get(record.owner, (record.line, target))
+                if other != target:
+                    msg = f"a second CNAME, see line {first}; keep one"
+                    reading.mistake(f"line {record.line}", msg)
+                aliases[record.owner] = first, other
         elif (tlsa := _read(record, reading)) is not None:
             sets.setdefault(record.owner, []).append(tlsa)
         left -= 1
