@@ -172,6 +172,10 @@ def test_formats_are_chosen_by_name_alone(tmp_path: Path) -> None:
         load_rules(path, format="kotlin")
     with pytest.raises(PolicyError, match="no policy format 'kotlin'; there is toml"):
         dump_rules(Rules({"x.org": [ABSENT]}), format="kotlin")
+    with pytest.raises(PolicyError, match="'firefox' can only be read; what can: toml"):
+        dump_rules(Rules({"x.org": [ABSENT]}), format="firefox")
+    with pytest.raises(PolicyError, match="'haproxy' can only be written; what can: t"):
+        load_rules(path, format="haproxy")
 
 
 @pytest.mark.parametrize("name", ["toml", "json", "compiled"])
@@ -372,5 +376,18 @@ def test_the_commands_offer_the_formats_of_the_table(kotlin: Path) -> None:
         done = run(*words)
         assert done.code == 2
         assert f"'kotlin' is not one of {names}" in done.err
+    for words, only in (
+        (
+            ("convert", "okhttp", "chromium", kotlin),
+            "'chromium' can only be read; what",
+        ),
+        (("convert", "haproxy", "toml", kotlin), "'haproxy' can only be written; what"),
+        (
+            ("show", kotlin, "--format", "haproxy"),
+            "'haproxy' can only be written; what",
+        ),
+    ):
+        done = run(*words)
+        assert (done.code, only in done.err) == (2, True)
     done = run("convert", "okhttp", "toml", kotlin, "--allow", "expiry")
     assert "'expiry' is not one of 'unlisted-hosts', 'blocked'" in done.err

@@ -20,6 +20,7 @@ __all__ = [
     "json_option",
     "kinds_of_losses",
     "one_of",
+    "one_way_format",
     "readable_formats",
     "refuse_ignored",
     "refuse_needless_host",
@@ -43,8 +44,16 @@ json_option = click.option(
 )
 
 
-def one_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
-    """Return a callback that checks names; the table that has them is imported late."""
+def one_of(
+    names: Callable[[], list[str]], why_not: Callable[[str], str] = lambda _: ""
+) -> Callable[..., Any]:
+    """Return a callback that checks names.
+
+    Args:
+        names: returns them; the table that has them is imported late.
+        why_not: returns what is to be said of a name that is not among them, if there
+            is more to say.
+    """
 
     def check_names(
         ctx: click.Context,
@@ -53,10 +62,18 @@ def one_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
     ) -> str | tuple[str, ...] | None:
         if value is None or value == ():
             return value
-        choice = click.Choice(names())
+        known = names()
+        choice = click.Choice(known)
+
+        def checked(name: str) -> str:
+            if name not in known and (why := why_not(name)):
+                msg = f"{why}; what can: {', '.join(known)}"
+                raise click.BadParameter(msg, ctx, parameter)
+            return choice.convert(name, parameter, ctx)
+
         if isinstance(value, str):
-            return choice.convert(value, parameter, ctx)
-        return tuple(choice.convert(one, parameter, ctx) for one in value)
+            return checked(value)
+        return tuple(map(checked, value))
 
     return check_names
 
@@ -66,6 +83,13 @@ def readable_formats() -> list[str]:
     from pinverify.formats._table import readable
 
     return readable()
+
+
+def one_way_format(name: str) -> str:
+    """Return in words that a format can only be read, or only written, or nothing."""
+    from pinverify.formats._table import one_way
+
+    return one_way(name)
 
 
 def writable_formats() -> list[str]:
@@ -119,7 +143,7 @@ def refuse_needless_host(*formats: str) -> None:
 format_option = click.option(
     "--format",
     "policy_format",
-    callback=one_of(readable_formats),
+    callback=one_of(readable_formats, one_way_format),
     metavar="FORMAT",
     default="toml",
     show_default=True,

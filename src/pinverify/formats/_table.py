@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Reader: TypeAlias = Callable[[bytes, Given], Loaded]
     Writer: TypeAlias = Callable[[Rules, Given], Dumped]
 
-__all__ = ["FORMATS", "Format", "format_named", "readable", "writable"]
+__all__ = ["FORMATS", "Format", "format_named", "one_way", "readable", "writable"]
 
 _MIB = 2**20
 
@@ -224,14 +224,20 @@ def format_named(name: str, where: str, *, to_write: bool = False) -> Format:
     names = writable() if to_write else readable()
     if name in names:
         return FORMATS[name]
-    what = "be written" if to_write else "be read"
-    if name in FORMATS:
-        msg = (
-            f"{where}: the format {name!r} cannot {what}; what can: {', '.join(names)}"
-        )
+    why = one_way(name)
+    if why:
+        msg = f"{where}: {why}; what can: {', '.join(names)}"
     else:
         msg = f"{where}: no policy format {name!r}; there is {', '.join(names)}"
     raise PolicyError(msg)
+
+
+def one_way(name: str) -> str:
+    """Return in words that a format can only be read, or only written, or nothing."""
+    row = FORMATS.get(name)
+    if row is None or (row.reads and row.writes):
+        return ""
+    return f"the format {name!r} can only be {'read' if row.reads else 'written'}"
 
 
 def readable() -> list[str]:
