@@ -18,12 +18,11 @@ from pinverify.cli.group import Commands
 from pinverify.cli.options import (
     allow_option,
     existing_file,
+    format_of,
     format_option,
     formats_of_text,
     host_option,
     json_option,
-    one_of,
-    one_way_format,
     readable_formats,
     refuse_ignored,
     refuse_needless_host,
@@ -74,7 +73,7 @@ def commands(ctx: click.Context) -> None:
 @click.option("--pem", is_flag=True, help="Print the certificates and keys as PEM.")
 @click.option(
     "--stanza",
-    callback=one_of(formats_of_text, one_way_format),
+    callback=format_of(formats_of_text),
     metavar="FORMAT",
     help="Print a policy for the servers; keys in files are their backups.",
 )
@@ -261,12 +260,8 @@ def compile_(
     epilog="Exit codes: 0 done; 2 wrong usage, a mistake in FILE, or a loss that is "
     "not allowed; 3 done, with losses that --allow names."
 )
-@click.argument(
-    "source_format", callback=one_of(readable_formats, one_way_format), metavar="FROM"
-)
-@click.argument(
-    "target_format", callback=one_of(writable_formats, one_way_format), metavar="TO"
-)
+@click.argument("source_format", callback=format_of(readable_formats), metavar="FROM")
+@click.argument("target_format", callback=format_of(writable_formats), metavar="TO")
 @click.argument("source", type=existing_file, metavar="FILE")
 @click.option(
     "-o",
@@ -386,7 +381,7 @@ def show(out: Output, source: str, policy_format: str, host: str | None) -> None
 @click.option(
     "--to",
     "new_format",
-    callback=one_of(readable_formats, one_way_format),
+    callback=format_of(readable_formats),
     metavar="FORMAT",
     help="Format of NEW, if it is another.",
 )

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 __all__ = [
     "allow_option",
     "existing_file",
+    "format_of",
     "format_option",
     "formats_of_text",
     "host_option",
     "json_option",
     "kinds_of_losses",
     "one_of",
-    "one_way_format",
     "readable_formats",
     "refuse_ignored",
     "refuse_needless_host",
@@ -78,18 +78,22 @@ def one_of(
     return check_names
 
 
+def format_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
+    """Return a callback that checks the name of a format, and knows half ones."""
+
+    def why_not(name: str) -> str:
+        from pinverify.formats._table import one_way
+
+        return one_way(name)
+
+    return one_of(names, why_not)
+
+
 def readable_formats() -> list[str]:
     """Return the names of formats; the table is imported when one is checked."""
     from pinverify.formats._table import readable
 
     return readable()
-
-
-def one_way_format(name: str) -> str:
-    """Return in words that a format can only be read, or only written, or nothing."""
-    from pinverify.formats._table import one_way
-
-    return one_way(name)
 
 
 def writable_formats() -> list[str]:
@@ -143,7 +147,7 @@ def refuse_needless_host(*formats: str) -> None:
 format_option = click.option(
     "--format",
     "policy_format",
-    callback=one_of(readable_formats, one_way_format),
+    callback=format_of(readable_formats),
     metavar="FORMAT",
     default="toml",
     show_default=True,
