@@ -172,6 +172,20 @@ def test_typed_pins_are_placeholders(text: str) -> None:
     assert is_placeholder(Pin.spki(text).digest)
 
 
+@pytest.mark.parametrize("character", ["A", "Q", "z", "9", "+", "/"])
+@pytest.mark.parametrize("at", [0, 1, 17, 33])
+def test_a_character_that_is_repeated_was_typed(character: str, at: int) -> None:
+    """Eight times; seven times may be chance, as it is in one of a thousand million."""
+    text = str(THIRD).removeprefix("sha256/").replace(character, "u")
+
+    def with_run(length: int) -> str:
+        run = text[:at] + character * length + text[at + length :]
+        return run[:42] + "A="
+
+    assert is_placeholder(Pin.spki(with_run(8)).digest)
+    assert not is_placeholder(Pin.spki(with_run(7)).digest)
+
+
 @pytest.mark.parametrize(
     "digest",
     [

@@ -245,9 +245,18 @@ def pins_some_roots(rule: Rule) -> Iterator[str]:
 
 
 def _above_the_leaf(rule: Rule) -> Iterator[tuple[str, tuple[Pin, ...]]]:
-    """Yield the lists that match authorities, if they can reject anybody."""
+    """Yield the lists that match authorities, and have a key of an operator.
+
+    None for a rule that can reject nobody.
+    """
     if rule.is_in_force:
-        yield from (one for one in rule.lists if one[0] in {"pins", "ca"})
+        for one in rule.lists:
+            name, pins = one
+            if name in _ABOVE and operators.has_key(pins):
+                yield one
+
+
+_ABOVE = {"pins", "ca"}
 
 
 # ---- 3: names ----------------------------------------------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.policy._loose_der import issuer_and_subject
-from pinverify.policy._pin import Pin
+from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._subject import subject_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "INTERMEDIATES",
     "ROOTS",
     "Key",
+    "has_key",
     "has_root",
     "key_of",
     "listed",
@@ -99,7 +100,7 @@ class Key(NamedTuple):
 
 
 _KEYS = {
-    Pin.spki(text): Key(operator, name, is_root)
+    Pin.spki(text).digest: Key(operator, name, is_root)
     for table, is_root in ((ROOTS, True), (INTERMEDIATES, False))
     for operator, keys in table.items()
     for name, text in keys.items()
@@ -108,7 +109,12 @@ _KEYS = {
 
 def key_of(pin: Pin) -> Key | None:
     """Return the key of an operator that a pin is of, if it is known."""
-    return _KEYS.get(pin)
+    return _KEYS.get(pin.digest) if pin.kind is PinKind.SPKI else None
+
+
+def has_key(pins: Iterable[Pin]) -> bool:
+    """Return True if a digest of *pins* may be of a known key; fast, for many rules."""
+    return not _KEYS.keys().isdisjoint([pin.digest for pin in pins])
 
 
 def has_root(operator: str, pins: Iterable[Pin]) -> bool:
