@@ -46,7 +46,8 @@ def explain_server(  # noqa: PLR0913 - one per option
     context = context_for(way)
     server = Server.parse(address, way)
     policy = Policy(loaded_from(out, Path(policy_file), policy_format, host).rules)
-    chain = chain_of(server, context, way)
+    with out.progress(f"connecting to {server}"):
+        chain = chain_of(server, context, way)
     authorities = context.get_ca_certs(binary_form=True)
     told = explain(policy, server.host, chain, authorities=authorities)
     if not told.report.accepted:

@@ -188,7 +188,7 @@ timeout_option = click.option(
     callback=seconds,
     type=float,
     default=30,
-    show_default="30",
+    show_default=True,
     metavar="SECONDS",
     help="Time a server may take for each step.",
 )
