@@ -528,3 +528,46 @@ def test_an_expiry_that_no_calendar_has_is_an_error_with_a_next_step() -> None:
         assert policy.evaluate(HOST, []).host == HOST
         with pytest.raises(PolicyError, match=rf"'{HOST}': expires: .* compile the"):
             _ = policy.rules
+
+
+def test_pin_sets_that_share_rows_share_their_list() -> None:
+    """Rules take no more memory than the pins of the policy, however many use them."""
+    num = 500
+    pins = pack(b"".join(spki(i).digest for i in range(num)))
+    rows = [pinset_row((0, num), expires=i, after_expiry=1) for i in range(num)]
+    rules = [(b"h%03d.example" % i, 0, i) for i in range(num)]
+    parts = replace(indexed(*rules, num_buckets=256), pins=pins, pinsets=rows)
+    policy = Policy.open(put_together(parts))
+    values = policy.rules.hosts.values()
+    lists = [value.pins for value in values if isinstance(value, PinSet)]
+    assert len(lists) == num
+    assert {id(found) for found in lists} == {id(lists[0])}
+    assert {pin.digest for pin in lists[0]} == {spki(i).digest for i in range(num)}
+
+
+def test_rules_with_lists_that_overlap_are_not_read() -> None:
+    """They would take far more memory than the policy, which decides all the same."""
+    rules = ((b"a", 0, 0), (b"b", 0, 1), (b"c", 0, 2))
+    parts = replace(
+        indexed(*rules), pinsets=[pinset_row(run) for run in ((0, 3), (1, 3), (3, 1))]
+    )
+    policy = Policy.open(put_together(parts))
+    assert policy.evaluate("a", []).host == "a"
+    with pytest.raises(PolicyError, match=r"lists of pins overlap .* compile the"):
+        _ = policy.rules
+
+
+def test_pins_in_another_order_are_the_same_rules() -> None:
+    """And another policy by its digest, as the page says."""
+    turned = b"".join(spki(i).digest for i in (3, 2, 1, 0))
+    policies = [
+        Policy.open(
+            put_together(
+                replace(indexed((b"a", 0, 0)), pins=pins, pinsets=[pinset_row((0, 4))])
+            )
+        )
+        for pins in (PINS, turned)
+    ]
+    assert policies[0].rules == policies[1].rules
+    assert policies[0].digest != policies[1].digest
+    assert policies[0] != policies[1]

@@ -303,11 +303,6 @@ class OpenPolicy:
             digests.append(bytes(ffi.buffer(out)))
         return digests
 
-    def num_blocked(self, kind: int) -> int:
-        """Return the number of pins of a kind that are blocked for every host."""
-        num: int = lib.pv_policy_num_blocked(self._handle, kind)
-        return num
-
 
 def _share(parts: list[range], task: Callable[[range], None], threads: int) -> None:
     """Do a task for each part, on some threads, of which this is one."""

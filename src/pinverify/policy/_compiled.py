@@ -20,7 +20,7 @@ from pinverify.errors import PolicyError
 from pinverify.policy._epoch_seconds import moment, seconds_of
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._report import MODES
-from pinverify.policy._rules import LISTS, UNPINNED, PinSet, Rules, Unpinned
+from pinverify.policy._rules import LISTS, UNPINNED, PinSet, Rules, Unpinned, read_pins
 
 if TYPE_CHECKING:
     from pinverify.core._open_policy import OpenPolicy
@@ -36,6 +36,12 @@ __all__ = [
 
 _HEAD = struct.Struct("<BB6xq")
 _RUN = struct.Struct("<II")
+_TWO_RUNS = struct.Struct("<IIII")  # pins of keys, pins of certificates
+_NUM_ROWS = struct.Struct("<Q")
+_NUM_ROWS_AT = 64
+_BLOCKED_AT = 80
+_HEADER_LEN = 128
+_PINSET_LEN = 80
 
 _REJECT_UNPINNED = 1
 _CLIENTS = 2
@@ -167,9 +173,10 @@ def read_rules(handle: OpenPolicy) -> Rules:
     """Return the rules of a compiled policy.
 
     Raises:
-        PolicyError: an expiry is outside the calendar. pinverify does not compile such
-            a policy, but another program may have.
+        PolicyError: an expiry is outside the calendar, or lists of pins overlap.
+            pinverify does not compile such a policy, but another program may have.
     """
+    lists = _Lists(handle)
     pinsets: dict[int, PinSet] = {}
     hosts: dict[str, PinSet | Unpinned] = {}
     for index in range(handle.num_rules):
@@ -178,23 +185,19 @@ def read_rules(handle: OpenPolicy) -> Rules:
             hosts[pattern] = UNPINNED
             continue
         if pinset not in pinsets:
-            pinsets[pinset] = _read_pinset(handle, pinset, repr(pattern))
+            pinsets[pinset] = _read_pinset(handle, lists, pinset, repr(pattern))
         hosts[pattern] = pinsets[pinset]
-    lengths = tuple(map(handle.num_blocked, PinKind))
+    has_clients = handle.has_clients
     return Rules(
         hosts,
         unpinned="reject" if handle.rejects_unpinned else "allow",
-        blocked=_read_pins(handle, None, LISTS.index("blocked"), lengths),
-        clients=_read_pinset(handle, 0, "clients") if handle.has_clients else None,
+        blocked=lists.blocked(),
+        clients=_read_pinset(handle, lists, 0, "clients") if has_clients else None,
     )
 
 
-def _read_pinset(handle: OpenPolicy, index: int, where: str) -> PinSet:
+def _read_pinset(handle: OpenPolicy, lists: _Lists, index: int, where: str) -> PinSet:
     raw = handle.pinset(index)
-    lists = [
-        _read_pins(handle, index, number, raw.num_pins[2 * number : 2 * number + 2])
-        for number in range(len(LISTS))
-    ]
     try:
         expires = None if raw.expires is None else moment(raw.expires)
     except PolicyError as error:
@@ -204,15 +207,63 @@ def _read_pinset(handle: OpenPolicy, index: int, where: str) -> PinSet:
     if expires is not None:
         after_expiry = "reject" if raw.expired_rejects else "allow"
     return PinSet(
-        *lists, mode=MODES[raw.mode], expires=expires, after_expiry=after_expiry
+        *lists.of_pinset(index),
+        mode=MODES[raw.mode],
+        expires=expires,
+        after_expiry=after_expiry,
     )
 
 
-def _read_pins(
-    handle: OpenPolicy, pinset: int | None, number: int, lengths: tuple[int, ...]
-) -> list[Pin]:
-    return [
-        Pin(kind, digest)
-        for kind, length in zip(PinKind, lengths, strict=True)
-        for digest in handle.pins(pinset, number, kind, 0, length)
-    ]
+class _Lists:
+    """Lists of pins, each read once: PinSets share those that lie in the same rows.
+
+    So the rules take no more memory than the policy has pins. Runs that overlap would
+    be read again for each; pinverify compiles none.
+    """
+
+    def __init__(self, handle: OpenPolicy) -> None:
+        self._handle = handle
+        (num_rows,) = _NUM_ROWS.unpack_from(handle.data, _NUM_ROWS_AT)
+        self._pinsets_at = _HEADER_LEN + DIGEST_LEN * num_rows
+        self._rows_left = num_rows
+        self._rows: set[tuple[int, int]] = set()
+        self._lists: dict[tuple[int, ...], tuple[Pin, ...]] = {}
+
+    def of_pinset(self, index: int) -> list[tuple[Pin, ...]]:
+        """Return the lists of a PinSet, in the order of `LISTS`."""
+        runs_at = self._pinsets_at + _PINSET_LEN * index + _HEAD.size
+        return [
+            self._list(index, number, runs_at + 2 * _RUN.size * number)
+            for number in range(len(LISTS))
+        ]
+
+    def blocked(self) -> tuple[Pin, ...]:
+        """Return the pins that are blocked for every host."""
+        return self._list(None, LISTS.index("blocked"), _BLOCKED_AT)
+
+    def _list(self, pinset: int | None, number: int, runs_at: int) -> tuple[Pin, ...]:
+        """Return a list, whose two runs are at *runs_at*."""
+        runs = _TWO_RUNS.unpack_from(self._handle.data, runs_at)
+        found = self._lists.get(runs)
+        if found is None:
+            lengths = runs[1::2]
+            for first, length in zip(runs[::2], lengths, strict=True):
+                self._count(first, length)
+            pins = [
+                Pin(kind, digest)
+                for kind, length in zip(PinKind, lengths, strict=True)
+                for digest in self._handle.pins(pinset, number, kind, 0, length)
+            ]
+            found = self._lists[runs] = read_pins(pins, LISTS[number])
+        return found
+
+    def _count(self, first: int, length: int) -> None:
+        """Count the rows of a run that is new."""
+        if (first, length) not in self._rows:
+            self._rows.add((first, length))
+            self._rows_left -= length
+        if self._rows_left < 0:
+            msg = (
+                "lists of pins overlap in the compiled policy; compile the rules again"
+            )
+            raise PolicyError(msg)

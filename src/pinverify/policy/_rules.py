@@ -281,8 +281,9 @@ def read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
     if len(read) > 1:
         read.sort(key=_FIELDS)
         if len({pin.digest for pin in read}) < len(read):
-            return tuple(dict.fromkeys(read))
-    return tuple(read)
+            read = list(dict.fromkeys(read))
+    sorted_pins = tuple(read)
+    return pins if type(pins) is tuple and pins == sorted_pins else sorted_pins
 
 
 _NO_PINS: tuple[Pin, ...] = ()
