@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from other_systems import (
-    CHAINS,
     FAST,
     HOSTS,
     LONG,
     MOMENTS,
     NAMES,
+    SOME_CHAINS,
     Cert,
     dump,
     losses_are_true,
@@ -184,7 +184,6 @@ def _written_rules_agree(
     losses_are_true(rules, dumped, Android.of_text(text, offset_hours), chains)
 
 
-SOME_CHAINS = st.lists(CHAINS, min_size=1, max_size=2)
 OFFSETS = st.sampled_from([-12, 0, 14])
 
 

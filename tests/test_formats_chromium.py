@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from other_systems import (
-    CHAINS,
     FAST,
     LONG,
     NAMES,
+    SOME_CHAINS,
     Cert,
     agree,
     pool,
@@ -145,9 +145,6 @@ def _read_policies_agree(
 ) -> None:
     found, text = drawn
     agree(Policy(load(text, keys()).rules), Chromium(found), chains)
-
-
-SOME_CHAINS = st.lists(CHAINS, min_size=1, max_size=2)
 
 
 @FAST

@@ -15,20 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from other_systems import (
-    CHAINS,
     FAST,
+    HOSTS_HERE,
     LONG,
     NAMES,
+    SOME_CHAINS,
     Cert,
     agree,
     dump,
+    losses_are_true,
     pool,
     small_rules,
 )
 from pinverify import Pin, PinSet, Policy, PolicyError, Rules, load_rules
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import FORMATS
-from policy_samples import ABSENT, NOON, OTHER
+from policy_samples import ABSENT, OTHER
 
 __all__: list[str] = []
 
@@ -183,15 +185,8 @@ def _written_rules_agree(rules: Rules, host: str, chains: list[list[Cert]]) -> N
     dumped = dump(rules, "envoy", host=host)
     if dumped is None:
         return
-    told = {loss.direction for loss in dumped.losses}
-    model, policy = Envoy([written(str(dumped.text))]), Policy(rules)
-    for chain in chains:
-        for now in (NOON, NOON + dt.timedelta(days=3)):
-            der = [cert.der for cert in chain]
-            ours = policy.evaluate(host, der, now=now).accepted
-            theirs = model(host, chain, now)
-            assert not theirs or ours or "wider" in told, dumped
-            assert not ours or theirs or told - {"dropped"}, dumped
+    model = Envoy([written(str(dumped.text))])
+    losses_are_true(rules, dumped, model, chains, hosts=[host])
 
 
 def written(text: str) -> Upstream:
@@ -206,10 +201,6 @@ def written(text: str) -> Upstream:
         validation.get("verify_certificate_hash", []),
         accepts_untrusted=False,
     )
-
-
-SOME_CHAINS = st.lists(CHAINS, min_size=1, max_size=2)
-HOSTS_HERE = st.sampled_from(["x.org", "a.x.org"])
 
 
 @FAST

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from other_systems import CHAINS, FAST, LONG, NAMES, Cert, agree, pool
+from other_systems import (
+    FAST,
+    LONG,
+    NAMES,
+    SOME_CHAINS,
+    Cert,
+    agree,
+    pool,
+)
 from pinverify import PinSet, Policy, PolicyError, Rules
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import FORMATS
@@ -104,9 +112,6 @@ def _read_policies_agree(
 ) -> None:
     entries, text = drawn
     agree(Policy(load(text).rules), Firefox(entries), chains)
-
-
-SOME_CHAINS = st.lists(CHAINS, min_size=1, max_size=2)
 
 
 @FAST

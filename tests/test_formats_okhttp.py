@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from other_systems import (
-    CHAINS,
     FAST,
     LONG,
     NAMES,
+    SOME_CHAINS,
     Cert,
     agree,
     dump,
@@ -109,9 +109,6 @@ def _written_rules_agree(rules: Rules, chains: list[list[Cert]]) -> None:
     text = str(dumped.text)
     losses_are_true(rules, dumped, Pinner.of_text(text), chains)
     agree(Policy(loads(text)), Pinner.of_text(text), chains)
-
-
-SOME_CHAINS = st.lists(CHAINS, min_size=1, max_size=3)
 
 
 @FAST

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from other_systems import (
-    CHAINS,
     FAST,
     LONG,
     NAMES,
+    SOME_CHAINS,
     Cert,
     Decides,
     agree,
@@ -175,7 +175,6 @@ def apple_domains(draw: st.DrawFn) -> dict[str, Any]:
 
 
 DOMAINS = {"trustkit": trustkit_domains(), "apple": apple_domains()}
-SOME_CHAINS = st.lists(CHAINS, min_size=1, max_size=2)
 
 
 def _read_policies_agree(

@@ -12,20 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from other_systems import (
-    CHAINS,
     FAST,
+    HOSTS_HERE,
     LONG,
     NAMES,
+    SOME_CHAINS,
     Cert,
     agree,
     dump,
+    losses_are_true,
     pool,
     small_rules,
 )
 from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import FORMATS
-from policy_samples import ABSENT, NOON, OTHER
+from policy_samples import ABSENT, OTHER
 
 __all__: list[str] = []
 
@@ -130,22 +132,11 @@ def _written_rules_agree(rules: Rules, host: str, chains: list[list[Cert]]) -> N
     dumped = dump(rules, "postfix", host=host)
     if dumped is None:
         return
-    told = {loss.direction for loss in dumped.losses}
     lines = str(dumped.text).split("\n")
     assert lines[:3] == MAIN.replace("= \n", "=\n").rstrip().split("\n")
     written = [line.strip().replace(":", "").lower() for line in lines[3:] if line]
-    model, policy = Postfix({host: written}), Policy(rules)
-    for chain in chains:
-        for now in (NOON, NOON + dt.timedelta(days=3)):
-            der = [cert.der for cert in chain]
-            ours = policy.evaluate(host, der, now=now).accepted
-            theirs = model(host, chain, now)
-            assert not theirs or ours or "wider" in told, dumped
-            assert not ours or theirs or told - {"dropped"}, dumped
-
-
-SOME_CHAINS = st.lists(CHAINS, min_size=1, max_size=2)
-HOSTS_HERE = st.sampled_from(["x.org", "a.x.org"])
+    model = Postfix({host: written})
+    losses_are_true(rules, dumped, model, chains, hosts=[host])
 
 
 @FAST

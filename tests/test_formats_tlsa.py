@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from other_systems import (
-    CHAINS,
     FAST,
     HOSTS,
     LONG,
     NAMES,
+    SOME_CHAINS,
     Cert,
     Decides,
     dump,
@@ -181,9 +181,6 @@ def written(text: str) -> Decides:
         host = str(rrset.name).removeprefix("*._tcp.").removesuffix(".")
         found[host] = [Tlsa(r.usage, r.selector, r.mtype, r.cert.hex()) for r in rrset]
     return Dane(found)
-
-
-SOME_CHAINS = st.lists(CHAINS, min_size=1, max_size=3)
 
 
 @FAST

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinverify.errors import DERError, PolicyError
-from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._one_host import given_host, rule_to_write
+from pinverify.formats._losses import Abilities, Dumped
+from pinverify.formats._one_host import given_host, pins_to_write
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import Pin, PinSet, Rules
 from pinverify.policy._printable import shown
@@ -51,12 +51,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     Raises:
         PolicyError: no host is given, or it has no pins that curl can say.
     """
-    losses = Losses()
-    host, one = rule_to_write(rules, given, losses, below=False)
-    value = fit(one, _CAN, losses).hosts.get(host)
-    if not isinstance(value, PinSet):
-        msg = f"{given.name}: there is no rule to write: no pin of a leaf for {host!r}"
-        raise PolicyError(msg)
+    value, losses = pins_to_write(rules, given, _CAN, "a leaf")
     texts = [str(pin).replace("/", "//", 1) for pin in value.leaf]
     return Dumped(";".join(texts) + "\n", losses.found())
 

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinverify.errors import PolicyError
-from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._one_host import rule_to_write
-from pinverify.policy import PinKind, PinSet, Rules
+from pinverify.formats._losses import Abilities, Dumped, Losses
+from pinverify.formats._one_host import fitted, rule_to_write
+from pinverify.policy import PinKind, Rules
 
 if TYPE_CHECKING:
     from pinverify.formats._reading import Given
@@ -38,18 +37,13 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     """
     losses = Losses()
     if rules.clients is not None and not rules.hosts:
-        host, fetch = "clients", "ssl_c_der"
-        one = Rules({host: rules.clients}, blocked=rules.blocked)
+        fetch = "ssl_c_der"
+        one = Rules({"clients": rules.clients}, blocked=rules.blocked)
     else:
-        host, one = rule_to_write(rules, given, losses, below=False)
+        _, one = rule_to_write(rules, given, losses, below=False)
         fetch = "ssl_s_der"
-    value = fit(one, _CAN, losses).hosts.get(host)
-    if not isinstance(value, PinSet):
-        msg = (
-            f"{given.name}: there is no rule to write: no pin of a whole certificate "
-            f"of a leaf for {host!r}; `pinverify pin --format cert` prints them"
-        )
-        raise PolicyError(msg)
+    what = "a whole certificate of a leaf (`pinverify pin --format cert` prints them)"
+    value = fitted(one, given, _CAN, what, losses)
     lines = [f"# acl pinned {fetch},sha2(256),hex -f FILE"]
     lines += [pin.digest.hex().upper() for pin in value.leaf]
     return Dumped("\n".join(lines) + "\n", losses.found())

@@ -11,8 +11,8 @@ import re
 from typing import TYPE_CHECKING
 
 from pinverify.errors import PolicyError
-from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._one_host import given_host, rule_to_write
+from pinverify.formats._losses import Abilities, Dumped
+from pinverify.formats._one_host import given_host, pins_to_write
 from pinverify.formats._reading import Reading, lines_of, text_of
 from pinverify.policy import Pin, PinSet, Rules
 from pinverify.policy._printable import shown
@@ -58,11 +58,6 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     Raises:
         PolicyError: no host is given, or it has no pins of authorities.
     """
-    losses = Losses()
-    host, one = rule_to_write(rules, given, losses, below=False)
-    value = fit(one, _CAN, losses).hosts.get(host)
-    if not isinstance(value, PinSet):
-        msg = f"{given.name}: there is no rule to write: no pin of a CA for {host!r}"
-        raise PolicyError(msg)
+    value, losses = pins_to_write(rules, given, _CAN, "a CA")
     lines = [f"sha256:{pin.digest.hex()}\n" for pin in value.ca]
     return Dumped("".join(lines), losses.found())

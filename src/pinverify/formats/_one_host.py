@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinverify.errors import PolicyError
+from pinverify.formats._losses import Losses, fit
 from pinverify.policy import PinSet, Rules
 from pinverify.policy._hosts import canonical_pattern, covering, split_pattern
 
 if TYPE_CHECKING:
-    from pinverify.formats._losses import Losses
+    from pinverify.formats._losses import Abilities
     from pinverify.formats._reading import Given
 
-__all__ = ["given_host", "rule_to_write"]
+__all__ = ["fitted", "given_host", "pins_to_write", "rule_to_write"]
 
 
 def given_host(given: Given) -> str:
@@ -70,6 +71,40 @@ def rule_to_write(
         blocked=rules.blocked,
     )
     return host, one
+
+
+def pins_to_write(
+    rules: Rules, given: Given, can: Abilities, what: str
+) -> tuple[PinSet, Losses]:
+    """Return what a system can say of the rule of one host, and what it cannot.
+
+    Args:
+        rules: all rules.
+        given: its host may be left out if there is one rule only.
+        can: the words of the system.
+        what: the pins that it knows, for the message.
+
+    Raises:
+        PolicyError: no host is given, or it has no pins that the system can say.
+    """
+    losses = Losses()
+    _, one = rule_to_write(rules, given, losses, below=False)
+    return fitted(one, given, can, what, losses), losses
+
+
+def fitted(
+    one: Rules, given: Given, can: Abilities, what: str, losses: Losses
+) -> PinSet:
+    """Return what a system can say of the only rule of *one*.
+
+    The other arguments and the errors are those of `pins_to_write`.
+    """
+    (host,) = one.hosts
+    value = fit(one, can, losses).hosts.get(host)
+    if not isinstance(value, PinSet):
+        msg = f"{given.name}: there is no rule to write: no pin of {what} for {host!r}"
+        raise PolicyError(msg)
+    return value
 
 
 def _tell_others(rules: Rules, host: str, value: PinSet, losses: Losses) -> None:

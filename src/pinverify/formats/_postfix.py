@@ -16,9 +16,8 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pinverify.errors import PolicyError
-from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._one_host import given_host, rule_to_write
+from pinverify.formats._losses import Abilities, Dumped
+from pinverify.formats._one_host import given_host, pins_to_write
 from pinverify.formats._reading import Reading, lines_of, text_of
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
 from pinverify.policy._printable import shown
@@ -95,12 +94,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     Raises:
         PolicyError: no host is given, or it has no pins that Postfix can say.
     """
-    losses = Losses()
-    host, one = rule_to_write(rules, given, losses, below=False)
-    value = fit(one, _CAN, losses).hosts.get(host)
-    if not isinstance(value, PinSet):
-        msg = f"{given.name}: there is no rule to write: no pin of a leaf for {host!r}"
-        raise PolicyError(msg)
+    value, losses = pins_to_write(rules, given, _CAN, "a leaf")
     digests = sorted({pin.digest.hex(":").upper() for pin in value.leaf})
     lines = [f"{_LEVEL} = {_FINGERPRINT}", f"{_DIGEST} = sha256", f"{_MATCH} ="]
     lines += [f"    {digest}" for digest in digests]
