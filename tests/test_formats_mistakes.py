@@ -236,6 +236,39 @@ def test_the_careful_reader_finds_what_the_fast_one_found(text: str) -> None:
             assert re.match(r"file: (version|hosts|the file begins|…)", line), line
 
 
+JSON = json.dumps(
+    {
+        "version": 1,
+        "blocked": ["y"],
+        "hosts": {"a": ["x"], "b": {"pins": ["z", 7], "expires": "soon"}},
+        "clients": {"leaf": []},
+    },
+    indent=1,
+)
+WORDS = (
+    *('"', "[", "]", "{", "}", ":", ",", "\n", "\\ud800", "NaN", "-Infinity", "1e999"),
+    *('"hosts":', '"a":', '"version":1,', "null", "\x00", "\u202e", "9" * 5000),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 9), st.sampled_from(WORDS)))
+)
+def test_any_edit_of_a_json_file_is_told_in_lines(
+    edits: list[tuple[int, int, str]],
+) -> None:
+    """A mistake may stand before the place where the text is no JSON any more."""
+    text = JSON
+    for at, length, word in edits:
+        text = text[:at] + word + text[at + length :]
+    with pytest.raises(PolicyError) as caught:
+        _json.loads(text.encode(), Given("file"))
+    for line in str(caught.value).split("\n"):
+        assert line.startswith("file: ")
+        assert line.isprintable()
+
+
 # ---- pins that are nearly right ----------------------------------------------------
 
 # As people paste them where a pin of ours belongs, and what they are told.

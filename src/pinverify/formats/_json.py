@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pinverify.errors import PolicyError
 from pinverify.formats._json_mistakes import look_again
 from pinverify.formats._json_values import (
+    NotJSONError,
     check_text,
+    decoded,
     key_twice,
     told_constant,
     told_twice,
@@ -40,7 +42,7 @@ def loads(data: bytes, given: Given) -> Loaded:
     text = text_of(data, given, "policy")
     try:
         return Loaded(rules_of(with_times(_parsed(text, given.name)), given.name))
-    except _NotJSONError:
+    except NotJSONError:
         raise
     except PolicyError as error:
         first = error
@@ -84,7 +86,7 @@ def parsed(text: str, name: str) -> Any:  # noqa: ANN401 - any JSON
     """
     try:
         return _parsed(text, name)
-    except _NotJSONError:
+    except NotJSONError:
         raise
     except PolicyError as error:
         first = error
@@ -96,40 +98,15 @@ def _all_mistakes(
 ) -> PolicyError:
     """Return the error with all mistakes of a text that is JSON, and their lines."""
     first.__traceback__ = first.__context__ = None  # they hold the whole document
-    return all_mistakes(*look_again(text, tables=tables), name, first)
-
-
-class _NotJSONError(PolicyError):
-    """Raised for a text that cannot be parsed: there is nothing else to find in it."""
-
-    def __init__(self, message: str) -> None:
-        """Take the message."""
-        super().__init__(message, kind="syntax")
+    return all_mistakes(*look_again(text, name, tables=tables), name, first)
 
 
 def _parsed(text: str, name: str) -> Any:  # noqa: ANN401 - any JSON
     num_values = sum(text.count(mark) for mark in _BEFORE_VALUES)
     if num_values > _FREE_VALUES + len(text) // _BYTES_FOR_VALUE:
         msg = f"{name}: {num_values:,} values of a few bytes each; this is no policy"
-        raise _NotJSONError(msg)
-    try:
-        document = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_no_constant
-        )
-    except RecursionError:
-        msg = f"{name}: not JSON of a policy: nested too deeply"
-        raise _NotJSONError(msg) from None
-    except json.JSONDecodeError as error:
-        msg = (
-            f"{name}: line {error.lineno}: not JSON: {error.msg} at column "
-            f"{error.colno}; JSON has no comments, and no comma behind the last value"
-        )
-        raise _NotJSONError(msg) from None
-    except PolicyError:
-        raise
-    except ValueError:  # int() raises one for thousands of digits
-        msg = f"{name}: not JSON of a policy: a number has thousands of digits"
-        raise _NotJSONError(msg) from None
+        raise NotJSONError(msg)
+    document = decoded(text, name, _object, _no_constant)
     if "\\u" in text:  # else they could not stand in UTF-8
         _check_unicode(document)
     return document

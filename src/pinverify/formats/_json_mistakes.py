@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pinverify.errors import PolicyError
 from pinverify.formats._json_values import (
     check_text,
+    decoded,
     key_twice,
     moment_of,
     tables_of,
@@ -42,18 +43,22 @@ _Twice = dict[int, tuple[dict[str, Any], str]]
 
 
 def look_again(
-    text: str, *, tables: bool
+    text: str, name: str, *, tables: bool
 ) -> tuple[Iterator[Mistake], Callable[[Collection[Place]], Mapping[Place, int]]]:
     """Return the mistakes of a text, and a function that finds lines of places.
 
     Args:
-        text: JSON that a parser can read.
+        text: the file.
+        name: of the file.
         tables: it has the tables of pinverify, which are checked as well.
+
+    Raises:
+        NotJSONError: it is not JSON, behind the first mistake.
     """
-    return _mistakes(text, tables=tables), functools.partial(_lines_of, text)
+    return _mistakes(text, name, tables=tables), functools.partial(_lines_of, text)
 
 
-def _mistakes(text: str, *, tables: bool) -> Iterator[Mistake]:
+def _mistakes(text: str, name: str, *, tables: bool) -> Iterator[Mistake]:
     twice: _Twice = {}
 
     def noting(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def _mistakes(text: str, *, tables: bool) -> Iterator[Mistake]:
             twice[id(found)] = found, key_twice(pairs)
         return found
 
-    document = json.loads(text, object_pairs_hook=noting)
+    document = decoded(text, name, noting)
     told = set()
     for mistake in _bad_values(document, twice):
         told.add(mistake.place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,14 @@ from pinverify.errors import PolicyError
 from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pinverify.formats._tables import Place
 
 __all__ = [
+    "NotJSONError",
     "check_text",
+    "decoded",
     "key_twice",
     "moment_of",
     "tables_of",
@@ -24,6 +27,50 @@ __all__ = [
     "told_twice",
     "with_times",
 ]
+
+
+class NotJSONError(PolicyError):
+    """Raised for a text that cannot be parsed: there is nothing else to find in it."""
+
+    def __init__(self, message: str) -> None:
+        """Take the message."""
+        super().__init__(message, kind="syntax")
+
+
+def decoded(
+    text: str,
+    name: str,
+    of_pairs: Callable[[list[tuple[str, Any]]], object],
+    of_constant: Callable[[str], object] | None = None,
+) -> Any:  # noqa: ANN401 - any JSON
+    """Parse JSON.
+
+    Args:
+        text: the JSON.
+        name: of the file.
+        of_pairs: makes an object of its keys and values.
+        of_constant: makes a value of NaN or an infinity; they are floats without it.
+
+    Raises:
+        NotJSONError: it is not JSON.
+        PolicyError: one of the functions raised it.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=of_pairs, parse_constant=of_constant)
+    except RecursionError:
+        msg = f"{name}: not JSON of a policy: nested too deeply"
+        raise NotJSONError(msg) from None
+    except json.JSONDecodeError as error:
+        msg = (
+            f"{name}: line {error.lineno}: not JSON: {error.msg} at column "
+            f"{error.colno}; JSON has no comments, and no comma behind the last value"
+        )
+        raise NotJSONError(msg) from None
+    except PolicyError:
+        raise
+    except ValueError:  # int() raises one for thousands of digits
+        msg = f"{name}: not JSON of a policy: a number has thousands of digits"
+        raise NotJSONError(msg) from None
 
 
 def key_twice(pairs: list[tuple[str, Any]]) -> str:
