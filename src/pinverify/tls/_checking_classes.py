@@ -67,7 +67,7 @@ def class_with_the_check(mixin: type, found: Any, rule: ContextRule) -> Any:  # 
             own[name] = _gate(getattr(found, name))
     made: Any = type(f"Pinned{found.__name__}", (mixin, found), own)
     if found.__module__ == "ssl":  # other classes may do anything
-        made._pinverify_short_way = verified_class(made), rule  # noqa: SLF001
+        made._pinverify_short_way = made, verified_class(made), rule  # noqa: SLF001
     return made
 
 

@@ -56,7 +56,9 @@ class Pending:
     _pinverify_rule: ClassVar[ContextRule]
     _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
     _pinverify_settled: ClassVar[bool] = False
-    _pinverify_short_way: ClassVar[tuple[Any, ContextRule] | None] = None
+    # Of one class, not of its subclasses: that class, the same once it is VERIFIED,
+    # and its rule.
+    _pinverify_short_way: ClassVar[tuple[Any, Any, Any]] = (None, None, None)
     _pinverify_own_rule: ContextRule | None = None
     _pinverify_error: PinningError | None = None
     _pinverify_accepted: Accepted | None = None
@@ -221,14 +223,9 @@ class PendingSocket(Pending):
         """
         if not issubclass(type(how["context"]), GuardedContext):
             guard(how["context"], mix_in)
-        short_way = cls.__dict__.get("_pinverify_short_way")  # not for subclasses
-        if (
-            short_way is None
-            or how["server_side"]
-            or not how["do_handshake_on_connect"]
-        ):
+        whose, verified, rule = cls._pinverify_short_way
+        if whose is not cls or how["server_side"] or not how["do_handshake_on_connect"]:
             return super()._create(**how)  # type: ignore[misc]
-        verified, rule = short_way
         self = verified._create(**how)  # noqa: SLF001
         if not self._connected:
             self.__class__ = cls
@@ -319,8 +316,8 @@ class PendingObject(Pending):
         """
         if not issubclass(type(context), GuardedContext):
             guard(context, mix_in)
-        short_way = cls.__dict__.get("_pinverify_short_way")  # not for subclasses
-        created_as: Any = super() if short_way is None else short_way[0]
+        whose, verified, _ = cls._pinverify_short_way
+        created_as: Any = verified if whose is cls else super()
         self: Any = created_as._create(  # noqa: SLF001
             incoming,
             outgoing,

@@ -105,20 +105,21 @@ class ShownBySSL(tuple[Any, Any, str]):
         return der
 
     def is_verified(self) -> bool:
-        return not self.doubt()
-
-    def doubt(self) -> str:
-        """Return why the chain is not verified; empty if it is.
+        """Return True if the chain is verified, whichever context decides.
 
         The context that a callback for SNI has selected must verify chains as well.
         """
-        noted: str = self.noted
+        sslobj, created_with, noted = self
         if noted:
-            return noted
-        context = self.sslobj.context
-        if context is self.created_with or verifies(context):
+            return False
+        context = sslobj.context
+        return context is created_with or verifies(context)
+
+    def doubt(self) -> str:
+        """Return why the chain is not verified; empty if it is."""
+        if self.is_verified():
             return ""
-        return (
+        return self.noted or (
             "OpenSSL did not verify this chain: verify_mode is CERT_NONE in the "
             "context that the SNI callback selected"
         )
