@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 import pki as pki_module
 from oracle_der import strict_spki
 from pinverify.cli.answers import is_server
+from pinverify.cli.servers import Shown
 from pinverify.cli.spellings import SPELLINGS
 from pki import Authority, Pki, self_signed, sha256_pin
 from tls_servers import TLSServer, server_context
@@ -354,6 +355,21 @@ def test_format_prints_the_leaf_of_a_server_alone(
     assert (blind.code, blind.out) == (0, expected)
     assert "pinverify: warning: " in blind.err
     assert "trust on first use" in blind.err
+
+
+@pytest.mark.parametrize("option", ["--format", "--stanza"])
+def test_an_unreadable_leaf_is_not_replaced_by_its_issuer(
+    option: str, pki: Pki, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A TLS library may accept more than we read; a script gets no other pin then."""
+    server = serve(server_context(pki.server))
+    leaf = pki.server.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07")
+    shown = Shown([leaf, pki.ca.der], [leaf, pki.ca.der])
+    monkeypatch.setattr("pinverify.cli.servers.look_at", lambda *_: shown)
+    spelling = "sha256" if option == "--format" else "toml"
+    done = run("pin", option, spelling, address(server))
+    assert (done.code, done.out) == (2, "")
+    assert "certificate 0 of its chain: " in done.err
 
 
 @pytest.mark.parametrize(

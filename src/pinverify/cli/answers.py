@@ -72,6 +72,14 @@ class Answer(NamedTuple):
     shown: Shown | None = None
 
     @property
+    def pinnable(self) -> list[Entry]:
+        """The entries that a script gets: of a server only the leaf, if readable."""
+        if self.host is None:
+            return self.entries
+        chain = () if self.shown is None else self.shown.verified or self.shown.sent
+        return [entry for entry in self.entries[:1] if entry.der == next(iter(chain))]
+
+    @property
     def warnings(self) -> list[str]:
         """Warnings about the whole chain."""
         if self.shown is None or not self.shown.problem:

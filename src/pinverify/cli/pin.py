@@ -93,7 +93,7 @@ def _print_pem(out: Output, answer: Answer) -> None:
 
 def _print_one_spelling(out: Output, answer: Answer, spelling: str) -> None:
     """Print lines for a script; for a server only the leaf, whose key is proven."""
-    entries = answer.entries[:1] if answer.shown else answer.entries
+    entries = answer.pinnable
     tell_warnings(out, answer, entries)
     for entry in entries:
         fingerprint = entry.fingerprints().get(spelling)

@@ -70,7 +70,7 @@ def _pinned(
     in_files: list[Pin] = []
     leaves: dict[str, list[Pin]] = {}
     for answer in answers:
-        entries = answer.entries if answer.shown is None else answer.entries[:1]
+        entries = answer.pinnable
         tell_warnings(out, answer, entries)
         if answer.host is None:
             in_files += _pins_of(entries, name)
