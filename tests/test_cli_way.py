@@ -197,6 +197,10 @@ def test_the_next_step_fits_the_reason(reason: str, way: str, step: str) -> None
     error = ssl.SSLError(1, "…")
     error.reason = reason
     server = Server("a.org", 8443, ("a.org", 8443))
+    data_base = Server("a.org", 5432, ("a.org", 5432))
+    if way == "plain" and "EOF" in reason:
+        known = connection_problem(data_base, error, WAYS[way])
+        assert known.endswith("; TLS begins later there: add --starttls postgres")
     text = connection_problem(server, error, WAYS[way])
     assert text.startswith(
         f"no TLS with a.org:8443: {reason.lower().replace('_', ' ')}"

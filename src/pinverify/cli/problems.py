@@ -110,12 +110,12 @@ def _advice(step: str, server: Server, way: Way) -> str:
         advice = f"TLS begins later there: add --starttls {protocol}"
     elif step in {_CLEAR, _ENDED}:
         advice = "is this the right port? If TLS begins later there, add --starttls"
+        if step == _ENDED and way.cert is None:
+            advice += "; if it wants the certificate of a client, --cert"
     elif step == _CLIENT and way.cert is not None:
         advice = f"does it accept the certificate in {way.cert}?"
     elif step == _CLIENT:
         advice = "if it wants the certificate of a client, add --cert"
     else:
         advice = step
-    if step == _ENDED and way.cert is None:
-        advice += "; if it wants the certificate of a client, --cert"
     return advice
