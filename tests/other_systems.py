@@ -245,7 +245,7 @@ def vectors_folder(folder: str) -> Path:
     """Return a folder of ../shared/vectors/formats; skip the test if it is missing."""
     path = SHARED / "formats" / folder
     if not path.is_dir():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(f"the vectors of other projects are not there: {path}")
     return path
 
 

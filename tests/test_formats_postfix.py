@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
+import os
 import re
-from collections.abc import Sequence
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import client_servers
 from other_systems import (
     FAST,
     HOSTS_HERE,
@@ -24,10 +30,12 @@ from other_systems import (
     pool,
     small_rules,
 )
-from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules
+from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules, dump_rules
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import FORMATS
+from pki import Pki
 from policy_samples import ABSENT, OTHER
+from tls_servers import server_context
 
 __all__: list[str] = []
 
@@ -333,3 +341,71 @@ def test_main_cf_is_written() -> None:
     zeros = bytes.fromhex(HEX).hex(":").upper()
     assert dumped.text == f"{MAIN.rstrip()}\n    {zeros}\n    {COLONS}\n"
     assert load(str(dumped.text), "x.org").rules == Rules({"x.org": pins(HEX, HEX_B)})
+
+
+# ---- Postfix itself ----------------------------------------------------------------
+
+# Postfix wants a user and a group of its own.
+SETTINGS = "compatibility_level = 3.6\nmail_owner = daemon\nsetgid_group = mail\n"
+
+
+@pytest.fixture
+def postfix(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that runs a program of Postfix on a main.cf with more lines."""
+
+    def answer(more: str, program: str, *words: str) -> str:
+        found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+        if found is None:
+            pytest.skip("postfix is not there")
+        text = f"{SETTINGS}queue_directory = {tmp_path}\n{more}"
+        (tmp_path / "main.cf").write_text(text, encoding="utf-8")
+        os.utime(tmp_path / "main.cf", (1, 1))  # Postfix waits for a file to settle
+        (tmp_path / "master.cf").touch()
+        environment = {**os.environ, "MAIL_CONFIG": str(tmp_path)}
+        done = subprocess.run(
+            [found, *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        return done.stdout
+
+    return answer
+
+
+@pytest.mark.parametrize("other", ["key", "certificate", "nothing", "authority"])
+def test_postfix_reads_what_is_written_and_decides_alike(
+    other: str, pki: Pki, postfix: Callable[..., str]
+) -> None:
+    """Its digests may be of the leaf's key or certificate, and of nothing above it."""
+    leaf, ca = pki.server, pki.ca
+    digest = {
+        "key": hashlib.sha256(leaf.spki).digest(),
+        "certificate": hashlib.sha256(leaf.der).digest(),
+        "nothing": bytes(32),
+        "authority": hashlib.sha256(ca.spki).digest(),
+    }[other]
+    rules = Rules({"localhost": PinSet(leaf=[Pin.spki(digest), OTHER])})
+    text = str(dump_rules(rules, format="postfix").text)
+    level, hashed, digests = (
+        postfix(text, "postconf", "-h", f"smtp_tls_{name}").strip()
+        for name in ("security_level", "fingerprint_digest", "fingerprint_cert_match")
+    )
+    assert (level, hashed) == ("fingerprint", "sha256")
+    assert len(digests.split()) == 2
+    server = client_servers.Server(
+        client_servers.smtp, server_context(leaf), tls_first=False
+    )
+    try:
+        destination = f"[127.0.0.1]:{server.port}"
+        words = ("-c", "-l", level, "-d", hashed, destination, *digests.split())
+        told = postfix(text, "posttls-finger", *words)
+    finally:
+        server.close()
+    read = load(text, "localhost").rules
+    report = Policy(read).evaluate("localhost", [leaf.der, ca.der])
+    assert ("Verified TLS connection" in told) == report.accepted
+    assert ("Untrusted TLS connection" in told) == (not report.accepted)
+    assert report.accepted == (other in {"key", "certificate"})
