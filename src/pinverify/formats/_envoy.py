@@ -176,7 +176,7 @@ class _Reader:
             return
         if name is not None and "*" in name:
             msg = f"{shown(name)}: sni is one name, and has no '*'"
-            self._reading.mistake(where, msg)
+            self._reading.mistake(where, msg, "host")
             return
         if name is None:
             pattern: str | None = given_host(self._given)

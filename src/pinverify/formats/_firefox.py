@@ -147,7 +147,7 @@ class _File:
             where = f"line {self._line}"
             name = f"{match.lastgroup} {match['key'] or match['pinset'] or ''}"
             if match.lastgroup in _ONCE and name in seen:
-                self._reading.mistake(where, "this is there already; keep one")
+                self._reading.mistake(where, "this is there already; keep one", "twice")
             seen.add(name)
             if match["key"] is not None:
                 pin = self._reading.key_pin(where, match["digest"])
