@@ -109,7 +109,10 @@ static pv_status write_patterns(uint8_t *out, size_t out_len,
                                 uint64_t *out_offsets, size_t *out_row,
                                 const pv_column *patterns) {
   size_t at = 0;
-  for (size_t i = 0; i < patterns->offsets.num; i++) {
+  for (size_t i = 0; i < patterns->offsets.num; i++)
+    CHANGES(i, at, *out_row, WHOLE(out), WHOLE(out_offsets))
+    LOOP(patterns->offsets.num - i, i <= patterns->offsets.num && at <= out_len)
+  {
     const pv_span text = column_item(patterns, i);
     if (text.len >= out_len - at) {
       return PV_ERR_ARGUMENT;
@@ -128,15 +131,14 @@ static pv_status write_patterns(uint8_t *out, size_t out_len,
 pv_status pv_patterns_canonical(uint8_t *out, size_t out_len,
                                 uint64_t *out_offsets, size_t *out_row,
                                 const pv_column *patterns) {
-  const size_t offsets_len = sizeof *out_offsets * (patterns->offsets.num + 1);
-  pv_status status = PV_ERR_ARGUMENT;
   *out_row = 0;
-  memset(out_offsets, 0, offsets_len);
-  if (column_fits(patterns)) {
-    status = write_patterns(out, out_len, out_offsets, out_row, patterns);
-  }
+  out_offsets[0] = 0;
+  const pv_status status =
+      column_fits(patterns)
+          ? write_patterns(out, out_len, out_offsets, out_row, patterns)
+          : PV_ERR_ARGUMENT;
   if (status != PV_OK) {
-    memset(out_offsets, 0, offsets_len);
+    memset(out_offsets, 0, sizeof *out_offsets * (patterns->offsets.num + 1));
   }
   return status;
 }
@@ -173,12 +175,14 @@ static bool find_sections(policy_layout *out, uint32_t *out_num_buckets,
       source->num_rows > SIZE_MAX / (2 * PV_DIGEST_LEN)) {
     return false;
   }
-  const uint32_t num_rules = (uint32_t)patterns->offsets.num;
   const uint64_t names_len = count_names_len(patterns);
-  *out_num_buckets = count_buckets(num_rules);
-  *out = lay_out(source->num_rows, source->num_pinsets, num_rules,
-                 *out_num_buckets, names_len);
-  return names_len <= UINT32_MAX && out->size <= SIZE_MAX;
+  if (names_len > UINT32_MAX) {
+    return false;
+  }
+  *out_num_buckets = count_buckets((uint32_t)patterns->offsets.num);
+  *out = lay_out(source->num_rows, source->num_pinsets,
+                 (uint32_t)patterns->offsets.num, *out_num_buckets, names_len);
+  return out->size <= SIZE_MAX;
 }
 
 size_t pv_policy_compiled_len(const pv_policy_source *source) {
@@ -411,14 +415,13 @@ static pv_status compile(uint8_t *out, size_t out_len, size_t *out_row,
   if (status != PV_OK) {
     return status;
   }
-  const uint32_t num_rules = (uint32_t)source->patterns.offsets.num;
   rule_index in = {.rules = out + at.rules_at,
                    .buckets = out + at.buckets_at,
                    .names = out + at.names_at,
                    .names_len = (size_t)(at.end - at.names_at),
                    .patterns = &source->patterns,
                    .pinset_of = source->pinset_of,
-                   .num_rules = num_rules,
+                   .num_rules = (uint32_t)source->patterns.offsets.num,
                    .bucket_mask = num_buckets - 1};
   if (!choose_key(&in)) {
     return PV_ERR_POLICY_BUCKETS;

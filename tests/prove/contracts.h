@@ -56,6 +56,13 @@
 // `p` points to an object of `n` bytes of its own: one byte further is outside.
 #define FRESH(p, n) __CPROVER_is_fresh(p, n)
 
+// A part of an output: an object of its own, or a part of the policy's bytes.
+#if defined(ONE_OBJECT)
+#define IS_OUTPUT(p, n) __CPROVER_rw_ok(p, n)
+#else
+#define IS_OUTPUT(p, n) FRESH(p, n)
+#endif
+
 // `p` is that other pointer. What is known of a pointer after a call must be
 // told so: from p == q no prover concludes what p points to.
 #define SAME(p, q) __CPROVER_pointer_equals(p, q)

@@ -3,13 +3,6 @@
 //
 // clang-format off
 
-// A part of the output: an object of its own, or a part of the policy's bytes.
-#if defined(ONE_OBJECT)
-#define IS_OUTPUT(p, n) __CPROVER_rw_ok(p, n)
-#else
-#define IS_OUTPUT(p, n) FRESH(p, n)
-#endif
-
 #define IS_TEXT(text) \
   ((text).len <= PV_PROVED_LEN_MAX && FRESH((text).data, (text).len))
 #define IS_PATTERN_OF(p, column)                        \
@@ -54,17 +47,56 @@ static pv_status check_patterns(size_t *out_row, const pv_column *patterns)
     ASSIGNS(*out_row)
     ENSURES(IMPLIES(RESULT != PV_OK, *out_row < patterns->offsets.num));
 
-// Longer patterns are refused before a byte of them is copied.
 static size_t write_canonical(uint8_t *out, pv_span text)
-    REQUIRES(text.len <= 4096 && IS_TEXT(text) && FRESH(out, text.len + 1))
-    ASSIGNS(BYTES(out, text.len + 1))
+    REQUIRES(IS_TEXT(text) && IS_OUTPUT(out, text.len + 1))
+    ASSIGNS(WHOLE(out))
     ENSURES(RESULT <= text.len + 1);
+
+static pv_status write_patterns(uint8_t *out, size_t out_len,
+                                uint64_t *out_offsets, size_t *out_row,
+                                const pv_column *patterns)
+    REQUIRES(IS_COLUMN(patterns) && IS_OUT(out_row))
+    REQUIRES(out_len <= PV_PROVED_LEN_MAX && FRESH(out, out_len))
+    REQUIRES(FRESH(out_offsets, 8 * (patterns->offsets.num + 1)))
+    ASSIGNS(WHOLE(out), WHOLE(out_offsets), *out_row)
+    ENSURES(IMPLIES(RESULT == PV_ERR_POLICY_PATTERN,
+                    *out_row < patterns->offsets.num));
 
 static uint64_t count_names_len(const pv_column *patterns)
     REQUIRES(IS_COLUMN(patterns) && patterns->offsets.num <= INT32_MAX)
     REQUIRES(patterns->data_len <= UINT32_MAX)
     ASSIGNS()
     ENSURES(RESULT <= (uint64_t)patterns->offsets.num << 32);
+
+// At least one pattern, of which nothing has been checked yet.
+#define IS_SOURCE(source)                                                   \
+  (FRESH(source, sizeof *(source)) &&                                       \
+   (source)->patterns.offsets.num > 0 &&                                    \
+   IS_OFFSETS(&(source)->patterns.offsets) &&                               \
+   (source)->patterns.data_len <= PV_PROVED_LEN_MAX &&                      \
+   FRESH((source)->patterns.data, (source)->patterns.data_len) &&           \
+   (source)->num_rows <= PV_PROVED_LEN_MAX / 32)
+
+static bool find_sections(policy_layout *out, uint32_t *out_num_buckets,
+                          const pv_policy_source *source)
+    REQUIRES(IS_OUT(out) && IS_OUT(out_num_buckets) && IS_SOURCE(source))
+    ASSIGNS(*out, *out_num_buckets)
+    ENSURES(IMPLIES(RESULT, source->patterns.offsets.num <= INT32_MAX &&
+            source->patterns.data_len <= UINT32_MAX))
+    ENSURES(IMPLIES(RESULT, POSITIONS_FIT(&source->patterns.offsets,
+                                          source->patterns.data_len)))
+    ENSURES(IMPLIES(RESULT, *out_num_buckets >= source->patterns.offsets.num &&
+            *out_num_buckets <= (uint32_t)1 << 31))
+    ENSURES(IMPLIES(RESULT, out->pinsets_at == 128 + 32 * source->num_rows &&
+            out->rules_at ==
+                out->pinsets_at + 80 * (uint64_t)source->num_pinsets &&
+            out->buckets_at ==
+                out->rules_at + 16 * source->patterns.offsets.num &&
+            out->names_at ==
+                out->buckets_at + 4 * ((uint64_t)*out_num_buckets + 1)))
+    ENSURES(IMPLIES(RESULT, out->names_at <= out->end &&
+            out->end - out->names_at <= UINT32_MAX && out->end <= out->size &&
+            out->size - out->end < 8));
 
 static uint32_t count_buckets(uint32_t num_rules)
     REQUIRES(num_rules <= INT32_MAX)
@@ -142,3 +174,41 @@ static void write_header(uint8_t *out, const pv_policy_source *source,
     REQUIRES(IS_OUTPUT(out, 128) && FRESH(source, sizeof *source))
     REQUIRES(FRESH(in, sizeof *in) && in->bucket_mask <= INT32_MAX)
     ASSIGNS(BYTES(out, 128));
+
+// The pins and PinSets that stand behind the patterns; NULL if there are none.
+#define HAS_REST(source)                                                 \
+  (FRESH((source)->pinset_of, 4 * (source)->patterns.offsets.num) &&     \
+   FRESH((source)->pins, 32 * (source)->num_rows) &&                     \
+   FRESH((source)->pinsets, 80 * (size_t)(source)->num_pinsets))
+
+static pv_status compile(uint8_t *out, size_t out_len, size_t *out_row,
+                         const pv_policy_source *source)
+    REQUIRES(IS_SOURCE(source) && HAS_REST(source) && IS_OUT(out_row))
+    REQUIRES(out_len <= PV_PROVED_LEN_MAX && FRESH(out, out_len))
+    ASSIGNS(WHOLE(out), *out_row);
+
+size_t pv_policy_compiled_len(const pv_policy_source *source)
+    REQUIRES(IS_SOURCE(source))
+    ASSIGNS();
+
+pv_status pv_policy_compile(uint8_t *out, size_t out_len, size_t *out_row,
+                            const pv_policy_source *source)
+    REQUIRES(IS_SOURCE(source) && HAS_REST(source) && IS_OUT(out_row))
+    REQUIRES(out_len <= PV_PROVED_LEN_MAX && FRESH(out, out_len))
+    ASSIGNS(WHOLE(out), *out_row)
+    ENSURES(IMPLIES(RESULT != PV_OK && some < out_len, out[some] == 0));
+
+pv_status pv_patterns_canonical(uint8_t *out, size_t out_len,
+                                uint64_t *out_offsets, size_t *out_row,
+                                const pv_column *patterns)
+    REQUIRES(FRESH(patterns, sizeof *patterns) && patterns->offsets.num > 0)
+    REQUIRES(IS_OFFSETS(&patterns->offsets))
+    REQUIRES(patterns->data_len <= PV_PROVED_LEN_MAX)
+    REQUIRES(FRESH(patterns->data, patterns->data_len) && IS_OUT(out_row))
+    REQUIRES(out_len <= PV_PROVED_LEN_MAX && FRESH(out, out_len))
+    REQUIRES(FRESH(out_offsets, 8 * (patterns->offsets.num + 1)))
+    ASSIGNS(WHOLE(out), WHOLE(out_offsets), *out_row)
+    ENSURES(IMPLIES(RESULT == PV_ERR_POLICY_PATTERN,
+                    *out_row < patterns->offsets.num))
+    ENSURES(IMPLIES(RESULT != PV_OK && some <= patterns->offsets.num,
+                    out_offsets[some] == 0));

@@ -59,6 +59,19 @@ void prove_write_canonical(void) {
   REACHED(len == 9);
 }
 
+void prove_write_patterns(void) {
+  uint8_t *out;
+  size_t out_len;
+  uint64_t *out_offsets;
+  size_t *out_row;
+  const pv_column *patterns;
+  const pv_status status =
+      write_patterns(out, out_len, out_offsets, out_row, patterns);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_ARGUMENT);
+  REACHED(status == PV_ERR_POLICY_PATTERN);
+}
+
 void prove_count_names_len(void) {
   const pv_column *patterns;
   REACHED(count_names_len(patterns) == 9);
@@ -69,6 +82,15 @@ void prove_count_buckets(void) {
   const uint32_t num = count_buckets(num_rules);
   REACHED(num == 1);
   REACHED(num == (uint32_t)1 << 31);
+}
+
+void prove_find_sections(void) {
+  policy_layout *out;
+  uint32_t *out_num_buckets;
+  const pv_policy_source *source;
+  const bool found = find_sections(out, out_num_buckets, source);
+  REACHED(found);
+  REACHED(!found);
 }
 
 void prove_hash_pattern(void) {
@@ -181,4 +203,45 @@ void prove_write_header(void) {
   size_t size;
   write_header(out, source, in, size);
   REACHED(size == 999);
+}
+
+void prove_compile(void) {
+  uint8_t *out;
+  size_t out_len;
+  size_t *out_row;
+  const pv_policy_source *source;
+  const pv_status status = compile(out, out_len, out_row, source);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_POLICY_PATTERN);
+  REACHED(status == PV_ERR_POLICY_BUCKETS);
+  REACHED(status == PV_ERR_ARGUMENT);
+}
+
+void prove_pv_policy_compiled_len(void) {
+  const pv_policy_source *source;
+  const size_t len = pv_policy_compiled_len(source);
+  REACHED(len == 0);
+  REACHED(len == 999 * 8);
+}
+
+void prove_pv_policy_compile(void) {
+  uint8_t *out;
+  size_t out_len;
+  size_t *out_row;
+  const pv_policy_source *source;
+  const pv_status status = pv_policy_compile(out, out_len, out_row, source);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_POLICY_ORDER && some == 9 && out_len > 9);
+}
+
+void prove_pv_patterns_canonical(void) {
+  uint8_t *out;
+  size_t out_len;
+  uint64_t *out_offsets;
+  size_t *out_row;
+  const pv_column *patterns;
+  const pv_status status =
+      pv_patterns_canonical(out, out_len, out_offsets, out_row, patterns);
+  REACHED(status == PV_OK);
+  REACHED(status == PV_ERR_POLICY_PATTERN && some == 9);
 }

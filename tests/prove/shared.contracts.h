@@ -67,7 +67,7 @@ void pv__digest_pieces(uint8_t digest[32], const pv_span *pieces,
     ASSIGNS(BYTES(digest, 32));
 
 void pv__digest_policy(uint8_t out[32], const uint8_t *bytes, size_t bytes_len)
-    REQUIRES(FRESH(out, 32))
+    REQUIRES(IS_OUTPUT(out, 32))
     REQUIRES(bytes_len >= 128 && bytes_len <= PV_PROVED_LEN_MAX)
     REQUIRES(FRESH(bytes, bytes_len))
     ASSIGNS(BYTES(out, 32));
