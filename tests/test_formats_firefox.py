@@ -212,3 +212,18 @@ def test_many_entries_take_bounded_memory() -> None:
     tracemalloc.stop()
     assert len(rules.hosts) == 2000
     assert peak < 10 * len(text) + 350_000
+
+
+def test_entries_share_the_pins_of_their_set() -> None:
+    """A long set with many entries would be read in time that grows with both."""
+    text = written({"a.org": Entry([ABSENT, OTHER], below=True, test=False)})
+    (line,) = re.findall(r'  \{ "a\.org".*\n', text)
+    more = line.replace("a.org", "b.org") + line.replace("a.org", "c.org")
+    tried = line.replace("a.org", "d.org").replace("true, false", "true, true")
+    hosts = load(text.replace(line, line + more + tried)).rules.hosts
+    one, *same, other = (hosts[f"**.{name}.org"] for name in "abcd")
+    assert [id(value) for value in same] == [id(one)] * 2
+    assert isinstance(one, PinSet)
+    assert other == PinSet(
+        one.pins, mode="report", expires=one.expires, after_expiry="allow"
+    )

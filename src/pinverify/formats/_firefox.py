@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from pinverify.formats._reading import Given, Loaded
     from pinverify.policy import Pin
+    from pinverify.policy._report import Mode
 
 __all__ = ["loads"]
 
@@ -88,16 +89,39 @@ def loads(data: bytes, given: Given) -> Loaded:
     file = _File(text_of(data, given, "list"), reading)
     file.read()
     reading.check()
+    values = _Values(file)
     for entry in file.entries:
-        _add(entry, file, reading)
+        _add(entry, values, reading)
     return reading.loaded("no host has pins; name the file StaticHPKPins.h")
 
 
-def _add(entry: _Entry, file: _File, reading: Reading) -> None:
+class _Values:
+    """PinSets of a file, each made once: many entries may share a long one."""
+
+    def __init__(self, file: _File) -> None:
+        self._file = file
+        self._made: dict[tuple[str, bool], PinSet | None] = {}
+
+    def of_entry(self, entry: _Entry) -> PinSet | None:
+        """Return the PinSet of an entry; None if it names no pins."""
+        key = entry.pinset, entry.is_test
+        if key not in self._made:
+            pins = self._file.pinsets.get(entry.pinset)
+            mode: Mode = "report" if entry.is_test else "enforce"
+            expires = self._file.expires
+            self._made[key] = (
+                PinSet(pins, mode=mode, expires=expires, after_expiry="allow")
+                if pins
+                else None
+            )
+        return self._made[key]
+
+
+def _add(entry: _Entry, values: _Values, reading: Reading) -> None:
     """Add the rule of an entry."""
     pattern = reading.pattern(entry.where, entry.host)
-    pins = file.pinsets.get(entry.pinset)
-    if not pins:
+    value = values.of_entry(entry)
+    if value is None:
         msg = f"there are no pins in {shown(entry.pinset)}; add its fingerprints"
         reading.mistake(entry.where, msg)
         return
@@ -107,12 +131,6 @@ def _add(entry: _Entry, file: _File, reading: Reading) -> None:
         msg = f"{shown(entry.host)} is there already, or has a '*'; keep one, without"
         reading.mistake(entry.where, msg, "twice")
         return
-    value = PinSet(
-        pins,
-        mode="report" if entry.is_test else "enforce",
-        expires=file.expires,
-        after_expiry="allow",
-    )
     reading.rule(entry.where, f"**.{pattern}" if entry.is_below else pattern, value)
 
 
