@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from pinverify import Pin, PolicyError, Rules, load_rules
 from pinverify.formats import _json, toml
 from pinverify.formats._reading import MAX_TOLD, Given, MistakesError
+from pinverify.formats._toml_mistakes import tokens
 from policy_samples import ABSENT, OTHER
 from test_formats import edited_examples
 
@@ -189,6 +191,40 @@ def test_the_rest_of_a_file_that_is_not_toml_is_read() -> None:
         "file: line 19: not TOML: Invalid value at column 11",
         "file: line 20: [hosts.\"c.example\"]: leaf: not a SHA-256 pin: 'z'",
     ]
+
+
+@pytest.mark.parametrize("key", ["ca x", '"ca', "c}a", 'ca"""'])
+def test_a_table_with_a_key_that_cannot_be_read_is_not_called_empty(key: str) -> None:
+    """The key may have been that of its pins."""
+    text = f'version = 1\n[hosts."a.example"]\n{key} = ["{ABSENT}"]\n'
+    (line,) = told(text)
+    assert line.startswith("file: line 3: not TOML: ")
+
+
+def test_long_keys_take_bounded_memory() -> None:
+    """With many statements below a table of 3,000 keys, and one key of 500.
+
+    It would be 300 MB with all beginnings of all their places.
+    """
+    key = ".".join(["a"] * 3000)
+    text = f"version = 1\nz\n[{key}]\n" + "a = 1\n" * 9 + key[:999] + " = 2\n" * 2
+    tracemalloc.start()
+    lines = told(text)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert lines[0].startswith("file: line 2: not TOML: ")
+    assert peak < 8_000_000
+
+
+def test_a_string_that_nothing_closes_is_looked_for_once() -> None:
+    """Each search goes through the rest of the file, which may have many of them."""
+    closed = '"""a\\"""", \'\'\'"""\'\'\'\n'
+    text = f"x = [{closed}" + '\\"""\n' * 100 + '"b", "c]"\n'
+    found = list(tokens(text))
+    words = [match[0] for match in found]
+    assert words[3:6] == ['"""a\\""""', ",", "'''\"\"\"'''"]
+    assert words[-4:] == ['"b"', ",", '"c]"', "\n"]
+    assert sum(match.re is found[0].re for match in found) < 9
 
 
 def test_a_table_in_pieces_has_the_line_of_its_first() -> None:

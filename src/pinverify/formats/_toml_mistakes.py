@@ -20,24 +20,26 @@ if TYPE_CHECKING:
     from pinverify.errors import Kind
     from pinverify.formats._tables import Place
 
-__all__ = ["look_again"]
+__all__ = ["look_again", "tokens"]
 
 # Strings and comments hide brackets and commas; the last one is a stray quote.
-_TOKEN = re.compile(
-    r'"""(?:[^\\]|\\.)*?"""'
-    r"|'''.*?'''"
+_SHORT = (
+    r"'''.*?'''"
     r'|"(?:[^"\\\n]|\\.)*"'
     r"|'[^'\n]*'"
     r"|\#[^\n]*"
     r"|[\[\]{},=\n]"
     r"""|[^\s\[\]{},=#"']+"""
-    r"""|["']""",
-    re.DOTALL,
+    r"""|["']"""
 )
+_UNCLOSED = '"""'
+_TOKEN = re.compile(rf'"""(?:[^\\]|\\.)*?"""|{_UNCLOSED}|{_SHORT}', re.DOTALL)
+_SHORT_TOKEN = re.compile(_SHORT, re.DOTALL)
 _KEY = r"""(?:[\w-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEYS = re.compile(rf"[ \t]*({_KEY}(?:[ \t]*\.[ \t]*{_KEY})*)[ \t]*=")
 _HOSTS = re.compile(r"[ \t]*\[\[?[ \t]*(?:hosts|clients)\b")
 _PLACE = re.compile(r" \(at line (\d+), column (\d+)\)")
+_MAX_KEYS = 16  # of a place: those of a policy have four
 
 
 class _Statement(NamedTuple):
@@ -46,8 +48,8 @@ class _Statement(NamedTuple):
     Attributes:
         line: the number of its first line.
         text: all of it.
-        place: the keys that lead to its value, or to the table of a header; None if
-            they cannot be told.
+        place: the keys that lead to its value, or to the table of a header, but no
+            more than `_MAX_KEYS`; None if they cannot be told.
     """
 
     line: int
@@ -87,13 +89,16 @@ def _mistakes(text: str, lines: dict[Place, int]) -> Iterator[Mistake]:
     sound: list[str] = []
     hurt: set[Place] = set()  # tables that are not whole
     seen: dict[Place, int] = {}
+    table: Place = ()
     left_out = many = False
     for statement in _statements(text):
         place = statement.place or ()
         if statement.is_header:
+            table = place
             left_out, many = False, statement.text.lstrip().startswith("[[")
         problem = None if left_out else _problem(statement)
-        if place and not (left_out or problem or many):
+        is_whole = 0 < len(place) < _MAX_KEYS
+        if is_whole and not (left_out or problem or many):
             first = seen.setdefault(place, statement.line)
             if first != statement.line:
                 why = f"{place[-1]!r} is there twice, see line {first}; keep one"
@@ -102,7 +107,8 @@ def _mistakes(text: str, lines: dict[Place, int]) -> Iterator[Mistake]:
             lines[(statement.line,)], why = problem
             kind: Kind = "twice" if "twice" in why else "syntax"
             yield Mistake((statement.line,), "", f"not TOML: {why}", kind)
-            hurt |= {place[:length] for length in range(len(place) + 1)}
+            inner = place or table  # of a key that cannot be told, only its table
+            hurt |= {inner[:length] for length in range(len(inner) + 1)}
             left_out = statement.is_header
         is_sound = not (problem or left_out)
         sound.append(statement.text if is_sound else "\n" * statement.text.count("\n"))
@@ -148,7 +154,7 @@ def _statements(text: str) -> Iterator[_Statement]:
             yield statement._replace(place=table)
         elif (keys := _KEYS.match(piece)) and table is not None:
             inner = _place(f"{keys[1]} = 0")
-            place = None if inner is None else (*table, *inner)
+            place = None if inner is None else (*table, *inner)[:_MAX_KEYS]
             yield statement._replace(place=place)
         else:
             yield statement
@@ -157,7 +163,7 @@ def _statements(text: str) -> Iterator[_Statement]:
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
     """Yield the first line and the text of each statement."""
     start, first, line, depth = 0, 1, 1, 0
-    for match in _TOKEN.finditer(text):
+    for match in tokens(text):
         word, end = match[0], match.end()
         if word in _OPENING:
             depth += 1
@@ -171,6 +177,19 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
             yield first, text[start:end]
             start, first, depth = end, line, 0
     yield first, text[start:]
+
+
+def tokens(text: str, at: int = 0) -> Iterator[re.Match[str]]:
+    """Yield the tokens behind a position.
+
+    Three quotes that nothing closes are looked for once: what closes a later string
+    would close the first, and each search goes through the rest of the file.
+    """
+    for match in _TOKEN.finditer(text, at):
+        if match[0] == _UNCLOSED:
+            yield from _SHORT_TOKEN.finditer(text, match.start())
+            return
+        yield match
 
 
 _OPENING = ("[", "{")
@@ -188,7 +207,7 @@ def _place(text: str) -> Place | None:
     while isinstance(value, dict) and value:
         ((key, value),) = value.items()
         keys.append(key)
-    return tuple(keys)
+    return tuple(keys[:_MAX_KEYS])
 
 
 # ---- lines -------------------------------------------------------------------------
@@ -215,7 +234,7 @@ def _line_of_item(statement: _Statement, index: int) -> int:
     """Return the line of an item of the array that a statement has."""
     line, depth, commas = statement.line, 0, 0
     keys = _KEYS.match(statement.text)
-    for match in _TOKEN.finditer(statement.text, keys.end() if keys else 0):
+    for match in tokens(statement.text, keys.end() if keys else 0):
         word = match[0]
         if word in _CLOSING:
             depth -= 1
