@@ -7,6 +7,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -555,6 +556,37 @@ def test_rules_with_lists_that_overlap_are_not_read() -> None:
     assert policy.evaluate("a", []).host == "a"
     with pytest.raises(PolicyError, match=r"lists of pins overlap .* compile the"):
         _ = policy.rules
+
+
+def sharing(num: int) -> Policy:
+    """Return a policy of PinSets with the same pins of keys, and a certificate each."""
+    keys = pack(b"".join(spki(i).digest for i in range(num)))
+    rows = len(keys) // 32
+    pins = keys + b"".join(spki(num + i).digest for i in range(num))
+    pinsets = [pinset_row((0, num), (rows + i, 1)) for i in range(num)]
+    rules = [(b"h%04d.example" % i, 0, i) for i in range(num)]
+    parts = replace(indexed(*rules, num_buckets=2048), pins=pins, pinsets=pinsets)
+    return Policy.open(put_together(parts))
+
+
+def test_lists_with_the_same_keys_and_other_certificates_share_pins() -> None:
+    """So that a pin takes memory once, however many lists have it."""
+    values = sharing(40).rules.hosts.values()
+    lists = [value.pins for value in values if isinstance(value, PinSet)]
+    assert [len(pins) for pins in lists] == [41] * 40
+    assert len({id(pin) for pins in lists for pin in pins}) == 80
+
+
+def test_lists_that_share_too_many_pins_are_not_read() -> None:
+    """A file of 300 kB would take 20 MB, and one of 3 MB a hundred times as much."""
+    policy = sharing(1600)
+    tracemalloc.start()
+    with pytest.raises(PolicyError, match=r"lists share very many pins.* compile"):
+        _ = policy.rules
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12_000_000
+    assert policy.evaluate("h0001.example", []).host == "h0001.example"
 
 
 def test_pins_in_another_order_are_the_same_rules() -> None:

@@ -43,6 +43,10 @@ _BLOCKED_AT = 80
 _HEADER_LEN = 128
 _PINSET_LEN = 80
 
+# An item of a list that shares its pins takes 8 bytes: as many as the file, and more.
+_BYTES_FOR_ITEM = 8
+_FREE_ITEMS = 2**20
+
 _REJECT_UNPINNED = 1
 _CLIENTS = 2
 _ROWS_MAX = 4  # up to this many pins, rows are packed pins already
@@ -175,6 +179,7 @@ def read_rules(handle: OpenPolicy) -> Rules:
     Raises:
         PolicyError: an expiry is outside the calendar, or lists of pins overlap.
             pinverify does not compile such a policy, but another program may have.
+            Or very many lists share very many pins.
     """
     lists = _Lists(handle)
     pinsets: dict[int, PinSet] = {}
@@ -218,7 +223,8 @@ class _Lists:
     """Lists of pins, each read once: PinSets share those that lie in the same rows.
 
     So the rules take no more memory than the policy has pins. Runs that overlap would
-    be read again for each; pinverify compiles none.
+    be read again for each; pinverify compiles none. Lists that share the pins of keys
+    and not those of certificates hold the same pins, and their number is bounded.
     """
 
     def __init__(self, handle: OpenPolicy) -> None:
@@ -226,7 +232,9 @@ class _Lists:
         (num_rows,) = _NUM_ROWS.unpack_from(handle.data, _NUM_ROWS_AT)
         self._pinsets_at = _HEADER_LEN + DIGEST_LEN * num_rows
         self._rows_left = num_rows
+        self._items_left = _FREE_ITEMS + len(handle.data) // _BYTES_FOR_ITEM
         self._rows: set[tuple[int, int]] = set()
+        self._runs: dict[tuple[PinKind, int, int], list[Pin]] = {}
         self._lists: dict[tuple[int, ...], tuple[Pin, ...]] = {}
 
     def of_pinset(self, index: int) -> list[tuple[Pin, ...]]:
@@ -246,14 +254,16 @@ class _Lists:
         runs = _TWO_RUNS.unpack_from(self._handle.data, runs_at)
         found = self._lists.get(runs)
         if found is None:
-            lengths = runs[1::2]
-            for first, length in zip(runs[::2], lengths, strict=True):
-                self._count(first, length)
-            pins = [
-                Pin(kind, digest)
-                for kind, length in zip(PinKind, lengths, strict=True)
-                for digest in self._handle.pins(pinset, number, kind, 0, length)
-            ]
+            pins: list[Pin] = []
+            for kind, first, length in zip(PinKind, runs[::2], runs[1::2], strict=True):
+                run = self._runs.get((kind, first, length))
+                if run is None:
+                    self._count(first, length)
+                    digests = self._handle.pins(pinset, number, kind, 0, length)
+                    run = [Pin(kind, digest) for digest in digests]
+                    self._runs[kind, first, length] = run
+                self._count_items(length)
+                pins += run
             found = self._lists[runs] = read_pins(pins, LISTS[number])
         return found
 
@@ -265,5 +275,15 @@ class _Lists:
         if self._rows_left < 0:
             msg = (
                 "lists of pins overlap in the compiled policy; compile the rules again"
+            )
+            raise PolicyError(msg)
+
+    def _count_items(self, length: int) -> None:
+        """Count the items of a list, most of which may be in others, too."""
+        self._items_left -= length
+        if self._items_left < 0:
+            msg = (
+                "very many lists share very many pins, so the rules would take far "
+                "more memory than the compiled policy; compile fewer pins"
             )
             raise PolicyError(msg)
