@@ -5,12 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import signal
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +15,7 @@ import yaml
 from optional import client_library
 from pinverify import Pin, PinSet, Policy, PolicyError, Rules, dump_rules, load_rules
 from pki import Pki
+from started import free_port, running
 from tls_servers import LIMIT, TLSServer, new_socket, server_context
 
 __all__: list[str] = []
@@ -125,43 +121,6 @@ def test_envoy_refuses_what_is_refused_here(
 # ---- its decisions -----------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def proxy(program: str, path: Path, port: int) -> Iterator[None]:
-    """Run Envoy until the end of the block."""
-    with subprocess.Popen(
-        [program, "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        try:
-            _wait(lambda: process.poll() is not None or _listens(port))
-            assert process.poll() is None
-            yield
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + LIMIT
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        socket.create_connection(("127.0.0.1", port), LIMIT).close()
-        return True
-    return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize("other", ["key", "certificate", "authority", "nothing"])
 def test_envoy_refuses_the_same_peers(
     other: str, pki: Pki, program: str, tmp_path: Path
@@ -177,11 +136,12 @@ def test_envoy_refuses_the_same_peers(
     context = written(pin, OTHER)
     validation = context["common_tls_context"]["validation_context"]
     validation["trusted_ca"] = {"filename": str(pki.trust_file(tmp_path))}
-    server, port = TLSServer(server_context(leaf)), _free_port()
+    server, port = TLSServer(server_context(leaf)), free_port()
     path = configuration(tmp_path, context, port, server.port)
+    command = [program, "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1"]
     answer = b""
     try:
-        with proxy(program, path, port), new_socket() as client:
+        with running(command, port), new_socket() as client:
             client.connect(("127.0.0.1", port))
             with contextlib.suppress(ConnectionError):
                 client.sendall(b"ping")

@@ -35,6 +35,7 @@ from client_table import short
 from forked_servers import answer_one, ask, forked, serve
 from pinverify import PinSet, pin_context
 from pki import Identity, example_pki
+from started import free_port, running, started
 from tls_clients import client_of
 from tls_servers import LIMIT, server_context
 
@@ -448,8 +449,7 @@ http {{
 
 def with_nginx(caller: Caller) -> Both:
     """Resume with nginx as a proxy."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     own, cafile = caller.files()
     text = _NGINX.format(
         directory=caller.directory,
@@ -461,25 +461,9 @@ def with_nginx(caller: Caller) -> Both:
     )
     config = caller.directory / "nginx.conf"
     config.write_text(text, encoding="ascii")
-    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    with subprocess.Popen(
-        [nginx, "-p", str(caller.directory), "-c", str(config)],
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        try:
-            assert _soon(lambda: _listens(port))
-            return caller.call(lambda: _get_plain(port))
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _listens(port: int) -> bool:
-    """Return True if somebody listens."""
-    with contextlib.suppress(OSError):
-        socket.create_connection(("127.0.0.1", port), LIMIT).close()
-        return True
-    return False
+    command = [started("nginx"), "-p", str(caller.directory), "-c", str(config)]
+    with running(command, port):
+        return caller.call(lambda: _get_plain(port))
 
 
 def _get_plain(port: int) -> str:
