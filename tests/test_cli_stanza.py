@@ -95,6 +95,15 @@ def test_a_request_that_is_damaged_is_none(
             list(read_items(bad))
 
 
+def test_a_request_with_a_subject_that_cannot_be_read_has_its_key(
+    next_key: ec.EllipticCurvePrivateKey,
+) -> None:
+    """Old programs write Latin-1 as UTF-8; the key is what counts."""
+    der = request(next_key).public_bytes(serialization.Encoding.DER)
+    [item] = read_items(der.replace(b"next.test", b"n\xe9xt.test"))
+    assert item == Item("public key", spki_of(next_key), "")
+
+
 @given(data=st.data())
 def test_damage_to_a_request_is_no_other_exception(data: st.DataObject) -> None:
     """Files come from anywhere."""

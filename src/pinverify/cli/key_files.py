@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -123,13 +124,15 @@ def _requested(der: bytes) -> Item:
         whole = element(der, 0)
         info, _, _ = inside(der, whole)
         _, subject, key, *_ = inside(der, info)
-        name = name_text(der, subject)
     except (IndexError, ValueError):
         msg = "not a certificate request"
         raise DERError(msg) from None
     if whole.end != len(der):
         msg = "bytes follow the certificate request"
         raise DERError(msg)
+    name = ""
+    with contextlib.suppress(IndexError, ValueError):  # in an encoding of its own
+        name = name_text(der, subject)
     return Item("public key", der[subject.end : key.end], name)
 
 
