@@ -60,6 +60,11 @@ error_log stderr;
 events {{}}
 http {{
     access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port};
         {line}
@@ -95,6 +100,8 @@ def command_for(name: str, text: str, port: int, folder: Path) -> list[str]:
     configuration.write_text(written, encoding="utf-8")
     if name == "nginx":
         return [started("nginx"), "-p", str(folder), "-c", str(configuration)]
+    if not Path(MODULES).is_dir():
+        pytest.skip("the modules of apache2 are not there")
     return [started("apache2"), "-X", "-f", str(configuration)]
 
 
