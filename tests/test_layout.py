@@ -43,6 +43,7 @@ PYTHON_FLOORS = {
     "policy": 2,
     "formats": 3,
     "tls": 3,
+    "headers": 4,  # certificates that a proxy passes, judged as those of `tls`
     "demo": 4,
     "cli": 5,  # `pinverify demo` is one of its commands
     # The public names, and `python -m pinverify`: they only hand on.

@@ -19,6 +19,7 @@ MODULES = (
     "pinverify.core",
     "pinverify.formats",
     "pinverify.formats.toml",
+    "pinverify.headers",
     "pinverify.tls.compat",
     "pinverify.tls.pyopenssl",
     "pinverify.tls.requests",

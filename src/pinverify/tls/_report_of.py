@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
     from pinverify.policy import Report
 
-__all__ = ["report_of"]
+__all__ = ["IN_SCOPE", "report_of"]
+
+IN_SCOPE = "pinverify.report"
+"""The key of the report that `pinverify.headers` puts in an ASGI scope or a WSGI
+environ. No header can become this key: those begin with ``HTTP_``."""
 
 _MISSING: Any = object()
 
@@ -41,7 +45,8 @@ def report_of(connection: object) -> Report | None:
             asyncio; a transport of Twisted with TLS; a connection of pyOpenSSL; a
             response of httpx; one of http.client, urllib3 or requests whose body has
             not been read yet; one of aiohttp whose body has not arrived yet (a short
-            one arrives with the head); an ASGI scope that has the transport.
+            one arrives with the head); an ASGI scope that has the transport; an ASGI
+            scope or a WSGI environ that `pinverify.headers` let pass.
 
     Returns:
         The report; None if the TLS connection has no pins, or is not judged yet.
@@ -81,6 +86,8 @@ def _own_report(candidate: Any) -> Any:  # noqa: ANN401 - an object of any libra
     """Return the report of a TLS connection; of anything else `_MISSING`."""
     if hasattr(type(candidate), "pin_report"):
         return candidate.pin_report
+    if isinstance(candidate, Mapping) and IN_SCOPE in candidate:
+        return candidate[IN_SCOPE]
     if isinstance(candidate, ssl.SSLSocket | ssl.SSLObject):
         return None  # no pins
     if type(candidate).__module__ == "OpenSSL.SSL":

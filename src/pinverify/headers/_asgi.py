@@ -1,0 +1,119 @@
+"""Middleware for ASGI: uvicorn, hypercorn, Starlette, FastAPI, Django."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pinverify.headers._gate import Gate, Request, refusal_text
+from pinverify.tls._report_of import IN_SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from pinverify.headers._proxy import Proxy
+    from pinverify.policy import PinSet, Policy
+    from pinverify.tls._notices import OnReport
+
+    _Message: TypeAlias = MutableMapping[str, Any]
+    _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
+    _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
+    _App: TypeAlias = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+
+__all__ = ["PinnedASGI"]
+
+_POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
+
+
+class PinnedASGI:
+    """An ASGI application that only pinned clients reach.
+
+    Put it outside of all other middleware: one that replaces the address of the peer
+    by that of a header, as uvicorn's ``--proxy-headers`` does, leaves nothing to
+    recognise the proxy by. Of such a request, it is refused.
+
+    A refused request is answered by 403; a websocket is closed before it opens. The
+    application finds the report of an accepted one by ``report_of(scope)``.
+    """
+
+    __module__ = "pinverify.headers"
+
+    def __init__(
+        self,
+        app: _App,
+        policy: Policy | PinSet,
+        proxy: Proxy,
+        *,
+        on_report: OnReport | None = None,
+    ) -> None:
+        """Pin the clients of an application.
+
+        Args:
+            app: the application.
+            policy: with pins for clients; a PinSet is for every client.
+            proxy: whose header counts.
+            on_report: is called with the report of each request that is refused, or
+                accepted without a match, as in `pinverify.pin_context`. If it raises,
+                the request is refused.
+
+        Raises:
+            PolicyError: *policy* has no pins for clients.
+            TypeError: an argument has the wrong type.
+        """
+        self._app = app
+        self._gate = Gate(policy, proxy, on_report)
+
+    def use(self, policy: Policy | PinSet) -> None:
+        """Replace the policy, for all requests that come from now on.
+
+        Raises:
+            PolicyError: *policy* has no pins for clients. The old one stays.
+            TypeError: it is no policy. The old one stays.
+        """
+        self._gate.use(policy)
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        """Answer one request, or hand it to the application.
+
+        Raises:
+            ValueError: the scope has a type that no check is known for.
+        """
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if kind not in {"http", "websocket"}:
+            msg = f"a scope of type {kind!r} has no client certificate to check"
+            raise ValueError(msg)
+        report = self._gate.decide(_request(scope))
+        if report.accepted:
+            secret = self._gate.secret_name
+            kept = [line for line in scope["headers"] if line[0].lower() != secret]
+            await self._app({**scope, "headers": kept, IN_SCOPE: report}, receive, send)
+        elif kind == "http":
+            await _refuse(refusal_text(report).encode(), send)
+        else:
+            await receive()  # websocket.connect
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+
+
+async def _refuse(text: bytes, send: _Send) -> None:
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(text)),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
+
+
+def _request(scope: _Message) -> Request:
+    """Return the parts of a scope that are needed.
+
+    A Unix socket is one that has its path in place of a host, and no port.
+    """
+    client = scope.get("client")
+    server = scope.get("server")
+    unix = not client and server is not None and server[1] is None
+    if client and not client[1]:
+        client = None  # uvicorn took it from a header: no connection has port 0
+    return Request(scope["headers"], client and tuple(client), unix)

@@ -1,0 +1,193 @@
+"""The declaration of a proxy: the form of its header, and how it is recognised."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from pinverify.headers._forms import FORMS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pinverify.headers._forms import Form
+
+__all__ = ["UNIX", "Declared", "Proxy", "declared"]
+
+UNIX = "unix"
+"""In place of an address: whoever connects through a Unix socket."""
+
+_Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+
+# Of letters, digits and hyphens: in such a name, all that is not one is a variant.
+_NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
+_CHAIN = "Client-Cert-Chain"
+_SECRET = re.compile(r"[!-~]+")
+_SECRET_MIN = 16  # characters
+_SECRET_MAX = 1024
+
+
+class Declared(NamedTuple):
+    """A declaration, made ready for decisions.
+
+    Attributes:
+        form: of the header with the certificate.
+        leaf: name of that header, in lower case.
+        chain: name of the header with a chain, or None if the form has none.
+        chain_counts: True if the proxy has verified that chain.
+        secret_name: name of the header with the secret; None without a secret.
+        secret: its value.
+        unix: True if the proxy connects through a Unix socket.
+        networks: addresses of the proxy.
+        watched: names that a request must not have in any other spelling.
+    """
+
+    form: Form
+    leaf: bytes
+    chain: bytes | None
+    chain_counts: bool
+    secret_name: bytes | None
+    secret: bytes
+    unix: bool
+    networks: tuple[_Network, ...]
+    watched: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """Declaration of the proxy whose header counts.
+
+    At least one of *peers* and *secret* is needed, since a header by itself proves
+    nothing. If both are given, a request must fulfil both.
+
+    Attributes:
+        form: the form of the header; see `Form`.
+        peers: addresses or networks that the proxy connects from, such as "10.0.0.7"
+            or "fd00::/64"; or "unix", if it connects through a Unix socket. Names are
+            not looked up.
+        secret: a text of 16 to 1,024 printable characters that the proxy sends in
+            *secret_header*. It is compared in constant time, and no application sees
+            it.
+        header: the header with the certificate; None for the usual one of *form*.
+        secret_header: the header with the secret.
+        verified_chain: the header with the chain above the leaf, a list of byte
+            sequences as ``Client-Cert-Chain`` is in RFC 9440, 2.3. Name it only if
+            the proxy's manual says that it passes the chain that it *verified*, and
+            never the one that the client sent. None, and only the leaf counts: `ca`
+            pins do not match then.
+
+    Raises:
+        ValueError: nothing is declared, or a value is wrong; the message names it.
+        TypeError: a value has the wrong type.
+    """
+
+    __module__ = "pinverify.headers"
+
+    form: Form = field(kw_only=False)
+    peers: Sequence[str] = ()
+    secret: str | None = field(default=None, repr=False)
+    header: str | None = None
+    secret_header: str = "X-Pinverify-Secret"  # noqa: S105 - a name
+    verified_chain: str | None = None
+    _declared: Declared = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check all of it."""
+        declared = _checked(self)
+        object.__setattr__(self, "peers", tuple(self.peers))  # as it is now
+        object.__setattr__(self, "_declared", declared)
+
+
+def declared(proxy: Proxy) -> Declared:
+    """Return a declaration, made ready for decisions.
+
+    Raises:
+        TypeError: *proxy* is no Proxy.
+    """
+    if not isinstance(proxy, Proxy):
+        msg = f"expected a Proxy, got {type(proxy).__name__}; write Proxy('nginx', …)"
+        raise TypeError(msg)
+    return proxy._declared  # noqa: SLF001 - of the same file
+
+
+def _checked(proxy: Proxy) -> Declared:
+    if proxy.form not in FORMS:
+        msg = f"form: expected one of {', '.join(FORMS)}, got {proxy.form!r}"
+        raise ValueError(msg)
+    if isinstance(proxy.peers, str):
+        msg = f"peers: expected a list, got text; write peers=[{proxy.peers!r}]"
+        raise TypeError(msg)
+    if not proxy.peers and proxy.secret is None:
+        msg = (
+            "nothing tells the proxy from anybody else: declare its addresses "
+            "(peers), a Unix socket (peers=['unix']), or a secret that it sends"
+        )
+        raise ValueError(msg)
+    if proxy.verified_chain is not None and proxy.form != "rfc9440":
+        msg = "verified_chain: only the form rfc9440 has a header for it"
+        raise ValueError(msg)
+    secret = _checked_secret(proxy.secret)
+    leaf = _name(proxy.header or FORMS[proxy.form].header)
+    chain = None
+    if proxy.form == "rfc9440":
+        chain = _name(proxy.verified_chain or _CHAIN)
+    secret_name = None if proxy.secret is None else _name(proxy.secret_header)
+    names = [name for name in (leaf, chain, secret_name) if name is not None]
+    if len(set(names)) < len(names):
+        msg = "header, secret_header, verified_chain: each needs a name of its own"
+        raise ValueError(msg)
+    return Declared(
+        proxy.form,
+        leaf,
+        chain,
+        proxy.verified_chain is not None,
+        secret_name,
+        secret,
+        UNIX in proxy.peers,
+        tuple(_network(peer) for peer in proxy.peers if peer != UNIX),
+        frozenset(names),
+    )
+
+
+def _name(text: str) -> bytes:
+    if _NAME.fullmatch(text) is None:
+        msg = (
+            f"{text!r} is not a name of a header here: letters and digits, with single "
+            "hyphens between them"
+        )
+        raise ValueError(msg)
+    return text.lower().encode("ascii")
+
+
+def _checked_secret(secret: str | None) -> bytes:
+    """Return the secret in bytes; no message shows it."""
+    if secret is None:
+        return b""
+    if not isinstance(secret, str):
+        msg = f"secret: expected text, got {type(secret).__name__}"
+        raise TypeError(msg)
+    fits = _SECRET_MIN <= len(secret) <= _SECRET_MAX
+    if not fits or _SECRET.fullmatch(secret) is None:
+        msg = (
+            f"secret: expected {_SECRET_MIN} to {_SECRET_MAX} printable ASCII "
+            "characters without blanks; secrets.token_hex(32) makes one"
+        )
+        raise ValueError(msg)
+    return secret.encode("ascii")
+
+
+def _network(text: str) -> _Network:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        msg = (
+            f"peers: {error}; expected an address, a network or {UNIX!r} (names are "
+            "not looked up)"
+        )
+        raise ValueError(msg) from None
+    if network.prefixlen == 0:
+        msg = f"peers: {text} is everybody; declare a secret alone if you mean that"
+        raise ValueError(msg)
+    return network

@@ -1,0 +1,65 @@
+"""Certificates as RFC 9440 has them in headers: byte sequences, and lists of these.
+
+This reader accepts less than a reader of structured fields must (RFC 8941, and RFC 9651
+after it): a proxy that is declared sends one spelling, and any other is a sign that
+somebody else wrote the header. So there are no parameters, no empty sequence, no
+padding that is missing, and no bits that are set behind the last byte.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+__all__ = ["FormError", "byte_sequence", "byte_sequences", "exact_base64"]
+
+_SEQUENCE = re.compile(rb":([A-Za-z0-9+/]+={0,2}):")
+
+
+class FormError(Exception):
+    """Raised for a header that is not in the declared form; the text says why."""
+
+
+def byte_sequence(value: bytes) -> bytes:
+    """Return the bytes of one byte sequence (RFC 8941, 3.3.5; RFC 9440, 2.1).
+
+    Args:
+        value: a colon, base64, a colon.
+
+    Raises:
+        FormError: it is anything else, or empty.
+    """
+    found = _SEQUENCE.fullmatch(value)
+    if found is None:
+        msg = "it is not one byte sequence of RFC 9440, which is :base64:"
+        raise FormError(msg)
+    return exact_base64(found[1])
+
+
+def byte_sequences(value: bytes) -> list[bytes]:
+    """Return the members of a list of byte sequences (RFC 8941, 3.1; RFC 9440, 2.3).
+
+    Args:
+        value: byte sequences, with commas and any blanks or tabs between them.
+
+    Raises:
+        FormError: a member is no byte sequence, or there is none.
+    """
+    return [byte_sequence(member.strip(b" \t")) for member in value.split(b",")]
+
+
+def exact_base64(text: bytes) -> bytes:
+    """Return the bytes that *text* is the only base64 of (RFC 4648, 3.5 and 4).
+
+    Raises:
+        FormError: it is not base64, or another text would be read as the same bytes.
+    """
+    try:
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error as error:
+        msg = f"its base64 is wrong: {error}"
+        raise FormError(msg) from None
+    if not data or binascii.b2a_base64(data, newline=False) != text:
+        msg = "its base64 is empty, or has bits behind its last byte"
+        raise FormError(msg)
+    return data

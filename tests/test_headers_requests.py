@@ -1,0 +1,452 @@
+"""Client certificates in headers: who passes, and what the application learns."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import pickle
+from typing import Any
+
+import pytest
+
+from header_requests import DOORS, HEADERS, PEER, Answer, Sent, value_of
+from pinverify import PinSet, Policy, PolicyError, Reason, Report, Rules, report_of
+from pinverify.headers import Form, PinnedASGI, PinnedWSGI, Proxy
+from pinverify.policy import Mode
+from pki import Identity, Pki
+from policy_samples import ABSENT
+
+__all__: list[str] = []
+
+SECRET = "a secret that only the proxy has".replace(" ", "-")
+
+any_door = pytest.mark.parametrize("door", DOORS)
+any_form = pytest.mark.parametrize("form", HEADERS)
+
+
+def of_client(pki: Pki, mode: Mode = "enforce") -> PinSet:
+    """Return the pins of the client of the cast."""
+    return PinSet(leaf=[pki.client.pin], mode=mode)
+
+
+def sent_by(identity: Identity, form: Form = "rfc9440") -> Sent:
+    """Return the request that the proxy passes for a client."""
+    return Sent([("Host", "a.example"), (HEADERS[form], value_of(form, identity))])
+
+
+# ---- who passes --------------------------------------------------------------------
+
+
+@any_door
+@any_form
+def test_the_pinned_client_alone_reaches_the_application(
+    form: Form, door: str, pki: Pki
+) -> None:
+    """The stranger's certificate is as valid, and of the same authority."""
+    proxy = Proxy(form, peers=[PEER])
+    pins = of_client(pki)
+    answer = DOORS[door](sent_by(pki.client, form), pins, proxy)
+    assert answer.passed
+    assert answer.report.reason is Reason.MATCH
+    assert answer.reports == []
+    refused = DOORS[door](sent_by(pki.stranger, form), pins, proxy)
+    assert not refused.passed
+    (report,) = refused.reports
+    assert report.reason is Reason.MISMATCH
+    assert report.peer == pki.stranger.der
+    control = PinSet(leaf=[pki.stranger.pin])
+    assert DOORS[door](sent_by(pki.stranger, form), control, proxy).passed
+
+
+@any_door
+def test_a_client_without_a_certificate_is_refused(door: str, pki: Pki) -> None:
+    """The proxy sends no header for it; the client is told so."""
+    answer = DOORS[door](Sent([]), of_client(pki), Proxy("rfc9440", peers=[PEER]))
+    assert not answer.passed
+    (report,) = answer.reports
+    assert report.reason is Reason.NO_CERTIFICATE
+    if door != "websocket":  # the server writes the body there
+        assert b"NO_CERTIFICATE" in answer.body
+
+
+@any_door
+def test_report_mode_lets_pass_and_reports(door: str, pki: Pki) -> None:
+    """A stranger, a client without a certificate, and bytes that are none."""
+    proxy, pins = Proxy("rfc9440", peers=[PEER]), of_client(pki, "report")
+    malformed = Sent([("Client-Cert", ":AAAA:")])
+    for sent, reason in (
+        (sent_by(pki.stranger), Reason.MISMATCH),
+        (Sent([]), Reason.NO_CERTIFICATE),
+        (malformed, Reason.MALFORMED),
+    ):
+        answer = DOORS[door](sent, pins, proxy)
+        assert answer.passed
+        assert answer.report.reason is reason
+        assert [report.reason for report in answer.reports] == [reason]
+    answer = DOORS[door](malformed, of_client(pki), proxy)
+    assert not answer.passed
+
+
+@any_door
+def test_the_report_tells_side_leaf_and_address(door: str, pki: Pki) -> None:
+    """As those of connections do; the address is that of the proxy."""
+    proxy = Proxy("nginx", peers=[PEER])
+    report = DOORS[door](sent_by(pki.client, "nginx"), of_client(pki), proxy).report
+    assert (report.side, report.peer) == ("client", pki.client.der)
+    assert report.peer_address == (PEER, 50000)
+    assert report.host is None
+    assert report.resumed is None
+    assert pickle.loads(pickle.dumps(report)) == report  # noqa: S301 - our own
+
+
+@any_door
+def test_a_refusal_tells_no_more_than_its_reason(door: str, pki: Pki) -> None:
+    """Neither pins, nor names, nor the secret, nor why a header is not believed."""
+    proxy = Proxy("rfc9440", peers=[PEER], secret=SECRET)
+    line = ("X-Pinverify-Secret", SECRET)
+    sent = sent_by(pki.stranger)
+    answer = DOORS[door](Sent([*sent.lines, line]), of_client(pki), proxy)
+    assert answer.status == 403
+    forged = DOORS[door](sent, of_client(pki), proxy)
+    assert forged.status == 403
+    if door != "websocket":
+        beginning = b"403: the client certificate was refused: "
+        assert answer.body == beginning + b"MISMATCH\n"
+        assert forged.body == beginning + b"NOT_CHECKED\n"
+
+
+@any_door
+def test_a_refusal_is_logged_with_its_reason(
+    door: str, pki: Pki, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a refused handshake is."""
+    proxy = Proxy("rfc9440", peers=[PEER])
+    with caplog.at_level(logging.WARNING, "pinverify"):
+        DOORS[door](sent_by(pki.stranger), of_client(pki), proxy)
+        elsewhere = sent_by(pki.client)._replace(address="192.0.2.8")
+        DOORS[door](elsewhere, of_client(pki), proxy)
+    first, second = caplog.messages
+    assert first.startswith("rejected: client MISMATCH key=sha256/")
+    assert "CN=stranger.example" in first
+    assert f"address={PEER}:50000" in first
+    assert second.startswith("rejected: client NOT_CHECKED")
+    assert "does not come from the declared proxy" in second
+
+
+@any_door
+def test_a_callback_that_raises_refuses(door: str, pki: Pki) -> None:
+    """An acceptance that could not be told must not happen."""
+
+    def raises(_: Report) -> None:
+        raise OSError
+
+    proxy, pins = Proxy("rfc9440", peers=[PEER]), of_client(pki, "report")
+    sent = sent_by(pki.stranger)
+    assert DOORS[door](sent, pins, proxy).passed
+    assert not DOORS[door](sent._replace(on_report=raises), pins, proxy).passed
+
+
+@any_door
+def test_an_expired_policy_decides_as_it_says(door: str, pki: Pki) -> None:
+    """The time of each request counts."""
+    past = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    proxy, sent = Proxy("rfc9440", peers=[PEER]), sent_by(pki.client)
+    leaf = [pki.client.pin]
+    rejects = PinSet(leaf=leaf, expires=past, after_expiry="reject")
+    allows = PinSet(leaf=leaf, expires=past, after_expiry="allow")
+    assert not DOORS[door](sent, rejects, proxy).passed
+    answer = DOORS[door](sent, allows, proxy)
+    assert answer.passed
+    assert [report.reason for report in answer.reports] == [Reason.EXPIRED]
+
+
+# ---- from where --------------------------------------------------------------------
+
+
+@any_door
+@pytest.mark.parametrize(
+    ("peers", "address"),
+    [
+        (["192.0.2.7"], "192.0.2.7"),
+        (["192.0.2.0/24"], "192.0.2.255"),
+        (["198.51.100.1", "192.0.2.7"], "192.0.2.7"),
+        (["192.0.2.7"], "::ffff:192.0.2.7"),
+        (["fd00::/64"], "fd00::1:2"),
+        (["fd00::7"], "fd00:0:0:0:0:0:0:7"),
+        (["unix"], None),
+        (["unix", "192.0.2.7"], "192.0.2.7"),
+    ],
+)
+def test_a_declared_peer_is_believed(
+    peers: list[str], address: str | None, door: str, pki: Pki
+) -> None:
+    """An address, a network, a socket for both versions of IP, a Unix socket."""
+    sent = sent_by(pki.client)._replace(address=address)
+    assert DOORS[door](sent, of_client(pki), Proxy("rfc9440", peers=peers)).passed
+
+
+@any_door
+@pytest.mark.parametrize("mode", ["enforce", "report"])
+@pytest.mark.parametrize(
+    ("peers", "address"),
+    [
+        (["192.0.2.7"], "192.0.2.8"),
+        (["192.0.2.0/24"], "192.0.3.1"),
+        (["192.0.2.7"], None),
+        (["unix"], "192.0.2.7"),
+        (["unix"], "127.0.0.1"),
+        (["fd00::/64"], "fd00:0:0:1::1"),
+        (["fd00::/64"], "192.0.2.7"),
+        (["192.0.2.7"], "a.example"),
+        (["192.0.2.7"], "192.0.2.7, 198.51.100.1"),
+    ],
+)
+def test_anybody_else_is_refused_in_every_mode(
+    peers: list[str], address: str | None, mode: Mode, door: str, pki: Pki
+) -> None:
+    """With the certificate of the pinned client, and without any header."""
+    proxy, pins = Proxy("rfc9440", peers=peers), of_client(pki, mode)
+    for sent in (sent_by(pki.client), Sent([])):
+        answer = DOORS[door](sent._replace(address=address), pins, proxy)
+        assert not answer.passed
+        (report,) = answer.reports
+        assert report.reason is Reason.NOT_CHECKED
+        assert report.peer is None
+
+
+@any_door
+def test_a_secret_is_needed_where_it_is_declared(door: str, pki: Pki) -> None:
+    """Alone, and together with an address; the application does not see it."""
+    line, wrong = ("X-Pinverify-Secret", SECRET), ("X-Pinverify-Secret", SECRET[:-1])
+    sent, pins = sent_by(pki.client), of_client(pki)
+
+    def answer(proxy: Proxy, *more: tuple[str, str], address: str = PEER) -> Answer:
+        return DOORS[door](Sent([*sent.lines, *more], address), pins, proxy)
+
+    alone, both = Proxy("rfc9440", secret=SECRET), None
+    both = Proxy("rfc9440", peers=[PEER], secret=SECRET)
+    for proxy in (alone, both):
+        passed = answer(proxy, line)
+        assert passed.passed
+        assert SECRET not in repr(passed.heard)
+        assert not answer(proxy).passed
+        assert not answer(proxy, wrong).passed
+        assert not answer(proxy, line, line).passed
+        assert not answer(proxy, ("X-Pinverify-Secret", "")).passed
+        assert not answer(proxy, ("X-Pinverify-Secret", SECRET.upper())).passed
+    assert answer(alone, line, address="203.0.113.9").passed
+    assert not answer(both, line, address="203.0.113.9").passed
+    other_name = "X-Other"
+    other = Proxy("rfc9440", secret=SECRET, secret_header=other_name)
+    assert answer(other, ("X-Other", SECRET)).passed
+    assert not answer(other, line).passed
+
+
+def test_a_peer_whose_address_came_from_a_header_is_refused(pki: Pki) -> None:
+    """As uvicorn replaces the address by X-Forwarded-For, with port 0."""
+    heard: list[Any] = []
+
+    async def app(*words: object) -> None:
+        heard.append(words)
+
+    async def nothing(*_: object) -> dict[str, str]:
+        return {}
+
+    async def drop(_: object) -> None: ...
+
+    middleware = PinnedASGI(app, of_client(pki), Proxy("rfc9440", peers=[PEER]))
+    value = value_of("rfc9440", pki.client).encode()
+    scope = {"type": "http", "headers": [(b"client-cert", value)], "server": None}
+    for client in ((PEER, 0), (PEER, None), None, (), ("", 5)):
+        asyncio.run(middleware({**scope, "client": client}, nothing, drop))
+    assert heard == []
+    asyncio.run(middleware({**scope, "client": (PEER, 5)}, nothing, drop))
+    assert len(heard) == 1
+
+
+# ---- the chain ---------------------------------------------------------------------
+
+
+def test_only_the_leaf_counts_unless_the_chain_is_declared(pki: Pki) -> None:
+    """A chain that the client sent could have any authority in it."""
+    pins = PinSet(ca=[pki.ca.pin])
+    chain = ("Client-Cert-Chain", value_of("rfc9440", pki.ca))
+    sent = Sent([*sent_by(pki.client).lines, chain])
+    for door in DOORS.values():
+        assert not door(sent, pins, Proxy("rfc9440", peers=[PEER])).passed
+        verified = Proxy("rfc9440", peers=[PEER], verified_chain="Client-Cert-Chain")
+        answer = door(sent, pins, verified)
+        assert answer.passed
+        assert answer.report.depth == 1
+        other = Proxy("rfc9440", peers=[PEER], verified_chain="X-Chain")
+        assert not door(sent, pins, other).passed
+        moved = Sent([sent.lines[1], ("X-Chain", chain[1])])
+        assert door(moved, pins, other).passed
+
+
+def test_several_certificates_of_a_chain_are_read_in_order(pki: Pki) -> None:
+    """With blanks and tabs between them, as a list may have (RFC 8941, 3.1)."""
+    values = [value_of("rfc9440", one) for one in (pki.ca, pki.root)]
+    proxy = Proxy("rfc9440", peers=[PEER], verified_chain="Client-Cert-Chain")
+    for between in (",", ", ", " \t,\t "):
+        line = ("Client-Cert-Chain", between.join(values))
+        sent = Sent([*sent_by(pki.client).lines, line])
+        answer = DOORS["http"](sent, PinSet(ca=[pki.root.pin]), proxy)
+        assert answer.report.depth == 2
+        assert len(answer.report.chain) == 3
+
+
+def test_a_blocked_key_may_hide_where_a_declared_chain_is_missing(pki: Pki) -> None:
+    """As in a resumed session, whose chain nobody saw."""
+    pins = PinSet(leaf=[pki.client.pin], blocked=[ABSENT])
+    sent = sent_by(pki.client)
+    alone = Proxy("rfc9440", peers=[PEER])
+    verified = Proxy("rfc9440", peers=[PEER], verified_chain="Client-Cert-Chain")
+    assert DOORS["http"](sent, pins, alone).passed
+    assert not DOORS["http"](sent, pins, verified).passed
+    chain = ("Client-Cert-Chain", value_of("rfc9440", pki.ca))
+    assert DOORS["http"](Sent([*sent.lines, chain]), pins, verified).passed
+
+
+def test_no_request_is_evidence_for_another(pki: Pki) -> None:
+    """The chain of one request does not count for the next one."""
+    calls: list[Any] = []
+
+    def app(environ: Any, _: Any) -> list[bytes]:  # noqa: ANN401
+        calls.append(environ)
+        return []
+
+    proxy = Proxy("rfc9440", peers=[PEER], verified_chain="Client-Cert-Chain")
+    middleware = PinnedWSGI(app, PinSet(ca=[pki.ca.pin]), proxy)
+    leaf = {"HTTP_CLIENT_CERT": value_of("rfc9440", pki.client)}
+    chain = {"HTTP_CLIENT_CERT_CHAIN": value_of("rfc9440", pki.ca)}
+
+    def start(*_: object) -> Any:  # noqa: ANN401
+        return None
+
+    middleware({"REMOTE_ADDR": PEER, **leaf, **chain}, start)
+    middleware({"REMOTE_ADDR": PEER, **leaf}, start)
+    assert len(calls) == 1
+
+
+# ---- scopes, policies, arguments ---------------------------------------------------
+
+
+def test_lifespan_reaches_the_application_as_it_is(pki: Pki) -> None:
+    """A server starts and stops the application by it; there is no client."""
+    heard: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        heard.append((scope, receive, send))
+
+    async def ends(_: Any = None) -> dict[str, str]:  # noqa: ANN401
+        return {}
+
+    middleware: Any = PinnedASGI(app, of_client(pki), Proxy("nginx", peers=["unix"]))
+    scope = {"type": "lifespan"}
+    asyncio.run(middleware(scope, ends, ends))
+    assert heard == [(scope, ends, ends)]
+    with pytest.raises(ValueError, match="a scope of type 'webtransport'"):
+        asyncio.run(middleware({"type": "webtransport"}, ends, ends))
+    assert len(heard) == 1
+
+
+def test_a_new_policy_holds_from_the_next_request_on(pki: Pki) -> None:
+    """And a wrong one changes nothing."""
+    heard: list[Any] = []
+
+    def app(environ: Any, _: Any) -> list[bytes]:  # noqa: ANN401
+        heard.append(environ)
+        return []
+
+    environ = {
+        "REMOTE_ADDR": PEER,
+        "HTTP_CLIENT_CERT": value_of("rfc9440", pki.client),
+    }
+    middleware = PinnedWSGI(app, of_client(pki), Proxy("rfc9440", peers=[PEER]))
+    start: Any = lambda *_: None  # noqa: E731
+    middleware(dict(environ), start)
+    middleware.use(Policy.for_clients(PinSet(leaf=[pki.stranger.pin])))
+    middleware(dict(environ), start)
+    assert len(heard) == 1
+    with pytest.raises(PolicyError, match="no pins for clients"):
+        middleware.use(Policy({"a.example": [ABSENT]}))
+    middleware(dict(environ), start)
+    assert len(heard) == 1
+    middleware.use(of_client(pki))
+    middleware(dict(environ), start)
+    assert len(heard) == 2
+
+
+def test_a_policy_with_hosts_decides_by_its_clients(pki: Pki) -> None:
+    """A policy file may have both."""
+    rules = Rules({"a.example": [ABSENT]}, clients=of_client(pki))
+    for cls in (PinnedASGI, PinnedWSGI):
+        cls(None, Policy(rules), Proxy("nginx", peers=["unix"]))  # type: ignore[arg-type]
+        with pytest.raises(PolicyError, match=r"\[clients\] in a policy file"):
+            cls(None, Policy({"a.example": [ABSENT]}), Proxy("nginx", peers=["unix"]))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="write Proxy"):
+            cls(None, of_client(pki), "nginx")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="expected a Policy or a PinSet"):
+            cls(None, None, Proxy("nginx", peers=["unix"]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"form": "nginx"}, "nothing tells the proxy from anybody else"),
+        ({"form": "guess", "peers": ["unix"]}, "expected one of rfc9440, nginx"),
+        ({"form": "nginx", "peers": ["a.example"]}, "names are not looked up"),
+        ({"form": "nginx", "peers": ["10.0.0.1/8"]}, "has host bits set"),
+        ({"form": "nginx", "peers": ["0.0.0.0/0"]}, "is everybody"),
+        ({"form": "nginx", "peers": ["::/0"]}, "is everybody"),
+        ({"form": "nginx", "secret": "short"}, "secrets.token_hex"),
+        ({"form": "nginx", "secret": "x" * 1025}, "secrets.token_hex"),
+        ({"form": "nginx", "secret": "with blanks in the text"}, "without blanks"),
+        ({"form": "nginx", "secret": "\u00e9" * 20}, "printable ASCII"),
+        ({"form": "nginx", "peers": ["unix"], "header": "X_Cert"}, "single hyphens"),
+        ({"form": "nginx", "peers": ["unix"], "header": "A--B"}, "single hyphens"),
+        ({"form": "nginx", "peers": ["unix"], "header": "A\n"}, "single hyphens"),
+        (
+            {"form": "nginx", "secret": SECRET, "secret_header": "x-ssl-client-cert"},
+            "a name of its own",
+        ),
+        (
+            {"form": "envoy", "peers": ["unix"], "verified_chain": "X-Chain"},
+            "only the form rfc9440",
+        ),
+    ],
+)
+def test_a_wrong_declaration_is_refused(words: dict[str, Any], says: str) -> None:
+    """The message names what to write."""
+    with pytest.raises(ValueError, match=says) as caught:
+        Proxy(**words)
+    secret = words.get("secret", "no secret")
+    assert secret not in str(caught.value)
+
+
+def test_text_in_place_of_a_list_is_refused() -> None:
+    """Or each letter would be an address."""
+    with pytest.raises(TypeError, match=r"write peers=\['10\.0\.0\.7'\]"):
+        Proxy("nginx", peers="10.0.0.7")
+    with pytest.raises(TypeError, match="secret: expected text"):
+        Proxy("nginx", secret=b"x" * 32)  # type: ignore[arg-type]
+
+
+def test_a_declaration_is_a_plain_value_without_its_secret() -> None:
+    """A log of settings must not have it."""
+    peers = ["10.0.0.7"]
+    proxy = Proxy("nginx", peers=peers, secret=SECRET)
+    assert SECRET not in repr(proxy)
+    assert "10.0.0.7" in repr(proxy)
+    assert proxy == Proxy("nginx", peers=("10.0.0.7",), secret=SECRET)
+    assert hash(proxy) == hash(Proxy("nginx", peers=("10.0.0.7",), secret=SECRET))
+    peers.append("0.0.0.1")
+    assert proxy.peers == ("10.0.0.7",)
+
+
+def test_report_of_knows_a_scope_that_nobody_checked() -> None:
+    """A scope without a report is no acceptance."""
+    with pytest.raises(TypeError, match="does not have its connection"):
+        report_of({"type": "http"})
