@@ -44,7 +44,7 @@ extern "C" {
 // yours is to export none of them, compile with -fvisibility=hidden -DPV_API=.
 // PV_CHECK marks functions whose result must not be ignored.
 #ifndef PV_API
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(_WIN32)
 #define PV_API __attribute__((visibility("default")))
 #else
 #define PV_API
@@ -56,12 +56,22 @@ extern "C" {
 #define PV_CHECK
 #endif
 
+// PV_VERSION is the version of this header, and pv_version that of the library
+// that a program runs with. The number is for comparisons by a preprocessor.
+#define PV_VERSION_MAJOR 0
+#define PV_VERSION_MINOR 1
+#define PV_VERSION_PATCH 0
+#define PV_VERSION "0.1.0"
+#define PV_VERSION_NUMBER \
+  (PV_VERSION_MAJOR * 1000000 + PV_VERSION_MINOR * 1000 + PV_VERSION_PATCH)
+
 // Between the marks "cdef: begin" and "cdef: end" there are only declarations
 // that cffi can read: the Python package takes its declarations from here.
 // cdef: begin
 
 #define PV_DIGEST_LEN 32  // bytes of a SHA-256 digest, and so of a pin
 #define PV_HOST_MAX 253   // bytes of the longest host name (RFC 1035, 2.3.4)
+#define PV_PIN_TEXT_MAX 76  // bytes of the longest text of a pin, without NUL
 
 // A pv_span is a slice of bytes that it does not own.
 typedef struct pv_span {
@@ -701,6 +711,35 @@ PV_API PV_CHECK pv_status pv_evaluate_many(const pv_answers *out,
                                            const pv_column *certs,
                                            const pv_offsets *chains,
                                            int64_t now);
+
+// ---------------------------------------------------------------------------
+// 7. Texts for logs and messages
+// ---------------------------------------------------------------------------
+
+// pv_reason_text returns a short English phrase for a reason. It is never NULL,
+// is a static string, and contains no input bytes. Time: constant.
+PV_API const char *pv_reason_text(pv_reason reason);
+
+// pv_pin_text writes a pin as policy files spell it: "sha256/" and the digest
+// in base64 (RFC 4648, 4) for the pv_kind PV_SPKI, "cert-sha256:" and the
+// digest in hexadecimal for PV_CERTIFICATE, and "unknown kind" for any other
+// number.
+//
+// `out` has room for PV_PIN_TEXT_MAX + 1 bytes and is terminated by NUL; it is
+// what is returned. Time: constant.
+//
+// The pins of a chain are those that pv_evaluate writes to `out_spkis`. The
+// pins that were expected are those of the lists `pins`, `leaf` and `ca` of the
+// rule's PinSet: pv_policy_rule gives its number (if the report's shape is
+// PV_CLIENTS, it is 0), pv_policy_pinset the number of its pins, and
+// pv_policy_pin each pin. docs/c.md has a function that prints both.
+PV_API const char *pv_pin_text(char out[77], uint32_t kind,
+                               const uint8_t digest[32]);
+
+// pv_version returns the version of the library, "major.minor.patch", as a
+// static string. It is PV_VERSION if the program was compiled with the header
+// of that version. Time: constant.
+PV_API const char *pv_version(void);
 
 // cdef: end
 

@@ -112,6 +112,7 @@ C_CORE = Layer(
         "policy_pinset",
         "policy_decision",
         "policy_report",
+        "policy_texts",
         "policy_model",
         "policy_c",
         "policy_arguments",
