@@ -37,6 +37,8 @@ help:
 	@echo 'make ct        check that the scan is constant-time, on binaries'
 	@echo 'make prove     prove the C core, function by function (needs cbmc, cvc5)'
 	@echo 'make counts    compare instruction counts of the core with the stored ones'
+	@echo 'make install-c install the C library for other programs (needs meson):'
+	@echo '               PREFIX=/usr/local, DESTDIR=folder'
 	@echo 'make clean     remove everything that make has created'
 	@echo
 	@echo 'PYTHON=/usr/bin/python3 chooses an interpreter, CC=clang a compiler, and'
@@ -129,6 +131,17 @@ fuzz differential: $(VENV)/built
 
 ct: $(VENV)/built
 	@$(RUN) tests/ct/run.py
+
+# The C library for other programs. DESTDIR is put before PREFIX, as everywhere.
+PREFIX ?= /usr/local
+BUILD_C ?= build/c
+.PHONY: install-c
+install-c:
+	@command -v meson >/dev/null || { echo 'pinverify: there is no meson: install it \
+	    (Debian and Ubuntu: apt install meson ninja-build)' >&2; exit 1; }
+	@CC='$(COMPILER)' meson setup $(if $(wildcard $(BUILD_C)/build.ninja),--reconfigure) \
+	    --prefix '$(PREFIX)' '$(BUILD_C)' csrc
+	@DESTDIR='$(DESTDIR)' meson install -C '$(BUILD_C)'
 
 clean:
 	rm -rf .venv build dist bench/c/build tests/c/build tests/fuzz/build

@@ -1,0 +1,329 @@
+"""The C library as others install it: by meson, for pkg-config and for CMake.
+
+A program that knows nothing of this tree is built against what is installed, and gives
+the right answers. The names and types that it relies on are those of a stored list.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from pinverify import Pin, Policy
+from pinverify._core import ffi
+from pki import Pki
+
+__all__: list[str] = []
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="reads ELF, and the tools of Debian"
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
+ABI = ROOT / "tests" / "vectors" / "abi.txt"
+HOST = "api.example.com"
+
+# By program, the package of Debian and Ubuntu that has it.
+TOOLS = {
+    "make": "make",
+    "meson": "meson",
+    "ninja": "ninja-build",
+    "pkg-config": "pkg-config",
+    "cmake": "cmake",
+    "nm": "binutils",
+    "readelf": "binutils",
+}
+
+CMAKE = """
+cmake_minimum_required(VERSION 3.16)
+project(gateway C)
+find_package(pinverify 0.1 REQUIRED)
+foreach(kind IN ITEMS pinverify shared static)
+  add_executable(with_${kind} verify_chain.c)
+  target_link_libraries(with_${kind} PRIVATE pinverify::${kind})
+endforeach()
+"""
+
+# Without a compiler, so that it takes no time.
+CMAKE_FINDS = """
+cmake_minimum_required(VERSION 3.16)
+project(gateway NONE)
+find_package(pinverify @VERSION@)
+message("found=${pinverify_FOUND}")
+"""
+
+
+def run(*command: str | Path, **variables: str) -> str:
+    """Run a command that must succeed; return what it prints to stdout."""
+    ours = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "DESTDIR", "CFLAGS", "LDFLAGS")
+    kept = {name: text for name, text in os.environ.items() if name not in ours}
+    done = subprocess.run(
+        list(map(str, command)),
+        env=kept | variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+class Installed(NamedTuple):
+    """The library where it was installed, and the folder that it was built in."""
+
+    prefix: Path
+    build: Path
+
+    @property
+    def libdir(self) -> Path:
+        """The folder of the libraries, which systems name differently."""
+        (found,) = self.prefix.rglob("libpinverify.a")
+        return found.parent
+
+
+def install(build: Path, prefix: Path, *more: str) -> None:
+    """Install the library as a person does."""
+    for tool, package in TOOLS.items():
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool} here (Debian and Ubuntu: {package})")
+    run("make", "-C", ROOT, "install-c", f"BUILD_C={build}", f"PREFIX={prefix}", *more)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The library in a folder of its own."""
+    folder = tmp_path_factory.mktemp("library")
+    found = Installed(folder / "prefix", folder / "build")
+    install(found.build, found.prefix)
+    return found
+
+
+# ---- what is installed -------------------------------------------------------
+
+
+def test_meson_names_each_file_of_the_library() -> None:
+    """A file that is left out would be missed by the program that links."""
+    text = (CSRC / "meson.build").read_text(encoding="utf-8")
+    named = re.findall(r"^  '([\w/]+\.c)',$", text, re.MULTILINE)
+    assert named == sorted(
+        str(path.relative_to(CSRC))
+        for folder in (CSRC, CSRC / "compile", CSRC / "kernels")
+        for path in folder.glob("*.c")
+    )
+
+
+def files_below(folder: Path) -> set[str]:
+    """Return the files of a folder, as paths from there."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()}
+
+
+def test_all_that_a_program_needs_is_installed(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """With DESTDIR, a packager gets the same files below another folder."""
+    libdir = installed.libdir.relative_to(installed.prefix)
+    assert files_below(installed.prefix) == {
+        "include/pinverify.h",
+        *(f"{libdir}/libpinverify.{end}" for end in ("a", "so", "so.0", "so.0.1.0")),
+        f"{libdir}/pkgconfig/pinverify.pc",
+        f"{libdir}/cmake/pinverify/pinverifyConfig.cmake",
+        f"{libdir}/cmake/pinverify/pinverifyConfigVersion.cmake",
+    }
+    header = installed.prefix / "include" / "pinverify.h"
+    assert header.read_bytes() == (CSRC / "pinverify.h").read_bytes()
+    install(installed.build, installed.prefix, f"DESTDIR={tmp_path / 'stage'}")
+    staged = tmp_path / "stage" / installed.prefix.relative_to("/")
+    assert files_below(staged) == files_below(installed.prefix)
+
+
+def test_a_missing_tool_is_named(tmp_path: Path) -> None:
+    """The message says how to get it, and nothing is installed."""
+    for program in ("make", "sh"):
+        found = shutil.which(program)
+        assert found is not None
+        (tmp_path / program).symlink_to(found)
+    done = subprocess.run(
+        [tmp_path / "make", "-C", ROOT, "install-c", f"PREFIX={tmp_path / 'prefix'}"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "apt install meson" in done.stderr
+    assert not (tmp_path / "prefix").exists()
+
+
+# ---- programs that use it ----------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program outside of the tree, in a folder with nothing else."""
+    folder = tmp_path_factory.mktemp("gateway")
+    shutil.copy(ROOT / "tests" / "c" / "verify_chain.c", folder)
+    (folder / "CMakeLists.txt").write_text(CMAKE, encoding="ascii")
+    return folder / "verify_chain.c"
+
+
+def assert_decides(program: Path, folder: Path, pki: Pki) -> None:
+    """Compare the decisions of a program with those that are right."""
+    pinned = Pin.from_certificate(pki.server.der)
+    policy, leaf, other = (folder / name for name in ("policy", "leaf", "other"))
+    policy.write_bytes(Policy({HOST: [pinned]}).compile())
+    leaf.write_bytes(pki.server.der)
+    other.write_bytes(pki.impostor.der)
+    for cert, line in (
+        (leaf, f"accepted: MATCH rule {HOST} depth 0\n"),
+        (other, f"rejected: MISMATCH rule {HOST}\n"),
+    ):
+        done = subprocess.run(
+            [program, policy, HOST, "0", cert],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        code = 0 if line.startswith("accepted") else 1
+        assert (done.returncode, done.stdout, done.stderr) == (code, line, "")
+
+
+def needed(program: Path) -> bool:
+    """Return True if a program loads the shared library when it starts."""
+    return "[libpinverify.so.0]" in run("readelf", "--wide", "--dynamic", program)
+
+
+def compiled(installed: Installed, source: Path, out: Path, *more: str) -> Path:
+    """Compile a program with what pkg-config says."""
+    static = ["--static"] if "-static" in more else []
+    flags = run(
+        *("pkg-config", *static, "--cflags", "--libs", "pinverify"),
+        PKG_CONFIG_PATH=str(installed.libdir / "pkgconfig"),
+    ).split()
+    strict = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+    run("cc", *strict, "-o", out, source, *flags, *more)
+    return out
+
+
+@pytest.mark.parametrize("kind", ["shared", "static"])
+def test_a_program_builds_with_pkg_config(
+    installed: Installed, gateway: Path, kind: str, tmp_path: Path, pki: Pki
+) -> None:
+    """One that is linked statically needs no library when it starts."""
+    more = "-static" if kind == "static" else f"-Wl,-rpath,{installed.libdir}"
+    program = compiled(installed, gateway, tmp_path / "program", more)
+    assert needed(program) == (kind == "shared")
+    assert_decides(program, tmp_path, pki)
+
+
+def test_a_program_builds_with_cmake(
+    installed: Installed, gateway: Path, tmp_path: Path, pki: Pki
+) -> None:
+    """The targets are the shared library, the static one, and the better one."""
+    out = tmp_path / "out"
+    prefix = f"-DCMAKE_PREFIX_PATH={installed.prefix}"
+    run("cmake", "-S", gateway.parent, "-B", out, prefix)
+    run("cmake", "--build", out)
+    for kind in ("pinverify", "shared", "static"):
+        program = out / f"with_{kind}"
+        assert needed(program) == (kind != "static")
+        assert_decides(program, tmp_path, pki)
+
+
+@pytest.mark.parametrize(
+    ("version", "found"),
+    [("", 1), ("0.1", 1), ("0.1.0 EXACT", 1), ("0.1.1", 0), ("0.2", 0), ("1", 0)],
+)
+def test_cmake_takes_a_version_that_fits_alone(
+    installed: Installed, version: str, found: int, tmp_path: Path
+) -> None:
+    """Before 1.0 another minor version may have another API."""
+    text = CMAKE_FINDS.replace("@VERSION@", version)
+    (tmp_path / "CMakeLists.txt").write_text(text, encoding="ascii")
+    folder = f"-Dpinverify_DIR={installed.libdir / 'cmake' / 'pinverify'}"
+    command = ["cmake", "-S", str(tmp_path), "-B", str(tmp_path / "out"), folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"found={found}\n" in done.stdout + done.stderr
+
+
+# ---- the ABI -----------------------------------------------------------------
+
+
+def exported(library: Path) -> Iterator[str]:
+    """Yield the names that a shared library shows, with their versions."""
+    command = ("nm", "-D", "--defined-only", "--with-symbol-versions", library)
+    for line in run(*command).splitlines():
+        name = line.split()[-1]
+        if not name.startswith("PINVERIFY_"):  # the version itself
+            yield name
+
+
+def types() -> Iterator[str]:
+    """Yield the public structures with the places of fields, and the enumerations."""
+    for name in sorted(ffi.list_types()[0]):
+        kind = ffi.typeof(name)
+        if kind.kind == "struct" and name.startswith("pv_"):
+            yield f"{name} {ffi.sizeof(name)} bytes"
+            for field, what in kind.fields:
+                yield f"{name}.{field} at {what.offset}: {what.type.cname}"
+        elif kind.kind == "enum":
+            for number, value in sorted(kind.elements.items()):
+                yield f"{name} {number} {value}"
+
+
+@pytest.mark.skipif(sys.maxsize < 2**32, reason="the layouts are those of 64 bits")
+def test_the_abi_is_that_of_the_stored_list(installed: Installed) -> None:
+    """A name that goes, or a field that moves, breaks the programs that use it.
+
+    What is added is stored. What changes or goes is told in CHANGELOG.md, and needs a
+    new soname and a new version of the symbols.
+    """
+    library = installed.libdir / "libpinverify.so"
+    dynamic = run("readelf", "--wide", "--dynamic", library)
+    assert "Library soname: [libpinverify.so.0]" in dynamic
+    lines = [*sorted(exported(library)), *types()]
+    assert lines == ABI.read_text(encoding="ascii").splitlines()
+
+
+def test_the_stored_list_names_every_function_of_the_header() -> None:
+    """Each has a version, and no name is shown that is not in the manual."""
+    lines = ABI.read_text(encoding="ascii").splitlines()
+    names = [line.partition("@@") for line in lines if "@@" in line]
+    header = (CSRC / "pinverify.h").read_text(encoding="ascii")
+    code = re.sub(r"//[^\n]*", "", header)
+    assert {name for name, _, _ in names} == set(re.findall(r"\b(pv_\w+)\s*\(", code))
+    assert {version for _, _, version in names} == {"PINVERIFY_0"}
+
+
+def test_the_linker_hides_what_the_compiler_would_show(tmp_path: Path) -> None:
+    """A name that is not public stays inside, even if it is not marked as hidden."""
+    source = tmp_path / "planted.c"
+    text = "int pv_a(void); int pv__b(void); int c(void);\n"
+    text += "".join(f"int {name}(void) {{ return 1; }}\n" for name in ("pv_a", "pv__b"))
+    source.write_text(text + "int c(void) { return 1; }\n", encoding="ascii")
+    library = tmp_path / "planted.so"
+    shared = ("cc", "-shared", "-fPIC", "-o", library, source)
+    run(*shared)
+    assert {"pv_a", "pv__b", "c"} <= set(exported(library))
+    run(*shared, f"-Wl,--version-script={CSRC / 'pinverify.map'}")
+    assert set(exported(library)) == {"pv_a@@PINVERIFY_0"}
+
+
+def test_the_static_library_has_no_name_of_its_own(installed: Installed) -> None:
+    """A program may have any name that does not begin with pv_."""
+    archive = installed.libdir / "libpinverify.a"
+    lines = run("nm", "-P", "-g", "--defined-only", archive).splitlines()
+    names = {line.split()[0] for line in lines if len(line.split()) > 1}
+    assert "pv_evaluate" in names
+    assert [name for name in sorted(names) if not name.startswith("pv_")] == []
