@@ -39,6 +39,8 @@ help:
 	@echo 'make counts    compare instruction counts of the core with the stored ones'
 	@echo 'make install-c install the C library for other programs (needs meson):'
 	@echo '               PREFIX=/usr/local, DESTDIR=folder'
+	@echo 'make amalgamation'
+	@echo '               write the C library as one file and a header'
 	@echo 'make clean     remove everything that make has created'
 	@echo
 	@echo 'PYTHON=/usr/bin/python3 chooses an interpreter, CC=clang a compiler, and'
@@ -135,13 +137,19 @@ ct: $(VENV)/built
 # The C library for other programs. DESTDIR is put before PREFIX, as everywhere.
 PREFIX ?= /usr/local
 BUILD_C ?= build/c
-.PHONY: install-c
+.PHONY: install-c amalgamation
 install-c:
 	@command -v meson >/dev/null || { echo 'pinverify: there is no meson: install it \
 	    (Debian and Ubuntu: apt install meson ninja-build)' >&2; exit 1; }
 	@CC='$(COMPILER)' meson setup $(if $(wildcard $(BUILD_C)/build.ninja),--reconfigure) \
 	    --prefix '$(PREFIX)' '$(BUILD_C)' csrc
 	@DESTDIR='$(DESTDIR)' meson install -C '$(BUILD_C)'
+
+# The C library as one file and its header, in the folder AMALGAMATION.
+AMALGAMATION ?= build/amalgamation
+amalgamation:
+	@'$(PYTHON)' csrc/amalgamate.py '$(AMALGAMATION)'
+	@echo 'pinverify.c and pinverify.h are in $(AMALGAMATION).'
 
 clean:
 	rm -rf .venv build dist bench/c/build tests/c/build tests/fuzz/build
