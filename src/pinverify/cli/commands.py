@@ -14,6 +14,7 @@ from __future__ import annotations
 import click
 
 from pinverify._version import __version__
+from pinverify.cli.authserver_options import authserver
 from pinverify.cli.group import Commands
 from pinverify.cli.options import (
     allow_option,
@@ -29,7 +30,7 @@ from pinverify.cli.options import (
     timeout_option,
     writable_formats,
 )
-from pinverify.cli.output import NoAnswerError, Output
+from pinverify.cli.output import NoAnswerError, Output, do_not_log_rejections
 from pinverify.cli.spellings import SPELLINGS
 from pinverify.cli.way import Way, way_options
 
@@ -58,6 +59,9 @@ def commands(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(_WRONG_USE)
+
+
+commands.add_command(authserver)
 
 
 @commands.command()
@@ -161,7 +165,7 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
         raise click.UsageError(msg)
     if pins:
         refuse_ignored("with --pin", "policy_format", "host")
-    _do_not_log_rejections()
+    do_not_log_rejections()
     if server is None and policy is not None:
         refuse_ignored("without SERVER", "servername")
         from pinverify.cli.check_all import check_policy
@@ -431,7 +435,7 @@ def demo(out: Output) -> None:
     from pinverify import demo as demonstration
     from pinverify.cli.terminal import TerminalPrinter
 
-    _do_not_log_rejections()
+    do_not_log_rejections()
     console = Console(quiet=True) if out.as_json else TerminalPrinter("stdout").console
     try:
         outcome = demonstration.run(console)
@@ -439,10 +443,3 @@ def demo(out: Output) -> None:
         raise NoAnswerError(str(error), _NOT_SHOWN) from error
     if out.as_json:
         out.json(outcome)
-
-
-def _do_not_log_rejections() -> None:
-    """Keep them from stderr: the answer shows them."""
-    import logging
-
-    logging.getLogger("pinverify").addHandler(logging.NullHandler())

@@ -24,6 +24,7 @@ __all__ = [
     "NoAnswerError",
     "Output",
     "abandon_stdout",
+    "do_not_log_rejections",
     "prepare_streams",
 ]
 
@@ -167,3 +168,10 @@ def abandon_stdout() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stdout)
         os.close(nowhere)
+
+
+def do_not_log_rejections() -> None:
+    """Keep them from stderr: the answer shows them."""
+    import logging
+
+    logging.getLogger("pinverify").addHandler(logging.NullHandler())

@@ -1,0 +1,155 @@
+"""A service that proxies ask about each request: may this client pass?
+
+nginx calls it auth_request, Traefik and Caddy forward_auth, Envoy ext_authz. The proxy
+sends the head of the request with the client's certificate in a header, and lets the
+request pass if the answer is 200. Any other answer, and none, refuses it. Envoy takes
+no other status for an acceptance, and the other proxies take this one, too.
+
+Everything is bounded: the head of a request, the number of connections, the time that a
+connection may be silent or slow, the time to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from pinverify.headers._forms import VALUE_MAX
+from pinverify.headers._gate import Request
+from pinverify.headers._request_head import HeadError, read_head
+
+if TYPE_CHECKING:
+    import socket
+
+    from pinverify.headers._gate import Gate
+    from pinverify.policy import Report
+
+__all__ = ["AuthService", "Bounds"]
+
+_logger = logging.getLogger("pinverify")
+
+
+class Bounds:
+    """The bounds of a service.
+
+    Attributes:
+        head: bytes of the head of a request; a certificate in a header fits twice.
+        connections: at the same time; one more is closed unread.
+        silence: seconds until the head of a request is there; proxies keep
+            connections open for about a minute.
+        answer: seconds until the proxy has taken an answer.
+        end: seconds for answers under way, when the service stops.
+    """
+
+    head = 2 * VALUE_MAX
+    connections = 1024
+    silence = 75.0
+    answer = 10.0
+    end = 5.0
+
+
+class AuthService:
+    """Answers 200 to requests of pinned clients, and 403 to all others."""
+
+    def __init__(self, gate: Gate, bounds: type[Bounds] = Bounds) -> None:
+        """Keep the gate, which decides."""
+        self._gate = gate
+        self._bounds = bounds
+        self._talks: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    async def serve(self, listener: socket.socket, until: asyncio.Event) -> None:
+        """Answer until *until* is set; then finish the answers under way.
+
+        Args:
+            listener: a listening socket, which is closed at the end.
+            until: ends the service.
+        """
+        server = await asyncio.start_server(
+            self._begin, sock=listener, limit=self._bounds.head
+        )
+        try:
+            await until.wait()
+        finally:
+            self._is_stopping = True
+            server.close()
+            for talk in list(self._waiting):
+                talk.cancel()
+            await self._ended()
+
+    async def _ended(self) -> None:
+        """Wait for the answers under way, but not for ever."""
+        if self._talks:
+            _, late = await asyncio.wait(self._talks, timeout=self._bounds.end)
+            for talk in late:
+                talk.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _begin(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Talk over a new connection, unless there are too many."""
+        talk = asyncio.current_task()
+        if talk is None or len(self._talks) >= self._bounds.connections:
+            writer.transport.abort()
+            return
+        self._talks.add(talk)
+        try:
+            with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
+                await self._talk(reader, writer, talk)
+        finally:
+            self._talks.discard(talk)
+            writer.close()
+
+    async def _talk(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        talk: asyncio.Task[None],
+    ) -> None:
+        """Answer one request after the other; TimeoutError is an OSError."""
+        goes_on = True
+        while goes_on and not self._is_stopping:
+            self._waiting.add(talk)
+            try:
+                async with asyncio.timeout(self._bounds.silence):
+                    data = await reader.readuntil(b"\r\n\r\n")
+                answer, goes_on = self._answer(data, writer)
+            except asyncio.LimitOverrunError:
+                answer, goes_on = _status(b"431 Request Header Fields Too Large"), False
+            finally:
+                self._waiting.discard(talk)
+            writer.write(answer)
+            async with asyncio.timeout(self._bounds.answer):
+                await writer.drain()
+
+    def _answer(self, data: bytes, writer: asyncio.StreamWriter) -> tuple[bytes, bool]:
+        """Return the answer to a request, and True if another one may follow."""
+        try:
+            head = read_head(data)
+        except HeadError as error:
+            _logger.warning("refused: a request that cannot be read: %s", error)
+            return _status(b"400 Bad Request"), False
+        address = writer.get_extra_info("peername")
+        unix = not isinstance(address, tuple)
+        report = self._gate.decide(
+            Request(head.lines, None if unix else address[:2], unix)
+        )
+        return _verdict(report), head.goes_on
+
+
+def _verdict(report: Report) -> bytes:
+    """Return the answer to a request, with two headers for the log of the proxy."""
+    lines = [b"X-Pinverify-Reason: " + report.reason.name.encode()]
+    if report.chain:
+        lines.append(b"X-Pinverify-Pin: " + str(report.chain[0]).encode())
+    return _status(b"200 OK" if report.accepted else b"403 Forbidden", *lines)
+
+
+def _status(status: bytes, *lines: bytes) -> bytes:
+    """Return an answer without a body."""
+    head = [b"HTTP/1.1 " + status, *lines, b"Cache-Control: no-store"]
+    return b"\r\n".join([*head, b"Content-Length: 0", b"", b""])

@@ -1,0 +1,545 @@
+"""`pinverify authserver`: the service that proxies ask about each request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.server
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli_runs import environment, run
+from header_requests import HEADERS, value_of
+from pinverify import PinSet
+from pinverify.headers import Form, Proxy
+from pinverify.headers._auth_service import AuthService, Bounds
+from pinverify.headers._gate import Gate
+from pinverify.headers._request_head import LINES_MAX, HeadError, read_head
+from pki import Pki, example_pki
+from proxies import ask, front, recipe
+from started import free_port
+from tls_servers import LIMIT, client_context
+
+__all__: list[str] = []
+
+END = b"\r\n\r\n"
+PINS = PinSet(leaf=[example_pki().client.pin])
+VALUE = value_of("rfc9440", example_pki().client)
+CERT = f"Client-Cert: {VALUE}".encode()
+
+
+def request(*lines: bytes, first: bytes = b"GET / HTTP/1.1") -> bytes:
+    """Return the head of a request."""
+    return b"\r\n".join([first, b"Host: a.example", *lines]) + END
+
+
+# ---- the head of a request ---------------------------------------------------------
+
+
+def test_a_head_is_read_as_it_was_sent() -> None:
+    """Names and values in order, without the blanks around a value."""
+    head = read_head(request(b"A: b", b"a:c \t", b"B:", b"C: \xe9 d"))
+    assert head.lines[1:] == [
+        (b"A", b"b"),
+        (b"a", b"c"),
+        (b"B", b""),
+        (b"C", b"\xe9 d"),
+    ]
+    assert head.goes_on
+
+
+@pytest.mark.parametrize(
+    ("data", "goes_on"),
+    [
+        (request(), True),
+        (request(b"Connection: close"), False),
+        (request(b"Connection: keep-alive, Close"), False),
+        (request(b"Connection: x", b"connection: close"), False),
+        (request(b"Connection: keep-alive", first=b"GET / HTTP/1.0"), False),
+        (request(b"Content-Length: 0"), True),
+    ],
+)
+def test_a_connection_stays_open_if_both_want_it(data: bytes, goes_on: bool) -> None:  # noqa: FBT001
+    """HTTP/1.0 never does: its proxies open a connection for each request."""
+    assert read_head(data).goes_on == goes_on
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        request(first=b"GET / HTTP/2.0"),
+        request(first=b"GET  / HTTP/1.1"),
+        request(first=b"GET / HTTP/1.1 "),
+        request(first=b"GET /\xe9 HTTP/1.1"),
+        request(first=b"GET /"),
+        request(first=b""),
+        request(b"A : b"),
+        request(b" A: b"),
+        request(b"A: b", b" folded"),
+        request(b"A: b", b"\tfolded"),
+        request(b"A"),
+        request(b": b"),
+        request(b"A\0: b"),
+        request(b"A: b\0"),
+        request(b"A: b\rC: d"),
+        request(b"A: b\nC: d"),
+        request(b"A\xe9: b"),
+        request(b"Content-Length: 1"),
+        request(b"Content-Length: 0", b"Content-Length: 0"),
+        request(b"Content-Length: +0"),
+        request(b"Content-Length: 0, 0"),
+        request(b"Transfer-Encoding: chunked"),
+        request(b"transfer-encoding: identity"),
+        request(*[b"A: b"] * LINES_MAX),
+    ],
+)
+def test_a_head_that_two_could_read_in_two_ways_is_refused(data: bytes) -> None:
+    """Folding, blanks, bare line ends, bodies, and other smuggled goods."""
+    with pytest.raises(HeadError):
+        read_head(data)
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    """No other exception comes of them."""
+    for text in (data + END, request(data), request(b"A: " + data)):
+        with contextlib.suppress(HeadError):
+            assert read_head(text)
+
+
+# ---- the service -------------------------------------------------------------------
+
+
+class Talk:
+    """A service that runs, and connections to it.
+
+    Attributes:
+        port: of the service.
+    """
+
+    def __init__(self, port: int, ended: asyncio.Event) -> None:
+        self.port = port
+        self._ended = ended
+
+    async def connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a new connection."""
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def said(self, data: bytes) -> bytes:
+        """Send bytes over a new connection; return all that comes until its end."""
+        reader, writer = await self.connected()
+        writer.write(data)
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+        finally:
+            writer.close()
+
+    def end(self) -> None:
+        """Tell the service to end."""
+        self._ended.set()
+
+
+def served(
+    talk: Callable[[Talk], Coroutine[Any, Any, None]],
+    bounds: type[Bounds] = Bounds,
+    proxy: Proxy | None = None,
+) -> None:
+    """Run a service for as long as *talk* takes, and let it end."""
+    gate = Gate(PINS, proxy or Proxy("rfc9440", peers=["127.0.0.1"]))
+
+    async def both() -> None:
+        ended = asyncio.Event()
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        service = asyncio.ensure_future(
+            AuthService(gate, bounds).serve(listener, ended)
+        )
+        try:
+            async with asyncio.timeout(LIMIT):
+                await talk(Talk(port, ended))
+        finally:
+            ended.set()
+            await asyncio.wait_for(service, LIMIT)
+
+    asyncio.run(both())
+
+
+CLOSE = b"Connection: close"
+
+
+def test_a_pinned_client_gets_200_and_all_others_403(pki: Pki) -> None:
+    """The proxy logs reason and pin from the answer, which has no body."""
+    stranger = value_of("rfc9440", pki.stranger).encode()
+
+    async def talk(service: Talk) -> None:
+        answer = await service.said(request(CERT, CLOSE))
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b"\r\nContent-Length: 0" + END)
+        assert b"\r\nX-Pinverify-Reason: MATCH\r\n" in answer
+        assert b"\r\nX-Pinverify-Pin: " + pki.client.pin.encode() + b"\r\n" in answer
+        refused = await service.said(request(b"Client-Cert: " + stranger, CLOSE))
+        assert refused.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+        assert b"\r\nX-Pinverify-Reason: MISMATCH\r\n" in refused
+        assert pki.stranger.pin.encode() in refused
+        for lines in (
+            [],
+            [CERT, CERT],
+            [CERT.replace(b"-", b"_", 1)],
+            [b"Client-Cert:"],
+        ):
+            answer = await service.said(request(*lines, CLOSE))
+            assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n"), lines
+            assert b"X-Pinverify-Pin" not in answer
+
+    served(talk)
+
+
+def test_only_the_declared_proxy_gets_an_acceptance() -> None:
+    """By the address of the connection, or by the secret."""
+    secret = "0123456789abcdef"  # noqa: S105 - of this test
+
+    async def elsewhere(service: Talk) -> None:
+        assert b" 403 " in await service.said(request(CERT, CLOSE))
+
+    async def with_secret(service: Talk) -> None:
+        line = b"X-Pinverify-Secret: " + secret.encode()
+        assert b" 200 " in await service.said(request(CERT, line, CLOSE))
+        assert b" 403 " in await service.said(request(CERT, line[:-1], CLOSE))
+        assert b" 403 " in await service.said(request(CERT, line, line, CLOSE))
+
+    served(elsewhere, proxy=Proxy("rfc9440", peers=["192.0.2.1", "unix"]))
+    served(elsewhere, proxy=Proxy("rfc9440", secret=secret))
+    served(with_secret, proxy=Proxy("rfc9440", secret=secret))
+
+
+def test_requests_over_one_connection_are_decided_each() -> None:
+    """An acceptance before is no acceptance now; pipelined ones are in order."""
+
+    async def talk(service: Talk) -> None:
+        answer = await service.said(request(CERT) + request() + request(CERT, CLOSE))
+        statuses = [part.split()[1] for part in answer.split(END) if part]
+        assert statuses == [b"200", b"403", b"200"]
+
+    served(talk)
+
+
+def test_a_request_that_cannot_be_read_ends_its_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The bytes behind it could be its body, written by a client."""
+
+    async def talk(service: Talk) -> None:
+        with_body = request(CERT, b"Content-Length: 9") + request(CERT)
+        for data in (with_body, b"x" + END + request(CERT), request(b"A\0:") * 2):
+            answer = await service.said(data)
+            assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+            assert answer.count(b"HTTP/1.1") == 1
+
+    with caplog.at_level(logging.WARNING, "pinverify"):
+        served(talk)
+    assert "it has a body; let the proxy send none" in caplog.text
+
+
+def test_head_and_connections_are_bounded() -> None:
+    """A connection too many is closed unread; one that ends makes room."""
+
+    class Narrow(Bounds):
+        head = 4096
+        connections = 2
+
+    async def talk(service: Talk) -> None:
+        answer = await service.said(b"GET / HTTP/1.1\r\nA: " + b"x" * 9000)
+        assert answer.startswith(b"HTTP/1.1 431 ") or answer == b""
+        first, second = await service.connected(), await service.connected()
+        first[1].write(request(CERT))  # they are there when they are answered
+        second[1].write(request(CERT))
+        assert b"200" in await first[0].readuntil(END)
+        assert b"200" in await second[0].readuntil(END)
+        assert await service.said(request(CERT, CLOSE)) == b""
+        first[1].write(request(CERT, CLOSE))
+        assert b"200" in await first[0].read()
+        assert b"200" in await service.said(request(CERT, CLOSE))
+        for writer in (first[1], second[1]):
+            writer.close()
+
+    served(talk, Narrow)
+
+
+def test_a_silent_connection_is_closed() -> None:
+    """Before the first byte of a request, and inside of one."""
+
+    class Impatient(Bounds):
+        silence = 0.05
+
+    async def talk(service: Talk) -> None:
+        assert await service.said(b"") == b""
+        assert await service.said(request(CERT)[:-2]) == b""
+
+    served(talk, Impatient)
+
+
+def test_it_ends_although_proxies_keep_connections_open() -> None:
+    """An idle connection is closed, and so is one with half a request."""
+
+    async def talk(service: Talk) -> None:
+        idle, half = await service.connected(), await service.connected()
+        idle[1].write(request(CERT))
+        assert b"200" in await idle[0].readuntil(END)
+        half[1].write(request(CERT)[:-2])
+        service.end()
+        assert await idle[0].read() == b""
+        assert await half[0].read() == b""
+        for writer in (idle[1], half[1]):
+            writer.close()
+
+    served(talk)
+
+
+# ---- the command -------------------------------------------------------------------
+
+
+def policy_file(folder: Path, pin: str) -> Path:
+    """Write a policy that pins one key of clients."""
+    file = folder / "clients.toml"
+    text = f'version = 1\n[clients]\nleaf = ["{pin}", "{example_pki().rogue_ca.pin}"]\n'
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+class Service:
+    """The command in a process of its own.
+
+    Attributes:
+        place: as it prints it.
+        process: the process.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stdout is not None
+        self.place: str = json.loads(_until_brace(process.stdout))["listening"]
+
+    @property
+    def port(self) -> int:
+        """The port of 127.0.0.1 that it listens on."""
+        return int(self.place.rpartition(":")[2])
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal; return the exit code, and what stands on stderr."""
+        self.process.send_signal(number)
+        _, err = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, err
+
+
+def _until_brace(stream: Any) -> str:  # noqa: ANN401 - a text stream
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if line == "}\n":
+            break
+    return "".join(lines)
+
+
+@contextlib.contextmanager
+def serving(*options: str) -> Iterator[Service]:
+    """Run the command from when it listens to the end of the block."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "pinverify", "authserver", "--json", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        try:
+            yield Service(process)
+        finally:
+            process.kill()
+
+
+def test_the_command_serves_reads_its_policy_again_and_ends(
+    pki: Pki, tmp_path: Path
+) -> None:
+    """SIGHUP takes a new policy, but none with a mistake; SIGTERM ends it with 0."""
+    file = policy_file(tmp_path, pki.client.pin)
+    lines = [("Client-Cert", VALUE)]
+    options = ("--policy", str(file), "--form", "rfc9440", "--from", "127.0.0.1")
+    with serving(*options, "--listen", f"127.0.0.1:{free_port()}") as service:
+        assert ask(service.port, "/", lines).status == 200
+        assert ask(service.port, "/").status == 403
+        policy_file(tmp_path, pki.stranger.pin)
+        service.process.send_signal(signal.SIGHUP)
+        _until(lambda: ask(service.port, "/", lines).status == 403)
+        file.write_text("version = 2", encoding="utf-8")
+        service.process.send_signal(signal.SIGHUP)
+        stranger = [("Client-Cert", value_of("rfc9440", pki.stranger))]
+        assert ask(service.port, "/", stranger).status == 200
+        code, err = service.end()
+    assert code == 0
+    assert "the old policy stays: " in err
+    assert "pinverify: rejected: client MISMATCH key=sha256/" in err
+    assert "Traceback" not in err
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT
+    while not is_so():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+def test_the_command_on_a_unix_socket(pki: Pki, tmp_path: Path) -> None:
+    """Owner and group can connect; the path is gone afterwards."""
+    file, path = policy_file(tmp_path, pki.client.pin), tmp_path / "a.sock"
+    listen = f"unix:{path}"
+    options = ("--policy", str(file), "--form", "rfc9440", "--listen", listen)
+    with serving(*options, "--from", "unix") as service:
+        assert service.place == listen
+        assert path.stat().st_mode & 0o777 == 0o660
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(LIMIT)
+            client.connect(str(path))
+            client.sendall(request(CERT, CLOSE))
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        again = run("authserver", *options, "--from", "unix")
+        assert again.code == 2
+        assert "if no other process uses it, remove it" in again.err
+        assert service.end(signal.SIGINT)[0] == 130
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "declare its addresses (--from), a Unix socket (--from unix)"),
+        (("--from", "a.example"), "--from: 'a.example' does not appear"),
+        (("--from", "0.0.0.0/0"), "0.0.0.0/0 is everybody"),
+        (("--from", "unix", "--listen", "localhost:1"), "write ADDRESS:PORT"),
+        (("--from", "unix", "--listen", "127.0.0.1:x"), "write ADDRESS:PORT"),
+        (("--from", "unix", "--listen", "192.0.2.1:9"), "--listen 192.0.2.1:9: "),
+        (("--from", "unix", "--listen", "unix:/no/a.sock"), "No such file"),
+        (("--secret-file", "short"), "--secret-file: expected 16 to 1024"),
+        (("--secret-file", "latin"), "has bytes that are not ASCII"),
+        (("--secret-file", "nothing"), "'nothing' does not exist"),
+    ],
+)
+def test_wrong_options_are_refused_with_the_next_step(
+    options: tuple[str, ...],
+    says: str,
+    pki: Pki,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is served, and the message names the option."""
+    monkeypatch.chdir(tmp_path)
+    Path("short").write_text("secret\n", encoding="ascii")
+    Path("latin").write_bytes(b"\xe9" * 20)
+    file = policy_file(tmp_path, pki.client.pin)
+    ended = run("authserver", "--policy", file, "--form", "nginx", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err.replace("\n          ", "")
+
+
+def test_a_policy_without_clients_is_refused(source: Path) -> None:
+    """It would refuse everybody, or nobody."""
+    words = ("authserver", "--form", "nginx", "--from", "unix", "--policy")
+    ended = run(*words, source)
+    assert ended.code == 2
+    assert "the policy has no pins for clients" in ended.err
+    wrong = run("authserver", "--form", "x", "--from", "unix", "--policy", source)
+    assert "'x' is not one of 'rfc9440', 'nginx'" in wrong.err
+
+
+# ---- proxies -----------------------------------------------------------------------
+
+
+class _Application(http.server.BaseHTTPRequestHandler):
+    """Tells that a request has come, and which headers it has."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        body = f"reached\n{self.headers}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture
+def application() -> Iterator[str]:
+    """Run an application that believes everybody; return its address."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Application)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(LIMIT)
+
+
+RECIPES = {
+    "nginx": recipe("nginx with auth_request", "nginx"),
+    "caddy": recipe("Caddy with forward_auth", "caddyfile"),
+}
+
+
+@pytest.mark.parametrize("name", ["nginx", "caddy"])
+def test_a_proxy_lets_pass_whom_the_service_accepts(
+    name: str, application: str, pki: Pki, tmp_path: Path
+) -> None:
+    """And nobody while the service is not there; no forged header helps."""
+    form: Form = "nginx" if name == "nginx" else "caddy"
+    file = policy_file(tmp_path, pki.client.pin)
+    options = ("--policy", str(file), "--form", form, "--from", "127.0.0.1")
+    client, stranger = (
+        client_context(pki.root, identity=one) for one in (pki.client, pki.stranger)
+    )
+    header, value = HEADERS[form], value_of(form, pki.client)
+    forged = [
+        [(header, value)],
+        [(header.replace("-", "_"), value)],
+        [(header, value), (header, value)],
+        [(header, value), ("Connection", f"close, {header}")],
+    ]
+    with serving(*options, "--listen", f"127.0.0.1:{free_port()}") as service:
+        text = RECIPES[name].replace("127.0.0.1:9180", f"127.0.0.1:{service.port}")
+        text = text.replace("/var/log/nginx/pinned.log", str(tmp_path / "pinned.log"))
+        with front(name, text, application, pki, tmp_path) as ports:
+            passed = ask(ports.tls, "/a?b", (), client)
+            assert passed.body.startswith(b"reached")
+            assert header.lower().encode() not in passed.body.lower()
+            assert ask(ports.tls, "/", (), stranger).status == 403
+            for lines in forged:
+                assert ask(ports.tls, "/", lines, stranger).status == 403
+                assert b"reached" not in ask(ports.plain, "/", lines).body
+            assert ask(ports.plain, "/").status in {301, 302}
+            if name == "nginx":
+                assert ask(ports.tls, "/pinverify", (), client).status == 404
+                log = (tmp_path / "pinned.log").read_text("utf-8").splitlines()
+                assert log[0] == f"127.0.0.1 200 MATCH {pki.client.pin}"
+                assert log[1] == f"127.0.0.1 403 MISMATCH {pki.stranger.pin}"
+            os.kill(service.process.pid, signal.SIGTERM)
+            service.process.wait(LIMIT)
+            gone = ask(ports.tls, "/", (), client)
+            assert gone.status >= 500
+            assert b"reached" not in gone.body
