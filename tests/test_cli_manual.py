@@ -110,8 +110,11 @@ def steady(text: str) -> str:
 
 
 def first_words(text: str) -> list[str]:
-    """Return the first word of each line."""
-    return [line.split()[0] for line in text.splitlines()]
+    """Return the first word of each line that does not go on with another one.
+
+    A processor may have more kernels than fit on a line.
+    """
+    return [line.split()[0] for line in text.splitlines() if not line.startswith(" ")]
 
 
 COMMAND = re.compile(r"^\$ (.*)\n((?:[^$].*\n|\n)*)", re.MULTILINE)
