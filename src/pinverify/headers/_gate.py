@@ -204,7 +204,7 @@ class _Passed:
 # ---- headers -----------------------------------------------------------------------
 
 # All that is no letter or digit looks like a hyphen to some reader of headers.
-_PLAIN = bytes(
+_HYPHENATED = bytes(
     byte if chr(byte).isascii() and chr(byte).isalnum() else ord("-")
     for byte in range(256)
 )
@@ -220,7 +220,7 @@ def _values(
     """
     values: dict[bytes, list[bytes]] = {}
     for name, value in lines:
-        plain = name.translate(_PLAIN).strip(b"-").lower()
+        plain = name.translate(_HYPHENATED).strip(b"-").lower()
         if plain in declared.watched:
             if name.lower() != plain:
                 msg = f"a header is spelt almost as {_shown(plain)}"
