@@ -8,7 +8,7 @@
 //   host -------> rule (pins, mode, expiry) -------^
 //
 // To use the core in a C program, copy the folder and compile every .c file in
-// it and in kernels/, as C11 and with -O2: without optimisation, the core is 17
+// it and in kernels/, as C11 and with -O3: without optimisation, the core is 17
 // to 50 times slower. The core needs nothing but memcpy, memset, memcmp and
 // memchr. See csrc/README.md.
 //

@@ -43,11 +43,13 @@ TOOLS = {
     "readelf": "binutils",
 }
 
+# The manual's lines are for a program of that name.
 CMAKE = """
 cmake_minimum_required(VERSION 3.16)
 project(gateway C)
-find_package(pinverify 0.1 REQUIRED)
-foreach(kind IN ITEMS pinverify shared static)
+add_executable(gateway verify_chain.c)
+@MANUAL@
+foreach(kind IN ITEMS shared static)
   add_executable(with_${kind} verify_chain.c)
   target_link_libraries(with_${kind} PRIVATE pinverify::${kind})
 endforeach()
@@ -123,6 +125,40 @@ def test_meson_names_each_file_of_the_library() -> None:
     )
 
 
+def of_the_manual(language: str) -> list[str]:
+    """Return the blocks of csrc/README.md in a language."""
+    text = (CSRC / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_commands_of_the_manual_work(
+    installed: Installed, tmp_path: Path, pki: Pki
+) -> None:
+    """Each way to build a program gives one that decides rightly."""
+    blocks = of_the_manual("console")
+    assert len(blocks) == 4
+    for number, block in enumerate(blocks):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        shutil.copy(ROOT / "tests" / "c" / "verify_chain.c", folder / "gateway.c")
+        if "pinverify/csrc" in block:
+            (folder / "pinverify").symlink_to(ROOT)
+        # The folders of this test; and no optimisation, which takes less time.
+        script = block.replace("$ ", "").replace("-O3", "-O0")
+        script = script.replace("make ", f"make -C {ROOT} BUILD_C={installed.build} ")
+        script = script.replace("=pinverify\n", f"={folder / 'pinverify'}\n")
+        script = script.replace("/opt/pinverify", str(installed.prefix))
+        run(
+            *("sh", "-e", "-c", f"cd {folder}\n{script}"),
+            PKG_CONFIG_PATH=str(installed.libdir / "pkgconfig"),
+            LD_RUN_PATH=str(installed.libdir),  # the linker stores it in the program
+        )
+        programs = [folder / name for name in ("gateway", "gateway-static")]
+        for program in filter(Path.exists, programs):
+            assert_decides(program, folder, pki)
+        assert programs[0].exists() or "install-c" in block
+
+
 def files_below(folder: Path) -> set[str]:
     """Return the files of a folder, as paths from there."""
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()}
@@ -173,7 +209,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program outside of the tree, in a folder with nothing else."""
     folder = tmp_path_factory.mktemp("gateway")
     shutil.copy(ROOT / "tests" / "c" / "verify_chain.c", folder)
-    (folder / "CMakeLists.txt").write_text(CMAKE, encoding="ascii")
+    (lines,) = of_the_manual("cmake")
+    text = CMAKE.replace("@MANUAL@", lines)
+    (folder / "CMakeLists.txt").write_text(text, encoding="ascii")
     return folder / "verify_chain.c"
 
 
@@ -230,14 +268,14 @@ def test_a_program_builds_with_pkg_config(
 def test_a_program_builds_with_cmake(
     installed: Installed, gateway: Path, tmp_path: Path, pki: Pki
 ) -> None:
-    """The targets are the shared library, the static one, and the better one."""
+    """With the lines of the manual, and with the targets for one kind of library."""
     out = tmp_path / "out"
     prefix = f"-DCMAKE_PREFIX_PATH={installed.prefix}"
     run("cmake", "-S", gateway.parent, "-B", out, prefix)
     run("cmake", "--build", out)
-    for kind in ("pinverify", "shared", "static"):
-        program = out / f"with_{kind}"
-        assert needed(program) == (kind != "static")
+    for name in ("gateway", "with_shared", "with_static"):
+        program = out / name
+        assert needed(program) == (name != "with_static")
         assert_decides(program, tmp_path, pki)
 
 

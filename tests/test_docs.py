@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Recipes for other packages, which test_clients_*.py run where those are installed;
-# and policies with mistakes, which test_lint.py finds.
-RUN_ELSEWHERE = {"clients.md", "lint.md"}
+# A program in C, of which a test below makes one; recipes for other packages, which
+# test_clients_*.py run where those are installed; and policies with mistakes, which
+# test_lint.py finds.
+RUN_ELSEWHERE = {"c.md", "clients.md", "lint.md"}
 # A policy on this page shows what `pinverify lint` finds.
 WITH_MISTAKES = {"cli.md"}
 HOSTS = ("api.example.com", "www.example.org")
@@ -178,23 +180,97 @@ def test_the_examples_print_what_the_page_says(
     assert printed == "", "the page does not show what the block prints"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_c_blocks_compile(page: Path, tmp_path: Path) -> None:
-    """C blocks compile against the header, without a warning."""
+def c_compiler() -> list[str]:
+    """Return a C compiler that takes a warning for an error, and finds the header."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     assert compiler is not None
+    warnings = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
+    return [compiler, "-std=c11", *warnings, f"-I{CSRC}"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*(page for page in PAGES if page.name != "c.md"), CSRC / "README.md"],
+    ids=lambda page: f"{page.parent.name}-{page.name}",
+)
+def test_c_blocks_compile(page: Path, tmp_path: Path) -> None:
+    """C blocks compile against the header, without a warning."""
     for number, block in enumerate(blocks(page)):
         if block.language == "c":
             source = tmp_path / f"block{number}.c"
             source.write_text(block.text, encoding="utf-8")
             subprocess.run(
-                [
-                    *(compiler, "-std=c11", "-Wall", "-Wextra", "-Wpedantic"),
-                    *("-Werror", f"-I{ROOT / 'csrc'}", "-fsyntax-only", str(source)),
-                ],
+                [*c_compiler(), "-Wno-unused-function", "-fsyntax-only", str(source)],
                 check=True,
                 timeout=60,
             )
+
+
+# What a gateway does with the functions of the page on C. The arguments are a policy
+# that pins the right chain, the certificates of that chain and of a forged one, and a
+# file that is no policy.
+C_PROGRAM = """
+int main(int argc, char **argv) {
+  static uint8_t bytes[4][4096];
+  pv_span certs[4];
+  for (int i = 0; i < 4; i++) {
+    FILE *file = argc == 7 ? fopen(argv[2 + i], "rb") : NULL;
+    if (file == NULL) {
+      return 1;
+    }
+    certs[i] = (pv_span){bytes[i], fread(bytes[i], 1, sizeof bytes[i], file)};
+    fclose(file);
+  }
+  const pv_span *right = certs;
+  const pv_span *forged = certs + 2;
+  const char *host = "api.example.com";
+  if (may_go_on(host, right, 2, 0) || swap_pins(argv[6]) ||
+      !swap_pins(argv[1])) {
+    return 2;
+  }
+  if (!may_go_on(host, right, 2, 0) || may_go_on(host, forged, 2, 0)) {
+    return 3;
+  }
+  fflush(stdout);
+  if (!may_resume(host, right, 2, right[0], 0) ||
+      !may_resume(host, NULL, 0, right[0], 0) ||
+      may_resume(host, right, 2, forged[0], 0) ||
+      may_resume(host, NULL, 0, forged[0], 0)) {
+    return 4;
+  }
+  if (swap_pins(argv[6]) || !may_go_on(host, right, 2, 0)) {
+    return 5;
+  }
+  free(current);
+  return 0;
+}
+"""
+
+
+def test_the_program_of_the_page_on_c_runs(cast: Cast, tmp_path: Path) -> None:
+    """It accepts, prints a refusal as the page shows it, resumes and swaps."""
+    page = blocks(ROOT / "docs" / "c.md")
+    files = [tmp_path / name for name in ("policy", "1", "2", "3", "4", "broken")]
+    pins = [pinverify.Pin.from_certificate(c.der) for c in (cast.server, cast.backup)]
+    certs = (cast.server, cast.ca, cast.impostor, cast.proxy)
+    policy = pinverify.Policy({"api.example.com": pins}).compile()
+    contents = (policy, *(cert.der for cert in certs), policy[:-1])
+    for path, content in zip(files, contents, strict=True):
+        path.write_bytes(content)
+    source, program = tmp_path / "program.c", tmp_path / "program"
+    text = "\n".join(block.text for block in page if block.language == "c")
+    source.write_text(text + C_PROGRAM, encoding="ascii")
+    core = sorted([*CSRC.glob("*.c"), *CSRC.glob("kernels/*.c")])
+    command = [*c_compiler(), "-pthread", "-O1", "-o", program, source, *core]
+    subprocess.run(list(map(str, command)), check=True, timeout=120)
+    done = subprocess.run(
+        [program, *files], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0
+    shown = [block.text for block in page if block.language == "text"]
+    assert [done.stdout] == shown
+    broken = f"{files[-1]}: it is truncated, or bytes were appended\n"
+    assert done.stderr == 2 * broken
 
 
 def test_no_block_is_left_out() -> None:

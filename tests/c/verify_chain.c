@@ -12,7 +12,7 @@
 // To use pinverify in a program of your own, copy the folder csrc into it and
 // compile all of its .c files; nothing has to be configured or installed:
 //
-//   cc -std=c11 -O2 -Icsrc gateway.c csrc/*.c csrc/kernels/*.c -o gateway
+//   cc -std=c11 -O3 -Icsrc gateway.c csrc/*.c csrc/kernels/*.c -o gateway
 //
 // In a gateway, open the policy once, when it starts. Any number of threads may
 // then verify with it. To change the policy, open the new one and swap the
