@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import ssl
 from typing import Any, cast
 
 import pytest
 
 from pinverify import PinningError, pin_context
+from pinverify.tls._connections import PendingObject, PendingSocket
 from pki import Pki
 from tls_clients import (
     SECRET,
@@ -225,3 +227,22 @@ def test_pitfall_37_a_subclass_of_a_checked_connection_is_refused(
     other.sslsocket_class = derived
     with pytest.raises(TypeError, match="derive it from ssl's class"):
         pin_context(other, pinning(pki))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(PendingSocket, ssl.SSLSocket), (PendingObject, ssl.SSLObject)],
+)
+def test_our_classes_make_connections_from_the_arguments_of_ssl(
+    ours: Any,  # noqa: ANN401
+    theirs: Any,  # noqa: ANN401
+) -> None:
+    """A parameter that another version of ssl adds would be lost, and is seen here."""
+    found, expected = (
+        [
+            (item.name, item.default)
+            for item in inspect.signature(cls).parameters.values()
+        ]
+        for cls in (ours._create, theirs._create)  # noqa: SLF001
+    )
+    assert found == expected

@@ -214,19 +214,44 @@ class PendingSocket(Pending):
     """Mixin for an SSL socket that is PENDING."""
 
     @classmethod
-    def _create(cls, **how: Any) -> Any:  # noqa: ANN401
+    def _create(  # noqa: PLR0913, PLR0917 - the signature of ssl
+        cls,
+        sock: Any,  # noqa: ANN401
+        server_side: bool = False,  # noqa: FBT001, FBT002
+        do_handshake_on_connect: bool = True,  # noqa: FBT001, FBT002
+        suppress_ragged_eofs: bool = True,  # noqa: FBT001, FBT002
+        server_hostname: str | None = None,
+        context: Any = None,  # noqa: ANN401
+        session: ssl.SSLSession | None = None,
+    ) -> Any:  # noqa: ANN401
         """Create a connection; check it if its handshake is part of that.
 
         Fast path: nobody sees a client's connection before this method returns it, so
         it needs no gates while it is PENDING. A server's connection is passed to the
         callback for SNI, so it needs them.
         """
-        if not issubclass(type(how["context"]), GuardedContext):
-            guard(how["context"], mix_in)
+        if not issubclass(type(context), GuardedContext):
+            guard(context, mix_in)
         whose, verified, rule = cls._pinverify_short_way
-        if whose is not cls or how["server_side"] or not how["do_handshake_on_connect"]:
-            return super()._create(**how)  # type: ignore[misc]
-        self = verified._create(**how)  # noqa: SLF001
+        if whose is not cls or server_side or not do_handshake_on_connect:
+            return super()._create(  # type: ignore[misc]
+                sock=sock,
+                server_side=server_side,
+                do_handshake_on_connect=do_handshake_on_connect,
+                suppress_ragged_eofs=suppress_ragged_eofs,
+                server_hostname=server_hostname,
+                context=context,
+                session=session,
+            )
+        self = verified._create(  # noqa: SLF001
+            sock,
+            server_side,
+            do_handshake_on_connect,
+            suppress_ragged_eofs,
+            server_hostname,
+            context,
+            session,
+        )
         if not self._connected:
             self.__class__ = cls
             return self

@@ -15,11 +15,10 @@ import ssl
 import sys
 import threading
 import weakref
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pinverify.tls._connections import mix_in
-from pinverify.tls._guarded_context import GuardedContext, create, guard
+from pinverify.tls._guarded_context import GuardedContext, create, guard, made_by
 from pinverify.tls._in_force import ContextRule, in_force, installed, rule_of
 from pinverify.tls._pin_context import require_our_class
 from pinverify.tls._ssl_internals import inner_context, is_server
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from pinverify.tls._notices import OnReport
 
 __all__ = ["install", "uninstall"]
+
+_CONTEXT: Any = _ssl._SSLContext  # noqa: SLF001
 
 
 def install(policy: Policy | PinSet, *, on_report: OnReport | None = None) -> None:
@@ -110,7 +111,7 @@ def _refuse_urllib3_over_pyopenssl() -> None:
 
 def _classes_of_ssl() -> list[Any]:
     """Return the classes just above that of C: `ssl.SSLContext`, however patched."""
-    found: list[Any] = _ssl._SSLContext.__subclasses__()  # noqa: SLF001
+    found: list[Any] = _CONTEXT.__subclasses__()
     return [cls for cls in found if "wrap_socket" in vars(cls)]
 
 
@@ -137,8 +138,7 @@ def _wrap_socket(  # noqa: PLR0913 - the signature of ssl
     owner: Any = None,  # noqa: ANN401
     session: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    make = partial(_ssl._SSLContext._wrap_socket, self, sock)  # type: ignore[attr-defined] # noqa: SLF001
-    return _make(self, make, None, server_side, server_hostname, owner, session)
+    return _make(self, sock, None, server_side, server_hostname, owner, session)
 
 
 def _wrap_bio(  # noqa: PLR0913 - the signature of ssl
@@ -151,13 +151,12 @@ def _wrap_bio(  # noqa: PLR0913 - the signature of ssl
     owner: Any = None,  # noqa: ANN401
     session: Any = None,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    make = partial(_ssl._SSLContext._wrap_bio, self, incoming, outgoing)  # type: ignore[attr-defined] # noqa: SLF001
-    return _make(self, make, outgoing, server_side, server_hostname, owner, session)
+    return _make(self, incoming, outgoing, server_side, server_hostname, owner, session)
 
 
 def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     context: Any,  # noqa: ANN401
-    make: Callable[..., Any],
+    source: Any,  # noqa: ANN401
     outgoing: Any,  # noqa: ANN401
     server_side: bool,  # noqa: FBT001
     server_hostname: str | None,
@@ -168,8 +167,9 @@ def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
 
     The arguments are those of `create`.
     """
+    how = context, source, outgoing, server_side, server_hostname, owner, session
     if server_side or not installed:
-        return make(server_side, server_hostname, owner=owner, session=session)
+        return made_by(_CONTEXT, *how)
     is_first = not isinstance(context, GuardedContext)
     if rule_of(context) is None:  # else `hook` has tried it
         try:
@@ -179,8 +179,8 @@ def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
                 owner.close()
             raise
     if not is_first:
-        return make(server_side, server_hostname, owner=owner, session=session)
-    return create(context, make, outgoing, server_side, server_hostname, owner, session)
+        return made_by(_CONTEXT, *how)
+    return create(*how)
 
 
 def _try_once(context: Any, rule: ContextRule) -> None:  # noqa: ANN401

@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CERT_NONE",
+    "C_OPTIONS",
+    "C_VERIFY_MODE",
     "NO_RENEGOTIATION",
     "ShownBySSL",
     "can_be_resumed",
     "der",
-    "get_options",
-    "get_verify_mode",
     "inner_context",
     "is_context",
     "is_server",
     "refuse_tickets",
-    "set_options",
     "verifies",
 ]
 
@@ -38,10 +37,13 @@ def der(cert: Any) -> bytes:  # noqa: ANN401
     return der
 
 
-# The C attributes give plain numbers, without the cost of enums.
-get_verify_mode: Any = _ssl._SSLContext.verify_mode.__get__  # type: ignore[attr-defined] # noqa: SLF001
-get_options: Any = _ssl._SSLContext.options.__get__  # type: ignore[attr-defined] # noqa: SLF001
-set_options: Any = _ssl._SSLContext.options.__set__  # type: ignore[attr-defined] # noqa: SLF001
+# The C attributes give plain numbers, without the cost of enums. In a class of ours, a
+# descriptor is a plain attribute, which costs half as much as a call of __get__.
+C_VERIFY_MODE: Any = _ssl._SSLContext.verify_mode  # noqa: SLF001
+C_OPTIONS: Any = _ssl._SSLContext.options  # noqa: SLF001
+_get_verify_mode: Any = C_VERIFY_MODE.__get__
+_get_options: Any = C_OPTIONS.__get__
+_set_options: Any = C_OPTIONS.__set__
 _num_tickets: Any = _ssl._SSLContext.num_tickets.__get__  # type: ignore[attr-defined] # noqa: SLF001
 NO_RENEGOTIATION = int(ssl.OP_NO_RENEGOTIATION)
 _NO_TICKET = int(ssl.OP_NO_TICKET)
@@ -50,7 +52,7 @@ CERT_NONE = int(ssl.CERT_NONE)
 
 def verifies(context: Any) -> bool:  # noqa: ANN401
     """Return True if OpenSSL verifies chains, so that more than the leaf counts."""
-    return bool(get_verify_mode(context) != CERT_NONE)
+    return bool(_get_verify_mode(context) != CERT_NONE)
 
 
 def refuse_tickets(context: Any) -> None:  # noqa: ANN401
@@ -59,9 +61,9 @@ def refuse_tickets(context: Any) -> None:  # noqa: ANN401
     In TLS 1.3 nobody can resume then. In TLS 1.2 the sessions stay that OpenSSL keeps
     in the memory of this process, because Python cannot turn these off.
     """
-    options = get_options(context)
+    options = _get_options(context)
     if not options & _NO_TICKET:
-        set_options(context, options | _NO_TICKET)
+        _set_options(context, options | _NO_TICKET)
     if _num_tickets(context) and is_server(context):  # others have no such setting
         context.num_tickets = 0
 
