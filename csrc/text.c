@@ -53,8 +53,9 @@ static char hex_digit(const uint8_t digest[32], size_t i) {
 
 static void write_base64(char *out, const uint8_t digest[32]) {
   for (size_t i = 0; i < BASE64_LEN; i++)
-    LOOP(BASE64_LEN - i, i <= BASE64_LEN &&
-                             IMPLIES(some < i, IS_BASE64(out, digest, some)))
+    LOOP(BASE64_LEN - i,
+         i <= BASE64_LEN &&
+             IMPLIES(some < i, IS_BASE64(out[some], digest, some)))
   {
     out[i] = base64_digit(digest, i);
   }
@@ -63,7 +64,7 @@ static void write_base64(char *out, const uint8_t digest[32]) {
 static void write_hex(char *out, const uint8_t digest[32]) {
   for (size_t i = 0; i < HEX_LEN; i++)
     LOOP(HEX_LEN - i,
-         i <= HEX_LEN && IMPLIES(some < i, IS_HEX(out, digest, some)))
+         i <= HEX_LEN && IMPLIES(some < i, IS_HEX(out[some], digest, some)))
   {
     out[i] = hex_digit(digest, i);
   }
