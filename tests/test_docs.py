@@ -210,6 +210,39 @@ def test_c_blocks_compile(page: Path, tmp_path: Path) -> None:
 # that pins the right chain, the certificates of that chain and of a forged one, and a
 # file that is no policy.
 C_PROGRAM = """
+enum { TIMES = 500 };
+
+static const char *host = "api.example.com";
+
+// Decides again and again; returns NULL if the answer is always yes.
+static void *decide(void *right) {
+  for (int i = 0; i < TIMES; i++) {
+    if (!may_go_on(host, right, 2, 0)) {
+      return right;
+    }
+  }
+  return NULL;
+}
+
+// Swaps a policy for itself while two threads decide.
+static bool swap_under_load(pv_span *right, const char *policy) {
+  pthread_t threads[2];
+  bool good = true;
+  for (int i = 0; i < 2; i++) {
+    if (pthread_create(&threads[i], NULL, decide, right) != 0) {
+      exit(6);
+    }
+  }
+  for (int i = 0; i < TIMES; i++) {
+    good &= swap_pins(policy);
+  }
+  for (int i = 0; i < 2; i++) {
+    void *wrong = NULL;
+    good &= pthread_join(threads[i], &wrong) == 0 && wrong == NULL;
+  }
+  return good;
+}
+
 int main(int argc, char **argv) {
   static uint8_t bytes[4][4096];
   pv_span certs[4];
@@ -221,9 +254,8 @@ int main(int argc, char **argv) {
     certs[i] = (pv_span){bytes[i], fread(bytes[i], 1, sizeof bytes[i], file)};
     fclose(file);
   }
-  const pv_span *right = certs;
+  pv_span *right = certs;
   const pv_span *forged = certs + 2;
-  const char *host = "api.example.com";
   if (may_go_on(host, right, 2, 0) || swap_pins(argv[6]) ||
       !swap_pins(argv[1])) {
     return 2;
@@ -241,6 +273,9 @@ int main(int argc, char **argv) {
   if (swap_pins(argv[6]) || !may_go_on(host, right, 2, 0)) {
     return 5;
   }
+  if (!swap_under_load(right, argv[1])) {
+    return 7;
+  }
   free(current);
   return 0;
 }
@@ -248,7 +283,7 @@ int main(int argc, char **argv) {
 
 
 def test_the_program_of_the_page_on_c_runs(cast: Cast, tmp_path: Path) -> None:
-    """It accepts, prints a refusal as the page shows it, resumes and swaps."""
+    """It accepts, prints a refusal as the page shows it, resumes, swaps under load."""
     page = blocks(ROOT / "docs" / "c.md")
     files = [tmp_path / name for name in ("policy", "1", "2", "3", "4", "broken")]
     pins = [pinverify.Pin.from_certificate(c.der) for c in (cast.server, cast.backup)]
