@@ -135,15 +135,17 @@ ct: $(VENV)/built
 	@$(RUN) tests/ct/run.py
 
 # The C library for other programs. DESTDIR is put before PREFIX, as everywhere.
+# Each compiler has a folder of its own, since meson keeps the first one of a folder.
 PREFIX ?= /usr/local
-BUILD_C ?= build/c
+BUILD_C ?= build/c/$(notdir $(firstword $(COMPILER)))
 .PHONY: install-c amalgamation
 install-c:
 	@command -v meson >/dev/null || { echo 'pinverify: there is no meson: install it \
 	    (Debian and Ubuntu: apt install meson ninja-build)' >&2; exit 1; }
 	@CC='$(COMPILER)' meson setup $(if $(wildcard $(BUILD_C)/build.ninja),--reconfigure) \
 	    --prefix '$(PREFIX)' '$(BUILD_C)' csrc
-	@DESTDIR='$(DESTDIR)' meson install -C '$(BUILD_C)'
+	@stage='$(DESTDIR)'; case $$stage in ''|/*) ;; *) stage=$$PWD/$$stage;; esac; \
+	    DESTDIR=$$stage meson install -C '$(BUILD_C)'
 
 # The C library as one file and its header, in the folder AMALGAMATION.
 AMALGAMATION ?= build/amalgamation
