@@ -191,6 +191,9 @@ _COMMANDS = {"nginx": _nginx, "haproxy": _haproxy, "apache": _apache, "caddy": _
 # ---- requests ----------------------------------------------------------------------
 
 
+_SWITCHED = b"HTTP/1.1 101 "  # no end of the connection follows
+
+
 class Reply(NamedTuple):
     """The answer that a client gets; all empty if it got none."""
 
@@ -215,7 +218,9 @@ def ask(
         context: speaks TLS; None sends it in clear.
         sessions: the last one is resumed, and the new one appended.
     """
-    head = [f"GET {path} HTTP/1.1", f"Host: localhost:{port}", "Connection: close"]
+    head = [f"GET {path} HTTP/1.1", f"Host: localhost:{port}"]
+    if not any(name == "Upgrade" for name, _ in lines):
+        head.append("Connection: close")
     head += [f"{name}: {value}" for name, value in lines]
     data = "\r\n".join([*head, "", ""]).encode("latin-1")
     answer = b""
@@ -225,7 +230,7 @@ def ask(
         _over(plain, context, sessions) as connection,
     ):
         connection.sendall(data)
-        while part := connection.recv(65536):
+        while not answer.startswith(_SWITCHED) and (part := connection.recv(65536)):
             answer += part
         if sessions is not None and isinstance(connection, ssl.SSLSocket):
             assert connection.session_reused == bool(sessions)

@@ -45,6 +45,10 @@ APPLICATION = """
 
     async def asgi(scope, receive, send):
         assert report_of(scope).accepted
+        if scope["type"] == "websocket":
+            await send({{"type": "websocket.accept"}})
+            await send({{"type": "websocket.close"}})
+            return
         assert {secret!r} not in repr(scope) or "secret" not in scope["path"]
         length = (b"content-length", b"7")
         start = {{"type": "http.response.start", "status": 200, "headers": [length]}}
@@ -66,7 +70,7 @@ APPLICATION = """
     BY_WSGI = {{p: PinnedWSGI(wsgi, clients, proxy) for p, proxy in PROXIES.items()}}
 
     async def for_uvicorn(scope, receive, send):
-        if scope["type"] == "http":
+        if scope["type"] != "lifespan":
             await BY_ASGI[scope["path"]](scope, receive, send)
 
     def for_gunicorn(environ, start_response):
@@ -214,6 +218,30 @@ def test_nobody_comes_directly_with_a_header(application: str, pki: Pki) -> None
         assert ask(port, f"/{form}-secret", with_secret).body == REACHED
         spelt = [(HEADERS[form].replace("-", "_"), lines[0][1])]
         assert ask(port, f"/{form}", spelt).status == 403
+
+
+_UPGRADE = [
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "MDEyMzQ1Njc4OWFiY2RlZg=="),
+]
+
+
+def test_a_websocket_opens_for_the_pinned_client_alone(folder: Path, pki: Pki) -> None:
+    """The server of ASGI answers 403 where it is closed before it opens."""
+    client_library("websockets")  # by which uvicorn speaks to websockets
+    port = free_port()
+    place = ("--host", "127.0.0.1", "--port", str(port))
+    with running(_command("uvicorn", folder, *place), port):
+        lines = {
+            who: [*_UPGRADE, (HEADERS["rfc9440"], value_of("rfc9440", who))]
+            for who in (pki.client, pki.stranger)
+        }
+        assert ask(port, "/rfc9440", lines[pki.client]).status == 101
+        assert ask(port, "/rfc9440", lines[pki.stranger]).status == 403
+        assert ask(port, "/rfc9440", _UPGRADE).status == 403
+        assert ask(port, "/rfc9440-elsewhere", lines[pki.client]).status == 403
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -160,6 +160,7 @@ def _attempts(client: Identity, other: Identity) -> list[Attempt]:
     elements: _Tricks = [
         ("two elements", xfcc(f"{envoy},{envoy}")),
         ("another element first", xfcc(f"Hash=00,{envoy}")),
+        ("an element before that has other keys", xfcc(f"By=spiffe://b,{cert}")),
         ("an element without", xfcc('By=a;Subject=""')),
         ("Cert twice", xfcc(f"{cert};{cert}")),
         ("Cert twice, in two cases", xfcc(f"{cert};{cert.replace('Cert', 'cert')}")),
@@ -208,7 +209,9 @@ ATTEMPTS = _attempts(example_pki().client, example_pki().stranger)
 @pytest.mark.parametrize(
     "attempt", ATTEMPTS, ids=lambda a: f"{a.form}: {a.what}".encode("ascii").decode()
 )
-def test_a_forged_header_reaches_nobody(attempt: Attempt, mode: Mode) -> None:
+def test_pitfall_61_a_forged_header_reaches_nobody(
+    attempt: Attempt, mode: Mode
+) -> None:
     """Through the declared proxy itself, in every mode, by every door."""
     client = example_pki().client
     pins = PinSet(leaf=[client.pin], mode=mode)

@@ -202,7 +202,7 @@ def test_a_declared_peer_is_believed(
         (["192.0.2.7"], "192.0.2.7, 198.51.100.1"),
     ],
 )
-def test_anybody_else_is_refused_in_every_mode(
+def test_pitfall_61_anybody_else_is_refused_in_every_mode(
     peers: list[str], address: str | None, mode: Mode, door: str, pki: Pki
 ) -> None:
     """With the certificate of the pinned client, and without any header."""
@@ -265,10 +265,27 @@ def test_a_peer_whose_address_came_from_a_header_is_refused(pki: Pki) -> None:
     assert len(heard) == 1
 
 
+def test_a_server_that_tells_no_address_is_no_unix_socket(pki: Pki) -> None:
+    """It says that the address is empty there, and not nothing."""
+    heard: list[Any] = []
+
+    def app(environ: Any, _: Any) -> list[bytes]:  # noqa: ANN401
+        heard.append(environ)
+        return []
+
+    middleware = PinnedWSGI(app, of_client(pki), Proxy("rfc9440", peers=["unix"]))
+    header = {"HTTP_CLIENT_CERT": value_of("rfc9440", pki.client)}
+    start: Any = lambda *_: None  # noqa: E731
+    middleware(dict(header), start)
+    assert heard == []
+    middleware({**header, "REMOTE_ADDR": ""}, start)
+    assert len(heard) == 1
+
+
 # ---- the chain ---------------------------------------------------------------------
 
 
-def test_only_the_leaf_counts_unless_the_chain_is_declared(pki: Pki) -> None:
+def test_pitfall_61_only_the_leaf_counts_unless_the_chain_is_declared(pki: Pki) -> None:
     """A chain that the client sent could have any authority in it."""
     pins = PinSet(ca=[pki.ca.pin])
     chain = ("Client-Cert-Chain", value_of("rfc9440", pki.ca))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from typing import TYPE_CHECKING
 
 from pinverify.headers._forms import VALUE_MAX
@@ -21,8 +22,6 @@ from pinverify.headers._gate import Request
 from pinverify.headers._request_head import HeadError, read_head
 
 if TYPE_CHECKING:
-    import socket
-
     from pinverify.headers._gate import Gate
     from pinverify.policy import Report
 
@@ -60,6 +59,7 @@ class AuthService:
         self._talks: set[asyncio.Task[None]] = set()
         self._waiting: set[asyncio.Task[None]] = set()
         self._is_stopping = False
+        self._unix = False
 
     async def serve(self, listener: socket.socket, until: asyncio.Event) -> None:
         """Answer until *until* is set; then finish the answers under way.
@@ -68,6 +68,7 @@ class AuthService:
             listener: a listening socket, which is closed at the end.
             until: ends the service.
         """
+        self._unix = listener.family == socket.AF_UNIX
         server = await asyncio.start_server(
             self._begin, sock=listener, limit=self._bounds.head
         )
@@ -133,11 +134,9 @@ class AuthService:
         except HeadError as error:
             _logger.warning("refused: a request that cannot be read: %s", error)
             return _status(b"400 Bad Request"), False
-        address = writer.get_extra_info("peername")
-        unix = not isinstance(address, tuple)
-        report = self._gate.decide(
-            Request(head.lines, None if unix else address[:2], unix)
-        )
+        address = writer.get_extra_info("peername")  # None if it is gone already
+        known = address[:2] if isinstance(address, tuple) else None
+        report = self._gate.decide(Request(head.lines, known, self._unix))
         return _verdict(report), head.goes_on
 
 
