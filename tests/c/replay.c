@@ -255,6 +255,7 @@ static void check_pins(const input *in, const pv_policy *policy,
                        uint32_t pinset) {
   pv_pinset set;
   uint8_t pin[32];
+  char text[PV_PIN_TEXT_MAX + 1];
   expect(pv_policy_pinset(&set, policy, pinset) == PV_OK, in->path,
          "the PinSet of a rule can be read");
   for (uint32_t run = 0; run < 8; run++) {
@@ -262,6 +263,9 @@ static void check_pins(const input *in, const pv_policy *policy,
     for (uint32_t i = 0; i < num_pins; i++) {
       expect(pv_policy_pin(pin, policy, pinset, run / 2, run % 2, i) == PV_OK,
              in->path, "each pin of a PinSet can be read");
+      const size_t len = run % 2 == PV_SPKI ? 51 : PV_PIN_TEXT_MAX;
+      expect(strlen(pv_pin_text(text, run % 2, pin)) == len, in->path,
+             "each pin has a text");
     }
     expect(pv_policy_pin(pin, policy, pinset, run / 2, run % 2, num_pins) ==
                    PV_ERR_ARGUMENT &&
