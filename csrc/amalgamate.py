@@ -23,9 +23,9 @@ BEGINNING = """\
 // pinverify.c: the C library pinverify, version {version}, in one file.
 // SPDX-License-Identifier: MIT
 //
-// csrc/amalgamate.py made it from the files that the lines of dashes name. Compile it
-// as C11 with gcc or clang, and with -O3; no other flag matters. pinverify.h, beside
-// it, is the public API and its manual.
+// csrc/amalgamate.py made it from the files that the lines of dashes name.
+// Compile it as C11 with gcc or clang, and with -O3; no other flag matters.
+// pinverify.h, beside it, is the public API and its manual.
 #include "pinverify.h"
 """
 
