@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pytest
 
 import corpora
+from core_sources import core_sources
 from pinverify import UNPINNED, Pin, PinSet, Policy, core
 from pinverify._core import lib
 from pinverify.core._library import status_text
@@ -69,10 +70,10 @@ def compile_program(name: str, folder: Path) -> Program:
     if not compiler:
         pytest.skip("there is no C compiler")
     source = ROOT / "tests" / "c" / f"{name}.c"
-    core_sources = sorted((ROOT / "csrc").rglob("*.c"))
+    sources = core_sources()
     program = folder / name
     flags = ["-std=c11", "-O1", *WARNINGS, f"-I{ROOT / 'csrc'}"]
-    ended = run([*compiler, *flags, "-o", program, source, *core_sources])
+    ended = run([*compiler, *flags, "-o", program, source, *sources])
     assert ended == (0, "", "")
     return lambda *arguments: run([program, *arguments])
 

@@ -21,6 +21,7 @@ import pytest
 
 import corpora
 import differential
+from core_sources import core_sources
 
 __all__: list[str] = []
 
@@ -42,7 +43,7 @@ def compile_differential(folder: Path, core: Path) -> Path:
         pytest.skip("there are no headers of OpenSSL (Debian: libssl-dev)")
     program = folder / "differential"
     names = ("differential.c", "der_mutator.c", "openssl_oracle.c")
-    sources = [FUZZ / name for name in names] + sorted(core.rglob("*.c"))
+    sources = [FUZZ / name for name in names] + core_sources(core)
     flags = ["-std=c11", "-O1", "-D_DEFAULT_SOURCE", f"-I{core}"]
     subprocess.run([*compiler, *flags, "-o", program, *sources, "-lcrypto"], check=True)
     return program

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
+from core_sources import core_sources
 from pinverify import core
 from pinverify.core._kernels import scan_kernels
 
@@ -107,7 +108,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     def made(compiler: str) -> Path:
         if sys.platform != "linux" or shutil.which(compiler) is None:
             pytest.skip(f"no {compiler} here (Debian and Ubuntu have it)")
-        sources = sorted((ROOT / "csrc").rglob("*.c"))
+        sources = core_sources()
         return compile_kernels(compiler, folder / compiler, sources)
 
     return made
@@ -230,7 +231,7 @@ def test_the_kernel_for_intel_gives_the_digests_of_hashlib(tmp_path: Path) -> No
     assert text.count(intel) == 1
     changed = tmp_path / "cpu.c"
     changed.write_text(text.replace(intel, "(INTEL_EBX != 0)"), encoding="ascii")
-    sources = [p for p in sorted((ROOT / "csrc").rglob("*.c")) if p.name != "cpu.c"]
+    sources = [p for p in core_sources() if p.name != "cpu.c"]
     program = compile_kernels("gcc", tmp_path / "kernels", [*sources, changed])
     done = run(program, records(tmp_path))
     assert done.returncode == 0, done.stdout

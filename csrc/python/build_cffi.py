@@ -16,6 +16,7 @@ from cffi import FFI
 
 CSRC = Path(__file__).resolve().parent.parent
 HEADER = CSRC / "pinverify.h"
+ADAPTER = CSRC / "openssl"  # for C programs: Python's ssl has an OpenSSL of its own
 
 # Macros of the header for C compilers, which cffi does not understand.
 C_ONLY = re.compile(r"\bPV_(?:API|CHECK)\s+")
@@ -33,12 +34,13 @@ def declarations() -> str:
 
 
 def found(pattern: str) -> list[str]:
-    """Return the files in csrc that match, always in the same order.
+    """Return the files of the core that match, always in the same order.
 
     The paths are relative, because setuptools requires that, and so that the module
     does not contain the folder of the build.
     """
-    return sorted(os.path.relpath(path) for path in CSRC.glob(pattern))
+    paths = [path for path in CSRC.glob(pattern) if ADAPTER not in path.parents]
+    return sorted(map(os.path.relpath, paths))
 
 
 def compile_flags() -> list[str]:

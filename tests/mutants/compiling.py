@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from core_sources import core_sources
+
 __all__ = ["Build", "MutantError", "compiled"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -91,7 +93,7 @@ class Build:
 
     def __init__(self, folder: Path, pool: ThreadPoolExecutor) -> None:
         """Compile every file into *folder*."""
-        files = (path.relative_to(CSRC).as_posix() for path in CSRC.rglob("*.c"))
+        files = (path.relative_to(CSRC).as_posix() for path in core_sources())
         names = sorted([*files, "_core.c"])
         self.users = {name: _seen_from(CSRC, name) for name in names}
         objects = pool.map(
