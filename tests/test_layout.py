@@ -25,6 +25,8 @@ from pathlib import Path
 
 import pytest
 
+from core_sources import adapter_sources, core_sources
+
 __all__: list[str] = []
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -314,12 +316,28 @@ C_FLOORS = {
     "policy_open.c": 3,
     "evaluate.c": 4,
     "policy_compile.c": 5,
+    # The adapter of OpenSSL.
+    "in_force.c": 6,
+    "evidence.c": 6,
+    "broken_bio.c": 6,
+    "kept.c": 7,
+    "judge.c": 8,
+    "rejection.c": 9,
+    "verification.c": 10,
+    "handshake.c": 11,
+    "pinverify_openssl.c": 12,
 }
 
 LIBC = {"memchr", "memcmp", "memcpy", "memmove", "memset"}
 
 # The one thing that may change while a program runs: which kernel was chosen.
 WRITABLE = re.compile(r"(scan|sha256)_chosen")
+
+# The adapter takes functions of OpenSSL from outside as well, and a clock; it keeps
+# the places that OpenSSL has given it.
+OPENSSL = re.compile(r"(SSL|X509|BIO|ERR|CRYPTO|OPENSSL)_\w+|i2d_X509")
+LIBC_OF_ADAPTER = LIBC | {"sched_yield", "strlen", "time"}
+WRITABLE_IN_ADAPTER = re.compile(r"once|(context|connection)_index|method|type")
 
 # The objects that are looked at have no stack protector, whose runtime would be
 # one symbol more, and fixed addresses: so constant tables of pointers count as
@@ -378,6 +396,15 @@ def symbols(source: Path, folder: Path) -> Symbols:
         frozenset(kinds["undefined"]),
         frozenset(kinds["data"]),
     )
+
+
+def skip_without_openssl(folder: Path) -> None:
+    """Skip a test on a machine without the headers of OpenSSL."""
+    source = folder / "openssl.c"
+    source.write_text("#include <openssl/ssl.h>\n", encoding="ascii")
+    command = [compiler(), "-fsyntax-only", str(source)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no headers of OpenSSL here")
 
 
 def planted(folder: Path, name: str, text: str) -> Symbols:
@@ -454,11 +481,47 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Symbols]:
     if shutil.which("nm") is None:
         pytest.skip("no nm here")
     folder = tmp_path_factory.mktemp("objects")
-    sources = sorted(CSRC.rglob("*.c"))
+    sources = core_sources()
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(lambda source: symbols(source, folder), sources))
     assert any("pv_evaluate" in o.defined for o in found)
     return found
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory: pytest.TempPathFactory) -> list[Symbols]:
+    """The symbols of the adapter of OpenSSL."""
+    folder = tmp_path_factory.mktemp("adapter")
+    skip_without_openssl(folder)
+    return [symbols(source, folder) for source in adapter_sources()]
+
+
+def test_the_adapter_uses_lower_floors_only(
+    objects: list[Symbols], adapter: list[Symbols]
+) -> None:
+    """It stands on the core, which does not know it."""
+    assert {o.file for o in adapter} >= {"pinverify_openssl.c", "judge.c"}
+    assert c_floor_faults([*objects, *adapter]) == []
+
+
+def test_the_adapter_needs_openssl_and_a_clock(
+    objects: list[Symbols], adapter: list[Symbols]
+) -> None:
+    """It does no I/O of its own, and keeps nothing for a whole process but places."""
+    ours = frozenset[str]().union(*(o.defined for o in (*objects, *adapter)))
+    names = frozenset[str]().union(*(o.undefined for o in adapter)) - ours
+    assert {n for n in names - LIBC_OF_ADAPTER if not OPENSSL.fullmatch(n)} == set()
+    kept = frozenset[str]().union(*(o.writable for o in adapter))
+    assert {name for name in kept if not WRITABLE_IN_ADAPTER.fullmatch(name)} == set()
+
+
+def test_the_adapter_exports_what_its_header_declares(tmp_path: Path) -> None:
+    """Beside the core, whose functions its header includes."""
+    skip_without_openssl(tmp_path)
+    headers = ("pinverify.h", "openssl/pinverify_openssl.h")
+    texts = "".join((CSRC / name).read_text(encoding="ascii") for name in headers)
+    sources = [*core_sources(), *adapter_sources()]
+    assert exported(tmp_path, *sources) == declared(texts)
 
 
 def test_c_file_uses_lower_floors_only(objects: list[Symbols]) -> None:
@@ -480,7 +543,7 @@ def test_c_core_exports_what_its_header_declares(tmp_path: Path) -> None:
     """Each function of pinverify.h exists, and nothing else is visible."""
     header = (CSRC / "pinverify.h").read_text(encoding="ascii")
     assert "pv_evaluate" in declared(header)
-    assert exported(tmp_path, *sorted(CSRC.rglob("*.c"))) == declared(header)
+    assert exported(tmp_path, *core_sources()) == declared(header)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,10 @@ TABLES = {
         "tests/mutants/mutants.toml": "csrc",
         "tests/mutants/python.toml": "src/pinverify",
     },
-    "remedies": {"tests/remedies/*.toml": "src/pinverify"},
+    "remedies": {
+        "tests/remedies/remedies.toml": "src/pinverify",
+        "tests/remedies/openssl.toml": "csrc/openssl",
+    },
     "prove": {"tests/prove/*.toml": "csrc"},
 }
 
@@ -369,10 +372,11 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     num_changed = num_left = 0
     kinds = [TABLES[table] for table in options.tables or TABLES]
     for pattern, folder in (pair for kind in kinds for pair in kind.items()):
-        if folder not in compared:
+        paths = sorted(root.glob(pattern))
+        if paths and folder not in compared:
             old = read_at(root, revision, folder)
             compared[folder] = Renames(old, anchors.read(root / folder))
-        for path in sorted(root.glob(pattern)):
+        for path in paths:
             changed, left = follow(root, path, compared[folder], tests)
             num_changed, num_left = num_changed + changed, num_left + left
     print(f"{num_changed} rows follow {revision}; {num_left} need a person.")

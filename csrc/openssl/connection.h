@@ -1,0 +1,86 @@
+// connection.h: the state of one connection, and the decision about its peer.
+#ifndef PINVERIFY_OPENSSL_CONNECTION_H
+#define PINVERIFY_OPENSSL_CONNECTION_H
+
+#include "evidence.h"
+#include "in_force.h"
+
+// The state of a pinned context.
+typedef struct pv__pinned {
+  pv__in_force in_force;
+  pv_openssl_options options;
+  // Those of the application, which are called, too.
+  void (*info_callback)(const SSL *ssl, int where, int ret);
+  int (*security_callback)(const SSL *ssl, const SSL_CTX *ctx, int op, int bits,
+                           int nid, void *other, void *ex);
+} pv__pinned;
+
+// A connection begins PENDING. A decision makes it PASSED or REJECTED; the end
+// of the handshake turns PASSED into ACCEPTED. REJECTED is for good.
+typedef enum pv__state {
+  PV__PENDING = 0,
+  PV__PASSED = 1,
+  PV__ACCEPTED = 2,
+  PV__REJECTED = 3
+} pv__state;
+
+typedef struct pv__connection {
+  pv__state state;
+  bool is_followed;    // the adapter sees each step of this handshake
+  bool is_unverified;  // SSL_VERIFY_NONE: nothing but the leaf counts
+  bool is_doubted;     // a callback accepted an error that OpenSSL found
+  bool is_told;        // on_report knows the decision
+  SSL_CTX *listener;   // the context that it was made from: a reference
+  uint64_t number;     // of the policy that decided
+  int (*verify_callback)(int ok, X509_STORE_CTX *store);  // the application's
+  pv__buffer evidence;  // of this handshake; empty: the leaf alone
+  pv_openssl_decision decision;
+} pv__connection;
+
+// The peer's certificates as one moment of a handshake shows them.
+typedef struct pv__shown {
+  X509 *leaf;                    // NULL: none
+  const pv__evidence *evidence;  // NULL: the leaf alone counts
+  bool
+      is_hidden;  // there is a chain that OpenSSL verified, and it is not known
+} pv__shown;
+
+// pv__kept_init reserves places in OpenSSL's objects, once for a process.
+bool pv__kept_init(void);
+
+// pv__connection_of returns the state of a connection, or NULL if it has none.
+// pv__connection_made makes one then; NULL means that memory is short.
+pv__connection *pv__connection_of(const SSL *ssl);
+pv__connection *pv__connection_made(SSL *ssl);
+
+// pv__pinned_set gives a context what it keeps, and frees with the context.
+bool pv__pinned_set(SSL_CTX *ctx, pv__pinned *pinned);
+
+// pv__pinned_of returns what a context keeps, or NULL if it is not pinned.
+pv__pinned *pv__pinned_of(const SSL_CTX *ctx);
+
+// pv__rule_of returns what decides about a connection: that of the selected
+// context, or else that of the context that listens; NULL if none is pinned.
+pv__pinned *pv__rule_of(const SSL *ssl, const pv__connection *connection);
+
+// pv__judge decides about a peer by the policy in force, and returns true if
+// it may pass. The decision is in connection->decision.
+bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown);
+
+// pv__judge_full and pv__judge_resumed do so with what a connection shows at
+// the end of a full handshake, or once a session is resumed. pv__judge_session
+// does so for a session that a client could offer.
+bool pv__judge_full(pv__connection *connection, SSL *ssl);
+bool pv__judge_resumed(pv__connection *connection, SSL *ssl);
+bool pv__judge_session(pv__connection *connection, SSL *ssl,
+                       SSL_SESSION *session);
+
+// pv__host_of finds the name of the peer. It returns false if there is none to
+// be trusted; `*out_why` says why. A client of a server has the name "".
+bool pv__host_of(char out[PV_HOST_MAX + 2], const char **out_why,
+                 const SSL *ssl, const pv__pinned *rule);
+
+// pv__not_checked makes a decision a rejection for want of one.
+void pv__not_checked(pv_openssl_decision *out, const char *why);
+
+#endif  // PINVERIFY_OPENSSL_CONNECTION_H

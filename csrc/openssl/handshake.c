@@ -1,0 +1,253 @@
+// handshake.c: the steps of a handshake, and what is decided at which.
+//
+// How a handshake is decided. OpenSSL tells the info callback each step, and
+// the adapter decides where a rejection still stops the handshake:
+//
+//   * In the verify callback, at the leaf, or at the first error that somebody
+//     accepts. A rejection there sends an alert. OpenSSL does not call it for
+//     resumed sessions and for peers without a certificate, ignores its answer
+//     with SSL_VERIFY_NONE, and may call it again after the leaf.
+//   * So all is decided once more, before the last flight of the client or
+//     after that of the peer: on a client at ServerHelloDone (TLS 1.2) or at
+//     the Finished of the server; on a server at the Finished of the client,
+//     and for resumed sessions at the ClientHello as well, before a byte is
+//     sent. A rejection there breaks the connection: see
+//     pv__break_connection.
+//   * At the end, if the policy has been replaced meanwhile.
+//
+// On a client SSL_VERIFY_NONE becomes SSL_VERIFY_PEER with a callback that
+// accepts what OpenSSL rejects: the same, but for the pins.
+//
+// An info callback that the application set later would leave resumed sessions
+// undecided. So the security callback, which OpenSSL asks in each handshake and
+// copies to each connection, refuses all if nobody follows the handshake.
+#include "handshake.h"
+
+#include <openssl/err.h>
+
+#include "rejection.h"
+#include "verification.h"
+
+static const char NO_MEMORY[] = "memory is short";
+static const char IS_DTLS[] = "DTLS is not supported";
+static const char NOT_ASKED[] =
+    "the server asks no client for a certificate: set SSL_VERIFY_PEER";
+static const char UNSEEN_START[] =
+    "the handshake began before the context was pinned";
+static const char LATE_CALLBACK[] =
+    "pinverify: an info callback that was set after pv_openssl_pin does not "
+    "call the one that was there before";
+
+typedef void info_callback(const SSL *ssl, int where, int ret);
+
+// The info callback that OpenSSL calls.
+static info_callback *info_callback_of(const SSL *ssl) {
+  info_callback *callback = SSL_get_info_callback(ssl);
+  return callback != NULL ? callback
+                          : SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
+}
+
+// Goes on to see this handshake if another context is selected.
+static void keep_following(pv__connection *connection, SSL *ssl) {
+  connection->is_followed = true;
+  SSL_set_info_callback(ssl, info_callback_of(ssl));
+}
+
+// Begins a handshake. An SSL may be used again, after SSL_clear.
+static void begin(pv__connection *connection, SSL *ssl) {
+  connection->state = PV__PENDING;
+  keep_following(connection, ssl);
+  connection->is_doubted = connection->is_told = false;
+  pv__buffer_free(&connection->evidence);
+  SSL_set_options(ssl, SSL_OP_NO_RENEGOTIATION);
+  if (SSL_is_dtls(ssl)) {
+    pv__reject_because(connection, ssl, IS_DTLS);
+    return;
+  }
+  SSL_CTX *listener = SSL_get_SSL_CTX(ssl);
+  if (listener != connection->listener && SSL_CTX_up_ref(listener)) {
+    SSL_CTX_free(connection->listener);
+    connection->listener = listener;
+  }
+  pv__watch_verification(connection, ssl);
+  SSL_SESSION *session = SSL_is_server(ssl) ? NULL : SSL_get_session(ssl);
+  if (session != NULL && !pv__judge_session(connection, ssl, session)) {
+    (void)SSL_set_session(ssl, NULL);  // a full handshake shows the chain
+  }
+}
+
+// Decides at a moment when all is known that this handshake will show.
+static void decide(pv__connection *connection, SSL *ssl) {
+  const bool passed = SSL_session_reused(ssl)
+                          ? pv__judge_resumed(connection, ssl)
+                          : pv__judge_full(connection, ssl);
+  if (!passed) {
+    pv__reject(connection, ssl);
+    return;
+  }
+  connection->state = PV__PASSED;
+}
+
+// Puts the chain of a full handshake into the session, before anybody else has
+// it. If OpenSSL did not verify it, that is kept, too.
+static void keep_evidence(pv__connection *connection, SSL *ssl) {
+  X509 *leaf = SSL_get0_peer_certificate(ssl);
+  if (connection->state != PV__PASSED || SSL_session_reused(ssl) ||
+      leaf == NULL) {
+    return;
+  }
+  if ((connection->is_unverified || connection->is_doubted ||
+       connection->evidence.data == NULL) &&
+      !pv__keep_chain(connection, ssl, leaf, NULL)) {
+    return;
+  }
+  pv__evidence_keep(SSL_get_session(ssl), &connection->evidence);
+}
+
+// A server has read the ClientHello, and the context is selected.
+static void on_client_hello(pv__connection *connection, SSL *ssl) {
+  pv__watch_verification(connection, ssl);
+  if (SSL_session_reused(ssl)) {
+    decide(connection, ssl);
+    return;
+  }
+  // Clients without a certificate are refused by OpenSSL, with an alert, if it
+  // asks for one.
+  const pv__shown nothing = {.leaf = NULL};
+  if (!pv__judge(connection, ssl, &nothing)) {
+    const int mode = SSL_get_verify_mode(ssl);
+    if (mode & SSL_VERIFY_PEER) {
+      SSL_set_verify(ssl, mode | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    } else {
+      connection->decision.why = NOT_ASKED;
+      pv__reject(connection, ssl);
+    }
+  }
+}
+
+static void on_step(pv__connection *connection, SSL *ssl) {
+  const OSSL_HANDSHAKE_STATE step = SSL_get_state(ssl);
+  if (connection->state == PV__REJECTED) {
+    return;
+  }
+  if (connection->state == PV__ACCEPTED) {
+    // Authentication after the handshake (RFC 8446, 4.6.2) shows another
+    // certificate.
+    if (step == TLS_ST_SW_CERT_REQ || step == TLS_ST_SR_CERT) {
+      pv__reject_because(connection, ssl, pv__second_handshake);
+    }
+    return;
+  }
+  if (step == TLS_ST_SR_CLNT_HELLO) {
+    on_client_hello(connection, ssl);
+  } else if (step == TLS_ST_CR_SRVR_DONE || step == TLS_ST_SR_FINISHED ||
+             (step == TLS_ST_CR_FINISHED && connection->state == PV__PENDING)) {
+    decide(connection, ssl);
+    keep_evidence(connection, ssl);
+  }
+}
+
+// The number of the policy in force.
+static uint64_t number_in_force(const SSL *ssl,
+                                const pv__connection *connection) {
+  pv__pinned *rule = pv__rule_of(ssl, connection);
+  return rule == NULL ? 0 : atomic_load(&rule->in_force.number);
+}
+
+static void finish(pv__connection *connection, SSL *ssl) {
+  if (connection->state == PV__ACCEPTED) {
+    return;
+  }
+  if (connection->state == PV__PENDING ||
+      (connection->state == PV__PASSED &&
+       connection->number != number_in_force(ssl, connection))) {
+    decide(connection, ssl);
+  }
+  if (connection->state == PV__PASSED) {
+    connection->state = PV__ACCEPTED;
+    pv__tell(connection, ssl);
+  }
+}
+
+// The handshake has stopped: for good, or to wait for the peer.
+static void on_stop(pv__connection *connection, SSL *ssl) {
+  const unsigned long error = ERR_peek_last_error();
+  if (connection->state == PV__PENDING && ERR_GET_LIB(error) == ERR_LIB_SSL &&
+      ERR_GET_REASON(error) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+    const pv__shown nothing = {.leaf = NULL};
+    if (!pv__judge(connection, ssl, &nothing)) {
+      connection->state = PV__REJECTED;
+    }
+  }
+  if (connection->state == PV__REJECTED) {
+    pv__tell(connection, ssl);
+  }
+}
+
+static void follow(pv__connection *connection, SSL *ssl, int where) {
+  if (where & SSL_CB_HANDSHAKE_START) {
+    unsigned char byte;
+    if (SSL_get_finished(ssl, &byte, 1) > 0 &&
+        SSL_get_peer_finished(ssl, &byte, 1) > 0) {
+      pv__reject_because(connection, ssl, pv__second_handshake);
+    } else {
+      begin(connection, ssl);
+    }
+  } else if (where & SSL_CB_LOOP) {
+    if (!connection->is_followed) {
+      // The context that listens is not pinned, and this one was selected.
+      keep_following(connection, ssl);
+      if (SSL_get_state(ssl) != TLS_ST_SR_CLNT_HELLO) {
+        pv__reject_because(connection, ssl, UNSEEN_START);
+      }
+    }
+    on_step(connection, ssl);
+  } else if (where & SSL_CB_HANDSHAKE_DONE) {
+    finish(connection, ssl);
+  } else if (where & SSL_CB_EXIT) {
+    on_stop(connection, ssl);
+  }
+}
+
+void pv__on_info(const SSL *ssl, int where, int ret) {
+  SSL *connected = (SSL *)ssl;  // the application's own, which it may change
+  pv__connection *connection = pv__connection_made(connected);
+  if (connection == NULL) {
+    ERR_raise_data(ERR_LIB_SSL, ERR_R_INTERNAL_ERROR, "pinverify: %s",
+                   NO_MEMORY);
+    pv__break_connection(connected);
+    return;
+  }
+  follow(connection, connected, where);
+  // OpenSSL would call that of the selected context.
+  SSL_CTX *selected = SSL_get_SSL_CTX(ssl);
+  const pv__pinned *pinned = pv__pinned_of(selected);
+  info_callback *callback = pinned == NULL ? SSL_CTX_get_info_callback(selected)
+                                           : pinned->info_callback;
+  if (callback != NULL && callback != pv__on_info) {
+    callback(ssl, where, ret);
+  }
+}
+
+// Tells if the adapter sees the steps of a handshake.
+static bool is_followed(const SSL *ssl) {
+  const pv__connection *connection = pv__connection_of(ssl);
+  return info_callback_of(ssl) == pv__on_info ||
+         (connection != NULL && connection->is_followed);
+}
+
+int pv__on_security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits,
+                    int nid, void *other, void *ex) {
+  const pv__pinned *pinned =
+      pv__pinned_of(ssl == NULL ? ctx : SSL_get_SSL_CTX(ssl));
+  if (pinned == NULL) {
+    return 0;
+  }
+  if (ssl != NULL && SSL_in_init(ssl) && !SSL_in_before(ssl) &&
+      !is_followed(ssl)) {
+    ERR_raise_data(ERR_LIB_SSL, SSL_R_CERTIFICATE_VERIFY_FAILED, "%s",
+                   LATE_CALLBACK);
+    return 0;
+  }
+  return pinned->security_callback(ssl, ctx, op, bits, nid, other, ex);
+}

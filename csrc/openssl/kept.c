@@ -1,0 +1,79 @@
+// kept.c: the adapter's state in contexts and connections of OpenSSL.
+#include <openssl/crypto.h>
+
+#include "broken_bio.h"
+#include "connection.h"
+
+static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+static int context_index = -1;
+static int connection_index = -1;
+
+static void free_pinned(void *parent, void *data, CRYPTO_EX_DATA *all,
+                        int index, long argl, void *argp) {
+  (void)parent, (void)all, (void)index, (void)argl, (void)argp;
+  OPENSSL_free(data);
+}
+
+static void free_connection(void *parent, void *data, CRYPTO_EX_DATA *all,
+                            int index, long argl, void *argp) {
+  (void)parent, (void)all, (void)index, (void)argl, (void)argp;
+  pv__connection *connection = data;
+  if (connection != NULL) {
+    pv__buffer_free(&connection->evidence);
+    SSL_CTX_free(connection->listener);
+    OPENSSL_free(connection);
+  }
+}
+
+// The copy that SSL_dup makes begins anew.
+static int forget_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from,
+                             void **data, int index, long argl, void *argp) {
+  (void)to, (void)from, (void)index, (void)argl, (void)argp;
+  *data = NULL;
+  return 1;
+}
+
+static void reserve_indexes(void) {
+  if (pv__broken_bio_init()) {
+    context_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_pinned);
+    connection_index =
+        SSL_get_ex_new_index(0, NULL, NULL, forget_connection, free_connection);
+  }
+}
+
+pv__pinned *pv__pinned_of(const SSL_CTX *ctx) {
+  return context_index < 0 || ctx == NULL
+             ? NULL
+             : SSL_CTX_get_ex_data(ctx, context_index);
+}
+
+pv__pinned *pv__rule_of(const SSL *ssl, const pv__connection *connection) {
+  pv__pinned *selected = pv__pinned_of(SSL_get_SSL_CTX(ssl));
+  return selected != NULL ? selected : pv__pinned_of(connection->listener);
+}
+
+pv__connection *pv__connection_of(const SSL *ssl) {
+  return connection_index < 0 ? NULL : SSL_get_ex_data(ssl, connection_index);
+}
+
+pv__connection *pv__connection_made(SSL *ssl) {
+  pv__connection *connection = pv__connection_of(ssl);
+  if (connection == NULL) {
+    connection = OPENSSL_zalloc(sizeof(*connection));
+    if (connection != NULL &&
+        !SSL_set_ex_data(ssl, connection_index, connection)) {
+      OPENSSL_free(connection);
+      connection = NULL;
+    }
+  }
+  return connection;
+}
+
+bool pv__kept_init(void) {
+  return CRYPTO_THREAD_run_once(&once, reserve_indexes) == 1 &&
+         context_index >= 0 && connection_index >= 0;
+}
+
+bool pv__pinned_set(SSL_CTX *ctx, pv__pinned *pinned) {
+  return SSL_CTX_set_ex_data(ctx, context_index, pinned) == 1;
+}

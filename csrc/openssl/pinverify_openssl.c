@@ -1,0 +1,73 @@
+// pinverify_openssl.c: the public functions of the adapter.
+#include "pinverify_openssl.h"
+
+#include <openssl/err.h>
+
+#include "handshake.h"
+
+static const char NO_MEMORY[] = "memory is short";
+static const char NOT_YET[] = "the handshake is not over";
+
+static int failed(const char *why) {
+  ERR_raise_data(ERR_LIB_SSL, ERR_R_PASSED_INVALID_ARGUMENT, "pinverify: %s",
+                 why);
+  return 0;
+}
+
+static bool is_open(const pv_policy *policy) {
+  pv_report report;
+  return policy != NULL &&
+         pv_evaluate(&report, NULL, policy, "", 0, NULL, 0, 0) == PV_OK;
+}
+
+int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
+                   const pv_openssl_options *options) {
+  if (ctx == NULL || !is_open(policy)) {
+    return failed("no context, or a policy that is not open");
+  }
+  if (!pv__kept_init()) {
+    return failed(NO_MEMORY);
+  }
+  if (pv__pinned_of(ctx) != NULL) {
+    return failed("the context is pinned already: call pv_openssl_swap");
+  }
+  pv__pinned *pinned = OPENSSL_zalloc(sizeof(*pinned));
+  if (pinned == NULL || !pv__pinned_set(ctx, pinned)) {
+    OPENSSL_free(pinned);
+    return failed(NO_MEMORY);
+  }
+  pv__in_force_init(&pinned->in_force, policy);
+  pinned->options =
+      options == NULL ? (pv_openssl_options){.arg = NULL} : *options;
+  pinned->info_callback = SSL_CTX_get_info_callback(ctx);
+  pinned->security_callback = SSL_CTX_get_security_callback(ctx);
+  SSL_CTX_set_info_callback(ctx, pv__on_info);
+  SSL_CTX_set_security_callback(ctx, pv__on_security);
+  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
+  return 1;
+}
+
+int pv_openssl_swap(SSL_CTX *ctx, const pv_policy *policy) {
+  pv__pinned *pinned = pv__pinned_of(ctx);
+  if (pinned == NULL || !is_open(policy)) {
+    return failed("no pinned context, or a policy that is not open");
+  }
+  pv__in_force_swap(&pinned->in_force, policy);
+  return 1;
+}
+
+uint32_t pv_openssl_report(const SSL *ssl, pv_openssl_decision *out) {
+  const pv__connection *connection =
+      ssl == NULL ? NULL : pv__connection_of(ssl);
+  const bool is_decided =
+      connection != NULL &&
+      (connection->state == PV__ACCEPTED || connection->state == PV__REJECTED);
+  if (out != NULL && is_decided) {
+    *out = connection->decision;
+  } else if (out != NULL) {
+    *out = (pv_openssl_decision){.is_client = 0};
+    pv__not_checked(out, NOT_YET);
+  }
+  return is_decided && connection->state == PV__ACCEPTED &&
+         connection->decision.report.accepted == 1;
+}

@@ -1,0 +1,138 @@
+// pinverify_openssl.h: pins inside the handshakes of OpenSSL, and its manual.
+//
+// A context is pinned once, before it makes connections. From then on each of
+// its handshakes is decided by a policy, on clients and on servers, resumed or
+// not, in TLS 1.2 and 1.3:
+//
+//   pv_policy policy;                        // a view: keep `bytes` alive
+//   if (pv_policy_open(&policy, bytes, len) != PV_OK) { refuse to start }
+//   if (pv_openssl_pin(ctx, &policy, NULL) != 1) { refuse to start }
+//   SSL *ssl = SSL_new(ctx);
+//   SSL_set1_host(ssl, host);                // clients: whose pins count
+//   if (SSL_connect(ssl) != 1) { pv_openssl_report tells why }
+//
+// Limits.
+//   * OpenSSL 3.0 or later; TLS over BIOs. DTLS is refused, and QUIC unknown.
+//   * Pin a context before its first SSL_new, and the context that listens as
+//     well as those that a callback for SNI selects.
+//   * Pins add to the verification of OpenSSL, and replace none of it.
+//   * If pv_openssl_report does not return 1 after a handshake, close the
+//     connection. It returns 1 only if the peer was accepted.
+//
+// Evidence. The chain counts if OpenSSL verified it in this handshake. With
+// SSL_VERIFY_NONE, or if a verify callback of the application accepted an error
+// that OpenSSL found, only the leaf counts: `ca` pins do not match. The chain
+// as the peer sent it never counts.
+//
+// Resumed sessions show the leaf and no chain. So the adapter keeps the chain
+// of the first handshake in the session, as its ticket application data
+// (SSL_SESSION_set1_ticket_appdata): on a server it travels in the ticket,
+// which OpenSSL encrypts and authenticates, and on a client it stays in memory.
+// The policy in force judges it again. A client does not offer a session that
+// would be rejected; the handshake is a full one then. A server rejects a
+// session whose chain is unknown, unless the leaf is enough and no key is
+// blocked, or the rule is in report mode. That happens to tickets from before
+// the context was pinned, to chains of more than PV_OPENSSL_CHAIN_MAX bytes,
+// and to applications that use the application data themselves.
+//
+// Clients on a server are judged by the policy's pins for clients. A policy
+// without these rejects every client, and so do such pins if the server does
+// not ask for a certificate (SSL_VERIFY_PEER).
+//
+// A rejection in a full handshake sends the alert bad_certificate (a client
+// without a certificate: what OpenSSL sends). In other cases no alert is sent,
+// because OpenSSL has no function for that: reads and writes fail, and the
+// application closes the connection. SSL_get_verify_result is
+// X509_V_ERR_CERT_REJECTED in both cases, and the error queue has the reason.
+//
+// Callbacks. The adapter uses the info callback, the verify callback of each
+// connection and the security callback, and calls those that the application
+// had set before. An info callback that is set later must call the one that
+// SSL_get_info_callback or SSL_CTX_get_info_callback returned; if it does not,
+// handshakes fail. A security callback that is set later must do so as well,
+// or that is not noticed. A verify callback may be set at any time. Tickets,
+// SNI, ALPN, certificates: these callbacks are not touched.
+#ifndef PINVERIFY_OPENSSL_H
+#define PINVERIFY_OPENSSL_H
+
+#include <openssl/ssl.h>
+
+#include "../pinverify.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PV_OPENSSL_CERTS_MAX 16    // certificates of a chain; more: rejected
+#define PV_OPENSSL_CHAIN_MAX 8192  // bytes that are kept in a session
+
+// A pv_openssl_decision is the answer about the peer of one connection. All
+// zero is a rejection.
+typedef struct pv_openssl_decision {
+  pv_report report;            // see pinverify.h. PV_NOT_CHECKED: see `why`
+  uint8_t policy_digest[32];   // of the policy that decided
+  uint8_t is_client;           // 1: the peer is a client
+  uint8_t is_resumed;          // 1: the session was resumed
+  uint8_t is_verified;         // 1: a chain counted that OpenSSL had verified
+  char host[PV_HOST_MAX + 1];  // the name that was looked up; "" for clients
+  const char *why;  // a static text in English, never NULL: what the adapter
+                    // has to say beside the reason
+} pv_openssl_decision;
+
+// pv_openssl_options are what a program may choose. All zero is the default.
+typedef struct pv_openssl_options {
+  // 1: on clients without SSL_set1_host, look up the name sent as SNI. OpenSSL
+  // then verifies no name: leave it 0 unless leaf pins are all that you need.
+  int host_from_sni;
+
+  // NULL, or a function that is told each rejection, and each acceptance for
+  // any other reason than PV_MATCH and PV_NOT_PINNED. It is called once for a
+  // handshake, in its thread, when it ends. It may read from `ssl`, and must
+  // not do I/O on it. `arg` is the field below.
+  void (*on_report)(const SSL *ssl, const pv_openssl_decision *decision,
+                    void *arg);
+  void *arg;
+} pv_openssl_options;
+
+// pv_openssl_pin pins a context: each handshake of its connections is decided
+// by `policy` from now on. `options` is NULL, or copied.
+//
+// `*policy` is copied; the bytes that it was opened from must stay until
+// pv_openssl_swap has replaced it, or until the context and all its connections
+// are freed. Renegotiation is turned off. Call it before other threads use the
+// context, and before SSL_new.
+//
+// Returns 1; or 0, with the reason in OpenSSL's error queue, if the policy is
+// not open, the context is pinned already, or memory is short. Then nothing has
+// changed.
+PV_API PV_CHECK int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
+                                   const pv_openssl_options *options);
+
+// pv_openssl_swap replaces the policy of a pinned context.
+//
+// Each handshake is decided by exactly one policy: one that is decided before
+// by the old one, one that is decided after by the new one, connections that
+// were made before included. A handshake that was decided and is not over yet
+// is decided again by the new one when it ends. Connections whose handshake is
+// over stay open.
+//
+// When it returns, no thread uses the old policy any more, and the caller may
+// free its bytes. It waits for decisions, which take microseconds, and not for
+// handshakes. Any thread may call it at any time. A process that forks while
+// another thread decides should not call it in the child.
+//
+// Returns 1; or 0, with the reason in OpenSSL's error queue, if the context is
+// not pinned or the policy is not open. Then nothing has changed.
+PV_API PV_CHECK int pv_openssl_swap(SSL_CTX *ctx, const pv_policy *policy);
+
+// pv_openssl_report returns 1 if the handshake of `ssl` is over and its peer
+// was accepted, else 0. `*out` receives the decision; out may be NULL. If there
+// was none yet, its reason is PV_NOT_CHECKED. Time: constant.
+PV_API PV_CHECK uint32_t pv_openssl_report(const SSL *ssl,
+                                           pv_openssl_decision *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // PINVERIFY_OPENSSL_H

@@ -1,0 +1,99 @@
+// verification.c: the verify callback of a connection, which knows whether
+// OpenSSL verified the chain.
+#include "verification.h"
+
+#include <string.h>
+
+#include "rejection.h"
+
+static const char TOO_MANY[] =
+    "the chain has too many certificates, or memory is short";
+
+bool pv__keep_chain(pv__connection *connection, SSL *ssl, X509 *leaf,
+                    STACK_OF(X509) *chain) {
+  const pv__pinned *rule = pv__rule_of(ssl, connection);
+  char host[PV_HOST_MAX + 2] = "";
+  const char *why = "";
+  if (rule != NULL && !pv__host_of(host, &why, ssl, rule)) {
+    host[0] = '\0';
+  }
+  pv__buffer_free(&connection->evidence);
+  return pv__evidence_write(&connection->evidence, leaf, chain, host,
+                            strlen(host));
+}
+
+// Decides about the chain of a verification. OpenSSL has verified the chain
+// when it comes to the leaf without an error.
+static bool passes(pv__connection *connection, SSL *ssl,
+                   X509_STORE_CTX *store) {
+  X509 *leaf = X509_STORE_CTX_get0_cert(store);
+  pv__evidence evidence;
+  pv__shown shown = {.leaf = leaf};
+  if (!connection->is_unverified && !connection->is_doubted) {
+    if (!pv__keep_chain(connection, ssl, leaf,
+                        X509_STORE_CTX_get0_chain(store)) ||
+        !pv__evidence_read(&evidence, connection->evidence.data,
+                           connection->evidence.len)) {
+      pv__not_checked(&connection->decision, TOO_MANY);
+      return false;
+    }
+    shown.evidence = &evidence;
+  }
+  return pv__judge(connection, ssl, &shown);
+}
+
+static int on_verify(int ok, X509_STORE_CTX *store) {
+  SSL *ssl =
+      X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+  pv__connection *connection = ssl == NULL ? NULL : pv__connection_of(ssl);
+  if (connection == NULL) {
+    X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+    return 0;
+  }
+  if (connection->state == PV__ACCEPTED) {
+    pv__reject_because(connection, ssl, pv__second_handshake);
+  }
+  connection->is_doubted |= !ok;
+  int answer = ok;
+  if (connection->verify_callback != NULL) {
+    answer = connection->verify_callback(ok, store);
+  }
+  // The application's callback may have changed the mode.
+  connection->is_unverified |= !(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER);
+  if (!answer && !connection->is_unverified) {
+    return 0;
+  }
+  const bool is_decided_now = connection->is_unverified ||
+                              connection->is_doubted ||
+                              X509_STORE_CTX_get_error_depth(store) == 0;
+  if (connection->state != PV__REJECTED &&
+      (!is_decided_now || passes(connection, ssl, store))) {
+    return 1;
+  }
+  if (connection->state != PV__REJECTED) {
+    connection->state = PV__REJECTED;
+    pv__raise_error(&connection->decision);
+  }
+  if (!(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER)) {
+    pv__break_connection(ssl);  // OpenSSL is going to ignore the answer
+  }
+  X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+  return 0;
+}
+
+void pv__watch_verification(pv__connection *connection, SSL *ssl) {
+  int mode = SSL_get_verify_mode(ssl);
+  SSL_verify_cb callback = SSL_get_verify_callback(ssl);
+  if (callback != on_verify) {
+    connection->verify_callback = callback;
+  }
+  // If the mode of a client is ours already, the wish behind it is known.
+  if (callback != on_verify || SSL_is_server(ssl)) {
+    connection->is_unverified = false;
+  }
+  if (!(mode & SSL_VERIFY_PEER)) {
+    connection->is_unverified = true;
+    mode |= SSL_is_server(ssl) ? 0 : SSL_VERIFY_PEER;
+  }
+  SSL_set_verify(ssl, mode, on_verify);
+}

@@ -1,0 +1,18 @@
+// verification.h: the verify callback of a connection, which knows whether
+// OpenSSL verified the chain.
+#ifndef PINVERIFY_OPENSSL_VERIFICATION_H
+#define PINVERIFY_OPENSSL_VERIFICATION_H
+
+#include "connection.h"
+
+// pv__watch_verification puts our verify callback in front of the one that the
+// connection has, and turns verification on for clients.
+void pv__watch_verification(pv__connection *connection, SSL *ssl);
+
+// pv__keep_chain keeps a chain for the session, leaf first; NULL stands for one
+// that OpenSSL did not verify. It returns false if memory is short or the chain
+// too long.
+bool pv__keep_chain(pv__connection *connection, SSL *ssl, X509 *leaf,
+                    STACK_OF(X509) *chain);
+
+#endif  // PINVERIFY_OPENSSL_VERIFICATION_H

@@ -1,0 +1,570 @@
+// client.c: scenarios of pinned clients: full and resumed handshakes.
+#include "dialogue.h"
+
+// The server is the one that is meant, unless a scenario says otherwise.
+static SSL_CTX *honest_server(void) {
+  return server_context("server", SSL_VERIFY_NONE);
+}
+
+static void freed(SSL_CTX *client, SSL_CTX *server) {
+  SSL_CTX_free(client);
+  SSL_CTX_free(server);
+}
+
+static void expect(const char *policy, const char *identity, bool accepted,
+                   pv_reason reason) {
+  SSL_CTX *client = pinned_client(policy);
+  SSL_CTX *server = server_context(identity, SSL_VERIFY_NONE);
+  answer a = connect_once(client, server, NULL);
+  CHECK(a.client_accepts == accepted);
+  CHECK(a.client.report.reason == reason);
+  CHECK(accepted ? went_well(&a) : no_byte_passed(&a) && !a.server_done);
+  if (!accepted) {
+    CHECK(!a.client_done);
+    CHECK(a.alert == SSL_AD_BAD_CERTIFICATE);
+    CHECK(a.verify_result == X509_V_ERR_CERT_REJECTED);
+  }
+  forget(&a);
+  freed(client, server);
+}
+
+static void pinned_leaf(void) {
+  expect("leaf", "server", true, PV_MATCH);
+  expect("leaf", "impostor", false, PV_MISMATCH);
+}
+
+static void pinned_authority(void) {
+  expect("ca", "server", true, PV_MATCH);
+  expect("ca", "impostor", false, PV_MISMATCH);
+}
+
+static void unpinned_host(void) {
+  expect("elsewhere", "impostor", true, PV_NOT_PINNED);
+}
+
+// A key of the chain is blocked: the root's.
+static void blocked_root(void) {
+  expect("root_blocked", "server", false, PV_BLOCKED);
+}
+
+static void report_mode(void) {
+  expect("watched", "impostor", true, PV_MISMATCH);
+}
+
+// Without pins the impostor is believed: he has a certificate for the name.
+static void impostor_without_pins(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = server_context("impostor", SSL_VERIFY_NONE);
+  answer a = connect_once(client, server, NULL);
+  CHECK(went_well(&a));
+  CHECK(!a.client_accepts && a.client.report.reason == PV_NOT_CHECKED);
+  forget(&a);
+  freed(client, server);
+}
+
+// Pitfall 1: no operation comes before the check. Pitfall 3: none comes after.
+static void try_all(dialogue *d) {
+  char byte;
+  for (int i = 0; i < 3; i++) {
+    CHECK(SSL_write(d->client, "secret", 6) <= 0);
+    CHECK(SSL_read(d->client, &byte, 1) <= 0);
+    CHECK(SSL_peek(d->client, &byte, 1) <= 0);
+    CHECK(SSL_connect(d->client) <= 0);
+    CHECK(SSL_do_handshake(d->client) <= 0);
+    SSL_do_handshake(d->server);
+    CHECK(SSL_read(d->server, &byte, 1) <= 0);
+    ERR_clear_error();
+  }
+}
+
+static void no_operation_before_the_check(void) {
+  for (int operation = 0; operation < 4; operation++) {
+    SSL_CTX *client = pinned_client("leaf");
+    SSL_CTX *server = server_context("impostor", SSL_VERIFY_NONE);
+    dialogue d = opened(client, server);
+    char byte;
+    SSL_set1_host(d.client, HOST);
+    for (int i = 0; i < 6; i++) {
+      const int ret = operation == 0   ? SSL_write(d.client, "secret", 6)
+                      : operation == 1 ? SSL_read(d.client, &byte, 1)
+                      : operation == 2 ? SSL_peek(d.client, &byte, 1)
+                                       : SSL_do_handshake(d.client);
+      CHECK(ret <= 0);
+      if (SSL_do_handshake(d.server) == 1) {
+        CHECK(SSL_write(d.server, "!", 1) == 1);
+        CHECK(SSL_read(d.server, &byte, 1) <= 0);
+      }
+    }
+    CHECK(pv_openssl_report(d.client, NULL) == 0);
+    try_all(&d);
+    closed(&d);
+    freed(client, server);
+  }
+}
+
+// Pitfall 5: the chain as it was sent does not count.
+static void appended_authority(void) {
+  SSL_CTX *unpinned = client_context();
+  SSL_CTX *server = server_context("impostor_with_ca", SSL_VERIFY_NONE);
+  answer a = connect_once(unpinned, server, NULL);
+  CHECK(went_well(&a));  // a valid chain, and one certificate more
+  forget(&a);
+  freed(unpinned, server);
+  expect("ca", "impostor_with_ca", false, PV_MISMATCH);
+}
+
+// Pitfalls 6 and 50: without verification, only the leaf counts, and the answer
+// counts although OpenSSL ignores it.
+static void expect_unverified(const char *policy, const char *identity,
+                              bool accepted) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = server_context(identity, SSL_VERIFY_NONE);
+  SSL_CTX_set_verify(client, SSL_VERIFY_NONE, NULL);
+  answer a = connect_once(client, server, NULL);
+  CHECK(went_well(&a));
+  forget(&a);
+  pin(client, policy);
+  a = connect_once(client, server, NULL);
+  CHECK(a.client_accepts == accepted);
+  CHECK(accepted ? went_well(&a) : no_byte_passed(&a));
+  CHECK(accepted || (!a.client_done && a.alert == SSL_AD_BAD_CERTIFICATE));
+  CHECK(!a.client.is_verified);
+  forget(&a);
+  freed(client, server);
+}
+
+static void unverified_forgery(void) {
+  expect_unverified("ca", "forged", false);
+}
+
+static void unverified_impostor(void) {
+  expect_unverified("leaf", "impostor", false);
+}
+
+static void unverified_leaf(void) {
+  expect_unverified("self_signed", "self_signed", true);
+  expect_unverified("leaf", "server", true);
+  expect_unverified("ca", "server", false);  // nobody verified who signed it
+}
+
+static void verification_still_counts(void) {
+  SSL_CTX *client = pinned_client("self_signed");
+  SSL_CTX *server = server_context("self_signed", SSL_VERIFY_NONE);
+  answer a = connect_once(client, server, NULL);
+  CHECK(!a.client_done && !a.client_accepts && no_byte_passed(&a));
+  CHECK(a.verify_result == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT);
+  forget(&a);
+  freed(client, server);
+}
+
+// Pitfall 31: the mode of the connection counts, not that of the context, which
+// another thread may have changed.
+static void mode_of_the_connection(void) {
+  SSL_CTX *client = pinned_client("ca");
+  SSL_CTX *server = server_context("forged", SSL_VERIFY_NONE);
+  SSL_CTX_set_verify(client, SSL_VERIFY_NONE, NULL);
+  dialogue d = opened(client, server);
+  SSL_CTX_set_verify(client, SSL_VERIFY_PEER, NULL);
+  SSL_set1_host(d.client, HOST);
+  talk(&d);
+  CHECK(!d.client_done && d.at_server == 0);
+  closed(&d);
+  freed(client, server);
+}
+
+// The mode may change until the end, and OpenSSL reads it late.
+static int turn_off(int ok, X509_STORE_CTX *store) {
+  SSL *ssl =
+      X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+  SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+  (void)ok;
+  return 1;
+}
+
+static void verification_turned_off_on_the_way(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = server_context("forged", SSL_VERIFY_NONE);
+  SSL_CTX_set_verify(client, SSL_VERIFY_PEER, turn_off);
+  pin(client, "ca");
+  answer a = connect_once(client, server, NULL);
+  CHECK(!a.client_done && !a.client_accepts && no_byte_passed(&a));
+  forget(&a);
+  freed(client, server);
+}
+
+// Pitfall 23: a callback that always returns 1.
+static int accept_all(int ok, X509_STORE_CTX *store) {
+  (void)ok, (void)store;
+  return 1;
+}
+
+static void expect_with_callback(const char *policy, const char *identity,
+                                 bool accepted) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = server_context(identity, SSL_VERIFY_NONE);
+  SSL_CTX_set_verify(client, SSL_VERIFY_PEER, accept_all);
+  answer a = connect_once(client, server, NULL);
+  CHECK(went_well(&a));
+  forget(&a);
+  pin(client, policy);
+  a = connect_once(client, server, NULL);
+  CHECK(a.client_accepts == accepted);
+  CHECK(accepted ? went_well(&a) : no_byte_passed(&a) && !a.client_done);
+  forget(&a);
+  freed(client, server);
+}
+
+static void callback_that_accepts_all(void) {
+  expect_with_callback("ca", "forged", false);
+  expect_with_callback("ca", "server", true);
+  expect_with_callback("self_signed", "self_signed", true);
+}
+
+// Name constraints are checked after the leaf; a callback accepts the error.
+static void error_after_the_leaf(void) {
+  expect_with_callback("constrained_ca", "constrained", false);
+  expect_with_callback("constrained_leaf", "constrained", true);
+}
+
+// The name of the server.
+static void name_is_needed(void) {
+  SSL_CTX *client = pinned_client("leaf");
+  SSL_CTX *server = honest_server();
+  dialogue d = opened(client, server);
+  pv_openssl_decision why;
+  SSL_set_tlsext_host_name(d.client, HOST);
+  talk(&d);
+  CHECK(!d.client_done && d.at_server == 0);
+  CHECK(!pv_openssl_report(d.client, &why));
+  CHECK(why.report.reason == PV_BAD_HOST);
+  CHECK(strstr(why.why, "SSL_set1_host") != NULL);
+  closed(&d);
+  freed(client, server);
+}
+
+// A server without a name is no client, whose pins it might have.
+static void no_name_is_no_client(void) {
+  SSL_CTX *client = pinned_client("hosts_and_clients");
+  SSL_CTX *server = server_context("client", SSL_VERIFY_NONE);
+  dialogue d = opened(client, server);
+  SSL_set_verify(d.client, SSL_VERIFY_NONE, NULL);
+  talk(&d);
+  CHECK(!d.client_done && d.at_server == 0);
+  closed(&d);
+  freed(client, server);
+}
+
+static void name_from_sni_if_told(void) {
+  for (int bad = 0; bad < 2; bad++) {
+    SSL_CTX *client = client_context();
+    SSL_CTX *server =
+        server_context(bad ? "impostor" : "server", SSL_VERIFY_NONE);
+    const pv_openssl_options options = {.host_from_sni = 1};
+    CHECK(pv_openssl_pin(client, policy_of("leaf"), &options) == 1);
+    dialogue d = opened(client, server);
+    SSL_set_tlsext_host_name(d.client, HOST);
+    talk(&d);
+    CHECK(d.client_done == !bad && d.at_server == !bad);
+    closed(&d);
+    freed(client, server);
+  }
+}
+
+static void several_names_are_refused(void) {
+  SSL_CTX *client = pinned_client("leaf");
+  SSL_CTX *server = honest_server();
+  dialogue d = opened(client, server);
+  pv_openssl_decision why;
+  SSL_set1_host(d.client, HOST);
+  SSL_add1_host(d.client, "elsewhere.example");
+  talk(&d);
+  CHECK(!d.client_done && !pv_openssl_report(d.client, &why));
+  CHECK(why.report.reason == PV_BAD_HOST);
+  closed(&d);
+  freed(client, server);
+}
+
+static void address_is_a_name(void) {
+  for (int bad = 0; bad < 2; bad++) {
+    SSL_CTX *client = pinned_client("address");
+    SSL_CTX *server =
+        server_context(bad ? "impostor" : "server", SSL_VERIFY_NONE);
+    dialogue d = opened(client, server);
+    CHECK(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(d.client),
+                                        "127.0.0.1") == 1);
+    talk(&d);
+    CHECK(d.client_done == !bad && d.at_server == !bad);
+    closed(&d);
+    freed(client, server);
+  }
+}
+
+// ---- resumed sessions -------------------------------------------------------
+
+// Pitfall 8: with evidence, a session is resumed; CA pins match.
+static void resumed_with_evidence(void) {
+  const char *const policies[] = {"leaf", "ca", "blocked_elsewhere"};
+  for (size_t i = 0; i < 3; i++) {
+    SSL_CTX *client = pinned_client(policies[i]);
+    SSL_CTX *server = honest_server();
+    answer first = connect_once(client, server, NULL);
+    CHECK(went_well(&first) && first.session != NULL);
+    answer again = connect_once(client, server, first.session);
+    CHECK(went_well(&again) && again.is_resumed && again.client_accepts);
+    CHECK(again.client.report.reason == PV_MATCH && again.client.is_resumed);
+    forget(&first);
+    forget(&again);
+    freed(client, server);
+  }
+}
+
+// Sessions survive as bytes, with their evidence.
+static void resumed_from_bytes(void) {
+  SSL_CTX *client = pinned_client("ca");
+  SSL_CTX *server = honest_server();
+  answer first = connect_once(client, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  unsigned char *bytes = NULL;
+  const int len = i2d_SSL_SESSION(first.session, &bytes);
+  const unsigned char *at = bytes;
+  SSL_SESSION *read = d2i_SSL_SESSION(NULL, &at, len);
+  CHECK(len > 0 && read != NULL);
+  answer again = connect_once(client, server, read);
+  CHECK(went_well(&again) && again.is_resumed && again.client_accepts);
+  OPENSSL_free(bytes);
+  SSL_SESSION_free(read);
+  forget(&first);
+  forget(&again);
+  freed(client, server);
+}
+
+// Pitfall 8: a session that is older than the pins is not offered.
+static void session_older_than_the_pins(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = honest_server();
+  answer first = connect_once(client, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  pin(client, "ca");
+  answer again = connect_once(client, server, first.session);
+  CHECK(went_well(&again) && !again.is_resumed && again.client_accepts);
+  CHECK(again.client.is_verified);
+  forget(&first);
+  forget(&again);
+  freed(client, server);
+}
+
+// A blocked key could be above a leaf that is pinned.
+static void blocked_key_may_not_hide(void) {
+  SSL_CTX *unpinned = client_context();
+  SSL_CTX *server = honest_server();
+  answer first = connect_once(unpinned, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  SSL_CTX *client = pinned_client("leaf_root_blocked");
+  answer again = connect_once(client, server, first.session);
+  CHECK(!again.is_resumed && !again.client_accepts && no_byte_passed(&again));
+  CHECK(again.client.report.reason == PV_BLOCKED);
+  forget(&first);
+  forget(&again);
+  SSL_CTX_free(unpinned);
+  freed(client, server);
+}
+
+// Pitfalls 9 and 24: pins that were removed in between do not live on. The
+// session of an impostor is offered to him after the pins came.
+static void pin_removed_in_between(void) {
+  SSL_CTX *client = pinned_client("impostor_leaf");
+  SSL_CTX *server = server_context("impostor", SSL_VERIFY_NONE);
+  answer first = connect_once(client, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  CHECK(pv_openssl_swap(client, policy_of("leaf")) == 1);
+  answer again = connect_once(client, server, first.session);
+  CHECK(!again.client_accepts && !again.client_done && no_byte_passed(&again));
+  CHECK(again.client.report.reason == PV_MISMATCH);
+  forget(&first);
+  forget(&again);
+  freed(client, server);
+}
+
+// A policy that comes while the session is being resumed.
+static SSL_CTX *to_swap;
+static void swap_at_server_hello(const SSL *ssl, int where, int ret) {
+  (void)ret;
+  if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_CR_SRVR_HELLO) {
+    CHECK(pv_openssl_swap(to_swap, policy_of("leaf")) == 1);
+  }
+}
+
+static void swapped_while_resuming(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = server_context("impostor", SSL_VERIFY_NONE);
+  SSL_CTX_set_info_callback(client, swap_at_server_hello);
+  pin(client, "impostor_leaf");
+  to_swap = NULL;
+  SSL_CTX *first_client = pinned_client("impostor_leaf");
+  answer first = connect_once(first_client, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  to_swap = client;
+  answer again = connect_once(client, server, first.session);
+  CHECK(again.is_resumed && !again.client_done && no_byte_passed(&again));
+  CHECK(!again.client_accepts && again.client.report.reason == PV_MISMATCH);
+  CHECK(again.verify_result == X509_V_ERR_CERT_REJECTED);
+  forget(&first);
+  forget(&again);
+  SSL_CTX_free(first_client);
+  freed(client, server);
+}
+
+// A policy that comes after the decision, and before the end: all is decided
+// again, and an acceptance is told only at the end (pitfall 48).
+static void swap_after_the_decision(const SSL *ssl, int where, int ret) {
+  const int step =
+      tls_version == TLS1_2_VERSION ? TLS_ST_CR_SRVR_DONE : TLS_ST_CR_FINISHED;
+  (void)ret;
+  if (where & SSL_CB_LOOP && (int)SSL_get_state(ssl) == step) {
+    CHECK(pv_openssl_swap(to_swap, policy_of("leaf")) == 1);
+  }
+}
+
+static void swapped_before_the_end(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = server_context("impostor", SSL_VERIFY_NONE);
+  tally told = {.times = 0};
+  const pv_openssl_options options = {.on_report = count, .arg = &told};
+  SSL_CTX_set_info_callback(client, swap_after_the_decision);
+  CHECK(pv_openssl_pin(client, policy_of("watched"), &options) == 1);
+  to_swap = client;
+  answer a = connect_once(client, server, NULL);
+  CHECK(!a.client_accepts && no_byte_passed(&a));
+  CHECK(a.client.report.reason == PV_MISMATCH);
+  CHECK(told.times == 1 && !told.last.report.accepted);
+  forget(&a);
+  freed(client, server);
+}
+
+// Pitfall 9: a session of another name is judged by the pins of this one, and
+// its chain is no evidence for it.
+static void session_of_another_name(void) {
+  const char *const policies[] = {"two_hosts", "two_hosts_alike"};
+  for (int alike = 0; alike < 2; alike++) {
+    SSL_CTX *client = pinned_client(policies[alike]);
+    SSL_CTX *server = honest_server();
+    answer first = connect_once(client, server, NULL);
+    CHECK(went_well(&first) && first.session != NULL);
+    dialogue d = opened(client, server);
+    SSL_set1_host(d.client, "other.localhost");
+    offer(d.client, first.session);
+    talk(&d);
+    CHECK(!SSL_session_reused(d.client));
+    CHECK(d.client_done == alike && d.at_server == alike);
+    closed(&d);
+    forget(&first);
+    freed(client, server);
+  }
+}
+
+// An unverified handshake is no evidence for a client that verifies.
+static void unverified_session(void) {
+  SSL_CTX *careless = client_context();
+  SSL_CTX_set_verify(careless, SSL_VERIFY_NONE, NULL);
+  pin(careless, "forged_leaf");
+  SSL_CTX *server = server_context("forged", SSL_VERIFY_NONE);
+  answer first = connect_once(careless, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  SSL_CTX *client = pinned_client("ca");
+  answer again = connect_once(client, server, first.session);
+  CHECK(!again.is_resumed && !again.client_accepts && no_byte_passed(&again));
+  // The same client may resume it.
+  answer same = connect_once(careless, server, first.session);
+  CHECK(went_well(&same) && same.client_accepts);
+  forget(&first);
+  forget(&again);
+  forget(&same);
+  SSL_CTX_free(careless);
+  freed(client, server);
+}
+
+// Pitfall 48: an expired rule, a blocked key, a chain that nobody has seen. An
+// acceptance is told only when nothing can reject any more.
+static void expired_rule_and_hidden_chain(void) {
+  SSL_CTX *unpinned = client_context();
+  SSL_CTX *server = honest_server();
+  answer first = connect_once(unpinned, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  SSL_CTX *client = client_context();
+  tally told = {.times = 0};
+  const pv_openssl_options options = {.on_report = count, .arg = &told};
+  CHECK(pv_openssl_pin(client, policy_of("expired_blocked"), &options) == 1);
+  answer again = connect_once(client, server, first.session);
+  CHECK(!again.is_resumed && !again.client_accepts && no_byte_passed(&again));
+  CHECK(told.times == 1 && !told.last.report.accepted);
+  CHECK(told.last.report.reason == PV_BLOCKED);
+  forget(&first);
+  forget(&again);
+  SSL_CTX_free(unpinned);
+  freed(client, server);
+}
+
+// Early data leaves only for a server whose key is pinned.
+static void early_data(void) {
+  if (tls_version != TLS1_3_VERSION) {
+    return;
+  }
+  SSL_CTX *client = pinned_client("impostor_leaf");
+  SSL_CTX *server = server_context("impostor", SSL_VERIFY_NONE);
+  SSL_CTX_set_max_early_data(server, 1000);
+  SSL_CTX_set_options(server, SSL_OP_NO_ANTI_REPLAY);
+  answer first = connect_once(client, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  for (int good = 1; good >= 0; good--) {
+    size_t written = 0, got = 0;
+    char bytes[8] = "";
+    dialogue d = opened(client, server);
+    SSL_set1_host(d.client, HOST);
+    offer(d.client, first.session);
+    if (!good) {
+      CHECK(pv_openssl_swap(client, policy_of("leaf")) == 1);
+    }
+    CHECK(SSL_write_early_data(d.client, "secret", 6, &written) == good);
+    SSL_read_early_data(d.server, bytes, sizeof(bytes), &got);
+    CHECK(got == (good ? 6 : 0));
+    closed(&d);
+  }
+  forget(&first);
+  freed(client, server);
+}
+
+const scenario client_scenarios[] = {
+    {"pinned_leaf", pinned_leaf},
+    {"pinned_authority", pinned_authority},
+    {"unpinned_host", unpinned_host},
+    {"blocked_root", blocked_root},
+    {"report_mode", report_mode},
+    {"impostor_without_pins", impostor_without_pins},
+    {"no_operation_before_the_check", no_operation_before_the_check},
+    {"appended_authority", appended_authority},
+    {"unverified_forgery", unverified_forgery},
+    {"unverified_impostor", unverified_impostor},
+    {"unverified_leaf", unverified_leaf},
+    {"verification_still_counts", verification_still_counts},
+    {"mode_of_the_connection", mode_of_the_connection},
+    {"verification_turned_off_on_the_way", verification_turned_off_on_the_way},
+    {"callback_that_accepts_all", callback_that_accepts_all},
+    {"error_after_the_leaf", error_after_the_leaf},
+    {"name_is_needed", name_is_needed},
+    {"no_name_is_no_client", no_name_is_no_client},
+    {"name_from_sni_if_told", name_from_sni_if_told},
+    {"several_names_are_refused", several_names_are_refused},
+    {"address_is_a_name", address_is_a_name},
+    {"resumed_with_evidence", resumed_with_evidence},
+    {"resumed_from_bytes", resumed_from_bytes},
+    {"session_older_than_the_pins", session_older_than_the_pins},
+    {"blocked_key_may_not_hide", blocked_key_may_not_hide},
+    {"pin_removed_in_between", pin_removed_in_between},
+    {"swapped_while_resuming", swapped_while_resuming},
+    {"swapped_before_the_end", swapped_before_the_end},
+    {"session_of_another_name", session_of_another_name},
+    {"unverified_session", unverified_session},
+    {"expired_rule_and_hidden_chain", expired_rule_and_hidden_chain},
+    {"early_data", early_data},
+    {NULL, NULL},
+};

@@ -1,0 +1,245 @@
+// dialogue.c: a client and a server of OpenSSL that talk in memory, for tests.
+#include "dialogue.h"
+
+int tls_version = 0;
+
+static const char *folder = NULL;
+
+void begin_dialogues(const char *cast, const char *version) {
+  folder = cast;
+  tls_version =
+      strcmp(version, "TLS1.2") == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
+}
+
+static const char *path_of(const char *name, const char *suffix) {
+  static _Thread_local char path[4096];
+  snprintf(path, sizeof(path), "%s/%s%s", folder, name, suffix);
+  return path;
+}
+
+const pv_policy *policy_of(const char *name) {
+  static struct {
+    char name[64];
+    uint8_t *bytes;
+    pv_policy policy;
+  } opened_already[32];
+  for (size_t i = 0; i < 32; i++) {
+    if (opened_already[i].bytes != NULL) {
+      if (strcmp(opened_already[i].name, name) == 0) {
+        return &opened_already[i].policy;
+      }
+      continue;
+    }
+    FILE *file = fopen(path_of(name, ".pvpol"), "rb");
+    uint8_t *bytes = calloc(1, 1 << 16);
+    if (file == NULL || bytes == NULL) {
+      TROUBLE(name);
+    }
+    const size_t len = fread(bytes, 1, 1 << 16, file);
+    fclose(file);
+    if (pv_policy_open(&opened_already[i].policy, bytes, len) != PV_OK) {
+      TROUBLE(name);
+    }
+    opened_already[i].bytes = bytes;
+    snprintf(opened_already[i].name, sizeof(opened_already[i].name), "%s",
+             name);
+    return &opened_already[i].policy;
+  }
+  TROUBLE("too many policies");
+}
+
+// ---- contexts ---------------------------------------------------------------
+
+static SSL_CTX *context(const SSL_METHOD *method) {
+  SSL_CTX *ctx = SSL_CTX_new(method);
+  if (ctx == NULL || !SSL_CTX_set_min_proto_version(ctx, tls_version) ||
+      !SSL_CTX_set_max_proto_version(ctx, tls_version) ||
+      !SSL_CTX_load_verify_locations(ctx, path_of("trust", ".pem"), NULL)) {
+    TROUBLE("a context");
+  }
+  return ctx;
+}
+
+void use_identity(SSL_CTX *ctx, const char *identity) {
+  const char *path = path_of(identity, ".pem");
+  if (SSL_CTX_use_certificate_chain_file(ctx, path) != 1 ||
+      SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) != 1) {
+    TROUBLE(identity);
+  }
+}
+
+// The newest session of this thread, and the last alert that it read.
+static _Thread_local SSL_SESSION *newest;
+static _Thread_local int last_alert;
+
+static int keep_newest(SSL *ssl, SSL_SESSION *session) {
+  (void)ssl;
+  SSL_SESSION_free(newest);
+  newest = session;
+  return 1;
+}
+
+SSL_CTX *client_context(void) {
+  SSL_CTX *ctx = context(TLS_client_method());
+  SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+  SSL_CTX_set_session_cache_mode(
+      ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(ctx, keep_newest);
+  return ctx;
+}
+
+SSL_CTX *server_context(const char *identity, int asks) {
+  SSL_CTX *ctx = context(TLS_server_method());
+  use_identity(ctx, identity);
+  SSL_CTX_set_verify(ctx, asks, NULL);
+  SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"tests", 5);
+  SSL_CTX_set_num_tickets(ctx, 1);
+  return ctx;
+}
+
+void pin(SSL_CTX *ctx, const char *policy) {
+  if (pv_openssl_pin(ctx, policy_of(policy), NULL) != 1) {
+    TROUBLE("pv_openssl_pin");
+  }
+}
+
+SSL_CTX *pinned_client(const char *policy) {
+  SSL_CTX *ctx = client_context();
+  pin(ctx, policy);
+  return ctx;
+}
+
+SSL_CTX *pinned_server(const char *policy) {
+  SSL_CTX *ctx = server_context("server", SSL_VERIFY_PEER);
+  pin(ctx, policy);
+  return ctx;
+}
+
+// ---- connections ------------------------------------------------------------
+
+dialogue opened(SSL_CTX *client, SSL_CTX *server) {
+  dialogue d = {.client = SSL_new(client), .server = SSL_new(server)};
+  BIO *a = NULL, *b = NULL;
+  if (d.client == NULL || d.server == NULL ||
+      BIO_new_bio_pair(&a, 1 << 17, &b, 1 << 17) != 1) {
+    TROUBLE("a connection");
+  }
+  SSL_set_bio(d.client, a, a);
+  SSL_set_bio(d.server, b, b);
+  SSL_set_connect_state(d.client);
+  SSL_set_accept_state(d.server);
+  return d;
+}
+
+static bool is_stuck(SSL *ssl, int ret) {
+  return ret <= 0 && SSL_get_error(ssl, ret) != SSL_ERROR_WANT_READ;
+}
+
+static void exchange(dialogue *d) {
+  char byte;
+  if (d->client_done && SSL_write(d->client, "?", 1) == 1 &&
+      SSL_read(d->server, &byte, 1) == 1) {
+    d->at_server++;
+  }
+  if (d->server_done && SSL_write(d->server, "!", 1) == 1 &&
+      SSL_read(d->client, &byte, 1) == 1) {
+    d->at_client++;
+  }
+}
+
+void talk(dialogue *d) {
+  bool client_stuck = false, server_stuck = false;
+  for (int i = 0; i < 20 && !(d->client_done && d->server_done); i++) {
+    if (!d->client_done && !client_stuck) {
+      const int ret = SSL_do_handshake(d->client);
+      d->client_done = ret == 1;
+      client_stuck = is_stuck(d->client, ret);
+    }
+    if (!d->server_done && !server_stuck) {
+      const int ret = SSL_do_handshake(d->server);
+      d->server_done = ret == 1;
+      server_stuck = is_stuck(d->server, ret);
+    }
+  }
+  exchange(d);
+}
+
+void offer(SSL *client, SSL_SESSION *session) {
+  SSL_SESSION *copy = session == NULL ? NULL : SSL_SESSION_dup(session);
+  if (session != NULL && (copy == NULL || SSL_set_session(client, copy) != 1)) {
+    TROUBLE("SSL_set_session");
+  }
+  SSL_SESSION_free(copy);
+}
+
+void closed(dialogue *d) {
+  SSL_free(d->client);
+  SSL_free(d->server);
+  ERR_clear_error();
+}
+
+// ---- whole connections ------------------------------------------------------
+
+// Sees alerts as they are read, without the info callback.
+static void see_alerts(int is_write, int version, int type, const void *data,
+                       size_t len, SSL *ssl, void *arg) {
+  (void)version, (void)ssl, (void)arg;
+  if (!is_write && type == SSL3_RT_ALERT && len == 2) {
+    last_alert = ((const unsigned char *)data)[1];
+  }
+}
+
+answer connect_once(SSL_CTX *client, SSL_CTX *server, SSL_SESSION *session) {
+  answer a = {.session = NULL};
+  dialogue d = opened(client, server);
+  SSL_SESSION_free(newest);  // of a dialogue that asked for none
+  newest = NULL;
+  last_alert = 0;
+  SSL_set_msg_callback(d.client, see_alerts);
+  SSL_set_msg_callback(d.server, see_alerts);
+  SSL_set1_host(d.client, HOST);
+  SSL_set_tlsext_host_name(d.client, HOST);
+  offer(d.client, session);
+  talk(&d);
+  if (!d.client_done || !d.server_done) {  // let the other end read an alert
+    char byte;
+    SSL_read(d.client, &byte, 1);
+    SSL_read(d.server, &byte, 1);
+  }
+  a.client_done = d.client_done;
+  a.server_done = d.server_done;
+  a.at_server = d.at_server;
+  a.at_client = d.at_client;
+  a.is_resumed = SSL_session_reused(d.client) == 1;
+  a.client_accepts = pv_openssl_report(d.client, &a.client) == 1;
+  a.server_accepts = pv_openssl_report(d.server, &a.server) == 1;
+  a.verify_result = SSL_get_verify_result(d.client);
+  a.alert = last_alert;
+  SSL_set_shutdown(d.client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  SSL_set_shutdown(d.server, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  closed(&d);
+  a.session = newest;
+  newest = NULL;
+  return a;
+}
+
+void forget(answer *a) {
+  SSL_SESSION_free(a->session);
+  a->session = NULL;
+}
+
+bool went_well(const answer *a) {
+  return a->client_done && a->server_done && a->at_server == 1 &&
+         a->at_client == 1;
+}
+
+bool no_byte_passed(const answer *a) {
+  return a->at_server == 0 && a->at_client == 0;
+}
+
+void count(const SSL *ssl, const pv_openssl_decision *decision, void *arg) {
+  (void)ssl;
+  tally *t = arg;
+  t->times++;
+  t->last = *decision;
+}

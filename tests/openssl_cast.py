@@ -1,0 +1,124 @@
+"""Certificates and policies in files, for the scenarios of the OpenSSL adapter.
+
+tests/c/openssl/dialogue.c reads them by their names. As a program, this writes them
+into a folder: ``python -m openssl_cast FOLDER``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from pinverify import PinSet, Policy, Rules
+from pki import Authority, Identity, Pki, example_pki, self_signed
+
+__all__ = ["write_cast"]
+
+HOST = "localhost"
+PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+def _constrained(root: Authority) -> tuple[Authority, Identity]:
+    """Make an authority for example.org alone, and a leaf of it for HOST."""
+    plain = root.intermediate("Constrained CA")
+    old = plain.certificate
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.issuer)
+        .public_key(plain.key.public_key())
+        .serial_number(old.serial_number)
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+        .add_extension(
+            x509.NameConstraints([x509.DNSName("example.org")], None), critical=True
+        )
+    )
+    for extension in old.extensions:
+        builder = builder.add_extension(extension.value, critical=extension.critical)
+    ca = Authority(builder.sign(root.key, hashes.SHA256()), plain.key)
+    leaf = ca.leaf(HOST)
+    return ca, Identity(leaf.certificate, leaf.key, (ca.certificate,))
+
+
+def _policies(pki: Pki, made: dict[str, Identity]) -> dict[str, Policy]:
+    """Return the policies by their names."""
+    blocked_root = [pki.root.pin]
+    hosts = {
+        "leaf": PinSet(leaf=[pki.server.pin]),
+        "ca": PinSet(ca=[pki.ca.pin]),
+        "root_blocked": PinSet(pins=[pki.ca.pin], blocked=blocked_root),
+        "leaf_root_blocked": PinSet(leaf=[pki.server.pin], blocked=blocked_root),
+        "blocked_elsewhere": PinSet(
+            leaf=[pki.server.pin], blocked=[pki.rogue_root.pin]
+        ),
+        "watched": PinSet(leaf=[pki.server.pin], mode="report"),
+        "impostor_leaf": PinSet(leaf=[pki.impostor.pin]),
+        "self_signed": PinSet(leaf=[made["self_signed"].pin]),
+        "forged_leaf": PinSet(leaf=[made["forged"].pin]),
+        "constrained_ca": PinSet(ca=[made["constrained_ca"].pin]),
+        "constrained_leaf": PinSet(leaf=[made["constrained"].pin]),
+    }
+    clients = {
+        "clients_leaf": PinSet(leaf=[pki.client.pin]),
+        "clients_stranger": PinSet(leaf=[pki.stranger.pin]),
+        "clients_ca": PinSet(ca=[pki.ca.pin]),
+        "clients_any_of_ca": PinSet(ca=[pki.ca.pin, pki.rogue_ca.pin]),
+        "clients_blocked": PinSet(leaf=[pki.client.pin], blocked=[pki.rogue_root.pin]),
+        "clients_root_blocked": PinSet(leaf=[pki.client.pin], blocked=blocked_root),
+        "clients_watched": PinSet(leaf=[pki.client.pin], mode="report"),
+        "clients_watched_ca": PinSet(ca=[pki.ca.pin], mode="report"),
+    }
+    expired = PinSet(leaf=[pki.impostor.pin], expires=PAST, after_expiry="allow")
+    two = {HOST: PinSet(ca=[pki.ca.pin]), "other.localhost": hosts["impostor_leaf"]}
+    alike = dict.fromkeys((HOST, "other.localhost"), hosts["ca"])
+    return {
+        **{name: Policy({HOST: pins}) for name, pins in hosts.items()},
+        **{name: Policy.for_clients(pins) for name, pins in clients.items()},
+        "elsewhere": Policy({"elsewhere.example": hosts["leaf"]}),
+        "address": Policy({"127.0.0.1": hosts["leaf"]}),
+        "two_hosts": Policy(two),
+        "two_hosts_alike": Policy(alike),
+        "expired_blocked": Policy({HOST: expired}, blocked=blocked_root),
+        "hosts_and_clients": Policy(
+            Rules({HOST: hosts["leaf"]}, clients=clients["clients_leaf"])
+        ),
+    }
+
+
+def write_cast(folder: Path, pki: Pki) -> Path:
+    """Write what dialogue.c reads into *folder*, and return it."""
+    ca, leaf = _constrained(pki.root)
+    made: dict[str, Identity] = {
+        "self_signed": self_signed(HOST),
+        "forged": pki.ca.forged_leaf(HOST),
+        "constrained_ca": ca,
+        "constrained": leaf,
+    }
+    identities = {
+        **made,
+        "server": pki.server,
+        "impostor": pki.impostor,
+        "client": pki.client,
+        "stranger": pki.stranger,
+        "rogue_client": pki.rogue_ca.leaf("client.example", purpose="client"),
+        "forged_client": pki.ca.forged_leaf("client.example"),
+    }
+    for name, identity in identities.items():
+        identity.write(folder / f"{name}.pem")
+    pki.impostor.write(folder / "impostor_with_ca.pem", [pki.ca])
+    # The public certificate of the authority is sent along, as an attacker would.
+    for name in ("forged", "forged_client"):
+        identities[name].write(folder / f"{name}.pem", [pki.ca])
+    (folder / "trust.pem").write_text(pki.trust_pem, encoding="ascii")
+    for name, policy in _policies(pki, made).items():
+        (folder / f"{name}.pvpol").write_bytes(policy.compile())
+    return folder
+
+
+if __name__ == "__main__":
+    write_cast(Path(sys.argv[1]), example_pki())

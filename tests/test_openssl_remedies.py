@@ -1,0 +1,75 @@
+"""Remedies of the adapter of OpenSSL, taken away one by one: a scenario must notice.
+
+tests/remedies/openssl.toml lists them. The source is never touched: a changed copy of
+one file is compiled, and linked with the objects of the others.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import anchors
+from anchors import Change
+from core_sources import CSRC
+from openssl_cast import write_cast
+from openssl_programs import SCENARIOS, ended, objects
+from pki import Pki
+from test_openssl_adapter import VERSIONS, names
+
+__all__: list[str] = []
+
+ADAPTER = CSRC / "openssl"
+LIST = Path(__file__).resolve().parent / "remedies" / "openssl.toml"
+REMEDIES = tomllib.loads(LIST.read_text(encoding="utf-8"))["remedy"]
+
+# Of the pitfalls that the two layers share, those that can happen to a C program.
+PITFALLS = {1, 3, 5, 6, 8, 9, 10, 11, 12, 13, 23, 24, 28, 40, 43, 48, 50}
+
+
+@pytest.fixture(scope="module")
+def cast(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with certificates and policies."""
+    return write_cast(tmp_path_factory.mktemp("cast"), pki)
+
+
+def without(remedy: dict[str, Any], folder: Path) -> Path:
+    """Return the program that runs scenarios, without a remedy."""
+    sources = anchors.read(ADAPTER)
+    changed = {}
+    for change in remedy["change"]:
+        file, text = anchors.made(Change.of(change), sources)
+        sources[file] = changed[file] = text
+    instead = {}
+    for file, text in changed.items():
+        copy = folder / file
+        # The copy is elsewhere, and includes the headers all the same.
+        included = text.replace('#include "', f'#include "{ADAPTER}/')
+        copy.write_text(included, encoding="ascii")
+        instead[file] = objects().compiled(copy, folder, "-w")
+    return objects().linked(folder / "program", *SCENARIOS, instead=instead)
+
+
+def test_every_pitfall_has_a_remedy() -> None:
+    """None of them is forgotten, and each names scenarios that there are."""
+    assert {remedy["pitfall"] for remedy in REMEDIES} >= PITFALLS
+    for remedy in REMEDIES:
+        assert remedy["scenarios"]
+        assert set(remedy["scenarios"]) <= set(names()), remedy["what"]
+
+
+@pytest.mark.parametrize(
+    "remedy", REMEDIES, ids=lambda remedy: f"{remedy['pitfall']}: {remedy['what']}"
+)
+def test_a_scenario_fails_without_its_remedy(
+    remedy: dict[str, Any], cast: Path, tmp_path: Path
+) -> None:
+    """It sees a condition that does not hold; a crash would show nothing."""
+    program = without(remedy, tmp_path)
+    for name in remedy["scenarios"]:
+        codes = [ended([program, cast, tls, name])[0] for tls in VERSIONS]
+        assert set(codes) <= {0, 1}, name
+        assert 1 in codes, f"{name} holds without the remedy"
