@@ -220,6 +220,25 @@ def test_nobody_comes_directly_with_a_header(application: str, pki: Pki) -> None
         assert ask(port, f"/{form}", spelt).status == 403
 
 
+def test_an_address_that_uvicorn_took_from_a_header_is_refused(
+    folder: Path, pki: Pki
+) -> None:
+    """Otherwise anybody would choose it, where uvicorn believes everybody."""
+    port = free_port()
+    place = ("--host", "127.0.0.1", "--port", str(port), "--forwarded-allow-ips", "*")
+    command = _command("uvicorn", folder, *place)
+    command.remove("--no-proxy-headers")
+    cert = (HEADERS["rfc9440"], value_of("rfc9440", pki.client))
+    with running(command, port):
+        assert ask(port, "/rfc9440", [cert]).body == REACHED
+        for address in ("127.0.0.1", "127.0.0.1:5000", "127.0.0.1:5000, 203.0.113.1"):
+            forwarded = [("X-Forwarded-For", address), cert]
+            assert ask(port, "/rfc9440", forwarded).status == 403
+        for address in ("192.0.2.1", "192.0.2.1:5000", "192.0.2.1:05_000, 203.0.113.1"):
+            forwarded = [("X-Forwarded-For", address), cert]
+            assert ask(port, "/rfc9440-elsewhere", forwarded).status == 403
+
+
 _UPGRADE = [
     ("Upgrade", "websocket"),
     ("Connection", "Upgrade"),

@@ -243,8 +243,10 @@ def test_a_secret_is_needed_where_it_is_declared(door: str, pki: Pki) -> None:
     assert not answer(other, line).passed
 
 
-def test_a_peer_whose_address_came_from_a_header_is_refused(pki: Pki) -> None:
-    """As uvicorn replaces the address by X-Forwarded-For, with port 0."""
+def test_a_peer_whose_address_came_from_a_header_is_refused(
+    pki: Pki, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As uvicorn replaces it by that of X-Forwarded-For, with its port or with 0."""
     heard: list[Any] = []
 
     async def app(*words: object) -> None:
@@ -255,14 +257,33 @@ def test_a_peer_whose_address_came_from_a_header_is_refused(pki: Pki) -> None:
 
     async def drop(_: object) -> None: ...
 
-    middleware = PinnedASGI(app, of_client(pki), Proxy("rfc9440", peers=[PEER]))
+    proxy = Proxy("rfc9440", peers=[PEER, "fd00::7", "unix"])
+    middleware = PinnedASGI(app, of_client(pki), proxy)
     value = value_of("rfc9440", pki.client).encode()
-    scope = {"type": "http", "headers": [(b"client-cert", value)], "server": None}
+
+    def ask(client: tuple[Any, ...] | None, *forwarded: str) -> bool:
+        lines = [(b"x-forwarded-for", text.encode()) for text in forwarded]
+        scope = {
+            "type": "http",
+            "headers": [(b"client-cert", value), *lines],
+            "client": client,
+            "server": ("192.0.2.1", 80),
+        }
+        before = len(heard)
+        asyncio.run(middleware(scope, nothing, drop))
+        return len(heard) > before
+
+    assert ask((PEER, 5))
+    assert ask((PEER, 5), f"{PEER}", "a:b:c, :5, x:5")
+    assert ask((PEER, 5), f"{PEER}:6, 198.51.100.1:5")
     for client in ((PEER, 0), (PEER, None), None, (), ("", 5)):
-        asyncio.run(middleware({**scope, "client": client}, nothing, drop))
-    assert heard == []
-    asyncio.run(middleware({**scope, "client": (PEER, 5)}, nothing, drop))
-    assert len(heard) == 1
+        assert not ask(client)
+    for text in (f"{PEER}:5", f"203.0.113.1, {PEER}:05 ", f"{PEER}:5, 203.0.113.1"):
+        assert not ask((PEER, 5), text)
+    assert not ask((PEER, 5), "203.0.113.1", f"{PEER}:5")
+    assert not ask(("fd00::7", 5), "[fd00::7]:5")
+    assert ask(("fd00::7", 5), "[fd00::7]:6")
+    assert "start uvicorn with --no-proxy-headers" in caplog.text
 
 
 def test_a_server_that_tells_no_address_is_no_unix_socket(pki: Pki) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pinverify.headers._gate import Gate, Request, refusal_text
 from pinverify.tls._report_of import IN_SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
     from pinverify.headers._proxy import Proxy
     from pinverify.policy import PinSet, Policy
@@ -28,8 +29,8 @@ class PinnedASGI:
     """An ASGI application that only pinned clients reach.
 
     Put it outside of all other middleware: one that replaces the address of the peer
-    by that of a header, as uvicorn's ``--proxy-headers`` does, leaves nothing to
-    recognise the proxy by. Of such a request, it is refused.
+    by that of a header leaves nothing to recognise the proxy by. Requests whose address
+    uvicorn has replaced, as it does without ``--no-proxy-headers``, are refused.
 
     A refused request is answered by 403; a websocket is closed before it opens. The
     application finds the report of an accepted one by ``report_of(scope)``.
@@ -106,14 +107,40 @@ async def _refuse(text: bytes, send: _Send) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
+_REPLACED = (
+    "the server took the address of the peer from a header; start uvicorn with "
+    "--no-proxy-headers, and put this middleware outside of others"
+)
+_UNKNOWN = "the server does not tell the address of the peer; declare a secret alone"
+
+
 def _request(scope: _Message) -> Request:
     """Return the parts of a scope that are needed.
 
     A Unix socket is one that has its path in place of a host, and no port.
     """
-    client = scope.get("client")
-    server = scope.get("server")
-    unix = not client and server is not None and server[1] is None
-    if client and not client[1]:
-        client = None  # uvicorn took it from a header: no connection has port 0
-    return Request(scope["headers"], client and tuple(client), unix)
+    client, server, lines = scope.get("client"), scope.get("server"), scope["headers"]
+    if not client:
+        unix = server is not None and server[1] is None
+        return Request(lines, None, unix, "" if unix else _UNKNOWN)
+    if _is_replaced(client[0], client[1], lines):
+        return Request(lines, None, unix=False, next_step=_REPLACED)
+    return Request(lines, (client[0], client[1]), unix=False)
+
+
+def _is_replaced(host: str, port: int, lines: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return True if the server took the address of the peer from a header.
+
+    uvicorn does, unless it is told not to. If the header has no port, it says 0, and no
+    connection has that port. If the header has one, both stand there.
+    """
+    if not port:
+        return True
+    for name, value in lines:
+        if name.lower() == b"x-forwarded-for":
+            for one in value.decode("latin-1").split(","):
+                given, _, number = one.strip().rpartition(":")
+                with contextlib.suppress(ValueError):  # not a number
+                    if given.strip("[]") == host and int(number) == port:
+                        return True
+    return False

@@ -56,11 +56,13 @@ class Request(NamedTuple):
         lines: name and value of each header, in the order of the request.
         address: of the peer that sent it, as `socket.socket.getpeername` returns it.
         unix: True if it came through a Unix socket.
+        next_step: to be said where the address is not known, or empty.
     """
 
     lines: Sequence[tuple[bytes, bytes]]
     address: Any
     unix: bool
+    next_step: str = ""
 
 
 class Gate:
@@ -157,6 +159,8 @@ class _Passed:
         values = _values(declared, request.lines)
         if not _is_from(declared, request, values):
             msg = "the request does not come from the declared proxy"
+            if request.next_step:
+                msg += f": {request.next_step}"
             raise _NotAsDeclaredError(msg)
         leaf = _only(values, declared.leaf)
         chain = _only(values, declared.chain)
