@@ -74,7 +74,7 @@ def front(
     pki.server.write(folder / "server.pem")
     (folder / "clients.pem").write_text(pki.root.pem + pki.ca.pem, encoding="ascii")
     text = text.replace("/etc/pki/", f"{folder}/").replace("10.0.0.9:8000", application)
-    with running(_COMMANDS[name](text, ports, folder), ports.tls):
+    with running(_COMMANDS[name](text, ports, folder), *ports):
         yield ports
 
 

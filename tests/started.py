@@ -42,8 +42,8 @@ def listens(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int) -> Iterator[None]:
-    """Run a server from when it listens to the end of the block."""
+def running(command: Sequence[str], *ports: int) -> Iterator[None]:
+    """Run a server from when it listens, on all ports, to the end of the block."""
     with subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -52,7 +52,7 @@ def running(command: Sequence[str], port: int) -> Iterator[None]:
     ) as process:
         try:
             end = time.monotonic() + LIMIT
-            while not listens(port):
+            while not all(map(listens, ports)):
                 assert process.poll() is None, f"{command[0]} has ended"
                 assert time.monotonic() < end, f"{command[0]} does not listen"
                 time.sleep(0.02)

@@ -379,7 +379,7 @@ def test_the_pinned_client_alone_comes_through_envoy(
     lines = [(HEADERS["envoy"], value_of("envoy", pki.client))]
     spelt = [(HEADERS["envoy"].replace("-", "_"), lines[0][1])]
     client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
-    with running(command, ports.tls):
+    with running(command, *ports):
         assert ask(ports.tls, "/envoy", (), client).body == REACHED
         assert ask(ports.tls, "/envoy", (), stranger).status == 403
         for forged_lines in (lines, spelt, [*lines, *lines]):
@@ -405,7 +405,7 @@ def test_envoy_asks_the_service(application: str, pki: Pki, tmp_path: Path) -> N
     lines = [(HEADERS["envoy"], value_of("envoy", pki.client))]
     client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
     # Any request that reaches the application is answered by it, with its own 403.
-    with running(command, ports.tls):
+    with running(command, *ports):
         assert ask(ports.tls, "/envoy", (), client).status >= 400  # nobody answers
         with running(served, port):
             assert ask(ports.tls, "/envoy", (), client).body == REACHED
