@@ -308,7 +308,7 @@ def test_a_server_that_tells_no_address_is_no_unix_socket(pki: Pki) -> None:
 
 def test_pitfall_61_only_the_leaf_counts_unless_the_chain_is_declared(pki: Pki) -> None:
     """A chain that the client sent could have any authority in it."""
-    pins = PinSet(ca=[pki.ca.pin])
+    pins = PinSet([pki.ca.pin])
     chain = ("Client-Cert-Chain", value_of("rfc9440", pki.ca))
     sent = Sent([*sent_by(pki.client).lines, chain])
     for door in DOORS.values():
@@ -321,6 +321,21 @@ def test_pitfall_61_only_the_leaf_counts_unless_the_chain_is_declared(pki: Pki) 
         assert not door(sent, pins, other).passed
         moved = Sent([sent.lines[1], ("X-Chain", chain[1])])
         assert door(moved, pins, other).passed
+
+
+def test_ca_pins_are_an_error_where_only_the_leaf_counts(pki: Pki) -> None:
+    """They would lock out everybody, in each policy that has them."""
+    alone = Proxy("rfc9440", peers=[PEER])
+    verified = Proxy("rfc9440", peers=[PEER], verified_chain="Client-Cert-Chain")
+    sent = sent_by(pki.client)
+    both = PinSet(leaf=[pki.client.pin], ca=[pki.ca.pin])
+    chain = ("Client-Cert-Chain", value_of("rfc9440", pki.ca))
+    for door in DOORS.values():
+        for pins in (both, PinSet(ca=[pki.ca.certificate_pin], mode="report")):
+            with pytest.raises(PolicyError, match="pin the leaf; or, if the proxy"):
+                door(sent, pins, alone)
+        assert door(Sent([*sent.lines, chain]), both, verified).passed
+        assert not door(sent, both, verified).passed
 
 
 def test_several_certificates_of_a_chain_are_read_in_order(pki: Pki) -> None:

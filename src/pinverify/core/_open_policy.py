@@ -53,6 +53,12 @@ class RawPinSet(NamedTuple):
     num_pins: tuple[int, ...]
     """Eight lengths: of list l and kind k at 2 × l + k."""
 
+    @property
+    def has_ca(self) -> bool:
+        """True if a certificate above the leaf must match."""
+        first = 2 * int(lib.PV_LIST_CA)
+        return any(self.num_pins[first : first + 2])
+
 
 _SPANS = ffi.typeof("pv_span[]")
 _REPORT_OUT = ffi.typeof("pv_report *")

@@ -80,20 +80,22 @@ class Gate:
                 accepted without a match.
 
         Raises:
-            PolicyError: *policy* has no pins for clients.
+            PolicyError: *policy* has no pins for clients, or could accept none.
             TypeError: an argument has the wrong type.
         """
         self._declared = declared(proxy)
-        self._in_force = _for_clients(in_force(policy, on_report))
+        self._in_force = _for_clients(in_force(policy, on_report), self._declared)
 
     def use(self, policy: Policy | PinSet) -> None:
         """Replace the policy; each request is decided by exactly one.
 
         Raises:
-            PolicyError: *policy* has no pins for clients. The old one stays.
+            PolicyError: *policy* has no pins for clients, or could accept none. The
+                old one stays.
             TypeError: it is no policy. The old one stays.
         """
-        self._in_force = _for_clients(in_force(policy, self._in_force.on_report))
+        new = in_force(policy, self._in_force.on_report)
+        self._in_force = _for_clients(new, self._declared)
 
     @property
     def secret_name(self) -> bytes | None:
@@ -126,11 +128,23 @@ def refusal_text(report: Report) -> str:
     return f"403: the client certificate was refused: {report.reason.name}\n"
 
 
-def _for_clients(in_force: InForce) -> InForce:
+def _for_clients(in_force: InForce, declared: Declared) -> InForce:
+    """Return a policy that can accept a client of the proxy.
+
+    Raises:
+        PolicyError: it would lock out everybody.
+    """
     if not in_force.policy.has_clients:
         msg = (
             "the policy has no pins for clients; give a PinSet, or a policy with "
             "Rules(clients=PinSet(…)), which is [clients] in a policy file"
+        )
+        raise PolicyError(msg)
+    if in_force.handle.pinset(0).has_ca and not declared.chain_counts:
+        msg = (
+            "the policy has ca pins, which match nothing where only the leaf counts: "
+            "pin the leaf; or, if the proxy passes the chain that it verified, declare "
+            "verified_chain"
         )
         raise PolicyError(msg)
     return in_force

@@ -76,7 +76,7 @@ class Proxy:
             sequences as ``Client-Cert-Chain`` is in RFC 9440, 2.3. Name it only if
             the proxy's manual says that it passes the chain that it *verified*, and
             never the one that the client sent. None, and only the leaf counts: `ca`
-            pins do not match then.
+            pins are an error then.
 
     Raises:
         ValueError: nothing is declared, or a value is wrong; the message names it.

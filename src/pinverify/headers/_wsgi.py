@@ -49,7 +49,8 @@ class PinnedWSGI:
             on_report: as in `PinnedASGI`.
 
         Raises:
-            PolicyError: *policy* has no pins for clients.
+            PolicyError: *policy* has no pins for clients, or has `ca` pins while only
+                the leaf counts.
             TypeError: an argument has the wrong type.
         """
         self._app = app
@@ -59,7 +60,7 @@ class PinnedWSGI:
         """Replace the policy, for all requests that come from now on.
 
         Raises:
-            PolicyError: *policy* has no pins for clients. The old one stays.
+            PolicyError: as at the beginning. The old policy stays.
             TypeError: it is no policy. The old one stays.
         """
         self._gate.use(policy)

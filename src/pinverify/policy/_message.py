@@ -261,7 +261,7 @@ def _next_step(
             "only the leaf counts then: keep verification on (CERT_REQUIRED) as long "
             "as the context is in use, or pin the leaf"
         )
-    if alone and pinset is not None and any(pinset.raw.num_pins[_CA]):
+    if alone and pinset is not None and pinset.raw.has_ca:
         return (
             "only the leaf counts here, so no pin of `ca` can match: turn validation "
             "on, connect without a resumed session, or pin the leaf"
