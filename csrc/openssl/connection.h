@@ -5,12 +5,14 @@
 #include "evidence.h"
 #include "in_force.h"
 
+typedef void pv__info_callback(const SSL *ssl, int where, int ret);
+
 // The state of a pinned context.
 typedef struct pv__pinned {
   pv__in_force in_force;
   pv_openssl_options options;
   // Those of the application, which are called, too.
-  void (*info_callback)(const SSL *ssl, int where, int ret);
+  pv__info_callback *info_callback;
   int (*security_callback)(const SSL *ssl, const SSL_CTX *ctx, int op, int bits,
                            int nid, void *other, void *ex);
 } pv__pinned;
@@ -26,12 +28,13 @@ typedef enum pv__state {
 
 typedef struct pv__connection {
   pv__state state;
-  bool is_followed;    // the adapter sees each step of this handshake
   bool is_unverified;  // SSL_VERIFY_NONE: nothing but the leaf counts
   bool is_doubted;     // a callback accepted an error that OpenSSL found
   bool is_told;        // on_report knows the decision
-  SSL_CTX *listener;   // the context that it was made from: a reference
-  uint64_t number;     // of the policy that decided
+  // The info callback by which the adapter sees each step; NULL before.
+  pv__info_callback *followed_by;
+  SSL_CTX *listener;  // the context that it was made from: a reference
+  uint64_t number;    // of the policy that decided
   int (*verify_callback)(int ok, X509_STORE_CTX *store);  // the application's
   pv__buffer evidence;  // of this handshake; empty: the leaf alone
   pv_openssl_decision decision;

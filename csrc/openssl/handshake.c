@@ -38,19 +38,17 @@ static const char LATE_CALLBACK[] =
     "pinverify: an info callback that was set after pv_openssl_pin does not "
     "call the one that was there before";
 
-typedef void info_callback(const SSL *ssl, int where, int ret);
-
 // The info callback that OpenSSL calls.
-static info_callback *info_callback_of(const SSL *ssl) {
-  info_callback *callback = SSL_get_info_callback(ssl);
+static pv__info_callback *info_callback_of(const SSL *ssl) {
+  pv__info_callback *callback = SSL_get_info_callback(ssl);
   return callback != NULL ? callback
                           : SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
 }
 
 // Goes on to see this handshake if another context is selected.
 static void keep_following(pv__connection *connection, SSL *ssl) {
-  connection->is_followed = true;
-  SSL_set_info_callback(ssl, info_callback_of(ssl));
+  connection->followed_by = info_callback_of(ssl);
+  SSL_set_info_callback(ssl, connection->followed_by);
 }
 
 // Begins a handshake. An SSL may be used again, after SSL_clear.
@@ -128,6 +126,9 @@ static void on_client_hello(pv__connection *connection, SSL *ssl) {
 static void on_step(pv__connection *connection, SSL *ssl) {
   const OSSL_HANDSHAKE_STATE step = SSL_get_state(ssl);
   if (connection->state == PV__REJECTED) {
+    // The handshake goes on all the same: verification was turned off
+    // meanwhile, or a callback in place of it ignored its answer.
+    pv__break_connection(ssl);
     return;
   }
   if (connection->state == PV__ACCEPTED) {
@@ -194,7 +195,7 @@ static void follow(pv__connection *connection, SSL *ssl, int where) {
       begin(connection, ssl);
     }
   } else if (where & SSL_CB_LOOP) {
-    if (!connection->is_followed) {
+    if (connection->followed_by == NULL) {
       // The context that listens is not pinned, and this one was selected.
       keep_following(connection, ssl);
       if (SSL_get_state(ssl) != TLS_ST_SR_CLNT_HELLO) {
@@ -222,8 +223,9 @@ void pv__on_info(const SSL *ssl, int where, int ret) {
   // OpenSSL would call that of the selected context.
   SSL_CTX *selected = SSL_get_SSL_CTX(ssl);
   const pv__pinned *pinned = pv__pinned_of(selected);
-  info_callback *callback = pinned == NULL ? SSL_CTX_get_info_callback(selected)
-                                           : pinned->info_callback;
+  pv__info_callback *callback = pinned == NULL
+                                    ? SSL_CTX_get_info_callback(selected)
+                                    : pinned->info_callback;
   if (callback != NULL && callback != pv__on_info) {
     callback(ssl, where, ret);
   }
@@ -232,8 +234,9 @@ void pv__on_info(const SSL *ssl, int where, int ret) {
 // Tells if the adapter sees the steps of a handshake.
 static bool is_followed(const SSL *ssl) {
   const pv__connection *connection = pv__connection_of(ssl);
-  return info_callback_of(ssl) == pv__on_info ||
-         (connection != NULL && connection->is_followed);
+  pv__info_callback *callback = info_callback_of(ssl);
+  return callback == pv__on_info || (connection != NULL && callback != NULL &&
+                                     callback == connection->followed_by);
 }
 
 int pv__on_security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits,

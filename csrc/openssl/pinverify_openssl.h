@@ -16,6 +16,11 @@
 //   * Pin a context before its first SSL_new, and the context that listens as
 //     well as those that a callback for SNI selects.
 //   * Pins add to the verification of OpenSSL, and replace none of it.
+//   * SSL_set_SSL_CTX before a handshake moves the SSL to that context, which
+//     may have no pins. During one, in a callback for SNI, a context without
+//     pins does not lift those of the context that listens.
+//   * On a client, SSL_VERIFY_NONE becomes SSL_VERIFY_PEER on the SSL, with a
+//     callback that accepts what OpenSSL rejects: so that a pin can reject.
 //   * If pv_openssl_report does not return 1 after a handshake, close the
 //     connection. It returns 1 only if the peer was accepted.
 //
@@ -49,9 +54,11 @@
 // connection and the security callback, and calls those that the application
 // had set before. An info callback that is set later must call the one that
 // SSL_get_info_callback or SSL_CTX_get_info_callback returned; if it does not,
-// handshakes fail. A security callback that is set later must do so as well,
-// or that is not noticed. A verify callback may be set at any time. Tickets,
-// SNI, ALPN, certificates: these callbacks are not touched.
+// handshakes fail. (In TLS 1.2, a resumed handshake in whose middle somebody
+// sets one on the SSL does not fail; pv_openssl_report returns 0.) A security
+// callback that is set later must do so as well, or that is not noticed. A
+// verify callback may be set at any time. Tickets, SNI, ALPN, certificates:
+// these callbacks are not touched.
 #ifndef PINVERIFY_OPENSSL_H
 #define PINVERIFY_OPENSSL_H
 

@@ -74,9 +74,6 @@ static int on_verify(int ok, X509_STORE_CTX *store) {
     connection->state = PV__REJECTED;
     pv__raise_error(&connection->decision);
   }
-  if (!(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER)) {
-    pv__break_connection(ssl);  // OpenSSL is going to ignore the answer
-  }
   X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
   return 0;
 }

@@ -68,6 +68,34 @@ static void info_callback_that_forgets_ours(void) {
   freed(client, server);
 }
 
+static int select_and_forget(SSL *ssl, int *alert, void *arg) {
+  (void)alert, (void)arg;
+  SSL_set_info_callback(ssl, forgetful_info);
+  return SSL_TLSEXT_ERR_OK;
+}
+
+// One that a callback for SNI sets on the connection, in the middle. In
+// TLS 1.2, a resumed handshake asks no security callback after that: only the
+// report tells that nobody has decided.
+static void info_callback_in_the_middle(void) {
+  SSL_CTX *server = pinned_server("clients_stranger");
+  SSL_CTX *client = client_context();
+  use_identity(client, "stranger");
+  answer first = connect_once(client, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  CHECK(pv_openssl_swap(server, policy_of("clients_leaf")) == 1);
+  SSL_CTX_set_tlsext_servername_callback(server, select_and_forget);
+  for (int resumes = 0; resumes < 2; resumes++) {
+    answer again = connect_once(client, server, resumes ? first.session : NULL);
+    CHECK(!again.server_accepts);
+    CHECK((resumes && tls_version == TLS1_2_VERSION) ||
+          (!again.server_done && no_byte_passed(&again)));
+    forget(&again);
+  }
+  forget(&first);
+  freed(client, server);
+}
+
 static void (*info_below)(const SSL *ssl, int where, int ret);
 
 static void polite_info(const SSL *ssl, int where, int ret) {
@@ -131,6 +159,12 @@ static int look_and_trust(X509_STORE_CTX *store, void *arg) {
   return X509_verify_cert(store);
 }
 
+static int look_and_ignore(X509_STORE_CTX *store, void *arg) {
+  ++*(int *)arg;
+  (void)X509_verify_cert(store);
+  return 1;
+}
+
 // A callback in place of the verification is kept. If it does not verify, only
 // the leaf counts.
 static void verification_by_the_application(void) {
@@ -142,6 +176,10 @@ static void verification_by_the_application(void) {
       {look_and_trust, "ca", "server", true},
       {look_and_trust, "ca", "impostor", false},
       {look_and_trust, "ca", "forged", false},
+      {look_and_ignore, "ca", "server", true},
+      {look_and_ignore, "ca", "impostor", false},
+      {look_and_ignore, "ca", "forged", false},
+      {look_and_ignore, "leaf", "impostor", false},
       {trust_without_looking, "ca", "server", false},
       {trust_without_looking, "ca", "forged", false},
       {trust_without_looking, "leaf", "server", true},
@@ -354,7 +392,7 @@ static void swap_waits_for_readers(void) {
   while (atomic_load(&in_force.number) == old.number) {
     sched_yield();
   }
-  for (int i = 0; i < 10000 && !atomic_load(&has_returned); i++) {
+  for (int i = 0; i < 200 && !atomic_load(&has_returned); i++) {
     sched_yield();
   }
   CHECK(!atomic_load(&has_returned));
@@ -394,6 +432,21 @@ static void wrong_arguments(void) {
   SSL_CTX_free(ctx);
 }
 
+static void dtls_is_refused(void) {
+  SSL_CTX *client = SSL_CTX_new(DTLS_client_method());
+  SSL_CTX *server = honest_server();
+  pv_openssl_decision why;
+  pin(client, "leaf");
+  dialogue d = opened(client, server);
+  SSL_set1_host(d.client, HOST);
+  CHECK(SSL_do_handshake(d.client) <= 0);
+  CHECK(pv_openssl_report(d.client, &why) == 0);
+  CHECK(strstr(why.why, "DTLS") != NULL);
+  CHECK(BIO_ctrl_pending(SSL_get_wbio(d.server)) == 0);  // nothing was sent
+  closed(&d);
+  freed(client, server);
+}
+
 // What on_report is told.
 static void rejections_are_told_once(void) {
   SSL_CTX *client = client_context();
@@ -417,6 +470,7 @@ static void rejections_are_told_once(void) {
 const scenario composition_scenarios[] = {
     {"info_callback_before", info_callback_before},
     {"info_callback_that_forgets_ours", info_callback_that_forgets_ours},
+    {"info_callback_in_the_middle", info_callback_in_the_middle},
     {"info_callback_that_calls_ours", info_callback_that_calls_ours},
     {"verify_callback_refuses", verify_callback_refuses},
     {"verification_by_the_application", verification_by_the_application},
@@ -427,6 +481,7 @@ const scenario composition_scenarios[] = {
     {"used_again", used_again},
     {"rejected_for_good", rejected_for_good},
     {"swap_waits_for_readers", swap_waits_for_readers},
+    {"dtls_is_refused", dtls_is_refused},
     {"wrong_arguments", wrong_arguments},
     {"rejections_are_told_once", rejections_are_told_once},
     {NULL, NULL},
