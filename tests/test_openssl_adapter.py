@@ -70,6 +70,19 @@ def test_the_scenario_holds(name: str, tls: str, program: Path, cast: Path) -> N
     assert ended([program, cast, tls, name]) == (0, f"{name}\n", "")
 
 
+@pytest.mark.parametrize("tls", VERSIONS)
+def test_an_allocation_that_fails_accepts_nobody(
+    tls: str, cast: Path, tmp_path: Path
+) -> None:
+    """Every seventh one of OpenSSL's and of ours, in full and resumed handshakes."""
+    faults = objects().linked(tmp_path / "faults", "faults", "dialogue")
+    code, told, errors = ended([faults, cast, tls, "7"])
+    assert (code, errors) == (0, "")
+    numbers = [int(number) for number in re.findall(r"(\d+) faults", told)]
+    assert len(numbers) == 2
+    assert min(numbers) > 100
+
+
 @pytest.mark.parametrize("who", ["server", "impostor"])
 def test_the_client_of_the_page_connects_to_the_right_server(
     who: str, pki: Pki, cast: Path, serve: Callable[..., TLSServer], tmp_path: Path

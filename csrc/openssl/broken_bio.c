@@ -68,8 +68,8 @@ void pv__broken_bio_push(SSL *ssl) {
   BIO *broken_reads = in_front_of(reads);
   BIO *broken_writes = in_front_of(writes);
   if (broken_reads == NULL || broken_writes == NULL) {
-    BIO_free(broken_reads);
-    BIO_free(broken_writes);
+    BIO_free_all(broken_reads);  // with its reference to the one behind
+    BIO_free_all(broken_writes);
     return;
   }
   SSL_set0_rbio(ssl, broken_reads);

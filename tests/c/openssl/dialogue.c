@@ -103,6 +103,15 @@ void pin(SSL_CTX *ctx, const char *policy) {
   }
 }
 
+void share_tickets(SSL_CTX *server) {
+  unsigned char ticket_keys[80];
+  memset(ticket_keys, 9, sizeof(ticket_keys));
+  if (SSL_CTX_set_tlsext_ticket_keys(server, ticket_keys,
+                                     sizeof(ticket_keys)) != 1) {
+    TROUBLE("ticket keys");
+  }
+}
+
 SSL_CTX *pinned_client(const char *policy) {
   SSL_CTX *ctx = client_context();
   pin(ctx, policy);

@@ -44,6 +44,9 @@ SSL_CTX *client_context(void);
 SSL_CTX *server_context(const char *identity, int asks);
 void use_identity(SSL_CTX *ctx, const char *identity);
 
+// Gives a server the ticket keys of all others.
+void share_tickets(SSL_CTX *server);
+
 // The same, pinned.
 SSL_CTX *pinned_client(const char *policy);
 SSL_CTX *pinned_server(const char *policy);

@@ -213,16 +213,6 @@ static void authentication_afterwards(void) {
 
 // ---- resumed sessions -------------------------------------------------------
 
-static unsigned char ticket_keys[80];
-
-static void share_tickets(SSL_CTX *server) {
-  memset(ticket_keys, 9, sizeof(ticket_keys));
-  if (SSL_CTX_set_tlsext_ticket_keys(server, ticket_keys,
-                                     sizeof(ticket_keys)) != 1) {
-    TROUBLE("ticket keys");
-  }
-}
-
 // Pitfalls 40 and 41: another process with the same ticket keys has seen no
 // chain; any number of clients resume there.
 static void resumed_in_another_process(void) {
