@@ -45,6 +45,14 @@ def _constrained(root: Authority) -> tuple[Authority, Identity]:
     return ca, Identity(leaf.certificate, leaf.key, (ca.certificate,))
 
 
+def _below(root: Authority, num_issuers: int) -> Identity:
+    """Make a leaf for HOST below so many authorities, the root included."""
+    ca = root
+    for number in range(1, num_issuers):
+        ca = ca.intermediate(f"CA {number}")
+    return ca.leaf(HOST)
+
+
 def _policies(pki: Pki, made: dict[str, Identity]) -> dict[str, Policy]:
     """Return the policies by their names."""
     blocked_root = [pki.root.pin]
@@ -56,6 +64,7 @@ def _policies(pki: Pki, made: dict[str, Identity]) -> dict[str, Policy]:
         "blocked_elsewhere": PinSet(
             leaf=[pki.server.pin], blocked=[pki.rogue_root.pin]
         ),
+        "root": PinSet(ca=[pki.root.pin]),
         "watched": PinSet(leaf=[pki.server.pin], mode="report"),
         "impostor_leaf": PinSet(leaf=[pki.impostor.pin]),
         "self_signed": PinSet(leaf=[made["self_signed"].pin]),
@@ -98,6 +107,8 @@ def write_cast(folder: Path, pki: Pki) -> Path:
         "forged": pki.ca.forged_leaf(HOST),
         "constrained_ca": ca,
         "constrained": leaf,
+        "longest_chain": _below(pki.root, 15),
+        "longer_chain": _below(pki.root, 16),
     }
     identities = {
         **made,

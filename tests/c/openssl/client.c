@@ -51,6 +51,21 @@ static void report_mode(void) {
   expect("watched", "impostor", true, PV_MISMATCH);
 }
 
+// A chain of 16 certificates is decided, and resumed; a longer one is rejected.
+static void chain_of_16(void) {
+  expect("root", "longest_chain", true, PV_MATCH);
+  expect("root", "longer_chain", false, PV_NOT_CHECKED);
+  SSL_CTX *client = pinned_client("root");
+  SSL_CTX *server = server_context("longest_chain", SSL_VERIFY_NONE);
+  answer first = connect_once(client, server, NULL);
+  answer again = connect_once(client, server, first.session);
+  CHECK(went_well(&again) && again.is_resumed && again.client_accepts);
+  CHECK(again.client.report.depth == 15);
+  forget(&first);
+  forget(&again);
+  freed(client, server);
+}
+
 // Without pins the impostor is believed: he has a certificate for the name.
 static void impostor_without_pins(void) {
   SSL_CTX *client = client_context();
@@ -539,6 +554,7 @@ const scenario client_scenarios[] = {
     {"unpinned_host", unpinned_host},
     {"blocked_root", blocked_root},
     {"report_mode", report_mode},
+    {"chain_of_16", chain_of_16},
     {"impostor_without_pins", impostor_without_pins},
     {"no_operation_before_the_check", no_operation_before_the_check},
     {"appended_authority", appended_authority},
