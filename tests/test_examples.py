@@ -1,6 +1,7 @@
 """The programs in `examples`, run as their users run them.
 
-That for mitmproxy has a file of its own, because it needs mitmproxy.
+That for mitmproxy has a test file of its own, because it needs mitmproxy; so has the
+gateway, because it is long.
 """
 
 from __future__ import annotations
@@ -36,10 +37,21 @@ SOURCE = Path(pinverify.__file__).resolve().parent.parent
 def test_each_example_is_run_by_a_test() -> None:
     """A program that nobody runs stops working, and nobody notices."""
     tests = Path(__file__).resolve().parent
-    here = (tests / "test_examples.py").read_text(encoding="utf-8")
-    mitmproxy = (tests / "test_mitmproxy.py").read_text(encoding="utf-8")
-    for example in FOLDER.glob("*.py"):
-        assert f'"{example.name}"' in here + mitmproxy, example
+    names = ("test_examples.py", "test_mitmproxy.py", "test_example_gateway.py")
+    texts = "".join((tests / name).read_text(encoding="utf-8") for name in names)
+    programs = [example for example in FOLDER.rglob("*.py") if is_program(example)]
+    assert programs
+    for example in programs:
+        assert f'"{example.name}"' in texts, example
+
+
+def is_program(example: Path) -> bool:
+    """Return True for a file that no other one beside it imports."""
+    imported = rf"(?m)^(?:from|import) {example.stem}\b"
+    return not any(
+        re.search(imported, other.read_text(encoding="utf-8"))
+        for other in example.parent.glob("*.py")
+    )
 
 
 @contextlib.contextmanager
