@@ -93,12 +93,16 @@ class Running:
             self.stop()
             _, rest = self.process.communicate(timeout=LIMIT)
         finally:
-            self.process.kill()
-            self.process.wait()
-            self._watchdog.cancel()
+            self.halt()
         self.events += map(json.loads, rest.splitlines())
         assert self.process.returncode == 0, self.events
         assert not self.told("a fault of the gateway"), self.events
+
+    def halt(self) -> None:
+        """End the process, however it is."""
+        self.process.kill()
+        self.process.wait()
+        self._watchdog.cancel()
 
     def pin_clients(self, *clients: Identity, **options: Any) -> None:  # noqa: ANN401
         """Write the policy for clients."""
@@ -140,13 +144,13 @@ class Running:
         found = re.findall(r"(?m)^gateway_(\S+) (\d+)$", body)
         return {name: int(value) for name, value in found}
 
-    def connect(self, client: Identity) -> ssl.SSLSocket:
+    def connect(self, client: Identity | None) -> ssl.SSLSocket:
         """Connect as *client*; in TLS 1.3 a refusal shows at the first read."""
         plain = socket.create_connection(("127.0.0.1", self.port), LIMIT)
         context = client_of(self.pki, client)
         return context.wrap_socket(plain, server_hostname="localhost")
 
-    def served(self, client: Identity) -> bool:
+    def served(self, client: Identity | None) -> bool:
         """Return True if *client* gets an answer, False if it is cut off."""
         try:
             with self.connect(client) as tls:
@@ -314,16 +318,27 @@ def remove(gateway: Running) -> str:
     return "No such file"
 
 
-@pytest.mark.parametrize("spoil", [break_text, forget_clients, forget_upstream, remove])
-def test_a_wrong_policy_leaves_both_old_ones_in_force(
-    start: Start, pki: Pki, spoil: Callable[[Running], str]
-) -> None:
+def test_a_wrong_policy_leaves_both_old_ones_in_force(start: Start, pki: Pki) -> None:
     """The log has the message; the pins are those of before."""
     gateway = start()
-    message = spoil(gateway)
-    assert message in gateway.reload("policies kept")["error"]
-    assert gateway.served(pki.client)
-    assert not gateway.served(pki.stranger)
+    for spoil in (break_text, forget_clients, forget_upstream, remove):
+        message = spoil(gateway)
+        assert message in gateway.reload("policies kept")["error"]
+        assert gateway.served(pki.client), spoil
+        assert not gateway.served(pki.stranger), spoil
+    gateway.pin_clients(pki.stranger)
+    gateway.pin_upstream(pki.server)
+    gateway.reload()
+    assert gateway.served(pki.stranger)
+
+
+def test_a_wrong_policy_at_the_start_ends_the_program(pki: Pki, tmp_path: Path) -> None:
+    """It never serves without pins, and says what is wrong."""
+    gateway = Running(pki, tmp_path, "--upstream", "elsewhere.example:1")
+    _, said = gateway.process.communicate(timeout=LIMIT)
+    gateway.halt()
+    assert gateway.process.returncode == 2
+    assert said.endswith('upstream.toml: no pins; add [hosts."elsewhere.example"]\n')
 
 
 def test_a_stop_lets_open_connections_finish(start: Start, pki: Pki) -> None:
@@ -331,6 +346,7 @@ def test_a_stop_lets_open_connections_finish(start: Start, pki: Pki) -> None:
     gateway = start()
     with gateway.connect(pki.client) as tls:
         echo(tls)
+        assert gateway.counters()["open_connections"] == 1
         gateway.stop()
         assert gateway.until("stopping")["open"] == 1
         with pytest.raises(ConnectionRefusedError):
@@ -348,6 +364,16 @@ def test_a_stop_ends_in_time(start: Start, pki: Pki) -> None:
         assert gateway.until("stopped")["cut"] == 1
         with contextlib.suppress(OSError):
             assert tls.recv(1) == b""
+
+
+def test_a_client_without_a_certificate_is_counted(start: Start) -> None:
+    """TLS refuses it before any pin is compared; the counters show it all the same."""
+    gateway = start()
+    assert not gateway.served(None)
+    told = gateway.until("failed")
+    assert (told["kind"], told["side"]) == ("handshake", "client")
+    assert "PEER_DID_NOT_RETURN_A_CERTIFICATE" in told["error"]
+    assert gateway.counters()['failures_total{side="client",kind="handshake"}'] == 1
 
 
 def test_a_client_that_says_nothing_does_not_stay(start: Start) -> None:

@@ -119,17 +119,18 @@ class Gateway:
                 continue
             task = asyncio.create_task(self.serve(plain, _spelt(address)))
             self._tasks.add(task)
+            self.record.open = len(self._tasks)
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self.record.open = len(self._tasks)
         self._room.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             tell("a fault of the gateway", level=logging.ERROR, error=repr(error))
 
     async def serve(self, plain: socket.socket, address: str) -> None:
         """Serve one client from its handshake to its end."""
-        self.record.open += 1
         streams: list[Stream] = []
         try:
             greeted = await self._greet(plain, address, streams)
@@ -140,7 +141,6 @@ class Gateway:
             raise
         finally:
             await _close(streams)
-            self.record.open -= 1
 
     async def _greet(
         self, plain: socket.socket, address: str, streams: list[Stream]
