@@ -24,11 +24,12 @@ from hypothesis import strategies as st
 
 from cli_runs import environment, run
 from header_requests import HEADERS, value_of
-from pinverify import PinSet
+from pinverify import PinSet, Report
 from pinverify.headers import Form, Proxy
 from pinverify.headers._auth_service import AuthService, Bounds
 from pinverify.headers._gate import Gate
 from pinverify.headers._request_head import LINES_MAX, HeadError, read_head
+from pinverify.tls._notices import OnReport
 from pki import Pki, example_pki
 from proxies import ask, front, recipe
 from started import free_port
@@ -159,9 +160,10 @@ def served(
     talk: Callable[[Talk], Coroutine[Any, Any, None]],
     bounds: type[Bounds] = Bounds,
     proxy: Proxy | None = None,
+    on_report: OnReport | None = None,
 ) -> None:
     """Run a service for as long as *talk* takes, and let it end."""
-    gate = Gate(PINS, proxy or Proxy("rfc9440", peers=["127.0.0.1"]))
+    gate = Gate(PINS, proxy or Proxy("rfc9440", peers=["127.0.0.1"]), on_report)
 
     async def both() -> None:
         ended = asyncio.Event()
@@ -256,29 +258,100 @@ def test_a_request_that_cannot_be_read_ends_its_connection(
     assert "it has a body; let the proxy send none" in caplog.text
 
 
-def test_head_and_connections_are_bounded() -> None:
-    """A connection too many is closed unread; one that ends makes room."""
+def test_a_head_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """The refusal is logged, too."""
 
     class Narrow(Bounds):
         head = 4096
-        connections = 2
 
     async def talk(service: Talk) -> None:
         answer = await service.said(b"GET / HTTP/1.1\r\nA: " + b"x" * 9000)
         assert answer.startswith(b"HTTP/1.1 431 ") or answer == b""
+
+    served(talk, Narrow)
+    assert "a request that cannot be read: its head is too long" in caplog.text
+
+
+def test_a_connection_too_many_ends_the_one_that_is_silent_longest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Somebody who holds all connections must not lock the proxy out."""
+
+    class Narrow(Bounds):
+        connections = 2
+
+    async def talk(service: Talk) -> None:
         first, second = await service.connected(), await service.connected()
         first[1].write(request(CERT))  # they are there when they are answered
-        second[1].write(request(CERT))
         assert b"200" in await first[0].readuntil(END)
+        second[1].write(request(CERT))
         assert b"200" in await second[0].readuntil(END)
-        assert await service.said(request(CERT, CLOSE)) == b""
+        first[1].write(request(CERT))
+        assert b"200" in await first[0].readuntil(END)
+        assert b"200" in await service.said(request(CERT, CLOSE))
+        assert await second[0].read() == b""
         first[1].write(request(CERT, CLOSE))
         assert b"200" in await first[0].read()
-        assert b"200" in await service.said(request(CERT, CLOSE))
         for writer in (first[1], second[1]):
             writer.close()
 
     served(talk, Narrow)
+    assert "the one that is silent longest is closed address=127.0.0.1" in caplog.text
+
+
+def test_requests_of_one_connection_wait_for_those_of_others() -> None:
+    """One that sends very many must not keep the proxy waiting."""
+    reports: list[Report] = []
+
+    async def talk(service: Talk) -> None:
+        many, one = await service.connected(), await service.connected()
+        for reader, writer in (many, one):
+            writer.write(request())
+            assert b"403" in await reader.readuntil(END)
+        reports.clear()
+        many[1].write(request() * 200)
+        one[1].write(request())
+        assert b"403" in await one[0].readuntil(END)
+        port = one[1].get_extra_info("sockname")[1]
+        assert [report.peer_address[1] for report in reports].index(port) < 100
+        for writer in (many[1], one[1]):
+            writer.close()
+
+    served(talk, on_report=reports.append)
+
+
+def test_a_peer_that_takes_no_answers_is_cut_off() -> None:
+    """Closing would keep the connection until it takes them: for ever, and uncounted.
+
+    A connection that is only closed is not read, so sending would not end.
+    """
+
+    class Impatient(Bounds):
+        answer = 0.05
+
+    async def talk(service: Talk) -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.settimeout(0)
+            await loop.sock_connect(client, ("127.0.0.1", service.port))
+            with pytest.raises(ConnectionError):
+                await loop.sock_sendall(client, request() * 1_000_000)
+
+    served(talk, Impatient)
+
+
+def test_strangers_cannot_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault is logged once in a minute, as a rejection is."""
+
+    async def talk(service: Talk) -> None:
+        for _ in range(3):
+            assert b" 400 " in await service.said(b"x" + END)
+
+    served(talk)
+    assert [text.partition(" address=")[0] for text in caplog.messages] == [
+        "refused: a request that cannot be read: the first line is not one of HTTP/1.1"
+    ]
 
 
 def test_a_silent_connection_is_closed() -> None:
@@ -357,10 +430,16 @@ def _until_brace(stream: Any) -> str:  # noqa: ANN401 - a text stream
 
 
 @contextlib.contextmanager
-def serving(*options: str) -> Iterator[Service]:
-    """Run the command from when it listens to the end of the block."""
+def serving(*options: str, files: int = 1024) -> Iterator[Service]:
+    """Run the command from when it listens to the end of the block.
+
+    Args:
+        options: of the command.
+        files: the number that it may open.
+    """
+    bounded = ("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
     with subprocess.Popen(
-        [sys.executable, "-m", "pinverify", "authserver", "--json", *options],
+        [*bounded, sys.executable, "-m", "pinverify", "authserver", "--json", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -393,6 +472,25 @@ def test_the_command_serves_reads_its_policy_again_and_ends(
     assert code == 0
     assert "the old policy stays: " in err
     assert "pinverify: rejected: client MISMATCH key=sha256/" in err
+    assert "Traceback" not in err
+
+
+def test_connections_never_need_more_files_than_there_are(
+    pki: Pki, tmp_path: Path
+) -> None:
+    """Or the service could not accept the proxy's."""
+    file = policy_file(tmp_path, pki.client.pin)
+    options = ("--policy", str(file), "--form", "rfc9440", "--from", "127.0.0.1")
+    listen = ("--listen", f"127.0.0.1:{free_port()}")
+    with (
+        serving(*options, *listen, files=160) as service,
+        contextlib.ExitStack() as silent,
+    ):
+        for _ in range(200):
+            place = ("127.0.0.1", service.port)
+            silent.enter_context(socket.create_connection(place, LIMIT))
+        assert ask(service.port, "/", [("Client-Cert", VALUE)]).status == 200
+        _, err = service.end()
     assert "Traceback" not in err
 
 

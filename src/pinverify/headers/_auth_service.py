@@ -6,20 +6,28 @@ request pass if the answer is 200. Any other answer, and none, refuses it. Envoy
 no other status for an acceptance, and the other proxies take this one, too.
 
 Everything is bounded: the head of a request, the number of connections, the time that a
-connection may be silent or slow, the time to end.
+connection may be silent or slow, the time to end. The bounds must not become a way to
+lock the proxy out:
+
+* One connection too many ends the one that has been silent for the longest time. So
+  somebody who holds connections loses them to the proxy, and not the other way round.
+* After each answer the others have their turn, however many requests one has sent.
+* A connection counts until it is closed, and its answers are not kept for a peer that
+  does not take them.
+* What strangers cause in the log is bounded as rejections are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from typing import TYPE_CHECKING
 
 from pinverify.headers._forms import VALUE_MAX
 from pinverify.headers._gate import Request
 from pinverify.headers._request_head import HeadError, read_head
+from pinverify.tls._notices import log_fault
 
 if TYPE_CHECKING:
     from pinverify.headers._gate import Gate
@@ -27,7 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AuthService", "Bounds"]
 
-_logger = logging.getLogger("pinverify")
+_BURST = 16  # connections accepted at once, before any of them is counted
+_BACKLOG = 1024  # connections that the kernel holds until then
+_SPARE = 128  # open files beside the connections; several bursts may be uncounted
 
 
 class Bounds:
@@ -35,7 +45,8 @@ class Bounds:
 
     Attributes:
         head: bytes of the head of a request; a certificate in a header fits twice.
-        connections: at the same time; one more is closed unread.
+        connections: at the same time; one more ends the one that is silent longest.
+            There are fewer if the process may not open so many files.
         silence: seconds until the head of a request is there; proxies keep
             connections open for about a minute.
         answer: seconds until the proxy has taken an answer.
@@ -56,8 +67,10 @@ class AuthService:
         """Keep the gate, which decides."""
         self._gate = gate
         self._bounds = bounds
+        self._connections = bounds.connections
         self._talks: set[asyncio.Task[None]] = set()
-        self._waiting: set[asyncio.Task[None]] = set()
+        # The one that is silent longest comes first.
+        self._waiting: dict[asyncio.Task[None], None] = {}
         self._is_stopping = False
         self._unix = False
 
@@ -69,9 +82,11 @@ class AuthService:
             until: ends the service.
         """
         self._unix = listener.family == socket.AF_UNIX
+        self._connections = max(1, min(self._bounds.connections, _files() - _SPARE))
         server = await asyncio.start_server(
-            self._begin, sock=listener, limit=self._bounds.head
+            self._begin, sock=listener, limit=self._bounds.head, backlog=_BURST
         )
+        listener.listen(_BACKLOG)  # asyncio has one number for both
         try:
             await until.wait()
         finally:
@@ -92,18 +107,37 @@ class AuthService:
     async def _begin(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Talk over a new connection, unless there are too many."""
+        """Talk over a new connection; if there are too many, in place of another."""
         talk = asyncio.current_task()
-        if talk is None or len(self._talks) >= self._bounds.connections:
+        if talk is None or not self._has_room(writer):
             writer.transport.abort()
             return
         self._talks.add(talk)
+        # `drain` waits until the peer has taken all of an answer.
+        writer.transport.set_write_buffer_limits(high=0)
         try:
             with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
                 await self._talk(reader, writer, talk)
         finally:
             self._talks.discard(talk)
-            writer.close()
+            if writer.transport.get_write_buffer_size():
+                writer.transport.abort()  # `close` would wait for the peer, for ever
+            else:
+                writer.close()
+
+    def _has_room(self, writer: asyncio.StreamWriter) -> bool:
+        """Return True if there is a place, or one was made."""
+        if len(self._talks) < self._connections:
+            return True
+        what = "all connections are in use: the one that is silent longest is closed"
+        log_fault(what, writer.get_extra_info("peername"))
+        silent = next(iter(self._waiting), None)
+        if silent is None:
+            return False
+        del self._waiting[silent]
+        self._talks.discard(silent)  # another one may come before it has ended
+        silent.cancel()
+        return True
 
     async def _talk(
         self,
@@ -114,30 +148,47 @@ class AuthService:
         """Answer one request after the other; TimeoutError is an OSError."""
         goes_on = True
         while goes_on and not self._is_stopping:
-            self._waiting.add(talk)
+            self._waiting[talk] = None
             try:
                 async with asyncio.timeout(self._bounds.silence):
                     data = await reader.readuntil(b"\r\n\r\n")
                 answer, goes_on = self._answer(data, writer)
             except asyncio.LimitOverrunError:
+                self._tell("its head is too long", writer)
                 answer, goes_on = _status(b"431 Request Header Fields Too Large"), False
             finally:
-                self._waiting.discard(talk)
+                self._waiting.pop(talk, None)
             writer.write(answer)
             async with asyncio.timeout(self._bounds.answer):
                 await writer.drain()
+            await asyncio.sleep(0)  # neither reading nor writing need have waited
 
     def _answer(self, data: bytes, writer: asyncio.StreamWriter) -> tuple[bytes, bool]:
         """Return the answer to a request, and True if another one may follow."""
         try:
             head = read_head(data)
         except HeadError as error:
-            _logger.warning("refused: a request that cannot be read: %s", error)
+            self._tell(str(error), writer)
             return _status(b"400 Bad Request"), False
         address = writer.get_extra_info("peername")  # None if it is gone already
         known = address[:2] if isinstance(address, tuple) else None
         report = self._gate.decide(Request(head.lines, known, self._unix))
         return _verdict(report), head.goes_on
+
+    @staticmethod
+    def _tell(why: str, writer: asyncio.StreamWriter) -> None:
+        what = f"refused: a request that cannot be read: {why}"
+        log_fault(what, writer.get_extra_info("peername"))
+
+
+def _files() -> int:
+    """Return the number of files that the process may open."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has none, and no such bound
+    except ImportError:
+        return _SPARE + Bounds.connections
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _SPARE + Bounds.connections if soft == resource.RLIM_INFINITY else soft
 
 
 def _verdict(report: Report) -> bytes:

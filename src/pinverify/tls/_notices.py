@@ -36,6 +36,7 @@ __all__ = [
     "OnReport",
     "limit",
     "log",
+    "log_fault",
     "tell_accepted",
     "tell_rejected",
 ]
@@ -117,6 +118,15 @@ class Held(NamedTuple):
     alike: int
     others: int
 
+    def words(self) -> list[str]:
+        """Return the numbers as a line of the log tells them."""
+        words = []
+        if self.alike:
+            words.append(f"({self.alike} more like it held back)")
+        if self.others:
+            words.append(f"({self.others} of other peers held back)")
+        return words
+
 
 class Limit:
     """Rate limit: the time each peer was logged, and the numbers held back since.
@@ -173,6 +183,19 @@ def log(report: Report) -> None:
         _logger.warning("%s", Line(report, held))
 
 
+def log_fault(what: str, address: Any) -> None:  # noqa: ANN401 - as in `_address`
+    """Log a fault of a connection that no peer is judged in, unless it is held back.
+
+    Args:
+        what: the fault, in words that no peer chooses: they are one of few.
+        address: of the other end, or None.
+    """
+    held = limit.admit(what, time.monotonic())
+    if held is not None:
+        place = [] if address is None else [f"address={_address(address)}"]
+        _logger.warning("%s", " ".join([what, *place, *held.words()]))
+
+
 def _same_peer(report: Report) -> object:
     """Return what the events of one peer have in common."""
     key = report.chain[0] if report.host is None and report.chain else None
@@ -208,11 +231,7 @@ class Line:
             if value is not None
         ]
         parts.append(f"policy={report.digest.hex()[: DIGEST_LEN // 2]}")
-        if held.alike:
-            parts.append(f"({held.alike} more like it held back)")
-        if held.others:
-            parts.append(f"({held.others} of other peers held back)")
-        return " ".join(parts)
+        return " ".join([*parts, *held.words()])
 
 
 def _address(address: Any) -> str | None:  # noqa: ANN401 - as in the module socket
