@@ -494,6 +494,18 @@ def test_connections_never_need_more_files_than_there_are(
     assert "Traceback" not in err
 
 
+def test_a_signal_may_come_as_soon_as_the_service_listens(
+    pki: Pki, tmp_path: Path
+) -> None:
+    """A program that reads the line may have a new policy at once."""
+    file = policy_file(tmp_path, pki.client.pin)
+    options = ("--policy", str(file), "--form", "rfc9440", "--from", "127.0.0.1")
+    with serving(*options, "--listen", f"127.0.0.1:{free_port()}") as service:
+        service.process.send_signal(signal.SIGHUP)
+        assert ask(service.port, "/", [("Client-Cert", VALUE)]).status == 200
+        assert service.end()[0] == 0
+
+
 def _until(is_so: Callable[[], bool]) -> None:
     end = time.monotonic() + LIMIT
     while not is_so():

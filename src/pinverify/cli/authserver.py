@@ -73,11 +73,6 @@ def serve(out: Output, wanted: Wanted) -> None:
     gate = Gate(_policy(out, wanted), proxy)
     logging.basicConfig(format="pinverify: %(message)s")  # on stderr
     with _listening(wanted.listen) as listener:
-        place = _place(listener, wanted.listen)
-        if out.as_json:
-            out.json({"listening": place})
-        else:
-            out.line(f"listening on {place}")
         asyncio.run(_until_a_signal(out, wanted, gate, listener))
 
 
@@ -94,6 +89,12 @@ async def _until_a_signal(
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_signal_handler(signal.SIGINT, interrupt)
     loop.add_signal_handler(signal.SIGHUP, _reload, out, wanted, gate)
+    # Whoever reads this line may send a signal at once.
+    place = _place(listener, wanted.listen)
+    if out.as_json:
+        out.json({"listening": place})
+    else:
+        out.line(f"listening on {place}")
     await AuthService(gate).serve(listener, ended)
 
 
