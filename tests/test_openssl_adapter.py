@@ -25,7 +25,7 @@ VERSIONS = ("TLS1.2", "TLS1.3")
 SOURCES = ("client", "server", "composition")
 
 # Those of `make test`; HANDSHAKES=100000 runs more.
-HANDSHAKES = int(os.environ.get("HANDSHAKES", "2000"))
+HANDSHAKES = int(os.environ.get("HANDSHAKES", "1000"))
 THREADS = 8
 
 # Texts of pv_reason_text.
