@@ -176,6 +176,8 @@ def test_an_expired_policy_decides_as_it_says(door: str, pki: Pki) -> None:
         (["fd00::7"], "fd00:0:0:0:0:0:0:7"),
         (["unix"], None),
         (["unix", "192.0.2.7"], "192.0.2.7"),
+        (["fe80::7%eth0"], "fe80::7%eth0"),
+        (["fe80::7"], "fe80::7%eth0"),
     ],
 )
 def test_a_declared_peer_is_believed(
@@ -200,6 +202,8 @@ def test_a_declared_peer_is_believed(
         (["fd00::/64"], "192.0.2.7"),
         (["192.0.2.7"], "a.example"),
         (["192.0.2.7"], "192.0.2.7, 198.51.100.1"),
+        (["fe80::7%eth0"], "fe80::7%eth1"),
+        (["fe80::7%eth0"], "fe80::7"),
     ],
 )
 def test_pitfall_61_anybody_else_is_refused_in_every_mode(

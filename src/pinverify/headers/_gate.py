@@ -287,8 +287,16 @@ def _is_from(
         address = ipaddress.ip_address(request.address[0])
     except (TypeError, ValueError, IndexError):  # no address that this server knows
         return False
-    mapped = getattr(address, "ipv4_mapped", None)  # of a socket for both versions
-    return any((mapped or address) in network for network in declared.networks)
+    address = getattr(address, "ipv4_mapped", None) or address  # of a socket for both
+    return any(
+        address in network and _zone(network.network_address) in {"", _zone(address)}
+        for network in declared.networks
+    )
+
+
+def _zone(address: object) -> str:
+    """Return the link that an address is of (RFC 4007, 11); `ipaddress` ignores it."""
+    return getattr(address, "scope_id", None) or ""
 
 
 def _shown(name: bytes | None) -> str:
