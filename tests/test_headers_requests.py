@@ -219,6 +219,23 @@ def test_pitfall_61_anybody_else_is_refused_in_every_mode(
         assert report.peer is None
 
 
+def test_peers_of_an_iterator_are_all_declared(pki: Pki) -> None:
+    """One that was read for a check would leave the secret alone to count."""
+    proxy = Proxy("rfc9440", peers=iter([PEER]), secret=SECRET)  # type: ignore[arg-type]
+    assert proxy.peers == (PEER,)
+    lines = [*sent_by(pki.client).lines, ("X-Pinverify-Secret", SECRET)]
+    for door in DOORS.values():
+        assert door(Sent(lines), of_client(pki), proxy).passed
+        assert not door(Sent(lines, "192.0.2.8"), of_client(pki), proxy).passed
+
+
+@pytest.mark.parametrize("peer", [b"unix", 1, True, None])
+def test_peers_are_texts(peer: Any) -> None:  # noqa: ANN401
+    """Four bytes and numbers would be addresses that nobody meant."""
+    with pytest.raises(TypeError, match="peers: expected text, got "):
+        Proxy("rfc9440", peers=[peer])
+
+
 @any_door
 def test_a_secret_is_needed_where_it_is_declared(door: str, pki: Pki) -> None:
     """Alone, and together with an address; the application does not see it."""

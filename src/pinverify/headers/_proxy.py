@@ -95,9 +95,12 @@ class Proxy:
 
     def __post_init__(self) -> None:
         """Check all of it."""
-        declared = _checked(self)
-        object.__setattr__(self, "peers", tuple(self.peers))  # as it is now
-        object.__setattr__(self, "_declared", declared)
+        if isinstance(self.peers, str):
+            msg = f"peers: expected a list, got text; write peers=[{self.peers!r}]"
+            raise TypeError(msg)
+        # As they are now: an iterator gives them once.
+        object.__setattr__(self, "peers", tuple(self.peers))
+        object.__setattr__(self, "_declared", _checked(self))
 
 
 def declared(proxy: Proxy) -> Declared:
@@ -116,9 +119,6 @@ def _checked(proxy: Proxy) -> Declared:
     if proxy.form not in FORMS:
         msg = f"form: expected one of {', '.join(FORMS)}, got {proxy.form!r}"
         raise ValueError(msg)
-    if isinstance(proxy.peers, str):
-        msg = f"peers: expected a list, got text; write peers=[{proxy.peers!r}]"
-        raise TypeError(msg)
     if not proxy.peers and proxy.secret is None:
         msg = (
             "nothing tells the proxy from anybody else: declare its addresses "
@@ -179,6 +179,9 @@ def _checked_secret(secret: str | None) -> bytes:
 
 
 def _network(text: str) -> _Network:
+    if not isinstance(text, str):  # b"unix" is four bytes, as an address is
+        msg = f"peers: expected text, got {type(text).__name__}"
+        raise TypeError(msg)
     try:
         network = ipaddress.ip_network(text)
     except ValueError as error:
