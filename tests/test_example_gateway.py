@@ -410,6 +410,24 @@ def test_a_client_that_does_not_read_stops_the_upstream(
         tls.close()
 
 
+ANSWER = ASKED * 128  # 4 MiB: more than the gateway holds
+
+
+async def narrow_end(
+    gateway: Running,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect with little room: the gateway holds bytes when its source ends."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.connect(("127.0.0.1", gateway.port))
+    return await asyncio.open_connection(
+        limit=1024,
+        sock=narrow,
+        ssl=client_of(gateway.pki, gateway.pki.client),
+        server_hostname="localhost",
+    )
+
+
 def test_the_last_bytes_of_each_side_arrive(start: Start, pki: Pki) -> None:
     """An upstream that answers and ends, and a client that does, are heard out."""
     heard: list[bytes] = []
@@ -417,7 +435,7 @@ def test_the_last_bytes_of_each_side_arrive(start: Start, pki: Pki) -> None:
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first = await reader.readexactly(len(SECRET))
         if first == SECRET:
-            writer.write(ASKED * 64)
+            writer.write(ANSWER)
         else:
             heard.append(first + await reader.read(-1))
             done.set()
@@ -429,29 +447,23 @@ def test_the_last_bytes_of_each_side_arrive(start: Start, pki: Pki) -> None:
         )
         port = server.sockets[0].getsockname()[1]
         gateway = await asyncio.to_thread(start, port=port)
-        ends = [
-            await asyncio.open_connection(
-                "127.0.0.1",
-                gateway.port,
-                ssl=client_of(pki, pki.client),
-                server_hostname="localhost",
-            )
-            for _ in range(2)
-        ]
-        (reader, writer), (_, other) = ends
+        (reader, writer), (_, other) = [await narrow_end(gateway) for _ in range(2)]
         writer.write(SECRET)
-        answered = await reader.read(-1)
-        other.write(ASKED * 64)
+        answered = bytearray()
+        await asyncio.sleep(0.3)  # the answer comes as far as there is room
+        while data := await reader.read(1024):
+            answered += data
+        other.write(ANSWER)
         other.close()
         await done.wait()
         writer.close()
         server.close()
-        return answered
+        return bytes(answered)
 
     done = asyncio.Event()
     answered = asyncio.run(asyncio.wait_for(converse(), LIMIT))
-    assert answered == ASKED * 64
-    assert heard == [ASKED * 64]
+    assert answered == ANSWER
+    assert heard == [ANSWER]
 
 
 def test_the_page_beside_it_is_right(
