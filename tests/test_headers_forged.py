@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import string
+import textwrap
 import urllib.parse
 from typing import NamedTuple
 
@@ -145,12 +146,14 @@ def _attempts(client: Identity, other: Identity) -> list[Attempt]:
         ("another label", quoted(pem.replace("CERTIFICATE", "X509 CRL"))),
         ("no end", quoted(pem.partition("-----END")[0])),
         ("a header of PEM", quoted(pem.replace("\n", "\nA: b\n\n", 1))),
+        ("short lines", quoted(pem[:40] + "\n" + pem[40:])),
         ("a long line", quoted(pem[:28] + pem[28:].replace("\n", "", 2))),
         ("only a sequence", nginx(good)),
     ]
     folded = value_of("apache", client)
     blanks: _Tricks = [
         ("two certificates", apache(folded + " " + value_of("apache", other))),
+        ("short lines", apache(folded[:40] + " " + folded[40:])),
         ("two blanks", apache(folded.replace(" ", "  "))),
         ("tabs", apache(folded.replace(" ", "\t"))),
         ("line ends", apache(pem)),
@@ -343,6 +346,17 @@ def test_any_value_is_read_or_refused(form: Form, value: bytes | str) -> None:
     data = value if isinstance(value, bytes) else value.encode("latin-1")
     with contextlib.suppress(FormError):
         assert read_leaf(form, data)
+
+
+@pytest.mark.parametrize("size", [*range(45, 52), *range(93, 100)])
+def test_pem_of_any_length_is_read(size: int) -> None:
+    """The last line may be full, too."""
+    data = bytes(size)
+    lines = textwrap.wrap(base64.b64encode(data).decode(), 64)
+    pem = ["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----"]
+    assert read_leaf("apache", " ".join(pem).encode()) == data
+    escaped = urllib.parse.quote("\n".join([*pem, ""]), safe="")
+    assert read_leaf("nginx", escaped.encode()) == data
 
 
 @given(st.sampled_from(list(HEADERS)), st.data())

@@ -61,10 +61,11 @@ def read_leaf(form: Form, value: bytes) -> bytes:
 
 # ---- PEM ---------------------------------------------------------------------------
 
-_PEM = rb"-----BEGIN CERTIFICATE-----%b((?:[A-Za-z0-9+/=]{1,64}%b)+)"
-_PEM += rb"-----END CERTIFICATE-----%b?"
-_LINES = re.compile(_PEM % (rb"\n", rb"\n", rb"\n"))
-_BLANKS = re.compile(_PEM % (rb" ", rb" ", rb" "))
+# Only the last line is shorter (RFC 7468, 2), or one certificate had many texts.
+_PEM = rb"-----BEGIN CERTIFICATE-----%b"
+_PEM += rb"((?:[A-Za-z0-9+/]{64}%b)*[A-Za-z0-9+/=]{1,64}%b)-----END CERTIFICATE-----%b?"
+_LINES = re.compile(_PEM % (rb"\n", rb"\n", rb"\n", rb"\n"))
+_BLANKS = re.compile(_PEM % (rb" ", rb" ", rb" ", rb" "))
 
 
 def _one_pem(text: bytes, shape: re.Pattern[bytes]) -> bytes:
