@@ -321,6 +321,9 @@ def test_ours_reads_a_part_of_what_a_reader_of_structured_fields_does(
 @example(":AAAA:, :AQID:")
 @example(":AAAA:\t,\t:AQID:")
 @example(":AAAA:,")
+@example("\t:AAAA:")
+@example(" \t:AAAA:")
+@example(":AAAA:\t")
 def test_ours_reads_a_part_of_the_lists_too(text: str) -> None:
     """The same members in the same order, or nothing."""
     try:

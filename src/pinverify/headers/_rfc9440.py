@@ -45,6 +45,9 @@ def byte_sequences(value: bytes) -> list[bytes]:
     Raises:
         FormError: a member is no byte sequence, or there is none.
     """
+    if value.lstrip(b" ").startswith(b"\t"):
+        msg = "it begins with a tab, which is allowed only beside commas"
+        raise FormError(msg)
     return [byte_sequence(member.strip(b" \t")) for member in value.split(b",")]
 
 
