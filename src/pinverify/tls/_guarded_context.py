@@ -6,12 +6,15 @@ OpenSSL makes it. So a mode that is read before or after may be another thread's
 urllib3, for one, sets it for every connection. Whoever relies on it takes a chain that
 nobody has verified for a verified one.
 
-So the class of a pinned context gets a mixin. With it, a change of mode or options and
-the creation of a C object exclude each other, and the mode in force is noted on the
-connection. One lock serves the whole process: it is held for microseconds, and no
-handshake happens under it. It is re-entrant, because a signal handler can interrupt a
-creation and change the mode. A count of changes shows that; then the mode is not known,
-and only the leaf counts.
+So the class of a pinned context gets a mixin. It counts the changes of mode and
+options, and notes the mode in force on the connection. A client's C object is created
+first without a lock. If the count then shows a change, the object is discarded, and
+another one is created under a lock, with which changes and creations exclude each
+other. (To take the lock each time is a tenth of what pins add to a handshake.)
+
+One lock serves the whole process: it is held for microseconds, and no handshake happens
+under it. It is re-entrant, because a signal handler can interrupt a creation and change
+the mode. The count shows that; then the mode is not known, and only the leaf counts.
 
 To set `check_hostname` can turn verification on without the lock. That is harmless: a
 chain that OpenSSL verifies is then taken for one that it does not verify.
@@ -53,7 +56,11 @@ _CHANGED = (
 
 
 class _Exclusion(ForkSafeLock):
-    """The lock of the process, and the number of changes made under it."""
+    """The lock of the process, and the count of changes made under it.
+
+    Each change is counted when it begins and when it ends, so the count is odd while
+    one is made.
+    """
 
     changes = 0
 
@@ -79,9 +86,7 @@ class GuardedContext:
 
     @verify_mode.setter
     def verify_mode(self, mode: Any) -> None:  # noqa: ANN401
-        with _exclusion.lock:
-            _exclusion.changes += 1
-            super(GuardedContext, type(self)).verify_mode.__set__(self, mode)  # type: ignore[misc]
+        _change(super(GuardedContext, type(self)).verify_mode, self, mode)  # type: ignore[misc]
 
     @property
     def options(self) -> Any:  # noqa: ANN401
@@ -90,8 +95,7 @@ class GuardedContext:
 
     @options.setter
     def options(self, options: Any) -> None:  # noqa: ANN401
-        with _exclusion.lock:
-            super(GuardedContext, type(self)).options.__set__(self, options)  # type: ignore[misc]
+        _change(super(GuardedContext, type(self)).options, self, options)  # type: ignore[misc]
 
     # The signatures of ssl: to collect arguments and spread them again takes longer.
 
@@ -119,6 +123,15 @@ class GuardedContext:
         return create(
             self, incoming, outgoing, server_side, server_hostname, owner, session
         )
+
+
+def _change(attribute: Any, context: Any, value: Any) -> None:  # noqa: ANN401
+    with _exclusion.lock:
+        _exclusion.changes += 1
+        try:
+            attribute.__set__(context, value)
+        finally:
+            _exclusion.changes += 1
 
 
 def guard(context: Any, mix_in: MixIn) -> None:  # noqa: ANN401
@@ -171,7 +184,8 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     because a TLS 1.2 peer could show another certificate in it. Tickets of servers are
     turned off unless `_may_give_tickets`.
 
-    This runs once for each connection. Most of its time are calls, so it has few.
+    This runs once for each connection. Most of its time are calls, so it has few. The
+    fast path is for clients of a context that has the options already.
 
     Args:
         context: the context; it is guarded.
@@ -199,6 +213,57 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
         rule = installed[0]
     if type(owner) not in rule.ready:
         connection = context._pinverify_mix_in(owner, outgoing is None, rule)  # noqa: SLF001
+    changes = _exclusion.changes
+    mode = context._pinverify_mode  # noqa: SLF001
+    made, doubt = None, ""
+    if (
+        not server_side
+        and rule.servers
+        and context._pinverify_options & NO_RENEGOTIATION  # noqa: SLF001
+        and not changes % 2
+    ):
+        made = made_by(
+            context._pinverify_base,  # noqa: SLF001
+            context,
+            source,
+            outgoing,
+            server_side,
+            server_hostname,
+            owner,
+            session,
+        )
+        doubt = _WAS_OFF if mode == CERT_NONE else ""
+    if (
+        made is None or changes != _exclusion.changes or mode != context._pinverify_mode  # noqa: SLF001
+    ):
+        how = source, outgoing, server_side, server_hostname, owner, session
+        made, doubt = _create_alone(context, rule, how)
+    connection._pinverify_shown = ShownBySSL((made, context, doubt))  # noqa: SLF001
+    # By the name that the C object verifies. That of the connection anybody can set.
+    is_client = made.server_side
+    name = None if is_client else made.server_hostname
+    connection._pinverify_peer = name, is_client  # noqa: SLF001
+    if outgoing is not None:
+        connection._pinverify_outgoing = outgoing  # noqa: SLF001
+    return made
+
+
+def _create_alone(
+    context: Any,  # noqa: ANN401
+    rule: ContextRule,
+    how: tuple[Any, ...],
+) -> tuple[Any, str]:
+    """Create a C object while nobody changes the mode or the options.
+
+    Args:
+        context: as in `create`.
+        rule: of the connection.
+        how: the other arguments of `create`, in their order.
+
+    Returns:
+        The C object, and why its chain does not count; empty if it does.
+    """
+    _, _, server_side, *_ = how
     with _exclusion.lock:
         changes = _exclusion.changes
         mode = context._pinverify_mode  # noqa: SLF001
@@ -208,30 +273,14 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
         if server_side and not _may_give_tickets(context, rule):
             refuse_tickets(context)
         try:
-            made = made_by(
-                context._pinverify_base,  # noqa: SLF001
-                context,
-                source,
-                outgoing,
-                server_side,
-                server_hostname,
-                owner,
-                session,
-            )
+            made = made_by(context._pinverify_base, context, *how)  # noqa: SLF001
             doubt = _WAS_OFF if mode == CERT_NONE else ""
             if changes != _exclusion.changes or mode != context._pinverify_mode:  # noqa: SLF001
                 doubt = _CHANGED
         finally:
             if not rule.servers:  # the application's context, which may serve as well
                 context._pinverify_options = options  # noqa: SLF001
-    connection._pinverify_shown = ShownBySSL((made, context, doubt))  # noqa: SLF001
-    # By the name that the C object verifies. That of the connection anybody can set.
-    is_client = made.server_side
-    name = None if is_client else made.server_hostname
-    connection._pinverify_peer = name, is_client  # noqa: SLF001
-    if outgoing is not None:
-        connection._pinverify_outgoing = outgoing  # noqa: SLF001
-    return made
+    return made, doubt
 
 
 def made_by(  # noqa: PLR0913, PLR0917 - the arguments of ssl
