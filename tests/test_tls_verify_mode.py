@@ -26,6 +26,7 @@ import pytest
 import pinverify
 from mode_races import CONNECTIONS, Peers, meanwhile, outcomes
 from pinverify import PinningError, PinSet, install, pin_context, uninstall
+from pinverify.tls._guarded_context import _exclusion
 from pki import Pki
 from tls_clients import SECRET, trusting
 from tls_servers import LIMIT, MemoryLink, new_socket, server_context
@@ -221,6 +222,23 @@ def test_pitfall_31_a_change_past_the_lock_is_noticed(
     with pytest.raises(PinningError):
         link.run(lambda: link.client.write(SECRET))
     assert link.application == b""
+
+
+def test_a_context_without_pins_of_its_own_takes_the_lock(pki: Pki) -> None:
+    """`install` changes the options of such a context, for one connection each.
+
+    Here the check is in a class that another context was given.
+    """
+    pinned, other = trusting(pki), trusting(pki)
+    pin_context(pinned, PinSet(pins=[pki.ca.pin]))
+    other.sslobject_class = pinned.sslobject_class
+    other.options |= ssl.OP_NO_RENEGOTIATION
+    with ThreadPoolExecutor(1) as pool:
+        with _exclusion.lock:
+            made = pool.submit(MemoryLink, other, server_context(pki.server))
+            with pytest.raises(TimeoutError):
+                made.result(0.2)
+        assert made.result(LIMIT).client.context is other
 
 
 _FORKS = """

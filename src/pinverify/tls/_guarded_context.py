@@ -185,7 +185,8 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     turned off unless `_may_give_tickets`.
 
     This runs once for each connection. Most of its time are calls, so it has few. The
-    fast path is for clients of a context that has the options already.
+    fast path is for clients of a context that is itself pinned and has the options
+    already: the options of others change for each connection, under the lock.
 
     Args:
         context: the context; it is guarded.
@@ -218,7 +219,7 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     made, doubt = None, ""
     if (
         not server_side
-        and rule.servers
+        and rule is context._pinverify  # noqa: SLF001 - else `install` may change it
         and context._pinverify_options & NO_RENEGOTIATION  # noqa: SLF001
         and not changes % 2
     ):
