@@ -258,6 +258,7 @@ def connect():
 inside, leave = threading.Event(), threading.Event()
 context = Waits(ssl.PROTOCOL_TLS_CLIENT)
 pinverify.pin_context(context, pinverify.PinSet(["sha256/" + "A" * 43 + "="]))
+context.options &= ~ssl.OP_NO_RENEGOTIATION  # so the next creation takes the lock
 thread = threading.Thread(target=connect)
 thread.start()
 inside.wait()
