@@ -67,7 +67,8 @@ pv__pinned *pv__pinned_of(const SSL_CTX *ctx);
 pv__pinned *pv__rule_of(const SSL *ssl, const pv__connection *connection);
 
 // pv__judge decides about a peer by the policy in force, and returns true if
-// it may pass. The decision is in connection->decision.
+// it may pass: it is accepted, or the option report_only is set. The decision
+// is in connection->decision.
 bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown);
 
 // pv__judge_full and pv__judge_resumed do so with what a connection shows at

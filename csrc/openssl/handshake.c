@@ -69,7 +69,8 @@ static void begin(pv__connection *connection, SSL *ssl) {
   }
   pv__watch_verification(connection, ssl);
   SSL_SESSION *session = SSL_is_server(ssl) ? NULL : SSL_get_session(ssl);
-  if (session != NULL && !pv__judge_session(connection, ssl, session)) {
+  if (session != NULL && !(pv__judge_session(connection, ssl, session) &&
+                           connection->decision.report.accepted == 1)) {
     (void)SSL_set_session(ssl, NULL);  // a full handshake shows the chain
   }
 }

@@ -161,7 +161,7 @@ bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown) {
   out->is_verified = shown->evidence != NULL && shown->evidence->is_verified;
   ask(connection, rule, chain, num_certs, has_name, shown->is_hidden);
   pv__buffer_free(&leaf);
-  return out->report.accepted == 1;
+  return out->report.accepted == 1 || rule->options.report_only != 0;
 }
 
 bool pv__judge_full(pv__connection *connection, SSL *ssl) {

@@ -92,6 +92,12 @@ typedef struct pv_openssl_options {
   // then verifies no name: leave it 0 unless leaf pins are all that you need.
   int host_from_sni;
 
+  // 1: break no connection because the policy rejects its peer; the program
+  // decides. pv_openssl_report returns 0 then, and says why. For servers that
+  // answer such a client, as HTTP can, and to try pins out. Connections that
+  // cannot be judged (second handshakes, too many certificates) are broken.
+  int report_only;
+
   // NULL, or a function that is told each rejection, and each acceptance for
   // any other reason than PV_MATCH and PV_NOT_PINNED. It is called once for a
   // handshake, in its thread, when it ends. It may read from `ssl`, and must

@@ -368,6 +368,30 @@ static void session_older_than_the_pins(void) {
   freed(client, server);
 }
 
+// A client that only reports is not cut off by an impostor; and it does not offer
+// a session whose chain it does not know, but makes a full handshake.
+static void client_that_only_reports(void) {
+  const pv_openssl_options options = {.report_only = 1};
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = honest_server();
+  SSL_CTX *impostor = server_context("impostor", SSL_VERIFY_NONE);
+  answer first = connect_once(client, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  CHECK(pv_openssl_pin(client, policy_of("leaf_root_blocked"), &options) == 1);
+  answer again = connect_once(client, server, first.session);
+  CHECK(went_well(&again) && !again.is_resumed && !again.client_accepts);
+  CHECK(again.client.report.reason == PV_BLOCKED);
+  CHECK(pv_openssl_swap(client, policy_of("leaf")) == 1);
+  answer other = connect_once(client, impostor, NULL);
+  CHECK(went_well(&other) && !other.client_accepts && other.alert == 0);
+  CHECK(other.client.report.reason == PV_MISMATCH);
+  forget(&other);
+  forget(&again);
+  forget(&first);
+  SSL_CTX_free(impostor);
+  freed(client, server);
+}
+
 // A blocked key could be above a leaf that is pinned.
 static void blocked_key_may_not_hide(void) {
   SSL_CTX *unpinned = client_context();
@@ -574,6 +598,7 @@ const scenario client_scenarios[] = {
     {"resumed_with_evidence", resumed_with_evidence},
     {"resumed_from_bytes", resumed_from_bytes},
     {"session_older_than_the_pins", session_older_than_the_pins},
+    {"client_that_only_reports", client_that_only_reports},
     {"blocked_key_may_not_hide", blocked_key_may_not_hide},
     {"pin_removed_in_between", pin_removed_in_between},
     {"swapped_while_resuming", swapped_while_resuming},

@@ -110,6 +110,37 @@ static void clients_in_report_mode(void) {
   SSL_CTX_free(server);
 }
 
+// A server that answers refused clients itself: all handshakes end, and each
+// decision says what it would have been, for the client's ticket as well.
+static void server_that_only_reports(void) {
+  SSL_CTX *server = server_context("server", SSL_VERIFY_PEER);
+  tally told = {.times = 0};
+  const pv_openssl_options options = {
+      .report_only = 1, .on_report = count, .arg = &told};
+  CHECK(pv_openssl_pin(server, policy_of("clients_leaf"), &options) == 1);
+  const struct {
+    const char *identity;
+    pv_reason reason;
+  } cases[] = {{"client", PV_MATCH},
+               {"stranger", PV_MISMATCH},
+               {NULL, PV_NO_CERTIFICATE}};
+  for (int i = 0; i < 3; i++) {
+    SSL_CTX *client = client_with(cases[i].identity);
+    answer first = connect_once(client, server, NULL);
+    CHECK(went_well(&first) && first.session != NULL && first.alert == 0);
+    CHECK(first.server.report.reason == cases[i].reason);
+    CHECK(first.server_accepts == (i == 0) && told.times == 2 * i - (i > 0));
+    answer again = connect_once(client, server, first.session);
+    CHECK(went_well(&again) && again.is_resumed);
+    CHECK(again.server.report.reason == cases[i].reason);
+    CHECK(again.server_accepts == (i == 0) && told.times == 2 * i);
+    forget(&again);
+    forget(&first);
+    SSL_CTX_free(client);
+  }
+  SSL_CTX_free(server);
+}
+
 // A key exchange with a shared secret shows no certificate.
 static unsigned int know_secret(SSL *ssl, const char *hint, char *identity,
                                 unsigned int identity_max, unsigned char *psk,
@@ -510,6 +541,7 @@ const scenario server_scenarios[] = {
     {"server_that_does_not_ask", server_that_does_not_ask},
     {"policy_without_clients", policy_without_clients},
     {"clients_in_report_mode", clients_in_report_mode},
+    {"server_that_only_reports", server_that_only_reports},
     {"shared_secret", shared_secret},
     {"renegotiation", renegotiation},
     {"authentication_afterwards", authentication_afterwards},
