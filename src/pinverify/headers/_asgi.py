@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
 
-from pinverify.headers._gate import Gate, Request, refusal_text
+from pinverify.headers._gate import Request, refusal_text
+from pinverify.headers._middleware import Middleware
 from pinverify.tls._report_of import IN_SCOPE
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-
-    from pinverify.headers._proxy import Proxy
-    from pinverify.policy import PinSet, Policy
-    from pinverify.tls._notices import OnReport
-
-    _Message: TypeAlias = MutableMapping[str, Any]
-    _Receive: TypeAlias = Callable[[], Awaitable[_Message]]
-    _Send: TypeAlias = Callable[[_Message], Awaitable[None]]
-    _App: TypeAlias = Callable[[_Message, _Receive, _Send], Awaitable[None]]
-
 __all__ = ["PinnedASGI"]
+
+_Message: TypeAlias = MutableMapping[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
+_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
+_App: TypeAlias = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
 _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 
 
-class PinnedASGI:
+class PinnedASGI(Middleware[_App]):
     """An ASGI application that only pinned clients reach.
 
     Put it outside of all other middleware: one that replaces the address of the peer
@@ -37,41 +32,6 @@ class PinnedASGI:
     """
 
     __module__ = "pinverify.headers"
-
-    def __init__(
-        self,
-        app: _App,
-        policy: Policy | PinSet,
-        proxy: Proxy,
-        *,
-        on_report: OnReport | None = None,
-    ) -> None:
-        """Pin the clients of an application.
-
-        Args:
-            app: the application.
-            policy: with pins for clients; a PinSet is for every client.
-            proxy: whose header counts.
-            on_report: is called with the report of each request that is refused, or
-                accepted without a match, as in `pinverify.pin_context`. If it raises,
-                the request is refused.
-
-        Raises:
-            PolicyError: *policy* has no pins for clients, or has `ca` pins while only
-                the leaf counts.
-            TypeError: an argument has the wrong type.
-        """
-        self._app = app
-        self._gate = Gate(policy, proxy, on_report)
-
-    def use(self, policy: Policy | PinSet) -> None:
-        """Replace the policy, for all requests that come from now on.
-
-        Raises:
-            PolicyError: as at the beginning. The old policy stays.
-            TypeError: it is no policy. The old one stays.
-        """
-        self._gate.use(policy)
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Answer one request, or hand it to the application.

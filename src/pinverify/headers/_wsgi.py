@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from wsgiref.types import WSGIApplication
 
-from pinverify.headers._gate import Gate, Request, refusal_text
+from pinverify.headers._gate import Request, refusal_text
+from pinverify.headers._middleware import Middleware
 from pinverify.tls._report_of import IN_SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from wsgiref.types import StartResponse, WSGIApplication
-
-    from pinverify.headers._proxy import Proxy
-    from pinverify.policy import PinSet, Policy
-    from pinverify.tls._notices import OnReport
+    from wsgiref.types import StartResponse
 
 __all__ = ["PinnedWSGI"]
 
 
-class PinnedWSGI:
+class PinnedWSGI(Middleware[WSGIApplication]):
     """A WSGI application that only pinned clients reach.
 
     WSGI has one name for ``Client-Cert`` and ``Client_Cert``. gunicorn, waitress and
@@ -31,39 +29,6 @@ class PinnedWSGI:
     """
 
     __module__ = "pinverify.headers"
-
-    def __init__(
-        self,
-        app: WSGIApplication,
-        policy: Policy | PinSet,
-        proxy: Proxy,
-        *,
-        on_report: OnReport | None = None,
-    ) -> None:
-        """Pin the clients of an application.
-
-        Args:
-            app: the application.
-            policy: with pins for clients; a PinSet is for every client.
-            proxy: whose header counts.
-            on_report: as in `PinnedASGI`.
-
-        Raises:
-            PolicyError: *policy* has no pins for clients, or has `ca` pins while only
-                the leaf counts.
-            TypeError: an argument has the wrong type.
-        """
-        self._app = app
-        self._gate = Gate(policy, proxy, on_report)
-
-    def use(self, policy: Policy | PinSet) -> None:
-        """Replace the policy, for all requests that come from now on.
-
-        Raises:
-            PolicyError: as at the beginning. The old policy stays.
-            TypeError: it is no policy. The old one stays.
-        """
-        self._gate.use(policy)
 
     def __call__(
         self, environ: dict[str, Any], start_response: StartResponse

@@ -1,0 +1,55 @@
+"""The part that middleware of both kinds shares: an application and its gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pinverify.headers._gate import Gate
+
+if TYPE_CHECKING:
+    from pinverify.headers._proxy import Proxy
+    from pinverify.policy import PinSet, Policy
+    from pinverify.tls._notices import OnReport
+
+__all__ = ["Middleware"]
+
+_App = TypeVar("_App")
+
+
+class Middleware(Generic[_App]):
+    """An application that only pinned clients reach."""
+
+    def __init__(
+        self,
+        app: _App,
+        policy: Policy | PinSet,
+        proxy: Proxy,
+        *,
+        on_report: OnReport | None = None,
+    ) -> None:
+        """Pin the clients of an application.
+
+        Args:
+            app: the application.
+            policy: with pins for clients; a PinSet is for every client.
+            proxy: whose header counts.
+            on_report: is called with the report of each request that is refused, or
+                accepted without a match, as in `pinverify.pin_context`. If it raises,
+                the request is refused.
+
+        Raises:
+            PolicyError: *policy* has no pins for clients, or has `ca` pins while only
+                the leaf counts.
+            TypeError: an argument has the wrong type.
+        """
+        self._app = app
+        self._gate = Gate(policy, proxy, on_report)
+
+    def use(self, policy: Policy | PinSet) -> None:
+        """Replace the policy, for all requests that come from now on.
+
+        Raises:
+            PolicyError: as at the beginning. The old policy stays.
+            TypeError: it is no policy. The old one stays.
+        """
+        self._gate.use(policy)
