@@ -10,9 +10,6 @@ import datetime as dt
 import sys
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-
 from pinverify import PinSet, Policy, Rules
 from pki import Authority, Identity, Pki, example_pki, self_signed
 
@@ -20,29 +17,6 @@ __all__ = ["write_cast"]
 
 HOST = "localhost"
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-
-
-def _constrained(root: Authority) -> tuple[Authority, Identity]:
-    """Make an authority for example.org alone, and a leaf of it for HOST."""
-    plain = root.intermediate("Constrained CA")
-    old = plain.certificate
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(old.subject)
-        .issuer_name(old.issuer)
-        .public_key(plain.key.public_key())
-        .serial_number(old.serial_number)
-        .not_valid_before(old.not_valid_before_utc)
-        .not_valid_after(old.not_valid_after_utc)
-        .add_extension(
-            x509.NameConstraints([x509.DNSName("example.org")], None), critical=True
-        )
-    )
-    for extension in old.extensions:
-        builder = builder.add_extension(extension.value, critical=extension.critical)
-    ca = Authority(builder.sign(root.key, hashes.SHA256()), plain.key)
-    leaf = ca.leaf(HOST)
-    return ca, Identity(leaf.certificate, leaf.key, (ca.certificate,))
 
 
 def _below(root: Authority, num_issuers: int) -> Identity:
@@ -101,7 +75,8 @@ def _policies(pki: Pki, made: dict[str, Identity]) -> dict[str, Policy]:
 
 def write_cast(folder: Path, pki: Pki) -> Path:
     """Write what dialogue.c reads into *folder*, and return it."""
-    ca, leaf = _constrained(pki.root)
+    ca = pki.root.limited_to("example.org", "Constrained CA")
+    leaf = ca.leaf(HOST)
     made: dict[str, Identity] = {
         "self_signed": self_signed(HOST),
         "forged": pki.ca.forged_leaf(HOST),

@@ -151,6 +151,11 @@ class Authority(Identity):
         """Make an authority called *name* that this one vouches for."""
         return self._vouch(_name(name, organization), _new_key(key_type))
 
+    def limited_to(self, host: str, name: str) -> Authority:
+        """Make an authority that may issue for *host* alone (RFC 5280, 4.2.1.10)."""
+        limit = x509.NameConstraints([x509.DNSName(host)], None)
+        return self._vouch(_name(name), _new_key("p256"), [(limit, True)])
+
     def cross_sign(self, other: Authority) -> Authority:
         """Vouch for *other*: its name and key, in a certificate of our own."""
         return self._vouch(other.certificate.subject, other.key)
@@ -202,11 +207,13 @@ class Authority(Identity):
         )
         return Identity(certificate, key, self._sent_below())
 
-    def _vouch(self, subject: x509.Name, key: PrivateKey) -> Authority:
+    def _vouch(
+        self, subject: x509.Name, key: PrivateKey, limits: _Extensions = ()
+    ) -> Authority:
         certificate = _certificate(
             subject,
             key,
-            _ca_extensions(),
+            [*_ca_extensions(), *limits],
             _Issuer(self.certificate.subject, self.key),
         )
         return Authority(certificate, key, self._sent_below())
@@ -302,7 +309,7 @@ def _new_key(key_type: KeyType) -> PrivateKey:
 
 
 # An extension and whether it is critical.
-_Extensions = list[tuple[x509.ExtensionType, bool]]
+_Extensions = Sequence[tuple[x509.ExtensionType, bool]]
 
 
 class _Issuer(NamedTuple):

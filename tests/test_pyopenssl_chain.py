@@ -12,12 +12,11 @@ import ssl
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
 
 from pinverify import PinningError, PinSet, Reason
-from pki import Authority, Pki, self_signed
+from pki import Pki, self_signed
 from pyopenssl_connections import (
     SECRET,
     Serve,
@@ -206,7 +205,7 @@ def test_pitfall_23_an_objection_that_comes_after_the_leaf_counts(
     authority is not allowed to issue for this host, and the application's
     callback accepts that.
     """
-    limited = _limited_to(pki.root, "example.com")
+    limited = pki.root.limited_to("example.com", "Limited CA 1")
     server = serve(
         server_context(
             limited.leaf("localhost"), version=version, client_authority=pki.root
@@ -232,26 +231,6 @@ def test_pitfall_23_an_objection_that_comes_after_the_leaf_counts(
         assert reason(caught.value) is Reason.MISMATCH
     assert_nothing_said(server.record(1))
     assert not server.record(1).client_certificate
-
-
-def _limited_to(root: Authority, name: str) -> Authority:
-    """Make an authority under *root* that may issue for *name* alone."""
-    plain = root.intermediate("Limited CA 1")
-    old = plain.certificate
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(old.subject)
-        .issuer_name(old.issuer)
-        .public_key(plain.key.public_key())
-        .serial_number(old.serial_number)
-        .not_valid_before(old.not_valid_before_utc)
-        .not_valid_after(old.not_valid_after_utc)
-    )
-    for extension in old.extensions:
-        builder = builder.add_extension(extension.value, extension.critical)
-    names = x509.NameConstraints([x509.DNSName(name)], None)
-    builder = builder.add_extension(names, critical=True)
-    return Authority(builder.sign(root.key, hashes.SHA256()), plain.key)
 
 
 def test_the_application_is_asked_first(
