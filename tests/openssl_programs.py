@@ -54,29 +54,31 @@ class Objects:
 
     Attributes:
         folder: holds the objects.
+        adapter: the objects of the adapter, by the names of their C files.
+        compiler: the command that compiles.
     """
 
     def __init__(self, folder: Path) -> None:
         """Compile everything into *folder*."""
         self.folder = folder
-        self._compiler = _compiler()
+        self.compiler = _compiler()
         probe = folder / "probe.c"
         probe.write_text("#include <openssl/ssl.h>\n", encoding="ascii")
-        if ended([*self._compiler, "-fsyntax-only", probe])[0] != 0:
+        if ended([*self.compiler, "-fsyntax-only", probe])[0] != 0:
             pytest.skip("no headers of OpenSSL here")
         sources = [*core_sources(), *adapter_sources(), *PROGRAMS.glob("*.c")]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             compiled = list(pool.map(self.compiled, sources))
         made = dict(zip(sources, compiled, strict=True))
         self._core = [made[path] for path in core_sources()]
-        self._adapter = {path.name: made[path] for path in adapter_sources()}
+        self.adapter = {path.name: made[path] for path in adapter_sources()}
         self._programs = {path.stem: made[path] for path in PROGRAMS.glob("*.c")}
 
     def compiled(self, source: Path, folder: Path | None = None, *flags: str) -> Path:
         """Compile one C file, which may not warn; return its object."""
         out = (folder or self.folder) / f"{source.parent.name}-{source.stem}.o"
         include = ["-I", str(CSRC), "-c", "-o", str(out), str(source)]
-        assert ended([*self._compiler, *FLAGS, *flags, *include]) == (0, "", "")
+        assert ended([*self.compiler, *FLAGS, *flags, *include]) == (0, "", "")
         return out
 
     def linked(
@@ -93,8 +95,8 @@ class Objects:
             instead: other objects of files of the adapter, by their names.
         """
         files = [self._programs.get(str(name), Path(name)) for name in programs]
-        files += (self._adapter | (instead or {})).values()
-        command: list[str | Path] = [*self._compiler, "-o", program, *files]
+        files += (self.adapter | (instead or {})).values()
+        command: list[str | Path] = [*self.compiler, "-o", program, *files]
         command += [*self._core, *LIBRARIES]
         assert ended(command) == (0, "", "")
         return program

@@ -26,6 +26,7 @@
 #include <openssl/err.h>
 
 #include "rejection.h"
+#include "step.h"
 #include "verification.h"
 
 static const char NO_MEMORY[] = "memory is short";
@@ -125,7 +126,7 @@ static void on_client_hello(pv__connection *connection, SSL *ssl) {
 }
 
 static void on_step(pv__connection *connection, SSL *ssl) {
-  const OSSL_HANDSHAKE_STATE step = SSL_get_state(ssl);
+  const pv__step step = pv__step_of(ssl);
   if (connection->state == PV__REJECTED) {
     // The handshake goes on all the same: verification was turned off
     // meanwhile, or a callback in place of it ignored its answer.
@@ -135,15 +136,16 @@ static void on_step(pv__connection *connection, SSL *ssl) {
   if (connection->state == PV__ACCEPTED) {
     // Authentication after the handshake (RFC 8446, 4.6.2) shows another
     // certificate.
-    if (step == TLS_ST_SW_CERT_REQ || step == TLS_ST_SR_CERT) {
+    if (step == PV__WROTE_CERT_REQUEST || step == PV__READ_CLIENT_CERT) {
       pv__reject_because(connection, ssl, pv__second_handshake);
     }
     return;
   }
-  if (step == TLS_ST_SR_CLNT_HELLO) {
+  if (step == PV__READ_CLIENT_HELLO) {
     on_client_hello(connection, ssl);
-  } else if (step == TLS_ST_CR_SRVR_DONE || step == TLS_ST_SR_FINISHED ||
-             (step == TLS_ST_CR_FINISHED && connection->state == PV__PENDING)) {
+  } else if (step == PV__READ_SERVER_DONE ||
+             (step == PV__READ_FINISHED &&
+              (SSL_is_server(ssl) || connection->state == PV__PENDING))) {
     decide(connection, ssl);
     keep_evidence(connection, ssl);
   }
@@ -199,7 +201,7 @@ static void follow(pv__connection *connection, SSL *ssl, int where) {
     if (connection->followed_by == NULL) {
       // The context that listens is not pinned, and this one was selected.
       keep_following(connection, ssl);
-      if (SSL_get_state(ssl) != TLS_ST_SR_CLNT_HELLO) {
+      if (pv__step_of(ssl) != PV__READ_CLIENT_HELLO) {
         pv__reject_because(connection, ssl, UNSEEN_START);
       }
     }

@@ -428,7 +428,7 @@ static void pin_removed_in_between(void) {
 static SSL_CTX *to_swap;
 static void swap_at_server_hello(const SSL *ssl, int where, int ret) {
   (void)ret;
-  if (where & SSL_CB_LOOP && SSL_get_state(ssl) == TLS_ST_CR_SRVR_HELLO) {
+  if (where & SSL_CB_LOOP && strcmp(SSL_state_string(ssl), "TRSH") == 0) {
     CHECK(pv_openssl_swap(to_swap, policy_of("leaf")) == 1);
   }
 }
@@ -456,10 +456,9 @@ static void swapped_while_resuming(void) {
 // A policy that comes after the decision, and before the end: all is decided
 // again, and an acceptance is told only at the end (pitfall 48).
 static void swap_after_the_decision(const SSL *ssl, int where, int ret) {
-  const int step =
-      tls_version == TLS1_2_VERSION ? TLS_ST_CR_SRVR_DONE : TLS_ST_CR_FINISHED;
+  const char *step = tls_version == TLS1_2_VERSION ? "TRSD" : "TRFIN";
   (void)ret;
-  if (where & SSL_CB_LOOP && (int)SSL_get_state(ssl) == step) {
+  if (where & SSL_CB_LOOP && strcmp(SSL_state_string(ssl), step) == 0) {
     CHECK(pv_openssl_swap(to_swap, policy_of("leaf")) == 1);
   }
 }

@@ -3,7 +3,8 @@
 //   scenarios FOLDER TLS1.2|TLS1.3 SCENARIO...
 //
 // FOLDER has certificates and policies, which tests/openssl_cast.py makes. The
-// program ends with 0 if all scenarios hold. Without arguments it lists them.
+// program ends with 0 if all scenarios hold. Without arguments it lists them;
+// with --library it prints the version of the library that runs.
 #include "dialogue.h"
 
 static bool run_one(const scenario *table, const char *name) {
@@ -28,6 +29,10 @@ int main(int argc, char **argv) {
     list(client_scenarios);
     list(server_scenarios);
     list(composition_scenarios);
+    return 0;
+  }
+  if (argc == 2 && strcmp(argv[1], "--library") == 0) {
+    puts(OpenSSL_version(OPENSSL_VERSION));
     return 0;
   }
   if (argc < 4) {

@@ -1,0 +1,55 @@
+"""The adapter of OpenSSL on OpenSSL 3.0, compiled with the headers of this machine.
+
+The package mysql-connector-python brings that library along. A program finds it in
+place of the system's, as after an upgrade or a downgrade of libssl.so.3.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from openssl_cast import write_cast
+from openssl_programs import SCENARIOS, ended, objects
+from optional import client_library
+from pki import Pki
+from test_openssl_adapter import VERSIONS, names
+
+__all__: list[str] = []
+
+VERSION = "OpenSSL 3.0.17 1 Jul 2025"
+
+
+@pytest.fixture(scope="module")
+def library() -> Path:
+    """The folder with libssl.so.3 and libcrypto.so.3 of OpenSSL 3.0."""
+    folder = Path(client_library("mysql").__path__[0]) / "vendor"
+    if sys.platform != "linux":
+        pytest.skip("the package has OpenSSL 3.0 on Linux only")
+    assert (folder / "libssl.so.3").is_file()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def program(library: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The program that runs scenarios, on that library."""
+    folder = tmp_path_factory.mktemp("scenarios")
+    path = objects().linked(folder / "scenarios", *SCENARIOS)
+    return ["env", f"LD_LIBRARY_PATH={library}", str(path)]
+
+
+def test_the_scenarios_run_on_openssl_3_0(program: list[str]) -> None:
+    """Without that, the test below would say nothing."""
+    assert ended([*program, "--library"]) == (0, f"{VERSION}\n", "")
+
+
+@pytest.mark.parametrize("tls", VERSIONS)
+def test_all_scenarios_hold_on_openssl_3_0(
+    tls: str, program: list[str], pki: Pki, tmp_path: Path
+) -> None:
+    """A failure names the line in tests/c/openssl and the condition there."""
+    cast = write_cast(tmp_path, pki)
+    told = "".join(f"{name}\n" for name in names())
+    assert ended([*program, cast, tls, *names()]) == (0, told, "")
