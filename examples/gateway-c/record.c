@@ -1,0 +1,166 @@
+// record.c: counters, and the peers that the log has named.
+#include "record.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+
+static const char *const SIDES[NUM_SIDES] = {"client", "upstream"};
+static const char *const FAILURES[NUM_FAILURES] = {"accept", "connect",
+                                                   "handshake", "idle", "cut"};
+static const char *const REASONS[NUM_REASONS] = {
+    "MISMATCH",  "MATCH",   "NOT_PINNED", "EXPIRED",    "NO_CERTIFICATE",
+    "MALFORMED", "BLOCKED", "BAD_HOST",   "NOT_CHECKED"};
+
+// Returns true if the log has not named this peer yet, and has room for it. A
+// stranger can have a new key each time, so the memory is bounded.
+static bool is_new(record *out, const char *peer) {
+  uint8_t digest[PV_DIGEST_LEN];
+  pv_sha256(digest, (const uint8_t *)peer, strlen(peer));
+  for (size_t i = 0; i < out->num_named; i++) {
+    if (memcmp(out->named[i], digest, sizeof(digest)) == 0) {
+      return false;
+    }
+  }
+  if (out->num_named == NAMED_MAX) {
+    return false;
+  }
+  memcpy(out->named[out->num_named], digest, sizeof(digest));
+  if (++out->num_named == NAMED_MAX) {
+    log_event("no more peers are named until a reload", NULL, NULL);
+  }
+  return true;
+}
+
+// Writes the pin of a certificate's key, or "none".
+static void write_pin(char out[PV_PIN_TEXT_MAX + 1], X509 *leaf) {
+  uint8_t digest[PV_DIGEST_LEN];
+  unsigned char *der = NULL;
+  const int len = leaf == NULL ? 0 : i2d_X509(leaf, &der);
+  memcpy(out, "none", sizeof("none"));
+  if (len > 0 && pv_spki_sha256(digest, der, (size_t)len) == PV_OK) {
+    pv_pin_text(out, PV_SPKI, digest);
+  }
+  OPENSSL_free(der);
+}
+
+// Returns how much of an address is the host: its port is another one each
+// time.
+static int host_len(const char *address) {
+  const char *port = strrchr(address, ':');
+  return port == NULL ? 0 : (int)(port - address);
+}
+
+static void write_subject(char *out, size_t len, X509 *leaf) {
+  BIO *text = BIO_new(BIO_s_mem());
+  int written = 0;
+  if (text != NULL && leaf != NULL &&
+      X509_NAME_print_ex(text, X509_get_subject_name(leaf), 0,
+                         XN_FLAG_RFC2253) > 0) {
+    written = BIO_read(text, out, (int)len - 1);
+  }
+  out[written > 0 ? written : 0] = '\0';
+  BIO_free(text);
+}
+
+static void name_peer(side peer, const pv_openssl_decision *decision,
+                      X509 *leaf, const char *pin, const char *address) {
+  const pv_report *report = &decision->report;
+  char subject[LOG_TEXT_MAX];
+  log_line line;
+  write_subject(subject, sizeof(subject), leaf);
+  log_begin(&line, report->accepted ? "accepted without a match" : "rejected");
+  log_text(&line, "side", SIDES[peer]);
+  log_text(&line, "reason", REASONS[report->reason]);
+  log_text(&line, "mode", report->mode == PV_REPORT ? "report" : "enforce");
+  log_text(&line, "pin", pin);
+  log_text(&line, "subject", subject);
+  log_text(&line, "address", address);
+  if (decision->why[0] != '\0') {
+    log_text(&line, "why", decision->why);
+  }
+  log_end(&line);
+}
+
+void record_decision(record *out, side peer,
+                     const pv_openssl_decision *decision, X509 *leaf,
+                     const char *address) {
+  const pv_report *report = &decision->report;
+  if (report->reason >= NUM_REASONS) {
+    return;  // not in this version of the core
+  }
+  if (report->accepted) {
+    out->accepted[peer][report->reason]++;
+  } else {
+    out->rejected[peer][report->reason]++;
+  }
+  out->resumed[peer] += report->accepted && decision->is_resumed;
+  if (report->accepted && report->reason == PV_MATCH) {
+    return;
+  }
+  char pin[PV_PIN_TEXT_MAX + 1];
+  char key[LOG_TEXT_MAX];
+  write_pin(pin, leaf);
+  snprintf(key, sizeof(key), "%d %d %.*s", (int)peer, (int)report->reason,
+           leaf == NULL ? host_len(address) : PV_PIN_TEXT_MAX,
+           leaf == NULL ? address : pin);
+  if (is_new(out, key)) {
+    name_peer(peer, decision, leaf, pin, address);
+  }
+}
+
+void record_failure(record *out, side peer, failure kind, const char *address,
+                    const char *why) {
+  char key[LOG_TEXT_MAX];
+  out->failed[peer][kind]++;
+  snprintf(key, sizeof(key), "%d failed %d %.*s", (int)peer, (int)kind,
+           host_len(address), address);
+  if (!is_new(out, key)) {
+    return;
+  }
+  log_line line;
+  log_begin(&line, "failed");
+  log_text(&line, "side", SIDES[peer]);
+  log_text(&line, "kind", FAILURES[kind]);
+  log_text(&line, "address", address);
+  if (why != NULL) {
+    log_text(&line, "why", why);
+  }
+  log_end(&line);
+}
+
+void record_forget(record *out) {
+  out->num_named = 0;
+}
+
+// Writes those of a row of counters that are not zero.
+static void log_row(log_line *line, const char *title, const uint64_t *counts,
+                    const char *const *names, size_t num) {
+  log_open(line, title);
+  for (size_t i = 0; i < num; i++) {
+    if (counts[i] != 0) {
+      log_number(line, names[i], counts[i]);
+    }
+  }
+  log_close(line);
+}
+
+void record_log(const record *counters) {
+  log_line line;
+  log_begin(&line, "counters");
+  for (size_t i = 0; i < NUM_SIDES; i++) {
+    log_open(&line, SIDES[i]);
+    log_row(&line, "accepted", counters->accepted[i], REASONS, NUM_REASONS);
+    log_row(&line, "rejected", counters->rejected[i], REASONS, NUM_REASONS);
+    log_row(&line, "failed", counters->failed[i], FAILURES, NUM_FAILURES);
+    log_number(&line, "resumed", counters->resumed[i]);
+    log_number(&line, "bytes", counters->bytes[i]);
+    log_close(&line);
+  }
+  log_number(&line, "open", counters->open);
+  log_number(&line, "reloads", counters->reloads);
+  log_number(&line, "reloads_refused", counters->reloads_refused);
+  log_end(&line);
+}

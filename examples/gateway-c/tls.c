@@ -1,0 +1,313 @@
+// tls.c: both contexts of OpenSSL, their policies, and connections of them.
+//
+// Tickets carry all that a resumed session of a client needs, so there is no
+// cache of sessions that could grow. Of the upstream the latest session is
+// kept.
+#include "tls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+enum { OF_CLIENTS, OF_UPSTREAM };
+
+// ---- policies
+// ----------------------------------------------------------------
+
+// A loaded policy, or the reason why there is none.
+typedef struct loaded {
+  pv_policy policy;
+  uint8_t *bytes;
+  char why[LOG_TEXT_MAX];
+} loaded;
+
+static bool refuse(loaded *out, const char *path, const char *why) {
+  snprintf(out->why, sizeof(out->why), "%s: %s", path, why);
+  free(out->bytes);
+  out->bytes = NULL;
+  return false;
+}
+
+static bool read_policy(loaded *out, const char *path) {
+  long end = 0;
+  size_t len = 0;
+  *out = (loaded){.bytes = NULL};
+  FILE *file = fopen(path, "rb");
+  if (file == NULL) {
+    return refuse(out, path, strerror(errno));
+  }
+  if (fseek(file, 0, SEEK_END) == 0 && (end = ftell(file)) > 0 &&
+      fseek(file, 0, SEEK_SET) == 0) {
+    out->bytes = malloc((size_t)end);
+  }
+  if (out->bytes != NULL) {
+    len = fread(out->bytes, 1, (size_t)end, file);
+  }
+  fclose(file);
+  if (len == 0 || len != (size_t)end) {
+    return refuse(out, path, "it is empty, or cannot be read");
+  }
+  const pv_status status = pv_policy_open(&out->policy, out->bytes, len);
+  if (status == PV_ERR_POLICY_MAGIC) {
+    return refuse(out, path,
+                  "not a compiled policy; make one with `pinverify compile "
+                  "pins.toml --output pins.pvpol`");
+  }
+  return status == PV_OK || refuse(out, path, pv_status_text(status));
+}
+
+// A policy without pins for clients would refuse all of them.
+static bool read_clients(loaded *out, const char *path) {
+  return read_policy(out, path) &&
+         (pv_policy_has_clients(&out->policy) ||
+          refuse(out, path, "no pins for clients; add [clients]"));
+}
+
+// A policy without pins for the upstream would accept each key.
+static bool read_upstream(loaded *out, const char *path, const char *host) {
+  pv_rule rule;
+  if (!read_policy(out, path)) {
+    return false;
+  }
+  const uint32_t index = pv_policy_find(&out->policy, host, strlen(host));
+  if (index == PV_NO_RULE ||
+      pv_policy_rule(&rule, &out->policy, index) != PV_OK ||
+      rule.pinset == PV_UNPINNED) {
+    char why[160];
+    snprintf(why, sizeof(why), "no pins; add [hosts.\"%.100s\"]", host);
+    return refuse(out, path, why);
+  }
+  return true;
+}
+
+// Reads both policies, or neither; then the first has the reason.
+static bool read_both(loaded out[2], const options *chosen) {
+  out[OF_UPSTREAM] = (loaded){.bytes = NULL};
+  if (!read_clients(&out[OF_CLIENTS], chosen->client_policy)) {
+    return false;
+  }
+  if (!read_upstream(&out[OF_UPSTREAM], chosen->upstream_policy,
+                     chosen->upstream.host)) {
+    free(out[OF_CLIENTS].bytes);
+    memcpy(out[OF_CLIENTS].why, out[OF_UPSTREAM].why,
+           sizeof(out[OF_CLIENTS].why));
+    return false;
+  }
+  return true;
+}
+
+static void log_policies(const loaded read[2]) {
+  static const char *const names[] = {"clients", "upstream"};
+  log_line line;
+  log_begin(&line, "policies");
+  for (size_t i = 0; i < 2; i++) {
+    uint8_t digest[PV_DIGEST_LEN];
+    char hex[2 * PV_DIGEST_LEN + 1];
+    pv_policy_digest(digest, &read[i].policy);
+    for (size_t j = 0; j < PV_DIGEST_LEN; j++) {
+      snprintf(hex + 2 * j, 3, "%02x", digest[j]);
+    }
+    log_text(&line, names[i], hex);
+  }
+  log_end(&line);
+}
+
+// Keeps the bytes of new policies in the place of the old ones, which nobody
+// uses any more when a swap has returned.
+static void keep(tls *out, loaded read[2]) {
+  for (size_t i = 0; i < 2; i++) {
+    free(out->bytes[i]);
+    out->bytes[i] = read[i].bytes;
+  }
+  log_policies(read);
+}
+
+bool tls_reload(tls *out, const options *chosen) {
+  loaded read[2];
+  if (!read_both(read, chosen)) {
+    log_event("policies kept", "error", read[0].why);
+    return false;
+  }
+  // Both contexts are pinned and both policies are open: neither can fail.
+  if (pv_openssl_swap(out->server, &read[OF_CLIENTS].policy) != 1 ||
+      pv_openssl_swap(out->client, &read[OF_UPSTREAM].policy) != 1) {
+    log_event("a fault of the gateway", "error", "a policy cannot be swapped");
+    abort();
+  }
+  keep(out, read);
+  return true;
+}
+
+// ---- callbacks
+// ---------------------------------------------------------------
+
+// Remembers the certificate of a peer: of one that is refused OpenSSL keeps
+// none, and the log has to name it. The answer is that of OpenSSL.
+static int on_verify(int ok, X509_STORE_CTX *store) {
+  const SSL *ssl =
+      X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+  tls_peer *peer = ssl == NULL ? NULL : SSL_get_app_data(ssl);
+  X509 *leaf = X509_STORE_CTX_get0_cert(store);
+  if (peer != NULL && peer->leaf == NULL && leaf != NULL && X509_up_ref(leaf)) {
+    peer->leaf = leaf;
+  }
+  return ok;
+}
+
+static void on_report(const SSL *ssl, const pv_openssl_decision *decision,
+                      void *arg) {
+  tls_peer *peer = SSL_get_app_data(ssl);
+  (void)decision, (void)arg;
+  if (peer != NULL) {
+    peer->was_told = true;
+  }
+}
+
+// Keeps the latest session with the upstream. 1: the reference is ours now.
+static int on_session(SSL *ssl, SSL_SESSION *session) {
+  tls *contexts = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+  SSL_SESSION_free(contexts->session);
+  contexts->session = session;
+  return 1;
+}
+
+// ---- contexts
+// ----------------------------------------------------------------
+
+static bool trouble(const char *what) {
+  fprintf(stderr, "gateway: %s\n", what);
+  ERR_print_errors_fp(stderr);
+  return false;
+}
+
+static SSL_CTX *new_context(const SSL_METHOD *method, int mode) {
+  SSL_CTX *ctx = SSL_CTX_new(method);
+  if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1) {
+    SSL_CTX_free(ctx);
+    return NULL;
+  }
+  // A record may go out in parts, from a buffer that is the same but for what
+  // has gone; and idle connections keep no buffers.
+  SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                            SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                            SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_verify(ctx, mode, on_verify);
+  return ctx;
+}
+
+// A client without a certificate is refused in report mode, too: pins add to
+// the verification, and take nothing from it.
+static bool make_server(tls *out, const options *chosen,
+                        const pv_policy *policy) {
+  static const unsigned char name[] = "gateway";
+  const pv_openssl_options told = {.on_report = on_report};
+  const char *issuers = chosen->client_authorities;
+  out->server = new_context(TLS_server_method(),
+                            SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+  if (out->server == NULL) {
+    return trouble("OpenSSL makes no context");
+  }
+  SSL_CTX_set_session_cache_mode(out->server, SSL_SESS_CACHE_OFF);
+  if (SSL_CTX_use_certificate_chain_file(out->server, chosen->certificate) !=
+          1 ||
+      SSL_CTX_use_PrivateKey_file(out->server, chosen->certificate,
+                                  SSL_FILETYPE_PEM) != 1) {
+    return trouble("--certificate cannot be used");
+  }
+  if (SSL_CTX_load_verify_locations(out->server, issuers, NULL) != 1) {
+    return trouble("--client-authorities cannot be used");
+  }
+  SSL_CTX_set_client_CA_list(out->server, SSL_load_client_CA_file(issuers));
+  if (SSL_CTX_set_session_id_context(out->server, name, sizeof(name) - 1) !=
+          1 ||
+      pv_openssl_pin(out->server, policy, &told) != 1) {
+    return trouble("clients cannot be pinned");
+  }
+  return true;
+}
+
+static bool make_client(tls *out, const options *chosen,
+                        const pv_policy *policy) {
+  const pv_openssl_options told = {.on_report = on_report};
+  out->client = new_context(TLS_client_method(), SSL_VERIFY_PEER);
+  if (out->client == NULL) {
+    return trouble("OpenSSL makes no context");
+  }
+  if (SSL_CTX_load_verify_locations(out->client, chosen->upstream_authorities,
+                                    NULL) != 1) {
+    return trouble("--upstream-authorities cannot be used");
+  }
+  SSL_CTX_set_app_data(out->client, out);
+  SSL_CTX_set_session_cache_mode(
+      out->client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(out->client, on_session);
+  return pv_openssl_pin(out->client, policy, &told) == 1 ||
+         trouble("the upstream cannot be pinned");
+}
+
+bool tls_begin(tls *out, const options *chosen) {
+  loaded read[2];
+  *out = (tls){.upstream = chosen->upstream.host};
+  if (!read_both(read, chosen)) {
+    return trouble(read[0].why);
+  }
+  keep(out, read);  // the contexts point into the bytes
+  return make_server(out, chosen, &read[OF_CLIENTS].policy) &&
+         make_client(out, chosen, &read[OF_UPSTREAM].policy);
+}
+
+void tls_free(tls *contexts) {
+  SSL_SESSION_free(contexts->session);
+  SSL_CTX_free(contexts->server);
+  SSL_CTX_free(contexts->client);
+  free(contexts->bytes[OF_CLIENTS]);
+  free(contexts->bytes[OF_UPSTREAM]);
+}
+
+// ---- connections
+// -------------------------------------------------------------
+
+static SSL *new_connection(SSL_CTX *ctx, int fd, tls_peer *peer) {
+  SSL *ssl = SSL_new(ctx);
+  if (ssl == NULL || SSL_set_app_data(ssl, peer) != 1 ||
+      SSL_set_fd(ssl, fd) != 1) {
+    SSL_free(ssl);
+    return NULL;
+  }
+  return ssl;
+}
+
+SSL *tls_accept(tls *contexts, int fd, tls_peer *peer) {
+  SSL *ssl = new_connection(contexts->server, fd, peer);
+  if (ssl != NULL) {
+    SSL_set_accept_state(ssl);
+  }
+  return ssl;
+}
+
+SSL *tls_connect(tls *contexts, int fd, tls_peer *peer) {
+  const char *host = contexts->upstream;
+  unsigned char binary[16];
+  const bool is_address = inet_pton(AF_INET, host, binary) == 1 ||
+                          inet_pton(AF_INET6, host, binary) == 1;
+  SSL *ssl = new_connection(contexts->client, fd, peer);
+  if (ssl == NULL) {
+    return NULL;
+  }
+  // The name to verify, and to look up; it goes out as SNI if it is a name.
+  if (SSL_set1_host(ssl, host) != 1 ||
+      (!is_address && SSL_set_tlsext_host_name(ssl, host) != 1)) {
+    SSL_free(ssl);
+    return NULL;
+  }
+  if (contexts->session != NULL) {
+    (void)SSL_set_session(ssl, contexts->session);
+  }
+  SSL_set_connect_state(ssl);
+  return ssl;
+}

@@ -1,0 +1,43 @@
+// tls.h: both contexts of OpenSSL, their policies, and connections of them.
+#ifndef GATEWAY_TLS_H
+#define GATEWAY_TLS_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "openssl/pinverify_openssl.h"
+#include "options.h"
+
+// A tls_peer is what is known of the peer of one connection.
+typedef struct tls_peer {
+  X509 *leaf;     // as it was shown, accepted or not; NULL: none
+  bool was_told;  // the adapter has told of a decision
+} tls_peer;
+
+// The contexts, and the bytes of the policies in force. All zero before
+// tls_begin.
+typedef struct tls {
+  SSL_CTX *server;
+  SSL_CTX *client;
+  const char *upstream;  // the name that is verified and pinned
+  uint8_t *bytes[2];     // of the policies: for clients, for the upstream
+  SSL_SESSION *session;  // the latest one with the upstream, or NULL
+} tls;
+
+// tls_begin makes both contexts and pins them. It returns false, and has
+// written a message, if that fails: then free it, and do not go on.
+bool tls_begin(tls *out, const options *chosen);
+
+// tls_reload reads both policies again, and puts both in force. It returns
+// false, has logged the reason, and has changed nothing, if one is wrong.
+bool tls_reload(tls *out, const options *chosen);
+
+void tls_free(tls *contexts);
+
+// tls_accept and tls_connect make a connection on a socket, or return NULL.
+// `peer` must stay as long as the connection.
+SSL *tls_accept(tls *contexts, int fd, tls_peer *peer);
+SSL *tls_connect(tls *contexts, int fd, tls_peer *peer);
+
+#endif

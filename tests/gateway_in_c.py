@@ -1,0 +1,206 @@
+"""The gateway of `examples/gateway-c` as a process: built, started, asked, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from pinverify import PinSet, Policy
+from pki import Identity, Pki
+from tls_clients import SECRET
+from tls_servers import LIMIT, client_context
+
+__all__ = ["FOLDER", "GatewayInC", "gateway_program"]
+
+FOLDER = Path(__file__).resolve().parent.parent / "examples" / "gateway-c"
+
+# `make sanitize` gives others.
+FLAGS = os.environ.get("GATEWAY_CFLAGS", "-O1")
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="pinverify-")
+
+
+@functools.cache
+def gateway_program() -> Path:
+    """Build the gateway as its page says, once in a process; a warning is an error."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("epoll is of Linux")
+    compiler = os.environ.get("CC", "") or "cc"
+    for tool in ("make", shlex.split(compiler)[0]):
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool} here")
+    header = "#include <openssl/ssl.h>\n"
+    probe = [*shlex.split(compiler), "-fsyntax-only", "-x", "c", "-"]
+    if subprocess.run(probe, input=header, text=True, check=False).returncode != 0:
+        pytest.skip("no headers of OpenSSL here")
+    program = Path(_folder().name) / "gateway"
+    flags = (f"OUT={program}", f"CFLAGS={FLAGS} -Werror", f"CC={compiler}")
+    done = subprocess.run(
+        ["make", "-s", "-C", str(FOLDER), *flags],
+        env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return program
+
+
+class GatewayInC:
+    """A gateway that runs: its port, its policy files and the events of its log."""
+
+    def __init__(self, pki: Pki, folder: Path, *options: str) -> None:
+        """Start it with the client and the server of the cast pinned."""
+        self.pki, self.folder = pki, folder
+        self.clients, self.upstream = folder / "clients.pvpol", folder / "up.pvpol"
+        self.events: list[dict[str, Any]] = []
+        self._told_to_stop = False
+        if not self.clients.exists():
+            self.pin_clients(pki.client)
+        if not self.upstream.exists():
+            self.pin_upstream("localhost", pki.server)
+        trusted = str(pki.trust_file(folder))
+        certificate = str(pki.server.write(folder / "gateway.pem"))
+        command = [
+            *(str(gateway_program()), "--certificate", certificate),
+            *("--client-authorities", trusted, "--upstream-authorities", trusted),
+            *("--client-policy", str(self.clients)),
+            *("--upstream-policy", str(self.upstream)),
+            *("--listen", "127.0.0.1:0", *options),
+        ]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        # A gateway that says nothing must not stop the tests.
+        self._watchdog = threading.Timer(3 * LIMIT, self.process.kill)
+        self._watchdog.start()
+
+    def __enter__(self) -> Self:
+        """Wait until it listens."""
+        address = self.until("listening")["address"]
+        self.port = int(str(address).rpartition(":")[2])
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End it, unless a test has."""
+        if self.process.returncode is None:
+            self.end()
+
+    # ---- its policies ------------------------------------------------------------
+
+    def pin_clients(self, *clients: Identity, **options: Any) -> None:  # noqa: ANN401
+        """Write the policy for clients."""
+        pins = PinSet(leaf=[*(c.pin for c in clients), self.pki.root.pin], **options)
+        self.write(self.clients, Policy.for_clients(pins).compile())
+
+    def pin_upstream(self, host: str, server: Identity) -> None:
+        """Write the policy for the upstream."""
+        pins = PinSet(leaf=[server.pin, self.pki.root.pin])
+        self.write(self.upstream, Policy({host: pins}).compile())
+
+    def write(self, file: Path, data: bytes) -> None:
+        """Put a new file in the place of an old one, as a person should."""
+        new = file.with_suffix(".new")
+        new.write_bytes(data)
+        new.rename(file)
+
+    # ---- signals and the log -----------------------------------------------------
+
+    def until(self, event: str) -> dict[str, Any]:
+        """Read the log up to an event, and return it."""
+        assert self.process.stderr is not None
+        while line := self.process.stderr.readline():
+            self.events.append(json.loads(line))
+            if self.events[-1]["event"] == event:
+                return self.events[-1]
+        msg = f"no {event!r} in {self.events}"
+        raise AssertionError(msg)
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """Return the events of this name that were read."""
+        return [line for line in self.events if line["event"] == event]
+
+    def reload(self, event: str = "policies") -> dict[str, Any]:
+        """Let it read its policies again; return the event that tells of it."""
+        self.process.send_signal(signal.SIGHUP)
+        return self.until(event)
+
+    def counters(self) -> dict[str, Any]:
+        """Return its counters."""
+        self.process.send_signal(signal.SIGUSR1)
+        return self.until("counters")
+
+    def stop(self) -> None:
+        """Tell it to stop, once: a second signal would cut all connections."""
+        if not self._told_to_stop:
+            self._told_to_stop = True
+            self.process.terminate()
+
+    def end(self) -> dict[str, Any]:
+        """Let it stop, expect that it does so cleanly; return its last counters."""
+        assert self.process.stderr is not None
+        try:
+            self.stop()
+            self.events += map(json.loads, self.process.stderr)
+            self.process.wait(LIMIT)
+        finally:
+            self.halt()
+        assert self.process.returncode == 0, self.events
+        return self.told("counters")[-1]
+
+    def halt(self) -> None:
+        """End the process, however it is."""
+        self.process.kill()
+        self.process.wait()
+        self._watchdog.cancel()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+
+    # ---- its clients -------------------------------------------------------------
+
+    def plain(self) -> socket.socket:
+        """Connect without TLS."""
+        return socket.create_connection(("127.0.0.1", self.port), LIMIT)
+
+    def connect(
+        self,
+        client: Identity | None,
+        version: ssl.TLSVersion | None = None,
+        plain: socket.socket | None = None,
+    ) -> ssl.SSLSocket:
+        """Connect as *client*; in TLS 1.3 a refusal shows at the first read."""
+        context = client_context(self.pki.root, identity=client, version=version)
+        return context.wrap_socket(
+            plain or self.plain(),
+            server_hostname="localhost",
+            suppress_ragged_eofs=False,
+        )
+
+    def served(
+        self, client: Identity | None, version: ssl.TLSVersion | None = None
+    ) -> bool:
+        """Return True if *client* gets an answer, False if it is cut off."""
+        answered = False
+        # How a refusal looks depends on the moment.
+        with contextlib.suppress(OSError), self.connect(client, version) as tls:
+            tls.sendall(SECRET)
+            answered = tls.recv(len(SECRET)) == SECRET
+            tls.unwrap()
+        return answered
