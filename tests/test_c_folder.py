@@ -29,8 +29,10 @@ WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 # keep a formatter from joining two lines.
 MOST_LINES = 3400
 # The adapter of OpenSSL is counted apart: it stands on the core, which does not know
-# it, and may allocate. It has its state in a dozen files, none of them long.
-MOST_LINES_OF_ADAPTER = 1500
+# it, and may allocate. It has its state in a dozen files, none of them long. Of these
+# lines, 50 know which question a decision has answered: a handshake asks two or three
+# times, and hashing anew was most of the cost of pins.
+MOST_LINES_OF_ADAPTER = 1550
 # These are counted apart. The compiler is a part that a program may leave out. The
 # keyed hash and the digest of many blocks replaced 20 lines, because names that were
 # chosen to fill one bucket made a look-up 1,600 times as slow. The capsules of Arrow
