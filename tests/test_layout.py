@@ -335,10 +335,12 @@ LIBC = {"memchr", "memcmp", "memcpy", "memmove", "memset"}
 WRITABLE = re.compile(r"(scan|sha256)_chosen")
 
 # The adapter takes functions of OpenSSL from outside as well, and a clock; it keeps
-# the places that OpenSSL has given it.
-OPENSSL = re.compile(r"(SSL|X509|BIO|ERR|CRYPTO|OPENSSL)_\w+|i2d_X509")
+# the places that OpenSSL has given it, and the security callback of new contexts.
+OPENSSL = re.compile(r"(SSL|X509|BIO|ERR|CRYPTO|OPENSSL)_\w+|i2d_X509|TLS_method")
 LIBC_OF_ADAPTER = LIBC | {"sched_yield", "strcmp", "strlen", "time"}
-WRITABLE_IN_ADAPTER = re.compile(r"once|(context|connection)_index|method|type")
+WRITABLE_IN_ADAPTER = re.compile(
+    r"once|(context|connection)_index|method|type|pv__security_of_openssl"
+)
 
 # The objects that are looked at have no stack protector, whose runtime would be
 # one symbol more, and fixed addresses: so constant tables of pointers count as

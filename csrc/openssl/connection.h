@@ -6,6 +6,8 @@
 #include "in_force.h"
 
 typedef void pv__info_callback(const SSL *ssl, int where, int ret);
+typedef int pv__security_callback(const SSL *ssl, const SSL_CTX *ctx, int op,
+                                  int bits, int nid, void *other, void *ex);
 
 // The state of a pinned context.
 typedef struct pv__pinned {
@@ -13,8 +15,7 @@ typedef struct pv__pinned {
   pv_openssl_options options;
   // Those of the application, which are called, too.
   pv__info_callback *info_callback;
-  int (*security_callback)(const SSL *ssl, const SSL_CTX *ctx, int op, int bits,
-                           int nid, void *other, void *ex);
+  pv__security_callback *security_callback;
 } pv__pinned;
 
 // A connection begins PENDING. A decision makes it PASSED or REJECTED; the end
@@ -48,8 +49,12 @@ typedef struct pv__shown {
       is_hidden;  // there is a chain that OpenSSL verified, and it is not known
 } pv__shown;
 
-// pv__kept_init reserves places in OpenSSL's objects, once for a process.
+// pv__kept_init reserves places in OpenSSL's objects, and sets
+// pv__security_of_openssl, once for a process.
 bool pv__kept_init(void);
+
+// The security callback that contexts have if the application sets none.
+extern pv__security_callback *pv__security_of_openssl;
 
 // pv__connection_of returns the state of a connection, or NULL if it has none.
 // pv__connection_made makes one then; NULL means that memory is short.

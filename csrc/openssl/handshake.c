@@ -242,18 +242,44 @@ static bool is_followed(const SSL *ssl) {
                                      callback == connection->followed_by);
 }
 
+// Tells if a handshake goes on that the adapter does not see. The usual answer
+// comes first: the connection has our callback, since its handshake began.
+static bool is_unseen(const SSL *ssl) {
+  return ssl != NULL && SSL_get_info_callback(ssl) != pv__on_info &&
+         SSL_in_init(ssl) && !SSL_in_before(ssl) && !is_followed(ssl);
+}
+
+// Tells if OpenSSL asks something for each cipher and each signature algorithm
+// that a client knows, 120 times before it sends a ClientHello. It asks for
+// versions and groups as well: that is often enough.
+static bool is_of_a_list(int op) {
+  return op == SSL_SECOP_CIPHER_SUPPORTED || op == SSL_SECOP_SIGALG_SUPPORTED ||
+         op == SSL_SECOP_SIGALG_MASK;
+}
+
+static int refuse_unseen(void) {
+  ERR_raise_data(ERR_LIB_SSL, SSL_R_CERTIFICATE_VERIFY_FAILED, "%s",
+                 LATE_CALLBACK);
+  return 0;
+}
+
 int pv__on_security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits,
                     int nid, void *other, void *ex) {
+  if (!is_of_a_list(op) && is_unseen(ssl)) {
+    return refuse_unseen();
+  }
+  return pv__security_of_openssl(ssl, ctx, op, bits, nid, other, ex);
+}
+
+int pv__on_security_composed(const SSL *ssl, const SSL_CTX *ctx, int op,
+                             int bits, int nid, void *other, void *ex) {
   const pv__pinned *pinned =
       pv__pinned_of(ssl == NULL ? ctx : SSL_get_SSL_CTX(ssl));
   if (pinned == NULL) {
     return 0;
   }
-  if (ssl != NULL && SSL_in_init(ssl) && !SSL_in_before(ssl) &&
-      !is_followed(ssl)) {
-    ERR_raise_data(ERR_LIB_SSL, SSL_R_CERTIFICATE_VERIFY_FAILED, "%s",
-                   LATE_CALLBACK);
-    return 0;
+  if (!is_of_a_list(op) && is_unseen(ssl)) {
+    return refuse_unseen();
   }
   return pinned->security_callback(ssl, ctx, op, bits, nid, other, ex);
 }

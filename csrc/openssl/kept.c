@@ -8,6 +8,8 @@ static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static int context_index = -1;
 static int connection_index = -1;
 
+pv__security_callback *pv__security_of_openssl = NULL;
+
 static void free_pinned(void *parent, void *data, CRYPTO_EX_DATA *all,
                         int index, long argl, void *argp) {
   (void)parent, (void)all, (void)index, (void)argl, (void)argp;
@@ -33,8 +35,17 @@ static int forget_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from,
   return 1;
 }
 
+static void find_security_of_openssl(void) {
+  SSL_CTX *fresh = SSL_CTX_new(TLS_method());
+  if (fresh != NULL) {
+    pv__security_of_openssl = SSL_CTX_get_security_callback(fresh);
+  }
+  SSL_CTX_free(fresh);
+}
+
 static void reserve_indexes(void) {
-  if (pv__broken_bio_init()) {
+  find_security_of_openssl();
+  if (pv__security_of_openssl != NULL && pv__broken_bio_init()) {
     context_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_pinned);
     connection_index =
         SSL_get_ex_new_index(0, NULL, NULL, forget_connection, free_connection);

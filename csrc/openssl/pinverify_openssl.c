@@ -42,7 +42,10 @@ int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
   pinned->info_callback = SSL_CTX_get_info_callback(ctx);
   pinned->security_callback = SSL_CTX_get_security_callback(ctx);
   SSL_CTX_set_info_callback(ctx, pv__on_info);
-  SSL_CTX_set_security_callback(ctx, pv__on_security);
+  SSL_CTX_set_security_callback(
+      ctx, pinned->security_callback == pv__security_of_openssl
+               ? pv__on_security
+               : pv__on_security_composed);
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
   return 1;
 }

@@ -96,6 +96,44 @@ static void info_callback_in_the_middle(void) {
   freed(client, server);
 }
 
+// One that is set on the connection at any message of a handshake: before it is
+// read, or after it is written.
+static int messages_left;
+
+static void forget_at_message(int is_write, int version, int type,
+                              const void *data, size_t len, SSL *ssl,
+                              void *arg) {
+  (void)is_write, (void)version, (void)data, (void)len, (void)arg;
+  if (type == SSL3_RT_HANDSHAKE && messages_left-- == 0) {
+    SSL_set_info_callback(ssl, forgetful_info);
+  }
+}
+
+static void info_callback_at_any_message(void) {
+  for (int is_server = 0; is_server < 2; is_server++) {
+    SSL_CTX *server = is_server ? pinned_server("clients_leaf")
+                                : server_context("impostor", SSL_VERIFY_PEER);
+    SSL_CTX *client = is_server ? client_context() : pinned_client("leaf");
+    use_identity(client, "stranger");
+    bool was_set = true;
+    for (int n = 0; was_set; n++) {
+      CHECK(n < 20);
+      dialogue d = opened(client, server);
+      SSL *pinned = is_server ? d.server : d.client;
+      messages_left = n;
+      SSL_set_msg_callback(pinned, forget_at_message);
+      SSL_set1_host(d.client, HOST);
+      talk(&d);
+      was_set = messages_left < 0;
+      CHECK(pv_openssl_report(pinned, NULL) == 0);
+      CHECK((is_server ? d.at_server : d.at_client) == 0);
+      CHECK(!(is_server ? d.server_done : d.client_done));
+      closed(&d);
+    }
+    freed(client, server);
+  }
+}
+
 static void (*info_below)(const SSL *ssl, int where, int ret);
 
 static void polite_info(const SSL *ssl, int where, int ret) {
@@ -471,6 +509,7 @@ const scenario composition_scenarios[] = {
     {"info_callback_before", info_callback_before},
     {"info_callback_that_forgets_ours", info_callback_that_forgets_ours},
     {"info_callback_in_the_middle", info_callback_in_the_middle},
+    {"info_callback_at_any_message", info_callback_at_any_message},
     {"info_callback_that_calls_ours", info_callback_that_calls_ours},
     {"verify_callback_refuses", verify_callback_refuses},
     {"verification_by_the_application", verification_by_the_application},
