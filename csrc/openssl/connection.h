@@ -27,6 +27,17 @@ typedef enum pv__state {
   PV__REJECTED = 3
 } pv__state;
 
+// The question that a decision answers, beside its leaf and host and the number
+// of the policy. The same question has the same answer: see pv__judge.
+typedef struct pv__question {
+  bool is_answered;
+  bool has_chain;
+  bool is_unverified;
+  const pv__pinned *rule;
+  SSL_SESSION *session;  // a reference, or NULL
+  int64_t now;           // seconds since 1970-01-01T00:00:00Z
+} pv__question;
+
 typedef struct pv__connection {
   pv__state state;
   bool is_unverified;  // SSL_VERIFY_NONE: nothing but the leaf counts
@@ -38,15 +49,17 @@ typedef struct pv__connection {
   uint64_t number;    // of the policy that decided
   int (*verify_callback)(int ok, X509_STORE_CTX *store);  // the application's
   pv__buffer evidence;  // of this handshake; empty: the leaf alone
+  X509 *leaf;           // the one that was encoded last: a reference, or NULL
+  pv__buffer leaf_der;
+  pv__question asked;  // what was decided last
   pv_openssl_decision decision;
 } pv__connection;
 
 // The peer's certificates as one moment of a handshake shows them.
 typedef struct pv__shown {
-  X509 *leaf;                    // NULL: none
-  const pv__evidence *evidence;  // NULL: the leaf alone counts
-  bool
-      is_hidden;  // there is a chain that OpenSSL verified, and it is not known
+  X509 *leaf;            // NULL: none
+  bool has_chain;        // connection->evidence has a chain, and it counts
+  SSL_SESSION *session;  // NULL, or what is resumed, with evidence of its own
 } pv__shown;
 
 // pv__kept_init reserves places in OpenSSL's objects, and sets
@@ -70,6 +83,13 @@ pv__pinned *pv__pinned_of(const SSL_CTX *ctx);
 // pv__rule_of returns what decides about a connection: that of the selected
 // context, or else that of the context that listens; NULL if none is pinned.
 pv__pinned *pv__rule_of(const SSL *ssl, const pv__connection *connection);
+
+// pv__leaf_kept encodes a leaf once for a handshake, into
+// connection->leaf_der. It returns false if that fails.
+bool pv__leaf_kept(pv__connection *connection, X509 *leaf);
+
+// pv__forget frees what only the handshake needs.
+void pv__forget(pv__connection *connection);
 
 // pv__judge decides about a peer by the policy in force, and returns true if
 // it may pass: it is accepted, or the option report_only is set. The decision

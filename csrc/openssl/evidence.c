@@ -54,27 +54,26 @@ static bool append_issuers(pv__buffer *out, STACK_OF(X509) *chain) {
   return true;
 }
 
-bool pv__evidence_write(pv__buffer *out, X509 *leaf, STACK_OF(X509) *chain,
-                        const char *host, size_t host_len) {
+bool pv__evidence_write(pv__buffer *out, const pv__buffer *leaf_der,
+                        STACK_OF(X509) *chain, const char *host,
+                        size_t host_len) {
   const int num = chain == NULL ? 1 : sk_X509_num(chain);
-  pv__buffer der = {NULL, 0};
   *out = (pv__buffer){NULL, 0};
-  if (num < 1 || num > PV_OPENSSL_CERTS_MAX || host_len > PV_HOST_MAX ||
-      !pv__buffer_of_cert(&der, leaf)) {
+  if (num < 1 || num > PV_OPENSSL_CERTS_MAX || host_len > PV_HOST_MAX) {
     return false;
   }
   out->data = OPENSSL_zalloc(HEADER_LEN + host_len);
-  if (out->data != NULL) {
-    out->len = HEADER_LEN + host_len;
-    memcpy(out->data, MAGIC, sizeof(MAGIC));
-    out->data[8] = chain != NULL;
-    out->data[9] = (uint8_t)(num - 1);
-    out->data[10] = (uint8_t)host_len;
-    pv_sha256(out->data + 12, der.data, der.len);
-    memcpy(out->data + HEADER_LEN, host, host_len);
+  if (out->data == NULL) {
+    return false;
   }
-  pv__buffer_free(&der);
-  if (out->data == NULL || (chain != NULL && !append_issuers(out, chain))) {
+  out->len = HEADER_LEN + host_len;
+  memcpy(out->data, MAGIC, sizeof(MAGIC));
+  out->data[8] = chain != NULL;
+  out->data[9] = (uint8_t)(num - 1);
+  out->data[10] = (uint8_t)host_len;
+  pv_sha256(out->data + 12, leaf_der->data, leaf_der->len);
+  memcpy(out->data + HEADER_LEN, host, host_len);
+  if (chain != NULL && !append_issuers(out, chain)) {
     pv__buffer_free(out);
     return false;
   }

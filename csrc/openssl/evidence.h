@@ -42,10 +42,12 @@ void pv__buffer_free(pv__buffer *buffer);
 bool pv__buffer_of_cert(pv__buffer *out, X509 *cert);
 
 // pv__evidence_write encodes a chain, leaf first, which OpenSSL has verified;
-// or, if `chain` is NULL, that it verified none. It returns false, and `*out`
-// is empty, if there are too many certificates or memory is short.
-bool pv__evidence_write(pv__buffer *out, X509 *leaf, STACK_OF(X509) *chain,
-                        const char *host, size_t host_len);
+// or, if `chain` is NULL, that it verified none. `leaf_der` is the leaf. It
+// returns false, and `*out` is empty, if there are too many certificates or
+// memory is short.
+bool pv__evidence_write(pv__buffer *out, const pv__buffer *leaf_der,
+                        STACK_OF(X509) *chain, const char *host,
+                        size_t host_len);
 
 // pv__evidence_read makes a view of these bytes. It returns false if they are
 // anything else than what pv__evidence_write wrote.

@@ -57,7 +57,7 @@ static void begin(pv__connection *connection, SSL *ssl) {
   connection->state = PV__PENDING;
   keep_following(connection, ssl);
   connection->is_doubted = connection->is_told = false;
-  pv__buffer_free(&connection->evidence);
+  pv__forget(connection);
   SSL_set_options(ssl, SSL_OP_NO_RENEGOTIATION);
   if (SSL_is_dtls(ssl)) {
     pv__reject_because(connection, ssl, IS_DTLS);
@@ -169,6 +169,7 @@ static void finish(pv__connection *connection, SSL *ssl) {
   }
   if (connection->state == PV__PASSED) {
     connection->state = PV__ACCEPTED;
+    pv__forget(connection);
     pv__tell(connection, ssl);
   }
 }

@@ -85,16 +85,17 @@ bool pv__host_of(char out[PV_HOST_MAX + 2], const char **out_why,
 
 // Fills an array with the certificates that count, leaf first.
 static size_t list_chain(pv_span out[PV_OPENSSL_CERTS_MAX],
-                         const pv__buffer *leaf, const pv__shown *shown) {
-  if (leaf->data == NULL) {
+                         const pv__connection *connection,
+                         const pv__evidence *evidence) {
+  if (connection->leaf == NULL) {
     return 0;
   }
-  out[0] = (pv_span){leaf->data, leaf->len};
-  if (shown->evidence == NULL || !shown->evidence->is_verified) {
+  out[0] = (pv_span){connection->leaf_der.data, connection->leaf_der.len};
+  if (!evidence->is_verified) {
     return 1;
   }
-  const size_t num = shown->evidence->num_issuers;
-  memcpy(out + 1, shown->evidence->issuers, num * sizeof(pv_span));
+  const size_t num = evidence->num_issuers;
+  memcpy(out + 1, evidence->issuers, num * sizeof(pv_span));
   return num + 1;
 }
 
@@ -126,7 +127,7 @@ static void ask(pv__connection *connection, pv__pinned *rule,
   } else {
     out->why = "";
     if (pv_evaluate(&out->report, NULL, policy, out->host, host_len, chain,
-                    num_certs, (int64_t)time(NULL)) != PV_OK) {
+                    num_certs, connection->asked.now) != PV_OK) {
       pv__not_checked(out, NO_ANSWER);
     } else if (is_hidden && depends_on_chain(&out->report, policy, out->host)) {
       out->report.accepted = 0;
@@ -137,80 +138,134 @@ static void ask(pv__connection *connection, pv__pinned *rule,
   pv__read_end(&rule->in_force, &reading);
 }
 
-bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown) {
-  pv_openssl_decision *out = &connection->decision;
-  pv__pinned *rule = pv__rule_of(ssl, connection);
-  char host[PV_HOST_MAX + 2];
-  pv__buffer leaf = {NULL, 0};
-  *out = (pv_openssl_decision){.is_client = SSL_is_server(ssl) == 1,
-                               .is_resumed = SSL_session_reused(ssl) == 1};
-  pv__not_checked(out, NO_RULE);
-  if (rule == NULL) {
-    return false;
-  }
-  const bool has_name = pv__host_of(host, &out->why, ssl, rule);
-  if (has_name) {
-    memcpy(out->host, host, strlen(host) + 1);
-  }
-  if (shown->leaf != NULL && !pv__buffer_of_cert(&leaf, shown->leaf)) {
-    pv__not_checked(out, UNREADABLE);
-    return false;
-  }
-  pv_span chain[PV_OPENSSL_CERTS_MAX];
-  const size_t num_certs = list_chain(chain, &leaf, shown);
-  out->is_verified = shown->evidence != NULL && shown->evidence->is_verified;
-  ask(connection, rule, chain, num_certs, has_name, shown->is_hidden);
-  pv__buffer_free(&leaf);
-  return out->report.accepted == 1 || rule->options.report_only != 0;
-}
-
-bool pv__judge_full(pv__connection *connection, SSL *ssl) {
-  pv__evidence evidence;
-  pv__shown shown = {.leaf = SSL_get0_peer_certificate(ssl)};
-  // An error that a callback accepted after the leaf was decided counts as
-  // well: name constraints are checked last.
-  if (!connection->is_unverified && !connection->is_doubted &&
-      pv__evidence_read(&evidence, connection->evidence.data,
-                        connection->evidence.len)) {
-    shown.evidence = &evidence;
-  }
-  return pv__judge(connection, ssl, &shown);
-}
-
 // The evidence in a session is for one leaf, and on a client for one name.
-static bool is_for(const pv__evidence *evidence, SSL_SESSION *session,
+static bool is_for(const pv__evidence *evidence, const pv__buffer *leaf_der,
                    const char *host) {
-  pv__buffer leaf;
   uint8_t digest[PV_DIGEST_LEN];
-  X509 *peer = SSL_SESSION_get0_peer(session);
-  if (peer == NULL || !pv__buffer_of_cert(&leaf, peer)) {
-    return false;
-  }
-  pv_sha256(digest, leaf.data, leaf.len);
-  pv__buffer_free(&leaf);
+  pv_sha256(digest, leaf_der->data, leaf_der->len);
   return memcmp(digest, evidence->leaf_sha256, PV_DIGEST_LEN) == 0 &&
          evidence->host_len == strlen(host) &&
          memcmp(evidence->host, host, evidence->host_len) == 0;
 }
 
-bool pv__judge_session(pv__connection *connection, SSL *ssl,
-                       SSL_SESSION *session) {
-  pv__pinned *rule = pv__rule_of(ssl, connection);
-  char host[PV_HOST_MAX + 2] = "";
-  const char *why = "";
-  pv__evidence evidence;
-  pv__shown shown = {.leaf = SSL_SESSION_get0_peer(session)};
-  // A client that verifies does not rely on a handshake that did not.
-  const bool is_known =
-      rule != NULL && pv__evidence_of_session(&evidence, session) &&
-      (pv__host_of(host, &why, ssl, rule) || host[0] == '\0') &&
-      is_for(&evidence, session, host) &&
-      (evidence.is_verified || connection->is_unverified || SSL_is_server(ssl));
-  if (is_known && !connection->is_unverified) {
-    shown.evidence = &evidence;
+// Finds the evidence of a session. A client that verifies does not rely on a
+// handshake that did not.
+static bool is_known(pv__evidence *out, const pv__connection *connection,
+                     const SSL *ssl, SSL_SESSION *session, const char *host) {
+  return pv__evidence_of_session(out, session) && connection->leaf != NULL &&
+         is_for(out, &connection->leaf_der, host) &&
+         (out->is_verified || SSL_is_server(ssl));
+}
+
+// Finds the evidence that counts. It returns false if there may be a chain that
+// OpenSSL verified, and it is not known.
+static bool find_evidence(pv__evidence *out, const pv__connection *connection,
+                          const SSL *ssl, const pv__shown *shown,
+                          const char *host) {
+  *out = (pv__evidence){.num_issuers = 0};
+  if (shown->session == NULL) {
+    return !shown->has_chain ||
+           pv__evidence_read(out, connection->evidence.data,
+                             connection->evidence.len);
   }
   // Without verification, nothing above the leaf counts, so nothing is hidden.
-  shown.is_hidden = !is_known && !connection->is_unverified;
+  if (connection->is_unverified ||
+      is_known(out, connection, ssl, shown->session, host)) {
+    return true;
+  }
+  *out = (pv__evidence){.num_issuers = 0};
+  return false;
+}
+
+// Tells if the last decision answers a question, and if its policy is in force.
+static bool is_answered(const pv__connection *connection,
+                        const pv__question *question, X509 *leaf,
+                        const char *host) {
+  const pv__question *asked = &connection->asked;
+  return asked->is_answered && connection->leaf == leaf &&
+         asked->session == question->session &&
+         asked->has_chain == question->has_chain &&
+         asked->is_unverified == question->is_unverified &&
+         asked->rule == question->rule && asked->now == question->now &&
+         connection->number == atomic_load(&question->rule->in_force.number) &&
+         strcmp(connection->decision.host, host) == 0;
+}
+
+// Keeps a question. Its session stays as long, so that no other one can be in
+// its place.
+static bool keep_question(pv__connection *connection,
+                          const pv__question *question) {
+  SSL_SESSION *session = question->session;
+  if (session != NULL && !SSL_SESSION_up_ref(session)) {
+    return false;
+  }
+  SSL_SESSION_free(connection->asked.session);
+  connection->asked = *question;
+  return true;
+}
+
+static bool may_pass(const pv_openssl_decision *decision,
+                     const pv__pinned *rule) {
+  return decision->report.accepted == 1 || rule->options.report_only != 0;
+}
+
+// A handshake asks at several moments: see handshake.c. As long as all is the
+// same, down to the second, so is the answer, and nothing is hashed again.
+bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown) {
+  pv_openssl_decision *out = &connection->decision;
+  pv__pinned *rule = pv__rule_of(ssl, connection);
+  const pv__question question = {.has_chain = shown->has_chain,
+                                 .is_unverified = connection->is_unverified,
+                                 .rule = rule,
+                                 .session = shown->session,
+                                 .now = (int64_t)time(NULL)};
+  char host[PV_HOST_MAX + 2] = "";
+  const char *why = NO_RULE;
+  const bool has_name = rule != NULL && pv__host_of(host, &why, ssl, rule);
+  if (has_name && is_answered(connection, &question, shown->leaf, host)) {
+    out->is_resumed = SSL_session_reused(ssl) == 1;
+    return may_pass(out, rule);
+  }
+  *out = (pv_openssl_decision){.is_client = SSL_is_server(ssl) == 1,
+                               .is_resumed = SSL_session_reused(ssl) == 1};
+  pv__not_checked(out, why);
+  connection->asked.is_answered = false;
+  if (rule == NULL) {
+    return false;
+  }
+  if (has_name) {
+    memcpy(out->host, host, strlen(host) + 1);
+  }
+  if (!pv__leaf_kept(connection, shown->leaf) ||
+      !keep_question(connection, &question)) {
+    pv__not_checked(out, UNREADABLE);
+    return false;
+  }
+  pv__evidence evidence;
+  pv_span chain[PV_OPENSSL_CERTS_MAX];
+  const bool is_hidden =
+      !find_evidence(&evidence, connection, ssl, shown, host);
+  const size_t num_certs = list_chain(chain, connection, &evidence);
+  out->is_verified = evidence.is_verified;
+  ask(connection, rule, chain, num_certs, has_name, is_hidden);
+  connection->asked.is_answered = has_name;
+  return may_pass(out, rule);
+}
+
+bool pv__judge_full(pv__connection *connection, SSL *ssl) {
+  // An error that a callback accepted after the leaf was decided counts as
+  // well: name constraints are checked last.
+  const pv__shown shown = {.leaf = SSL_get0_peer_certificate(ssl),
+                           .has_chain = !connection->is_unverified &&
+                                        !connection->is_doubted &&
+                                        connection->evidence.data != NULL};
+  return pv__judge(connection, ssl, &shown);
+}
+
+bool pv__judge_session(pv__connection *connection, SSL *ssl,
+                       SSL_SESSION *session) {
+  const pv__shown shown = {.leaf = SSL_SESSION_get0_peer(session),
+                           .session = session};
   return pv__judge(connection, ssl, &shown);
 }
 

@@ -21,7 +21,7 @@ static void free_connection(void *parent, void *data, CRYPTO_EX_DATA *all,
   (void)parent, (void)all, (void)index, (void)argl, (void)argp;
   pv__connection *connection = data;
   if (connection != NULL) {
-    pv__buffer_free(&connection->evidence);
+    pv__forget(connection);
     SSL_CTX_free(connection->listener);
     OPENSSL_free(connection);
   }
@@ -78,6 +78,30 @@ pv__connection *pv__connection_made(SSL *ssl) {
     }
   }
   return connection;
+}
+
+bool pv__leaf_kept(pv__connection *connection, X509 *leaf) {
+  if (connection->leaf != NULL && connection->leaf == leaf) {
+    return true;
+  }
+  connection->asked.is_answered = false;
+  X509_free(connection->leaf);
+  connection->leaf = NULL;
+  pv__buffer_free(&connection->leaf_der);
+  if (leaf == NULL || !pv__buffer_of_cert(&connection->leaf_der, leaf) ||
+      !X509_up_ref(leaf)) {
+    pv__buffer_free(&connection->leaf_der);
+    return leaf == NULL;
+  }
+  connection->leaf = leaf;
+  return true;
+}
+
+void pv__forget(pv__connection *connection) {
+  (void)pv__leaf_kept(connection, NULL);
+  pv__buffer_free(&connection->evidence);
+  SSL_SESSION_free(connection->asked.session);
+  connection->asked = (pv__question){.is_answered = false};
 }
 
 bool pv__kept_init(void) {

@@ -17,27 +17,25 @@ bool pv__keep_chain(pv__connection *connection, SSL *ssl, X509 *leaf,
   if (rule != NULL && !pv__host_of(host, &why, ssl, rule)) {
     host[0] = '\0';
   }
+  connection->asked.is_answered = false;
   pv__buffer_free(&connection->evidence);
-  return pv__evidence_write(&connection->evidence, leaf, chain, host,
-                            strlen(host));
+  return pv__leaf_kept(connection, leaf) &&
+         pv__evidence_write(&connection->evidence, &connection->leaf_der, chain,
+                            host, strlen(host));
 }
 
 // Decides about the chain of a verification. OpenSSL has verified the chain
 // when it comes to the leaf without an error.
 static bool passes(pv__connection *connection, SSL *ssl,
                    X509_STORE_CTX *store) {
-  X509 *leaf = X509_STORE_CTX_get0_cert(store);
-  pv__evidence evidence;
-  pv__shown shown = {.leaf = leaf};
+  pv__shown shown = {.leaf = X509_STORE_CTX_get0_cert(store)};
   if (!connection->is_unverified && !connection->is_doubted) {
-    if (!pv__keep_chain(connection, ssl, leaf,
-                        X509_STORE_CTX_get0_chain(store)) ||
-        !pv__evidence_read(&evidence, connection->evidence.data,
-                           connection->evidence.len)) {
+    shown.has_chain = pv__keep_chain(connection, ssl, shown.leaf,
+                                     X509_STORE_CTX_get0_chain(store));
+    if (!shown.has_chain) {
       pv__not_checked(&connection->decision, TOO_MANY);
       return false;
     }
-    shown.evidence = &evidence;
   }
   return pv__judge(connection, ssl, &shown);
 }
