@@ -27,7 +27,7 @@ LIST = Path(__file__).resolve().parent / "remedies" / "openssl.toml"
 REMEDIES = tomllib.loads(LIST.read_text(encoding="utf-8"))["remedy"]
 
 # Of the pitfalls that the two layers share, those that can happen to a C program.
-PITFALLS = {1, 3, 5, 6, 8, 9, 10, 11, 12, 13, 23, 24, 28, 40, 43, 48, 50}
+PITFALLS = {1, 3, 5, 6, 8, 9, 10, 11, 12, 13, 23, 24, 28, 31, 40, 41, 42, 43, 48, 50}
 
 
 @pytest.fixture(scope="module")

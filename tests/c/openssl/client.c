@@ -173,18 +173,23 @@ static void verification_still_counts(void) {
 }
 
 // Pitfall 31: the mode of the connection counts, not that of the context, which
-// another thread may have changed.
+// another thread may have changed in between: in either direction.
 static void mode_of_the_connection(void) {
-  SSL_CTX *client = pinned_client("ca");
-  SSL_CTX *server = server_context("forged", SSL_VERIFY_NONE);
-  SSL_CTX_set_verify(client, SSL_VERIFY_NONE, NULL);
-  dialogue d = opened(client, server);
-  SSL_CTX_set_verify(client, SSL_VERIFY_PEER, NULL);
-  SSL_set1_host(d.client, HOST);
-  talk(&d);
-  CHECK(!d.client_done && d.at_server == 0);
-  closed(&d);
-  freed(client, server);
+  for (int verifies = 0; verifies < 2; verifies++) {
+    const int mode = verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE;
+    const int other = verifies ? SSL_VERIFY_NONE : SSL_VERIFY_PEER;
+    SSL_CTX *client = pinned_client("ca");
+    SSL_CTX *server =
+        server_context(verifies ? "server" : "forged", SSL_VERIFY_NONE);
+    SSL_CTX_set_verify(client, mode, NULL);
+    dialogue d = opened(client, server);
+    SSL_CTX_set_verify(client, other, NULL);
+    SSL_set1_host(d.client, HOST);
+    talk(&d);
+    CHECK(d.client_done == verifies && d.at_server == verifies);
+    closed(&d);
+    freed(client, server);
+  }
 }
 
 // The mode may change until the end, and OpenSSL reads it late.
@@ -368,8 +373,8 @@ static void session_older_than_the_pins(void) {
   freed(client, server);
 }
 
-// A client that only reports is not cut off by an impostor; and it does not offer
-// a session whose chain it does not know, but makes a full handshake.
+// A client that only reports is not cut off by an impostor; and it does not
+// offer a session whose chain it does not know, but makes a full handshake.
 static void client_that_only_reports(void) {
   const pv_openssl_options options = {.report_only = 1};
   SSL_CTX *client = client_context();
