@@ -27,7 +27,7 @@ class Answers:
         depths: 4 bytes for each peer.
         details: 2 bytes for each peer.
         matched: 32 bytes for each peer.
-        spkis: 32 bytes for each certificate.
+        spkis: 32 bytes for each certificate; or nothing.
         chain_offsets: the keys of peer i are digests chain_offsets[i] to
             chain_offsets[i + 1] of *spkis*; None if it is digest i.
     """
@@ -44,7 +44,9 @@ class Answers:
         "spkis",
     )
 
-    def __init__(self, chains: Chains | ColumnOfChains) -> None:
+    def __init__(
+        self, chains: Chains | ColumnOfChains, *, with_keys: bool = True
+    ) -> None:
         num = chains.num
         self.num = num
         self.accepted = bytearray((num + 7) // 8)
@@ -53,7 +55,7 @@ class Answers:
         self.depths = bytearray(4 * num)
         self.details = bytearray(2 * num)
         self.matched = bytearray(DIGEST_LEN * num)
-        self.spkis = bytearray(DIGEST_LEN * chains.num_certs)
+        self.spkis = bytearray(DIGEST_LEN * chains.num_certs if with_keys else 0)
         positions = chains.positions
         self.chain_offsets = None if positions is None else positions.view.toreadonly()
 
@@ -79,7 +81,9 @@ class Answers:
             return address + at
 
         places = {
-            "spkis": place("uint8_t[]", self.spkis, DIGEST_LEN * first_cert),
+            "spkis": place("uint8_t[]", self.spkis, DIGEST_LEN * first_cert)
+            if self.spkis
+            else ffi.NULL,
             "accepted": place("uint8_t[]", self.accepted, first // 8),
             "reasons": place("uint8_t[]", self.reasons, first),
             "rules": place("uint32_t[]", self.rules, first),

@@ -9,11 +9,13 @@ from pinverify.core._library import DIGEST_LEN, as_bytes, ffi, lib, status_text
 from pinverify.errors import DERError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from pinverify.core._columns import Column
     from pinverify.core._library import Buffer, Offsets
 
 __all__ = [
+    "hash_keys",
     "malformed_rows",
     "not_a_certificate",
     "spki",
@@ -71,7 +73,26 @@ def spki_sha256_many(
         ValueError: the offsets descend, or exceed the end of the buffer.
         TypeError: the offsets are not integers of 4 or 8 bytes.
     """
-    num, columns = as_columns(certs, offsets)
+    digests, statuses = hash_keys(*as_columns(certs, offsets))
+    return bytes(digests), malformed_rows(statuses)
+
+
+def hash_keys(
+    num: int, columns: Iterable[tuple[int, Column]]
+) -> tuple[bytearray, bytearray]:
+    """Return the SPKI digests of certificates in columns, and their statuses.
+
+    Args:
+        num: the number of certificates.
+        columns: each with the index of its first certificate.
+
+    Returns:
+        n × 32 bytes, and one ``pv_status`` each. A malformed certificate has a digest
+        of zeros.
+
+    Raises:
+        ValueError: the offsets descend, or exceed the end of the buffer.
+    """
     digests, statuses = bytearray(DIGEST_LEN * num), bytearray(num)
     out_digests, out_statuses = bytes_at(digests), bytes_at(statuses)
     num_malformed = ffi.new("size_t *")
@@ -83,7 +104,7 @@ def spki_sha256_many(
             column.handle,
         )
         check_offsets(status)
-    return bytes(digests), malformed_rows(statuses)
+    return digests, statuses
 
 
 def not_a_certificate(status: int, cert: bytes) -> str:

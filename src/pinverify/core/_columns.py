@@ -121,6 +121,10 @@ class Column:
         text = self._held.tobytes()[at[row] : at[row + 1]]
         return text.decode("utf-8", "backslashreplace")
 
+    def some(self, first: int, num: int) -> Column:
+        """Return a column of *num* of the strings, from number *first* on."""
+        return Column(self._held, self.positions.view[first : first + num + 1])
+
     def part(self, first: int, num: int) -> Any:  # noqa: ANN401 - a C struct
         """Return a ``pv_column`` of *num* strings, from number *first* on."""
         return ffi.new("pv_column *", (*self._data, self.positions.part(first, num)))

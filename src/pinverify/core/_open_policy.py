@@ -215,6 +215,8 @@ class OpenPolicy:
         chains: Chains | ColumnOfChains,
         now: int,
         threads: int = 1,
+        *,
+        with_keys: bool = True,
     ) -> Answers:
         """Decide about n peers; see ``pv_evaluate_many``.
 
@@ -223,12 +225,13 @@ class OpenPolicy:
             chains: their chains.
             now: seconds since 1970-01-01T00:00:00Z.
             threads: the number of threads that decide.
+            with_keys: False if the answers need no digests of all keys.
 
         Raises:
             ValueError: the numbers of hosts and chains differ, or offsets are wrong.
             TypeError: a host or a certificate has the wrong type.
         """
-        answers = Answers(chains)
+        answers = Answers(chains, with_keys=with_keys)
 
         def decide(rows: range) -> None:
             names, keep_names = hosts.part(rows)

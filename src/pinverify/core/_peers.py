@@ -69,6 +69,13 @@ class Hosts:
             self._rows = tuple(given)
             self.num = len(self._rows)
 
+    @classmethod
+    def of_column(cls, column: Column) -> Hosts:
+        """Keep the hosts in a column that does not change."""
+        hosts = cls(None, None, bytes)
+        hosts._column, hosts.num = column, column.num
+        return hosts
+
     @property
     def listed(self) -> bool:
         """True if the hosts are a sequence."""
@@ -203,16 +210,12 @@ class ColumnOfChains:
 
     listed = False
 
-    def __init__(
-        self, data: Buffer, offsets: Offsets, chain_offsets: Offsets | None
-    ) -> None:
-        self._column = Column(data, offsets)
-        self.num = self.num_certs = self._column.num
-        self.positions = (
-            None if chain_offsets is None else Positions.kept(chain_offsets)
-        )
-        if self.positions is not None:
-            self.num = self.positions.num
+    def __init__(self, certs: Column, positions: Positions | None) -> None:
+        self._column = certs
+        self.num = self.num_certs = certs.num
+        self.positions = positions
+        if positions is not None:
+            self.num = positions.num
 
     def part(self, rows: range) -> Part:
         """Return the chains of some peers."""
@@ -242,7 +245,8 @@ def chains_of(
     """
     given: Any = chains
     if offsets is not None:
-        return ColumnOfChains(given, offsets, chain_offsets)
+        ends = None if chain_offsets is None else Positions.kept(chain_offsets)
+        return ColumnOfChains(Column(given, offsets), ends)
     if chain_offsets is not None:
         msg = "chain_offsets are for certificates in one buffer: give offsets too"
         raise TypeError(msg)

@@ -12,11 +12,19 @@ from pinverify.core._library import DIGEST_LEN, as_bytes, ffi, lib
 from pinverify.errors import DERError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from pinverify.core._columns import Column
     from pinverify.core._library import Buffer, Offsets
 
-__all__ = ["Matches", "certs_are_pinned", "matcher", "pack", "pins_contain"]
+__all__ = [
+    "Matches",
+    "certs_are_pinned",
+    "match_keys",
+    "matcher",
+    "pack",
+    "pins_contain",
+]
 
 
 def pins_contain(pins: bytes, digest: bytes) -> bool:
@@ -84,8 +92,28 @@ def certs_are_pinned(
             exceed the end of the buffer.
         TypeError: the offsets are not integers of 4 or 8 bytes.
     """
+    pinned, digests, statuses = match_keys(pins, *as_columns(certs, offsets))
+    return Matches(bytes(pinned), bytes(digests), malformed_rows(statuses))
+
+
+def match_keys(
+    pins: bytes, num: int, columns: Iterable[tuple[int, Column]]
+) -> tuple[bytearray, bytearray, bytearray]:
+    """Find the certificates in columns whose SPKI is pinned.
+
+    Args:
+        pins: n × 32 bytes, back to back.
+        num: the number of certificates.
+        columns: each with the index of its first certificate, a multiple of 8.
+
+    Returns:
+        One bit for each certificate; and what `hash_keys` returns.
+
+    Raises:
+        ValueError: *pins* is not a multiple of 32 bytes, or the offsets descend, or
+            exceed the end of the buffer.
+    """
     packed, num_pins = pack(pins), _num_pins(pins)
-    num, columns = as_columns(certs, offsets)
     pinned = bytearray((num + 7) // 8)
     digests, statuses = bytearray(DIGEST_LEN * num), bytearray(num)
     out_pinned = bytes_at(pinned)
@@ -102,7 +130,7 @@ def certs_are_pinned(
             column.handle,
         )
         check_offsets(status)
-    return Matches(bytes(pinned), bytes(digests), malformed_rows(statuses))
+    return pinned, digests, statuses
 
 
 def matcher(pins: bytes) -> Callable[[bytes], bool]:
