@@ -35,13 +35,16 @@ MOST_LINES = 3400
 MOST_LINES_OF_ADAPTER = 1550
 # These are counted apart. The compiler is a part that a program may leave out. The
 # keyed hash and the digest of many blocks replaced 20 lines, because names that were
-# chosen to fill one bucket made a look-up 1,600 times as slow. The capsules of Arrow
-# are for Python alone. Texts for logs are no part of a decision.
+# chosen to fill one bucket made a look-up 1,600 times as slow. The capsules, streams
+# and views of Arrow are for Python alone. Texts for logs are no part of a decision.
 MOST_LINES_APART = {
     "compile/policy_compile.c": 450,
     "policy_hash.c": 60,
     "policy_hash.h": 125,
     "python/arrow.h": 60,
+    "python/arrow_capsule.h": 25,
+    "python/arrow_stream.h": 95,
+    "python/arrow_views.h": 115,
     "text.c": 90,
 }
 MOST_EMPTY_COMMENTS = 5

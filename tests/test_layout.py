@@ -43,6 +43,7 @@ PYTHON_FLOORS = {
     "_version": 0,
     "core": 1,
     "policy": 2,
+    "arrow": 3,
     "formats": 3,
     "tls": 3,
     "headers": 4,  # certificates that a proxy passes, judged as those of `tls`

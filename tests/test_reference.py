@@ -16,6 +16,7 @@ HEADER = ROOT / "csrc" / "pinverify.h"
 
 MODULES = (
     "pinverify",
+    "pinverify.arrow",
     "pinverify.core",
     "pinverify.formats",
     "pinverify.formats.toml",

@@ -16,19 +16,20 @@ from cffi import FFI
 
 CSRC = Path(__file__).resolve().parent.parent
 HEADER = CSRC / "pinverify.h"
+VIEWS = CSRC / "python" / "arrow_views.h"
 ADAPTER = CSRC / "openssl"  # for C programs: Python's ssl has an OpenSSL of its own
 
 # Macros of the header for C compilers, which cffi does not understand.
 C_ONLY = re.compile(r"\bPV_(?:API|CHECK)\s+")
 
 
-def declarations() -> str:
-    """Return the declarations for Python: the header between its two cdef marks."""
-    text = HEADER.read_text(encoding="ascii")
+def declarations(header: Path = HEADER) -> str:
+    """Return the declarations for Python: a header between its two cdef marks."""
+    text = header.read_text(encoding="ascii")
     _, _, rest = text.partition("// cdef: begin\n")
     public, end, _ = rest.partition("// cdef: end\n")
     if not end:
-        msg = f"{HEADER} has no lines '// cdef: begin' and '// cdef: end'"
+        msg = f"{header} has no lines '// cdef: begin' and '// cdef: end'"
         raise ValueError(msg)
     return C_ONLY.sub("", public)
 
@@ -102,7 +103,7 @@ KEEP_THE_GIL = (
 )
 
 
-# The Arrow C data interface, as its specification has it.
+# The Arrow C data and C stream interfaces, as their specification has them.
 ARROW = """
 struct ArrowSchema {
   const char *format;
@@ -127,6 +128,13 @@ struct ArrowArray {
   void (*release)(struct ArrowArray *);
   void *private_data;
 };
+struct ArrowArrayStream {
+  int (*get_schema)(struct ArrowArrayStream *, struct ArrowSchema *);
+  int (*get_next)(struct ArrowArrayStream *, struct ArrowArray *);
+  const char *(*get_last_error)(struct ArrowArrayStream *);
+  void (*release)(struct ArrowArrayStream *);
+  void *private_data;
+};
 """
 
 
@@ -140,6 +148,7 @@ def preamble() -> str:
         f'strcmp(function, "_cffi_f_{name}") == 0' for name in KEEP_THE_GIL
     )
     return f"""
+#include <errno.h>
 #include <string.h>
 
 #include "pinverify.h"
@@ -159,6 +168,9 @@ static inline int keeps_the_gil(const char *function) {{
 #include "python/matcher.h"
 #include "python/evaluator.h"
 #include "python/arrow.h"
+#include "python/arrow_capsule.h"
+#include "python/arrow_stream.h"
+#include "python/arrow_views.h"
 
 static int added(const char *name, PyObject *object) {{
   PyObject *module = PyImport_ImportModule("pinverify._core");
@@ -174,13 +186,18 @@ static int complete_module(void) {{
   return added("matcher", PyCFunction_NewEx(&matcher_method, NULL, NULL)) &&
          added("Answer", PyType_FromSpec(&answer_spec)) &&
          added("own_schema", PyCFunction_NewEx(&own_schema_method, NULL, NULL)) &&
-         added("own_array", PyCFunction_NewEx(&own_array_method, NULL, NULL));
+         added("own_array", PyCFunction_NewEx(&own_array_method, NULL, NULL)) &&
+         added("arrow_address",
+               PyCFunction_NewEx(&arrow_address_method, NULL, NULL)) &&
+         added("arrow_stream",
+               PyCFunction_NewEx(&arrow_stream_method, NULL, NULL));
 }}
 """
 
 
 ffibuilder = FFI()
 ffibuilder.cdef(declarations())
+ffibuilder.cdef(declarations(VIEWS))
 ffibuilder.cdef("int complete_module(void);")
 ffibuilder.cdef(ARROW)
 ffibuilder.set_source(

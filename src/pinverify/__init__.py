@@ -90,5 +90,7 @@ __all__ = [
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
-        __name__, ("errors", "core", "policy", "formats", "tls", "headers"), __all__
+        __name__,
+        ("errors", "core", "policy", "formats", "tls", "headers", "arrow"),
+        __all__,
     )

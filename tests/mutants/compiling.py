@@ -74,8 +74,8 @@ def _of_core(csrc: Path, name: str, out: Path) -> Path:
 def _seen_from(csrc: Path, name: str) -> set[str]:
     """Return the files that go into the object of a C file."""
     if name == "_core.c":
-        ours = ("matcher.h", "evaluator.h", "arrow.h", "build_cffi.py")
-        return {"_core.c", "pinverify.h", *(f"python/{file}" for file in ours)}
+        ours = {f"python/{path.name}" for path in (csrc / "python").iterdir()}
+        return {"_core.c", "pinverify.h", *ours}
     seen: set[str] = set()
     waiting = [name]
     while waiting:

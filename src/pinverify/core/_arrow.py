@@ -17,11 +17,11 @@ from pinverify.core._library import address, ffi, view
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ArrowColumn", "Owner", "array_capsule", "schema_capsule"]
+__all__ = ["ArrowColumn", "Owner", "array_capsule", "schema_capsule", "stream_capsule"]
 
 
 class ArrowColumn(NamedTuple):
-    """An Arrow array without nulls: a column, or a struct or list of columns."""
+    """An Arrow array: a column, or a struct or list of columns."""
 
     name: str
     kind: str
@@ -30,12 +30,18 @@ class ArrowColumn(NamedTuple):
     buffers: Sequence[Any]
     """Bytes or memoryviews, without the bitmap for nulls, which comes first."""
     children: Sequence[ArrowColumn] = ()
+    valid: bytes | None = None
+    """One bit for each row, 0 if it is null; None if the column can have no nulls."""
 
 
 class Owner(list[object]):
     """Everything that the structs of one capsule point to, and they themselves."""
 
     __slots__ = ("__weakref__",)
+
+
+_NULLABLE = 2
+"""``ARROW_FLAG_NULLABLE``."""
 
 
 def schema_capsule(column: ArrowColumn) -> object:
@@ -48,12 +54,25 @@ def array_capsule(column: ArrowColumn) -> object:
     return _array(column, Owner(), top=True)[1]
 
 
+def stream_capsule(column: ArrowColumn) -> object:
+    """Return an ``arrow_array_stream`` capsule with one array: a column."""
+    arrays = iter([column])
+
+    def make(of_type: bool) -> object:  # noqa: FBT001 - C calls it
+        if of_type:
+            return schema_capsule(column)
+        return next(map(array_capsule, arrays), None)
+
+    return _core.arrow_stream(make)
+
+
 def _schema(column: ArrowColumn, owner: Owner, *, top: bool = False) -> Any:  # noqa: ANN401
     children = [_schema(child, owner)[0] for child in column.children]
     kind, name = (ffi.new("char[]", text.encode()) for text in column[1::-1])
     struct = ffi.new("struct ArrowSchema *")
     places = ffi.new("struct ArrowSchema *[]", children)
     struct.format, struct.name = kind, name
+    struct.flags = 0 if column.valid is None else _NULLABLE
     struct.n_children, struct.children = len(children), places
     owner += [struct, kind, name, places]
     return struct, _core.own_schema(_address(struct), owner, top)
@@ -61,11 +80,17 @@ def _schema(column: ArrowColumn, owner: Owner, *, top: bool = False) -> Any:  # 
 
 def _array(column: ArrowColumn, owner: Owner, *, top: bool = False) -> Any:  # noqa: ANN401
     children = [_array(child, owner)[0] for child in column.children]
-    held = [view(buffer) for buffer in column.buffers]
+    held = [view(buffer) for buffer in (column.valid or b"", *column.buffers)]
     struct = ffi.new("struct ArrowArray *")
     places = ffi.new("struct ArrowArray *[]", children)
-    buffers = ffi.new("const void *[]", [ffi.NULL, *map(address, held)])
+    nulls, *others = map(address, held)
+    buffers = ffi.new(
+        "const void *[]", [ffi.NULL if column.valid is None else nulls, *others]
+    )
     struct.length = column.length
+    if column.valid is not None:
+        num_valid = int.from_bytes(column.valid, "little").bit_count()
+        struct.null_count = column.length - num_valid
     struct.n_buffers, struct.buffers = len(buffers), buffers
     struct.n_children, struct.children = len(children), places
     owner += [struct, held, places, buffers]
