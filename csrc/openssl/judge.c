@@ -125,8 +125,9 @@ static void ask(pv__connection *connection, pv__pinned *rule,
       !(pv_policy_has_clients(policy) && pv_policy_num_rules(policy) == 0)) {
     out->report.reason = PV_BAD_HOST;
   } else {
+    uint8_t spkis[PV_OPENSSL_CERTS_MAX * PV_DIGEST_LEN] = {0};
     out->why = "";
-    if (pv_evaluate(&out->report, NULL, policy, out->host, host_len, chain,
+    if (pv_evaluate(&out->report, spkis, policy, out->host, host_len, chain,
                     num_certs, connection->asked.now) != PV_OK) {
       pv__not_checked(out, NO_ANSWER);
     } else if (is_hidden && depends_on_chain(&out->report, policy, out->host)) {
@@ -134,6 +135,7 @@ static void ask(pv__connection *connection, pv__pinned *rule,
       out->report.reason = PV_NOT_CHECKED;
       out->why = HIDDEN;
     }
+    memcpy(out->key_sha256, spkis, PV_DIGEST_LEN);
   }
   pv__read_end(&rule->in_force, &reading);
 }

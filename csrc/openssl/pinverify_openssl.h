@@ -78,6 +78,7 @@ extern "C" {
 typedef struct pv_openssl_decision {
   pv_report report;            // see pinverify.h. PV_NOT_CHECKED: see `why`
   uint8_t policy_digest[32];   // of the policy that decided
+  uint8_t key_sha256[32];      // pin of the peer's key; zero if none was seen
   uint8_t is_client;           // 1: the peer is a client
   uint8_t is_resumed;          // 1: the session was resumed
   uint8_t is_verified;         // 1: a chain counted that OpenSSL had verified

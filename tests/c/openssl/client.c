@@ -19,6 +19,8 @@ static void expect(const char *policy, const char *identity, bool accepted,
   CHECK(a.client_accepts == accepted);
   CHECK(a.client.report.reason == reason);
   CHECK(accepted ? went_well(&a) : no_byte_passed(&a) && !a.server_done);
+  CHECK(names_key_of(&a.client, server) ==
+        (reason != PV_NOT_PINNED && reason != PV_NOT_CHECKED));
   if (!accepted) {
     CHECK(!a.client_done);
     CHECK(a.alert == SSL_AD_BAD_CERTIFICATE);

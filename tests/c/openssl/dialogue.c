@@ -246,6 +246,19 @@ bool no_byte_passed(const answer *a) {
   return a->at_server == 0 && a->at_client == 0;
 }
 
+bool names_key_of(const pv_openssl_decision *decision, SSL_CTX *shows) {
+  unsigned char *der = NULL;
+  uint8_t key[PV_DIGEST_LEN] = {0};
+  X509 *cert = SSL_CTX_get0_certificate(shows);
+  const int len = cert == NULL ? 0 : i2d_X509(cert, &der);
+  if (cert != NULL &&
+      (len <= 0 || pv_spki_sha256(key, der, (size_t)len) != PV_OK)) {
+    TROUBLE("a certificate");
+  }
+  OPENSSL_free(der);
+  return memcmp(key, decision->key_sha256, PV_DIGEST_LEN) == 0;
+}
+
 void count(const SSL *ssl, const pv_openssl_decision *decision, void *arg) {
   (void)ssl;
   tally *t = arg;

@@ -91,6 +91,10 @@ void forget(answer *a);
 bool went_well(const answer *a);
 bool no_byte_passed(const answer *a);
 
+// True if a decision names the key of the certificate that a context shows; if
+// it shows none, that no key is named.
+bool names_key_of(const pv_openssl_decision *decision, SSL_CTX *shows);
+
 // What on_report was told.
 typedef struct tally {
   int times;

@@ -129,10 +129,12 @@ static void server_that_only_reports(void) {
     answer first = connect_once(client, server, NULL);
     CHECK(went_well(&first) && first.session != NULL && first.alert == 0);
     CHECK(first.server.report.reason == cases[i].reason);
+    CHECK(names_key_of(&first.server, client));
     CHECK(first.server_accepts == (i == 0) && told.times == 2 * i - (i > 0));
     answer again = connect_once(client, server, first.session);
     CHECK(went_well(&again) && again.is_resumed);
     CHECK(again.server.report.reason == cases[i].reason);
+    CHECK(names_key_of(&again.server, client));
     CHECK(again.server_accepts == (i == 0) && told.times == 2 * i);
     forget(&again);
     forget(&first);
