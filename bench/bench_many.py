@@ -17,10 +17,12 @@ import pytest
 
 import certificates
 import measure
-from pinverify import Pin, PinSet, Policy, Reports, core
+from pinverify import Pin, PinSet, Policy, Reports, arrow, core
+from pinverify.core._arrow import ArrowColumn
 
-__all__ = ["BUFFERS", "LISTS", "MEMORY", "figures", "memory"]
+__all__ = ["ARROW", "BUFFERS", "LISTS", "MEMORY", "figures", "memory"]
 
+ARROW = "many peers from columns of Arrow"
 BUFFERS = "many peers from buffers"
 LISTS = "many peers from lists"
 
@@ -37,7 +39,7 @@ def _offsets(items: Sequence[Sequence[Any]]) -> memoryview:
 
 
 class Peers:
-    """The same peers in both forms that a policy reads, and their certificates."""
+    """The same peers in all forms that a policy reads, and their certificates."""
 
     def __init__(self, length: int, num: int = NUM_PEERS) -> None:
         """Lay out *num* peers with chains of *length*."""
@@ -60,6 +62,13 @@ class Peers:
         self.name_offsets = _offsets(self.hosts)
         self.certs, self.offsets = b"".join(certs), _offsets(certs)
         self.chain_offsets = None if length == 1 else _offsets(self.chains)
+        self.arrow_hosts = arrow.Column(
+            ArrowColumn("", "U", num, [self.name_offsets, self.names])
+        )
+        column = ArrowColumn("", "Z", len(certs), [self.offsets, self.certs])
+        if self.chain_offsets is not None:
+            column = ArrowColumn("", "+L", num, [self.chain_offsets], [column])
+        self.arrow_chains = arrow.Column(column)
 
     def from_buffers(self) -> Reports:
         """Decide about all of them; columns in, columns out."""
@@ -71,6 +80,10 @@ class Peers:
             chain_offsets=self.chain_offsets,
         )
 
+    def from_arrow(self) -> arrow.Column:
+        """Decide about all of them; columns of another library in, a column out."""
+        return arrow.verdicts(self.policy, self.arrow_hosts, self.arrow_chains)
+
     def from_lists(self) -> Reports:
         """Decide about all of them; lists of str and of bytes."""
         return self.policy.evaluate_many(self.hosts, self.chains)
@@ -81,6 +94,7 @@ class Peers:
 
 
 WAYS: dict[str, Callable[[Peers], object]] = {
+    ARROW: Peers.from_arrow,
     BUFFERS: Peers.from_buffers,
     LISTS: Peers.from_lists,
     "their keys alone": Peers.digests,
@@ -88,16 +102,21 @@ WAYS: dict[str, Callable[[Peers], object]] = {
 
 
 def figures(rounds: int = measure.ROUNDS, num: int = NUM_PEERS) -> list[measure.Figure]:
-    """Compare both forms with the hashing alone."""
+    """Compare each form with the hashing alone."""
     found = []
     for case, length in LENGTHS.items():
         peers = Peers(length, num)
-        for bench, way in ((BUFFERS, peers.from_buffers), (LISTS, peers.from_lists)):
+        ways: tuple[tuple[str, str, Callable[[], object]], ...] = (
+            (BUFFERS, "evaluate_many", peers.from_buffers),
+            (LISTS, "evaluate_many", peers.from_lists),
+            (ARROW, "arrow.verdicts", peers.from_arrow),
+        )
+        for bench, name, way in ways:
             found.append(
                 measure.compare(
                     bench,
                     case,
-                    measure.Task.call("evaluate_many", way),
+                    measure.Task.call(name, way),
                     measure.Task.call("spki_sha256_many", peers.digests),
                     unit="peer",
                     units=num,
@@ -125,7 +144,7 @@ def memory(num: int = NUM_PEERS) -> dict[str, float]:
 @pytest.mark.parametrize("case", LENGTHS)
 @pytest.mark.parametrize("way", WAYS)
 def test_many_peers(benchmark: Any, way: str, case: str) -> None:  # noqa: ANN401
-    """Every peer is accepted, in both forms."""
+    """Every peer is accepted, in each form."""
     peers = Peers(LENGTHS[case], NUM_PEERS if benchmark.enabled else QUICK_PEERS)
     benchmark.group = f"many peers, {case}"
     found = benchmark(WAYS[way], peers)
@@ -133,6 +152,8 @@ def test_many_peers(benchmark: Any, way: str, case: str) -> None:  # noqa: ANN40
         assert all(report.accepted for report in found[:: peers.num // 100])
         assert int.from_bytes(found.accepted, "little").bit_count() == peers.num
         assert bytes(found.spkis) == peers.digests()
+    elif isinstance(found, arrow.Column):
+        assert len(found) == peers.num
     else:
         assert found == bytes(peers.from_lists().spkis)
 
@@ -140,7 +161,7 @@ def test_many_peers(benchmark: Any, way: str, case: str) -> None:  # noqa: ANN40
 def test_the_figures_of_many_peers_are_ratios() -> None:
     """One round of each comparison, for `make bench`."""
     found = figures(rounds=1, num=QUICK_PEERS)
-    assert [figure.bench for figure in found] == [BUFFERS, LISTS] * 2
+    assert [figure.bench for figure in found] == [BUFFERS, LISTS, ARROW] * 2
     assert all(figure.ratio.median > 0 for figure in found)
     assert 0 < memory(QUICK_PEERS)[MEMORY] < 1000
 

@@ -18,12 +18,13 @@ import pytest
 import certificate_tables
 from certificate_tables import Row
 from optional import client_library
-from pinverify import Policy, arrow, core
+from pinverify import Policy, arrow, core, ct
 from pinverify._core import ffi
 from pinverify.core import _arrow_read
 from pinverify.errors import DERError
 from pki import Pki
 from policy_samples import NOON
+from test_ct import entries
 from test_docs import run
 
 __all__: list[str] = []
@@ -290,6 +291,29 @@ def test_an_answer_goes_to_each_library_without_a_copy(pki: Pki) -> None:
     assert again.chunk(0).buffers()[1].address == address
     del answer
     assert ours.to_pylist() == again.to_pylist() == [core.spki_sha256(pki.server.der)]
+
+
+def test_entries_of_a_log_are_a_table() -> None:
+    """Each field has its type, in pyarrow and in Polars."""
+    pa: Any = client_library("pyarrow")
+    pl: Any = client_library("polars")
+    found = ct.Entries([*entries(), entries()[0]._replace(leaf_index=None)])
+    batch = pa.record_batch(found)
+    batch.validate(full=True)
+    assert str(batch.schema.field("timestamp").type) == "timestamp[ms, tz=UTC]"
+    rows = batch.to_pylist()
+    assert [row["leaf_index"] for row in rows] == [one.leaf_index for one in found]
+    assert [row["precertificate"] for row in rows] == [
+        one.precertificate for one in found
+    ]
+    assert [row["certificate"] for row in rows] == [one.certificate for one in found]
+    prints = [list(one.chain_sha256) for one in found]
+    assert [row["chain_sha256"] for row in rows] == prints
+    milliseconds = batch["timestamp"].cast(pa.int64()).to_pylist()
+    assert milliseconds == [one.timestamp for one in found]
+    frame = pl.DataFrame(found)
+    assert frame["chain_sha256"].to_list() == prints
+    assert pa.table(found).num_rows == frame.height == len(found)
 
 
 # ---- the page ----------------------------------------------------------------

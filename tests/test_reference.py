@@ -18,6 +18,7 @@ MODULES = (
     "pinverify",
     "pinverify.arrow",
     "pinverify.core",
+    "pinverify.ct",
     "pinverify.formats",
     "pinverify.formats.toml",
     "pinverify.headers",

@@ -91,6 +91,6 @@ __all__ = [
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
         __name__,
-        ("errors", "core", "policy", "formats", "tls", "headers", "arrow"),
+        ("errors", "core", "policy", "formats", "tls", "headers", "arrow", "ct"),
         __all__,
     )

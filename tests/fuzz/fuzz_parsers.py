@@ -9,6 +9,9 @@ package's own error. Hypothesis makes the inputs, and makes a failing one small.
 from __future__ import annotations
 
 import argparse
+import base64
+import contextlib
+import json
 import sys
 import time
 from collections import Counter
@@ -22,12 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import corpora  # the path above leads to it
 from other_systems import dump
-from pinverify import Pin, PinSet, Policy, Rules, core
+from pinverify import Pin, PinSet, Policy, Rules, core, ct
 from pinverify.core._hosts import canonical_host
 from pinverify.errors import DERError, PolicyError
 from pinverify.formats import toml
 from pinverify.formats._table import FORMATS
 from policy_samples import ABSENT, NOON, OTHER
+from test_ct import entries, tile
 from test_formats import PATTERNS, SPELT_PINS, edited_examples
 from test_formats_firefox import Entry, written
 from test_formats_hostile import PIECES, STARTS, STRANGE, whole
@@ -129,6 +133,33 @@ def a_certificate(der: bytes) -> None:
     assert spki in der
 
 
+def a_tile(parts: tuple[bytes, bytes]) -> None:
+    """Entries in front of what is changed are read, and no other error is raised."""
+    good, rest = parts
+    num = len(ct.read_tile(good))
+    try:
+        found = ct.read_tile(good + rest)
+    except ct.CTError as error:
+        found = error.entries
+    NUM_RUNS["entries"] += len(found)
+    assert tuple(found)[:num] == tuple(ct.read_tile(good))
+    text = base64.b64encode(rest).decode()
+    rows = [{"leaf_input": text, "extra_data": text}]
+    with contextlib.suppress(ct.CTError):
+        ct.read_get_entries(json.dumps({"entries": rows}))
+
+
+@st.composite
+def tiles(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Draw a tile, and bytes behind it: another one that is edited, or any."""
+    some = entries()[: draw(st.integers(1, 3))]
+    rest = bytearray(draw(st.just(tile(entries()[3:])) | st.binary(max_size=99)))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(rest)))
+        rest[at : at + draw(st.integers(0, 40))] = draw(st.binary(max_size=4))
+    return tile(some), bytes(rest)
+
+
 @st.composite
 def edited(draw: st.DrawFn) -> bytes:
     """Draw a certificate with some bytes changed, inserted or removed."""
@@ -222,6 +253,7 @@ def main() -> None:
         run(a_rule, TEXTS | PATTERNS)
         run(a_file, edited_examples() | TEXTS)
         run(a_file_of_a_format, files_of_formats())
+        run(a_tile, tiles())
         run(a_certificate, edited() | st.binary(max_size=64))
     counts = ", ".join(f"{number} {what}" for what, number in NUM_RUNS.items())
     print(counts)  # noqa: T201 - it is what was asked for
