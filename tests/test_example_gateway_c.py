@@ -83,6 +83,17 @@ def test_each_client_is_decided_counted_and_named_once(
     assert {(e["side"], e["mode"]) for e in told} == {("client", "enforce")}
 
 
+def test_a_refused_client_that_has_much_to_say_learns_why(
+    start: Start, pki: Pki
+) -> None:
+    """In TLS 1.3 it may send at once; a reset would take the alert away from it."""
+    gateway = start()
+    with gateway.connect(pki.stranger, Version.TLSv1_3) as tls:
+        tls.sendall(BODY[:200_000])
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert.bad.certificate"):
+            tls.recv(1)
+
+
 def test_a_client_of_no_authority_fails_in_tls(start: Start) -> None:
     """Pins add to the verification: the failure is its own, and told with its text."""
     gateway = start()

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 // Room for the brackets that end a line: it always has an end.
-enum { ENDING = 8 };
+enum { ENDING = 16 };
 
 static bool append(log_line *line, const char *text, size_t len) {
   if (len > LOG_LINE_MAX - ENDING - line->len) {

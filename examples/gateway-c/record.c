@@ -1,7 +1,6 @@
 // record.c: counters, and the peers that the log has named.
 #include "record.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,16 +33,14 @@ static bool is_new(record *out, const char *peer) {
   return true;
 }
 
-// Writes the pin of a certificate's key, or "none".
-static void write_pin(char out[PV_PIN_TEXT_MAX + 1], X509 *leaf) {
-  uint8_t digest[PV_DIGEST_LEN];
-  unsigned char *der = NULL;
-  const int len = leaf == NULL ? 0 : i2d_X509(leaf, &der);
+// Writes the pin of a peer's key, or "none".
+static void write_pin(char out[PV_PIN_TEXT_MAX + 1],
+                      const pv_openssl_decision *decision) {
+  static const uint8_t none[PV_DIGEST_LEN] = {0};
   memcpy(out, "none", sizeof("none"));
-  if (len > 0 && pv_spki_sha256(digest, der, (size_t)len) == PV_OK) {
-    pv_pin_text(out, PV_SPKI, digest);
+  if (memcmp(decision->key_sha256, none, sizeof(none)) != 0) {
+    pv_pin_text(out, PV_SPKI, decision->key_sha256);
   }
-  OPENSSL_free(der);
 }
 
 // Returns how much of an address is the host: its port is another one each
@@ -102,7 +99,7 @@ void record_decision(record *out, side peer,
   }
   char pin[PV_PIN_TEXT_MAX + 1];
   char key[LOG_TEXT_MAX];
-  write_pin(pin, leaf);
+  write_pin(pin, decision);
   snprintf(key, sizeof(key), "%d %d %.*s", (int)peer, (int)report->reason,
            leaf == NULL ? host_len(address) : PV_PIN_TEXT_MAX,
            leaf == NULL ? address : pin);
