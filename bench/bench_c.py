@@ -15,7 +15,7 @@ import pytest
 
 import certificates
 
-__all__ = ["figures"]
+__all__ = ["figures", "has_openssl_headers"]
 
 FOLDER = Path(__file__).resolve().parent / "c"
 
@@ -39,7 +39,8 @@ def figures(
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def _has_openssl_headers() -> bool:
+def has_openssl_headers() -> bool:
+    """Return True if programs on OpenSSL can be built here."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None or shutil.which("make") is None:
         return False
@@ -49,7 +50,7 @@ def _has_openssl_headers() -> bool:
 
 def test_the_c_benches_run(tmp_path: Path) -> None:
     """Each competitor answers, and each line is a figure."""
-    if not _has_openssl_headers():
+    if not has_openssl_headers():
         pytest.skip("no C compiler, or no headers of OpenSSL (Debian: libssl-dev)")
     found = figures(tmp_path, quick=True)
     assert {"verify", "batch", "two threads", "scan"} <= {
