@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
+import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,13 @@ from optional import client_library
 from pinverify import Pin, PinSet, Policy, PolicyError, Rules, dump_rules, load_rules
 from pki import Pki
 from started import free_port, running
-from tls_servers import LIMIT, TLSServer, new_socket, server_context
+from tls_servers import (
+    LIMIT,
+    TLSServer,
+    client_context,
+    new_socket,
+    server_context,
+)
 
 __all__: list[str] = []
 
@@ -154,3 +162,54 @@ def test_envoy_refuses_the_same_peers(
     assert report.accepted == (other in {"key", "certificate"})
     received = b"".join(bytes(record.application) for record in server.records)
     assert received.startswith(b"ping") == report.accepted
+
+
+# ---- the page ----------------------------------------------------------------------
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "envoy.md"
+
+
+def test_envoy_decides_about_clients_as_the_page_says(
+    pki: Pki, program: str, tmp_path: Path
+) -> None:
+    """The pinned client alone reaches the server; the authority vouches for both."""
+    page = PAGE.read_text(encoding="utf-8")
+    (text,) = re.findall(r"(?s)```yaml\n(.*?)```", page)
+    first = re.findall(r"[\w+/]{43}=", text)[0]
+    text = text.replace(first, pki.client.pin.removeprefix("sha256/"))
+    pki.server.write(tmp_path / "server.pem")
+    (tmp_path / "clients.pem").write_text(pki.root.pem + pki.ca.pem, encoding="ascii")
+    socket_over_tls = yaml.safe_load(text.replace("/etc/pki", str(tmp_path)))
+    server, port = TLSServer(server_context(pki.server)), free_port()
+    path = configuration(tmp_path, written(ABSENT), port, server.port)
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    (listener,) = whole["static_resources"]["listeners"]
+    listener["filter_chains"][0]["transport_socket"] = socket_over_tls
+    # Its own pins are not looked at: the server behind gets what a client sends.
+    (cluster,) = whole["static_resources"]["clusters"]
+    validation = {"trusted_ca": {"filename": str(pki.trust_file(tmp_path))}}
+    cluster["transport_socket"]["typed_config"]["common_tls_context"] = {
+        "validation_context": validation
+    }
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    command = [program, "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1"]
+    try:
+        with running(command, port):
+            for who, answer in (
+                (pki.client, b"ping"),
+                (pki.stranger, b""),
+                (None, b""),
+            ):
+                assert pinged(port, client_context(pki.root, identity=who)) == answer
+    finally:
+        server.close()
+
+
+def pinged(port: int, context: ssl.SSLContext) -> bytes:
+    """Return the echo that a client gets; empty if it is refused."""
+    with new_socket() as plain, contextlib.suppress(ConnectionError, ssl.SSLError):
+        plain.connect(("127.0.0.1", port))
+        with context.wrap_socket(plain, server_hostname=HOST) as tls:
+            tls.sendall(b"ping")
+            return tls.recv(4)
+    return b""
