@@ -35,6 +35,7 @@ import bench_doors
 import bench_growth
 import bench_handshake
 import bench_many
+import bench_openssl
 import bench_single
 import bench_start
 import bench_tail
@@ -58,6 +59,7 @@ MARKS = re.compile(r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)", re.
 
 HANDSHAKES = (60, 60)  # rounds, and handshakes of each kind in one
 CONNECTIONS = (200, 3)  # the same, on each way to shake hands
+IN_C = (200, 4)  # the same, in C
 
 
 @dataclass
@@ -121,6 +123,7 @@ def _steps(
         ratios = bench_handshake.added_to_handshakes(*HANDSHAKES)
         results.handshakes = {name: Spread.of(r) for name, r in ratios.items()}
         results.handshakes |= bench_connections.spreads(*CONNECTIONS)
+        results.handshakes |= bench_openssl.spreads(*IN_C, compiler)
 
     def counts() -> None:
         if shutil.which("valgrind") is None:

@@ -13,6 +13,7 @@ from typing import Literal
 from measure import Spread
 
 __all__ = [
+    "ADAPTER",
     "FIRST_CALL",
     "GATES",
     "HANDSHAKE",
@@ -98,6 +99,7 @@ START = "time of a process, by that of `python -c pass`, {}"
 HANDSHAKE = "CPU added to a TLS 1.3 handshake, both ends, {}"
 ON_EACH_WAY = "CPU added to a handshake, {}"
 REFUSAL = "CPU of a client that a server refuses, by that of others, {}"
+ADAPTER = "CPU added to a handshake of OpenSSL in C, {}"
 
 GATES = (
     Gate(1, PYTHON_ONE + "cryptography, {}", "P-256", 40, edge=55),
@@ -206,6 +208,12 @@ GATES = (
     ),
     Gate(28, START, "--version", 6, at_most=True),
     Gate(28, START, "pin FILE", 6, at_most=True),
+    *(
+        Gate(30, ADAPTER, f"{version}, {kind}, {who}", 1, "%", at_most=True, edge=0.2)
+        for version in ("TLS 1.2", "TLS 1.3")
+        for kind in ("full", "resumed")
+        for who in ("client", "server", "both ends")
+    ),
 )
 
 

@@ -77,7 +77,7 @@ SHARES = ("11 ",)  # in percent
 def values(results: Results) -> dict[str, Spread]:
     """Return what was measured, by the key of its gate."""
     found = _ratios(results)
-    of_handshakes = gates.HANDSHAKE, gates.ON_EACH_WAY, gates.REFUSAL
+    of_handshakes = (gates.HANDSHAKE, gates.ON_EACH_WAY, gates.REFUSAL, gates.ADAPTER)
     for gate in gates.GATES:
         spread = results.handshakes.get(gate.case)
         if spread is not None and gate.what in of_handshakes:
