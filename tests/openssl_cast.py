@@ -63,6 +63,7 @@ def _policies(pki: Pki, made: dict[str, Identity]) -> dict[str, Policy]:
         **{name: Policy({HOST: pins}) for name, pins in hosts.items()},
         **{name: Policy.for_clients(pins) for name, pins in clients.items()},
         "elsewhere": Policy({"elsewhere.example": hosts["leaf"]}),
+        "elsewhere_ca": Policy({"elsewhere.example": hosts["ca"]}),
         "address": Policy({"127.0.0.1": hosts["leaf"]}),
         "two_hosts": Policy(two),
         "two_hosts_alike": Policy(alike),

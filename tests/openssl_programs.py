@@ -1,4 +1,7 @@
-"""Programs in C on the adapter of OpenSSL, compiled once for all tests."""
+"""Programs in C on the adapter of OpenSSL, compiled once for all tests.
+
+They are compiled for OpenSSL, and for BoringSSL where Debian's package of it is.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,23 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from core_sources import CSRC, adapter_sources, core_sources
 
-__all__ = ["SCENARIOS", "Ended", "Objects", "ended", "objects"]
+__all__ = [
+    "BORINGSSL",
+    "OPENSSL",
+    "SCENARIOS",
+    "Ended",
+    "Library",
+    "Objects",
+    "ended",
+    "objects",
+]
 
 PROGRAMS = Path(__file__).resolve().parent / "c" / "openssl"
 FLAGS = (
@@ -24,6 +37,39 @@ FLAGS = (
     *("-Wshadow", "-Werror"),
 )
 LIBRARIES = ("-lssl", "-lcrypto", "-pthread")
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library that the adapter is compiled for.
+
+    Attributes:
+        name: that of the project.
+        include: the folder of its headers, or None for the compiler's own.
+        folder: a pattern of the folder of its libraries below /usr/lib, or None.
+    """
+
+    name: str
+    include: str | None = None
+    folder: str | None = None
+
+    def compiling(self) -> tuple[str, ...]:
+        """Return flags for the compiler."""
+        return () if self.include is None else ("-isystem", self.include)
+
+    def linking(self) -> tuple[str, ...]:
+        """Return flags for the linker, which make programs find the library."""
+        if self.folder is None:
+            return LIBRARIES
+        found = [str(path) for path in Path("/usr/lib").glob(self.folder)]
+        paths = [f for path in found for f in (f"-L{path}", f"-Wl,-rpath,{path}")]
+        return (*paths, *LIBRARIES)
+
+
+OPENSSL = Library("OpenSSL")
+
+# Debian has it for programs of Android, in the package android-libboringssl-dev.
+BORINGSSL = Library("BoringSSL", "/usr/include/android", "*/android")
 
 Ended = tuple[int, str, str]
 """The exit code of a program, and what it printed."""
@@ -58,14 +104,17 @@ class Objects:
         compiler: the command that compiles.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Compile everything into *folder*."""
+    def __init__(self, folder: Path, library: Library) -> None:
+        """Compile everything for *library* into *folder*."""
         self.folder = folder
         self.compiler = _compiler()
+        self._library = library
         probe = folder / "probe.c"
-        probe.write_text("#include <openssl/ssl.h>\n", encoding="ascii")
-        if ended([*self.compiler, "-fsyntax-only", probe])[0] != 0:
-            pytest.skip("no headers of OpenSSL here")
+        program = "#include <openssl/ssl.h>\nint main(void) { return 0; }\n"
+        probe.write_text(program, encoding="ascii")
+        flags = [*library.compiling(), str(probe), *library.linking()]
+        if ended([*self.compiler, "-o", folder / "probe", *flags])[0] != 0:
+            pytest.skip(f"no headers of {library.name} here")
         sources = [*core_sources(), *adapter_sources(), *PROGRAMS.glob("*.c")]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             compiled = list(pool.map(self.compiled, sources))
@@ -77,8 +126,9 @@ class Objects:
     def compiled(self, source: Path, folder: Path | None = None, *flags: str) -> Path:
         """Compile one C file, which may not warn; return its object."""
         out = (folder or self.folder) / f"{source.parent.name}-{source.stem}.o"
+        flags = (*FLAGS, *flags, *self._library.compiling())
         include = ["-I", str(CSRC), "-c", "-o", str(out), str(source)]
-        assert ended([*self.compiler, *FLAGS, *flags, *include]) == (0, "", "")
+        assert ended([*self.compiler, *flags, *include]) == (0, "", "")
         return out
 
     def linked(
@@ -97,21 +147,25 @@ class Objects:
         files = [self._programs.get(str(name), Path(name)) for name in programs]
         files += (self.adapter | (instead or {})).values()
         command: list[str | Path] = [*self.compiler, "-o", program, *files]
-        command += [*self._core, *LIBRARIES]
+        # BoringSSL calls functions of faults.c.
+        command += [*self._core, "-rdynamic", *self._library.linking()]
         assert ended(command) == (0, "", "")
         return program
 
 
-SCENARIOS = ("scenarios", "dialogue", "client", "server", "composition")
+SCENARIOS = (
+    *("scenarios", "dialogue", "client", "server", "composition"),
+    "boringssl",
+)
 """The files of the program that runs scenarios."""
 
 
 @functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="pinverify-")
+def _folder(name: str) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix=f"pinverify-{name}-")
 
 
 @functools.cache
-def objects() -> Objects:
-    """Return the objects, compiled once in a process."""
-    return Objects(Path(_folder().name))
+def objects(library: Library = OPENSSL) -> Objects:
+    """Return the objects for a library, compiled once in a process."""
+    return Objects(Path(_folder(library.name).name), library)

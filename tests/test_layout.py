@@ -324,11 +324,13 @@ C_FLOORS = {
     "broken_bio.c": 6,
     "step.c": 6,
     "kept.c": 7,
-    "judge.c": 8,
-    "rejection.c": 9,
-    "verification.c": 10,
-    "handshake.c": 11,
-    "pinverify_openssl.c": 12,
+    "facts_*.c": 8,
+    "judge.c": 9,
+    "rejection.c": 10,
+    "verification.c": 11,
+    "handshake.c": 12,
+    "guard_*.c": 13,
+    "pinverify_openssl.c": 14,
 }
 
 LIBC = {"memchr", "memcmp", "memcpy", "memmove", "memset"}
@@ -341,7 +343,7 @@ WRITABLE = re.compile(r"(scan|sha256)_chosen")
 OPENSSL = re.compile(r"(SSL|X509|BIO|ERR|CRYPTO|OPENSSL)_\w+|i2d_X509|TLS_method")
 LIBC_OF_ADAPTER = LIBC | {"sched_yield", "strcmp", "strlen", "time"}
 WRITABLE_IN_ADAPTER = re.compile(
-    r"once|(context|connection)_index|method|type|pv__security_of_openssl"
+    r"once|(context|connection)_index|method|type|security_of_openssl"
 )
 
 # The objects that are looked at have no stack protector, whose runtime would be

@@ -33,15 +33,20 @@ MATCHES = "the chain matches the pins"
 MISMATCHES = "the chain does not match the pins"
 
 
-def names() -> list[str]:
-    """Return the names of all scenarios, as their tables have them."""
+def read_names(*sources: str) -> list[str]:
+    """Return the names of scenarios in files, as their tables have them."""
     folder = ROOT / "tests" / "c" / "openssl"
-    texts = [(folder / f"{s}.c").read_text(encoding="ascii") for s in SOURCES]
+    texts = [(folder / f"{s}.c").read_text(encoding="ascii") for s in sources]
     return [
         name
         for text in texts
         for name in re.findall(r'\{"(\w+)",', text.partition("_scenarios[] =")[2])
     ]
+
+
+def names() -> list[str]:
+    """Return the names of all scenarios for OpenSSL."""
+    return read_names(*SOURCES)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import anchors
 from anchors import Change
 from core_sources import CSRC
 from openssl_cast import write_cast
-from openssl_programs import SCENARIOS, ended, objects
+from openssl_programs import SCENARIOS, Objects, ended, objects
 from pki import Pki
 from test_openssl_adapter import VERSIONS, names
 
@@ -36,7 +36,7 @@ def cast(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_cast(tmp_path_factory.mktemp("cast"), pki)
 
 
-def without(remedy: dict[str, Any], folder: Path) -> Path:
+def without(remedy: dict[str, Any], folder: Path, made: Objects) -> Path:
     """Return the program that runs scenarios, without a remedy."""
     sources = anchors.read(ADAPTER)
     changed = {}
@@ -49,8 +49,8 @@ def without(remedy: dict[str, Any], folder: Path) -> Path:
         # The copy is elsewhere, and includes the headers all the same.
         included = text.replace('#include "', f'#include "{ADAPTER}/')
         copy.write_text(included, encoding="ascii")
-        instead[file] = objects().compiled(copy, folder, "-w")
-    return objects().linked(folder / "program", *SCENARIOS, instead=instead)
+        instead[file] = made.compiled(copy, folder, "-w")
+    return made.linked(folder / "program", *SCENARIOS, instead=instead)
 
 
 def test_every_pitfall_has_a_remedy() -> None:
@@ -68,7 +68,7 @@ def test_a_scenario_fails_without_its_remedy(
     remedy: dict[str, Any], cast: Path, tmp_path: Path
 ) -> None:
     """It sees a condition that does not hold; a crash would show nothing."""
-    program = without(remedy, tmp_path)
+    program = without(remedy, tmp_path, objects())
     for name in remedy["scenarios"]:
         codes = [ended([program, cast, tls, name])[0] for tls in VERSIONS]
         assert set(codes) <= {0, 1}, name

@@ -1,8 +1,6 @@
 // broken_bio.c: a BIO that breaks a connection for good.
 #include "broken_bio.h"
 
-#include <openssl/err.h>
-
 static BIO_METHOD *method = NULL;
 static int type = 0;
 

@@ -2,8 +2,9 @@
 #ifndef PINVERIFY_OPENSSL_BROKEN_BIO_H
 #define PINVERIFY_OPENSSL_BROKEN_BIO_H
 
-#include <openssl/ssl.h>
 #include <stdbool.h>
+
+#include "library.h"
 
 // pv__broken_bio_init prepares the kind of BIO, once for a process.
 bool pv__broken_bio_init(void);

@@ -6,8 +6,6 @@
 #include "in_force.h"
 
 typedef void pv__info_callback(const SSL *ssl, int where, int ret);
-typedef int pv__security_callback(const SSL *ssl, const SSL_CTX *ctx, int op,
-                                  int bits, int nid, void *other, void *ex);
 
 // The state of a pinned context.
 typedef struct pv__pinned {
@@ -15,7 +13,7 @@ typedef struct pv__pinned {
   pv_openssl_options options;
   // Those of the application, which are called, too.
   pv__info_callback *info_callback;
-  pv__security_callback *security_callback;
+  pv__guard_callback *guarded;
 } pv__pinned;
 
 // A connection begins PENDING. A decision makes it PASSED or REJECTED; the end
@@ -45,6 +43,7 @@ typedef struct pv__connection {
   bool is_told;        // on_report knows the decision
   // The info callback by which the adapter sees each step; NULL before.
   pv__info_callback *followed_by;
+  char *name;         // that pv_openssl_set1_host was given; NULL: none
   SSL_CTX *listener;  // the context that it was made from: a reference
   uint64_t number;    // of the policy that decided
   int (*verify_callback)(int ok, X509_STORE_CTX *store);  // the application's
@@ -62,12 +61,8 @@ typedef struct pv__shown {
   SSL_SESSION *session;  // NULL, or what is resumed, with evidence of its own
 } pv__shown;
 
-// pv__kept_init reserves places in OpenSSL's objects, and sets
-// pv__security_of_openssl, once for a process.
+// pv__kept_init reserves places in OpenSSL's objects, once for a process.
 bool pv__kept_init(void);
-
-// The security callback that contexts have if the application sets none.
-extern pv__security_callback *pv__security_of_openssl;
 
 // pv__connection_of returns the state of a connection, or NULL if it has none.
 // pv__connection_made makes one then; NULL means that memory is short.

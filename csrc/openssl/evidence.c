@@ -46,7 +46,7 @@ static bool append_cert(pv__buffer *out, X509 *cert) {
 }
 
 static bool append_issuers(pv__buffer *out, STACK_OF(X509) *chain) {
-  for (int i = 1; i < sk_X509_num(chain); i++) {
+  for (pv__stack_index i = 1; i < sk_X509_num(chain); i++) {
     if (!append_cert(out, sk_X509_value(chain, i))) {
       return false;
     }
@@ -57,7 +57,7 @@ static bool append_issuers(pv__buffer *out, STACK_OF(X509) *chain) {
 bool pv__evidence_write(pv__buffer *out, const pv__buffer *leaf_der,
                         STACK_OF(X509) *chain, const char *host,
                         size_t host_len) {
-  const int num = chain == NULL ? 1 : sk_X509_num(chain);
+  const pv__stack_index num = chain == NULL ? 1 : sk_X509_num(chain);
   *out = (pv__buffer){NULL, 0};
   if (num < 1 || num > PV_OPENSSL_CERTS_MAX || host_len > PV_HOST_MAX) {
     return false;
@@ -115,26 +115,4 @@ bool pv__evidence_read(pv__evidence *out, const uint8_t *data, size_t len) {
   out->host_len = host_len;
   out->num_issuers = data[9];
   return in.len == 0;
-}
-
-void pv__evidence_keep(SSL_SESSION *session, const pv__buffer *bytes) {
-  void *data = NULL;
-  size_t len = 0;
-  pv__evidence ours;
-  if (session == NULL || bytes->len > PV_OPENSSL_CHAIN_MAX ||
-      !SSL_SESSION_get0_ticket_appdata(session, &data, &len) ||
-      (len != 0 && !pv__evidence_read(&ours, data, len))) {
-    return;
-  }
-  // If memory is short, the session has no evidence, and is rejected later.
-  (void)SSL_SESSION_set1_ticket_appdata(session, bytes->data, bytes->len);
-}
-
-bool pv__evidence_of_session(pv__evidence *out, SSL_SESSION *session) {
-  void *data = NULL;
-  size_t len = 0;
-  *out = (pv__evidence){.num_issuers = 0};
-  return session != NULL &&
-         SSL_SESSION_get0_ticket_appdata(session, &data, &len) &&
-         data != NULL && pv__evidence_read(out, data, len);
 }

@@ -2,9 +2,9 @@
 #ifndef PINVERIFY_OPENSSL_EVIDENCE_H
 #define PINVERIFY_OPENSSL_EVIDENCE_H
 
-#include <openssl/ssl.h>
 #include <stdbool.h>
 
+#include "library.h"
 #include "pinverify_openssl.h"
 
 // The bytes are:
@@ -52,12 +52,5 @@ bool pv__evidence_write(pv__buffer *out, const pv__buffer *leaf_der,
 // pv__evidence_read makes a view of these bytes. It returns false if they are
 // anything else than what pv__evidence_write wrote.
 bool pv__evidence_read(pv__evidence *out, const uint8_t *data, size_t len);
-
-// pv__evidence_keep puts bytes into a session that nobody shares yet, unless
-// they are too long or the application has put its own there.
-void pv__evidence_keep(SSL_SESSION *session, const pv__buffer *bytes);
-
-// pv__evidence_of_session reads them from a session.
-bool pv__evidence_of_session(pv__evidence *out, SSL_SESSION *session);
 
 #endif  // PINVERIFY_OPENSSL_EVIDENCE_H

@@ -23,8 +23,7 @@
 // copies to each connection, refuses all if nobody follows the handshake.
 #include "handshake.h"
 
-#include <openssl/err.h>
-
+#include "facts.h"
 #include "rejection.h"
 #include "step.h"
 #include "verification.h"
@@ -35,9 +34,6 @@ static const char NOT_ASKED[] =
     "the server asks no client for a certificate: set SSL_VERIFY_PEER";
 static const char UNSEEN_START[] =
     "the handshake began before the context was pinned";
-static const char LATE_CALLBACK[] =
-    "pinverify: an info callback that was set after pv_openssl_pin does not "
-    "call the one that was there before";
 
 // The info callback that OpenSSL calls.
 static pv__info_callback *info_callback_of(const SSL *ssl) {
@@ -101,7 +97,7 @@ static void keep_evidence(pv__connection *connection, SSL *ssl) {
       !pv__keep_chain(connection, ssl, leaf, NULL)) {
     return;
   }
-  pv__evidence_keep(SSL_get_session(ssl), &connection->evidence);
+  pv__session_keep(SSL_get_session(ssl), &connection->evidence);
 }
 
 // A server has read the ClientHello, and the context is selected.
@@ -148,6 +144,11 @@ static void on_step(pv__connection *connection, SSL *ssl) {
               (SSL_is_server(ssl) || connection->state == PV__PENDING))) {
     decide(connection, ssl);
     keep_evidence(connection, ssl);
+  } else if (connection->state == PV__PENDING && SSL_is_server(ssl) &&
+             SSL_session_reused(ssl)) {
+    // The step has another name in this copy of BoringSSL. Early data must not
+    // be read before a decision.
+    decide(connection, ssl);
   }
 }
 
@@ -176,7 +177,7 @@ static void finish(pv__connection *connection, SSL *ssl) {
 
 // The handshake has stopped: for good, or to wait for the peer.
 static void on_stop(pv__connection *connection, SSL *ssl) {
-  const unsigned long error = ERR_peek_last_error();
+  const pv__error error = ERR_peek_last_error();
   if (connection->state == PV__PENDING && ERR_GET_LIB(error) == ERR_LIB_SSL &&
       ERR_GET_REASON(error) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
     const pv__shown nothing = {.leaf = NULL};
@@ -202,7 +203,8 @@ static void follow(pv__connection *connection, SSL *ssl, int where) {
     if (connection->followed_by == NULL) {
       // The context that listens is not pinned, and this one was selected.
       keep_following(connection, ssl);
-      if (pv__step_of(ssl) != PV__READ_CLIENT_HELLO) {
+      const pv__step step = pv__step_of(ssl);
+      if (step != PV__READING_CLIENT_HELLO && step != PV__READ_CLIENT_HELLO) {
         pv__reject_because(connection, ssl, UNSEEN_START);
       }
     }
@@ -235,52 +237,9 @@ void pv__on_info(const SSL *ssl, int where, int ret) {
   }
 }
 
-// Tells if the adapter sees the steps of a handshake.
-static bool is_followed(const SSL *ssl) {
+bool pv__is_followed(const SSL *ssl) {
   const pv__connection *connection = pv__connection_of(ssl);
   pv__info_callback *callback = info_callback_of(ssl);
   return callback == pv__on_info || (connection != NULL && callback != NULL &&
                                      callback == connection->followed_by);
-}
-
-// Tells if a handshake goes on that the adapter does not see. The usual answer
-// comes first: the connection has our callback, since its handshake began.
-static bool is_unseen(const SSL *ssl) {
-  return ssl != NULL && SSL_get_info_callback(ssl) != pv__on_info &&
-         SSL_in_init(ssl) && !SSL_in_before(ssl) && !is_followed(ssl);
-}
-
-// Tells if OpenSSL asks something for each cipher and each signature algorithm
-// that a client knows, 120 times before it sends a ClientHello. It asks for
-// versions and groups as well: that is often enough.
-static bool is_of_a_list(int op) {
-  return op == SSL_SECOP_CIPHER_SUPPORTED || op == SSL_SECOP_SIGALG_SUPPORTED ||
-         op == SSL_SECOP_SIGALG_MASK;
-}
-
-static int refuse_unseen(void) {
-  ERR_raise_data(ERR_LIB_SSL, SSL_R_CERTIFICATE_VERIFY_FAILED, "%s",
-                 LATE_CALLBACK);
-  return 0;
-}
-
-int pv__on_security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits,
-                    int nid, void *other, void *ex) {
-  if (!is_of_a_list(op) && is_unseen(ssl)) {
-    return refuse_unseen();
-  }
-  return pv__security_of_openssl(ssl, ctx, op, bits, nid, other, ex);
-}
-
-int pv__on_security_composed(const SSL *ssl, const SSL_CTX *ctx, int op,
-                             int bits, int nid, void *other, void *ex) {
-  const pv__pinned *pinned =
-      pv__pinned_of(ssl == NULL ? ctx : SSL_get_SSL_CTX(ssl));
-  if (pinned == NULL) {
-    return 0;
-  }
-  if (!is_of_a_list(op) && is_unseen(ssl)) {
-    return refuse_unseen();
-  }
-  return pinned->security_callback(ssl, ctx, op, bits, nid, other, ex);
 }

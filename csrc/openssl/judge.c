@@ -3,20 +3,13 @@
 // The rules are those of src/pinverify/tls/_evidence.py: a verified chain, or
 // the leaf alone; resumed sessions are judged again, with the chain that their
 // first handshake showed; an unknown chain must not hide a blocked key.
-#include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>
 
 #include "connection.h"
+#include "facts.h"
 
 static const char NO_RULE[] = "neither context of this connection is pinned";
-static const char NO_NAME[] =
-    "the name of the server is not known: call SSL_set1_host before "
-    "SSL_connect";
-static const char SEVERAL_NAMES[] =
-    "several names were given with SSL_add1_host, and their pins may differ: "
-    "give one with SSL_set1_host";
 static const char LONG_NAME[] = "the name is longer than 253 bytes";
 static const char HIDDEN[] =
     "a resumed session shows no chain, and its first handshake is not known: "
@@ -31,23 +24,6 @@ void pv__not_checked(pv_openssl_decision *out, const char *why) {
   out->why = why;
 }
 
-// The one name that OpenSSL verifies, or NULL. An address is a name, too.
-static bool copy_verified_name(char out[PV_HOST_MAX + 2], SSL *ssl) {
-  X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-  const char *name = X509_VERIFY_PARAM_get0_host(param, 0);
-  char *address = NULL;
-  if (name == NULL) {
-    address = X509_VERIFY_PARAM_get1_ip_asc(param);
-    name = address;
-  }
-  out[0] = '\0';
-  if (name != NULL) {
-    OPENSSL_strlcpy(out, name, PV_HOST_MAX + 2);
-  }
-  OPENSSL_free(address);
-  return out[0] != '\0';
-}
-
 static bool name_to_look_up(char out[PV_HOST_MAX + 2], const char **out_why,
                             const SSL *ssl, const pv__pinned *rule) {
   out[0] = '\0';
@@ -55,12 +31,10 @@ static bool name_to_look_up(char out[PV_HOST_MAX + 2], const char **out_why,
   if (SSL_is_server(ssl)) {
     return true;
   }
-  SSL *connection = (SSL *)ssl;  // SSL_get0_param only reads it
-  if (X509_VERIFY_PARAM_get0_host(SSL_get0_param(connection), 1) != NULL) {
-    *out_why = SEVERAL_NAMES;
+  if (!pv__verified_name(out, out_why, ssl)) {
     return false;
   }
-  if (copy_verified_name(out, connection)) {
+  if (out[0] != '\0') {
     *out_why = strlen(out) > PV_HOST_MAX ? LONG_NAME : "";
     return strlen(out) <= PV_HOST_MAX;
   }
@@ -69,7 +43,7 @@ static bool name_to_look_up(char out[PV_HOST_MAX + 2], const char **out_why,
     OPENSSL_strlcpy(out, sni, PV_HOST_MAX + 2);
     return strlen(out) <= PV_HOST_MAX;
   }
-  *out_why = NO_NAME;
+  *out_why = pv__no_name;
   return false;
 }
 
@@ -152,18 +126,20 @@ static bool is_for(const pv__evidence *evidence, const pv__buffer *leaf_der,
 
 // Finds the evidence of a session. A client that verifies does not rely on a
 // handshake that did not.
-static bool is_known(pv__evidence *out, const pv__connection *connection,
-                     const SSL *ssl, SSL_SESSION *session, const char *host) {
-  return pv__evidence_of_session(out, session) && connection->leaf != NULL &&
+static bool is_known(pv__evidence *out, pv__buffer *bytes,
+                     const pv__connection *connection, SSL *ssl,
+                     SSL_SESSION *session, const char *host) {
+  return connection->leaf != NULL &&
+         pv__session_evidence(out, bytes, ssl, session, host) &&
          is_for(out, &connection->leaf_der, host) &&
          (out->is_verified || SSL_is_server(ssl));
 }
 
-// Finds the evidence that counts. It returns false if there may be a chain that
-// OpenSSL verified, and it is not known.
-static bool find_evidence(pv__evidence *out, const pv__connection *connection,
-                          const SSL *ssl, const pv__shown *shown,
-                          const char *host) {
+// Finds the evidence that counts; it may be a view of `*bytes`. It returns
+// false if there may be a chain that OpenSSL verified, and it is not known.
+static bool find_evidence(pv__evidence *out, pv__buffer *bytes,
+                          const pv__connection *connection, SSL *ssl,
+                          const pv__shown *shown, const char *host) {
   *out = (pv__evidence){.num_issuers = 0};
   if (shown->session == NULL) {
     return !shown->has_chain ||
@@ -172,7 +148,7 @@ static bool find_evidence(pv__evidence *out, const pv__connection *connection,
   }
   // Without verification, nothing above the leaf counts, so nothing is hidden.
   if (connection->is_unverified ||
-      is_known(out, connection, ssl, shown->session, host)) {
+      is_known(out, bytes, connection, ssl, shown->session, host)) {
     return true;
   }
   *out = (pv__evidence){.num_issuers = 0};
@@ -244,12 +220,14 @@ bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown) {
     return false;
   }
   pv__evidence evidence;
+  pv__buffer bytes = {NULL, 0};
   pv_span chain[PV_OPENSSL_CERTS_MAX];
   const bool is_hidden =
-      !find_evidence(&evidence, connection, ssl, shown, host);
+      !find_evidence(&evidence, &bytes, connection, ssl, shown, host);
   const size_t num_certs = list_chain(chain, connection, &evidence);
   out->is_verified = evidence.is_verified;
   ask(connection, rule, chain, num_certs, has_name, is_hidden);
+  pv__buffer_free(&bytes);
   connection->asked.is_answered = has_name;
   return may_pass(out, rule);
 }

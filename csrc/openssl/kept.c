@@ -1,14 +1,10 @@
 // kept.c: the adapter's state in contexts and connections of OpenSSL.
-#include <openssl/crypto.h>
-
 #include "broken_bio.h"
 #include "connection.h"
 
 static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
 static int context_index = -1;
 static int connection_index = -1;
-
-pv__security_callback *pv__security_of_openssl = NULL;
 
 static void free_pinned(void *parent, void *data, CRYPTO_EX_DATA *all,
                         int index, long argl, void *argp) {
@@ -22,6 +18,7 @@ static void free_connection(void *parent, void *data, CRYPTO_EX_DATA *all,
   pv__connection *connection = data;
   if (connection != NULL) {
     pv__forget(connection);
+    OPENSSL_free(connection->name);
     SSL_CTX_free(connection->listener);
     OPENSSL_free(connection);
   }
@@ -35,17 +32,8 @@ static int forget_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from,
   return 1;
 }
 
-static void find_security_of_openssl(void) {
-  SSL_CTX *fresh = SSL_CTX_new(TLS_method());
-  if (fresh != NULL) {
-    pv__security_of_openssl = SSL_CTX_get_security_callback(fresh);
-  }
-  SSL_CTX_free(fresh);
-}
-
 static void reserve_indexes(void) {
-  find_security_of_openssl();
-  if (pv__security_of_openssl != NULL && pv__broken_bio_init()) {
+  if (pv__broken_bio_init()) {
     context_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_pinned);
     connection_index =
         SSL_get_ex_new_index(0, NULL, NULL, forget_connection, free_connection);

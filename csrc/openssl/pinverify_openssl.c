@@ -1,8 +1,7 @@
 // pinverify_openssl.c: the public functions of the adapter.
 #include "pinverify_openssl.h"
 
-#include <openssl/err.h>
-
+#include "guard.h"
 #include "handshake.h"
 
 static const char NO_MEMORY[] = "memory is short";
@@ -25,7 +24,7 @@ int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
   if (ctx == NULL || !is_open(policy)) {
     return failed("no context, or a policy that is not open");
   }
-  if (!pv__kept_init()) {
+  if (!pv__kept_init() || !pv__guard_init()) {
     return failed(NO_MEMORY);
   }
   if (pv__pinned_of(ctx) != NULL) {
@@ -40,12 +39,8 @@ int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
   pinned->options =
       options == NULL ? (pv_openssl_options){.arg = NULL} : *options;
   pinned->info_callback = SSL_CTX_get_info_callback(ctx);
-  pinned->security_callback = SSL_CTX_get_security_callback(ctx);
   SSL_CTX_set_info_callback(ctx, pv__on_info);
-  SSL_CTX_set_security_callback(
-      ctx, pinned->security_callback == pv__security_of_openssl
-               ? pv__on_security
-               : pv__on_security_composed);
+  pv__guard(ctx, pinned);
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
   return 1;
 }

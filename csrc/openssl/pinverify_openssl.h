@@ -12,7 +12,8 @@
 //   if (SSL_connect(ssl) != 1) { pv_openssl_report tells why }
 //
 // Limits.
-//   * OpenSSL 3.0 or later; TLS over BIOs. DTLS is refused, and QUIC unknown.
+//   * OpenSSL 3.0 or later, or BoringSSL: see below. TLS over BIOs: DTLS is
+//     refused, and QUIC unknown.
 //   * Pin a context before its first SSL_new, and the context that listens as
 //     well as those that a callback for SNI selects.
 //   * Pins add to the verification of OpenSSL, and replace none of it.
@@ -59,6 +60,21 @@
 // callback that is set later must do so as well, or that is not noticed. A
 // verify callback may be set at any time. Tickets, SNI, ALPN, certificates:
 // these callbacks are not touched.
+//
+// BoringSSL does the same, but for this:
+//   * It does not tell the name that it verifies. Clients give the name with
+//     pv_openssl_set1_host, and are refused if they call SSL_set1_host alone.
+//   * Its sessions keep what the peer sent, in tickets as well. The chain of a
+//     resumed session is verified again, with the trust of the context, for the
+//     name of this connection, and without callbacks of the application. If it
+//     does not pass, it is unknown. Per connection, SSL_set0_verify_cert_store
+//     does not count for that.
+//   * With SSL_CTX_set_custom_verify the leaf alone counts.
+//   * In place of the security callback, the adapter uses the one for a log of
+//     keys (SSL_CTX_set_keylog_callback), which it does not read.
+//   * SSL_get_verify_result tells only rejections that sent an alert.
+//   * While there is early data, and after a false start, pv_openssl_report
+//     returns 0: the peer was decided, and the handshake is not over.
 #ifndef PINVERIFY_OPENSSL_H
 #define PINVERIFY_OPENSSL_H
 
@@ -138,6 +154,14 @@ PV_API PV_CHECK int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
 // Returns 1; or 0, with the reason in OpenSSL's error queue, if the context is
 // not pinned or the policy is not open. Then nothing has changed.
 PV_API PV_CHECK int pv_openssl_swap(SSL_CTX *ctx, const pv_policy *policy);
+
+// pv_openssl_set1_host gives a client the name of its server, or its address:
+// the name to verify, and to look up. With OpenSSL it is SSL_set1_host. With
+// BoringSSL, which does not tell the name, it has to be called in its place,
+// once for a connection.
+//
+// Returns 1; or 0 if memory is short.
+PV_API PV_CHECK int pv_openssl_set1_host(SSL *ssl, const char *host);
 
 // pv_openssl_report returns 1 if the handshake of `ssl` is over and its peer
 // was accepted, else 0. `*out` receives the decision; out may be NULL. If there

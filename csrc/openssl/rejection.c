@@ -1,18 +1,25 @@
 // rejection.c: the end of a connection whose peer is rejected.
 #include "rejection.h"
 
-#include <openssl/err.h>
-
 #include "broken_bio.h"
 
 const char pv__second_handshake[] =
     "a second handshake on one connection could change the certificate";
+
+static const char LATE_CALLBACK[] =
+    "pinverify: an info callback that was set after pv_openssl_pin does not "
+    "call the one that was there before";
 
 void pv__raise_error(const pv_openssl_decision *decision) {
   ERR_raise_data(ERR_LIB_SSL, SSL_R_CERTIFICATE_VERIFY_FAILED, "pinverify: %s",
                  decision->why[0] != '\0'
                      ? decision->why
                      : pv_reason_text((pv_reason)decision->report.reason));
+}
+
+void pv__raise_unseen(void) {
+  ERR_raise_data(ERR_LIB_SSL, SSL_R_CERTIFICATE_VERIFY_FAILED, "%s",
+                 LATE_CALLBACK);
 }
 
 // The shutdown flags stop data that OpenSSL has read already; the BIOs stop

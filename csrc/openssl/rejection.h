@@ -10,6 +10,9 @@ extern const char pv__second_handshake[];
 // pv__raise_error puts a rejection into OpenSSL's error queue.
 void pv__raise_error(const pv_openssl_decision *decision);
 
+// pv__raise_unseen says there that the adapter does not see a handshake.
+void pv__raise_unseen(void);
+
 // pv__break_connection lets every read and write fail from now on, and the
 // session of the connection not be resumed.
 void pv__break_connection(SSL *ssl);

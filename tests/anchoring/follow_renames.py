@@ -45,6 +45,7 @@ TABLES = {
     "remedies": {
         "tests/remedies/remedies.toml": "src/pinverify",
         "tests/remedies/openssl.toml": "csrc/openssl",
+        "tests/remedies/boringssl.toml": "csrc/openssl",
     },
     "prove": {"tests/prove/*.toml": "csrc"},
 }

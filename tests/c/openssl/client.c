@@ -100,7 +100,7 @@ static void no_operation_before_the_check(void) {
     SSL_CTX *server = server_context("impostor", SSL_VERIFY_NONE);
     dialogue d = opened(client, server);
     char byte;
-    SSL_set1_host(d.client, HOST);
+    expect_host(d.client, HOST);
     for (int i = 0; i < 6; i++) {
       const int ret = operation == 0   ? SSL_write(d.client, "secret", 6)
                       : operation == 1 ? SSL_read(d.client, &byte, 1)
@@ -169,7 +169,8 @@ static void verification_still_counts(void) {
   SSL_CTX *server = server_context("self_signed", SSL_VERIFY_NONE);
   answer a = connect_once(client, server, NULL);
   CHECK(!a.client_done && !a.client_accepts && no_byte_passed(&a));
-  CHECK(a.verify_result == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT);
+  CHECK(a.verify_result != X509_V_OK);
+  CHECK(a.verify_result != X509_V_ERR_CERT_REJECTED);
   forget(&a);
   freed(client, server);
 }
@@ -186,7 +187,7 @@ static void mode_of_the_connection(void) {
     SSL_CTX_set_verify(client, mode, NULL);
     dialogue d = opened(client, server);
     SSL_CTX_set_verify(client, other, NULL);
-    SSL_set1_host(d.client, HOST);
+    expect_host(d.client, HOST);
     talk(&d);
     CHECK(d.client_done == verifies && d.at_server == verifies);
     closed(&d);
@@ -259,7 +260,7 @@ static void name_is_needed(void) {
   CHECK(!d.client_done && d.at_server == 0);
   CHECK(!pv_openssl_report(d.client, &why));
   CHECK(why.report.reason == PV_BAD_HOST);
-  CHECK(strstr(why.why, "SSL_set1_host") != NULL);
+  CHECK(strstr(why.why, "set1_host") != NULL);
   closed(&d);
   freed(client, server);
 }
@@ -292,12 +293,13 @@ static void name_from_sni_if_told(void) {
   }
 }
 
+#ifndef OPENSSL_IS_BORINGSSL
 static void several_names_are_refused(void) {
   SSL_CTX *client = pinned_client("leaf");
   SSL_CTX *server = honest_server();
   dialogue d = opened(client, server);
   pv_openssl_decision why;
-  SSL_set1_host(d.client, HOST);
+  expect_host(d.client, HOST);
   SSL_add1_host(d.client, "elsewhere.example");
   talk(&d);
   CHECK(!d.client_done && !pv_openssl_report(d.client, &why));
@@ -305,6 +307,7 @@ static void several_names_are_refused(void) {
   closed(&d);
   freed(client, server);
 }
+#endif
 
 static void address_is_a_name(void) {
   for (int bad = 0; bad < 2; bad++) {
@@ -312,10 +315,28 @@ static void address_is_a_name(void) {
     SSL_CTX *server =
         server_context(bad ? "impostor" : "server", SSL_VERIFY_NONE);
     dialogue d = opened(client, server);
-    CHECK(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(d.client),
-                                        "127.0.0.1") == 1);
+    expect_address(d.client, "127.0.0.1");
     talk(&d);
     CHECK(d.client_done == !bad && d.at_server == !bad);
+    closed(&d);
+    freed(client, server);
+  }
+}
+
+// A name or an address that the adapter is given.
+static void name_by_the_adapter(void) {
+  const char *const names[] = {HOST, "127.0.0.1"};
+  const char *const policies[] = {"leaf", "address"};
+  for (int i = 0; i < 4; i++) {
+    const bool bad = i >= 2;
+    SSL_CTX *client = pinned_client(policies[i % 2]);
+    SSL_CTX *server =
+        server_context(bad ? "impostor" : "server", SSL_VERIFY_NONE);
+    dialogue d = opened(client, server);
+    CHECK(pv_openssl_set1_host(d.client, names[i % 2]) == 1);
+    talk(&d);
+    CHECK(d.client_done == !bad && d.at_server == !bad);
+    CHECK(pv_openssl_report(d.client, NULL) == (uint32_t)!bad);
     closed(&d);
     freed(client, server);
   }
@@ -346,14 +367,9 @@ static void resumed_from_bytes(void) {
   SSL_CTX *server = honest_server();
   answer first = connect_once(client, server, NULL);
   CHECK(went_well(&first) && first.session != NULL);
-  unsigned char *bytes = NULL;
-  const int len = i2d_SSL_SESSION(first.session, &bytes);
-  const unsigned char *at = bytes;
-  SSL_SESSION *read = d2i_SSL_SESSION(NULL, &at, len);
-  CHECK(len > 0 && read != NULL);
+  SSL_SESSION *read = stored_and_read(first.session, client);
   answer again = connect_once(client, server, read);
   CHECK(went_well(&again) && again.is_resumed && again.client_accepts);
-  OPENSSL_free(bytes);
   SSL_SESSION_free(read);
   forget(&first);
   forget(&again);
@@ -435,7 +451,7 @@ static void pin_removed_in_between(void) {
 static SSL_CTX *to_swap;
 static void swap_at_server_hello(const SSL *ssl, int where, int ret) {
   (void)ret;
-  if (where & SSL_CB_LOOP && strcmp(SSL_state_string(ssl), "TRSH") == 0) {
+  if (where & SSL_CB_LOOP && has_read(ssl, SERVER_HELLO)) {
     CHECK(pv_openssl_swap(to_swap, policy_of("leaf")) == 1);
   }
 }
@@ -463,9 +479,8 @@ static void swapped_while_resuming(void) {
 // A policy that comes after the decision, and before the end: all is decided
 // again, and an acceptance is told only at the end (pitfall 48).
 static void swap_after_the_decision(const SSL *ssl, int where, int ret) {
-  const char *step = tls_version == TLS1_2_VERSION ? "TRSD" : "TRFIN";
   (void)ret;
-  if (where & SSL_CB_LOOP && strcmp(SSL_state_string(ssl), step) == 0) {
+  if (where & SSL_CB_LOOP && has_read(ssl, LAST_FLIGHT)) {
     CHECK(pv_openssl_swap(to_swap, policy_of("leaf")) == 1);
   }
 }
@@ -496,7 +511,7 @@ static void session_of_another_name(void) {
     answer first = connect_once(client, server, NULL);
     CHECK(went_well(&first) && first.session != NULL);
     dialogue d = opened(client, server);
-    SSL_set1_host(d.client, "other.localhost");
+    expect_host(d.client, "other.localhost");
     offer(d.client, first.session);
     talk(&d);
     CHECK(!SSL_session_reused(d.client));
@@ -549,6 +564,7 @@ static void expired_rule_and_hidden_chain(void) {
   freed(client, server);
 }
 
+#ifndef OPENSSL_IS_BORINGSSL
 // Early data leaves only for a server whose key is pinned.
 static void early_data(void) {
   if (tls_version != TLS1_3_VERSION) {
@@ -564,7 +580,7 @@ static void early_data(void) {
     size_t written = 0, got = 0;
     char bytes[8] = "";
     dialogue d = opened(client, server);
-    SSL_set1_host(d.client, HOST);
+    expect_host(d.client, HOST);
     offer(d.client, first.session);
     if (!good) {
       CHECK(pv_openssl_swap(client, policy_of("leaf")) == 1);
@@ -577,6 +593,7 @@ static void early_data(void) {
   forget(&first);
   freed(client, server);
 }
+#endif
 
 const scenario client_scenarios[] = {
     {"pinned_leaf", pinned_leaf},
@@ -599,8 +616,11 @@ const scenario client_scenarios[] = {
     {"name_is_needed", name_is_needed},
     {"no_name_is_no_client", no_name_is_no_client},
     {"name_from_sni_if_told", name_from_sni_if_told},
+#ifndef OPENSSL_IS_BORINGSSL
     {"several_names_are_refused", several_names_are_refused},
+#endif
     {"address_is_a_name", address_is_a_name},
+    {"name_by_the_adapter", name_by_the_adapter},
     {"resumed_with_evidence", resumed_with_evidence},
     {"resumed_from_bytes", resumed_from_bytes},
     {"session_older_than_the_pins", session_older_than_the_pins},
@@ -612,6 +632,8 @@ const scenario client_scenarios[] = {
     {"session_of_another_name", session_of_another_name},
     {"unverified_session", unverified_session},
     {"expired_rule_and_hidden_chain", expired_rule_and_hidden_chain},
+#ifndef OPENSSL_IS_BORINGSSL
     {"early_data", early_data},
+#endif
     {NULL, NULL},
 };

@@ -106,8 +106,9 @@ void pin(SSL_CTX *ctx, const char *policy) {
 void share_tickets(SSL_CTX *server) {
   unsigned char ticket_keys[80];
   memset(ticket_keys, 9, sizeof(ticket_keys));
-  if (SSL_CTX_set_tlsext_ticket_keys(server, ticket_keys,
-                                     sizeof(ticket_keys)) != 1) {
+  // OpenSSL wants 80 bytes, and BoringSSL 48.
+  if (SSL_CTX_set_tlsext_ticket_keys(server, ticket_keys, 80) != 1 &&
+      SSL_CTX_set_tlsext_ticket_keys(server, ticket_keys, 48) != 1) {
     TROUBLE("ticket keys");
   }
 }
@@ -173,6 +174,68 @@ void talk(dialogue *d) {
   exchange(d);
 }
 
+#ifdef OPENSSL_IS_BORINGSSL
+
+void expect_host(SSL *client, const char *host) {
+  CHECK(pv_openssl_set1_host(client, host) == 1);
+}
+
+void expect_address(SSL *client, const char *address) {
+  CHECK(pv_openssl_set1_host(client, address) == 1);
+}
+
+// BoringSSL names the step that comes next.
+bool has_read(const SSL *client, moment which) {
+  const char *const names[2][2] = {
+      {"TLS client read_session_ticket", "TLS client send_client_certificate"},
+      {"TLS 1.3 client read_encrypted_extensions",
+       "TLS 1.3 client send_end_of_early_data"}};
+  const char *name = names[tls_version == TLS1_3_VERSION][which];
+  return strcmp(SSL_state_string_long(client), name) == 0;
+}
+
+SSL_SESSION *stored_and_read(SSL_SESSION *session, SSL_CTX *ctx) {
+  uint8_t *bytes = NULL;
+  size_t len = 0;
+  CHECK(SSL_SESSION_to_bytes(session, &bytes, &len) == 1);
+  SSL_SESSION *read = SSL_SESSION_from_bytes(bytes, len, ctx);
+  CHECK(read != NULL);
+  OPENSSL_free(bytes);
+  return read;
+}
+
+// Sessions may be used several times.
+#define SSL_SESSION_dup(session) (SSL_SESSION_up_ref(session), (session))
+
+#else
+
+void expect_host(SSL *client, const char *host) {
+  CHECK(SSL_set1_host(client, host) == 1);
+}
+
+void expect_address(SSL *client, const char *address) {
+  CHECK(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(client), address) == 1);
+}
+
+SSL_SESSION *stored_and_read(SSL_SESSION *session, SSL_CTX *ctx) {
+  unsigned char *bytes = NULL;
+  (void)ctx;
+  const int len = i2d_SSL_SESSION(session, &bytes);
+  const unsigned char *at = bytes;
+  SSL_SESSION *read = d2i_SSL_SESSION(NULL, &at, len);
+  CHECK(len > 0 && read != NULL);
+  OPENSSL_free(bytes);
+  return read;
+}
+
+bool has_read(const SSL *client, moment which) {
+  const char *const names[2][2] = {{"TRSH", "TRSD"}, {"TRSH", "TRFIN"}};
+  const char *name = names[tls_version == TLS1_3_VERSION][which];
+  return strcmp(SSL_state_string(client), name) == 0;
+}
+
+#endif
+
 void offer(SSL *client, SSL_SESSION *session) {
   SSL_SESSION *copy = session == NULL ? NULL : SSL_SESSION_dup(session);
   if (session != NULL && (copy == NULL || SSL_set_session(client, copy) != 1)) {
@@ -206,7 +269,7 @@ answer connect_once(SSL_CTX *client, SSL_CTX *server, SSL_SESSION *session) {
   last_alert = 0;
   SSL_set_msg_callback(d.client, see_alerts);
   SSL_set_msg_callback(d.server, see_alerts);
-  SSL_set1_host(d.client, HOST);
+  expect_host(d.client, HOST);
   SSL_set_tlsext_host_name(d.client, HOST);
   offer(d.client, session);
   talk(&d);

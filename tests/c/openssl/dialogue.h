@@ -64,8 +64,21 @@ typedef struct dialogue {
 
 dialogue opened(SSL_CTX *client, SSL_CTX *server);
 
+// Gives a client the name or the address of its server.
+void expect_host(SSL *client, const char *host);
+void expect_address(SSL *client, const char *address);
+
+// Tells in an info callback if a client has just read the ServerHello of a
+// resumed session; or all that the server sends before the client's last
+// flight.
+typedef enum moment { SERVER_HELLO, LAST_FLIGHT } moment;
+bool has_read(const SSL *client, moment which);
+
 // Offers a copy of a session: OpenSSL uses each session of TLS 1.3 once.
 void offer(SSL *client, SSL_SESSION *session);
+
+// Writes a session to bytes, and reads it from them.
+SSL_SESSION *stored_and_read(SSL_SESSION *session, SSL_CTX *ctx);
 
 // Does the handshake and then exchanges a few bytes, as far as both can.
 void talk(dialogue *d);
@@ -107,6 +120,6 @@ typedef struct scenario {
   void (*run)(void);
 } scenario;
 extern const scenario client_scenarios[], server_scenarios[],
-    composition_scenarios[];
+    composition_scenarios[], boringssl_scenarios[];
 
 #endif  // PINVERIFY_TESTS_DIALOGUE_H

@@ -12,6 +12,33 @@
 static long allocations;  // since the last handshake began
 static long failing;      // the one that fails; 0: none
 
+#ifdef OPENSSL_IS_BORINGSSL
+
+#include <malloc.h>
+
+// BoringSSL calls these if a program has them.
+void *OPENSSL_memory_alloc(size_t len);
+void OPENSSL_memory_free(void *data);
+size_t OPENSSL_memory_get_size(void *data);
+
+void *OPENSSL_memory_alloc(size_t len) {
+  return ++allocations == failing ? NULL : malloc(len);
+}
+
+void OPENSSL_memory_free(void *data) {
+  free(data);
+}
+
+size_t OPENSSL_memory_get_size(void *data) {
+  return malloc_usable_size(data);
+}
+
+static bool take_over_memory(void) {
+  return true;
+}
+
+#else
+
 static void *allocate(size_t len, const char *file, int line) {
   (void)file, (void)line;
   return ++allocations == failing ? NULL : malloc(len);
@@ -26,6 +53,12 @@ static void release(void *old, const char *file, int line) {
   (void)file, (void)line;
   free(old);
 }
+
+static bool take_over_memory(void) {
+  return CRYPTO_set_mem_functions(allocate, allocate_again, release) == 1;
+}
+
+#endif
 
 typedef struct meeting {
   const char *policy, *other_policy;  // the second rejects the peer
@@ -47,7 +80,7 @@ static SSL_CTX *server_of(const meeting *m, const char *policy) {
 static bool gets_through(const meeting *m, SSL_CTX *client, SSL_CTX *server,
                          SSL_SESSION *session, long fault) {
   dialogue d = opened(client, server);
-  SSL_set1_host(d.client, HOST);
+  expect_host(d.client, HOST);
   offer(d.client, session);
   allocations = 0;
   failing = fault;
@@ -90,8 +123,7 @@ static long try_all(const meeting *m, long stride) {
 int main(int argc, char **argv) {
   const meeting meetings[] = {{"impostor_leaf", "leaf", false},
                               {"clients_stranger", "clients_leaf", true}};
-  if (argc != 4 || atol(argv[3]) < 1 ||
-      CRYPTO_set_mem_functions(allocate, allocate_again, release) != 1) {
+  if (argc != 4 || atol(argv[3]) < 1 || !take_over_memory()) {
     TROUBLE("usage: faults FOLDER TLS1.2|TLS1.3 STRIDE");
   }
   begin_dialogues(argv[1], argv[2]);

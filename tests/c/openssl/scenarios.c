@@ -29,6 +29,7 @@ int main(int argc, char **argv) {
     list(client_scenarios);
     list(server_scenarios);
     list(composition_scenarios);
+    list(boringssl_scenarios);
     return 0;
   }
   if (argc == 2 && strcmp(argv[1], "--library") == 0) {
@@ -42,7 +43,8 @@ int main(int argc, char **argv) {
   for (int i = 3; i < argc; i++) {
     if (!run_one(client_scenarios, argv[i]) &&
         !run_one(server_scenarios, argv[i]) &&
-        !run_one(composition_scenarios, argv[i])) {
+        !run_one(composition_scenarios, argv[i]) &&
+        !run_one(boringssl_scenarios, argv[i])) {
       TROUBLE(argv[i]);
     }
   }

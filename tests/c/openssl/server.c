@@ -143,6 +143,7 @@ static void server_that_only_reports(void) {
   SSL_CTX_free(server);
 }
 
+#ifndef OPENSSL_IS_BORINGSSL
 // A key exchange with a shared secret shows no certificate.
 static unsigned int know_secret(SSL *ssl, const char *hint, char *identity,
                                 unsigned int identity_max, unsigned char *psk,
@@ -184,7 +185,9 @@ static void shared_secret(void) {
     freed(client, server);
   }
 }
+#endif
 
+#ifndef OPENSSL_IS_BORINGSSL
 // Pitfall 13: a client renegotiates to show another certificate.
 static void renegotiation(void) {
   if (tls_version != TLS1_2_VERSION) {
@@ -243,6 +246,7 @@ static void authentication_afterwards(void) {
   }
   freed(client, server);
 }
+#endif
 
 // ---- resumed sessions -------------------------------------------------------
 
@@ -397,6 +401,7 @@ static void callback_that_accepts_all(void) {
   freed(client, server);
 }
 
+#ifndef OPENSSL_IS_BORINGSSL
 // Early data is read only from a client whose key is pinned.
 static void early_data(void) {
   if (tls_version != TLS1_3_VERSION) {
@@ -425,6 +430,7 @@ static void early_data(void) {
   forget(&first);
   freed(client, server);
 }
+#endif
 
 // ---- SNI --------------------------------------------------------------------
 
@@ -544,16 +550,24 @@ const scenario server_scenarios[] = {
     {"policy_without_clients", policy_without_clients},
     {"clients_in_report_mode", clients_in_report_mode},
     {"server_that_only_reports", server_that_only_reports},
+#ifndef OPENSSL_IS_BORINGSSL
     {"shared_secret", shared_secret},
+#endif
+#ifndef OPENSSL_IS_BORINGSSL
     {"renegotiation", renegotiation},
+#endif
+#ifndef OPENSSL_IS_BORINGSSL
     {"authentication_afterwards", authentication_afterwards},
+#endif
     {"resumed_in_another_process", resumed_in_another_process},
     {"resumed_from_memory", resumed_from_memory},
     {"ticket_older_than_the_pins", ticket_older_than_the_pins},
     {"refused_client_returns", refused_client_returns},
     {"new_policy_judges_the_ticket", new_policy_judges_the_ticket},
     {"server_callback_that_accepts_all", callback_that_accepts_all},
+#ifndef OPENSSL_IS_BORINGSSL
     {"early_data_at_a_server", early_data},
+#endif
     {"selected_context_rules", selected_context_rules},
     {"selected_context_without_pins", selected_context_without_pins},
     {"listening_context_without_pins", listening_context_without_pins},

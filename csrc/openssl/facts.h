@@ -1,0 +1,25 @@
+// facts.h: facts about a connection that OpenSSL and BoringSSL tell in other
+// ways.
+#ifndef PINVERIFY_OPENSSL_FACTS_H
+#define PINVERIFY_OPENSSL_FACTS_H
+
+#include "connection.h"
+
+// The text for clients that gave no name.
+extern const char pv__no_name[];
+
+// pv__verified_name finds the name that the library verifies, or "" if there is
+// none. It returns false if there are several; `*out_why` says so.
+bool pv__verified_name(char out[PV_HOST_MAX + 2], const char **out_why,
+                       const SSL *ssl);
+
+// pv__session_keep puts evidence into a session that nobody shares yet, unless
+// it is too long or the application has put its own data there.
+void pv__session_keep(SSL_SESSION *session, const pv__buffer *bytes);
+
+// pv__session_evidence finds the chain above the leaf of a session. `*out` is a
+// view of the session, or of `*bytes`, which the caller frees.
+bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes, SSL *ssl,
+                          SSL_SESSION *session, const char *host);
+
+#endif  // PINVERIFY_OPENSSL_FACTS_H
