@@ -94,6 +94,19 @@ def test_a_refused_client_that_has_much_to_say_learns_why(
             tls.recv(1)
 
 
+def test_a_subject_cannot_break_out_of_its_field(start: Start, pki: Pki) -> None:
+    """A line of the log is one JSON object, whatever a peer calls itself."""
+    gateway = start()
+    name = 'a"b\\c\n", "event": "x'
+    peer = pki.ca.leaf("quotes.example", common_name=name, purpose="client")
+    assert not gateway.served(peer)
+    gateway.end()
+    (told,) = gateway.told("rejected")
+    fields = {"time", "event", "side", "reason", "mode", "pin", "subject", "address"}
+    assert set(told) == fields
+    assert told["subject"].startswith('CN=a\\"b')
+
+
 def test_a_client_of_no_authority_fails_in_tls(start: Start) -> None:
     """Pins add to the verification: the failure is its own, and told with its text."""
     gateway = start()
