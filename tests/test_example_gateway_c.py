@@ -21,6 +21,7 @@ from typing import Any, Self
 import pytest
 
 from gateway_in_c import FOLDER, GatewayInC, gateway_program
+from pinverify import load_policy
 from pki import Pki, self_signed
 from tls_clients import SECRET, Serve, client_of, echo
 from tls_servers import LIMIT, client_context, server_context
@@ -568,9 +569,17 @@ def test_a_wrong_command_line_is_told(options: tuple[str, ...], message: str) ->
     assert message in done.stderr
 
 
-def test_the_page_beside_it_is_right() -> None:
-    """Its options and events exist, and so do the pages it names."""
+def test_the_page_beside_it_is_right(start: Start, pki: Pki, tmp_path: Path) -> None:
+    """Its policy is one for both sides, its options, events and links exist."""
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    (policy,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "pins.toml").write_text(policy, encoding="utf-8")
+    for name in ("clients.pvpol", "up.pvpol"):
+        compiled = load_policy(tmp_path / "pins.toml").compile()
+        (tmp_path / name).write_bytes(compiled)
+    gateway = start()
+    assert not gateway.served(pki.client)  # the upstream has another pin
+    assert gateway.end()["client"]["accepted"] == {"MISMATCH": 1}
     done = subprocess.run(
         [gateway_program(), "--help"], capture_output=True, text=True, check=True
     )
