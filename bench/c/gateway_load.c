@@ -66,8 +66,7 @@ static SSL *on_socket(SSL_CTX *ctx, int fd) {
   return ssl;
 }
 
-// ---- the upstream
-// ------------------------------------------------------------
+// ---- the upstream -----------------------------------------------------------
 
 static void echo(SSL *ssl) {
   char data[4096];
@@ -114,8 +113,7 @@ static int64_t begin_upstream(work *out, const char *pem) {
   return ntohs(at.sin_port);
 }
 
-// ---- the clients
-// -------------------------------------------------------------
+// ---- the clients ------------------------------------------------------------
 
 // Returns NULL, or the step that has failed.
 static const char *visit(SSL *ssl) {

@@ -28,8 +28,7 @@ static int64_t clock_ms(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-// ---- waiting
-// -----------------------------------------------------------------
+// ---- waiting ----------------------------------------------------------------
 
 static void leave(queue *from, tunnel *one) {
   *(one->earlier == NULL ? &from->first : &one->earlier->later) = one->later;
@@ -44,8 +43,7 @@ static void join(queue *to, tunnel *one, int64_t now) {
   to->last = one;
 }
 
-// ---- tunnels
-// -----------------------------------------------------------------
+// ---- tunnels ----------------------------------------------------------------
 
 // Puts a tunnel where it belongs, after something has happened to it.
 static void settle(gateway *g, tunnel *one, phase before) {
@@ -109,8 +107,7 @@ static void recycle(gateway *g) {
   }
 }
 
-// ---- accepting
-// ---------------------------------------------------------------
+// ---- accepting --------------------------------------------------------------
 
 void loop_address(char out[ADDRESS_LEN], const struct sockaddr_storage *from) {
   char host[INET6_ADDRSTRLEN] = "?";
@@ -163,8 +160,7 @@ static void accept_some(gateway *g) {
   }
 }
 
-// ---- signals
-// -----------------------------------------------------------------
+// ---- signals ----------------------------------------------------------------
 
 static void log_number_event(const char *event, const char *name,
                              uint64_t number) {
@@ -209,8 +205,7 @@ static void read_signals(gateway *g) {
   }
 }
 
-// ---- the loop
-// ----------------------------------------------------------------
+// ---- the loop ---------------------------------------------------------------
 
 static void cut_all(gateway *g) {
   for (phase of = GREETING; of < NUM_PHASES; of++) {

@@ -16,8 +16,7 @@
 
 enum { OF_CLIENTS, OF_UPSTREAM };
 
-// ---- policies
-// ----------------------------------------------------------------
+// ---- policies ---------------------------------------------------------------
 
 // A loaded policy, or the reason why there is none.
 typedef struct loaded {
@@ -143,8 +142,7 @@ bool tls_reload(tls *out, const options *chosen) {
   return true;
 }
 
-// ---- callbacks
-// ---------------------------------------------------------------
+// ---- callbacks --------------------------------------------------------------
 
 // Remembers the certificate of a peer: of one that is refused OpenSSL keeps
 // none, and the log has to name it. The answer is that of OpenSSL.
@@ -176,8 +174,7 @@ static int on_session(SSL *ssl, SSL_SESSION *session) {
   return 1;
 }
 
-// ---- contexts
-// ----------------------------------------------------------------
+// ---- contexts ---------------------------------------------------------------
 
 static bool trouble(const char *what) {
   fprintf(stderr, "gateway: %s\n", what);
@@ -269,8 +266,7 @@ void tls_free(tls *contexts) {
   free(contexts->bytes[OF_UPSTREAM]);
 }
 
-// ---- connections
-// -------------------------------------------------------------
+// ---- connections ------------------------------------------------------------
 
 static SSL *new_connection(SSL_CTX *ctx, int fd, tls_peer *peer) {
   SSL *ssl = SSL_new(ctx);

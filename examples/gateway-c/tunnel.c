@@ -20,8 +20,7 @@ typedef enum step {
   STEP_OVER   // and it has failed
 } step;
 
-// ---- the end
-// -----------------------------------------------------------------
+// ---- the end ----------------------------------------------------------------
 
 // Frees the TLS of a side. Without the flags OpenSSL would hold an end without
 // close_notify against the session, which both sides may resume all the same.
@@ -92,8 +91,7 @@ static step pass_lingering(tunnel *one, shared *all) {
   return is_more ? STEP_MORE : STEP_WAIT;
 }
 
-// ---- handshakes
-// --------------------------------------------------------------
+// ---- handshakes -------------------------------------------------------------
 
 static const char *address_of(const tunnel *one, const shared *all, side peer) {
   return peer == CLIENT ? one->address : all->upstream_text;
@@ -158,8 +156,7 @@ static step pass_meeting(tunnel *one, shared *all) {
   return STEP_NEXT;
 }
 
-// ---- the way to the upstream
-// -------------------------------------------------
+// ---- the way to the upstream ------------------------------------------------
 
 static bool watch(const shared *all, end *one) {
   struct epoll_event event = {
@@ -223,8 +220,7 @@ static step pass_connecting(tunnel *one, shared *all) {
   return STEP_NEXT;
 }
 
-// ---- bytes
-// -------------------------------------------------------------------
+// ---- bytes ------------------------------------------------------------------
 
 static step read_some(flow *in, SSL *source) {
   const int result = SSL_read_ex(source, in->bytes, sizeof(in->bytes), &in->to);
@@ -307,8 +303,7 @@ static step pass_open(tunnel *one, shared *all) {
   return up == STEP_MORE || down == STEP_MORE ? STEP_MORE : STEP_WAIT;
 }
 
-// ---- phases
-// ------------------------------------------------------------------
+// ---- phases -----------------------------------------------------------------
 
 void tunnel_begin(tunnel *out, shared *all, int fd, const char *address) {
   end *client = &out->ends[CLIENT];
