@@ -95,6 +95,26 @@ def _compiler() -> list[str]:
     return given or found[:1]
 
 
+def _compiled(source: Path, folder: Path, *flags: str) -> Path:
+    out = folder / f"{source.parent.name}-{source.stem}.o"
+    include = ["-I", str(CSRC), "-c", "-o", str(out), str(source)]
+    assert ended([*_compiler(), *FLAGS, *flags, *include]) == (0, "", "")
+    return out
+
+
+@functools.cache
+def _folder(name: str) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix=f"pinverify-{name}-")
+
+
+@functools.cache
+def _core_objects() -> tuple[Path, ...]:
+    """Compile the core, which is the same for all libraries."""
+    folder = Path(_folder("core").name)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return tuple(pool.map(lambda path: _compiled(path, folder), core_sources()))
+
+
 class Objects:
     """The core, the adapter and the programs, compiled file by file.
 
@@ -115,21 +135,17 @@ class Objects:
         flags = [*library.compiling(), str(probe), *library.linking()]
         if ended([*self.compiler, "-o", folder / "probe", *flags])[0] != 0:
             pytest.skip(f"no headers of {library.name} here")
-        sources = [*core_sources(), *adapter_sources(), *PROGRAMS.glob("*.c")]
+        sources = [*adapter_sources(), *PROGRAMS.glob("*.c")]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             compiled = list(pool.map(self.compiled, sources))
         made = dict(zip(sources, compiled, strict=True))
-        self._core = [made[path] for path in core_sources()]
         self.adapter = {path.name: made[path] for path in adapter_sources()}
         self._programs = {path.stem: made[path] for path in PROGRAMS.glob("*.c")}
 
     def compiled(self, source: Path, folder: Path | None = None, *flags: str) -> Path:
         """Compile one C file, which may not warn; return its object."""
-        out = (folder or self.folder) / f"{source.parent.name}-{source.stem}.o"
-        flags = (*FLAGS, *flags, *self._library.compiling())
-        include = ["-I", str(CSRC), "-c", "-o", str(out), str(source)]
-        assert ended([*self.compiler, *flags, *include]) == (0, "", "")
-        return out
+        flags = (*flags, *self._library.compiling())
+        return _compiled(source, folder or self.folder, *flags)
 
     def linked(
         self,
@@ -148,7 +164,7 @@ class Objects:
         files += (self.adapter | (instead or {})).values()
         command: list[str | Path] = [*self.compiler, "-o", program, *files]
         # BoringSSL calls functions of faults.c.
-        command += [*self._core, "-rdynamic", *self._library.linking()]
+        command += [*_core_objects(), "-rdynamic", *self._library.linking()]
         assert ended(command) == (0, "", "")
         return program
 
@@ -158,11 +174,6 @@ SCENARIOS = (
     "boringssl",
 )
 """The files of the program that runs scenarios."""
-
-
-@functools.cache
-def _folder(name: str) -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix=f"pinverify-{name}-")
 
 
 @functools.cache
