@@ -61,8 +61,14 @@ def digest(der: bytes) -> bytes | None:
 # ---- the rows ----------------------------------------------------------------
 
 rows_of_certs = st.lists(st.none() | st.sampled_from(certificates()), max_size=40)
-slices = st.tuples(st.integers(0, 20), st.none() | st.integers(0, 40))
-kinds = st.sampled_from([kind for kind in STRINGS if "u" not in kind.lower()])
+KINDS = [kind for kind in STRINGS if "u" not in kind.lower()]
+
+
+@st.composite
+def cuts(draw: st.DrawFn, num: int) -> tuple[int, int]:
+    """Draw the bounds of a slice of some rows."""
+    first = draw(st.integers(0, num))
+    return first, draw(st.integers(first, num))
 
 
 def check_keys(found: arrow.KeyColumn, rows: Sequence[bytes | None]) -> None:
@@ -85,28 +91,42 @@ def check_matches(found: arrow.KeyColumn, rows: Sequence[bytes | None]) -> None:
     ]
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(rows_of_certs, kinds, slices)
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows_of_certs, st.data())
 def test_each_row_gets_its_digest(
-    rows: list[bytes | None], kind: str, cut: tuple[int, int | None]
+    kind: str, rows: list[bytes | None], data: st.DataObject
 ) -> None:
     """In each layout, with nulls, and in each slice."""
     column, pins = strings(rows, kind), [example_pki().server.pin]
+    cut = data.draw(cuts(len(rows)))
     check_keys(arrow.spki_sha256(Given(column, *cut)), rows[slice(*cut)])
     check_matches(arrow.is_pinned(Given(column, *cut), pins), rows[slice(*cut)])
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(rows_of_certs, kinds, st.lists(slices, max_size=5))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("first", range(18))
+def test_a_slice_begins_where_it_begins(kind: str, first: int) -> None:
+    """At each bit of two bytes of a bitmap, and in front of each certificate."""
+    rows = [None if i % 5 == 1 else certificates()[i % 9] for i in range(27)]
+    column = strings(rows, kind)
+    check_keys(arrow.spki_sha256(Given(column, first)), rows[first:])
+    check_keys(arrow.spki_sha256(Given(column, 3, first)), rows[3:first])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows_of_certs, st.data())
 def test_a_chunked_column_is_its_arrays_one_after_the_other(
-    rows: list[bytes | None], kind: str, cuts: list[tuple[int, int | None]]
+    kind: str, rows: list[bytes | None], data: st.DataObject
 ) -> None:
     """Of any lengths, empty ones and none at all included."""
     column, pins = strings(rows, kind), [str(example_pki().server.pin)]
-    expected = [row for cut in cuts for row in rows[slice(*cut)]]
+    pieces = data.draw(st.lists(cuts(len(rows)), max_size=5))
+    expected = [row for cut in pieces for row in rows[slice(*cut)]]
 
     def chunked() -> Chunks:
-        return Chunks(column, [Given(column, *cut) for cut in cuts])
+        return Chunks(column, [Given(column, *cut) for cut in pieces])
 
     check_keys(arrow.spki_sha256(chunked()), expected)
     check_matches(arrow.is_pinned(chunked(), pins), expected)
@@ -176,9 +196,12 @@ HOSTS = [
     *(b"blocked.example", b"free.example", b"other.example", b"a..b", b"", b"\xff"),
 ]
 
-chains = st.lists(st.sampled_from(certificates()), max_size=3)
 peers = st.lists(
-    st.tuples(st.none() | st.sampled_from(HOSTS), st.none() | chains), max_size=30
+    st.tuples(
+        st.none() | st.sampled_from(HOSTS),
+        st.none() | st.lists(st.sampled_from(certificates()), max_size=3),
+    ),
+    max_size=30,
 )
 
 
@@ -196,33 +219,46 @@ def verdict(host: bytes | None, chain: Sequence[bytes] | None) -> dict[str, Any]
     return dict(zip(names, fields, strict=True))
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    peers,
-    st.sampled_from(STRINGS),
-    kinds,
-    st.sampled_from(["+l", "+L"]),
-    slices,
-    st.integers(1, 2),
-)
-def test_each_peer_gets_what_it_gets_alone(  # noqa: PLR0913, PLR0917 - layouts
-    rows: list[tuple[bytes | None, list[bytes] | None]],
+@pytest.mark.parametrize("of_host", STRINGS)
+@pytest.mark.parametrize("of_cert", KINDS)
+@pytest.mark.parametrize("of_list", ["+l", "+L"])
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(peers, st.data())
+def test_each_peer_gets_what_it_gets_alone(
     of_host: str,
     of_cert: str,
     of_list: str,
-    cut: tuple[int, int | None],
-    threads: int,
+    rows: list[tuple[bytes | None, list[bytes] | None]],
+    data: st.DataObject,
 ) -> None:
     """In each layout of hosts and of chains, with nulls, in each slice."""
     hosts = strings([host for host, _ in rows], of_host)
+    chains = lists([chain for _, chain in rows], of_list, of_cert)
+    cut = data.draw(cuts(len(rows)))
     found = arrow.verdicts(
         policy(),
         Given(hosts, *cut),
-        Given(lists([chain for _, chain in rows], of_list, of_cert), *cut),
+        Given(chains, *cut),
         now=NOON,
-        threads=threads,
+        threads=data.draw(st.integers(1, 2)),
     )
     assert values(found) == [verdict(*row) for row in rows[slice(*cut)]]
+
+
+@pytest.mark.parametrize("first", range(10))
+def test_verdicts_of_a_slice(first: int) -> None:
+    """Of each host with each chain, from each row on, and in each layout of lists."""
+    chains = [[], *([der] for der in certificates()), certificates()[:3], None]
+    rows = [(host, chain) for host in [*HOSTS, None] for chain in chains]
+    for of_list, of_cert in (("+l", "z"), ("+L", "vz")):
+        hosts = Given(strings([host for host, _ in rows], "u"), first)
+        found = arrow.verdicts(
+            policy(),
+            hosts,
+            Given(lists([chain for _, chain in rows], of_list, of_cert), first),
+            now=NOON,
+        )
+        assert values(found) == [verdict(*row) for row in rows[first:]]
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
