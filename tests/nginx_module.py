@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "nginx"
-BUILD_LIMIT = 120  # seconds; configure compiles about a hundred small programs
+BUILD_LIMIT = 240  # seconds; configure compiles about a hundred small programs
 
 
 @functools.cache

@@ -254,25 +254,42 @@ def test_plain_http_has_no_certificate(nginx: Served) -> None:
     assert asked(nginx.plain, None).statuses == [400]
 
 
-def test_http_2_has_the_same_decision(nginx: Served, pki: Pki, tmp_path: Path) -> None:
-    """Two requests through one connection, by curl."""
+def curled(nginx: Nginx, who: Identity, port: int, *words: str) -> list[str]:
+    """Return version, status and new connections of the requests that curl makes."""
+    certificate = str(who.write(nginx.folder / "curl.pem"))
+    done = subprocess.run(
+        [
+            *(started("curl"), "--silent", "--cert", certificate),
+            *("--key", certificate, "--cacert", str(nginx.folder / "roots.pem")),
+            *("--resolve", f"localhost:{port}:127.0.0.1", "--output", "/dev/null"),
+            *("--output", "/dev/null", "--max-time", "20"),
+            *("--write-out", "%{http_version} %{http_code} %{num_connects}\n"),
+            *(word.replace("SERVER", f"https://localhost:{port}") for word in words),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.splitlines()
+
+
+def test_http_2_has_the_same_decision(nginx: Served, pki: Pki) -> None:
+    """Two requests through one connection."""
     for who, status in ((pki.client, "200"), (pki.stranger, "400")):
-        certificate = str(who.write(tmp_path / "client.pem"))
-        done = subprocess.run(
-            [
-                *(started("curl"), "--silent", "--http2", "--cert", certificate),
-                *("--key", certificate, "--cacert", str(nginx.folder / "roots.pem")),
-                *("--resolve", f"localhost:{nginx.tls}:127.0.0.1", "--output"),
-                *("/dev/null", "--output", "/dev/null", "--write-out"),
-                "%{http_version} %{http_code} %{num_connects}\n",
-                *[f"https://localhost:{nginx.tls}/"] * 2,
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.stdout.splitlines() == [f"2 {status} 1", f"2 {status} 0"]
+        answers = curled(nginx, who, nginx.tls, "--http2", "SERVER/", "SERVER/")
+        assert answers == [f"2 {status} 1", f"2 {status} 0"]
+
+
+def test_http_3_is_refused(tmp_path: Path, pki: Pki) -> None:
+    """The adapter of OpenSSL does not know QUIC; locations without pins answer."""
+    port = free_port()
+    off = f"location /off/ {{ alias {tmp_path}/www/; pinverify off; }}"
+    text = server(ON, POLICY, ENFORCE, off, "listen 127.0.0.1:1 quic reuseport;")
+    with Nginx(text.replace(":1 ", f":{port} "), tmp_path, pki, port) as nginx:
+        for path, status in (("/", "421"), ("/off/", "200")):
+            answers = curled(nginx, pki.client, port, "--http3-only", f"SERVER{path}")
+            assert answers == [f"3 {status} 1"]
 
 
 # ---- reloads -------------------------------------------------------------------------
