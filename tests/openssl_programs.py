@@ -29,6 +29,7 @@ __all__ = [
     "Objects",
     "ended",
     "objects",
+    "scenarios",
 ]
 
 PROGRAMS = Path(__file__).resolve().parent / "c" / "openssl"
@@ -180,3 +181,21 @@ SCENARIOS = (
 def objects(library: Library = OPENSSL) -> Objects:
     """Return the objects for a library, compiled once in a process."""
     return Objects(Path(_folder(library.name).name), library)
+
+
+def scenarios(folder: Path, changed: dict[str, str], made: Objects) -> Path:
+    """Return the program that runs scenarios, where files of the adapter are changed.
+
+    Args:
+        folder: what is made for it.
+        changed: the texts of these files, by their names.
+        made: the objects of all other files.
+    """
+    instead = {}
+    for file, text in changed.items():
+        copy = folder / file
+        # The copy is elsewhere, and includes the headers all the same.
+        included = text.replace('#include "', f'#include "{CSRC / "openssl"}/')
+        copy.write_text(included, encoding="ascii")
+        instead[file] = made.compiled(copy, folder, "-w")
+    return made.linked(folder / "program", *SCENARIOS, instead=instead)

@@ -18,8 +18,9 @@ from anchors import AnchorError, Change
 from core_sources import core_sources
 from mutants import compiling, run, testing
 from mutants.compiling import MutantError
-from mutants.run import C_CORE, PYTHON, Mutant
+from mutants.run import ADAPTER, C_CORE, PYTHON, Mutant
 from mutants.testing import Outcome
+from test_openssl_adapter import names as scenario_names
 
 __all__: list[str] = []
 
@@ -83,6 +84,19 @@ def test_every_file_that_enforces_pins_has_mutants() -> None:
     assert num.total() >= PYTHON_MUTANTS
 
 
+# A decision is made in judge.c, and what leads to it in these.
+ADAPTER_FILES = {"evidence.c", "handshake.c", "in_force.c", "judge.c", "rejection.c"}
+ADAPTER_FILES |= {"pinverify_openssl.c", "verification.c"}
+ADAPTER_MUTANTS = 20
+
+
+def test_the_adapter_has_mutants() -> None:
+    """A check that is deleted in one of these files lets a peer in."""
+    files = [mutant.file for mutant in MUTANTS if mutant.layer is ADAPTER]
+    assert set(files) >= ADAPTER_FILES
+    assert len(files) >= ADAPTER_MUTANTS
+
+
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.where}: {m.what}")
 def test_a_mutant_is_where_the_list_says(mutant: Mutant) -> None:
     """Its place is in the source, once, and its tests are there, too."""
@@ -92,6 +106,9 @@ def test_a_mutant_is_where_the_list_says(mutant: Mutant) -> None:
     if file.endswith(".py"):
         ast.parse(text, file)
     assert mutant.tests
+    if mutant.layer is ADAPTER:
+        assert set(mutant.tests) <= set(scenario_names())
+        return
     for test in mutant.tests:
         file, _, name = test.partition("[")[0].partition("::")
         assert not name or name in _functions(file), test
@@ -135,9 +152,9 @@ def test_a_name_that_no_mutant_has_is_an_error() -> None:
     assert {mutant.where for mutant in run.chosen(["is_oid"])} == {"is_oid"}
     assert {mutant.file for mutant in run.chosen(["toml"])} == {"formats/toml.py"}
     assert {mutant.file for mutant in run.chosen(["rules"])} == {"policy/_rules.py"}
-    assert {mutant.where for mutant in run.chosen(["judge"])} == {"judge"}
+    assert {mutant.where for mutant in run.chosen(["is_answered"])} == {"is_answered"}
     assert {mutant.layer for mutant in run.chosen(["python"])} == {PYTHON}
-    assert run.chosen(["core", "python"]) == run.chosen([]) == MUTANTS
+    assert run.chosen(["core", "openssl", "python"]) == run.chosen([]) == MUTANTS
     with pytest.raises(MutantError, match="no mutant of hose"):
         run.chosen(["host", "hose"])
 

@@ -16,7 +16,7 @@ import anchors
 from anchors import Change
 from core_sources import CSRC
 from openssl_cast import write_cast
-from openssl_programs import SCENARIOS, Objects, ended, objects
+from openssl_programs import Objects, ended, objects, scenarios
 from pki import Pki
 from test_openssl_adapter import VERSIONS, names
 
@@ -43,14 +43,7 @@ def without(remedy: dict[str, Any], folder: Path, made: Objects) -> Path:
     for change in remedy["change"]:
         file, text = anchors.made(Change.of(change), sources)
         sources[file] = changed[file] = text
-    instead = {}
-    for file, text in changed.items():
-        copy = folder / file
-        # The copy is elsewhere, and includes the headers all the same.
-        included = text.replace('#include "', f'#include "{ADAPTER}/')
-        copy.write_text(included, encoding="ascii")
-        instead[file] = made.compiled(copy, folder, "-w")
-    return made.linked(folder / "program", *SCENARIOS, instead=instead)
+    return scenarios(folder, changed, made)
 
 
 def test_every_pitfall_has_a_remedy() -> None:

@@ -40,6 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TABLES = {
     "mutants": {
         "tests/mutants/mutants.toml": "csrc",
+        "tests/mutants/openssl.toml": "csrc/openssl",
         "tests/mutants/python.toml": "src/pinverify",
     },
     "remedies": {

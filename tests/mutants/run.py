@@ -2,11 +2,12 @@
 
     make mutants                          # every mutant
     make mutants MUTANTS="host judge"     # those of these files or functions
-    make mutants MUTANTS=python           # those of one list; the other one is "core"
+    make mutants MUTANTS=python           # those of one list: core, openssl or python
     make mutants FIX=1                    # let the lists follow names that have changed
 
-Two lists say what is broken, and the tests that should notice: mutants.toml of the C
-core, python.toml of the Python layer that enforces pins. A mutant that they let pass
+Three lists say what is broken, and the tests that should notice: mutants.toml of the C
+core, openssl.toml of the adapter of OpenSSL, whose tests are scenarios in C, and
+python.toml of the Python layer that enforces pins. A mutant that they let pass
 meets all tests of its layer; if none of them fails, a test is missing. A mutant that
 does not compile, whose module cannot be imported, that uses a name that is not there,
 or whose tests are skipped shows nothing: it is an error here, and so is one whose place
@@ -38,6 +39,7 @@ from typing import Any
 import anchors
 from anchors import AnchorError, Change
 from mutants.compiling import Build, MutantError
+from mutants.scenarios import outcome_of_scenarios
 from mutants.testing import TIMEOUT_OF_ALL, Outcome, outcome_of
 from pinverify import core
 from pinverify.core._kernels import scan_kernels
@@ -120,6 +122,7 @@ C_CORE = Layer(
         "other_processors",
     ),
 )
+ADAPTER = Layer("the adapter of OpenSSL", "openssl", "csrc/openssl", "openssl.toml", ())
 PYTHON = Layer(
     "the Python layer",
     "python",
@@ -175,7 +178,7 @@ PYTHON = Layer(
         "twisted",
     ),
 )
-LAYERS = (C_CORE, PYTHON)
+LAYERS = (C_CORE, ADAPTER, PYTHON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +189,8 @@ class Mutant:
         what: the fault, in words.
         layer: what it is a fault of.
         change: how it gets into the source.
-        tests: they should fail: ``tests/test_x.py::test_y``.
+        tests: they should fail: ``tests/test_x.py::test_y``; of the adapter of OpenSSL,
+            scenarios.
         needs: a kernel without which nobody here runs these lines.
     """
 
@@ -335,6 +339,12 @@ def tried(copy: Copy, mutant: Mutant) -> Outcome:
     if mutant.needs and mutant.needs not in {*core.kernels(), *scan_kernels()}:
         return Outcome("skipped", f"this processor has no {mutant.needs}")
     try:
+        if mutant.layer is ADAPTER:
+            changed = dict([anchors.made(mutant.change, sources(ADAPTER))])
+            own = outcome_of_scenarios(changed, mutant.tests)
+            return (
+                outcome_of_scenarios(changed, ()) if own.verdict == "survived" else own
+            )
         with copy.planted(mutant):
             own = outcome_of(copy.folder, mutant.tests)
             if own.verdict != "survived":
@@ -349,6 +359,8 @@ def unchanged(copy: Copy, layer: Layer, all_chosen: Sequence[Mutant]) -> Outcome
     """Run all tests of these mutants of a layer on a copy without a fault."""
     of_layer = [mutant for mutant in all_chosen if mutant.layer is layer]
     tests = sorted({test for mutant in of_layer for test in mutant.tests})
+    if layer is ADAPTER:
+        return outcome_of_scenarios({}, tests)
     with copy.without_fault(layer):
         return outcome_of(copy.folder, tests, TIMEOUT_OF_ALL)
 
