@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -272,6 +273,20 @@ def remove(gateway: GatewayInC) -> str:
     return "clients.pvpol: No such file"
 
 
+def pipe(gateway: GatewayInC) -> str:
+    """Put a pipe in the place, to which nobody writes."""
+    gateway.clients.unlink(missing_ok=True)
+    os.mkfifo(gateway.clients)
+    return "clients.pvpol: it is no file"
+
+
+def folder(gateway: GatewayInC) -> str:
+    """Put a folder in the place."""
+    gateway.clients.unlink()
+    gateway.clients.symlink_to(gateway.folder)
+    return "clients.pvpol: it is no file"
+
+
 def empty(gateway: GatewayInC) -> str:
     """Leave an empty file."""
     gateway.write(gateway.clients, b"")
@@ -281,7 +296,8 @@ def empty(gateway: GatewayInC) -> str:
 def test_a_wrong_policy_leaves_both_old_ones_in_force(start: Start, pki: Pki) -> None:
     """The log has the message; the pins are those of before."""
     gateway = start()
-    spoilers = (spoil_text, spoil_bytes, forget_clients, forget_upstream, remove, empty)
+    texts = (spoil_text, spoil_bytes, forget_clients, forget_upstream)
+    spoilers = (*texts, remove, pipe, folder, empty)
     for spoil in spoilers:
         message = spoil(gateway)
         assert message in gateway.reload("policies kept")["error"]

@@ -7,10 +7,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "log.h"
 
@@ -32,23 +35,43 @@ static bool refuse(loaded *out, const char *path, const char *why) {
   return false;
 }
 
+// Opens a file, and nothing else: a pipe would wait for who writes to it.
+static FILE *open_file(const char *path, size_t *len, const char **why) {
+  struct stat about;
+  const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd == -1 || fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
+    *why = fd == -1 ? strerror(errno) : "it is no file";
+    if (fd != -1) {
+      close(fd);
+    }
+    return NULL;
+  }
+  *len = (size_t)about.st_size;
+  FILE *file = fdopen(fd, "rb");
+  if (file == NULL) {
+    *why = strerror(errno);
+    close(fd);
+  }
+  return file;
+}
+
 static bool read_policy(loaded *out, const char *path) {
-  long end = 0;
+  const char *why = NULL;
+  size_t end = 0;
   size_t len = 0;
   *out = (loaded){.bytes = NULL};
-  FILE *file = fopen(path, "rb");
+  FILE *file = open_file(path, &end, &why);
   if (file == NULL) {
-    return refuse(out, path, strerror(errno));
+    return refuse(out, path, why);
   }
-  if (fseek(file, 0, SEEK_END) == 0 && (end = ftell(file)) > 0 &&
-      fseek(file, 0, SEEK_SET) == 0) {
-    out->bytes = malloc((size_t)end);
+  if (end > 0) {
+    out->bytes = malloc(end);
   }
   if (out->bytes != NULL) {
-    len = fread(out->bytes, 1, (size_t)end, file);
+    len = fread(out->bytes, 1, end, file);
   }
   fclose(file);
-  if (len == 0 || len != (size_t)end) {
+  if (len == 0 || len != end) {
     return refuse(out, path, "it is empty, or cannot be read");
   }
   const pv_status status = pv_policy_open(&out->policy, out->bytes, len);
