@@ -189,6 +189,27 @@ def test_a_roll_out_reports_first_and_enforces_after_a_reload(
     }
 
 
+def test_strangers_do_not_take_the_names_of_clients(start: Start, pki: Pki) -> None:
+    """More addresses than the log names come first; the refused client is named."""
+    gateway = start()
+    for number in range(1100):
+        with socket.socket() as plain:
+            plain.bind((f"127.1.{number // 250}.{number % 250 + 1}", 0))
+            plain.settimeout(LIMIT)
+            plain.connect(("127.0.0.1", gateway.port))
+            plain.sendall(b"no hello of TLS")
+            with contextlib.suppress(ConnectionError):
+                while plain.recv(100):
+                    pass
+        if number < 1024:
+            gateway.until("failed")
+    assert not gateway.served(pki.stranger)
+    assert gateway.end()["client"]["failed"] == {"handshake": 1100}
+    assert len(gateway.told("failed")) == 1024
+    assert len(gateway.told("no more strangers are named until a reload")) == 1
+    assert [told["pin"] for told in gateway.told("rejected")] == [pki.stranger.pin]
+
+
 # ---- policies that change --------------------------------------------------------
 
 TASKS, TURNS = 8, 15

@@ -13,22 +13,24 @@ static const char *const REASONS[NUM_REASONS] = {
     "MISMATCH",  "MATCH",   "NOT_PINNED", "EXPIRED",    "NO_CERTIFICATE",
     "MALFORMED", "BLOCKED", "BAD_HOST",   "NOT_CHECKED"};
 
-// Returns true if the log has not named this peer yet, and has room for it. A
-// stranger can have a new key each time, so the memory is bounded.
-static bool is_new(record *out, const char *peer) {
+// Returns true if the log has not named this peer yet, and has room for it.
+static bool is_new(record *out, standing of, const char *peer) {
+  name_list *known = &out->named[of];
   uint8_t digest[PV_DIGEST_LEN];
   pv_sha256(digest, (const uint8_t *)peer, strlen(peer));
-  for (size_t i = 0; i < out->num_named; i++) {
-    if (memcmp(out->named[i], digest, sizeof(digest)) == 0) {
+  for (size_t i = 0; i < known->num; i++) {
+    if (memcmp(known->digests[i], digest, sizeof(digest)) == 0) {
       return false;
     }
   }
-  if (out->num_named == NAMED_MAX) {
+  if (known->num == NAMED_MAX) {
     return false;
   }
-  memcpy(out->named[out->num_named], digest, sizeof(digest));
-  if (++out->num_named == NAMED_MAX) {
-    log_event("no more peers are named until a reload", NULL, NULL);
+  memcpy(known->digests[known->num], digest, sizeof(digest));
+  if (++known->num == NAMED_MAX) {
+    log_event(of == STRANGERS ? "no more strangers are named until a reload"
+                              : "no more peers are named until a reload",
+              NULL, NULL);
   }
   return true;
 }
@@ -103,7 +105,8 @@ void record_decision(record *out, side peer,
   snprintf(key, sizeof(key), "%d %d %.*s", (int)peer, (int)report->reason,
            leaf == NULL ? host_len(address) : PV_PIN_TEXT_MAX,
            leaf == NULL ? address : pin);
-  if (is_new(out, key)) {
+  const bool is_stranger = peer == CLIENT && leaf == NULL;
+  if (is_new(out, is_stranger ? STRANGERS : VERIFIED, key)) {
     name_peer(peer, decision, leaf, pin, address);
   }
 }
@@ -114,7 +117,7 @@ void record_failure(record *out, side peer, failure kind, const char *address,
   out->failed[peer][kind]++;
   snprintf(key, sizeof(key), "%d failed %d %.*s", (int)peer, (int)kind,
            host_len(address), address);
-  if (!is_new(out, key)) {
+  if (!is_new(out, peer == CLIENT ? STRANGERS : VERIFIED, key)) {
     return;
   }
   log_line line;
@@ -129,7 +132,9 @@ void record_failure(record *out, side peer, failure kind, const char *address,
 }
 
 void record_forget(record *out) {
-  out->num_named = 0;
+  for (size_t i = 0; i < NUM_STANDINGS; i++) {
+    out->named[i].num = 0;
+  }
 }
 
 // Writes those of a row of counters that are not zero.

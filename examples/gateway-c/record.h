@@ -28,6 +28,14 @@ typedef enum failure {
 
 enum { NUM_REASONS = PV_NOT_CHECKED + 1, NAMED_MAX = 1024 };
 
+// Whom the log has named. Strangers can have a new address each time, and must
+// not take the room of peers with a certificate that OpenSSL has verified.
+typedef enum standing { VERIFIED, STRANGERS, NUM_STANDINGS } standing;
+typedef struct name_list {
+  size_t num;
+  uint8_t digests[NAMED_MAX][PV_DIGEST_LEN];
+} name_list;
+
 typedef struct record {
   uint64_t rejected[NUM_SIDES][NUM_REASONS];
   uint64_t accepted[NUM_SIDES][NUM_REASONS];
@@ -37,8 +45,7 @@ typedef struct record {
   uint64_t reloads;
   uint64_t reloads_refused;
   uint64_t open;  // connections of clients
-  size_t num_named;
-  uint8_t named[NAMED_MAX][PV_DIGEST_LEN];
+  name_list named[NUM_STANDINGS];
 } record;
 
 // record_decision counts a decision, and names the peer if the pins do not
