@@ -442,6 +442,44 @@ WRONG = {
         ),
         "make one upstream{} for each",
     ),
+    "upstream in clear under a condition": (
+        server(
+            proxy("/up", *PROXIED, "if ($arg_a) { proxy_pass http://localhost:1; }")
+        ),
+        'write it in a location, for location "/up"',
+    ),
+    "upstream in clear for some methods": (
+        server(
+            proxy(
+                "/up", *PROXIED, "limit_except GET { proxy_pass http://localhost:1; }"
+            )
+        ),
+        'write it in a location, for location "/up"',
+    ),
+    "shared upstream under a condition": (
+        GROUP
+        + server(
+            proxy("/a", *PROXIED, to="https://group"),
+            proxy("/b", "if ($arg_a) { proxy_pass https://group; }"),
+        ),
+        "make one upstream{} for each",
+    ),
+    "shared upstream with two names": (
+        GROUP
+        + server(
+            *PROXIED,
+            proxy("/a", "proxy_ssl_name a.localhost;", to="https://group"),
+            proxy("/b", "proxy_ssl_name b.localhost;", to="https://group"),
+        ),
+        "make one upstream{} for each",
+    ),
+    "shared upstream with any name": (
+        GROUP
+        + server(
+            proxy("/up", *PROXIED, "proxy_ssl_name $host;", to="https://group"),
+        ),
+        'write "proxy_ssl_name" without variables',
+    ),
     "shared upstream in clear": (
         GROUP
         + server(
@@ -457,7 +495,11 @@ RIGHT = {
     "without TLS": f"{POLICY} {ENFORCE}" + server(tls=False),
     "one upstream": GROUP
     + server(*PROXIED, proxy("/a", to="https://group"), proxy("/b", to="https://group"))
-    + server(proxy("/c", "if ($arg_a) { break; }")),
+    + server(proxy("/c", "if ($arg_a) { break; }"))
+    + server(
+        proxy("/d", *PROXIED, "proxy_ssl_name $proxy_host;", to="https://group"),
+        proxy("/e", *PROXIED, "if ($arg_a) { break; }", to="https://group"),
+    ),
 }
 
 

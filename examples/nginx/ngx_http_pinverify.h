@@ -50,6 +50,7 @@ typedef struct {
   ngx_http_upstream_conf_t *upstream;
   ngx_http_core_loc_conf_t *location;
   ngx_http_core_srv_conf_t *server;
+  bool is_conditional;  // the proxy_pass of a block of "if" or "limit_except"
 } ngx_http_pinverify_proxy_t;
 
 extern ngx_module_t ngx_http_pinverify_module;

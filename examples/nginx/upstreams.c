@@ -27,6 +27,8 @@ ngx_int_t ngx_http_pinverify_note_proxy(ngx_conf_t *cf,
   proxy->upstream = upstream;
   proxy->location = location;
   proxy->server = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+  // Nothing is inherited yet: this is the proxy_pass of the block itself.
+  proxy->is_conditional = location->noname && upstream->upstream != NULL;
   conf->session_reuse = upstream->ssl_session_reuse;
   ngx_conf_merge_value(conf->session_reuse, parent->session_reuse, 1);
   // A block of "if" is a location without name. It has no pins of its own, and
@@ -47,15 +49,36 @@ static ngx_int_t refuse_proxy(ngx_conf_t *cf,
   return NGX_ERROR;
 }
 
+static bool names_group(const ngx_http_pinverify_proxy_t *proxy) {
+  return proxy->upstream->upstream != NULL &&
+         proxy->upstream->upstream->srv_conf != NULL;
+}
+
+// Returns the text of proxy_ssl_name, empty if it is that of the upstream.
+static ngx_str_t name_text(const ngx_http_pinverify_proxy_t *proxy) {
+  static const ngx_str_t usual = ngx_string("$proxy_host");
+  const ngx_http_complex_value_t *name = proxy->upstream->ssl_name;
+  const bool is_usual =
+      name == NULL || (name->value.len == usual.len &&
+                       ngx_memcmp(name->value.data, usual.data, usual.len) == 0);
+  return is_usual ? (ngx_str_t)ngx_null_string : name->value;
+}
+
+static bool has_same_pins(const ngx_http_pinverify_proxy_t *a,
+                          const ngx_http_pinverify_proxy_t *b) {
+  const ngx_str_t one = name_text(a);
+  const ngx_str_t other = name_text(b);
+  return a->conf->proxy_policy == b->conf->proxy_policy &&
+         one.len == other.len &&
+         (one.len == 0 || ngx_memcmp(one.data, other.data, one.len) == 0);
+}
+
 // Connections that an upstream{} keeps alive serve all locations that name it.
 static bool may_share(const ngx_http_pinverify_proxy_t *a,
                       const ngx_http_pinverify_proxy_t *b) {
-  return a->upstream->upstream == NULL ||
-         a->upstream->upstream->srv_conf == NULL ||
-         a->upstream->upstream != b->upstream->upstream ||
+  return !names_group(a) || a->upstream->upstream != b->upstream->upstream ||
          (a->conf->proxy_mode == b->conf->proxy_mode &&
-          (a->conf->proxy_mode == PINVERIFY_OFF ||
-           a->conf->proxy_policy == b->conf->proxy_policy));
+          (a->conf->proxy_mode == PINVERIFY_OFF || has_same_pins(a, b)));
 }
 
 static ngx_int_t check(ngx_conf_t *cf,
@@ -70,6 +93,12 @@ static ngx_int_t check(ngx_conf_t *cf,
                         "\"proxy_pinverify\" is on and no file with pins is "
                         "named: add \"proxy_pinverify_policy\"");
   }
+  if (proxy->is_conditional) {  // it shares the context, https or not
+    return refuse_proxy(cf, proxy,
+                        "a block of \"if\" or \"limit_except\" has a "
+                        "\"proxy_pass\" of its own, which pins do not reach: "
+                        "write it in a location");
+  }
   if (!speaks_tls && proxy->upstream->upstream != NULL) {
     return refuse_proxy(cf, proxy,
                         "\"proxy_pass http://\" has no key that pins could "
@@ -79,6 +108,14 @@ static ngx_int_t check(ngx_conf_t *cf,
     return refuse_proxy(cf, proxy,
                         "the name of the upstream decides whose pins count: "
                         "add \"proxy_ssl_server_name on\"");
+  }
+  const ngx_str_t name = name_text(proxy);
+  if (names_group(proxy) && name.len > 0 &&
+      proxy->upstream->ssl_name->lengths != NULL) {
+    return refuse_proxy(cf, proxy,
+                        "connections that the upstream{} keeps for one name "
+                        "would serve another: write \"proxy_ssl_name\" "
+                        "without variables");
   }
   return NGX_OK;
 }
@@ -109,9 +146,6 @@ ngx_int_t ngx_http_pinverify_pin_upstreams(ngx_conf_t *cf) {
   const ngx_http_pinverify_proxy_t *proxies = main_conf->proxies.elts;
   for (ngx_uint_t i = 0; i < main_conf->proxies.nelts; i++) {
     const ngx_http_pinverify_proxy_t *proxy = &proxies[i];
-    if (proxy->location->noname) {
-      continue;
-    }
     if (check(cf, proxy) != NGX_OK) {
       return NGX_ERROR;
     }
@@ -123,7 +157,9 @@ ngx_int_t ngx_http_pinverify_pin_upstreams(ngx_conf_t *cf) {
                             "make one upstream{} for each");
       }
     }
-    if (proxy->conf->proxy_mode != PINVERIFY_OFF &&
+    // A block of "if" uses the context of what surrounds it.
+    if (!proxy->location->noname &&
+        proxy->conf->proxy_mode != PINVERIFY_OFF &&
         proxy->upstream->ssl->ctx != NULL && pin(cf, proxy) != NGX_OK) {
       return NGX_ERROR;
     }
