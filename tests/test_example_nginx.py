@@ -6,6 +6,7 @@ listens on 127.0.0.1 alone, and is ended by its process.
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 import subprocess
@@ -396,6 +397,7 @@ GROUP = "upstream group { server 127.0.0.1:1; keepalive 2; }\n"
 WRONG = {
     "missing": (server(ON, "pinverify_policy missing;"), 'missing" cannot be opened'),
     "folder": (server(ON, "pinverify_policy www;"), 'www" cannot be read whole'),
+    "pipe": (server(ON, "pinverify_policy pipe;"), 'pipe" cannot be read whole'),
     "empty": (server(ON, "pinverify_policy empty;"), "is no compiled policy"),
     "cut": (server(ON, "pinverify_policy cut;"), "is no compiled policy"),
     "toml": (
@@ -510,6 +512,7 @@ def test_nginx_does_not_start_with(case: str, tmp_path: Path, pki: Pki) -> None:
     policy = Policy.for_clients(PinSet(leaf=[pki.client.pin])).compile()
     (tmp_path / "cut").write_bytes(policy[:-1])
     (tmp_path / "empty").write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it
     (tmp_path / "pins.toml").write_text("version = 1\n", encoding="ascii")
     code, told = checked(text, tmp_path, pki)
     assert code != 0

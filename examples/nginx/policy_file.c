@@ -9,7 +9,9 @@ static char *read_file(ngx_conf_t *cf, const ngx_str_t *name, ngx_str_t *out) {
   ngx_memzero(&file, sizeof(file));
   file.name = *name;
   file.log = cf->log;
-  file.fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+  // A pipe is opened, and refused below, without a wait for who writes to it.
+  file.fd = ngx_open_file(name->data, NGX_FILE_RDONLY | NGX_FILE_NONBLOCK,
+                          NGX_FILE_OPEN, 0);
   if (file.fd == NGX_INVALID_FILE) {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
                        "pinverify: \"%V\" cannot be opened", name);
