@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import re
 import shlex
@@ -15,12 +14,12 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
+from gateway_process import GatewayProcess
 from pinverify import PinSet, Policy
 from pki import Identity, Pki
 from tls_clients import SECRET
@@ -44,14 +43,14 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def gateway_program() -> Path:
     """Build the gateway as its page says, once in a process; a warning is an error."""
     if not sys.platform.startswith("linux"):
-        pytest.skip("epoll is of Linux")
+        pytest.skip("the gateway in C needs epoll, which Linux has")
     compiler = os.environ.get("CC", "") or "cc"
     if shutil.which(shlex.split(compiler)[0]) is None:
         pytest.skip("there is no C compiler")
     header = "#include <openssl/ssl.h>\n"
     probe = [*shlex.split(compiler), "-fsyntax-only", "-x", "c", "-"]
     if subprocess.run(probe, input=header, text=True, check=False).returncode != 0:
-        pytest.skip("no headers of OpenSSL here")
+        pytest.skip("there are no headers of OpenSSL (Debian: libssl-dev)")
     program = Path(_folder().name) / "gateway"
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"(?m)^\$ cc (.* -o )gateway$", page)
@@ -69,15 +68,13 @@ def gateway_program() -> Path:
     return program
 
 
-class GatewayInC:
+class GatewayInC(GatewayProcess):
     """A gateway that runs: its port, its policy files and the events of its log."""
 
     def __init__(self, pki: Pki, folder: Path, *options: str) -> None:
         """Start it with the client and the server of the cast pinned."""
         self.pki, self.folder = pki, folder
         self.clients, self.upstream = folder / "clients.pvpol", folder / "up.pvpol"
-        self.events: list[dict[str, Any]] = []
-        self._told_to_stop = False
         if not self.clients.exists():
             self.pin_clients(pki.client)
         if not self.upstream.exists():
@@ -91,21 +88,13 @@ class GatewayInC:
             *("--upstream-policy", str(self.upstream)),
             *("--listen", "127.0.0.1:0", *options),
         ]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        # A gateway that says nothing must not stop the tests.
-        self._watchdog = threading.Timer(3 * LIMIT, self.process.kill)
-        self._watchdog.start()
+        super().__init__(command, os.environ)
 
     def __enter__(self) -> Self:
         """Wait until it listens."""
         address = self.until("listening")["address"]
         self.port = int(str(address).rpartition(":")[2])
         return self
-
-    def __exit__(self, *error: object) -> None:
-        """End it, unless a test has."""
-        if self.process.returncode is None:
-            self.end()
 
     # ---- its policies ------------------------------------------------------------
 
@@ -125,57 +114,17 @@ class GatewayInC:
         new.write_bytes(data)
         new.rename(file)
 
-    # ---- signals and the log -----------------------------------------------------
-
-    def until(self, event: str) -> dict[str, Any]:
-        """Read the log up to an event, and return it."""
-        assert self.process.stderr is not None
-        while line := self.process.stderr.readline():
-            self.events.append(json.loads(line))
-            if self.events[-1]["event"] == event:
-                return self.events[-1]
-        msg = f"no {event!r} in {self.events}"
-        raise AssertionError(msg)
-
-    def told(self, event: str) -> list[dict[str, Any]]:
-        """Return the events of this name that were read."""
-        return [line for line in self.events if line["event"] == event]
-
-    def reload(self, event: str = "policies") -> dict[str, Any]:
-        """Let it read its policies again; return the event that tells of it."""
-        self.process.send_signal(signal.SIGHUP)
-        return self.until(event)
+    # ---- its counters ------------------------------------------------------------
 
     def counters(self) -> dict[str, Any]:
         """Return its counters."""
         self.process.send_signal(signal.SIGUSR1)
         return self.until("counters")
 
-    def stop(self) -> None:
-        """Tell it to stop, once: a second signal would cut all connections."""
-        if not self._told_to_stop:
-            self._told_to_stop = True
-            self.process.terminate()
-
     def end(self) -> dict[str, Any]:
         """Let it stop, expect that it does so cleanly; return its last counters."""
-        assert self.process.stderr is not None
-        try:
-            self.stop()
-            self.events += map(json.loads, self.process.stderr)
-            self.process.wait(LIMIT)
-        finally:
-            self.halt()
-        assert self.process.returncode == 0, self.events
+        super().end()
         return self.told("counters")[-1]
-
-    def halt(self) -> None:
-        """End the process, however it is."""
-        self.process.kill()
-        self.process.wait()
-        self._watchdog.cancel()
-        if self.process.stderr is not None:
-            self.process.stderr.close()
 
     # ---- its clients -------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import pytest
 import certificate_tables
 from certificate_tables import Row
 from optional import client_library
+from pages import run_page
 from pinverify import Policy, arrow, core, ct
 from pinverify._core import ffi
 from pinverify.core import _arrow_read
@@ -25,7 +25,6 @@ from pinverify.errors import DERError
 from pki import Pki
 from policy_samples import NOON
 from test_ct import entries
-from test_docs import run
 
 __all__: list[str] = []
 
@@ -326,14 +325,5 @@ def test_the_page_prints_what_it_says(
     for library in ("pyarrow", "polars", "duckdb", "dask"):
         client_library(library)
     monkeypatch.chdir(tmp_path)
-    text = PAGE.read_text(encoding="utf-8")
     names: dict[str, Any] = {"leaf": pki.server.der, "ca": pki.ca.der}
-    printed = ""
-    for language, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
-        if language == "python":
-            assert printed == "", "the page does not show what the block prints"
-            printed = run(block, names)
-        else:
-            assert printed == block
-            printed = ""
-    assert printed == "", "the page does not show what the block prints"
+    run_page(PAGE, names)

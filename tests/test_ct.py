@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import json
 import pickle
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,10 @@ from hypothesis import strategies as st
 
 from arrow_arrays import values
 from other_systems import vectors, vectors_folder
+from pages import run_page
 from pinverify import arrow, core, ct
 from pinverify.core import _arrow_read
 from pki import Pki, example_pki
-from test_docs import run
 
 __all__: list[str] = []
 
@@ -307,14 +306,4 @@ def test_the_page_prints_what_it_says(
     Path("tile").write_bytes(tile(entries()))
     Path("answer.json").write_text(answer(entries()), encoding="ascii")
     names: dict[str, Any] = {"leaf": pki.server.der}
-    printed = ""
-    for language, block in re.findall(
-        r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
-    ):
-        if language == "python":
-            assert printed == "", "the page does not show what the block prints"
-            printed = run(block, names)
-        else:
-            assert printed == block
-            printed = ""
-    assert printed == "", "the page does not show what the block prints"
+    run_page(PAGE, names)

@@ -7,7 +7,6 @@ are always the same, so that the pins and the messages in the text are real.
 from __future__ import annotations
 
 import contextlib
-import io
 import re
 import shutil
 import socket
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import pinverify
 import pki
+from pages import blocks, run
 from pinverify import PolicyWarning
 from tls_servers import TLSServer, server_context
 
@@ -39,21 +39,6 @@ RUN_ELSEWHERE = {"arrow.md", "c.md", "clients.md", "ct.md", "lint.md"}
 WITH_MISTAKES = {"cli.md"}
 HOSTS = ("api.example.com", "www.example.org")
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-
-
-class Block(NamedTuple):
-    """One fenced block of a page."""
-
-    language: str
-    text: str
-
-
-def blocks(page: Path) -> list[Block]:
-    """Return the fenced blocks of a page, in order."""
-    text = page.read_text(encoding="utf-8")
-    return [
-        Block(*found) for found in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL)
-    ]
 
 
 class Cast(NamedTuple):
@@ -127,14 +112,6 @@ def stage(
         yield stage
     finally:
         stage.close()
-
-
-def run(code: str, names: dict[str, Any]) -> str:
-    """Run a block; return what it prints."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(code, "<block>", "exec"), names)  # noqa: S102 - our own text
-    return printed.getvalue()
 
 
 def test_the_readme_shows_what_happens(cast: Cast, stage: Stage) -> None:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
-import signal
 import socket
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +21,7 @@ from typing import Any, Self
 import pytest
 
 import pinverify
+from gateway_process import GatewayProcess
 from pinverify import PinSet, Rules
 from pinverify.formats import toml
 from pki import Identity, Pki
@@ -37,14 +35,12 @@ PROGRAM = FOLDER / "gateway.py"
 SOURCE = Path(pinverify.__file__).resolve().parent.parent
 
 
-class Running:
+class Running(GatewayProcess):
     """A gateway that runs: its ports, its policy files and the events of its log."""
 
     def __init__(self, pki: Pki, folder: Path, *options: str) -> None:
         """Start it with the client and the server of the cast pinned."""
         self.pki, self.folder = pki, folder
-        self._told_to_stop = False
-        self.events: list[dict[str, Any]] = []
         if not (folder / "clients.toml").exists():
             self.pin_clients(pki.client)
         if not (folder / "upstream.toml").exists():
@@ -58,15 +54,7 @@ class Running:
             *("--upstream-policy", str(folder / "upstream.toml")),
             *("--listen", "127.0.0.1:0", "--metrics-port", "0", *options),
         ]
-        self.process = subprocess.Popen(
-            command,
-            env={**os.environ, "PYTHONPATH": str(SOURCE)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        # A gateway that says nothing must not stop the tests.
-        self._watchdog = threading.Timer(3 * LIMIT, self.process.kill)
-        self._watchdog.start()
+        super().__init__(command, {**os.environ, "PYTHONPATH": str(SOURCE)})
 
     def __enter__(self) -> Self:
         """Wait until it listens."""
@@ -76,33 +64,11 @@ class Running:
         )
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """End it, unless a test has."""
-        if self.process.returncode is None:
-            self.end()
-
-    def stop(self) -> None:
-        """Tell it to stop, once: a second signal may come after its handler."""
-        if not self._told_to_stop:
-            self._told_to_stop = True
-            self.process.terminate()
-
-    def end(self) -> None:
+    def end(self) -> dict[str, Any]:
         """Let it stop, expect that it does so cleanly, and read all events."""
-        try:
-            self.stop()
-            _, rest = self.process.communicate(timeout=LIMIT)
-        finally:
-            self.halt()
-        self.events += map(json.loads, rest.splitlines())
-        assert self.process.returncode == 0, self.events
+        last = super().end()
         assert not self.told("a fault of the gateway"), self.events
-
-    def halt(self) -> None:
-        """End the process, however it is."""
-        self.process.kill()
-        self.process.wait()
-        self._watchdog.cancel()
+        return last
 
     def pin_clients(self, *clients: Identity, **options: Any) -> None:  # noqa: ANN401
         """Write the policy for clients."""
@@ -115,25 +81,6 @@ class Running:
         pins = PinSet(leaf=[server.pin, self.pki.ca.pin])
         text = toml.dumps(Rules({"localhost": pins}))
         (self.folder / "upstream.toml").write_text(text, encoding="utf-8")
-
-    def until(self, event: str) -> dict[str, Any]:
-        """Read the log up to an event, and return it."""
-        assert self.process.stderr is not None
-        while line := self.process.stderr.readline():
-            self.events.append(json.loads(line))
-            if self.events[-1]["event"] == event:
-                return self.events[-1]
-        msg = f"no {event!r} in {self.events}"
-        raise AssertionError(msg)
-
-    def told(self, event: str) -> list[dict[str, Any]]:
-        """Return the events of this name that were read."""
-        return [line for line in self.events if line["event"] == event]
-
-    def reload(self, event: str = "policies") -> dict[str, Any]:
-        """Let it read its policies again; return the event that tells of it."""
-        self.process.send_signal(signal.SIGHUP)
-        return self.until(event)
 
     def counters(self) -> dict[str, int]:
         """Return its counters, by name and labels."""
@@ -395,18 +342,10 @@ def test_a_client_that_does_not_read_stops_the_upstream(
     """The gateway holds little of 64 MiB, and ends what does not move any more."""
     upstream = serve(server_context(pki.server), greeting=GREETING)
     gateway = start("--idle-seconds", "0.5", port=upstream.port)
-
-    def most_memory() -> int:
-        """Return the most memory that it ever had, in bytes."""
-        status = Path(f"/proc/{gateway.process.pid}/status").read_text("ascii")
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        assert found is not None
-        return 1024 * int(found[1])
-
-    before = most_memory()
+    before = gateway.most_memory()
     with gateway.connect(pki.client) as tls:
         assert gateway.until("failed")["kind"] == "idle"
-        assert most_memory() - before < len(GREETING) // 2
+        assert gateway.most_memory() - before < len(GREETING) // 2
         tls.close()
 
 

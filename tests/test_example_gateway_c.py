@@ -493,18 +493,10 @@ def test_a_client_that_does_not_read_stops_the_upstream(
     """The gateway holds little of 64 MiB, and ends what does not move any more."""
     upstream = serve(server_context(pki.server), greeting=GREETING)
     gateway = start("--idle-seconds", "0.3", port=upstream.port)
-
-    def most_memory() -> int:
-        """Return the most memory that it ever had, in bytes."""
-        status = Path(f"/proc/{gateway.process.pid}/status").read_text("ascii")
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        assert found is not None
-        return 1024 * int(found[1])
-
-    before = most_memory()
+    before = gateway.most_memory()
     with gateway.connect(pki.client) as tls:
         assert gateway.until("failed")["kind"] == "idle"
-        assert most_memory() - before < len(GREETING) // 8
+        assert gateway.most_memory() - before < len(GREETING) // 8
         tls.close()
     assert gateway.end()["upstream"]["bytes"] < len(GREETING) // 2
 

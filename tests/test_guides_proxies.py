@@ -18,6 +18,7 @@ import yaml
 
 from cli_runs import run
 from header_requests import Lines
+from pages import blocks
 from pinverify import load_rules
 from pki import Pki
 from proxies import ask
@@ -27,12 +28,6 @@ from tls_servers import LIMIT, client_context
 __all__: list[str] = []
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-FENCED = re.compile(r"(?s)```(\w+)\n(.*?)```")
-
-
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Return the languages and texts of the blocks of a page."""
-    return FENCED.findall((DOCS / page).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("page", ["haproxy.md", "envoy.md"])
@@ -42,7 +37,7 @@ def test_the_commands_print_what_the_page_says(
     """Each with the policy that stands above it."""
     monkeypatch.chdir(tmp_path)
     ran = 0
-    for language, text in blocks(page):
+    for language, text in blocks(DOCS / page):
         if language == "toml":
             Path("pins.toml").write_text(text, encoding="utf-8")
         elif language == "console":
@@ -56,12 +51,15 @@ def test_the_commands_print_what_the_page_says(
 
 def test_the_context_of_the_page_has_the_pins_of_its_policy(tmp_path: Path) -> None:
     """Read as `pinverify` reads the files of Envoy."""
-    texts = [text for language, text in blocks("envoy.md") if language == "yaml"]
+    page = blocks(DOCS / "envoy.md")
+    texts = [text for language, text in page if language == "yaml"]
     (context,) = map(yaml.safe_load, texts)
     file = tmp_path / "envoy.yaml"
     file.write_text(yaml.safe_dump(context), encoding="utf-8")
     policy = tmp_path / "pins.toml"
-    policy.write_text(dict(reversed(blocks("envoy.md")))["toml"], encoding="utf-8")
+    policy.write_text(
+        dict(reversed(blocks(DOCS / "envoy.md")))["toml"], encoding="utf-8"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_rules(file, format="envoy") == load_rules(policy)
@@ -117,7 +115,7 @@ def test_haproxy_runs_as_the_page_says(
 ) -> None:
     """The pinned certificate alone passes; the line for the log refuses nobody."""
     monkeypatch.chdir(tmp_path)
-    page = blocks("haproxy.md")
+    page = blocks(DOCS / "haproxy.md")
     (policy,) = (text for language, text in page if language == "toml")
     whole, logged = (text for language, text in page if language == "haproxy")
     digest = hashlib.sha256(pki.client.der).hexdigest()

@@ -3,17 +3,6 @@
 
 #ifdef OPENSSL_IS_BORINGSSL
 
-static void freed(SSL_CTX *client, SSL_CTX *server) {
-  SSL_CTX_free(client);
-  SSL_CTX_free(server);
-}
-
-static SSL_CTX *client_with(const char *identity) {
-  SSL_CTX *ctx = client_context();
-  use_identity(ctx, identity);
-  return ctx;
-}
-
 static enum ssl_verify_result_t trust_all(SSL *ssl, uint8_t *alert) {
   (void)ssl, (void)alert;
   return ssl_verify_ok;

@@ -2,15 +2,6 @@
 #include "dialogue.h"
 
 // The server is the one that is meant, unless a scenario says otherwise.
-static SSL_CTX *honest_server(void) {
-  return server_context("server", SSL_VERIFY_NONE);
-}
-
-static void freed(SSL_CTX *client, SSL_CTX *server) {
-  SSL_CTX_free(client);
-  SSL_CTX_free(server);
-}
-
 static void expect(const char *policy, const char *identity, bool accepted,
                    pv_reason reason) {
   SSL_CTX *client = pinned_client(policy);

@@ -5,15 +5,6 @@
 #include "../../../csrc/openssl/in_force.h"
 #include "dialogue.h"
 
-static SSL_CTX *honest_server(void) {
-  return server_context("server", SSL_VERIFY_NONE);
-}
-
-static void freed(SSL_CTX *client, SSL_CTX *server) {
-  SSL_CTX_free(client);
-  SSL_CTX_free(server);
-}
-
 static int steps, ends;
 
 static void count_info(const SSL *ssl, int where, int ret) {

@@ -97,6 +97,23 @@ SSL_CTX *server_context(const char *identity, int asks) {
   return ctx;
 }
 
+SSL_CTX *client_with(const char *identity) {
+  SSL_CTX *ctx = client_context();
+  if (identity != NULL) {
+    use_identity(ctx, identity);
+  }
+  return ctx;
+}
+
+SSL_CTX *honest_server(void) {
+  return server_context("server", SSL_VERIFY_NONE);
+}
+
+void freed(SSL_CTX *client, SSL_CTX *server) {
+  SSL_CTX_free(client);
+  SSL_CTX_free(server);
+}
+
 void pin(SSL_CTX *ctx, const char *policy) {
   if (pv_openssl_pin(ctx, policy_of(policy), NULL) != 1) {
     TROUBLE("pv_openssl_pin");

@@ -43,6 +43,12 @@ const pv_policy *policy_of(const char *name);
 SSL_CTX *client_context(void);
 SSL_CTX *server_context(const char *identity, int asks);
 void use_identity(SSL_CTX *ctx, const char *identity);
+void freed(SSL_CTX *client, SSL_CTX *server);
+
+// A client that shows an identity, or none if it is NULL; and the server that
+// clients mean to reach, which asks for none.
+SSL_CTX *client_with(const char *identity);
+SSL_CTX *honest_server(void);
 
 // Gives a server the ticket keys of all others.
 void share_tickets(SSL_CTX *server);

@@ -1,19 +1,6 @@
 // server.c: scenarios of pinned servers: clients' certificates, tickets, SNI.
 #include "dialogue.h"
 
-static SSL_CTX *client_with(const char *identity) {
-  SSL_CTX *ctx = client_context();
-  if (identity != NULL) {
-    use_identity(ctx, identity);
-  }
-  return ctx;
-}
-
-static void freed(SSL_CTX *client, SSL_CTX *server) {
-  SSL_CTX_free(client);
-  SSL_CTX_free(server);
-}
-
 static void expect(SSL_CTX *server, const char *identity, bool accepted,
                    pv_reason reason) {
   SSL_CTX *client = client_with(identity);
