@@ -100,13 +100,8 @@ static void keep_evidence(pv__connection *connection, SSL *ssl) {
   pv__session_keep(SSL_get_session(ssl), &connection->evidence);
 }
 
-// A server has read the ClientHello, and the context is selected.
+// A server has read a ClientHello that resumes no session.
 static void on_client_hello(pv__connection *connection, SSL *ssl) {
-  pv__watch_verification(connection, ssl);
-  if (SSL_session_reused(ssl)) {
-    decide(connection, ssl);
-    return;
-  }
   // Clients without a certificate are refused by OpenSSL, with an alert, if it
   // asks for one.
   const pv__shown nothing = {.leaf = NULL};
@@ -137,18 +132,22 @@ static void on_step(pv__connection *connection, SSL *ssl) {
     }
     return;
   }
-  if (step == PV__READ_CLIENT_HELLO) {
+  const bool is_hello = step == PV__READ_CLIENT_HELLO;
+  if (is_hello) {
+    pv__watch_verification(connection, ssl);  // the context is selected now
+  }
+  if (SSL_is_server(ssl) && SSL_session_reused(ssl) &&
+      (is_hello || connection->state == PV__PENDING)) {
+    // Early data must not be read before a decision. So it is made at the first
+    // step that shows a resumed session, whatever the name of that step.
+    decide(connection, ssl);
+  } else if (is_hello) {
     on_client_hello(connection, ssl);
   } else if (step == PV__READ_SERVER_DONE ||
              (step == PV__READ_FINISHED &&
               (SSL_is_server(ssl) || connection->state == PV__PENDING))) {
     decide(connection, ssl);
     keep_evidence(connection, ssl);
-  } else if (connection->state == PV__PENDING && SSL_is_server(ssl) &&
-             SSL_session_reused(ssl)) {
-    // The step has another name in this copy of BoringSSL. Early data must not
-    // be read before a decision.
-    decide(connection, ssl);
   }
 }
 

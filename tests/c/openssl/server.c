@@ -319,6 +319,26 @@ static void ticket_older_than_the_pins(void) {
   freed(client, before);
 }
 
+// A client sends a second ClientHello if the server wants another group
+// (RFC 8446, 4.1.4), and resumes a session with it all the same.
+static void resumed_after_a_retry(void) {
+  SSL_CTX *server = pinned_server("clients_ca");
+  CHECK(SSL_CTX_set1_curves_list(server, "P-256") == 1);
+  SSL_CTX *client = client_with("client");
+  CHECK(SSL_CTX_set1_curves_list(client, "X25519:P-256") == 1);
+  answer first = connect_once(client, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  answer again = connect_once(client, server, first.session);
+  CHECK(went_well(&again) && again.is_resumed && again.server_accepts);
+  forget(&again);
+  CHECK(pv_openssl_swap(server, policy_of("clients_stranger")) == 1);
+  answer refused = connect_once(client, server, first.session);
+  CHECK(!refused.server_accepts && no_byte_passed(&refused));
+  forget(&refused);
+  forget(&first);
+  freed(client, server);
+}
+
 // Pitfalls 9 and 10: a client whose pin was removed comes back with its ticket.
 static void refused_client_returns(void) {
   for (int in_memory = 0; in_memory < 2; in_memory++) {
@@ -549,6 +569,7 @@ const scenario server_scenarios[] = {
     {"resumed_in_another_process", resumed_in_another_process},
     {"resumed_from_memory", resumed_from_memory},
     {"ticket_older_than_the_pins", ticket_older_than_the_pins},
+    {"resumed_after_a_retry", resumed_after_a_retry},
     {"refused_client_returns", refused_client_returns},
     {"new_policy_judges_the_ticket", new_policy_judges_the_ticket},
     {"server_callback_that_accepts_all", callback_that_accepts_all},
