@@ -185,8 +185,9 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     turned off unless `_may_give_tickets`.
 
     This runs once for each connection. Most of its time are calls, so it has few. The
-    fast path is for clients of a context that is itself pinned and has the options
-    already: the options of others change for each connection, under the lock.
+    fast path is for a context that is itself pinned, has the options already, and may
+    give tickets if it serves: the options of others change for each connection, under
+    the lock.
 
     Args:
         context: the context; it is guarded.
@@ -218,10 +219,10 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     mode = context._pinverify_mode  # noqa: SLF001
     made, doubt = None, ""
     if (
-        not server_side
-        and rule is context._pinverify  # noqa: SLF001 - else `install` may change it
+        rule is context._pinverify  # noqa: SLF001 - else `install` may change it
         and context._pinverify_options & NO_RENEGOTIATION  # noqa: SLF001
         and not changes % 2
+        and (not server_side or _may_give_tickets(context, rule))
     ):
         made = made_by(
             context._pinverify_base,  # noqa: SLF001
