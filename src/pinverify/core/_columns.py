@@ -109,6 +109,16 @@ class Column:
         length: int = self._data[1]
         return length
 
+    @property
+    def data(self) -> memoryview:
+        """The bytes that positions are relative to."""
+        return self._held
+
+    def item(self, row: int) -> bytes:
+        """Return a copy of one string of such a column as `texts` is for."""
+        at = self.positions.view
+        return bytes(self._held[at[row] : at[row + 1]])
+
     def texts(self) -> list[str]:
         """Return the strings of a column whose offsets C has written or accepted."""
         at = self.positions.view
