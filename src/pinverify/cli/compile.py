@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.plain import Cell
@@ -15,9 +16,10 @@ from pinverify.policy import PinSet, Policy
 from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["NO_TEXT", "check_target", "compile_file", "replace_file"]
+__all__ = ["NO_TEXT", "check_target", "compile_file", "replace_file", "replacing"]
 
 NO_TEXT = "a compiled policy is no text for a terminal; name a file with -o"
 
@@ -65,27 +67,42 @@ def compile_file(
     )
 
 
-def check_target(target: Path, source: Path) -> None:
-    """Refuse to overwrite the source, a link or a device."""
+def check_target(target: Path, *sources: Path) -> None:
+    """Refuse to overwrite a source, a link or a device.
+
+    Args:
+        target: the file that will be replaced.
+        sources: the policy file first, then others that are read.
+    """
     if not target.parent.is_dir():
         msg = f"{target}: there is no folder {target.parent}; create it first"
         raise NoAnswerError(msg)
     if target.is_symlink() or (target.exists() and not target.is_file()):
         msg = f"{target} is not a regular file; name a regular file with -o"
         raise NoAnswerError(msg)
-    if target.exists() and target.samefile(source):
-        msg = f"{target} is the policy file itself; name another file with -o"
-        raise NoAnswerError(msg)
+    for source in sources if target.exists() else ():
+        if target.samefile(source):
+            what = "the policy file itself" if source is sources[0] else "an input"
+            msg = f"{target} is {what}; name another file with -o"
+            raise NoAnswerError(msg)
 
 
 def replace_file(path: Path, data: bytes) -> None:
+    """Replace the contents of a file, as `replacing` does."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Replace a file atomically: readers see the whole old file or the whole new one.
 
-    The new file is another inode, so a process that has mapped the old file keeps
-    it. The new file gets the permissions of the old one.
+    The block gets a file to write. The new file is another inode, so a process that
+    has mapped the old file keeps it. The new file gets the permissions of the old one.
 
     Raises:
-        OSError: the file cannot be written; the old file is still there.
+        OSError: the file cannot be written; the old file is still there, as after any
+            exception in the block.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -94,7 +111,7 @@ def replace_file(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             if path.exists():
                 os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(descriptor)
         temporary.replace(path)
