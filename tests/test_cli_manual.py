@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import client_servers
+import pages
 import pki as pki_module
 from cli_runs import ROOT, run
 from pinverify.cli.commands import commands
@@ -38,6 +39,7 @@ __all__: list[str] = []
 
 MANUAL = ROOT / "docs" / "cli.md"
 COLUMNS = 80
+TERMINAL = {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": str(COLUMNS)}
 
 
 @pytest.fixture
@@ -93,11 +95,7 @@ def example_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the commands draw, without colours and bars, as on a terminal."""
-    for name, value in {
-        "TTY_COMPATIBLE": "1",
-        "TERM": "dumb",
-        "COLUMNS": str(COLUMNS),
-    }.items():
+    for name, value in TERMINAL.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
 
@@ -106,7 +104,8 @@ def steady(text: str) -> str:
     """Return *text* without what differs from one certificate to the next."""
     text = re.sub(r"cert-sha256:[0-9a-f]{64}", "cert-sha256:HEX", text)
     text = re.sub(r"(cert-hex\W+)(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", r"\1HEX", text)
-    return re.sub(r"[0-9-]{10} to [0-9-]{10}", "DATE to DATE", text)
+    text = re.sub(r"[0-9-]{10}(\s+)to(\s+)[0-9-]{10}", r"DATE\1to\2DATE", text)
+    return re.sub(r"(\bends? on) [0-9-]{10}", r"\1 DATE", text)
 
 
 def first_words(text: str) -> list[str]:
@@ -121,7 +120,7 @@ COMMAND = re.compile(r"^\$ (.*)\n((?:[^$].*\n|\n)*)", re.MULTILINE)
 
 
 class Page:
-    """The page, as its commands are run one after the other.
+    """A page, as its commands are run one after the other.
 
     Attributes:
         text: the page, with the output of today where it differs.
@@ -129,7 +128,9 @@ class Page:
         said: the output of the last command.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, manual: Path = MANUAL) -> None:
+        self._manual = manual
+        self._names: dict[str, Any] = {}
         self.text = ""
         self.run: set[str] = set()
         self.said = ""
@@ -137,7 +138,7 @@ class Page:
 
     def read(self) -> None:
         """Read the page and run it."""
-        text = MANUAL.read_text(encoding="utf-8")
+        text = self._manual.read_text(encoding="utf-8")
         at = 0
         for block in re.finditer(r"```(\w+)\n(.*?)```", text, re.DOTALL):
             language, body = block.groups()
@@ -148,6 +149,10 @@ class Page:
                 body = body if shown == said else self.said
             elif language == "console":
                 body = COMMAND.sub(self._console, body)
+            elif language == "python":
+                self.said = pages.run(body, self._names)
+            elif language == "text":
+                body = self.said
             self.text += text[at : block.start(2)] + body
             at = block.end(2)
         self.text += text[at:]

@@ -1,10 +1,10 @@
 """The commands, their options and their exit codes.
 
 0    done; check: a pin matches
-1    check: rejected; lint: errors; diff: accepts less; demo: something did not happen
-     as described
+1    check, audit: rejected; lint: errors; diff: accepts less; demo: something did not
+     happen as described
 2    wrong usage, or no answer: no such file, no connection, no valid certificate
-3    check: accepted although no pin matched; convert: done, and may accept more;
+3    check, audit: accepted although no pin matched; convert: done, and may accept more;
      diff: accepts more, or other peers
 130  Ctrl-C
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import click
 
 from pinverify._version import __version__
+from pinverify.cli.audit.options import audit
 from pinverify.cli.authserver_options import authserver
 from pinverify.cli.group import Commands
 from pinverify.cli.options import (
@@ -61,6 +62,7 @@ def commands(ctx: click.Context) -> None:
         ctx.exit(_WRONG_USE)
 
 
+commands.add_command(audit)
 commands.add_command(authserver)
 
 

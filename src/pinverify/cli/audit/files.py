@@ -1,0 +1,213 @@
+"""Files of certificates and tiles of logs: what an input is, and how it is read."""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from typing import IO, TYPE_CHECKING, Literal, TypeAlias
+
+from pinverify.cli.audit.rows import CERTIFICATE, Batch, Fault, der_of_text, rows_of
+from pinverify.ct import CTError, read_tile
+from pinverify.policy._pem import is_pem
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pinverify.cli.audit.rows import Moved, Read
+
+__all__ = ["FILE_READERS", "Kind", "kind_of", "peek", "walk"]
+
+Kind: TypeAlias = Literal["parquet", "ipc file", "ipc", "csv", "tile", "pem", "der", ""]
+"""The kind of a file; empty for something else."""
+
+_PEEKED = 4096
+_TILE = re.compile(r"(?:^|/)tile/data/(?:x\d{3}/)*\d{3}(?:\.p/\d{1,3})?$")
+# Hashes of the tree and names, beside the data (static-ct-api).
+_OTHER_TILE = re.compile(r"(?:^|/)tile/(?:\d+|names)/")
+_SUFFIXES: dict[str, Kind] = {
+    ".der": "der",
+    ".cer": "der",
+    ".crt": "der",
+    ".pem": "pem",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "ipc file",
+    ".feather": "ipc file",
+    ".arrows": "ipc",
+}
+_MAGIC: tuple[tuple[bytes, Kind], ...] = (
+    (b"PAR1", "parquet"),
+    (b"ARROW1", "ipc file"),
+    (b"\xff\xff\xff\xff", "ipc"),
+    (b"\0\0\x01", "tile"),  # milliseconds since 1970, from 2004 to 2527
+    (b"\x1f\x8b", "tile"),
+)
+
+
+def kind_of(path: Path, head: bytes) -> Kind:
+    """Return the kind of a file by its place, its first bytes and its suffix."""
+    place = path.absolute().as_posix()
+    if _TILE.search(place):
+        return "tile"
+    if _OTHER_TILE.search(place):
+        return ""
+    by_suffix = _SUFFIXES.get(path.suffix.lower(), "")
+    if by_suffix == "csv":  # a cell may hold PEM
+        return "csv"
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    if is_pem(head):
+        return "pem"
+    return "der" if head.startswith(b"\x30") else by_suffix
+
+
+def peek(file: io.BufferedReader) -> bytes:
+    """Return the first bytes of a file or a pipe, which are still to be read."""
+    return file.peek(_PEEKED)[:_PEEKED]
+
+
+# ---- folders -----------------------------------------------------------------
+
+
+def walk(folder: Path) -> Iterator[Path | Fault]:
+    """Yield the files of a folder and of those in it, in order.
+
+    Hidden ones are passed over, and partial tiles where there is a longer one.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        yield Fault(str(folder), f"{error.strerror}; make it readable")
+        return
+    names = {entry.name for entry in entries}
+    if folder.name.endswith(".p") and _TILE.search(f"{folder.absolute()}/1"):
+        if (folder.parent / folder.name.removesuffix(".p")).exists():
+            return
+        widths = [int(name) for name in names if name.isdecimal()]
+        entries = [e for e in entries if widths and e.name == str(max(widths))]
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk(folder / entry.name)
+        elif entry.is_file():
+            yield folder / entry.name
+
+
+# ---- certificates ------------------------------------------------------------
+
+_DER_MAX = 1 << 24
+_LINE_MAX = 1 << 20
+
+
+def read_der(file: IO[bytes], source: str, moved: Moved) -> Read:
+    """Read a file with one certificate in DER."""
+    der = file.read(_DER_MAX + 1)
+    moved(len(der))
+    if len(der) > _DER_MAX:
+        yield Fault(source, f"longer than {_DER_MAX:,} bytes; is it a certificate?")
+    else:
+        yield Batch(source, 0, rows_of([der]))
+
+
+def read_pem(file: IO[bytes], source: str, moved: Moved) -> Read:
+    """Read a file with any number of certificates in PEM, one at a time."""
+    num = 0
+    for text in _certificates(file, moved):
+        yield Batch(source, num, rows_of([der_of_text(text)]))
+        num += 1
+    if num == 0:
+        yield Fault(source, "no certificate in the PEM text; give one that has some")
+
+
+_BEGIN = re.compile(rb"-----BEGIN ([^-]+)-----")
+
+
+def _certificates(file: IO[bytes], moved: Moved) -> Iterator[bytes]:
+    """Yield the text of each certificate; one without an end is malformed."""
+    block: list[bytes] | None = None
+    length = 0
+    while line := file.readline(_LINE_MAX):
+        moved(len(line))
+        begun = _BEGIN.search(line)
+        if begun:
+            if block is not None:
+                yield b"-----BEGIN CERTIFICATE-----"
+            block = [line] if begun[1].decode("latin-1") in CERTIFICATE else None
+            length = 0
+        elif block is not None:
+            block.append(line)
+        if block is not None:
+            length += len(line)
+            if b"-----END " in line:
+                yield b"".join(block)
+                block = None
+            elif length > _DER_MAX:
+                yield b"-----BEGIN CERTIFICATE-----"
+                block = None
+    if block is not None:
+        yield b"-----BEGIN CERTIFICATE-----"
+
+
+# ---- tiles -------------------------------------------------------------------
+
+_GZIP = b"\x1f\x8b"
+_TILE_MAX = 1 << 26
+_API = "; the entries before it are in `entries` of this error"
+
+
+def read_tiles(file: IO[bytes], source: str, moved: Moved) -> Read:
+    """Read one data tile of a log, compressed or not."""
+    tile = file.read(_TILE_MAX + 1)
+    moved(len(tile))
+    problem = ""
+    if tile.startswith(_GZIP) and len(tile) <= _TILE_MAX:
+        tile, problem = _decompressed(tile)
+    if len(tile) > _TILE_MAX:
+        yield Fault(source, f"longer than {_TILE_MAX:,} bytes; is it a tile?")
+        return
+    try:
+        entries = read_tile(tile)
+    except CTError as error:
+        entries = error.entries
+        reason = str(error).removesuffix(_API)
+        problem = problem or f"{reason}; fetch the tile again"
+    if len(entries):
+        certs = rows_of([entry.certificate for entry in entries])
+        indices = [entry.leaf_index for entry in entries]
+        yield Batch(source, 0, certs, indices=indices)
+    if problem:
+        yield Fault(source, f"{problem}; {len(entries)} entries were read")
+
+
+def _decompressed(data: bytes) -> tuple[bytes, str]:
+    """Return as much as can be decompressed, and the problem, if there is one."""
+    gzip = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    tile = bytearray()
+    try:
+        for at in range(0, len(data), _PEEKED):
+            tile += gzip.decompress(data[at : at + _PEEKED], _TILE_MAX + 1)
+            while gzip.unconsumed_tail and len(tile) <= _TILE_MAX:
+                tile += gzip.decompress(gzip.unconsumed_tail, _TILE_MAX + 1)
+            if len(tile) > _TILE_MAX:
+                break
+    except zlib.error as error:
+        return bytes(tile), f"the compressed tile is damaged: {error}; fetch it again"
+    if gzip.eof or len(tile) > _TILE_MAX:
+        return bytes(tile), ""
+    return bytes(tile), "the compressed tile is cut; fetch it again"
+
+
+FILE_READERS: dict[Kind, Callable[[IO[bytes], str, Moved], Read]] = {
+    "der": read_der,
+    "pem": read_pem,
+    "tile": read_tiles,
+}
+"""The readers of files that are no tables."""

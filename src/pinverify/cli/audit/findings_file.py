@@ -1,0 +1,82 @@
+"""The findings in Parquet: a row for each, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from pinverify.policy._loose_der import moment_of
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from pinverify.cli.audit.summary import Finding
+
+__all__ = ["FindingsFile"]
+
+_ROWS_AT_ONCE = 10_000
+
+
+class FindingsFile:
+    """A Parquet file of findings that grows, and is whole after the block."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Begin to write to a file."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        moment = pa.timestamp("s", "UTC")
+        self._schema = pa.schema(
+            [
+                ("source", pa.string()),
+                ("row", pa.int64()),
+                ("leaf_index", pa.int64()),
+                ("host", pa.string()),
+                ("other_hosts", pa.list_(pa.string())),
+                ("reason", pa.string()),
+                ("accepted", pa.bool_()),
+                ("rule", pa.string()),
+                ("spki_sha256", pa.binary(32)),
+                ("not_before", moment),
+                ("not_after", moment),
+            ]
+        )
+        self._batch = pa.RecordBatch
+        self._rows: list[dict[str, Any]] = []
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+
+    def add(self, found: Finding) -> None:
+        """Append a finding."""
+        row = found._asdict()
+        row["spki_sha256"] = row.pop("key")
+        start, end = row.pop("validity") or (None, None)
+        row["not_before"], row["not_after"] = _moment(start), _moment(end)
+        self._rows.append(row)
+        if len(self._rows) == _ROWS_AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        self._writer.write_batch(self._batch.from_pylist(self._rows, self._schema))
+        self._rows = []
+
+    def __enter__(self) -> Self:
+        """Return the file."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what is left, and the end of the file; after an exception just end."""
+        if kind is None:
+            self._write()
+            self._writer.close()
+        else:  # or the writer would complain of a closed file when it is freed
+            with contextlib.suppress(Exception):
+                self._writer.close()
+
+
+def _moment(text: str | None) -> dt.datetime | None:
+    """Return the moment of YYYYMMDDHHMMSSZ; None if the calendar has none such."""
+    if text is None:
+        return None
+    with contextlib.suppress(ValueError):
+        return moment_of(text)
+    return None

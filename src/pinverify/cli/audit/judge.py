@@ -1,0 +1,163 @@
+"""The decision about each certificate of a batch, as a leaf alone."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinverify.cli.audit.names import Names
+from pinverify.cli.audit.rows import is_valid, text_of
+from pinverify.cli.audit.summary import UNREADABLE, Finding
+from pinverify.core._certificates import hash_keys
+from pinverify.core._library import DIGEST_LEN
+from pinverify.core._peers import ColumnOfChains, Hosts
+from pinverify.policy import Reason
+from pinverify.policy._loose_der import validity_texts
+from pinverify.policy._policy import evaluate_at, handle_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pinverify.cli.audit.rows import Batch
+    from pinverify.cli.audit.summary import Summary
+    from pinverify.policy import Policy, Rules
+
+__all__ = ["Judge"]
+
+_MALFORMED = Reason.MALFORMED.name
+
+
+class _Keys(NamedTuple):
+    """The keys of a batch: digests, and a status that is not 0 if malformed."""
+
+    digests: bytearray
+    statuses: bytearray
+
+    def of(self, i: int) -> bytes | None:
+        """Return the digest of one; None if it is malformed."""
+        if self.statuses[i]:
+            return None
+        return bytes(self.digests[DIGEST_LEN * i : DIGEST_LEN * (i + 1)])
+
+
+class Judge:
+    """A policy that judges batches, at one moment, and counts what it finds."""
+
+    def __init__(self, policy: Policy, rules: Rules, summary: Summary) -> None:
+        """Begin; *rules* are those of the policy."""
+        self._policy = policy
+        self._handle = handle_of(policy)
+        self._names = Names(rules)
+        self._patterns = [self._handle.rule(i)[0] for i in range(len(rules.hosts))]
+        self._summary = summary
+        self._now = int(time.time())
+
+    def findings(self, batch: Batch) -> Iterator[Finding]:
+        """Judge and count a batch, and yield the findings."""
+        certs = batch.certs
+        self._summary.rows += certs.num
+        keys = _Keys(*hash_keys(certs.num, [(0, certs.strings)]))
+        if batch.hosts is None and not self._handle.ignores_hosts:
+            found = self._by_names(batch, keys)
+        else:
+            found = self._by_hosts(batch, keys)
+        for one in found:
+            self._summary.add_finding(one)
+            yield one
+
+    def _by_hosts(self, batch: Batch, keys: _Keys) -> Iterator[Finding]:
+        """Judge rows with a host each, or those of clients."""
+        summary, certs, hosts = self._summary, batch.certs, batch.hosts
+        clients = self._handle.ignores_hosts
+        names = Hosts(None, None, bytes)
+        valid = certs.valid
+        if hosts is not None and not clients:
+            names = Hosts.of_column(hosts.strings)
+            valid &= hosts.valid
+        peers = ColumnOfChains(certs.strings, None)
+        answers = self._handle.evaluate_many(names, peers, self._now, with_keys=False)
+        reasons, statuses = answers.reasons, keys.statuses
+        rules = memoryview(answers.rules).cast("I")
+        summary.nulls += certs.num - valid.bit_count()
+        all_valid = valid.bit_count() == certs.num
+        for i in range(certs.num):
+            if not (all_valid or valid >> i & 1):
+                continue
+            accepted = answers.accepted[i >> 3] >> (i & 7) & 1 == 1
+            reason = reasons[i]
+            if statuses[i]:
+                reason, accepted = Reason.MALFORMED, False
+            elif accepted and reason == Reason.NOT_PINNED:
+                summary.no_rule += 1
+                continue
+            elif reason == Reason.MATCH:
+                digest = bytes(answers.matched[DIGEST_LEN * i : DIGEST_LEN * (i + 1)])
+                summary.add_match(digest, keys.of(i) or b"", certs.strings.item(i))
+                continue
+            host = None if hosts is None else text_of(hosts, i)
+            rule = None
+            if rules[i] < len(self._patterns):
+                rule = self._patterns[rules[i]]
+            elif clients:
+                rule = "clients"
+            found = _Decided(Reason(reason).name, accepted, rule)
+            yield _finding(batch, i, keys, [host] if host is not None else [], found)
+
+    def _by_names(self, batch: Batch, keys: _Keys) -> Iterator[Finding]:
+        """Judge certificates by those of their names that have a rule."""
+        summary, certs = self._summary, batch.certs
+        num_valid = certs.valid.bit_count()
+        summary.nulls += certs.num - num_valid
+        num_told = 0
+        malformed = () if not any(keys.statuses) else enumerate(keys.statuses)
+        for i, status in malformed:
+            if status and is_valid(certs, i):
+                num_told += 1
+                yield _finding(batch, i, keys, [], _Decided(_MALFORMED))
+        for i in self._names.candidates(certs.strings):
+            if keys.statuses[i] or not is_valid(certs, i):
+                continue
+            der = certs.strings.item(i)
+            names = self._names.of(der)
+            if names is None:
+                num_told += 1
+                yield _finding(batch, i, keys, [], _Decided(UNREADABLE))
+            elif names:
+                num_told += 1
+                reports = [
+                    (one.shown, evaluate_at(self._policy, one.host, [der], self._now))
+                    for one in names
+                ]
+                wrong = [(n, r) for n, r in reports if r.reason is not Reason.MATCH]
+                # A rejection says more than what report mode accepts.
+                wrong.sort(key=lambda one: one[1].accepted)
+                if wrong:
+                    report = wrong[0][1]
+                    found = _Decided(report.reason.name, report.accepted, report.rule)
+                    yield _finding(batch, i, keys, [name for name, _ in wrong], found)
+                elif (pin := reports[0][1].matched) is not None:
+                    summary.add_match(pin.digest, keys.of(i) or b"", der)
+        summary.no_rule += num_valid - num_told
+
+
+class _Decided(NamedTuple):
+    reason: str
+    accepted: bool = False
+    rule: str | None = None
+
+
+def _finding(
+    batch: Batch, i: int, keys: _Keys, hosts: list[str], decided: _Decided
+) -> Finding:
+    return Finding(
+        source=batch.source,
+        row=batch.first + i,
+        leaf_index=None if batch.indices is None else batch.indices[i],
+        host=hosts[0] if hosts else None,
+        other_hosts=tuple(hosts[1:]),
+        reason=decided.reason,
+        accepted=decided.accepted,
+        rule=decided.rule,
+        key=keys.of(i),
+        validity=validity_texts(batch.certs.strings.item(i)),
+    )

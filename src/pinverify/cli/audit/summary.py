@@ -1,0 +1,227 @@
+"""Everything that an audit has seen, in memory that does not grow with the rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinverify.policy import PinSet, Reason
+from pinverify.policy._loose_der import validity_texts
+
+if TYPE_CHECKING:
+    from pinverify.policy import Pin, Rules
+
+__all__ = [
+    "UNREADABLE",
+    "Finding",
+    "HostSeen",
+    "KeySeen",
+    "PinSeen",
+    "Spans",
+    "Summary",
+]
+
+UNREADABLE = "UNREADABLE_NAMES"
+"""In place of a `Reason`: the names of a certificate cannot be read."""
+
+HOSTS_MAX = 10_000
+KEYS_MAX = 10
+FAULTS_MAX = 1000
+
+
+class Finding(NamedTuple):
+    """A certificate that is malformed, or whose host is not accepted with a match.
+
+    Attributes:
+        source: the file.
+        row: its number there, from 0 on.
+        leaf_index: its number in a log; None without one.
+        host: the first of the hosts that it is not accepted for; None without one.
+        other_hosts: the others.
+        reason: the name of a `Reason`, or `UNREADABLE`.
+        accepted: True if it is accepted all the same: in report mode, or expired.
+        rule: the pattern that decided; None without one.
+        key: SHA-256 of its SubjectPublicKeyInfo, 32 bytes; None if it is malformed.
+        validity: notBefore and notAfter as YYYYMMDDHHMMSSZ; None if unreadable.
+    """
+
+    source: str
+    row: int
+    leaf_index: int | None
+    host: str | None
+    other_hosts: tuple[str, ...]
+    reason: str
+    accepted: bool
+    rule: str | None
+    key: bytes | None
+    validity: tuple[str, str] | None
+
+
+class Spans:
+    """The numbers of certificates that are valid in each month."""
+
+    __slots__ = ("_changes", "num")
+
+    def __init__(self) -> None:
+        self._changes: Counter[int] = Counter()
+        self.num = 0
+
+    def add(self, validity: tuple[str, str] | None) -> None:
+        """Count a certificate."""
+        if validity is not None:
+            start, end = map(month_of, validity)
+            if start <= end:
+                self.num += 1
+                self._changes[start] += 1
+                self._changes[end + 1] -= 1
+
+    def steps(self) -> list[tuple[int, int]]:
+        """Return months since year 0, each with the number from then on."""
+        steps, num = [], 0
+        for month, change in sorted(self._changes.items()):
+            num += change
+            if change:
+                steps.append((month, num))
+        return steps
+
+
+def month_of(text: str) -> int:
+    """Return the months since year 0 of YYYYMM…."""
+    return 12 * int(text[:4]) + min(max(int(text[4:6]), 1), 12) - 1
+
+
+@dataclass(slots=True)
+class PinSeen:
+    """A pin of the policy, and the accepted certificates under it."""
+
+    pin: Pin
+    patterns: list[str] = field(default_factory=list)
+    only_ca: bool = True
+    num: int = 0
+    first_end: str | None = None
+    last_end: str | None = None
+    spans: Spans = field(default_factory=Spans)
+
+    def add(self, validity: tuple[str, str] | None) -> None:
+        """Count a certificate."""
+        self.num += 1
+        self.spans.add(validity)
+        if validity is not None:
+            end = validity[1]
+            if self.first_end is None or end < self.first_end:
+                self.first_end = end
+            if self.last_end is None or end > self.last_end:
+                self.last_end = end
+
+
+@dataclass(slots=True)
+class KeySeen:
+    """A key outside of the pins: how many certificates, and where the first is."""
+
+    source: str
+    row: int
+    num: int = 0
+
+
+@dataclass(slots=True)
+class HostSeen:
+    """A host with certificates whose keys are outside of its pins.
+
+    Of very many keys only the first are kept.
+    """
+
+    num: int = 0
+    keys: dict[bytes, KeySeen] = field(default_factory=dict)
+    more: int = 0
+    spans: Spans = field(default_factory=Spans)
+
+    def add(self, found: Finding) -> None:
+        """Count a certificate."""
+        self.num += 1
+        self.spans.add(found.validity)
+        key = found.key or b""
+        if key not in self.keys and len(self.keys) == KEYS_MAX:
+            self.more += 1
+        else:
+            seen = self.keys.setdefault(key, KeySeen(found.source, found.row))
+            seen.num += 1
+
+
+class Summary:
+    """The counts of an audit.
+
+    Attributes:
+        rows: all rows that were read.
+        nulls: rows without a certificate, or with a null as host.
+        malformed: certificates that are not strict DER.
+        no_rule: certificates of hosts without pins, which the policy accepts.
+        accepted: certificates that match.
+        unmatched: those that are accepted without a match, by reason.
+        rejected: by reason.
+        pins: those of the policy by digest, but for blocked ones.
+        hosts: those with keys outside of their pins, as many as are kept.
+        more_hosts: certificates of other such hosts.
+        faults: parts of the input that could not be read, as many as are kept.
+        num_faults: their number.
+        left_out: files in folders that are neither certificates nor tables nor tiles.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rows = self.nulls = self.malformed = 0
+        self.no_rule = self.accepted = self.left_out = 0
+        self.unmatched: Counter[str] = Counter()
+        self.rejected: Counter[str] = Counter()
+        self.pins = _pins_of(rules)
+        self.hosts: dict[str, HostSeen] = {}
+        self.more_hosts = 0
+        self.faults: list[str] = []
+        self.num_faults = 0
+
+    def add_match(self, digest: bytes, key: bytes, der: bytes) -> None:
+        """Count a certificate that matches.
+
+        Args:
+            digest: the pin that matched.
+            key: the digest of its key.
+            der: the certificate.
+        """
+        self.accepted += 1
+        validity = validity_texts(der)
+        for one in {digest, key}:  # a pin in another list may match as well
+            if (seen := self.pins.get(one)) is not None:
+                seen.add(validity)
+
+    def add_finding(self, found: Finding) -> None:
+        """Count a certificate that is malformed or does not match."""
+        if found.reason == Reason.MALFORMED.name:
+            self.malformed += 1
+            return
+        (self.unmatched if found.accepted else self.rejected)[found.reason] += 1
+        for host in (found.host or "", *found.other_hosts):
+            if host not in self.hosts and len(self.hosts) == HOSTS_MAX:
+                self.more_hosts += 1
+            else:
+                self.hosts.setdefault(host, HostSeen()).add(found)
+
+    def add_fault(self, text: str) -> None:
+        """Keep a fault, unless there are very many."""
+        self.num_faults += 1
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(text)
+
+
+def _pins_of(rules: Rules) -> dict[bytes, PinSeen]:
+    named = {name: one for name, one in rules.hosts.items() if isinstance(one, PinSet)}
+    if rules.clients is not None:
+        named["clients"] = rules.clients
+    found: dict[bytes, PinSeen] = {}
+    for pattern, pinset in named.items():
+        for name in ("pins", "leaf", "ca"):
+            for pin in getattr(pinset, name):
+                seen = found.setdefault(pin.digest, PinSeen(pin))
+                seen.only_ca &= name == "ca"
+                if pattern not in seen.patterns:
+                    seen.patterns.append(pattern)
+    order = sorted(found.items(), key=lambda item: (item[1].patterns, item[1].pin))
+    return dict(order)

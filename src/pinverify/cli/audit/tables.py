@@ -1,0 +1,250 @@
+"""Parquet and Arrow IPC, read in pieces by pyarrow, which the extra `audit` installs.
+
+A row group may be larger than memory: its columns are read page by page. A batch of
+Arrow IPC is one piece, as whoever wrote it made it.
+"""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from pinverify.cli.audit.columns import BINARY, TEXT, Place, chosen, none_fits
+from pinverify.cli.audit.rows import ROWS, Batch, Fault, der_of_text, rows_of
+from pinverify.core._arrow_read import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pinverify.cli.audit.rows import Moved, Read, Wanted
+
+__all__ = ["read_ipc_file", "read_ipc_stream", "read_parquet"]
+
+_BUFFER = 1 << 18
+_BATCH_BYTES = 1 << 23
+_ROWS_MIN = 64
+_AGAIN = "the other parts were read; write or fetch the file again"
+
+
+def read_parquet(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read:
+    """Read a Parquet file, whose row groups are numbered from 0."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(
+            path,
+            pre_buffer=False,
+            buffer_size=_BUFFER,
+            page_checksum_verification=True,
+        )
+    except (pa.ArrowException, OSError) as error:
+        yield Fault(source, f"{_reason(error)}; write or fetch the file again")
+        return
+    with file:
+        place = _place(pa, file.schema_arrow, wanted)
+        if isinstance(place, str):
+            yield Fault(source, place)
+            return
+        metadata, first = file.metadata, 0
+        size = path.stat().st_size
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            done = 0
+            pieces = file.iter_batches(
+                _rows_at_once(group),
+                row_groups=[number],
+                columns=list(filter(None, place)),
+                use_threads=False,
+            )
+            problem = ""
+            found = _caught(pa, pieces)
+            for piece in found:
+                if isinstance(piece, str):
+                    problem = piece
+                    break
+                try:
+                    batch = _batch(pa, piece, place, source, first + done)
+                except (pa.ArrowException, TypeError, ValueError) as error:
+                    problem = _reason(error)
+                    break
+                yield batch
+                done += piece.num_rows
+                moved(size * piece.num_rows // max(metadata.num_rows, 1))
+            if done != group.num_rows:
+                last = first + group.num_rows - 1
+                reason = problem or f"it has {done:,} rows, not {group.num_rows:,}"
+                yield Fault(
+                    source,
+                    f"row group {number}, rows {first + done} to {last}: {reason}; "
+                    f"{_AGAIN}",
+                )
+            first += group.num_rows
+
+
+def read_ipc_file(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read:
+    """Read an Arrow IPC file (Feather), whose batches are numbered from 0."""
+    import pyarrow as pa
+
+    try:
+        reader = pa.ipc.open_file(pa.OSFile(str(path)))
+        place = _place(pa, reader.schema, wanted)
+        if isinstance(place, str):
+            yield Fault(source, place)
+            return
+        num = reader.num_record_batches
+    except (pa.ArrowException, OSError) as error:
+        yield Fault(source, f"{_reason(error)}; write or fetch the file again")
+        return
+    first, size = 0, path.stat().st_size
+    for number in range(num):
+        try:
+            table = reader.get_batch(number)
+            batches = _batches(pa, table, place, source, first)
+        except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+            yield Fault(source, f"batch {number}: {_reason(error)}; {_AGAIN}")
+            continue
+        yield from batches
+        first += table.num_rows
+        moved(size // num)
+
+
+def read_ipc_stream(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) -> Read:
+    """Read an Arrow IPC stream, also from a pipe; behind a fault nothing is read."""
+    import pyarrow as pa
+
+    number = first = 0
+    try:
+        reader = pa.ipc.open_stream(pa.PythonFile(_Counted(file, moved), mode="r"))
+        place = _place(pa, reader.schema, wanted)
+    except (pa.ArrowException, OSError) as error:
+        yield Fault(source, f"{_reason(error)}; write or fetch the file again")
+        return
+    if isinstance(place, str):
+        yield Fault(source, place)
+        return
+    while True:
+        try:
+            table = reader.read_next_batch()
+            batches = _batches(pa, table, place, source, first)
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+            text = f"batch {number} and all after it: {_reason(error)}; write it again"
+            yield Fault(source, text)
+            return
+        yield from batches
+        first += table.num_rows
+        number += 1
+
+
+class _Counted:
+    """A file that tells how much of it was read."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes], moved: Moved) -> None:
+        self._file, self._moved = file, moved
+
+    def read(self, length: int = -1) -> bytes:
+        data = self._file.read(length)
+        self._moved(len(data))
+        return data
+
+    def close(self) -> None:
+        """Leave the file to the caller."""
+
+
+def _caught(pa: Any, pieces: Iterator[Any]) -> Iterator[Any]:  # noqa: ANN401
+    """Yield pieces, and in place of an error its text."""
+    while True:
+        try:
+            piece = next(pieces, None)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            yield _reason(error)
+            return
+        if piece is None:
+            return
+        yield piece
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error of pyarrow."""
+    return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+
+
+def _rows_at_once(group: Any) -> int:  # noqa: ANN401 - metadata of a row group
+    """Return a number of rows that fits into some megabytes."""
+    row = max(group.total_byte_size // max(group.num_rows, 1), 1)
+    return int(min(max(_BATCH_BYTES // row, _ROWS_MIN), ROWS))
+
+
+# ---- columns -----------------------------------------------------------------
+
+
+class _Table(NamedTuple):
+    certs: Any
+    hosts: Any
+
+
+def _place(pa: Any, schema: Any, wanted: Wanted) -> Place | str:  # noqa: ANN401
+    types: dict[str, str] = {}
+    for one in schema:
+        types.setdefault(one.name, _type(pa.types, one.type))
+    return chosen(types, wanted)
+
+
+def _type(types: Any, kind: Any) -> str:  # noqa: ANN401 - pyarrow's
+    if types.is_dictionary(kind):
+        return _type(types, kind.value_type)
+    if types.is_binary(kind) or types.is_large_binary(kind):
+        return BINARY
+    if types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
+        return BINARY
+    if types.is_string(kind) or types.is_large_string(kind):
+        return TEXT
+    return TEXT if types.is_string_view(kind) else str(kind)
+
+
+def _batches(
+    pa: Any,  # noqa: ANN401
+    table: Any,  # noqa: ANN401
+    place: Place,
+    source: str,
+    first: int,
+) -> list[Batch]:
+    """Return the batches of a record batch, whose offsets are checked at once."""
+    for name in filter(None, place):
+        _binary(pa, table.column(name)).validate(full=True)
+    return [
+        _batch(pa, table.slice(at, ROWS), place, source, first + at)
+        for at in range(0, table.num_rows, ROWS)
+    ]
+
+
+def _batch(pa: Any, table: Any, place: Place, source: str, first: int) -> Batch:  # noqa: ANN401
+    certs = table.column(place.certificates)
+    if _type(pa.types, certs.type) == TEXT:
+        texts = _binary(pa, certs).to_pylist()
+        ders = rows_of([None if one is None else der_of_text(one) for one in texts])
+        if first == 0 and texts and not any(b"M" in one for one in texts if one):
+            raise ValueError(none_fits(place.certificates, texts))
+    else:
+        (ders,) = read(_binary(pa, certs), place.certificates, "certificates")
+    hosts = None
+    if place.hosts is not None:
+        (hosts,) = read(_binary(pa, table.column(place.hosts)), place.hosts, "hosts")
+    return Batch(source, first, ders, hosts)
+
+
+def _binary(pa: Any, column: Any) -> Any:  # noqa: ANN401
+    """Return a column without dictionary, and texts as the bytes that they are."""
+    if pa.types.is_dictionary(column.type):
+        column.validate(full=True)  # or an index could lead outside of it
+        column = column.dictionary_decode()
+    if _type(pa.types, column.type) == TEXT:
+        kind = pa.large_binary() if pa.types.is_large_string(column.type) else None
+        if pa.types.is_string_view(column.type):
+            kind = pa.binary_view()
+        column = column.cast(kind or pa.binary())
+    return column
