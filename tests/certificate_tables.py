@@ -1,5 +1,6 @@
 """Tables of hosts and certificates, as somebody has them who has scanned many servers.
 
+Each row has an `id`, which no other row has, in tables of other seeds neither.
 The certificates look as those of the web do, and no two have the same key but those of
 hosts whose pins match. One in a hundred is malformed; some are null, and some hosts.
 
@@ -20,10 +21,11 @@ import certificates
 from optional import client_library
 from pinverify import Pin, Policy, core
 
-__all__ = ["ROWS_OF_A_GROUP", "Row", "policy", "rows", "write"]
+__all__ = ["ROWS_OF_A_GROUP", "Row", "policy", "rows", "write", "write_parts"]
 
 NUM_HOSTS = 1000
 ROWS_OF_A_GROUP = 20_000
+IDS_OF_A_TABLE = 1_000_000_000
 
 
 class Row(NamedTuple):
@@ -75,16 +77,27 @@ def rows(num: int, seed: int = 1) -> Iterator[Row]:
         yield Row(None if null == 0 else name(host), None if null in (1, 2) else der)
 
 
-def write(path: Path, num: int) -> None:
+def write(path: Path, num: int, seed: int = 1) -> None:
     """Write a Parquet file with rows in groups."""
     arrow: Any = client_library("pyarrow")
     parquet: Any = client_library("pyarrow.parquet")
-    schema = arrow.schema([("host", arrow.string()), ("der", arrow.binary())])
-    left = rows(num)
+    schema = arrow.schema(
+        [("id", arrow.int64()), ("host", arrow.string()), ("der", arrow.binary())]
+    )
+    left = enumerate(rows(num, seed), IDS_OF_A_TABLE * seed)
     with parquet.ParquetWriter(path, schema, compression="none") as file:
         while some := list(itertools.islice(left, ROWS_OF_A_GROUP)):
-            hosts, ders = zip(*some, strict=True)
-            file.write_table(arrow.table([hosts, ders], schema=schema))
+            ids, found = zip(*some, strict=True)
+            hosts, ders = zip(*found, strict=True)
+            file.write_table(arrow.table([ids, hosts, ders], schema=schema))
+
+
+def write_parts(folder: Path, num: int, parts: int) -> None:
+    """Write *num* rows into several Parquet files, of the same length but for one."""
+    length = num // parts
+    for part in range(parts):
+        rest = num - parts * length if part == 0 else 0
+        write(folder / f"part-{part:05}.parquet", length + rest, seed=1 + part)
 
 
 def main() -> None:
