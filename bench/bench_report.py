@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 
+import bench_audit
 import bench_batch
 import bench_c
 import bench_compile
@@ -149,6 +150,7 @@ def _steps(
         "memory for them": lambda: results.counts.update(bench_many.memory()),
         "policies of many hosts": lambda: results.counts.update(bench_compile.times()),
         "policies from files": from_python(bench_compile.figures),
+        "an audit in SQL": from_python(bench_audit.figures),
         "start of a process": from_python(bench_start.figures),
         "TLS handshakes": handshakes,
         "instructions": counts,

@@ -95,6 +95,7 @@ MANY_IN_BUFFERS = "time of evaluate_many from buffers, by that of hashing alone,
 MANY_IN_LISTS = "time of evaluate_many from lists, by that of hashing alone, {}"
 COMPILE = "compile a million hosts with 2 pins, per host, {}"
 FILES = "time to read 100,000 hosts, by that of the parser alone, {}"
+AUDIT = "time of an audit in DuckDB, by that with its own sha256, {}"
 START = "time of a process, by that of `python -c pass`, {}"
 HANDSHAKE = "CPU added to a TLS 1.3 handshake, both ends, {}"
 ON_EACH_WAY = "CPU added to a handshake, {}"
@@ -208,6 +209,7 @@ GATES = (
     ),
     Gate(28, START, "--version", 6, at_most=True),
     Gate(28, START, "pin FILE", 6, at_most=True),
+    Gate(29, AUDIT, "keys of a Parquet file", 1.5, at_most=True, edge=1),
     *(
         Gate(30, ADAPTER, f"{version}, {kind}, {who}", 1, "%", at_most=True, edge=0.2)
         for version in ("TLS 1.2", "TLS 1.3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import bench_audit
 import bench_compile
 import bench_doors
 import bench_growth
@@ -58,6 +59,7 @@ FROM_FIGURES = {
     "26 json": (bench_compile.FILES, "json"),
     "28 --version": (bench_start.START, "--version"),
     "28 pin FILE": (bench_start.START, "pin FILE"),
+    f"29 {bench_audit.CASE}": (bench_audit.AUDIT, bench_audit.CASE),
 }
 """The figure that holds the value of a gate: bench, case, competitor."""
 
@@ -70,7 +72,7 @@ FROM_COUNTS = {
 """The number that is the value of a gate."""
 
 # Our time by theirs, where a figure is theirs by ours.
-INVERSE = ("5 ", "12 ", "18 ", "19 ", "20 ", "26 ", "28 ")
+INVERSE = ("5 ", "12 ", "18 ", "19 ", "20 ", "26 ", "28 ", "29 ")
 SHARES = ("11 ",)  # in percent
 
 
