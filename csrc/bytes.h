@@ -50,8 +50,7 @@ static inline void clear(uint8_t *out, size_t len) {
   }
 }
 
-// prefetch_next prefetches up to `len` bytes of `*wanted` and advances past
-// them.
+// prefetch_next prefetches up to `len` bytes of `*wanted`, and moves past them.
 static inline void prefetch_next(pv_span *wanted, size_t len) {
   const size_t num = len < wanted->len ? len : wanted->len;
   for (size_t at = 0; at < num; at += CACHE_LINE) {

@@ -22,9 +22,8 @@ static inline uint64_t offset_at(const pv_offsets *offsets, size_t i) {
   return wide;
 }
 
-// offsets_fit checks all positions: their width, that none exceeds the next,
-// and that the last is at most `end`. If there are no pieces, no position is
-// read.
+// offsets_fit checks the width, that no position exceeds the next, and that the
+// last is at most `end`. If there are no pieces, no position is read.
 static inline bool offsets_fit(const pv_offsets *offsets, size_t end) {
   if (offsets->width != sizeof(uint32_t) &&
       offsets->width != sizeof(uint64_t)) {

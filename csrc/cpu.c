@@ -20,9 +20,8 @@ enum {
 
 static const uint32_t leaf7_ebx_avx512vl = 1u << 31;  // too large for an enum
 
-// XGETBV returns the registers that the operating system saves on a task
-// switch. An instruction set whose registers are not saved must not be used
-// (Intel SDM 1, 14.3).
+// XGETBV returns the registers that the system saves on a task switch. No
+// instruction may be used whose registers are not saved (Intel SDM 1, 14.3).
 static uint32_t enabled_registers(uint32_t leaf1_ecx) {
   uint32_t eax = 0;
   uint32_t edx = 0;

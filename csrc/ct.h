@@ -28,9 +28,8 @@ static inline uint64_t ct_is_zero(uint64_t x) {
 }
 MAY_WRAP_END
 
-// ct_declassify turns a mask into 1 or 0, and marks the place where an answer
-// about secrets becomes public. Peers learn this answer anyway: the connection
-// goes on or is closed.
+// ct_declassify turns a mask into 1 or 0, and marks where an answer about
+// secrets becomes public. Peers learn it anyway: the connection goes on or not.
 static inline uint32_t ct_declassify(uint64_t mask) {
   return (uint32_t)(ct_barrier(mask) & 1);
 }

@@ -1,6 +1,5 @@
 // host.c: one canonical spelling for each host, so that look-ups find rules.
-// Hosts that are ambiguous, or that two libraries read differently, are
-// refused.
+// Hosts that are ambiguous, or that libraries read differently, are refused.
 #include "host.h"
 
 #include <string.h>
@@ -62,8 +61,7 @@ static bool read_ipv4(const char *host, size_t host_len, uint32_t *out) {
 }
 
 // Returns true if the last label is decimal, or 0x and hexadecimal. The URL
-// standard and inet_aton read such a host as an IPv4 address ("127.1",
-// "1.2.3.0x4").
+// standard and inet_aton read an IPv4 address there ("127.1", "1.2.3.0x4").
 static bool ends_in_number(const char *host, size_t host_len) {
   size_t start = host_len;
   while (start > 0 && host[start - 1] != '.') LOOP(start, start <= host_len)

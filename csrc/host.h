@@ -5,8 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// pv__host_is_address returns true for an IP literal, false for a name; `host`
-// is canonical.
+// pv__host_is_address returns true if a canonical host is an IP literal.
 bool pv__host_is_address(const char *host, size_t host_len);
 
 // pv__host_is_canonical returns true if `host` is spelt canonically.

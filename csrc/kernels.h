@@ -26,8 +26,7 @@ typedef void sha256_fn(uint32_t (*states)[8], const uint8_t *const *in,
                        size_t num_blocks);
 
 // A sha256_begin_fn hashes the first blocks of a message into a state, in a
-// layout of its own; a sha256_end_fn hashes the rest, fewer than 64 bytes, and
-// the padding.
+// layout of its own; a sha256_end_fn the rest, below 64 bytes, and the padding.
 typedef void sha256_begin_fn(uint32_t out_state[8], const uint8_t *data,
                              size_t num_blocks);
 typedef void sha256_end_fn(uint8_t *out_digest, const uint32_t state[8],
@@ -90,9 +89,8 @@ extern const pv_kernel pv__scan_portable, pv__scan_avx2, pv__scan_avx512,
 uint32_t pv__cpu_features(void);
 
 // A kernel_table lists kernels, best first; the last one runs everywhere.
-// `*chosen` is the kernel in use, or NULL before the first use. It is the only
-// variable that the core changes. Threads may race to set it, because all of
-// them set the same value.
+// `*chosen` is the kernel in use, or NULL before the first use. No other
+// variable changes in the core. Threads may race: all set the same value.
 typedef struct kernel_table {
   const pv_kernel *const *rows;
   size_t num_rows;

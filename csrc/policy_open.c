@@ -147,8 +147,7 @@ static void copy_pinset(uint8_t out[PINSET_LEN], const uint8_t *pinset) {
   memcpy(out, pinset, PINSET_LEN);
 }
 
-// Checks PinSet `i` in a copy, so that the check uses one section only, the
-// pins.
+// Checks PinSet `i` in a copy, so that the check uses one section, the pins.
 static bool check_pinset_at(const pv_policy *policy, uint32_t i) {
   uint8_t pinset[PINSET_LEN];
   copy_pinset(pinset, pinset_at(policy, i));
@@ -194,8 +193,7 @@ static bool check_buckets(const pv_policy *policy) {
   return previous == policy->num_rules;
 }
 
-// The name of a rule must begin where the previous name ended, and be
-// canonical.
+// The name of a rule is canonical, and begins where the previous name ended.
 static bool check_name(const pv_policy *policy, rule_fields rule,
                        uint64_t name_at) {
   if (rule.name_at != name_at || rule.name_len > policy->names_len - name_at ||

@@ -59,8 +59,7 @@ size_t pv_pins_packed_len(size_t num_pins) {
              : (size_t)pv__packed_num_rows(num_pins) * PV_DIGEST_LEN;
 }
 
-// Returns the position of bytes 8 * plane to 8 * plane + 7 of pin i in packed
-// pins.
+// Returns where bytes 8 * plane to 8 * plane + 7 of pin i are in packed pins.
 static size_t packed_at(size_t num_pins, size_t i, size_t plane) {
   if (num_pins <= ROWS_MAX) {
     return PV_DIGEST_LEN * i + 8 * plane;
@@ -91,8 +90,7 @@ void pv_pins_unpack(uint8_t out[32], const uint8_t *packed, size_t num_pins,
   }
 }
 
-// Looks for each of up to SCAN_DIGESTS digests in packed pins; answers in
-// masks.
+// Looks for up to SCAN_DIGESTS digests in packed pins; the answers are masks.
 static void scan_packed(uint64_t *out_found, const uint8_t *packed,
                         size_t num_pins, const uint8_t *digests,
                         size_t num_digests) {

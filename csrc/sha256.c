@@ -117,8 +117,7 @@ typedef struct padded {
   size_t num_blocks;
 } padded;
 
-// FIPS 180-4, 5.1.1: one bit, zeros, and the length in bits take at least 9
-// bytes.
+// FIPS 180-4, 5.1.1: one bit, zeros and the length take at least 9 bytes.
 static size_t num_padded_blocks(size_t len) {
   return len / BLOCK_LEN + 1 + (len % BLOCK_LEN >= LENGTH_AT);
 }
@@ -343,8 +342,7 @@ static bool are_alike(const pv_span *messages, const uint8_t *order,
   return alike;
 }
 
-// Hashes the first `num` of `order`: as many as the kernel has lanes, or the
-// rest.
+// Hashes the first `num` of `order`: one for each lane, or the rest.
 PV_INLINE void hash_some(const pv_kernel *kernel, size_t lanes,
                          uint8_t *out_digests, const pv_span *messages,
                          const uint8_t *order, size_t num) {

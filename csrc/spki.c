@@ -117,8 +117,7 @@ PV_FLATTENED bool is_same(const der_cursor *a, const der_cursor *b) {
          memcmp(a->base + a->end - 8, b->base + b->end - 8, 8) == 0;
 }
 
-// BIT STRING (X.690, 8.6.2): the first octet counts the unused bits of the
-// last one.
+// BIT STRING (X.690, 8.6.2): the first octet counts unused bits of the last.
 PV_FLATTENED bool is_bit_string(const der_cursor *bits) {
   if (der_at_end(bits)) {
     return false;
@@ -127,9 +126,8 @@ PV_FLATTENED bool is_bit_string(const der_cursor *bits) {
   return unused == 0 || (unused <= 7 && bits->end - bits->pos > 1);
 }
 
-// version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1. DER would
-// leave v1 out, but there are certificates in which it is written. Each version
-// has a single encoding.
+// version [0] EXPLICIT INTEGER { v1(0), v2(1), v3(2) } DEFAULT v1, each in its
+// single encoding. DER would leave v1 out, but some certificates have it.
 PV_FLATTENED bool read_version(der_cursor *tbs) {
   const uint8_t *octets = tbs->base + tbs->pos;
   if (!der_next_is(tbs, DER_CONTEXT_0)) {

@@ -1,5 +1,4 @@
-// spki.h: the walk of spki.c in two halves, so that hashing can start in
-// between.
+// spki.h: the walk of spki.c in two halves, so that hashing starts in between.
 #ifndef PINVERIFY_SPKI_H
 #define PINVERIFY_SPKI_H
 
@@ -26,8 +25,7 @@ pv_status pv__spki_find(spki_walk *out, const uint8_t *cert, size_t cert_len);
 pv_status pv__spki_check(const spki_walk *walk);
 
 // pv__spki_chunk does what pv_spki_sha256_many does, for up to SHA256_CHUNK
-// certificates of a column that fits, from number `first` on. It returns how
-// many these are.
+// certificates of a column that fits, from `first` on. It returns their number.
 size_t pv__spki_chunk(uint8_t *out_digests, uint8_t *out_statuses,
                       const pv_column *certs, size_t first);
 
