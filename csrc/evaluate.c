@@ -228,14 +228,19 @@ static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
   char canonical[PV_HOST_MAX + 1];
   size_t canonical_len = 0;
   pv_rule rule;
-  const pv_status status =
-      pv_host_canonical(canonical, &canonical_len, host, host_len);
-  if (status != PV_OK) {
-    out->reason = PV_BAD_HOST;
-    out->detail = (uint32_t)status;
-    return PV_UNPINNED;
+  // Names of rules are canonical. So a host that is spelt as one is, too; and
+  // no other rule is more specific.
+  out->rule = pv__policy_find_exact(policy, host, host_len);
+  if (out->rule == PV_NO_RULE) {
+    const pv_status status =
+        pv_host_canonical(canonical, &canonical_len, host, host_len);
+    if (status != PV_OK) {
+      out->reason = PV_BAD_HOST;
+      out->detail = (uint32_t)status;
+      return PV_UNPINNED;
+    }
+    out->rule = pv_policy_find(policy, canonical, canonical_len);
   }
-  out->rule = pv_policy_find(policy, canonical, canonical_len);
   const pv_status found = pv_policy_rule(&rule, policy, out->rule);
   out->shape = (uint8_t)rule.shape;
   out->name_len = (uint8_t)rule.name_len;

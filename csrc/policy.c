@@ -59,8 +59,16 @@ static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
   return PV_NO_RULE;
 }
 
-// Finds the rule whose name is this suffix of a host: of shape `first`, else
-// "**.".
+uint32_t pv__policy_find_exact(const pv_policy *policy, const char *host,
+                               size_t host_len) {
+  const uint8_t *name = (const uint8_t *)host;
+  return policy->bytes == NULL
+             ? PV_NO_RULE
+             : find_shape(policy, hash_name(policy->key, name, host_len), name,
+                          host_len, PV_EXACT);
+}
+
+// Finds the rule with this suffix of a host: of shape `first`, else "**.".
 static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
                             const uint8_t *suffix, size_t suffix_len,
                             uint8_t first) {
@@ -90,12 +98,9 @@ static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
     if (at > 0 && host[at - 1] != '.') {
       continue;
     }
-    uint8_t first = PV_ANY_LABELS;
-    if (at == 0) {
-      first = PV_EXACT;
-    } else if (at == second_label) {
-      first = PV_ONE_LABEL;
-    }
+    const uint8_t first = at == 0              ? PV_EXACT
+                          : at == second_label ? PV_ONE_LABEL
+                                               : PV_ANY_LABELS;
     const uint32_t rule =
         find_suffix(policy, hash_value(hash), host + at, host_len - at, first);
     best = rule != PV_NO_RULE ? rule : best;

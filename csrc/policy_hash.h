@@ -9,9 +9,8 @@
 
 // ---- the hash of names: SipHash-1-3, from the last byte to the first --------
 //
-// Names may come from an adversary, who knows this code. So the hash has a key
-// that depends on all names of the policy: a name that is added to fill a
-// bucket moves all others to new buckets.
+// Names may come from an adversary who knows this code. So the key depends on
+// all names of the policy: adding one moves all others to new buckets.
 
 typedef struct name_hash {
   uint64_t v[4];
@@ -86,6 +85,11 @@ static inline uint64_t hash_name(const uint64_t key[2], const uint8_t *name,
     hash_word(&hash, load_be64(name + left - 8));
   }
   hash.len = name_len - left;
+  if (left > 0 && name_len >= 8) {  // what hash_byte would do, at once
+    hash.word = load_be64(name) >> 8 * (8 - left);
+    hash.len += left;
+    left = 0;
+  }
   for (; left > 0; left--) CHANGES(left, hash)
   LOOP(left, left < 8 && left <= name_len && hash.len == name_len - left)
   {

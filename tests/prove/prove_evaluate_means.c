@@ -17,6 +17,7 @@ typedef struct world {
   bool hits[2][4][2][CERTS];
   pv_status host;
   uint32_t rule_found;
+  bool spelt;  // as this rule is, byte for byte
   pv_rule rule;
   pv_pinset pinset;
 } world;
@@ -258,6 +259,16 @@ pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
   return w.host;
 }
 
+// The name of a rule is canonical, and no rule is more specific than the one
+// whose name a host is: pv_policy_open has checked the former.
+static char given[1];
+
+uint32_t pv__policy_find_exact(const pv_policy *policy, const char *host,
+                               size_t host_len) {
+  __CPROVER_assert(host == given, "the host as it is given");
+  return w.spelt ? w.rule_found : PV_NO_RULE;
+}
+
 uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                         size_t host_len) {
   __CPROVER_assert(w.host == PV_OK && host_len == 1 &&
@@ -308,11 +319,11 @@ void prove_evaluate_peer(void) {
   size_t host_len;
   int64_t now;
   w = any;
-  char host[1];
+  __CPROVER_assume(!w.spelt || w.host == PV_OK);
   __CPROVER_assume(w.rule.shape <= PV_ANY_LABELS && w.rule.name_len <= 253);
   __CPROVER_assume(w.pinset.mode <= PV_REPORT);
   chain_was_asked = false;
-  evaluate_peer(&out, NULL, &policy, host, host_len, &chain, now);
+  evaluate_peer(&out, NULL, &policy, given, host_len, &chain, now);
 
   const bool by_clients =
       (policy.flags & 2) != 0 && (host_len == 0 || policy.num_rules == 0);
@@ -365,4 +376,5 @@ void prove_evaluate_peer(void) {
   REACHED(asks && asked_of_chain == PV_UNPINNED && !has_pins);
   REACHED(!asks && out.accepted == 1);
   REACHED(asks && is_watched);
+  REACHED(asks && has_rule && w.spelt);
 }

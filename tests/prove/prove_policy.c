@@ -107,6 +107,15 @@ void prove_find_shape(void) {
   REACHED(rule == 9);
 }
 
+void prove_pv__policy_find_exact(void) {
+  const pv_policy *policy;
+  const char *host;
+  size_t host_len;
+  const uint32_t rule = pv__policy_find_exact(policy, host, host_len);
+  REACHED(rule == PV_NO_RULE);
+  REACHED(rule == 9);
+}
+
 void prove_find_suffix(void) {
   const pv_policy *policy;
   uint64_t hash;

@@ -95,6 +95,12 @@ uint32_t pv_policy_find(const pv_policy *policy, const char *host,
     ASSIGNS()
     ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
 
+uint32_t pv__policy_find_exact(const pv_policy *policy, const char *host,
+                               size_t host_len)
+    REQUIRES(IS_INDEX_OR_CLOSED(policy) && IS_HOST(host, host_len))
+    ASSIGNS()
+    ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
+
 uint32_t pv_policy_num_rules(const pv_policy *policy)
     REQUIRES(IS_OUT(policy))
     ASSIGNS()
