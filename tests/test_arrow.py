@@ -345,6 +345,40 @@ def test_data_and_offsets_are_read_where_they_are(kind: str, width: int) -> None
     assert part.strings.handle.offsets.at == ffi.cast("char *", offsets) + 3 * width
 
 
+@pytest.mark.parametrize("of_list", ["+l", "+L"])
+@pytest.mark.parametrize("of_cert", ["z", "Z"])
+def test_chains_are_read_where_they_are(of_list: str, of_cert: str) -> None:
+    """The lists, the offsets of the certificates, and the certificates."""
+    chains = [certificates()[:2], [], certificates()[2:5]]
+    given_one = Given(lists(chains, of_list, of_cert))
+    one = given_one.structs.array
+    child = one.children[0]
+    (rows,) = _arrow_read.read(given_one, "chains", "chains")
+    handle = rows.strings.handle
+    assert handle.data == ffi.cast("uint8_t *", child.buffers[2])
+    assert handle.offsets.at == child.buffers[1]
+    assert rows.lists is not None
+    assert rows.lists.part(0, rows.num)[0] == one.buffers[1]
+
+
+def test_certificates_of_one_width_are_read_where_they_are(pki: Pki) -> None:
+    """Only the offsets are made, since there are none."""
+    width = len(pki.server.der)
+    given_one = Given(strings([pki.server.der] * 5, f"w:{width}"), 2)
+    (rows,) = _arrow_read.read(given_one, "column", "certificates")
+    data = ffi.cast("uint8_t *", given_one.structs.array.buffers[1])
+    assert rows.strings.handle.data == data + 2 * width
+
+
+def test_views_are_copied_once_and_nothing_else_of_their_buffers() -> None:
+    """The strings of the rows, back to back: none of a null row or another slice."""
+    wanted = [certificates()[i % 9] for i in range(30)]
+    rows = [None if i % 5 == 1 else row for i, row in enumerate(wanted)]
+    (found,) = _arrow_read.read(Given(strings(rows, "vz"), 4, 20), "a", "certificates")
+    there = [row for row in rows[4:20] if row is not None]
+    assert found.strings.data_len == sum(map(len, there))
+
+
 def test_an_answer_is_handed_over_without_a_copy() -> None:
     """Twice the same buffers, as an array and as a stream of one array."""
     found = arrow.spki_sha256(Given(strings(certificates(), "z")))

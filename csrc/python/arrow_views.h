@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "pinverify.h"
+#include "prove.h"
 
 // cdef: begin
 
@@ -24,7 +25,8 @@ typedef struct arrow_views {
 } arrow_views;
 
 // arrow_views_len returns the number of bytes of all strings together, or -1 if
-// a view is not inside of its buffer. Strings of null rows are empty.
+// a view is not inside of its buffer, or if there are more than 2^63 - 1 bytes:
+// many views may lead to the same string. Strings of null rows are empty.
 int64_t arrow_views_len(const arrow_views *views);
 
 // arrow_views_copy copies the strings to `out`, back to back, and writes
@@ -66,9 +68,12 @@ static int arrow_view(pv_span *out, const arrow_views *views, size_t i) {
 
 int64_t arrow_views_len(const arrow_views *views) {
   int64_t total = 0;
-  pv_span string;
-  for (size_t i = 0; i < views->num; i++) {
-    if (!arrow_view(&string, views, views->first + i)) {
+  for (size_t i = 0; i < views->num; i++)
+    LOOP(views->num - i, i <= views->num && total >= 0)
+  {
+    pv_span string;
+    if (!arrow_view(&string, views, views->first + i) ||
+        (int64_t)string.len > INT64_MAX - total) {
       return -1;
     }
     total += (int64_t)string.len;
@@ -79,9 +84,17 @@ int64_t arrow_views_len(const arrow_views *views) {
 int arrow_views_copy(uint8_t *out, size_t out_len, uint64_t *out_offsets,
                      const arrow_views *views) {
   size_t at = 0;
-  pv_span string;
   out_offsets[0] = 0;
-  for (size_t i = 0; i < views->num; i++) {
+  for (size_t i = 0; i < views->num; i++)
+    CHANGES(i, at, BYTES(out, out_len), WHOLE(out_offsets))
+  LOOP(views->num - i,
+       i <= views->num && at <= out_len &&
+           IMPLIES(some <= i, out_offsets[some] <= at) &&
+           IMPLIES(later <= i, out_offsets[later] <= at) &&
+           IMPLIES(some <= later && later <= i,
+                   out_offsets[some] <= out_offsets[later]))
+  {
+    pv_span string;
     if (!arrow_view(&string, views, views->first + i) ||
         string.len > out_len - at) {
       return 0;

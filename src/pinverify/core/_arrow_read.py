@@ -319,7 +319,10 @@ def _of_views(one: Any, first: int, num: int) -> Column:  # noqa: ANN401
         },
     )
     length = lib.arrow_views_len(given)
-    _check(length >= 0, "a view is not inside of its buffer")
+    _check(
+        length >= 0,
+        "a view is not inside of its buffer, or all strings are too long together",
+    )
     data, offsets = bytearray(length), bytearray(8 * (num + 1))
     copied = lib.arrow_views_copy(
         ffi.from_buffer("uint8_t[]", data),
