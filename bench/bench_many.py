@@ -1,7 +1,8 @@
 """Decisions about many peers, beside the hashing of the same certificates.
 
-The peers have 1,000 hosts. Each host has a PinSet of its own, which matches; its chain
-is a leaf and a certificate in the place of a CA, both in the shares of the web.
+The peers have 1,000 hosts, or 10, or 10,000. Each host has a PinSet of its own, which
+matches; its chain is a leaf, or a leaf and a certificate in the place of a CA, all in
+the shares of the web.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import tracemalloc
 from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,9 +29,24 @@ LISTS = "many peers from lists"
 
 MEMORY = "bytes/chain of two"
 
-LENGTHS = {"leaf alone": 1, "chain of two": 2}
 NUM_PEERS, NUM_HOSTS = 100_000, 1000
 QUICK_PEERS = 1000
+
+
+class Case(NamedTuple):
+    """What the peers are."""
+
+    length: int
+    """Of each chain."""
+    num_hosts: int = NUM_HOSTS
+
+
+CASES = {
+    "leaf alone": Case(1),
+    "chain of two": Case(2),
+    "leaf alone, 10 hosts": Case(1, 10),
+    "leaf alone, 10,000 hosts": Case(1, 10_000),
+}
 
 
 def _offsets(items: Sequence[Sequence[Any]]) -> memoryview:
@@ -41,11 +57,12 @@ def _offsets(items: Sequence[Sequence[Any]]) -> memoryview:
 class Peers:
     """The same peers in all forms that a policy reads, and their certificates."""
 
-    def __init__(self, length: int, num: int = NUM_PEERS) -> None:
-        """Lay out *num* peers with chains of *length*."""
-        web = certificates.web(NUM_HOSTS + 1)
-        chains = [list(web[i : i + length]) for i in range(NUM_HOSTS)]
-        names = [f"www{i}.example{i % 50}.com" for i in range(NUM_HOSTS)]
+    def __init__(self, case: Case, num: int = NUM_PEERS) -> None:
+        """Lay out *num* peers; without a peer for each host, there are fewer hosts."""
+        length, num_hosts = case.length, min(case.num_hosts, num)
+        web = certificates.web(num_hosts + 1)
+        chains = [list(web[i : i + length]) for i in range(num_hosts)]
+        names = [f"www{i}.example{i % 50}.com" for i in range(num_hosts)]
         backup = Pin.spki(bytes(32))
         self.policy = Policy(
             {
@@ -53,7 +70,7 @@ class Peers:
                 for name, chain in zip(names, chains, strict=True)
             }
         )
-        order = random.Random(1).choices(range(NUM_HOSTS), k=num)  # noqa: S311
+        order = random.Random(1).choices(range(num_hosts), k=num)  # noqa: S311
         self.num = num
         self.hosts = [names[i] for i in order]
         self.chains = [chains[i] for i in order]
@@ -104,8 +121,8 @@ WAYS: dict[str, Callable[[Peers], object]] = {
 def figures(rounds: int = measure.ROUNDS, num: int = NUM_PEERS) -> list[measure.Figure]:
     """Compare each form with the hashing alone."""
     found = []
-    for case, length in LENGTHS.items():
-        peers = Peers(length, num)
+    for name_of_case, case in CASES.items():
+        peers = Peers(case, num)
         ways: tuple[tuple[str, str, Callable[[], object]], ...] = (
             (BUFFERS, "evaluate_many", peers.from_buffers),
             (LISTS, "evaluate_many", peers.from_lists),
@@ -115,7 +132,7 @@ def figures(rounds: int = measure.ROUNDS, num: int = NUM_PEERS) -> list[measure.
             found.append(
                 measure.compare(
                     bench,
-                    case,
+                    name_of_case,
                     measure.Task.call(name, way),
                     measure.Task.call("spki_sha256_many", peers.digests),
                     unit="peer",
@@ -128,7 +145,7 @@ def figures(rounds: int = measure.ROUNDS, num: int = NUM_PEERS) -> list[measure.
 
 def memory(num: int = NUM_PEERS) -> dict[str, float]:
     """Return the most bytes that a decision takes for each chain of two, by name."""
-    peers = Peers(2, num)
+    peers = Peers(CASES["chain of two"], num)
     peers.from_buffers()
     tracemalloc.start()
     try:
@@ -141,11 +158,11 @@ def memory(num: int = NUM_PEERS) -> dict[str, float]:
     return {MEMORY: (most - before) / num}
 
 
-@pytest.mark.parametrize("case", LENGTHS)
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("way", WAYS)
 def test_many_peers(benchmark: Any, way: str, case: str) -> None:  # noqa: ANN401
     """Every peer is accepted, in each form."""
-    peers = Peers(LENGTHS[case], NUM_PEERS if benchmark.enabled else QUICK_PEERS)
+    peers = Peers(CASES[case], NUM_PEERS if benchmark.enabled else QUICK_PEERS)
     benchmark.group = f"many peers, {case}"
     found = benchmark(WAYS[way], peers)
     if isinstance(found, Reports):
@@ -161,7 +178,7 @@ def test_many_peers(benchmark: Any, way: str, case: str) -> None:  # noqa: ANN40
 def test_the_figures_of_many_peers_are_ratios() -> None:
     """One round of each comparison, for `make bench`."""
     found = figures(rounds=1, num=QUICK_PEERS)
-    assert [figure.bench for figure in found] == [BUFFERS, LISTS, ARROW] * 2
+    assert [figure.bench for figure in found] == [BUFFERS, LISTS, ARROW] * len(CASES)
     assert all(figure.ratio.median > 0 for figure in found)
     assert 0 < memory(QUICK_PEERS)[MEMORY] < 1000
 
