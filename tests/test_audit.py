@@ -101,6 +101,7 @@ def test_a_terminal_gets_a_table_of_eighty_columns(folder: Path, policy: Path) -
     )
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).splitlines()
     assert code == 1
+    assert "auditing" in shown  # beside the bar
     assert max(len(line) for line in lines if str(folder) not in line) <= 80
     assert any(re.search(r"│ rejected +│ MISMATCH, .* +1 │", line) for line in lines)
     assert f"    {cast().rogue.pin}" in lines
@@ -313,6 +314,22 @@ def test_tiles_that_are_compressed_or_partial(tmp_path: Path, policy: Path) -> N
     assert "cut" in found["faults"][0]
 
 
+@pytest.mark.parametrize("keep", ["tile/data", "kept"])
+def test_a_tile_is_known_by_its_name_whatever_it_holds(
+    tmp_path: Path, policy: Path, keep: str
+) -> None:
+    """One that is corrupt from its first byte on is named, and so is an empty one."""
+    folder = tmp_path / "log" / keep
+    folder.mkdir(parents=True)
+    (folder / "000").write_bytes(tile(list(log_entries(9))))
+    (folder / "001").write_bytes(b"\xee" + tile(list(log_entries(9)))[1:])
+    (folder / "002").touch()
+    found = answer("audit", tmp_path / "log", "--policy", policy)
+    assert (found["rows"], found["left_out"]) == (9, 0)
+    named = [fault.partition(": ")[0] for fault in found["faults"]]
+    assert named == [str(folder / "001"), str(folder / "002")]
+
+
 # ---- exit codes and errors ---------------------------------------------------
 
 
@@ -368,6 +385,7 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path: Path, policy: Path) -> 
             bytes(range(256)),
             "expected Parquet, Arrow IPC, CSV, DER, PEM or a",
         ),
+        ("a.csv.gz", gzip.compress(b"cert"), "or a tile of a log; decompress it first"),
         ("key.pem", cast().pinned.key_pem.encode(), "no certificate in the PEM text"),
     ]
     for name, data, phrase in others:
@@ -471,7 +489,7 @@ def test_files_that_are_too_long_are_named(
     for name, data in (
         ("a.der", cast().pinned.der),
         ("b", whole),
-        ("c", gzip.compress(whole)),
+        ("000", gzip.compress(whole)),
     ):
         (tmp_path / name).write_bytes(data)
         done = run("audit", tmp_path / name, "--policy", policy)

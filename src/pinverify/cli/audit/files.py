@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 
     from pinverify.cli.audit.rows import Moved, Read
 
-__all__ = ["FILE_READERS", "Kind", "kind_of", "peek", "walk"]
+__all__ = ["FILE_READERS", "GZIP", "Kind", "kind_of", "peek", "walk"]
 
 Kind: TypeAlias = Literal["parquet", "ipc file", "ipc", "csv", "tile", "pem", "der", ""]
 """The kind of a file; empty for something else."""
 
 _PEEKED = 4096
-_TILE = re.compile(r"(?:^|/)tile/data/(?:x\d{3}/)*\d{3}(?:\.p/\d{1,3})?$")
+_TILE = re.compile(r"/tile/data/(?:x\d{3}/)*\d{3}(?:\.p/\d{1,3})?(?:\.gz)?$")
+# The end of such a path, for tiles that somebody keeps elsewhere.
+_TILE_NAME = re.compile(r"/\d{3}(?:\.p/\d{1,3})?(?:\.gz)?$")
 # Hashes of the tree and names, beside the data (static-ct-api).
-_OTHER_TILE = re.compile(r"(?:^|/)tile/(?:\d+|names)/")
+_OTHER_TILE = re.compile(r"/tile/(?:\d+|names)/")
 _SUFFIXES: dict[str, Kind] = {
     ".der": "der",
     ".cer": "der",
@@ -45,7 +47,6 @@ _MAGIC: tuple[tuple[bytes, Kind], ...] = (
     (b"ARROW1", "ipc file"),
     (b"\xff\xff\xff\xff", "ipc"),
     (b"\0\0\x01", "tile"),  # milliseconds since 1970, from 2004 to 2527
-    (b"\x1f\x8b", "tile"),
 )
 
 
@@ -59,12 +60,17 @@ def kind_of(path: Path, head: bytes) -> Kind:
     by_suffix = _SUFFIXES.get(path.suffix.lower(), "")
     if by_suffix == "csv":  # a cell may hold PEM
         return "csv"
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
-            return kind
+    by_magic = (kind for magic, kind in _MAGIC if head.startswith(magic))
+    return next(by_magic, "") or _kind_of_rest(place, head) or by_suffix
+
+
+def _kind_of_rest(place: str, head: bytes) -> Kind:
+    """Return the kind of a file without a mark of its own."""
     if is_pem(head):
         return "pem"
-    return "der" if head.startswith(b"\x30") else by_suffix
+    if head.startswith(b"\x30"):  # no time in a tile is so late
+        return "der"
+    return "tile" if _TILE_NAME.search(place) else ""
 
 
 def peek(file: io.BufferedReader) -> bytes:
@@ -87,7 +93,7 @@ def walk(folder: Path) -> Iterator[Path | Fault]:
         yield Fault(str(folder), f"{error.strerror}; make it readable")
         return
     names = {entry.name for entry in entries}
-    if folder.name.endswith(".p") and _TILE.search(f"{folder.absolute()}/1"):
+    if _TILE_NAME.search(f"{folder.absolute().as_posix()}/1") and folder.suffix == ".p":
         if (folder.parent / folder.name.removesuffix(".p")).exists():
             return
         widths = [int(name) for name in names if name.isdecimal()]
@@ -158,7 +164,7 @@ def _certificates(file: IO[bytes], moved: Moved) -> Iterator[bytes]:
 
 # ---- tiles -------------------------------------------------------------------
 
-_GZIP = b"\x1f\x8b"
+GZIP = b"\x1f\x8b"
 _TILE_MAX = 1 << 26
 _API = "; the entries before it are in `entries` of this error"
 
@@ -168,7 +174,7 @@ def read_tiles(file: IO[bytes], source: str, moved: Moved) -> Read:
     tile = file.read(_TILE_MAX + 1)
     moved(len(tile))
     problem = ""
-    if tile.startswith(_GZIP) and len(tile) <= _TILE_MAX:
+    if tile.startswith(GZIP) and len(tile) <= _TILE_MAX:
         tile, problem = _decompressed(tile)
     if len(tile) > _TILE_MAX:
         yield Fault(source, f"longer than {_TILE_MAX:,} bytes; is it a tile?")

@@ -6,7 +6,7 @@ import importlib.util
 from typing import IO, TYPE_CHECKING, cast
 
 from pinverify.cli.audit.csv_files import read_csv
-from pinverify.cli.audit.files import FILE_READERS, kind_of, peek, walk
+from pinverify.cli.audit.files import FILE_READERS, GZIP, kind_of, peek, walk
 from pinverify.cli.audit.rows import Fault
 from pinverify.cli.audit.tables import read_ipc_file, read_ipc_stream, read_parquet
 
@@ -83,7 +83,8 @@ class Inputs:
             yield from read_csv(file, source, self._wanted, moved)
         elif not kind and named:
             expected = "Parquet, Arrow IPC, CSV, DER, PEM or a tile of a log"
-            yield Fault(source, f"expected {expected}; convert it to one of these")
+            step = "decompress it" if head.startswith(GZIP) else "convert it"
+            yield Fault(source, f"expected {expected}; {step} first")
         elif not kind:
             self.left_out += 1
         elif kind in _TABLES and not has_pyarrow():
