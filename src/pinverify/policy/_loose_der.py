@@ -7,6 +7,7 @@ only stays inside its buffer, and what it makes of damaged bytes may be nonsense
 from __future__ import annotations
 
 import datetime as dt
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -114,12 +115,13 @@ def moment_of(text: str) -> dt.datetime:
 
 
 def validity_texts(cert: bytes) -> tuple[str, str] | None:
-    """Return both as YYYYMMDDHHMMSSZ, in the order of time; None if unreadable.
+    """Return both as YYYYMMDDHHMMSSZ; None if unreadable.
 
-    It takes a tenth of the time of `validity_of`, and a date may be none.
+    It is quicker than `validity_of`: nothing behind them is looked at, and the
+    calendar may have no such day.
     """
     try:
-        _, _, _, validity, *_ = tbs_fields(cert)
+        _, _, _, validity = islice(tbs_fields(cert), 4)
         start, end = (_time(cert, one) for one in inside(cert, validity))
     except (IndexError, ValueError):
         return None

@@ -8,6 +8,7 @@ certificate is read for nothing.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import warnings
 from bisect import bisect_right
@@ -29,6 +30,7 @@ __all__ = ["Judged", "Names"]
 # A search for one domain takes about a thirtieth of the time of reading the names.
 _NEEDLES_MAX = 32
 _LABELS = 2
+_KEPT_MAX = 256
 
 
 class Judged(NamedTuple):
@@ -44,7 +46,12 @@ class Judged(NamedTuple):
 
 
 class Names:
-    """The hosts of a policy, and how certificates name them."""
+    """The hosts of a policy, and how certificates name them.
+
+    Attributes:
+        of: returns the names of a certificate that have a rule; None if they are
+            unreadable. The reader is strict: what it cannot read, a TLS library might.
+    """
 
     def __init__(self, rules: Rules) -> None:
         """Find the domains to search for."""
@@ -58,6 +65,8 @@ class Names:
             if not wildcard and not is_address(name):
                 self._below.setdefault(name.partition(".")[2], []).append(name)
         self._needles = needles if len(needles) <= _NEEDLES_MAX else None
+        # A host that was scanned again and again shows the same certificate.
+        self.of = functools.lru_cache(_KEPT_MAX)(self._of)
 
     def candidates(self, certs: Column) -> Iterator[int]:
         """Yield the rows that may have a name with a rule, in order."""
@@ -76,11 +85,8 @@ class Names:
                 place = data.find(needle, at[row + 1] - start)
         yield from sorted(found)
 
-    def of(self, der: bytes) -> list[Judged] | None:
-        """Return the names of a certificate that have a rule; None if unreadable.
-
-        The reader is strict: what it cannot read, a TLS library might.
-        """
+    def _of(self, der: bytes) -> tuple[Judged, ...] | None:
+        """Read the names of a certificate."""
         names = _san(der)
         if names is None:
             return None
@@ -88,7 +94,7 @@ class Names:
         for name in names:
             for one in self._with_rule(name):
                 judged[one] = None
-        return list(judged)
+        return tuple(judged)
 
     def _with_rule(self, name: str) -> Iterator[Judged]:
         wildcard, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
