@@ -17,7 +17,16 @@ from typing import Any
 import pytest
 
 from audit_samples import MINE, cast, log_entries, planted, write_log
-from cli_runs import Ended, answer, assert_no_answer, ended, on_terminal, process, run
+from cli_runs import (
+    ROOT,
+    Ended,
+    answer,
+    assert_no_answer,
+    ended,
+    on_terminal,
+    process,
+    run,
+)
 from pinverify import UNPINNED, Pin, Rules
 from pinverify.cli.audit import csv_files, files, summary
 from pinverify.cli.audit.names import Names
@@ -92,6 +101,15 @@ def test_a_folder_is_judged_by_the_names_of_its_certificates(
     (absent,) = found["never_seen"]
     assert [one["certificates"] for one in found["pins"]].count(1) == 1
     assert {one["pin"] for one in found["pins"]} == {cast().pinned.pin, absent}
+
+
+def test_the_page_names_every_key_of_the_json(folder: Path, policy: Path) -> None:
+    """In the order in which they are printed."""
+    page = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    table = page.partition("## JSON")[2].partition("\n## ")[0]
+    named = re.findall(r"(?m)^\| (`.*?`) \|", table)
+    keys = re.findall(r"`(\w+)`", " ".join(named))
+    assert keys == list(answer("audit", folder, "--policy", policy))
 
 
 def test_a_terminal_gets_a_table_of_eighty_columns(folder: Path, policy: Path) -> None:
@@ -405,6 +423,9 @@ def test_wrong_usage(tmp_path: Path, folder: Path, policy: Path) -> None:
     """No policy, no input, no such file, and outputs that would destroy an input."""
     assert_no_answer(run("audit", folder), "Missing option '--policy'")
     assert_no_answer(run("audit", "--policy", policy), "Missing argument 'INPUT...'")
+    for option in ("--hosts", "--certificates"):
+        done = run("audit", folder, "--policy", policy, option, "a")
+        assert_no_answer(done, f"{option} has no effect without a table; leave it out")
     absent = tmp_path / "absent"
     assert_no_answer(run("audit", absent, "--policy", policy), "does not exist")
     leaf = folder / "pinned.der"

@@ -92,6 +92,10 @@ def audit_inputs(out: Output, request: Request) -> None:
         summary.left_out = inputs.left_out
         if not summary.rows:
             raise _nothing_read(request, summary)
+        if any(request.columns) and not inputs.num_tables:
+            option = "--certificates" if request.columns.certificates else "--hosts"
+            msg = f"{option} has no effect without a table; leave it out"
+            raise NoAnswerError(msg)
     if request.plot is not None:
         replace_file(request.plot, drawing(summary).encode())
     for text in summary.faults[:_TOLD_MAX]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["NEEDS_PYARROW", "Inputs", "has_pyarrow"]
 
 NEEDS_PYARROW = "needs pyarrow; run pip install 'pinverify[audit]'"
-_TABLES = {"parquet", "ipc file", "ipc"}
+_TABLES = {"parquet", "ipc file", "ipc", "csv"}
 
 
 def has_pyarrow() -> bool:
@@ -34,6 +34,7 @@ class Inputs:
 
     Attributes:
         left_out: files in folders that are nothing to audit.
+        num_tables: files with columns.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Inputs:
         self._paths = paths
         self._wanted = wanted
         self._outputs = {path.absolute() for path in outputs}
-        self.left_out = 0
+        self.left_out = self.num_tables = 0
 
     @property
     def size(self) -> int | None:
@@ -77,20 +78,21 @@ class Inputs:
         source = str(path)
         head = peek(file)
         kind: Kind = kind_of(path, head)
+        if not kind and named and head and _is_text(head):
+            kind = "csv"
+        self.num_tables += kind in _TABLES
         if not head and (named or kind):
             yield Fault(source, "the file is empty; write or fetch it again")
-        elif not kind and named and _is_text(head):
-            yield from read_csv(file, source, self._wanted, moved)
         elif not kind and named:
             expected = "Parquet, Arrow IPC, CSV, DER, PEM or a tile of a log"
             step = "decompress it" if head.startswith(GZIP) else "convert it"
             yield Fault(source, f"expected {expected}; {step} first")
         elif not kind:
             self.left_out += 1
-        elif kind in _TABLES and not has_pyarrow():
-            yield Fault(source, f"reading it {NEEDS_PYARROW}")
         elif kind == "csv":
             yield from read_csv(file, source, self._wanted, moved)
+        elif kind in _TABLES and not has_pyarrow():
+            yield Fault(source, f"reading it {NEEDS_PYARROW}")
         elif kind == "ipc":
             yield from read_ipc_stream(
                 cast("IO[bytes]", file), source, self._wanted, moved
