@@ -94,7 +94,9 @@ class Judge:
                 digest = bytes(answers.matched[DIGEST_LEN * i : DIGEST_LEN * (i + 1)])
                 summary.add_match(digest, keys.of(i) or b"", certs.strings.item(i))
                 continue
-            host = None if hosts is None else text_of(hosts, i)
+            host = None
+            if hosts is not None and is_valid(hosts, i):
+                host = text_of(hosts, i)
             rule = None
             if rules[i] < len(self._patterns):
                 rule = self._patterns[rules[i]]
