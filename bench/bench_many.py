@@ -34,7 +34,7 @@ QUICK_PEERS = 1000
 
 
 class Case(NamedTuple):
-    """What the peers are."""
+    """Columns of the peers."""
 
     length: int
     """Of each chain."""
