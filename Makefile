@@ -15,7 +15,7 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Ignore an environment that is active, and the settings it left behind.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow clients suites run-suites remedies each-remedy mutants anchors \
+.PHONY: help demo test lint bench slow clients engines suites run-suites remedies each-remedy mutants anchors \
     each-mutant sanitize fuzz differential coverage ct prove clean
 help:
 	@echo 'make demo      show pins at work, on this machine only'
@@ -24,6 +24,7 @@ help:
 	@echo 'make bench     compare the speed of pinverify with others: three minutes'
 	@echo 'make slow      run the other tests: build, install and check sdist and wheel'
 	@echo 'make clients   test pins with HTTP and other clients, which are downloaded'
+	@echo 'make engines   test columns of certificates in Spark, which is downloaded: 455 MB'
 	@echo 'make suites    run tests of CPython, urllib3 and aiohttp with pinned contexts'
 	@echo 'make remedies  remove the remedy of each pitfall; its tests must fail'
 	@echo 'make mutants   plant small faults in the source; a test must fail for each'
@@ -114,7 +115,14 @@ clients:
 	    EXTRA_GROUP='--group clients' TESTS='$(or $(TESTS),$(CLIENT_TESTS))'
 CLIENT_TESTS := $(wildcard tests/test_clients_*.py tests/test_pyopenssl_*.py) \
     tests/test_compat.py tests/test_twisted.py tests/test_mitmdump.py \
-    tests/test_mitmproxy.py tests/test_core_columns.py tests/test_policy_many.py
+    tests/test_mitmproxy.py tests/test_core_columns.py tests/test_policy_many.py \
+    bench/bench_audit.py
+
+# Spark is large and needs Java. ARROW_ROWS=1000000 takes a million rows.
+engines:
+	@$(ALL_CLIENTS) $(MAKE) --no-print-directory test VENV='$(VENV)-engines' \
+	    EXTRA_GROUP='--group engines' TESTS='$(or $(TESTS),$(ENGINE_TESTS))'
+ENGINE_TESTS := -m "slow or not slow" tests/test_spark.py bench/bench_engines.py
 
 # SUITES=cpython runs only that one. In a separate environment, because the tests of
 # others need packages and plugins of their own.
