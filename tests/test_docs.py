@@ -32,9 +32,18 @@ ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # A program in C, of which a test below makes one; recipes for other packages, which
-# test_clients_*.py run where those are installed; tiles of a log, which test_ct.py
-# makes; and policies with mistakes, which test_lint.py finds.
-RUN_ELSEWHERE = {"arrow.md", "audit.md", "c.md", "clients.md", "ct.md", "lint.md"}
+# test_clients_*.py and test_spark.py run where those are installed; tiles of a log,
+# which test_ct.py makes; and policies with mistakes, which test_lint.py finds.
+RUN_ELSEWHERE = {
+    "arrow.md",
+    "audit.md",
+    "billion.md",
+    "c.md",
+    "clients.md",
+    "ct.md",
+    "lint.md",
+    "spark.md",
+}
 # A policy on this page shows what `pinverify lint` finds.
 WITH_MISTAKES = {"cli.md"}
 HOSTS = ("api.example.com", "www.example.org")
