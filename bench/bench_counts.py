@@ -1,11 +1,12 @@
 """Instruction counts of the core: figures without noise.
 
-callgrind counts the instructions for one certificate, one block of SHA-256 and one
-pin, in every kernel that valgrind can run (it has no SHA-NI and no AVX-512). The counts
-depend on the compiler only, so they are compared with stored ones, and a change of more
-than two percent, better or worse, fails until somebody has looked at it. The core as
-one file, which `make amalgamation` writes, is counted as well: with the flags of its
-manual it may take five percent more than the objects of the Python module.
+callgrind counts the instructions for one certificate, for one peer whose host has a
+rule or a wildcard, and for one block of SHA-256 and one pin in every kernel that
+valgrind can run (it has no SHA-NI and no AVX-512). The counts depend on the compiler
+only, so they are compared with stored ones, and a change of more than two percent,
+better or worse, fails until somebody has looked at it. The core as one file, which
+`make amalgamation` writes, is counted as well: with the flags of its manual it may take
+five percent more than the objects of the Python module.
 
     make counts              compares with bench/counts.json
     make counts UPDATE=1     stores what is counted now: a change to be reviewed

@@ -79,6 +79,64 @@ static void scan(size_t num_pins, size_t times) {
   }
 }
 
+// Hosts that have a rule each, or a wildcard: "host0007.example.com" has its own
+// rule, "*.host0007.example.com" is that of "www.host0007.example.com".
+enum { HOSTS = 100, DOMAIN_LEN = 20 };
+
+static pv_column hosts_of(const char *before) {
+  const size_t len = strlen(before) + DOMAIN_LEN;
+  char *hosts = bench_alloc(len * HOSTS + 1);
+  uint64_t *offsets = bench_alloc(sizeof *offsets * (HOSTS + 1));
+  for (size_t i = 0; i < HOSTS; i++) {
+    snprintf(hosts + len * i, len + 1, "%shost%04u.example.com", before,
+             (unsigned)i);
+  }
+  for (size_t i = 0; i <= HOSTS; i++) {
+    offsets[i] = len * i;
+  }
+  return (pv_column){(const uint8_t *)hosts, len * HOSTS,
+                     {offsets, sizeof *offsets, HOSTS}};
+}
+
+// Opens a policy with these patterns and one PinSet, which has one pin.
+static pv_policy hosts_policy(const char *before) {
+  static uint32_t pinset_of[HOSTS];
+  static const uint8_t pin[PV_DIGEST_LEN] = {1}, pinset[80] = {[20] = 1};
+  const pv_policy_source source = {.patterns = hosts_of(before),
+                                   .pinset_of = pinset_of,
+                                   .pins = pin,
+                                   .num_rows = 1,
+                                   .pinsets = pinset,
+                                   .num_pinsets = 1};
+  const size_t len = pv_policy_compiled_len(&source);
+  uint8_t *compiled = bench_alloc(len);
+  size_t row = 0;
+  pv_policy policy = {0};
+  if (pv_policy_compile(compiled, len, &row, &source) != PV_OK ||
+      pv_policy_open(&policy, compiled, len) != PV_OK) {
+    stop("the policy was refused");
+  }
+  return policy;
+}
+
+// Decisions about peers that show no certificate: what a host takes.
+static void decide(const char *before_pattern, const char *before_host,
+                   size_t times) {
+  static const uint64_t nothing[HOSTS + 1];
+  static pv_report reports[HOSTS];
+  const pv_policy policy = hosts_policy(before_pattern);
+  const pv_column hosts = hosts_of(before_host);
+  const pv_column certs = {NULL, 0, {nothing, sizeof nothing[0], 0}};
+  const pv_offsets chains = {nothing, sizeof nothing[0], HOSTS};
+  const pv_answers out = {.reports = reports};
+  for (size_t i = 0; i < times; i++) {
+    if (pv_evaluate_many(&out, &policy, &hosts, &certs, &chains, 0) != PV_OK ||
+        reports[HOSTS - 1].reason != PV_NO_CERTIFICATE) {
+      stop("no rule was found");
+    }
+  }
+}
+
 // ---- names ------------------------------------------------------------------
 
 static const char *const sets[] = {"P-256", "RSA-2048",  "RSA-4096", "Ed25519",
@@ -99,6 +157,8 @@ static void list(void) {
   for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
     printf("walk/%s\t1\n", sets[i]);
   }
+  printf("peer/a rule of its own\t%d\n", HOSTS);
+  printf("peer/a wildcard\t%d\n", HOSTS);
   for (size_t k = 0; pv_sha256_kernel_name(k) != NULL; k++) {
     for (size_t i = 0; i < 2; i++) {
       printf("sha256/%s/%s\t%g\n", pv_sha256_kernel_name(k), of_sha256[i].name,
@@ -168,6 +228,10 @@ int main(int argc, char **argv) {
   const size_t times = strtoul(argv[2], NULL, 10);
   if (strncmp(argv[1], "walk/", 5) == 0) {
     walk(argv[1] + 5, times, argv[3]);
+  } else if (strcmp(argv[1], "peer/a rule of its own") == 0) {
+    decide("", "", times);
+  } else if (strcmp(argv[1], "peer/a wildcard") == 0) {
+    decide("*.", "www.", times);
   } else if (!count_sha256(argv[1], times) && !count_scan(argv[1], times)) {
     stop("there is nothing of that name; see: count list");
   }
