@@ -339,11 +339,11 @@ def test_a_tile_is_known_by_its_name_whatever_it_holds(
     """One that is corrupt from its first byte on is named, and so is an empty one."""
     folder = tmp_path / "log" / keep
     folder.mkdir(parents=True)
-    (folder / "000").write_bytes(tile(list(log_entries(9))))
+    (folder / "000").write_bytes(tile(list(log_entries(256))))
     (folder / "001").write_bytes(b"\xee" + tile(list(log_entries(9)))[1:])
     (folder / "002").touch()
     found = answer("audit", tmp_path / "log", "--policy", policy)
-    assert (found["rows"], found["left_out"]) == (9, 0)
+    assert (found["rows"], found["left_out"]) == (256, 0)
     named = [fault.partition(": ")[0] for fault in found["faults"]]
     assert named == [str(folder / "001"), str(folder / "002")]
 

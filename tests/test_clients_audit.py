@@ -193,6 +193,86 @@ def test_a_table_without_hosts_is_searched_by_names(
         assert found["null"] == 2 * NUM // 1000
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_two_columns_of_one_name_are_refused(
+    pa: Any,  # noqa: ANN401
+    tmp_path: Path,
+    policy: Path,
+    form: str,
+) -> None:
+    """Nobody knows the one that is meant."""
+    one = table(pa)
+    for name in ("der", "hostname"):
+        path = write(pa, tmp_path / "table", one.append_column(name, one[name]), form)
+        done = run("audit", path, "--policy", policy)
+        assert_no_answer(done, f"the column '{name}' has the type of two columns")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_column_of_texts_may_begin_with_nulls(
+    pa: Any,  # noqa: ANN401
+    tmp_path: Path,
+    policy: Path,
+    form: str,
+) -> None:
+    """They are counted, and what is behind them is read."""
+    cells = [None] * OF_A_GROUP + [cast().rogue.pem]
+    path = write(pa, tmp_path / "table", pa.table({"pem": cells}), form)
+    found = answer("audit", path, "--policy", policy)
+    assert (found["null"], found["rejected"]) == (OF_A_GROUP, {"MISMATCH": 1})
+    assert found["faults"] == []
+
+
+def test_a_stream_ends_once_and_the_file_with_it(
+    pa: Any,  # noqa: ANN401
+    tmp_path: Path,
+    policy: Path,
+) -> None:
+    """Cut between batches, or with another behind it, it is not read as a whole."""
+    path = write(pa, tmp_path / "table", table(pa), "ipc stream")
+    whole = path.read_bytes()
+    for data, phrase in (
+        (whole[:-8], "without the mark of its end"),
+        (whole + whole, "bytes follow the end of the stream"),
+        (whole + b"x", "bytes follow the end of the stream"),
+    ):
+        path.write_bytes(data)
+        found = answer("audit", path, "--policy", policy)
+        assert (found["rows"], len(found["faults"])) == (NUM, 1)
+        assert phrase in found["faults"][0]
+        assert run("audit", path, "--policy", policy).code == 2
+
+
+def test_findings_replace_only_findings_in_a_folder(
+    pa: Any,  # noqa: ANN401
+    tmp_path: Path,
+    policy: Path,
+) -> None:
+    """A table of certificates there is neither overwritten nor passed over."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = write(pa, folder / "a.parquet", table(pa))
+    whole = path.read_bytes()
+    done = run("audit", folder, "--policy", policy, "-o", path)
+    assert_no_answer(done, "is in a folder that is an input; name another file")
+    assert path.read_bytes() == whole
+
+
+def test_findings_in_files_whose_names_are_no_text(
+    tmp_path: Path, policy: Path
+) -> None:
+    """The name of a file is bytes; in the table it is escaped."""
+    (tmp_path / "in").mkdir()
+    for name in (b"\xff.der", b"a\n.der"):
+        path = os.fsencode(tmp_path / "in") + b"/" + name
+        Path(os.fsdecode(path)).write_bytes(cast().rogue.der)
+    target = tmp_path / "found.parquet"
+    assert run("audit", tmp_path / "in", "--policy", policy, "-o", target).code == 1
+    findings = client_library("pyarrow.parquet").read_table(target).to_pylist()
+    names = [one["source"].rpartition("/")[2] for one in findings]
+    assert names == ["a\\n.der", "\\udcff.der"]
+
+
 def test_a_log_leads_to_findings(tmp_path: Path, policy: Path) -> None:
     """With the tile, the number of the entry in it, and its number in the log."""
     write_log(tmp_path / "log", NUM)

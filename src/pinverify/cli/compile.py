@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import stat
 import sys
+import threading
 from typing import IO, TYPE_CHECKING
 
 from pinverify.cli.output import NoAnswerError, Output
@@ -106,20 +108,49 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        descriptor = os.open(temporary, flags, 0o666)  # minus the umask
-        with os.fdopen(descriptor, "wb") as file:
-            if path.exists():
-                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(path)
-    except BaseException:  # also on Ctrl-C
-        temporary.unlink(missing_ok=True)
-        raise
+    with _removed_by_signals(temporary):
+        try:
+            descriptor = os.open(temporary, flags, 0o666)  # minus the umask
+            with os.fdopen(descriptor, "wb") as file:
+                if path.exists():
+                    os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            temporary.replace(path)
+        except BaseException:  # also on Ctrl-C
+            temporary.unlink(missing_ok=True)
+            raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)  # so that the rename survives a power failure
     finally:
         os.close(folder)
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def _removed_by_signals(file: Path) -> Iterator[None]:
+    """Remove a file if a signal ends the process in the block.
+
+    Signals that are ignored or handled already are left alone, and so are all of them
+    in other threads than the main one, which cannot handle any.
+    """
+
+    def end(number: int, _: object) -> None:
+        file.unlink(missing_ok=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [n for n in _SIGNALS if signal.getsignal(n) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)

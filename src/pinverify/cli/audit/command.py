@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.cli.audit.findings_file import FindingsFile
+from pinverify.cli.audit.findings_file import FindingsFile, is_findings
 from pinverify.cli.audit.inputs import NEEDS_PYARROW, Inputs, has_pyarrow
 from pinverify.cli.audit.judge import Judge
-from pinverify.cli.audit.plot import drawing
+from pinverify.cli.audit.plot import drawing, is_plot
 from pinverify.cli.audit.rows import Fault
 from pinverify.cli.audit.shown import as_json, counted, print_summary
 from pinverify.cli.audit.summary import Summary
@@ -151,9 +151,18 @@ def _check_outputs(request: Request) -> None:
         msg = f"{request.plot}: -o and --plot name the same file; name two"
         raise NoAnswerError(msg)
     sources = [request.policy, *request.inputs]
-    for target in (request.findings, request.plot):
-        if target is not None:
-            check_target(target, *(path for path in sources if path.is_file()))
+    folders = [path for path in request.inputs if path.is_dir()]
+    for target, is_ours in ((request.findings, is_findings), (request.plot, is_plot)):
+        if target is None:
+            continue
+        if str(target) == "-":
+            msg = "-: name a file; the summary goes to stdout"
+            raise NoAnswerError(msg)
+        check_target(target, *(path for path in sources if path.is_file()))
+        inside = any(target.resolve().is_relative_to(one.resolve()) for one in folders)
+        if inside and target.exists() and not is_ours(target):
+            msg = f"{target} is in a folder that is an input; name another file"
+            raise NoAnswerError(msg)
 
 
 def _warn_of_chains(out: Output, rules: Rules) -> None:

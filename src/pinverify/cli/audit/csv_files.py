@@ -41,7 +41,8 @@ def _read_lines(lines: Iterator[str], source: str, wanted: Wanted) -> Read:
         return
     at_cert = names.index(place.certificates)
     at_host = None if place.hosts is None else names.index(place.hosts)
-    rows = csv.reader(lines, delimiter=delimiter)
+    # Strictly, or a stray quote would make all that follows one cell.
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
     first = 0
     try:
         for certs, hosts in _pieces(rows, at_cert, at_host):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
+import stat
 import zlib
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 
 from pinverify.cli.audit.rows import CERTIFICATE, Batch, Fault, der_of_text, rows_of
-from pinverify.ct import CTError, read_tile
+from pinverify.ct import TILE_WIDTH, CTError, read_tile
 from pinverify.policy._pem import is_pem
 
 if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from pinverify.cli.audit.rows import Moved, Read
 
@@ -24,11 +24,14 @@ Kind: TypeAlias = Literal["parquet", "ipc file", "ipc", "csv", "tile", "pem", "d
 """The kind of a file; empty for something else."""
 
 _PEEKED = 4096
-_TILE = re.compile(r"/tile/data/(?:x\d{3}/)*\d{3}(?:\.p/\d{1,3})?(?:\.gz)?$")
+_TILE = re.compile(r"/tile/data/(?:x\d{3}/)*\d{3}(?:\.p/(\d{1,3}))?(?:\.gz)?$")
 # The end of such a path, for tiles that somebody keeps elsewhere.
 _TILE_NAME = re.compile(r"/\d{3}(?:\.p/\d{1,3})?(?:\.gz)?$")
 # Hashes of the tree and names, beside the data (static-ct-api).
-_OTHER_TILE = re.compile(r"/tile/(?:\d+|names)/")
+_OTHER_TILE = re.compile(
+    r"/tile/(?:\d+|names)/(?:x\d{3}/)*\d{3}(?:\.p/\d{1,3})?(?:\.gz)?$"
+)
+_WIDTH = re.compile(r"([1-9]\d{0,2})(?:\.gz)?", re.ASCII)
 _SUFFIXES: dict[str, Kind] = {
     ".der": "der",
     ".cer": "der",
@@ -81,36 +84,52 @@ def peek(file: io.BufferedReader) -> bytes:
 # ---- folders -----------------------------------------------------------------
 
 
-def walk(folder: Path) -> Iterator[Path | Fault]:
-    """Yield the files of a folder and of those in it, in order.
+def walk(folder: Path) -> Iterator[Path | Fault | None]:
+    """Yield the files of a folder and of those in it, in order; None for a pipe.
 
-    Hidden ones are passed over, and partial tiles where there is a longer one.
+    Hidden ones are passed over, partial tiles where there is a longer one, and links
+    to folders that are read anyway.
     """
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except OSError as error:
-        yield Fault(str(folder), f"{error.strerror}; make it readable")
-        return
-    names = {entry.name for entry in entries}
-    if _TILE_NAME.search(f"{folder.absolute().as_posix()}/1") and folder.suffix == ".p":
-        if (folder.parent / folder.name.removesuffix(".p")).exists():
-            return
-        widths = [int(name) for name in names if name.isdecimal()]
-        entries = [e for e in entries if widths and e.name == str(max(widths))]
-    for entry in entries:
-        if entry.name.startswith("."):
+    root = folder.resolve()
+    waiting = [folder]
+    while waiting:
+        one = waiting.pop()
+        try:
+            mode = one.lstat().st_mode
+            if one is folder or stat.S_ISDIR(mode):
+                waiting += reversed([one / name for name in _listed(one)])
+                continue
+            if stat.S_ISLNK(mode):
+                mode = one.stat().st_mode
+        except OSError as error:
+            yield Fault(str(one), f"{error.strerror}; make it readable")
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from walk(folder / entry.name)
-        elif entry.is_file():
-            yield folder / entry.name
+        if stat.S_ISDIR(mode):
+            if not one.resolve().is_relative_to(root):
+                text = "a link to a folder; name that folder as an input, too"
+                yield Fault(str(one), text)
+        else:
+            yield one if stat.S_ISREG(mode) else None
+
+
+def _listed(folder: Path) -> list[str]:
+    """Return the names in a folder, in order, without hidden and shorter tiles."""
+    names = sorted(one.name for one in folder.iterdir() if one.name[0] != ".")
+    if _TILE_NAME.search(f"{folder.absolute().as_posix()}/1") and folder.suffix == ".p":
+        found = [(name, _WIDTH.fullmatch(name)) for name in names]
+        tiles = {name: int(width[1]) for name, width in found if width is not None}
+        kept = max(tiles, key=tiles.__getitem__, default=None)
+        whole = folder.with_suffix("")
+        if whole.is_file() or whole.with_suffix(".gz").is_file():
+            kept = None
+        names = [name for name in names if name == kept or name not in tiles]
+    return names
 
 
 # ---- certificates ------------------------------------------------------------
 
 _DER_MAX = 1 << 24
-_LINE_MAX = 1 << 20
+_PEM_PIECE = 1 << 20
 
 
 def read_der(file: IO[bytes], source: str, moved: Moved) -> Read:
@@ -133,33 +152,38 @@ def read_pem(file: IO[bytes], source: str, moved: Moved) -> Read:
         yield Fault(source, "no certificate in the PEM text; give one that has some")
 
 
-_BEGIN = re.compile(rb"-----BEGIN ([^-]+)-----")
+_BOUNDARY = re.compile(rb"-----(BEGIN|END) ([^-\r\n]{1,60})-----")
+_BOUNDARY_MAX = 80
+_CUT = b"-----BEGIN CERTIFICATE-----"
 
 
 def _certificates(file: IO[bytes], moved: Moved) -> Iterator[bytes]:
-    """Yield the text of each certificate; one without an end is malformed."""
-    block: list[bytes] | None = None
-    length = 0
-    while line := file.readline(_LINE_MAX):
-        moved(len(line))
-        begun = _BEGIN.search(line)
-        if begun:
-            if block is not None:
-                yield b"-----BEGIN CERTIFICATE-----"
-            block = [line] if begun[1].decode("latin-1") in CERTIFICATE else None
-            length = 0
-        elif block is not None:
-            block.append(line)
-        if block is not None:
-            length += len(line)
-            if b"-----END " in line:
-                yield b"".join(block)
-                block = None
-            elif length > _DER_MAX:
-                yield b"-----BEGIN CERTIFICATE-----"
-                block = None
-    if block is not None:
-        yield b"-----BEGIN CERTIFICATE-----"
+    """Yield the text of each certificate; half of one is malformed.
+
+    Lines may end in anything, or not at all, as in files that were put together.
+    """
+    text, searched, begun = b"", 0, False
+    while data := file.read(_PEM_PIECE):
+        moved(len(data))
+        text += data
+        begin_at = 0
+        for found in _BOUNDARY.finditer(text, searched):
+            is_begin = found[1] == b"BEGIN"
+            is_ours = found[2].decode("latin-1") in CERTIFICATE
+            if begun:
+                yield _CUT if is_begin else text[begin_at : found.end()]
+            elif is_ours and not is_begin:
+                yield _CUT
+            begun = is_begin and is_ours
+            begin_at, searched = found.start(), found.end()
+        searched = max(searched, len(text) - _BOUNDARY_MAX)  # where one may begin
+        done = begin_at if begun else searched
+        text, searched = text[done:], searched - done
+        if len(text) > _DER_MAX:
+            yield _CUT
+            text, searched, begun = text[searched:], 0, False
+    if begun:
+        yield _CUT
 
 
 # ---- tiles -------------------------------------------------------------------
@@ -170,7 +194,10 @@ _API = "; the entries before it are in `entries` of this error"
 
 
 def read_tiles(file: IO[bytes], source: str, moved: Moved) -> Read:
-    """Read one data tile of a log, compressed or not."""
+    """Read one data tile of a log, compressed or not.
+
+    One that is cut between two entries is known by its name.
+    """
     tile = file.read(_TILE_MAX + 1)
     moved(len(tile))
     problem = ""
@@ -185,6 +212,11 @@ def read_tiles(file: IO[bytes], source: str, moved: Moved) -> Read:
         entries = error.entries
         reason = str(error).removesuffix(_API)
         problem = problem or f"{reason}; fetch the tile again"
+    if (named := _TILE.search(Path(source).absolute().as_posix())) and not problem:
+        width = int(named[1] or TILE_WIDTH)
+        if len(entries) != width:
+            problem = f"{len(entries)} entries, not {width} as its name says; fetch it"
+            problem += " again"
     if len(entries):
         certs = rows_of([entry.certificate for entry in entries])
         indices = [entry.leaf_index for entry in entries]
@@ -206,6 +238,8 @@ def _decompressed(data: bytes) -> tuple[bytes, str]:
                 break
     except zlib.error as error:
         return bytes(tile), f"the compressed tile is damaged: {error}; fetch it again"
+    if gzip.unused_data:
+        return bytes(tile), "bytes follow the compressed tile; fetch it again"
     if gzip.eof or len(tile) > _TILE_MAX:
         return bytes(tile), ""
     return bytes(tile), "the compressed tile is cut; fetch it again"

@@ -6,13 +6,15 @@ import contextlib
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from pinverify.policy._loose_der import moment_of
+from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     import datetime as dt
+    from pathlib import Path
 
     from pinverify.cli.audit.summary import Finding
 
-__all__ = ["FindingsFile"]
+__all__ = ["FindingsFile", "is_findings"]
 
 _ROWS_AT_ONCE = 10_000
 
@@ -25,22 +27,7 @@ class FindingsFile:
         import pyarrow as pa
         from pyarrow import parquet
 
-        moment = pa.timestamp("s", "UTC")
-        self._schema = pa.schema(
-            [
-                ("source", pa.string()),
-                ("row", pa.int64()),
-                ("leaf_index", pa.int64()),
-                ("host", pa.string()),
-                ("other_hosts", pa.list_(pa.string())),
-                ("reason", pa.string()),
-                ("accepted", pa.bool_()),
-                ("rule", pa.string()),
-                ("spki_sha256", pa.binary(32)),
-                ("not_before", moment),
-                ("not_after", moment),
-            ]
-        )
+        self._schema = _schema(pa)
         self._batch = pa.RecordBatch
         self._rows: list[dict[str, Any]] = []
         self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
@@ -50,6 +37,7 @@ class FindingsFile:
         row = found._asdict()
         row["spki_sha256"] = row.pop("key")
         start, end = row.pop("validity") or (None, None)
+        row["source"] = printable(found.source)  # or bytes that are no text
         row["not_before"], row["not_after"] = _moment(start), _moment(end)
         self._rows.append(row)
         if len(self._rows) == _ROWS_AT_ONCE:
@@ -71,6 +59,36 @@ class FindingsFile:
         else:  # or the writer would complain of a closed file when it is freed
             with contextlib.suppress(Exception):
                 self._writer.close()
+
+
+def is_findings(path: Path) -> bool:
+    """Return True if a file is one of findings."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return bool(parquet.read_schema(path).names == _schema(pa).names)
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def _schema(pa: Any) -> Any:  # noqa: ANN401
+    moment = pa.timestamp("s", "UTC")
+    return pa.schema(
+        [
+            ("source", pa.string()),
+            ("row", pa.int64()),
+            ("leaf_index", pa.int64()),
+            ("host", pa.string()),
+            ("other_hosts", pa.list_(pa.string())),
+            ("reason", pa.string()),
+            ("accepted", pa.bool_()),
+            ("rule", pa.string()),
+            ("spki_sha256", pa.binary(32)),
+            ("not_before", moment),
+            ("not_after", moment),
+        ]
+    )
 
 
 def _moment(text: str | None) -> dt.datetime | None:

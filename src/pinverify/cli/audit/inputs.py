@@ -43,7 +43,7 @@ class Inputs:
         """Name them; files to be written are no input, though they are in a folder."""
         self._paths = paths
         self._wanted = wanted
-        self._outputs = {path.absolute() for path in outputs}
+        self._outputs = {_identity(path) for path in outputs if path.exists()}
         self.left_out = self.num_tables = 0
 
     @property
@@ -62,7 +62,9 @@ class Inputs:
             for one in walk(path):
                 if isinstance(one, Fault):
                     yield one
-                elif one.absolute() not in self._outputs:
+                elif one is None:
+                    self.left_out += 1
+                elif not self._outputs or _identity(one) not in self._outputs:
                     yield from self._file(one, moved, named=False)
 
     def _file(self, path: Path, moved: Moved, *, named: bool) -> Read:
@@ -102,6 +104,12 @@ class Inputs:
             yield from read(path, source, self._wanted, moved)
         else:
             yield from FILE_READERS[kind](file, source, moved)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what two paths to the same file have in common."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _is_text(head: bytes) -> bool:

@@ -9,6 +9,7 @@ from pinverify.cli.audit.names import Names
 from pinverify.cli.audit.rows import is_valid, text_of
 from pinverify.cli.audit.summary import UNREADABLE, Finding
 from pinverify.core._certificates import hash_keys
+from pinverify.core._columns import Column
 from pinverify.core._library import DIGEST_LEN
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pinverify.policy import Reason
@@ -16,15 +17,15 @@ from pinverify.policy._loose_der import validity_texts
 from pinverify.policy._policy import evaluate_at, handle_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from pinverify.cli.audit.names import Judged
     from pinverify.cli.audit.rows import Batch
     from pinverify.cli.audit.summary import Summary
+    from pinverify.core._arrow_read import Rows
     from pinverify.policy import Policy, Rules
 
 __all__ = ["Judge"]
-
-_MALFORMED = Reason.MALFORMED.name
 
 
 class _Keys(NamedTuple):
@@ -49,6 +50,8 @@ class Judge:
         self._handle = handle_of(policy)
         self._names = Names(rules)
         self._patterns = [self._handle.rule(i)[0] for i in range(len(rules.hosts))]
+        # A key that is blocked for all is rejected whatever its certificate names.
+        self._stranger = self._names.stranger().encode() if rules.blocked else None
         self._summary = summary
         self._now = int(time.time())
 
@@ -107,39 +110,60 @@ class Judge:
 
     def _by_names(self, batch: Batch, keys: _Keys) -> Iterator[Finding]:
         """Judge certificates by those of their names that have a rule."""
-        summary, certs = self._summary, batch.certs
+        certs = batch.certs
         num_valid = certs.valid.bit_count()
-        summary.nulls += certs.num - num_valid
+        self._summary.nulls += certs.num - num_valid
         num_told = 0
-        malformed = () if not any(keys.statuses) else enumerate(keys.statuses)
-        for i, status in malformed:
-            if status and is_valid(certs, i):
-                num_told += 1
-                yield _finding(batch, i, keys, [], _Decided(_MALFORMED))
+        decided = self._by_keys(certs, keys)
         for i in self._names.candidates(certs.strings):
             if keys.statuses[i] or not is_valid(certs, i):
                 continue
-            der = certs.strings.item(i)
-            names = self._names.of(der)
-            if names is None:
+            names = self._names.of(certs.strings.item(i))
+            if names != ():
                 num_told += 1
+                decided.pop(i, None)
+            if names is None:
                 yield _finding(batch, i, keys, [], _Decided(UNREADABLE))
             elif names:
-                num_told += 1
-                reports = [
-                    (one.shown, evaluate_at(self._policy, one.host, [der], self._now))
-                    for one in names
-                ]
-                wrong = [(n, r) for n, r in reports if r.reason is not Reason.MATCH]
-                # A rejection says more than what report mode accepts.
-                wrong.sort(key=lambda one: one[1].accepted)
-                if wrong:
-                    report = wrong[0][1]
-                    found = _Decided(report.reason.name, report.accepted, report.rule)
-                    yield _finding(batch, i, keys, [name for name, _ in wrong], found)
-                elif (pin := reports[0][1].matched) is not None:
-                    summary.add_match(pin.digest, keys.of(i) or b"", der)
-        summary.no_rule += num_valid - num_told
+                yield from self._by_some_names(batch, i, keys, names)
+        for i, reason in sorted(decided.items()):
+            yield _finding(batch, i, keys, [], _Decided(reason.name))
+        self._summary.no_rule += num_valid - num_told - len(decided)
+
+    def _by_some_names(
+        self, batch: Batch, i: int, keys: _Keys, names: Sequence[Judged]
+    ) -> Iterator[Finding]:
+        """Judge one certificate by names that have a rule."""
+        der = batch.certs.strings.item(i)
+        reports = [
+            (one.shown, evaluate_at(self._policy, one.host, [der], self._now))
+            for one in names
+        ]
+        wrong = [(n, r) for n, r in reports if r.reason is not Reason.MATCH]
+        # A rejection says more than what report mode accepts.
+        wrong.sort(key=lambda one: one[1].accepted)
+        if wrong:
+            report = wrong[0][1]
+            found = _Decided(report.reason.name, report.accepted, report.rule)
+            yield _finding(batch, i, keys, [name for name, _ in wrong], found)
+        elif (pin := reports[0][1].matched) is not None:
+            self._summary.add_match(pin.digest, keys.of(i) or b"", der)
+
+    def _by_keys(self, certs: Rows, keys: _Keys) -> dict[int, Reason]:
+        """Return the rows that are rejected whatever their names are."""
+        found = {}
+        if any(keys.statuses):
+            found = {i: Reason.MALFORMED for i, s in enumerate(keys.statuses) if s}
+        if self._stranger is not None:
+            names = Hosts.of_column(Column.of_list([self._stranger] * certs.num))
+            peers = ColumnOfChains(certs.strings, None)
+            answers = self._handle.evaluate_many(
+                names, peers, self._now, with_keys=False
+            )
+            for i, one in enumerate(answers.reasons):
+                if one == Reason.BLOCKED:
+                    found[i] = Reason.BLOCKED
+        return {i: reason for i, reason in found.items() if is_valid(certs, i)}
 
 
 class _Decided(NamedTuple):

@@ -2,8 +2,8 @@
 
 A name lies in one piece in its certificate, in upper or lower case. So a certificate
 that has nowhere the last two labels of any pattern has no name that a rule is for, and
-a search for bytes finds the others. What is found need not be a name: then the
-certificate is read for nothing.
+a search for bytes finds the others. Only `*.com` covers `example.com` without it. What
+is found need not be a name: then the certificate is read for nothing.
 """
 
 from __future__ import annotations
@@ -57,16 +57,23 @@ class Names:
         """Find the domains to search for."""
         self._pinned = rules.hosts
         self._below: dict[str, list[str]] = {}
-        needles = set()
+        needles: set[bytes] = set()
         for pattern, value in rules.hosts.items():
             wildcard, name = split_pattern(pattern)
             if isinstance(value, PinSet):
-                needles.add(_needle(name))
-            if not wildcard and not is_address(name):
+                needles.update(_needles(wildcard, name))
+            if wildcard != "*." and not is_address(name):
                 self._below.setdefault(name.partition(".")[2], []).append(name)
         self._needles = needles if len(needles) <= _NEEDLES_MAX else None
         # A host that was scanned again and again shows the same certificate.
         self.of = functools.lru_cache(_KEPT_MAX)(self._of)
+
+    def stranger(self) -> str:
+        """Return a host that no rule is for."""
+        host = "x"
+        while any(pattern in self._pinned for pattern in covering(host)):
+            host += "x"
+        return host
 
     def candidates(self, certs: Column) -> Iterator[int]:
         """Yield the rows that may have a name with a rule, in order."""
@@ -97,6 +104,8 @@ class Names:
         return tuple(judged)
 
     def _with_rule(self, name: str) -> Iterator[Judged]:
+        # Some libraries have read a name up to the NUL (CVE-2009-2408).
+        name = name.partition("\0")[0]
         wildcard, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
         try:
             host = canonical(rest)
@@ -110,11 +119,11 @@ class Names:
             if self._is_pinned(one):
                 yield Judged(one, one)
         # Any other host that the wildcard covers, for rules that are wildcards, too.
-        label = "x"
-        while f"{label}.{host}" in self._pinned:
-            label += "x"
-        if self._is_pinned(f"{label}.{host}"):
-            yield Judged(f"*.{host}", f"{label}.{host}")
+        other = f"x.{host}"
+        while other in self._pinned or f"**.{other}" in self._pinned:
+            other = f"x{other}"
+        if self._is_pinned(other):
+            yield Judged(f"*.{host}", other)
 
     def _is_pinned(self, host: str) -> bool:
         """Return True if the rule that decides about a host has pins."""
@@ -122,11 +131,15 @@ class Names:
         return isinstance(next(found, None), PinSet)
 
 
-def _needle(name: str) -> bytes:
-    """Return bytes that a certificate for a name has, in lower case."""
+def _needles(wildcard: str, name: str) -> Iterator[bytes]:
+    """Yield bytes of which each certificate for a pattern has some, in lower case."""
     if is_address(name):
-        return ipaddress.ip_address(name).packed.lower()
-    return ".".join(name.split(".")[-_LABELS:]).encode("ascii")
+        yield ipaddress.ip_address(name).packed.lower()
+        return
+    labels = name.split(".")
+    yield ".".join(labels[-_LABELS:]).encode("ascii")
+    if wildcard != "*." and len(labels) == _LABELS:
+        yield f"*.{labels[1]}".encode("ascii")
 
 
 def _san(der: bytes) -> list[str] | None:

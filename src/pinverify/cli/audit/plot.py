@@ -15,10 +15,11 @@ from pinverify.policy._printable import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from pinverify.cli.audit.summary import Spans, Summary
 
-__all__ = ["drawing"]
+__all__ = ["drawing", "is_plot"]
 
 _WIDTH, _MARGIN = 960, 28
 _LEFT, _RIGHT = 330, 140  # beside the lanes: names, and numbers
@@ -60,6 +61,9 @@ _STYLE = """
 """
 
 
+_SVG = '<svg xmlns="http://www.w3.org/2000/svg"'
+
+
 class _Lane(NamedTuple):
     name: str
     below: str
@@ -87,6 +91,12 @@ def drawing(summary: Summary) -> str:
         for host, seen in summary.hosts.items()
     ]
     return _Picture(pins, hosts).text()
+
+
+def is_plot(path: Path) -> bool:
+    """Return True if a file begins as a drawing does."""
+    with path.open("rb") as file:
+        return file.read(len(_SVG)).decode("latin-1") == _SVG
 
 
 class _Picture:
@@ -189,7 +199,7 @@ class _Picture:
 
 def _opening(height: int) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        f'{_SVG} width="{_WIDTH}" height="{height}" '
         f'viewBox="0 0 {_WIDTH} {height}" role="img" aria-labelledby="title">'
     )
 

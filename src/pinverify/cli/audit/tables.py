@@ -23,6 +23,9 @@ __all__ = ["read_ipc_file", "read_ipc_stream", "read_parquet"]
 _BUFFER = 1 << 18
 _BATCH_BYTES = 1 << 23
 _ROWS_MIN = 64
+_END = b"\xff\xff\xff\xff\0\0\0\0"
+_NO_END = "without the mark of its end, and may be cut; write or fetch it again"
+_ONE = "give each stream as an input of its own"
 _AGAIN = "the other parts were read; write or fetch the file again"
 
 
@@ -47,8 +50,13 @@ def read_parquet(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read:
             yield Fault(source, place)
             return
         metadata, first = file.metadata, 0
+        groups = range(metadata.num_row_groups)
+        num = sum(metadata.row_group(number).num_rows for number in groups)
+        if num != metadata.num_rows:
+            text = f"{metadata.num_rows:,} rows, but {num:,} in its row groups"
+            yield Fault(source, f"{text}; write or fetch it again")
         size = path.stat().st_size
-        for number in range(metadata.num_row_groups):
+        for number in groups:
             group = metadata.row_group(number)
             done = 0
             pieces = file.iter_batches(
@@ -114,8 +122,9 @@ def read_ipc_stream(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) 
     import pyarrow as pa
 
     number = first = 0
+    counted = _Counted(file, moved)
     try:
-        reader = pa.ipc.open_stream(pa.PythonFile(_Counted(file, moved), mode="r"))
+        reader = pa.ipc.open_stream(pa.PythonFile(counted, mode="r"))
         place = _place(pa, reader.schema, wanted)
     except (pa.ArrowException, OSError) as error:
         yield Fault(source, f"{_reason(error)}; write or fetch the file again")
@@ -128,6 +137,10 @@ def read_ipc_stream(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) 
             table = reader.read_next_batch()
             batches = _batches(pa, table, place, source, first)
         except StopIteration:
+            if counted.tail != _END:
+                yield Fault(source, f"it ends after batch {number - 1}, {_NO_END}")
+            elif counted.read(1):
+                yield Fault(source, f"bytes follow the end of the stream; {_ONE}")
             return
         except (pa.ArrowException, OSError, TypeError, ValueError) as error:
             text = f"batch {number} and all after it: {_reason(error)}; write it again"
@@ -139,15 +152,17 @@ def read_ipc_stream(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) 
 
 
 class _Counted:
-    """A file that tells how much of it was read."""
+    """A file that tells how much of it was read, and knows what it read last."""
 
     closed = False
+    tail = b""
 
     def __init__(self, file: IO[bytes], moved: Moved) -> None:
         self._file, self._moved = file, moved
 
     def read(self, length: int = -1) -> bytes:
         data = self._file.read(length)
+        self.tail = (self.tail + data[-len(_END) :])[-len(_END) :]
         self._moved(len(data))
         return data
 
@@ -190,7 +205,9 @@ class _Table(NamedTuple):
 def _place(pa: Any, schema: Any, wanted: Wanted) -> Place | str:  # noqa: ANN401
     types: dict[str, str] = {}
     for one in schema:
-        types.setdefault(one.name, _type(pa.types, one.type))
+        types[one.name] = (
+            _type(pa.types, one.type) if one.name not in types else "of two columns"
+        )
     return chosen(types, wanted)
 
 
@@ -227,7 +244,7 @@ def _batch(pa: Any, table: Any, place: Place, source: str, first: int) -> Batch:
     if _type(pa.types, certs.type) == TEXT:
         texts = _binary(pa, certs).to_pylist()
         ders = rows_of([None if one is None else der_of_text(one) for one in texts])
-        if first == 0 and texts and not any(b"M" in one for one in texts if one):
+        if first == 0 and any(texts) and not any(b"M" in one for one in texts if one):
             raise ValueError(none_fits(place.certificates, texts))
     else:
         (ders,) = read(_binary(pa, certs), place.certificates, "certificates")
