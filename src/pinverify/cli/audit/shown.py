@@ -112,13 +112,13 @@ def _print_pins(out: Output, pins: Sequence[PinSeen]) -> None:
         names = ", ".join(seen.patterns[:_PATTERNS_MAX])
         more = len(seen.patterns) - _PATTERNS_MAX
         names += f" and {more:,} more" if more > 0 else ""
-        text = f"    {printable(names)}: {_seen(seen)}"
+        text = f"    {printable(names)}: {_text_of(seen)}"
         out.hanging(text, "" if seen.num else "bold yellow", 4)
     if (more := len(pins) - _PINS_MAX) > 0:
         out.line(Cell(f"  {counted(more, 'pin')} {_MORE}", "dim"))
 
 
-def _seen(seen: PinSeen) -> str:
+def _text_of(seen: PinSeen) -> str:
     if not seen.num:
         return "never seen"
     if seen.first_end is None or seen.last_end is None:
