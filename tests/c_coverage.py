@@ -52,7 +52,12 @@ class Covered:
         missed = [
             n for n, c in self.lines.items() if not c and text[n - 1].strip() != "}"
         ]
-        return [f"{text[n - 2].strip()} {text[n - 1].strip()}" for n in missed]
+        return [_behind_another(text, n) for n in missed]
+
+
+def _behind_another(text: list[str], number: int) -> str:
+    """Return a line behind the one before it, as the list has it."""
+    return f"{text[number - 2].strip()} {text[number - 1].strip()}"
 
 
 def read_lcov(report: str) -> dict[str, Covered]:
@@ -77,16 +82,36 @@ def read_lcov(report: str) -> dict[str, Covered]:
     return files
 
 
-def runnable(files: dict[str, Covered]) -> dict[str, Covered]:
-    """Return the files that hold code which this machine can run."""
-    here = {part for name in core.kernels() for part in name.split("+")}
-    here |= set(scan_kernels())
-    return {
-        name: covered
-        for name, covered in files.items()
+def kernels_here() -> set[str]:
+    """Return the kernels of this machine, as `KERNEL_FILES` and the list name them."""
+    digests = {part for name in core.kernels() for part in name.split("+")}
+    return digests | set(scan_kernels())
+
+
+def runnable(
+    files: dict[str, Covered],
+    listed: dict[str, Any],
+    texts: dict[str, list[str]],
+    here: set[str],
+) -> dict[str, Covered]:
+    """Return the files, and in them the lines, that a machine with kernels can run."""
+    needs = {(e["file"], e["line"]): e.get("needs") for e in listed["lines"]}
+    found = {}
+    for name, covered in files.items():
         # Of the public header llvm-cov reports nothing but constants.
-        if name != "pinverify.h" and KERNEL_FILES.get(name, "portable") in here
-    }
+        if name == "pinverify.h" or KERNEL_FILES.get(name, "portable") not in here:
+            continue
+        kernels = {
+            number: needs.get((name, _behind_another(texts[name], number)))
+            for number in covered.lines
+        }
+        lines = {
+            number: count
+            for number, count in covered.lines.items()
+            if (kernels[number] or "portable") in here
+        }
+        found[name] = Covered(lines, covered.branches)
+    return found
 
 
 def _share(reached: list[bool]) -> float:
@@ -97,15 +122,24 @@ def faults(
     files: dict[str, Covered], listed: dict[str, Any], texts: dict[str, list[str]]
 ) -> list[str]:
     """Return what is missed and unlisted, listed and reached, or too little."""
-    known = {(entry["file"], entry["line"]) for entry in listed["lines"]}
+    expected = [entry for entry in listed["lines"] if "needs" not in entry]
+    known = {(entry["file"], entry["line"]) for entry in expected}
     # Some lines are reached on other machines.
-    always = {(e["file"], e["line"]) for e in listed["lines"] if not e["elsewhere"]}
+    always = {(e["file"], e["line"]) for e in expected if not e["elsewhere"]}
     missed = {(n, line) for n, c in files.items() for line in c.missed(texts[n])}
     wrong = [f"never reached, and not listed: {n}: {x}" for n, x in missed - known]
     wrong += [
         f"listed, but reached or gone: {name}: {line}"
         for name, line in always - missed
         if name in files
+    ]
+    wrong += [
+        f"listed, but gone: {entry['file']}: {entry['line']}"
+        for entry in listed["lines"]
+        if "needs" in entry
+        and (text := texts.get(entry["file"]))
+        and entry["line"]
+        not in (_behind_another(text, n + 1) for n in range(len(text)))
     ]
     lines = [count > 0 for c in files.values() for count in c.lines.values()]
     branches = [count > 0 for c in files.values() for count in c.branches.values()]
@@ -137,16 +171,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What is reached in the C core.")
     parser.add_argument("report", type=Path)
     options = parser.parse_args()
-    files = runnable(read_lcov(options.report.read_text(encoding="utf-8")))
+    files = read_lcov(options.report.read_text(encoding="utf-8"))
     texts = {
         name: (CSRC / name).read_text(encoding="ascii").splitlines() for name in files
     }
+    listed = json.loads(UNCOVERED.read_text(encoding="utf-8"))
+    files = runnable(files, listed, texts, kernels_here())
     print(table(files))  # noqa: T201 - it is what was asked for
     for name, covered in sorted(files.items()):
         for number, count in sorted(covered.lines.items()):
             if not count:
                 print(f"{name}:{number}: {texts[name][number - 1]}")  # noqa: T201
-    listed = json.loads(UNCOVERED.read_text(encoding="utf-8"))
     wrong = faults(files, listed, texts) if files else ["nothing to read"]
     sys.exit("\n".join(wrong) or None)
 

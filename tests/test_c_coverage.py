@@ -50,6 +50,24 @@ def test_a_listed_line_that_is_reached_is_a_fault() -> None:
     assert faults(reached, MISSED | {"elsewhere": True}) == []
 
 
+def test_a_line_that_needs_a_kernel_counts_where_that_runs() -> None:
+    """And nowhere else, neither as missed nor in the shares."""
+    listed = {"lines": [MISSED | {"elsewhere": True, "needs": "shani"}]}
+    missed = "never reached, and not listed: spki.c: if (x) { return 1;"
+    for here, share, others in (
+        ({"portable"}, "80.00%", []),
+        ({"portable", "shani"}, "66.67%", [missed]),
+    ):
+        files = c_coverage.read_lcov(REPORT)
+        files = c_coverage.runnable(files, listed, TEXTS, here)
+        found = c_coverage.faults(files, listed, TEXTS)
+        few = ["only 50.00% of the branches", f"only {share} of the lines"]
+        assert found == [*others, *few]
+    gone = {"lines": [listed["lines"][0] | {"line": "if (y) { return 1;"}]}
+    found = c_coverage.faults(c_coverage.read_lcov(REPORT), gone, TEXTS)
+    assert "listed, but gone: spki.c: if (y) { return 1;" in found
+
+
 def test_too_few_lines_and_branches_are_a_fault() -> None:
     """99 % and 95 %, over all files."""
     files = c_coverage.read_lcov(REPORT)
