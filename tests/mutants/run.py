@@ -370,14 +370,15 @@ def unchanged(copy: Copy, layer: Layer, all_chosen: Sequence[Mutant]) -> Outcome
 
 def tell(mutant: Mutant, outcome: Outcome) -> None:
     """Print one line of the table, and below it what went wrong."""
-    verdict = outcome.verdict
+    verdict, why = outcome.verdict, ""
     if verdict == "skipped":
-        verdict = "SKIPPED"  # as pytest writes it: CI looks for that
-    print(f"{verdict:<9} {mutant.where:<20} {mutant.what}", flush=True)
+        # As pytest writes it, with the reason: CI looks for that.
+        verdict, why = "SKIPPED", f": {outcome.by}"
+    print(f"{verdict:<9} {mutant.where:<20} {mutant.what}{why}", flush=True)
     if verdict == "killed":
         test = outcome.by.rpartition("::")[2]
         print(f"{'':31}{test}  {outcome.error:.60}".rstrip(), flush=True)
-    elif outcome.by:
+    elif outcome.by and not why:
         print("    " + outcome.by.replace("\n", "\n    "), flush=True)
 
 
