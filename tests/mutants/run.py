@@ -191,7 +191,7 @@ class Mutant:
         change: how it gets into the source.
         tests: they should fail: ``tests/test_x.py::test_y``; of the adapter of OpenSSL,
             scenarios.
-        needs: a kernel without which nobody here runs these lines.
+        needs: a kernel without which the tests do not run these lines, or die of them.
     """
 
     what: str
