@@ -14,6 +14,7 @@ It imports nothing of the other tests, because it may be run anywhere.
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import importlib
 import json
 import logging
@@ -141,6 +142,11 @@ class _Plugin:
     def __init__(self) -> None:
         self.outcomes = Outcomes()
         self.finished = False
+
+    def pytest_runtest_teardown(self) -> None:
+        # What a test leaves open counts against it, and not against a later test that
+        # happens to run when the garbage is collected.
+        gc.collect()
 
     def pytest_sessionfinish(self) -> None:
         self.finished = True
