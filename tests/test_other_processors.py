@@ -218,6 +218,43 @@ def test_the_kernels_here_are_those_that_linux_says_can_run() -> None:
         assert list(kernels) == [name for name, words in needs.items() if words <= has]
 
 
+MAKER = """
+#include "kernels.h"
+#include <stdio.h>
+
+int main(void) {
+  const bool is_intel = (pv__cpu_features() & CPU_INTEL) != 0;
+  return puts(is_intel ? "Intel" : "another") < 0;
+}
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64",
+    reason="gcc makes programs for x86-64 of Linux where it is one",
+)
+def test_the_maker_of_a_processor_is_told_apart(tmp_path: Path) -> None:
+    """Wherever this runs: QEMU's models name their makers, as CPUID does."""
+    if shutil.which("qemu-x86_64") is None:
+        pytest.skip("no qemu-x86_64 here (Debian and Ubuntu: qemu-user)")
+    source, program = tmp_path / "maker.c", tmp_path / "maker"
+    source.write_text(MAKER, encoding="ascii")
+    csrc = ROOT / "csrc"
+    flags = ("-std=c11", "-D_DEFAULT_SOURCE", "-static", f"-I{csrc}")
+    compiled = run("gcc", *flags, "-o", program, source, csrc / "cpu.c")
+    assert (compiled.returncode, compiled.stderr) == (0, "")
+    makers = {
+        model: run("qemu-x86_64", "-cpu", model, program).stdout.strip()
+        for model in ("Haswell", "Denverton", "EPYC", "Opteron_G3")
+    }
+    assert makers == {
+        "Haswell": "Intel",
+        "Denverton": "Intel",
+        "EPYC": "another",
+        "Opteron_G3": "another",
+    }
+
+
 @needs_cpuinfo
 def test_the_kernel_for_intel_gives_the_digests_of_hashlib(tmp_path: Path) -> None:
     """It is slower elsewhere, so cpu.c gives it to Intel's alone: here to anybody's.

@@ -206,6 +206,11 @@ class Mutant:
         return self.change.scope or self.change.file
 
     @property
+    def can_run(self) -> bool:
+        """True if this processor has the kernel that it needs."""
+        return not self.needs or self.needs in {*core.kernels(), *scan_kernels()}
+
+    @property
     def file(self) -> str:
         """The file of its layer that it is in; empty if its place is gone."""
         try:
@@ -336,7 +341,7 @@ class Copy:
 
 def tried(copy: Copy, mutant: Mutant) -> Outcome:
     """Make a mutant, and let the tests meet it: first its own, then all."""
-    if mutant.needs and mutant.needs not in {*core.kernels(), *scan_kernels()}:
+    if not mutant.can_run:
         return Outcome("skipped", f"this processor has no {mutant.needs}")
     try:
         if mutant.layer is ADAPTER:
@@ -357,7 +362,7 @@ def tried(copy: Copy, mutant: Mutant) -> Outcome:
 
 def unchanged(copy: Copy, layer: Layer, all_chosen: Sequence[Mutant]) -> Outcome:
     """Run all tests of these mutants of a layer on a copy without a fault."""
-    of_layer = [mutant for mutant in all_chosen if mutant.layer is layer]
+    of_layer = [m for m in all_chosen if m.layer is layer and m.can_run]
     tests = sorted({test for mutant in of_layer for test in mutant.tests})
     if layer is ADAPTER:
         return outcome_of_scenarios({}, tests)
