@@ -294,6 +294,8 @@ def test_a_signal_leaves_nothing_half_written(
     target = tmp_path / "out" / "found.parquet"
     target.write_text("old", encoding="ascii")
     code = (
+        # `nohup make test` ignores this signal, and a child would, too.
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "import sys, time; from pathlib import Path\n"
         "from pinverify.cli.compile import replacing\n"
         "with replacing(Path(sys.argv[1])) as file:\n"
