@@ -44,6 +44,7 @@ HERE = str(Path(pinverify.__file__).parent)
 # in a row that made no difference has seen the last one that does.
 MOST = 20_000
 NO_DIFFERENCE = 30
+AT_A_TIME = 10  # a process is large when many tests have run in it
 
 # ---- what fails, and where -------------------------------------------------------
 
@@ -86,8 +87,8 @@ def interrupt_comes(number: int) -> Iterator[None]:
 
 
 # CPython 3.13 dies of a generator for which there is no memory, at once or a little
-# later. That accepts nobody either, so each attempt has a process of its own, and
-# may die with such an interpreter. With any other it may not.
+# later. That accepts nobody either, so attempts have processes of their own, which
+# may die with such an interpreter. With any other they may not.
 GENERATORS = """
 import _testcapi
 for number in range(100):
@@ -117,14 +118,23 @@ CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS}
 PATIENCE = 60.0
 
 
-def apart(attempt: Callable[[int], str], number: int) -> str:
-    """Return what *attempt* says of this point, called in a process of its own."""
+def apart(attempt: Callable[[int], str], numbers: range) -> list[str]:
+    """Return what *attempt* says of these points, called in a process of its own.
+
+    If the process dies, each point gets one. What an attempt has left on the free lists
+    of the interpreter would serve the next one instead of an allocation; a collection
+    empties them.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:  # nothing of pytest's may run here
         faulthandler.disable()
+        gc.freeze()  # collections are quick then
         try:
-            said = "said " + attempt(number)
+            said = "said"
+            for number in numbers:
+                gc.collect()
+                said += "\n" + attempt(number)
         except BaseException:  # noqa: BLE001 - the parent raises it
             said = "failed\n" + traceback.format_exc()
         os.write(writer, said.encode()[:60_000])
@@ -136,12 +146,14 @@ def apart(attempt: Callable[[int], str], number: int) -> str:
         said = answers.read().decode()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
+        if len(numbers) > 1:
+            return [apart(attempt, range(i, i + 1))[0] for i in numbers]
         crash = signal.Signals(os.WTERMSIG(status))
-        assert crash in CRASHES, f"{crash.name} at point {number}"
-        assert generators_crash(), f"{crash.name} at point {number}"
-        return DIED
-    kind, _, rest = said.partition(" ")
-    assert kind == "said", f"at point {number}: {said}"
+        assert crash in CRASHES, f"{crash.name} at point {numbers[0]}"
+        assert generators_crash(), f"{crash.name} at point {numbers[0]}"
+        return [DIED]
+    kind, *rest = said.split("\n")
+    assert kind == "said", f"at one of the points {numbers}: {said}"
     return rest
 
 
@@ -154,17 +166,25 @@ def each_point(attempt: Callable[[int], str], fault: Fault, usual: str) -> list[
         usual: how it ends without a fault.
     """
     endings: list[str] = []
-    last = -1
-    for number in range(MOST):
-        alone = fault is allocation_fails
-        endings.append(apart(attempt, number) if alone else attempt(number))
-        if endings[-1] != usual:
-            last = number
-        elif number - last > NO_DIFFERENCE:
-            assert endings.count(DIED) < len(endings) / 4, "too few were looked at"
-            return endings[: last + 1]
-    msg = f"it fails at more than {MOST} points"
-    raise AssertionError(msg)
+    while not is_over(endings, usual):
+        numbers = range(len(endings), len(endings) + AT_A_TIME)
+        assert numbers.start < MOST, f"it fails at more than {MOST} points"
+        if fault is allocation_fails:
+            endings += apart(attempt, numbers)
+        else:
+            endings += map(attempt, numbers)
+    assert endings.count(DIED) < len(endings) / 4, "too few were looked at"
+    return endings[: num_that_matter(endings, usual)]
+
+
+def num_that_matter(endings: list[str], usual: str) -> int:
+    """Return the number of the last point that made a difference, and one."""
+    return max((i + 1 for i, end in enumerate(endings) if end != usual), default=0)
+
+
+def is_over(endings: list[str], usual: str) -> bool:
+    """Say whether so many points in a row made no difference that none will."""
+    return len(endings) - num_that_matter(endings, usual) > NO_DIFFERENCE
 
 
 def ending(error: BaseException | None) -> str:
@@ -312,7 +332,4 @@ def test_no_fault_makes_a_call_accept_a_wrong_pin(
         assert CALLS[call](policy, pinset, pki.server.chain_der), number
         return ended
 
-    # What earlier tests have left on the free lists of the interpreter would serve
-    # instead of an allocation. A collection empties them.
-    gc.collect()
     assert len(each_point(attempt, fault, usual="refused")) >= LEAST_POINTS[call]
