@@ -136,7 +136,7 @@ def compilers() -> list[str]:
 def build(folder: Path, compiler: str, sources: Sequence[Path], *flags: str) -> Path:
     """Compile files to one program, which may not warn, and return it."""
     program = folder / "program"
-    command = [compiler, *WARNINGS, "-O1", *flags, "-o", program, *sources]
+    command = [compiler, *WARNINGS, "-O0", *flags, "-o", program, *sources]
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, check=False
     )
@@ -243,7 +243,7 @@ def test_each_file_compiles_without_a_folder_to_search(
     names: set[str] = set()
     for source in SOURCES:
         obj = tmp_path / "one.o"
-        command = [compiler, *WARNINGS, "-O1", "-c", "-o", obj, source]
+        command = [compiler, *WARNINGS, "-O0", "-c", "-o", obj, source]
         done = subprocess.run(
             list(map(str, command)), capture_output=True, text=True, check=False
         )

@@ -110,7 +110,10 @@ def test_the_vectors_of_nist_agree(kernel: str) -> None:
         assert many.hex() == "".join(digest for _, digest in vectors)
 
 
-@pytest.mark.parametrize("kernel", sorted({core.kernels()[0], "portable"}))
+@pytest.mark.parametrize(
+    "kernel",
+    [core.kernels()[0], pytest.param("portable", marks=pytest.mark.slow)],
+)
 def test_a_message_of_more_than_2_to_the_32_bits_agrees_with_hashlib(
     kernel: str,
 ) -> None:

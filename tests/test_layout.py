@@ -464,7 +464,7 @@ def declared(header: str) -> set[str]:
 def exported(folder: Path, *sources: Path) -> set[str]:
     """Link C files as one library; return what it shows to others."""
     library = folder / "library.so"
-    flags = ("-std=c11", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
+    flags = ("-std=c11", "-O0", "-fPIC", "-shared", "-fvisibility=hidden")
     run(compiler(), *flags, "-I", CSRC, "-o", library, *sources)
     lines = run("nm", "-DP", "--defined-only", library).splitlines()
     linkers = {"_init", "_fini", "__bss_start", "_edata", "_end"}
