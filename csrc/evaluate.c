@@ -1,28 +1,13 @@
 // evaluate.c: host and verified chain --> report. It finds the rule, hashes
 // each key of the chain, and looks for it among the pins.
+#include "evaluate.h"
+
 #include <string.h>
 
-#include "columns.h"
-#include "policy.h"
 #include "sha256.h"
 #include "spki.h"
 
 // ---- the chain, however the caller stores it --------------------------------
-
-// Keys of a column that were hashed side by side: numbers `first` to `end` - 1.
-typedef struct hashed {
-  size_t first, end;
-  uint8_t digests[SHA256_CHUNK][PV_DIGEST_LEN];
-  uint8_t statuses[SHA256_CHUNK];
-} hashed;
-
-typedef struct chain_view {
-  const pv_span *spans;     // one per certificate; or NULL: then they are in
-  const pv_column *column;  // this column, from number `first` on
-  size_t first;
-  size_t num_certs;
-  hashed *keys;  // of the column, or NULL
-} chain_view;
 
 static pv_span chain_cert(const chain_view *chain, size_t i) {
   return chain->spans != NULL ? chain->spans[i]
@@ -209,7 +194,10 @@ static void report_reason(pv_report *out, pv_reason reason,
 static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
                             const pv_policy *policy, uint32_t pinset,
                             const pv_pinset *own, const chain_view *chain) {
-  evidence seen = {.pinned.depth = PV_NO_DEPTH, .blocked.depth = PV_NO_DEPTH};
+  evidence seen;  // its digests stay undefined without a depth
+  seen.lists_hit = seen.num_seen = 0;
+  seen.malformed = PV_OK;
+  seen.pinned.depth = seen.blocked.depth = PV_NO_DEPTH;
   gather(&seen, out_spkis, policy, pinset, own, chain);
   const pv_reason reason = judge_chain(
       &seen, chain->num_certs,
@@ -221,19 +209,27 @@ static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
   }
 }
 
+static given_host host_given(const pv_policy *policy, const char *host,
+                             size_t host_len) {
+  const uint64_t hash =
+      hash_name(policy->key, (const uint8_t *)host, host_len);
+  return (given_host){host, host_len,
+                      pv__policy_find_exact(policy, hash, host, host_len)};
+}
+
 // Steps 1 and 2. Returns the PinSet of the host's rule, or PV_UNPINNED if `out`
 // has the reason why there is none.
 static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
-                            const char *host, size_t host_len) {
+                            const given_host *host) {
   char canonical[PV_HOST_MAX + 1];
   size_t canonical_len = 0;
   pv_rule rule;
   // Names of rules are canonical. So a host that is spelt as one is, too; and
   // no other rule is more specific.
-  out->rule = pv__policy_find_exact(policy, host, host_len);
+  out->rule = host->rule;
   if (out->rule == PV_NO_RULE) {
     const pv_status status =
-        pv_host_canonical(canonical, &canonical_len, host, host_len);
+        pv_host_canonical(canonical, &canonical_len, host->name, host->len);
     if (status != PV_OK) {
       out->reason = PV_BAD_HOST;
       out->detail = (uint32_t)status;
@@ -261,14 +257,14 @@ static bool clients_decide(const pv_policy *policy, size_t host_len) {
 // Steps 1 to 3, which need no chain. Returns the PinSet whose pins decide; or
 // PV_UNPINNED, with `own` empty, if only a blocked key can change `out`.
 static uint32_t decide_by_rule(pv_report *out, pv_pinset *own,
-                               const pv_policy *policy, const char *host,
-                               size_t host_len, int64_t now) {
+                               const pv_policy *policy, const given_host *host,
+                               int64_t now) {
   uint32_t index = 0;
   *out = (pv_report){.rule = PV_NO_RULE, .depth = PV_NO_DEPTH};
-  if (clients_decide(policy, host_len)) {
+  if (clients_decide(policy, host->len)) {
     out->shape = PV_CLIENTS;
   } else {
-    index = find_pinset(out, policy, host, host_len);
+    index = find_pinset(out, policy, host);
   }
   if (pv_policy_pinset(own, policy, index) != PV_OK) {
     return PV_UNPINNED;
@@ -283,13 +279,11 @@ static uint32_t decide_by_rule(pv_report *out, pv_pinset *own,
   return index;
 }
 
-// Returns the PinSet whose pins decided, or PV_UNPINNED.
-static uint32_t evaluate_peer(pv_report *out, uint8_t *out_spkis,
-                              const pv_policy *policy, const char *host,
-                              size_t host_len, const chain_view *chain,
-                              int64_t now) {
+uint32_t pv__evaluate_peer(pv_report *out, uint8_t *out_spkis,
+                           const pv_policy *policy, const given_host *host,
+                           const chain_view *chain, int64_t now) {
   pv_pinset own;
-  const uint32_t index = decide_by_rule(out, &own, policy, host, host_len, now);
+  const uint32_t index = decide_by_rule(out, &own, policy, host, now);
   if (index != PV_UNPINNED ||
       (out->accepted != 0 && !blocks_nothing(policy, PV_UNPINNED))) {
     decide_by_chain(out, out_spkis, policy, index, &own, chain);
@@ -310,7 +304,8 @@ pv_status pv_evaluate(pv_report *out, uint8_t *out_spkis,
     return PV_ERR_ARGUMENT;
   }
   const chain_view chain = {.spans = verified_chain, .num_certs = num_certs};
-  (void)evaluate_peer(out, out_spkis, policy, host, host_len, &chain, now);
+  const given_host given = host_given(policy, host, host_len);
+  (void)pv__evaluate_peer(out, out_spkis, policy, &given, &chain, now);
   return PV_OK;
 }
 
@@ -325,7 +320,8 @@ uint32_t pv_decide(uint32_t *out_reason, const pv_policy *policy,
       column_fits(&column) &&
       offset_at(&column.offsets, num_certs) == certs_len) {
     const chain_view chain = {.column = &column, .num_certs = num_certs};
-    (void)evaluate_peer(&report, NULL, policy, host, host_len, &chain, now);
+    const given_host given = host_given(policy, host, host_len);
+    (void)pv__evaluate_peer(&report, NULL, policy, &given, &chain, now);
   }
   if (out_reason != NULL) {
     *out_reason = report.reason;
@@ -345,7 +341,8 @@ uint32_t pv_host_is_clear(const pv_policy *policy, const char *host,
   if (clients_decide(policy, host_len)) {
     pinset = 0;
   } else if (host_len > 0) {
-    pinset = find_pinset(&report, policy, host, host_len);
+    const given_host given = host_given(policy, host, host_len);
+    pinset = find_pinset(&report, policy, &given);
   }
   return report.reason != PV_BAD_HOST && blocks_nothing(policy, pinset);
 }
@@ -359,60 +356,10 @@ uint32_t pv_leaf_suffices(const pv_policy *policy, const char *host,
   if (policy->bytes == NULL || (host == NULL && host_len > 0)) {
     return 0;
   }
+  const given_host given = host_given(policy, host, host_len);
   const uint32_t pinset =
-      evaluate_peer(&report, NULL, policy, host, host_len, &chain, now);
+      pv__evaluate_peer(&report, NULL, policy, &given, &chain, now);
   return report.accepted != 0 &&
          (report.reason == PV_MATCH || report.reason == PV_NOT_PINNED) &&
          blocks_nothing(policy, pinset);
-}
-
-// ---- many peers -------------------------------------------------------------
-
-static void write_answer(const pv_answers *out, size_t i,
-                         const pv_report *report) {
-  if (out->reports != NULL) {
-    out->reports[i] = *report;
-  }
-  if (out->accepted != NULL) {
-    const uint8_t before = i % 8 == 0 ? 0 : out->accepted[i / 8];
-    out->accepted[i / 8] = (uint8_t)(before | report->accepted << i % 8);
-    out->reasons[i] = report->reason;
-    out->rules[i] = report->rule;
-    out->depths[i] = report->depth;
-    out->details[i] =
-        (uint16_t)(report->detail << 8 | (uint32_t)report->shape << 2 |
-                   (uint32_t)report->matched_kind << 1 | report->mode);
-    memcpy(out->matched + PV_DIGEST_LEN * i, report->matched, PV_DIGEST_LEN);
-  }
-}
-
-pv_status pv_evaluate_many(const pv_answers *out, const pv_policy *policy,
-                           const pv_column *hosts, const pv_column *certs,
-                           const pv_offsets *chains, int64_t now) {
-  const size_t num_peers = hosts->offsets.num;
-  const bool fit =
-      policy->bytes != NULL && column_fits(hosts) && column_fits(certs) &&
-      (chains == NULL ? certs->offsets.num == num_peers
-                      : chains->num == num_peers &&
-                            offsets_fit(chains, certs->offsets.num));
-  hashed keys = {.end = 0};
-  clear(out->spkis, fit ? 0 : PV_DIGEST_LEN * certs->offsets.num);
-  for (size_t i = 0; i < num_peers; i++) {
-    pv_report report = {0};
-    if (fit) {
-      const pv_span host = column_item(hosts, i);
-      chain_view chain = {NULL, certs, i, 1, &keys};
-      if (chains != NULL) {
-        chain.first = (size_t)offset_at(chains, i);
-        chain.num_certs = (size_t)offset_at(chains, i + 1) - chain.first;
-      }
-      uint8_t *spkis =
-          out->spkis == NULL ? NULL : out->spkis + PV_DIGEST_LEN * chain.first;
-      clear(spkis, PV_DIGEST_LEN * chain.num_certs);
-      (void)evaluate_peer(&report, spkis, policy, (const char *)host.data,
-                          host.len, &chain, now);
-    }
-    write_answer(out, i, &report);
-  }
-  return fit ? PV_OK : PV_ERR_ARGUMENT;
 }

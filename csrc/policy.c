@@ -59,13 +59,12 @@ static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
   return PV_NO_RULE;
 }
 
-uint32_t pv__policy_find_exact(const pv_policy *policy, const char *host,
-                               size_t host_len) {
-  const uint8_t *name = (const uint8_t *)host;
+uint32_t pv__policy_find_exact(const pv_policy *policy, uint64_t hash,
+                               const char *host, size_t host_len) {
   return policy->bytes == NULL
              ? PV_NO_RULE
-             : find_shape(policy, hash_name(policy->key, name, host_len), name,
-                          host_len, PV_EXACT);
+             : find_shape(policy, hash, (const uint8_t *)host, host_len,
+                          PV_EXACT);
 }
 
 // Finds the rule with this suffix of a host: of shape `first`, else "**.".

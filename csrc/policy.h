@@ -129,8 +129,8 @@ pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
                        uint32_t kind);
 
 // pv__policy_find_exact returns the rule that is spelt as a host, byte for
-// byte, and is no wildcard; or PV_NO_RULE.
-uint32_t pv__policy_find_exact(const pv_policy *policy, const char *host,
-                               size_t host_len);
+// byte, and is no wildcard; or PV_NO_RULE. `hash` is the host's hash_name.
+uint32_t pv__policy_find_exact(const pv_policy *policy, uint64_t hash,
+                               const char *host, size_t host_len);
 
 #endif  // PINVERIFY_POLICY_H

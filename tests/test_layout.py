@@ -317,6 +317,7 @@ C_FLOORS = {
     "policy.c": 3,
     "policy_open.c": 3,
     "evaluate.c": 4,
+    "evaluate_many.c": 5,
     "policy_compile.c": 5,
     # The adapter of OpenSSL.
     "in_force.c": 6,

@@ -81,9 +81,11 @@ static bool lists_are_hit(const pv_pinset *own, uint32_t lists_hit)
     ASSIGNS();
 
 static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
-                            const char *host, size_t host_len)
+                            const given_host *host)
     REQUIRES(IS_OUT(out) && IS_INDEX_OR_CLOSED(policy))
-    REQUIRES(IS_HOST(host, host_len) && out->accepted == 0)
+    REQUIRES(FRESH(host, sizeof *host) && IS_HOST(host->name, host->len))
+    REQUIRES(host->rule == PV_NO_RULE || host->rule < policy->num_rules)
+    REQUIRES(out->accepted == 0)
     ASSIGNS(*out)
     ENSURES(PINSET_EXISTS(policy, RESULT))
     ENSURES(IMPLIES(out->reason == PV_BAD_HOST, out->accepted == 0))

@@ -259,16 +259,6 @@ pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
   return w.host;
 }
 
-// The name of a rule is canonical, and no rule is more specific than the one
-// whose name a host is: pv_policy_open has checked the former.
-static char given[1];
-
-uint32_t pv__policy_find_exact(const pv_policy *policy, const char *host,
-                               size_t host_len) {
-  __CPROVER_assert(host == given, "the host as it is given");
-  return w.spelt ? w.rule_found : PV_NO_RULE;
-}
-
 uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                         size_t host_len) {
   __CPROVER_assert(w.host == PV_OK && host_len == 1 &&
@@ -311,22 +301,25 @@ void chain_decides(pv_report *out, uint8_t *out_spkis,
   report_so_far = *out;
 }
 
-void prove_evaluate_peer(void) {
+void prove_pv__evaluate_peer(void) {
   world any;
   pv_report out;
   pv_policy policy;
   chain_view chain;
-  size_t host_len;
+  given_host host;
   int64_t now;
   w = any;
+  // The name of a rule is canonical, and no rule is more specific than the one
+  // whose name a host is: pv_policy_open has checked the former.
+  host.rule = w.spelt ? w.rule_found : PV_NO_RULE;
   __CPROVER_assume(!w.spelt || w.host == PV_OK);
   __CPROVER_assume(w.rule.shape <= PV_ANY_LABELS && w.rule.name_len <= 253);
   __CPROVER_assume(w.pinset.mode <= PV_REPORT);
   chain_was_asked = false;
-  evaluate_peer(&out, NULL, &policy, given, host_len, &chain, now);
+  pv__evaluate_peer(&out, NULL, &policy, &host, &chain, now);
 
   const bool by_clients =
-      (policy.flags & 2) != 0 && (host_len == 0 || policy.num_rules == 0);
+      (policy.flags & 2) != 0 && (host.len == 0 || policy.num_rules == 0);
   const bool bad = !by_clients && w.host != PV_OK;
   const bool has_rule = !by_clients && !bad && w.rule_found != PV_NO_RULE;
   const bool has_pins =

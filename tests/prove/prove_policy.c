@@ -109,9 +109,10 @@ void prove_find_shape(void) {
 
 void prove_pv__policy_find_exact(void) {
   const pv_policy *policy;
+  uint64_t hash;
   const char *host;
   size_t host_len;
-  const uint32_t rule = pv__policy_find_exact(policy, host, host_len);
+  const uint32_t rule = pv__policy_find_exact(policy, hash, host, host_len);
   REACHED(rule == PV_NO_RULE);
   REACHED(rule == 9);
 }

@@ -95,8 +95,8 @@ uint32_t pv_policy_find(const pv_policy *policy, const char *host,
     ASSIGNS()
     ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
 
-uint32_t pv__policy_find_exact(const pv_policy *policy, const char *host,
-                               size_t host_len)
+uint32_t pv__policy_find_exact(const pv_policy *policy, uint64_t hash,
+                               const char *host, size_t host_len)
     REQUIRES(IS_INDEX_OR_CLOSED(policy) && IS_HOST(host, host_len))
     ASSIGNS()
     ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);

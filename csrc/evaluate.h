@@ -1,0 +1,37 @@
+// evaluate.h: one decision, for the files that decide about one peer and many.
+#ifndef PINVERIFY_EVALUATE_H
+#define PINVERIFY_EVALUATE_H
+
+#include "columns.h"
+#include "policy.h"
+#include "sha256.h"
+
+// Keys of a column that were hashed side by side: numbers `first` to `end` - 1.
+typedef struct hashed {
+  size_t first, end;
+  uint8_t digests[SHA256_CHUNK][PV_DIGEST_LEN];
+  uint8_t statuses[SHA256_CHUNK];
+} hashed;
+
+typedef struct chain_view {
+  const pv_span *spans;     // one per certificate; or NULL: then they are in
+  const pv_column *column;  // this column, from number `first` on
+  size_t first;
+  size_t num_certs;
+  hashed *keys;  // of the column, or NULL
+} chain_view;
+
+// A host as it was given, and the rule that is spelt so, or PV_NO_RULE.
+typedef struct given_host {
+  const char *name;
+  size_t len;
+  uint32_t rule;
+} given_host;
+
+// pv__evaluate_peer decides about a peer. Returns the PinSet whose pins
+// decided, or PV_UNPINNED.
+uint32_t pv__evaluate_peer(pv_report *out, uint8_t *out_spkis,
+                           const pv_policy *policy, const given_host *host,
+                           const chain_view *chain, int64_t now);
+
+#endif  // PINVERIFY_EVALUATE_H
