@@ -81,35 +81,44 @@ static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
   return rule;
 }
 
+static bool is_label_start(const uint8_t *host, size_t at) {
+  return at == 0 || host[at - 1] == '.';
+}
+
+// A hash of a suffix continues that of a shorter one, but the rule of the
+// longest suffix decides: so all are hashed before one is looked up.
 static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
                           size_t host_len) {
   const uint8_t *dot = memchr(host, '.', host_len);
   const size_t second_label = dot == NULL ? host_len : (size_t)(dot - host) + 1;
+  uint64_t hashes[PV_HOST_MAX];
   name_hash hash = hash_start(policy->key);
-  uint32_t best = PV_NO_RULE;
-  // From the shortest suffix to the whole host: later finds are more specific.
-  for (size_t i = host_len; i > 0; i--) CHANGES(i, hash, best)
-  LOOP(i, i <= host_len && hash.len == host_len - i &&
-              (best == PV_NO_RULE || best < policy->num_rules))
+  for (size_t i = host_len; i > 0; i--) CHANGES(i, hash, WHOLE(hashes))
+  LOOP(i, i <= host_len && hash.len == host_len - i)
   {
-    const size_t at = i - 1;
-    hash_byte(&hash, host[at]);
-    if (at > 0 && host[at - 1] != '.') {
-      continue;
+    hash_byte(&hash, host[i - 1]);
+    if (is_label_start(host, i - 1)) {
+      hashes[i - 1] = hash_value(hash);
     }
-    const uint8_t first = at == 0              ? PV_EXACT
-                          : at == second_label ? PV_ONE_LABEL
-                                               : PV_ANY_LABELS;
-    const uint32_t rule =
-        find_suffix(policy, hash_value(hash), host + at, host_len - at, first);
-    best = rule != PV_NO_RULE ? rule : best;
   }
-  return best;
+  uint32_t rule = PV_NO_RULE;
+  for (size_t at = 0; rule == PV_NO_RULE && at < host_len; at++)
+    LOOP(host_len - at, at <= host_len && (rule == PV_NO_RULE ||
+                                           rule < policy->num_rules))
+  {
+    if (is_label_start(host, at)) {
+      const uint8_t first = at == 0              ? PV_EXACT
+                            : at == second_label ? PV_ONE_LABEL
+                                                 : PV_ANY_LABELS;
+      rule = find_suffix(policy, hashes[at], host + at, host_len - at, first);
+    }
+  }
+  return rule;
 }
 
 uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                         size_t host_len) {
-  return policy->bytes == NULL || host_len == 0
+  return policy->bytes == NULL || host_len == 0 || host_len > PV_HOST_MAX
              ? PV_NO_RULE
              : find_host(policy, (const uint8_t *)host, host_len);
 }

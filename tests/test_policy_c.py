@@ -329,3 +329,15 @@ def test_a_policy_is_read_back_by_number_and_no_further() -> None:
         assert bytes(ffi.buffer(pin)) == digest
     with pytest.raises(IndexError):
         OpenPolicy(policy.compile()).rule(2)
+
+
+def test_a_host_that_is_too_long_has_no_rule() -> None:
+    """None is canonical with more than 253 bytes, whatever its suffix is."""
+    suffix = ".".join(["a" * 62] * 4)
+    opened, _keep = opened_in_c(Policy({f"*.{suffix}": UNPINNED}))
+    longest, longer = f"x.{suffix}".encode(), f"xx.{suffix}".encode()
+    assert (len(longest), len(longer)) == (253, 254)
+    assert lib.pv_policy_find(opened, longest, 253) == 0
+    assert lib.pv_policy_find(opened, longer, 254) == lib.PV_NO_RULE
+    dots = b"." * 100_000
+    assert lib.pv_policy_find(opened, dots, len(dots)) == lib.PV_NO_RULE

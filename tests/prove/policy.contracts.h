@@ -137,5 +137,6 @@ static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
 static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
                           size_t host_len)
     REQUIRES(IS_INDEX(policy) && IS_HOST(host, host_len))
+    REQUIRES(host_len <= PV_HOST_MAX)
     ASSIGNS()
     ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
