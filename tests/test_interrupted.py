@@ -157,17 +157,20 @@ def apart(attempt: Callable[[int], str], numbers: range) -> list[str]:
     return rest
 
 
-def each_point(attempt: Callable[[int], str], fault: Fault, usual: str) -> list[str]:
+def each_point(
+    attempt: Callable[[int], str], fault: Fault, usual: str, at_a_time: int = AT_A_TIME
+) -> list[str]:
     """Call *attempt* with each point; return what it said of those that matter.
 
     Args:
         attempt: lets the operation fail at a point, and says how it ended.
         fault: what *attempt* uses; where memory fails, the interpreter may die.
         usual: how it ends without a fault.
+        at_a_time: so many attempts have a process together, where memory fails.
     """
     endings: list[str] = []
     while not is_over(endings, usual):
-        numbers = range(len(endings), len(endings) + AT_A_TIME)
+        numbers = range(len(endings), len(endings) + at_a_time)
         assert numbers.start < MOST, f"it fails at more than {MOST} points"
         if fault is allocation_fails:
             endings += apart(attempt, numbers)
@@ -332,4 +335,9 @@ def test_no_fault_makes_a_call_accept_a_wrong_pin(
         assert CALLS[call](policy, pinset, pki.server.chain_der), number
         return ended
 
-    assert len(each_point(attempt, fault, usual="refused")) >= LEAST_POINTS[call]
+    # A frame that an attempt has left may serve the next one. Where there are few
+    # points, that counts.
+    least = LEAST_POINTS[call]
+    at_a_time = AT_A_TIME if least > 2 else 1
+    points = each_point(attempt, fault, usual="refused", at_a_time=at_a_time)
+    assert len(points) >= least
