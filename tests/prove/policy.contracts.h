@@ -134,6 +134,11 @@ static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
     ASSIGNS()
     ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
 
+static bool is_label_start(const uint8_t *host, size_t at)
+    REQUIRES(at < PV_HOST_MAX && FRESH(host, at + 1))
+    ASSIGNS()
+    ENSURES(RESULT == (at == 0 || host[at - 1] == '.'));
+
 static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
                           size_t host_len)
     REQUIRES(IS_INDEX(policy) && IS_HOST(host, host_len))

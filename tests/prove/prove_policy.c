@@ -128,6 +128,14 @@ void prove_find_suffix(void) {
   REACHED(rule == 9);
 }
 
+void prove_is_label_start(void) {
+  const uint8_t *host;
+  size_t at;
+  const bool is = is_label_start(host, at);
+  REACHED(is && at == 9);
+  REACHED(!is);
+}
+
 void prove_find_host(void) {
   const pv_policy *policy;
   const uint8_t *host;
