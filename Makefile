@@ -95,7 +95,8 @@ remedies:
 each-remedy: $(VENV)/built
 	@$(TABLES) $(ALL_CLIENTS) $(RUN) -m remedies.run $(REMEDIES)
 
-# MUTANTS="host judge" runs those of these files or functions, JOBS=2 two at a time.
+# MUTANTS="host judge" runs those of these files or functions, JOBS=2 two at a time,
+# PART=2/3 every third of them, from the second on.
 mutants:
 	@$(MAKE) --no-print-directory each-mutant VENV='$(VENV)-clients' \
 	    EXTRA_GROUP='--group clients'
@@ -103,6 +104,7 @@ each-mutant: $(VENV)/built
 	@$(TABLES) $(ALL_CLIENTS) $(RUN) -m mutants $(MUTANTS)
 
 # PROOFS="der read_serial" runs those of these files or functions, JOBS=2 two at a time.
+# With PART=2/3 faults are planted for every third of them, from the second on.
 prove: $(VENV)/prover
 	@$(TABLES) $(RUN) -m prove.run $(PROOFS)
 endif

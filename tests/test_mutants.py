@@ -20,6 +20,7 @@ from mutants import compiling, run, testing
 from mutants.compiling import MutantError
 from mutants.run import ADAPTER, C_CORE, PYTHON, Mutant
 from mutants.testing import Outcome
+from parts import in_part
 from test_openssl_adapter import names as scenario_names
 
 __all__: list[str] = []
@@ -245,3 +246,38 @@ def test_a_mutant_of_python_is_planted_and_taken_out_again(tmp_path: Path) -> No
         assert testing.outcome_of(tmp_path, [test]).verdict == "killed"
     with copy.without_fault(PYTHON):
         assert testing.outcome_of(tmp_path, [test]) == Outcome("survived")
+
+
+# ---- a part of a table -------------------------------------------------------
+
+
+@pytest.mark.parametrize("num_parts", [1, 2, 3, 7])
+def test_the_parts_of_a_table_have_each_row_once(
+    num_parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So nobody who asks for all parts, one after the other, misses a row."""
+    found = []
+    for part in range(1, num_parts + 1):
+        monkeypatch.setenv("PART", f"{part}/{num_parts}")
+        found += [row for row in range(100) if in_part(row)]
+    assert sorted(found) == list(range(100))
+
+
+def test_without_a_part_all_rows_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PART is empty, too, as make leaves it."""
+    monkeypatch.delenv("PART", raising=False)
+    assert all(map(in_part, range(100)))
+    monkeypatch.setenv("PART", "")
+    assert all(map(in_part, range(100)))
+
+
+@pytest.mark.parametrize(
+    "text", ["0/3", "4/3", "1", "1/0", "/", "a/b", "-1/3", "1/3/3"]
+)
+def test_a_part_that_is_none_is_an_error(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would leave everything out, and say that all is well."""
+    monkeypatch.setenv("PART", text)
+    with pytest.raises(SystemExit, match="write 2/3 for every third row"):
+        in_part(0)

@@ -3,6 +3,7 @@
     make mutants                          # every mutant
     make mutants MUTANTS="host judge"     # those of these files or functions
     make mutants MUTANTS=python           # those of one list: core, openssl or python
+    make mutants PART=2/3                 # every third, from the second on
     make mutants FIX=1                    # let the lists follow names that have changed
 
 Three lists say what is broken, and the tests that should notice: mutants.toml of the C
@@ -41,6 +42,7 @@ from anchors import AnchorError, Change
 from mutants.compiling import Build, MutantError
 from mutants.scenarios import outcome_of_scenarios
 from mutants.testing import TIMEOUT_OF_ALL, Outcome, outcome_of
+from parts import in_part
 from pinverify import core
 from pinverify.core._kernels import scan_kernels
 
@@ -390,7 +392,8 @@ def tell(mutant: Mutant, outcome: Outcome) -> None:
 def main(names: Sequence[str]) -> int:
     """Try the mutants that were asked for; return the exit status."""
     try:
-        all_chosen = chosen(names)
+        rows = enumerate(chosen(names))
+        all_chosen = [mutant for number, mutant in rows if in_part(number)]
     except MutantError as error:
         sys.exit(str(error))
     start = time.monotonic()

@@ -2,6 +2,7 @@
 
     make prove                           # every proof
     make prove PROOFS="der read_serial"  # of these files or functions
+    make prove PART=2/3                  # plant faults for every third, from the second
     make prove FIX=1                     # let the tables follow names that have changed
 
 Each ``*.toml`` beside this file is a part of the table of proofs, and README.md
@@ -37,6 +38,7 @@ from typing import Any
 
 import anchors
 from anchors import AnchorError, Change
+from parts import in_part
 
 __all__: list[str] = []
 
@@ -106,6 +108,7 @@ class Outcome:
     """The result of one proof."""
 
     proof: Proof
+    planting: bool = True  # whether faults are planted
     seconds: float = 0.0
     num_properties: int = 0
     num_reached: int = 0
@@ -295,16 +298,17 @@ def judge(outcome: Outcome, properties: list[dict[str, Any]]) -> None:
         outcome.fault = f"vacuous, not {missed or 'one mark is reached'}"
 
 
-def prove(proof: Proof, tools: str) -> Outcome:
-    """Carry out one proof with its controls."""
-    outcome = Outcome(proof)
+def prove(proof: Proof, tools: str, *, planting: bool) -> Outcome:
+    """Carry out one proof, and its controls if faults are to be planted."""
+    outcome = Outcome(proof, planting)
+    faults = [proof.bug, *proof.wrong] if planting else []
     start = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="prove-") as name:
             clean = Path(name) / "clean"
             clean.mkdir()
             judge(outcome, check(proof, CSRC, clean, tools, stop=False))
-            for number, change in enumerate([proof.bug, *proof.wrong]):
+            for number, change in enumerate(faults):
                 folder = Path(name) / f"planted-{number}"
                 found = found_with(proof, change, folder, tools)
                 if not found:
@@ -328,6 +332,14 @@ def found_with(proof: Proof, change: Change, folder: Path, tools: str) -> str:
     return str(found[0]["description"]) if found else ""
 
 
+def controls_of(outcome: Outcome) -> str:
+    """Return what came of the planted faults, in words."""
+    if not outcome.planting:
+        return "no fault was planted"
+    wrong = f"; {outcome.num_wrong} wrong meanings" if outcome.proof.wrong else ""
+    return f"bug: {outcome.bug_found or 'NOT FOUND'}{wrong}"
+
+
 def tell(outcome: Outcome) -> None:
     """Print one line of the table, and below it what went wrong."""
     proof = outcome.proof
@@ -335,8 +347,7 @@ def tell(outcome: Outcome) -> None:
     print(
         f"{verdict}  {proof.name:<35} {outcome.seconds:6.1f} s "
         f"{outcome.num_properties:5} properties, {outcome.num_reached} reached;"
-        f" bug: {outcome.bug_found or 'NOT FOUND'}"
-        + (f"; {outcome.num_wrong} wrong meanings" if proof.wrong else ""),
+        f" {controls_of(outcome)}",
         flush=True,
     )
     if outcome.fault:
@@ -354,7 +365,12 @@ def main(names: list[str]) -> int:
         with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
             start = time.monotonic()
             failed = 0
-            for outcome in pool.map(lambda proof: prove(proof, tools), proofs):
+            planting = [in_part(number) for number in range(len(proofs))]
+            for outcome in pool.map(
+                lambda proof, planting: prove(proof, tools, planting=planting),
+                proofs,
+                planting,
+            ):
                 tell(outcome)
                 failed += bool(outcome.fault)
     print(
