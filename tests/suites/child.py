@@ -139,9 +139,13 @@ def run_unittest(names: list[str]) -> Outcomes:
 class _Plugin:
     """A plugin that notes the outcomes."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: set[str]) -> None:
         self.outcomes = Outcomes()
         self.finished = False
+        self._without = without
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = [item for item in items if item.nodeid not in self._without]
 
     def pytest_runtest_teardown(self) -> None:
         # What a test leaves open counts against it, and not against a later test that
@@ -157,10 +161,13 @@ class _Plugin:
 
 
 def run_pytest(arguments: list[str]) -> Outcomes:
-    """Run pytest in the current folder."""
+    """Run pytest in the current folder, without the tests "--without=…"."""
     import pytest  # noqa: PLC0415 - the standard library's tests do without
 
-    plugin = _Plugin()
+    # pytest's own --deselect takes the beginnings of names.
+    left_out = [one for one in arguments if one.startswith("--without=")]
+    arguments = [one for one in arguments if one not in left_out]
+    plugin = _Plugin({one.removeprefix("--without=") for one in left_out})
     try:
         pytest.main(["-p", "no:cacheprovider", "--quiet", *arguments], plugins=[plugin])
     except Exception:

@@ -115,7 +115,7 @@ def ran(
     """
     arguments = tuple(tests) or suite.arguments
     if suite.kind == "pytest":
-        arguments += tuple(f"--deselect={test}" for test in without)
+        arguments += tuple(f"--without={test}" for test in without)
     with tempfile.TemporaryDirectory(prefix="pinverify-") as folder:
         out = Path(folder) / "outcomes.json"
         where = source(suite.name) if suite.kind == "pytest" else Path(folder)
