@@ -1,6 +1,6 @@
 """Decisions about hosts that an adversary chose, beside those about other hosts.
 
-    python bench/bench_hosts.py             the table
+    PYTHONPATH=tests python bench/bench_hosts.py             the table
 
 An adversary who knows the code has as many names in a policy as anybody, of any shape:
 wildcards in each other, as deep as a name can be, and names whose buckets turned out
