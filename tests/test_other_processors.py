@@ -189,8 +189,9 @@ SHA256_NEEDS = {
 SCAN_NEEDS = {"avx512": NEEDS_AVX512, "avx2": {"avx2"}, "portable": set[str]()}
 
 
+IS_X86_LINUX = sys.platform == "linux" and platform.machine() == "x86_64"
 needs_cpuinfo = pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64",
+    not IS_X86_LINUX,
     reason="Linux tells what a processor of x86-64 has",
 )
 
@@ -230,7 +231,7 @@ int main(void) {
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64",
+    not IS_X86_LINUX,
     reason="gcc makes programs for x86-64 of Linux where it is one",
 )
 def test_the_maker_of_a_processor_is_told_apart(tmp_path: Path) -> None:
