@@ -5,10 +5,12 @@ Slow tests take many rows: `make clients TESTS="-m slow tests/test_clients_audit
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +23,7 @@ from audit_samples import MINE, cast, keys_of_its_own, planted, write_log
 from cli_runs import ROOT, Ended, answer, assert_no_answer, ended, process, run
 from optional import client_library
 from pinverify import Pin, core, ct
+from pinverify.cli.audit.findings_file import FindingsFile
 from pinverify.cli.audit.rows import Wanted
 from pinverify.cli.audit.tables import read_parquet
 from test_cli_manual import COLUMNS, TERMINAL, Page
@@ -510,6 +513,21 @@ def test_ctrl_c_at_any_moment_leaves_no_output(
         for one, ending in ((target, b"PAR1"), (picture, b"</svg>\n")):
             assert one.read_bytes() == b"old" or one.read_bytes().endswith(ending)
     assert interrupted >= 5
+
+
+def test_a_writer_that_is_freed_after_its_file_says_nothing(
+    pa: Any,  # noqa: ANN401, ARG001
+    tmp_path: Path,
+) -> None:
+    """Ctrl-C between the making of a writer and its block leaves it so."""
+    with (tmp_path / "found.parquet").open("wb") as file:
+        left = FindingsFile(file)
+    said: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "unraisablehook", said.append)
+        del left
+        gc.collect()
+    assert not said
 
 
 # ---- the page ----------------------------------------------------------------

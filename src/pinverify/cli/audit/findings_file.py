@@ -25,12 +25,11 @@ class FindingsFile:
     def __init__(self, file: IO[bytes]) -> None:
         """Begin to write to a file."""
         import pyarrow as pa
-        from pyarrow import parquet
 
         self._schema = _schema(pa)
         self._batch = pa.RecordBatch
         self._rows: list[dict[str, Any]] = []
-        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._writer = _quiet_writer(file, self._schema)
 
     def add(self, found: Finding) -> None:
         """Append a finding."""
@@ -52,13 +51,26 @@ class FindingsFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write what is left, and the end of the file; after an exception just end."""
+        """Write what is left, and the end of the file; after an exception nothing."""
         if kind is None:
             self._write()
             self._writer.close()
-        else:  # or the writer would complain of a closed file when it is freed
+
+
+def _quiet_writer(file: IO[bytes], schema: Any) -> Any:  # noqa: ANN401
+    """Return a writer that does not complain when it is freed.
+
+    A writer ends its file then. But Ctrl-C may come at any moment, and the file of a
+    writer that was interrupted is closed, and dropped, before the writer is freed.
+    """
+    from pyarrow import parquet
+
+    class QuietWriter(parquet.ParquetWriter):  # type: ignore[misc]
+        def __del__(self) -> None:
             with contextlib.suppress(Exception):
-                self._writer.close()
+                super().__del__()
+
+    return QuietWriter(file, schema, compression="zstd")
 
 
 def is_findings(path: Path) -> bool:
