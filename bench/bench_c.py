@@ -48,6 +48,7 @@ def has_openssl_headers() -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_c_benches_run(tmp_path: Path) -> None:
     """Each competitor answers, and each line is a figure."""
     if not has_openssl_headers():

@@ -248,6 +248,7 @@ def _judge(pinned: Gateway, plain: Gateway, swaps: _Swaps) -> None:
         raise RuntimeError(msg)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="epoll is of Linux")
 def test_the_gateway_takes_load(tmp_path: Path) -> None:
     """No visit fails while policies are replaced, and the counters say the same."""

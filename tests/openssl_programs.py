@@ -7,36 +7,28 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from core_sources import CSRC, adapter_sources, core_sources
+from c_objects import FLAGS, compile_object, compiler, core_objects, ended
+from core_sources import CSRC, adapter_sources
 
 __all__ = [
     "BORINGSSL",
     "OPENSSL",
     "SCENARIOS",
-    "Ended",
     "Library",
     "Objects",
-    "ended",
     "objects",
     "scenarios",
 ]
 
 PROGRAMS = Path(__file__).resolve().parent / "c" / "openssl"
-FLAGS = (
-    *("-std=c11", "-D_DEFAULT_SOURCE", "-O1", "-Wall", "-Wextra", "-Wpedantic"),
-    *("-Wshadow", "-Werror"),
-)
 LIBRARIES = ("-lssl", "-lcrypto", "-pthread")
 
 
@@ -72,34 +64,10 @@ OPENSSL = Library("OpenSSL")
 # Debian has it for programs of Android, in the package android-libboringssl-dev.
 BORINGSSL = Library("BoringSSL", "/usr/include/android", "*/android")
 
-Ended = tuple[int, str, str]
-"""The exit code of a program, and what it printed."""
-
-
-def ended(command: Sequence[str | Path], timeout: float = 120) -> Ended:
-    """Run a program to its end."""
-    done = subprocess.run(
-        [*map(str, command)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def _compiler() -> list[str]:
-    given = shlex.split(os.environ.get("CC", ""))
-    found = [name for name in ("gcc", "cc", "clang") if shutil.which(name)]
-    if not (given or found):
-        pytest.skip("there is no C compiler")
-    return given or found[:1]
-
 
 def _compiled(source: Path, folder: Path, *flags: str) -> Path:
     out = folder / f"{source.parent.name}-{source.stem}.o"
-    include = ["-I", str(CSRC), "-c", "-o", str(out), str(source)]
-    assert ended([*_compiler(), *FLAGS, *flags, *include]) == (0, "", "")
+    compile_object([*compiler(), *FLAGS, *flags, f"-I{CSRC}"], source, out)
     return out
 
 
@@ -108,12 +76,9 @@ def _folder(name: str) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=f"pinverify-{name}-")
 
 
-@functools.cache
-def _core_objects() -> tuple[Path, ...]:
+def _core() -> Iterable[Path]:
     """Compile the core, which is the same for all libraries."""
-    folder = Path(_folder("core").name)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return tuple(pool.map(lambda path: _compiled(path, folder), core_sources()))
+    return core_objects((*compiler(), *FLAGS)).values()
 
 
 class Objects:
@@ -128,7 +93,7 @@ class Objects:
     def __init__(self, folder: Path, library: Library) -> None:
         """Compile everything for *library* into *folder*."""
         self.folder = folder
-        self.compiler = _compiler()
+        self.compiler = compiler()
         self._library = library
         probe = folder / "probe.c"
         program = "#include <openssl/ssl.h>\nint main(void) { return 0; }\n"
@@ -165,7 +130,7 @@ class Objects:
         files += (self.adapter | (instead or {})).values()
         command: list[str | Path] = [*self.compiler, "-o", program, *files]
         # BoringSSL calls functions of faults.c.
-        command += [*_core_objects(), "-rdynamic", *self._library.linking()]
+        command += [*_core(), "-rdynamic", *self._library.linking()]
         assert ended(command) == (0, "", "")
         return program
 

@@ -105,6 +105,7 @@ def test_it_is_written_the_same_twice(folder: Path, tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_each_compiler_compiles_it_alone(
     folder: Path, compiler: str, tmp_path: Path

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from c_objects import core_objects
 from core_sources import adapter_sources, core_sources
 
 __all__: list[str] = []
@@ -238,19 +239,13 @@ def test_planted_fault_of_the_folder_is_seen(text: str, fault: str) -> None:
 
 
 @pytest.mark.parametrize("compiler", compilers())
-def test_each_file_compiles_without_a_folder_to_search(
-    compiler: str, tmp_path: Path
-) -> None:
+def test_each_file_compiles_without_a_folder_to_search(compiler: str) -> None:
     """No -I is needed for the folder itself, and every global begins with pv_."""
-    names: set[str] = set()
-    for source in SOURCES:
-        obj = tmp_path / "one.o"
-        command = [compiler, *WARNINGS, "-O0", "-c", "-o", obj, source]
-        done = subprocess.run(
-            list(map(str, command)), capture_output=True, text=True, check=False
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        names |= defined_globals(obj)
+    names = {
+        name
+        for obj in core_objects((compiler, *WARNINGS, "-O0")).values()
+        for name in defined_globals(obj)
+    }
     assert "pv_evaluate" in names
     assert {name for name in names if not name.startswith("pv_")} == set()
 
@@ -269,7 +264,8 @@ def test_a_program_with_functions_of_common_names_links(
 ) -> None:
     """A gateway may have its own sha256_end, and the core goes on to use its own."""
     main = written(tmp_path, "main.c", PROGRAM)
-    program = build(tmp_path, compiler, [main, *SOURCES], f"-I{CSRC}")
+    objects = core_objects((compiler, *WARNINGS, "-O0")).values()
+    program = build(tmp_path, compiler, [main, *objects], f"-I{CSRC}")
     assert subprocess.run([program], check=False).returncode == 0
 
 

@@ -23,9 +23,13 @@ from pki import Pki
 
 __all__: list[str] = []
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="reads ELF, and the tools of Debian"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"),
+        reason="reads ELF, and the tools of Debian",
+    ),
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"

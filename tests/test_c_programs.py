@@ -8,10 +8,7 @@ looks inside the DER walk.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
-import shlex
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -19,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pytest
 
 import corpora
-from core_sources import core_sources
+from c_objects import FLAGS, compiler, core_objects, ended
 from pinverify import UNPINNED, Pin, PinSet, Policy, core
 from pinverify._core import lib
 from pinverify.core._library import status_text
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 ROOT = Path(__file__).resolve().parent.parent
-WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
 
 HOST = "api.example.com"
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -62,19 +58,12 @@ def run(command: Sequence[str | Path]) -> Ended:
 
 def compile_program(name: str, folder: Path) -> Program:
     """Compile tests/c/<name>.c with the core, as a C project would."""
-    compiler = shlex.split(os.environ.get("CC", ""))
-    names = ("cc", "gcc", "clang")
-    compiler = (
-        compiler or [found for name in names if (found := shutil.which(name))][:1]
-    )
-    if not compiler:
-        pytest.skip("there is no C compiler")
     source = ROOT / "tests" / "c" / f"{name}.c"
-    sources = core_sources()
     program = folder / name
-    flags = ["-std=c11", "-O1", *WARNINGS, f"-I{ROOT / 'csrc'}"]
-    ended = run([*compiler, *flags, "-o", program, source, *sources])
-    assert ended == (0, "", "")
+    command = (*compiler(), *FLAGS)
+    objects = core_objects(command).values()
+    include = f"-I{ROOT / 'csrc'}"
+    assert ended([*command, include, "-o", program, source, *objects]) == (0, "", "")
     return lambda *arguments: run([program, *arguments])
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from c_objects import ended
 from openssl_cast import write_cast
-from openssl_programs import SCENARIOS, ended, objects
+from openssl_programs import SCENARIOS, objects
 from optional import client_library
 from pki import Pki
 from test_openssl_adapter import VERSIONS, names

@@ -75,6 +75,7 @@ def run(program: Path, folder: Path, seed: int = 1) -> differential.Outcome:
     )
 
 
+@pytest.mark.slow
 def test_pinverify_and_openssl_differ_in_what_is_listed_alone(
     program: Path,
     listed: dict[str, Any],
@@ -109,6 +110,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 def test_a_broken_walk_is_seen(listed: dict[str, Any], tmp_path: Path) -> None:
     """A key at another place, and a frame that OpenSSL refuses, are both told."""
     core = tmp_path / "csrc"

@@ -34,6 +34,8 @@ from tls_servers import client_context, server_context
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 DEVICE = Authority.root("Maker").leaf("device.example", purpose="client")
 

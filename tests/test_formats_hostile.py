@@ -26,6 +26,13 @@ SIZE = 25_000
 SMALLER = {"envoy": 8_000}  # PyYAML is slow, and slower while memory is traced
 LARGE = 100_000
 LESS_LARGE = {"envoy": 40_000}
+
+# While memory is traced, these take seconds.
+SLOW = {"envoy", "postfix", "tlsa", "okhttp", "apache", "nginx"}
+STRANGE_SLOWLY = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    for name in STRANGE
+]
 PIECES = {
     "brackets": "[",
     "empty lists": "[],",
@@ -132,7 +139,7 @@ def takes_bounded_memory(name: str, piece: str, size: int) -> None:
         assert peak < 10 * len(data) + FREE, (name, piece, peak / len(data))
 
 
-@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("name", STRANGE_SLOWLY)
 def test_files_take_bounded_memory(name: str) -> None:
     """Of every kind of piece; the import of a parser is not counted."""
     read(name, b"a")

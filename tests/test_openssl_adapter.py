@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from c_objects import ended
 from openssl_cast import write_cast
-from openssl_programs import SCENARIOS, ended, objects
+from openssl_programs import SCENARIOS, objects
 from pki import Pki
 from tls_servers import TLSServer, server_context
 

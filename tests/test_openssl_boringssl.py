@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from c_objects import ended
 from openssl_cast import write_cast
-from openssl_programs import BORINGSSL, SCENARIOS, ended, objects
+from openssl_programs import BORINGSSL, SCENARIOS, objects
 from pki import Pki
 from test_openssl_adapter import VERSIONS, names, read_names
 from test_openssl_remedies import without

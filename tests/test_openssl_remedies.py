@@ -14,9 +14,10 @@ import pytest
 
 import anchors
 from anchors import Change
+from c_objects import ended
 from core_sources import CSRC
 from openssl_cast import write_cast
-from openssl_programs import Objects, ended, objects, scenarios
+from openssl_programs import Objects, objects, scenarios
 from pki import Pki
 from test_openssl_adapter import VERSIONS, names
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from openssl_programs import ended, objects
+from c_objects import ended
+from openssl_programs import objects
 
 __all__: list[str] = []
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
-from core_sources import core_sources
+from c_objects import core_objects
 from pinverify import core
 from pinverify.core._kernels import scan_kernels
 
@@ -87,11 +87,15 @@ def records(folder: Path) -> Path:
     return file
 
 
-def compile_kernels(compiler: str, program: Path, sources: list[Path]) -> Path:
-    """Compile the program with these files of the core."""
-    flags = ["-std=c11", "-D_DEFAULT_SOURCE", "-O2", *WARNINGS]
-    flags += [f"-I{ROOT / 'csrc'}", "-static"]  # the emulator need not find a libc
-    done = run(compiler, *flags, "-o", program, PROGRAM, *sources)
+def compile_kernels(compiler: str, program: Path, *instead: Path) -> Path:
+    """Compile the program with the core, in which files may stand for others."""
+    # The emulator need not find a libc.
+    command = (compiler, "-std=c11", "-D_DEFAULT_SOURCE", "-O2", *WARNINGS, "-static")
+    include = f"-I{ROOT / 'csrc'}"
+    names = {path.name for path in instead}
+    objects = core_objects(command).items()
+    files = [obj for source, obj in objects if source.name not in names]
+    done = run(*command, include, "-o", program, PROGRAM, *files, *instead)
     assert (done.returncode, done.stderr) == (0, "")
     return program
 
@@ -108,8 +112,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     def made(compiler: str) -> Path:
         if sys.platform != "linux" or shutil.which(compiler) is None:
             pytest.skip(f"no {compiler} here (Debian and Ubuntu have it)")
-        sources = core_sources()
-        return compile_kernels(compiler, folder / compiler, sources)
+        return compile_kernels(compiler, folder / compiler)
 
     return made
 
@@ -269,8 +272,7 @@ def test_the_kernel_for_intel_gives_the_digests_of_hashlib(tmp_path: Path) -> No
     assert text.count(intel) == 1
     changed = tmp_path / "cpu.c"
     changed.write_text(text.replace(intel, "(INTEL_EBX != 0)"), encoding="ascii")
-    sources = [p for p in core_sources() if p.name != "cpu.c"]
-    program = compile_kernels("gcc", tmp_path / "kernels", [*sources, changed])
+    program = compile_kernels("gcc", tmp_path / "kernels", changed)
     done = run(program, records(tmp_path))
     assert done.returncode == 0, done.stdout
     assert "avx512+shani" in done.stdout.splitlines()[0]

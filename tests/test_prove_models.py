@@ -155,6 +155,7 @@ def x86_flags() -> list[str]:
     return [flag for name, flag in X86_FEATURES.items() if name in has]
 
 
+@pytest.mark.slow
 def test_x86_models_are_the_instructions(tmp_path: Path) -> None:
     """Random registers, every immediate byte; all models that the machine can run."""
     flags = x86_flags()

@@ -215,10 +215,15 @@ class Mutant:
     @property
     def file(self) -> str:
         """The file of its layer that it is in; empty if its place is gone."""
-        try:
-            return anchors.locate(self.change, sources(self.layer)).file
-        except AnchorError:
-            return ""
+        return _file_of(self.change, self.layer)
+
+
+@functools.cache
+def _file_of(change: Change, layer: Layer) -> str:
+    try:
+        return anchors.locate(change, sources(layer)).file
+    except AnchorError:
+        return ""
 
 
 @functools.cache

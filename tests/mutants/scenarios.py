@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from c_objects import ended
 from mutants.compiling import MutantError
 from mutants.testing import Outcome
 from openssl_cast import write_cast
-from openssl_programs import ended, objects, scenarios
+from openssl_programs import objects, scenarios
 from pki import example_pki
 
 __all__ = ["VERSIONS", "outcome_of_scenarios"]
