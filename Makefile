@@ -19,7 +19,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
     each-mutant sanitize fuzz differential coverage ct prove clean
 help:
 	@echo 'make demo      show pins at work, on this machine only'
-	@echo 'make test      run all fast tests, and each bench once, untimed'
+	@echo 'make test      run all fast tests, and nearly each bench once'
 	@echo 'make lint      run ruff and mypy'
 	@echo 'make bench     compare the speed of pinverify with others: three minutes'
 	@echo 'make slow      run the other tests: build, install and check sdist and wheel'
@@ -104,7 +104,7 @@ each-mutant: $(VENV)/built
 	@$(TABLES) $(ALL_CLIENTS) $(RUN) -m mutants $(MUTANTS)
 
 # PROOFS="der read_serial" runs those of these files or functions, JOBS=2 two at a time.
-# With PART=2/3 faults are planted for every third of them, from the second on.
+# PART=2/3 every third of them, from the second on.
 prove: $(VENV)/prover
 	@$(TABLES) $(RUN) -m prove.run $(PROOFS)
 endif

@@ -1,7 +1,7 @@
 """A part of the rows of a table, for a run that has no time for all of them.
 
     make mutants PART=2/3       every third mutant, from the second on
-    make prove PART=2/3         every proof; faults are planted for a third of them
+    make prove PART=2/3         every third proof, likewise
 
 CI takes another part for each commit, so that a few commits see all rows.
 """
