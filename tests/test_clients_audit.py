@@ -499,9 +499,10 @@ def test_ctrl_c_at_any_moment_leaves_no_output(
     assert ended(process("audit", path, "--policy", policy, *outputs)).code == 1
     whole = time.monotonic() - begin
     interrupted = 0
-    for part in range(1, 20):
+    for part in (*range(1, 20, 2), *range(2, 20, 2)):
         target.write_bytes(b"old")
         picture.write_bytes(b"old")
+        begin = time.monotonic()
         child = process("audit", path, "--policy", policy, *outputs)
         time.sleep(whole * (0.2 + 0.045 * part))
         child.send_signal(signal.SIGINT)
@@ -510,6 +511,8 @@ def test_ctrl_c_at_any_moment_leaves_no_output(
         if done.code == 130:
             interrupted += 1
             assert done == Ended(130, "", "")
+        else:  # the machine is faster than it was
+            whole = min(whole, time.monotonic() - begin)
         for one, ending in ((target, b"PAR1"), (picture, b"</svg>\n")):
             assert one.read_bytes() == b"old" or one.read_bytes().endswith(ending)
     assert interrupted >= 5
