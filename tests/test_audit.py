@@ -405,6 +405,14 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path: Path, policy: Path) -> 
         ),
         ("a.csv.gz", gzip.compress(b"cert"), "or a tile of a log; decompress it first"),
         ("key.pem", cast().pinned.key_pem.encode(), "no certificate in the PEM text"),
+        *(
+            (
+                f"{encoding}.csv",
+                "host,cert\na.example,M\n".encode(encoding),
+                "is UTF-16,",
+            )
+            for encoding in ("utf-16", "utf-16-le", "utf-16-be")
+        ),
     ]
     for name, data, phrase in others:
         path = tmp_path / name

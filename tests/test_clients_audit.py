@@ -5,6 +5,7 @@ Slow tests take many rows: `make clients TESTS="-m slow tests/test_clients_audit
 
 from __future__ import annotations
 
+import base64
 import gc
 import os
 import random
@@ -341,6 +342,39 @@ def test_files_that_are_cut(pa: Any, tmp_path: Path, policy: Path) -> None:  # n
             assert "batch 1 and all after it" in alone.err or "batch 2" in alone.err
             target.unlink()
         assert not target.exists()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_encrypted_file_is_told_apart_from_a_corrupt_one(
+    pa: Any,  # noqa: ANN401
+    tmp_path: Path,
+    policy: Path,
+    whole: bool,  # noqa: FBT001
+) -> None:
+    """Its metadata is encrypted, or the certificates alone."""
+    encryption: Any = client_library("pyarrow.parquet.encryption")
+    parquet: Any = client_library("pyarrow.parquet")
+
+    class KeepsKeys(encryption.KmsClient):  # type: ignore[misc]
+        def wrap_key(self, key: bytes, _: str) -> bytes:
+            return base64.b64encode(key)
+
+    factory = encryption.CryptoFactory(lambda _: KeepsKeys())
+    properties = factory.file_encryption_properties(
+        encryption.KmsConnectionConfig(),
+        encryption.EncryptionConfiguration(
+            footer_key="one", column_keys={"two": ["der"]}, plaintext_footer=not whole
+        ),
+    )
+    path, content = tmp_path / "secret.parquet", table(pa)
+    with parquet.ParquetWriter(
+        path, content.schema, encryption_properties=properties
+    ) as writer:
+        writer.write_table(content)
+    done = run("audit", path, "--policy", policy)
+    assert done.code == 2
+    assert "it is encrypted, so write a copy that is not" in done.err
+    assert "again" not in done.err
 
 
 @pytest.mark.parametrize("checksums", [False, True])

@@ -26,7 +26,8 @@ _ROWS_MIN = 64
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 _NO_END = "without the mark of its end, and may be cut; write or fetch it again"
 _ONE = "give each stream as an input of its own"
-_AGAIN = "the other parts were read; write or fetch the file again"
+_AGAIN = "write or fetch the file again"
+_OTHERS = "the other parts were read"
 
 
 def read_parquet(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read:
@@ -42,7 +43,7 @@ def read_parquet(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read:
             page_checksum_verification=True,
         )
     except (pa.ArrowException, OSError) as error:
-        yield Fault(source, f"{_reason(error)}; write or fetch the file again")
+        yield Fault(source, _with_advice(_reason(error)))
         return
     with file:
         place = _place(pa, file.schema_arrow, wanted)
@@ -84,8 +85,8 @@ def read_parquet(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read:
                 reason = problem or f"it has {done:,} rows, not {group.num_rows:,}"
                 yield Fault(
                     source,
-                    f"row group {number}, rows {first + done} to {last}: {reason}; "
-                    f"{_AGAIN}",
+                    f"row group {number}, rows {first + done} to {last}: "
+                    f"{_with_advice(reason, _OTHERS)}",
                 )
             first += group.num_rows
 
@@ -102,7 +103,7 @@ def read_ipc_file(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read
             return
         num = reader.num_record_batches
     except (pa.ArrowException, OSError) as error:
-        yield Fault(source, f"{_reason(error)}; write or fetch the file again")
+        yield Fault(source, _with_advice(_reason(error)))
         return
     first, size = 0, path.stat().st_size
     for number in range(num):
@@ -110,7 +111,8 @@ def read_ipc_file(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read
             table = reader.get_batch(number)
             batches = _batches(pa, table, place, source, first)
         except (pa.ArrowException, OSError, TypeError, ValueError) as error:
-            yield Fault(source, f"batch {number}: {_reason(error)}; {_AGAIN}")
+            text = _with_advice(_reason(error), _OTHERS)
+            yield Fault(source, f"batch {number}: {text}")
             continue
         yield from batches
         first += table.num_rows
@@ -127,7 +129,7 @@ def read_ipc_stream(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) 
         reader = pa.ipc.open_stream(pa.PythonFile(counted, mode="r"))
         place = _place(pa, reader.schema, wanted)
     except (pa.ArrowException, OSError) as error:
-        yield Fault(source, f"{_reason(error)}; write or fetch the file again")
+        yield Fault(source, _with_advice(_reason(error)))
         return
     if isinstance(place, str):
         yield Fault(source, place)
@@ -186,6 +188,13 @@ def _caught(pa: Any, pieces: Iterator[Any]) -> Iterator[Any]:  # noqa: ANN401
 def _reason(error: Exception) -> str:
     """Return the first line of an error of pyarrow."""
     return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+
+
+def _with_advice(reason: str, *done: str) -> str:
+    """Return a reason and the next step, and between them what was done."""
+    encrypted = "decrypt" in reason.lower()
+    advice = "it is encrypted, so write a copy that is not" if encrypted else _AGAIN
+    return "; ".join((reason, *done, advice))
 
 
 def _rows_at_once(group: Any) -> int:  # noqa: ANN401 - metadata of a row group
