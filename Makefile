@@ -84,7 +84,7 @@ FOLLOW = $(TABLES) '$(PYTHON)' -m follow_renames --since '$(or $(FIX),1)'
 anchors:
 	@$(FOLLOW)
 
-# REMEDIES="5 13" runs only those of pitfalls 5 and 13.
+# REMEDIES="5 13" runs only those of pitfalls 5 and 13, PART=2/3 every third of them.
 ifdef FIX
 remedies mutants prove:
 	@$(FOLLOW) $@

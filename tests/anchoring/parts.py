@@ -2,6 +2,7 @@
 
     make mutants PART=2/3       every third mutant, from the second on
     make prove PART=2/3         every third proof, likewise
+    make remedies PART=2/3      every third remedy
 
 CI takes another part for each commit, so that a few commits see all rows.
 """

@@ -2,6 +2,7 @@
 
     make remedies                    all of them
     make remedies REMEDIES='5 13'    those of pitfalls 5 and 13
+    make remedies PART=2/3           every third, from the second on
     make remedies FIX=1              let the list follow names that have changed
 
 remedies.toml lists the pitfalls, what is done against each, the source that does it,
@@ -36,6 +37,7 @@ from typing import Any
 
 import anchors
 from anchors import AnchorError, Change
+from parts import in_part
 from remedies import witness
 
 __all__ = ["Remedy", "Row", "cases", "changed", "remedies", "table", "tried"]
@@ -278,6 +280,7 @@ def main() -> int:
     chosen = [r for r in remedies() if not numbers or r.pitfall in numbers]
     if missing := set(numbers or names) - {remedy.pitfall for remedy in chosen}:
         sys.exit(f"no remedy is listed for pitfall {sorted(missing)}")
+    chosen = [remedy for number, remedy in enumerate(chosen) if in_part(number)]
     if faults := [*faults_of_pages(chosen), *faults_unchanged(chosen)]:
         print("These must be in order before anything is removed:", *faults, sep="\n")
         return 1
