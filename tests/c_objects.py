@@ -61,7 +61,7 @@ def core_objects(command: tuple[str, ...]) -> dict[Path, Path]:
     Args:
         command: a compiler and its flags.
     """
-    folder = _folder(command)
+    folder = Path(_folder(command).name)
     made = {source: folder / f"{source.stem}.o" for source in core_sources()}
     assert len({*made.values()}) == len(made)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -71,9 +71,5 @@ def core_objects(command: tuple[str, ...]) -> dict[Path, Path]:
 
 
 @functools.cache
-def _temporary(_: tuple[str, ...]) -> tempfile.TemporaryDirectory[str]:
+def _folder(_: tuple[str, ...]) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="pinverify-objects-")
-
-
-def _folder(command: tuple[str, ...]) -> Path:
-    return Path(_temporary(command).name)

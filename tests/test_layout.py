@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pytest
 
+from c_objects import compiler
 from core_sources import adapter_sources, core_sources
 
 __all__: list[str] = []
@@ -368,14 +369,6 @@ class Symbols:
     writable: frozenset[str] = frozenset()
 
 
-def compiler() -> str:
-    """Return a C compiler of this machine."""
-    for name in ("cc", "gcc", "clang"):
-        if found := shutil.which(name):
-            return found
-    pytest.skip("no C compiler here")
-
-
 def run(*command: str | Path) -> str:
     """Run a command of the tool chain; return what it prints."""
     done = subprocess.run(
@@ -388,7 +381,7 @@ def run(*command: str | Path) -> str:
 def symbols(source: Path, folder: Path) -> Symbols:
     """Compile one C file into *folder* and read the symbols of its object."""
     obj = folder / f"{source.stem}.o"
-    run(compiler(), *COMPILE, "-I", CSRC, "-c", "-o", obj, source)
+    run(*compiler(), *COMPILE, "-I", CSRC, "-c", "-o", obj, source)
     kinds: dict[str, set[str]] = {"defined": set(), "undefined": set(), "data": set()}
     for line in run("nm", "-P", obj).splitlines():
         name, kind = line.split()[:2]
@@ -410,7 +403,7 @@ def skip_without_openssl(folder: Path) -> None:
     """Skip a test on a machine without the headers of OpenSSL."""
     source = folder / "openssl.c"
     source.write_text("#include <openssl/ssl.h>\n", encoding="ascii")
-    command = [compiler(), "-fsyntax-only", str(source)]
+    command = [*compiler(), "-fsyntax-only", str(source)]
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip("no headers of OpenSSL here")
 
@@ -466,7 +459,7 @@ def exported(folder: Path, *sources: Path) -> set[str]:
     """Link C files as one library; return what it shows to others."""
     library = folder / "library.so"
     flags = ("-std=c11", "-O0", "-fPIC", "-shared", "-fvisibility=hidden")
-    run(compiler(), *flags, "-I", CSRC, "-o", library, *sources)
+    run(*compiler(), *flags, "-I", CSRC, "-o", library, *sources)
     lines = run("nm", "-DP", "--defined-only", library).splitlines()
     linkers = {"_init", "_fini", "__bss_start", "_edata", "_end"}
     return {line.split()[0] for line in lines} - linkers
