@@ -409,7 +409,7 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path: Path, policy: Path) -> 
             (
                 f"{encoding}.csv",
                 "host,cert\na.example,M\n".encode(encoding),
-                "is UTF-16,",
+                "as UTF-16 has, and is not",
             )
             for encoding in ("utf-16", "utf-16-le", "utf-16-be")
         ),

@@ -35,7 +35,9 @@ def _read_lines(lines: Iterator[str], source: str, wanted: Wanted) -> Read:
     header = next(lines, "")
     if "\0" in header:  # as each Latin letter of UTF-16 has
         advice = "convert it, as `iconv -f UTF-16 -t UTF-8` does"
-        yield Fault(source, f"its text is UTF-16, not UTF-8; {advice}")
+        yield Fault(
+            source, f"it has zero bytes, as UTF-16 has, and is not UTF-8; {advice}"
+        )
         return
     delimiter = max(_DELIMITERS, key=header.count)
     names = next(csv.reader([header], delimiter=delimiter), [])
