@@ -9,7 +9,9 @@ enum {
   LEAF1_ECX_SSSE3 = 1 << 9,
   LEAF1_ECX_SSE41 = 1 << 19,
   LEAF1_ECX_OSXSAVE = 1 << 27,
+  LEAF7_EBX_BMI1 = 1 << 3,
   LEAF7_EBX_AVX2 = 1 << 5,
+  LEAF7_EBX_BMI2 = 1 << 8,
   LEAF7_EBX_AVX512F = 1 << 16,
   LEAF7_EBX_SHA = 1 << 29,
   LEAF7_EBX_AVX512BW = 1 << 30,
@@ -49,8 +51,8 @@ uint32_t pv__cpu_features(void) {
     return CPU_ANY;
   }
   const uint32_t registers = enabled_registers(ecx1);
-  const bool has_avx2 = has_all(registers, XCR0_AVX) &&  //
-                        has_all(ebx7, LEAF7_EBX_AVX2);
+  const uint32_t avx2 = LEAF7_EBX_AVX2 | LEAF7_EBX_BMI1 | LEAF7_EBX_BMI2;
+  const bool has_avx2 = has_all(registers, XCR0_AVX) && has_all(ebx7, avx2);
   const uint32_t avx512 =
       LEAF7_EBX_AVX512F | LEAF7_EBX_AVX512BW | leaf7_ebx_avx512vl;
   uint32_t features = CPU_ANY;

@@ -14,7 +14,7 @@
 enum {
   CPU_ANY = 0,
   CPU_SHANI = 1 << 0,    // SHA, SSSE3, SSE4.1
-  CPU_AVX2 = 1 << 1,     // AVX2, with its registers saved by the system
+  CPU_AVX2 = 1 << 1,     // AVX2, BMI1 and BMI2; registers saved by the system
   CPU_AVX512 = 1 << 2,   // AVX-512 F, VL and BW, and AVX2; registers saved too
   CPU_INTEL = 1 << 3,    // made by Intel
   CPU_ARM_SHA2 = 1 << 4  // the SHA-256 instructions of ARMv8
@@ -78,6 +78,7 @@ sha256_begin_fn pv__sha256_shani_begin;
 sha256_end_fn pv__sha256_shani_end;
 sha256_fn pv__sha256_shani, pv__sha256_shani_x2, pv__sha256_shani_x3;
 sha256_alike_fn pv__sha256_shani_alike_x3;
+sha256_fn pv__sha256_bmi2, pv__sha256_bmi2_avx512;
 sha256_fn pv__sha256_avx2_x8;
 sha256_fn pv__sha256_avx512_x16;
 sha256_fn pv__sha256_armv8, pv__sha256_armv8_x2;

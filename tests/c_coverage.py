@@ -32,6 +32,7 @@ KERNEL_FILES = {
     "kernels/sha256_x86_shani.c": "shani",
     "kernels/sha256_x86_avx2.c": "avx2",
     "kernels/sha256_x86_avx512.c": "avx512",
+    "kernels/sha256_x86_bmi2.c": "avx2",
     "kernels/scan_x86_avx2.c": "avx2",
     "kernels/scan_x86_avx512.c": "avx512",
 }

@@ -60,6 +60,7 @@ PROCESSORS = {
         "Haswell,-xsave", "portable", "portable"
     ),
     "AVX without AVX2": x86("Haswell,-avx2", "portable", "portable"),
+    "AVX2 without BMI2": x86("Haswell,-bmi2", "portable", "portable"),
     "SHA instructions": x86("Denverton", "shani-x2 shani portable", "portable"),
     "SHA instructions without SSE4.1": x86("Denverton,-sse4.1", "portable", "portable"),
     "SHA instructions and AVX2": x86(
@@ -179,17 +180,18 @@ def test_records_that_are_none_are_no_success(
 
 # What the kernel of Linux calls the instructions that a kernel of ours needs.
 NEEDS_SHANI = {"sha_ni", "ssse3", "sse4_1"}
-NEEDS_AVX512 = {"avx2", "avx512f", "avx512vl", "avx512bw"}
+NEEDS_AVX2 = {"avx2", "bmi1", "bmi2"}
+NEEDS_AVX512 = NEEDS_AVX2 | {"avx512f", "avx512vl", "avx512bw"}
 SHA256_NEEDS = {
     "avx512+shani": NEEDS_AVX512 | NEEDS_SHANI | {"GenuineIntel"},
     "shani-x3": NEEDS_AVX512 | NEEDS_SHANI,
     "shani-x2": NEEDS_SHANI,
     "shani": NEEDS_SHANI,
     "avx512": NEEDS_AVX512,
-    "avx2": {"avx2"},
+    "avx2": NEEDS_AVX2,
     "portable": set[str](),
 }
-SCAN_NEEDS = {"avx512": NEEDS_AVX512, "avx2": {"avx2"}, "portable": set[str]()}
+SCAN_NEEDS = {"avx512": NEEDS_AVX512, "avx2": NEEDS_AVX2, "portable": set[str]()}
 
 
 IS_X86_LINUX = sys.platform == "linux" and platform.machine() == "x86_64"

@@ -30,6 +30,8 @@ static const function functions[] = {
     {"shani", CPU_SHANI, 1, pv__sha256_shani},
     {"shani_x2", CPU_SHANI, 2, pv__sha256_shani_x2},
     {"shani_x3", CPU_SHANI | CPU_AVX512, 3, pv__sha256_shani_x3},
+    {"bmi2", CPU_AVX2, 1, pv__sha256_bmi2},
+    {"bmi2_avx512", CPU_AVX512, 1, pv__sha256_bmi2_avx512},
     {"avx2_x8", CPU_AVX2, 8, pv__sha256_avx2_x8},
     {"avx512_x16", CPU_AVX512, 16, pv__sha256_avx512_x16},
 #endif

@@ -5,7 +5,8 @@
 // own: before, it defines SHA256_NAME(name), which puts its prefix before a
 // name, and the type SHA256_NAME(word): a uint32_t, or a vector of them.
 // Nothing here moves values between the lanes of a vector, so each lane
-// computes what a uint32_t would.
+// computes what a uint32_t would. With SHA256_ROUND_ALONE, it has the functions
+// up to one round, and what uses them is the kernel's own.
 #include "sha256_k.h"
 
 #define word SHA256_NAME(word)
@@ -35,8 +36,10 @@ PV_INLINE word ch(word x, word y, word z) {
   return (x & y) ^ (~x & z);
 }
 
+// Takes the bit of y unless both others differ from it. The x ^ y of one round
+// is the y ^ z of the next, so two operations less are left than in 4.1.2.
 PV_INLINE word maj(word x, word y, word z) {
-  return (x & y) ^ (x & z) ^ (y & z);
+  return ((x ^ y) & (y ^ z)) ^ y;
 }
 
 PV_INLINE word big_sigma0(word x) {
@@ -65,6 +68,8 @@ PV_INLINE void one_round(word a, word b, word c, word *d, word e, word f,
   *d += *h;
   *h += big_sigma0(a) + maj(a, b, c);
 }
+
+#ifndef SHA256_ROUND_ALONE
 
 // Does eight rounds, after which each variable has its own name again.
 PV_INLINE void eight_rounds(word s[8], const word *w, const uint32_t *k) {
@@ -115,6 +120,8 @@ PV_INLINE void hash_words(word state[8], word w[16]) {
   }
 }
 
+#endif  // SHA256_ROUND_ALONE
+
 #undef word
 #undef shr
 #undef rotr
@@ -130,3 +137,4 @@ PV_INLINE void hash_words(word state[8], word w[16]) {
 #undef eight_next_words
 #undef hash_words
 #undef SHA256_NAME
+#undef SHA256_ROUND_ALONE

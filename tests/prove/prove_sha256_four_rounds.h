@@ -2,7 +2,9 @@
 // several rounds, or words of the schedule, at once: a quad is a vector of four
 // words. Include the kernel's source first, and define the types `quad`,
 // `lane_state` and `kernel_lane`; variables_of(s), the variables of a state;
-// state_of(v), the state of variables; and KERNEL(name), the kernel's `name`.
+// state_of(v), the state of variables; KERNEL(name), the kernel's `name`; and
+// for a kernel that knows one lane only, HASH_WORDS(s, lane, lanes), which calls
+// its hash_words.
 //
 // As in prove_sha256_rounds.h there are three steps, each for every value:
 // four_rounds and next_words; then hash_words, which calls them; then the whole
@@ -17,6 +19,9 @@
 #define four_rounds KERNEL(four_rounds)
 #define next_words KERNEL(next_words)
 #define hash_words KERNEL(hash_words)
+#ifndef HASH_WORDS
+#define HASH_WORDS(s, lane, lanes) hash_words(s, lane, lanes)
+#endif
 #define PROVE_(name) prove_##name
 #define PROVE(name) PROVE_(name)
 
@@ -140,7 +145,7 @@ static void follow_hash_words(int lanes) {
     num_words[l] = 16;
     num_rounds[l] = 0;
   }
-  hash_words(s, lane, lanes);
+  HASH_WORDS(s, lane, lanes);
   for (int l = 0; l < lanes; l++) {
     __CPROVER_assert(num_rounds[l] == 64, "a block has 64 rounds");
     fips_end(hash[l], variables[l]);
