@@ -126,6 +126,7 @@ def test_each_compiler_compiles_it_alone(
     assert done.stderr.startswith("usage: verify_chain")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["g++", "clang++-19"])
 def test_a_cpp_program_uses_it(folder: Path, compiler: str, tmp_path: Path) -> None:
     """The header has no word of C++ in it, and the names are those of C."""
@@ -238,6 +239,7 @@ def reports(library: Library, inputs: dict[str, list[bytes]]) -> list[bytes]:
     return answers
 
 
+@pytest.mark.slow
 def test_it_finds_the_keys_that_the_module_finds(
     libraries: Libraries, inputs: dict[str, list[bytes]]
 ) -> None:

@@ -269,6 +269,7 @@ def test_a_program_with_functions_of_common_names_links(
     assert subprocess.run([program], check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("order", ["sorted", "reversed", "kernels first"])
 def test_all_files_concatenated_compile_as_one(

@@ -133,6 +133,7 @@ def test_the_corpora_are_whole() -> None:
     assert {s: n for s, n in found.items() if n < expected[s]} == {}
 
 
+@pytest.mark.slow
 def test_where_others_accept_too_they_read_the_same_key(
     judged: list[Judged], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,6 +167,7 @@ def test_where_others_accept_too_they_read_the_same_key(
     assert counts["both, same key"] > 600
 
 
+@pytest.mark.slow
 def test_two_oracles_agree_where_openssl_accepts(judged: list[Judged]) -> None:
     """asn1crypto and the walk of the tests check each other, BER included."""
     accepted = [one.input for one in judged if one.verdicts.d2i]
@@ -176,6 +178,7 @@ def test_two_oracles_agree_where_openssl_accepts(judged: list[Judged]) -> None:
         assert found == oracle_der.asn1crypto_spki(entry.der), entry[:2]
 
 
+@pytest.mark.slow
 def test_pinverify_accepts_what_the_strict_frame_check_accepts(
     judged: list[Judged],
 ) -> None:
@@ -233,6 +236,7 @@ def disagreements_with_the_list(
     return wrong
 
 
+@pytest.mark.slow
 def test_every_difference_is_listed_and_every_listed_one_is_still_there(
     judged: list[Judged],
     listed: dict[str, Any],
@@ -251,6 +255,7 @@ def test_every_difference_is_listed_and_every_listed_one_is_still_there(
             print(f"  {here:>6} {words}")  # noqa: T201
 
 
+@pytest.mark.slow
 def test_a_list_with_an_entry_too_few_or_too_many_is_noticed(
     judged: list[Judged], listed: dict[str, Any]
 ) -> None:
@@ -273,6 +278,7 @@ def test_a_list_with_an_entry_too_few_or_too_many_is_noticed(
     assert doctored([entry, healed], ACCEPTS)[0].startswith("healed")
 
 
+@pytest.mark.slow
 def test_a_difference_never_lies_in_the_frame(
     judged: list[Judged], listed: dict[str, Any]
 ) -> None:

@@ -93,6 +93,7 @@ def test_pinverify_and_openssl_differ_in_what_is_listed_alone(
         print("\n" + differential.table(outcome, inputs))  # noqa: T201
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_mutants(program: Path, tmp_path: Path) -> None:
     """A finding can be found again; another seed is another run."""
     first, again, other = (run(program, tmp_path, seed) for seed in (1, 1, 2))
