@@ -210,6 +210,7 @@ def planted(folder: Path, text: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ENDS)
 def test_only_a_test_that_fails_kills(text: str, tmp_path: Path) -> None:
     """A mutant that breaks imports or fixtures shows nothing; neither does silence."""

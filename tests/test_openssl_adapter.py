@@ -76,6 +76,7 @@ def test_the_scenario_holds(name: str, tls: str, program: Path, cast: Path) -> N
     assert ended([program, cast, tls, name]) == (0, f"{name}\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", VERSIONS)
 def test_an_allocation_that_fails_accepts_nobody(
     tls: str, cast: Path, tmp_path: Path

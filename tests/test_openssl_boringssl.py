@@ -104,6 +104,7 @@ def test_the_scenario_holds_on_boringssl(
         assert (code, told, errors) == (0, f"{name}\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", VERSIONS)
 def test_an_allocation_that_fails_accepts_nobody_on_boringssl(
     tls: str, cast: Path, tmp_path: Path
@@ -117,6 +118,7 @@ def test_an_allocation_that_fails_accepts_nobody_on_boringssl(
     assert min(numbers) > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tls", VERSIONS)
 def test_each_handshake_of_boringssl_is_decided_by_exactly_one_policy(
     tls: str, cast: Path, tmp_path: Path
@@ -141,6 +143,7 @@ def test_unknown_names_of_steps_let_nobody_in(cast: Path, tmp_path: Path) -> Non
         assert ended([program, cast, tls, *WITHOUT_NAMES]) == (0, told, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "remedy", REMEDIES, ids=lambda remedy: f"{remedy['pitfall']}: {remedy['what']}"
 )

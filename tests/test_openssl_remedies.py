@@ -55,6 +55,7 @@ def test_every_pitfall_has_a_remedy() -> None:
         assert set(remedy["scenarios"]) <= set(names()), remedy["what"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "remedy", REMEDIES, ids=lambda remedy: f"{remedy['pitfall']}: {remedy['what']}"
 )

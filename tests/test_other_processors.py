@@ -118,6 +118,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="QEMU runs programs of Linux")
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_each_kernel_of_another_processor_gives_the_digests_of_hashlib(

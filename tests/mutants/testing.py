@@ -25,10 +25,10 @@ TIMEOUT = 120  # seconds for the tests of one mutant; most take less than one
 TIMEOUT_OF_ALL = 600
 
 # The same examples each time. conftest.py has that profile. The plugin of anyio is not
-# used, and imports much.
+# used, and imports much. A row names its tests, so none is left out because it is slow.
 OPTIONS = (
     *("-x", "-q", "-ra", "--tb=short", "-p", "no:cacheprovider", "-p", "no:anyio"),
-    *("--hypothesis-seed=0", "--hypothesis-profile=unshrunk"),
+    *("-m", "", "--hypothesis-seed=0", "--hypothesis-profile=unshrunk"),
 )
 
 # Not the plugins of pytest, which rewrites what it imports itself.
