@@ -14,13 +14,18 @@ static pv_span chain_cert(const chain_view *chain, size_t i) {
                               : column_item(chain->column, chain->first + i);
 }
 
-// Does what pv_spki_sha256 does, for certificate `i` of a chain.
-static pv_status chain_spki(uint8_t out[32], const chain_view *chain,
+// Does what pv_spki_sha256 does, for certificate `i` of a chain. If it was
+// hashed before, `*out` receives the digest of the whole certificate as well.
+static pv_status chain_spki(cert_digests *out, const chain_view *chain,
                             size_t i) {
   hashed *keys = chain->keys;
+  if (chain->hashed != NULL) {
+    *out = chain->hashed[i].digests;
+    return (pv_status)chain->hashed[i].status;
+  }
   if (keys == NULL) {
     const pv_span cert = chain_cert(chain, i);
-    return pv_spki_sha256(out, cert.data, cert.len);
+    return pv_spki_sha256(out->of[PV_SPKI], cert.data, cert.len);
   }
   const size_t at = chain->first + i;
   if (at >= keys->end) {
@@ -28,7 +33,7 @@ static pv_status chain_spki(uint8_t out[32], const chain_view *chain,
     keys->end = at + pv__spki_chunk(keys->digests[0], keys->statuses,
                                     chain->column, at);
   }
-  memcpy(out, keys->digests[at - keys->first], PV_DIGEST_LEN);
+  memcpy(out->of[PV_SPKI], keys->digests[at - keys->first], PV_DIGEST_LEN);
   return (pv_status)keys->statuses[at - keys->first];
 }
 
@@ -48,11 +53,6 @@ typedef struct evidence {
   uint32_t num_seen;    // certificates before the first malformed one
   pv_status malformed;  // PV_OK, or the fault of that one
 } evidence;
-
-// Both digests of one certificate; index is a pv_kind.
-typedef struct cert_digests {
-  uint8_t of[2][PV_DIGEST_LEN];
-} cert_digests;
 
 // Looks for a digest of the certificate at `depth` in one list of a PinSet, or
 // with PV_UNPINNED in the one of the policy.
@@ -109,7 +109,7 @@ static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
   const bool whole = wants_certificate_digest(policy, own);
   cert_digests digests = {{{0}}};
   for (size_t i = 0; i < chain->num_certs; i++) {
-    const pv_status status = chain_spki(digests.of[PV_SPKI], chain, i);
+    const pv_status status = chain_spki(&digests, chain, i);
     if (out->malformed == PV_OK) {
       out->num_seen = (uint32_t)i + (status == PV_OK);
       out->malformed = status;
@@ -120,7 +120,7 @@ static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
     if (out->malformed == PV_OK && out_spkis != NULL) {
       memcpy(out_spkis + PV_DIGEST_LEN * i, digests.of[PV_SPKI], PV_DIGEST_LEN);
     }
-    if (whole) {
+    if (whole && chain->hashed == NULL) {
       const pv_span cert = chain_cert(chain, i);
       pv_sha256(digests.of[PV_CERTIFICATE], cert.data, cert.len);
     }

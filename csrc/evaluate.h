@@ -13,12 +13,24 @@ typedef struct hashed {
   uint8_t statuses[SHA256_CHUNK];
 } hashed;
 
+// Both digests of one certificate; index is a pv_kind.
+typedef struct cert_digests {
+  uint8_t of[2][PV_DIGEST_LEN];
+} cert_digests;
+
+// A certificate that was hashed before; all bytes, so it can be stored.
+typedef struct hashed_cert {
+  cert_digests digests;
+  uint8_t status;  // the pv_status of its key
+} hashed_cert;
+
 typedef struct chain_view {
   const pv_span *spans;     // one per certificate; or NULL: then they are in
   const pv_column *column;  // this column, from number `first` on
   size_t first;
   size_t num_certs;
-  hashed *keys;  // of the column, or NULL
+  hashed *keys;               // of the column, or NULL
+  const hashed_cert *hashed;  // in place of certificates, or NULL
 } chain_view;
 
 // A host as it was given, and the rule that is spelt so, or PV_NO_RULE.

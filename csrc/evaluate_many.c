@@ -121,8 +121,8 @@ pv_status pv_evaluate_many(const pv_answers *out, const pv_policy *policy,
       const pv_span name = column_item(hosts, i);
       const given_host host = {(const char *)name.data, name.len,
                                rules[i % PEERS_AHEAD]};
-      const chain_view chain = {NULL, certs, first,
-                                chain_start(chains, i + 1) - first, &keys};
+      const size_t num_certs = chain_start(chains, i + 1) - first;
+      const chain_view chain = {NULL, certs, first, num_certs, &keys, NULL};
       (void)pv__evaluate_peer(&report, spkis, policy, &host, &chain, now);
     }
     write_answer(out, i, &report);

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from pinverify import PinSet, Policy, Rules
-from pki import Authority, Identity, Pki, example_pki, self_signed
+from pki import LOCAL_HOSTS, Authority, Identity, Pki, example_pki, self_signed
 
 __all__ = ["write_cast"]
 
@@ -25,6 +25,13 @@ def _below(root: Authority, num_issuers: int) -> Identity:
     for number in range(1, num_issuers):
         ca = ca.intermediate(f"CA {number}")
     return ca.leaf(HOST)
+
+
+def _twin(of: Identity, issuer: Authority) -> Identity:
+    """Make a leaf whose certificate has as many bytes as another, and ends alike."""
+    leaves = (issuer.leaf(*LOCAL_HOSTS) for _ in range(10_000))
+    end = (len(of.der), of.der[-1] % 64)
+    return next(x for x in leaves if (len(x.der), x.der[-1] % 64) == end)
 
 
 def _policies(pki: Pki, made: dict[str, Identity]) -> dict[str, Policy]:
@@ -89,6 +96,7 @@ def write_cast(folder: Path, pki: Pki) -> Path:
     identities = {
         **made,
         "server": pki.server,
+        "twin": _twin(pki.server, pki.ca),
         "impostor": pki.impostor,
         "client": pki.client,
         "stranger": pki.stranger,

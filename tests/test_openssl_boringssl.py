@@ -35,6 +35,7 @@ LACKING = {
     "early_data_at_a_server": "SSL_read_early_data: see early_data_of_a_server",
     "security_callback_before": "SSL_CTX_set_security_callback: see log_of_keys",
     "ticket_data_of_the_application": "SSL_SESSION_set1_ticket_appdata",
+    "damaged_evidence": "SSL_SESSION_set1_ticket_appdata",
     "copied": "SSL_dup",
 }
 

@@ -14,6 +14,7 @@ typedef struct pv__pinned {
   // Those of the application, which are called, too.
   pv__info_callback *info_callback;
   pv__guard_callback *guarded;
+  pv__known known;
 } pv__pinned;
 
 // A connection begins PENDING. A decision makes it PASSED or REJECTED; the end
@@ -48,8 +49,8 @@ typedef struct pv__connection {
   uint64_t number;    // of the policy that decided
   int (*verify_callback)(int ok, X509_STORE_CTX *store);  // the application's
   pv__buffer evidence;  // of this handshake; empty: the leaf alone
-  X509 *leaf;           // the one that was encoded last: a reference, or NULL
-  pv__buffer leaf_der;
+  X509 *leaf;           // the one that was hashed last: a reference, or NULL
+  hashed_cert leaf_hashed;
   pv__question asked;  // what was decided last
   pv_openssl_decision decision;
 } pv__connection;
@@ -79,9 +80,9 @@ pv__pinned *pv__pinned_of(const SSL_CTX *ctx);
 // context, or else that of the context that listens; NULL if none is pinned.
 pv__pinned *pv__rule_of(const SSL *ssl, const pv__connection *connection);
 
-// pv__leaf_kept encodes a leaf once for a handshake, into
-// connection->leaf_der. It returns false if that fails.
-bool pv__leaf_kept(pv__connection *connection, X509 *leaf);
+// pv__leaf_kept finds the digests of a leaf once for a handshake, for
+// connection->leaf_hashed. It returns false if that fails.
+bool pv__leaf_kept(pv__connection *connection, pv__known *known, X509 *leaf);
 
 // pv__forget frees what only the handshake needs.
 void pv__forget(pv__connection *connection);

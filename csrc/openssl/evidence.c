@@ -1,118 +1,59 @@
 // evidence.c: the chain of a handshake as bytes, which a session can carry.
 #include "evidence.h"
 
-#include <openssl/crypto.h>
-#include <openssl/x509.h>
 #include <string.h>
 
-static const char MAGIC[8] = {'p', 'v', 'c', 'h', 'a', 'i', 'n', '1'};
+static const char MAGIC[8] = {'p', 'v', 'c', 'h', 'a', 'i', 'n', '2'};
 
-enum { HEADER_LEN = 44, LENGTH_LEN = 3, CERT_LEN_MAX = 0xffffff };
+enum { HOST_AT = 44 };
 
-void pv__buffer_free(pv__buffer *buffer) {
-  OPENSSL_free(buffer->data);
-  *buffer = (pv__buffer){NULL, 0};
-}
+_Static_assert(sizeof(hashed_cert) == 65, "a session keeps it as it is");
 
-bool pv__buffer_of_cert(pv__buffer *out, X509 *cert) {
-  unsigned char *der = NULL;
-  const int len = i2d_X509(cert, &der);
-  *out = (pv__buffer){der, len > 0 ? (size_t)len : 0};
-  if (len <= 0 || len > CERT_LEN_MAX) {
-    pv__buffer_free(out);
-    return false;
-  }
-  return true;
-}
-
-// Appends one certificate to a buffer, with its length before it.
-static bool append_cert(pv__buffer *out, X509 *cert) {
-  pv__buffer der;
-  if (!pv__buffer_of_cert(&der, cert)) {
-    return false;
-  }
-  uint8_t *grown = OPENSSL_realloc(out->data, out->len + LENGTH_LEN + der.len);
-  if (grown != NULL) {
-    uint8_t *at = grown + out->len;
-    at[0] = (uint8_t)der.len;
-    at[1] = (uint8_t)(der.len >> 8);
-    at[2] = (uint8_t)(der.len >> 16);
-    memcpy(at + LENGTH_LEN, der.data, der.len);
-    out->data = grown;
-    out->len += LENGTH_LEN + der.len;
-  }
-  pv__buffer_free(&der);
-  return grown != NULL;
-}
-
-static bool append_issuers(pv__buffer *out, STACK_OF(X509) *chain) {
-  for (pv__stack_index i = 1; i < sk_X509_num(chain); i++) {
-    if (!append_cert(out, sk_X509_value(chain, i))) {
-      return false;
-    }
-  }
-  return true;
-}
-
-bool pv__evidence_write(pv__buffer *out, const pv__buffer *leaf_der,
-                        STACK_OF(X509) *chain, const char *host,
-                        size_t host_len) {
+bool pv__evidence_write(pv__buffer *out, pv__known *known,
+                        const hashed_cert *leaf, STACK_OF(X509) *chain,
+                        const char *host) {
   const pv__stack_index num = chain == NULL ? 1 : sk_X509_num(chain);
+  const size_t host_len = strlen(host);
   *out = (pv__buffer){NULL, 0};
   if (num < 1 || num > PV_OPENSSL_CERTS_MAX || host_len > PV_HOST_MAX) {
     return false;
   }
-  out->data = OPENSSL_zalloc(HEADER_LEN + host_len);
-  if (out->data == NULL) {
-    return false;
-  }
-  out->len = HEADER_LEN + host_len;
-  memcpy(out->data, MAGIC, sizeof(MAGIC));
-  out->data[8] = chain != NULL;
-  out->data[9] = (uint8_t)(num - 1);
-  out->data[10] = (uint8_t)host_len;
-  pv_sha256(out->data + 12, leaf_der->data, leaf_der->len);
-  memcpy(out->data + HEADER_LEN, host, host_len);
-  if (chain != NULL && !append_issuers(out, chain)) {
-    pv__buffer_free(out);
-    return false;
-  }
-  return true;
-}
-
-// Takes the next certificate from the front of `in`.
-static bool take_cert(pv_span *out, pv_span *in) {
-  if (in->len < LENGTH_LEN) {
-    return false;
-  }
   const size_t len =
-      in->data[0] | (size_t)in->data[1] << 8 | (size_t)in->data[2] << 16;
-  if (len > in->len - LENGTH_LEN) {
+      HOST_AT + host_len + sizeof(hashed_cert) * (size_t)(num - 1);
+  uint8_t *data = OPENSSL_zalloc(len);
+  if (data == NULL) {
     return false;
   }
-  *out = (pv_span){in->data + LENGTH_LEN, len};
-  *in = (pv_span){out->data + len, in->len - LENGTH_LEN - len};
+  *out = (pv__buffer){data, len};
+  memcpy(data, MAGIC, sizeof(MAGIC));
+  data[8] = chain != NULL;
+  data[9] = (uint8_t)(num - 1);
+  data[10] = (uint8_t)host_len;
+  memcpy(data + 12, leaf->digests.of[PV_CERTIFICATE], PV_DIGEST_LEN);
+  memcpy(data + HOST_AT, host, host_len);
+  hashed_cert *issuer = (hashed_cert *)(data + HOST_AT + host_len);
+  for (pv__stack_index i = 1; i < num; i++) {
+    if (!pv__cert_hashed(issuer++, known, sk_X509_value(chain, i))) {
+      pv__buffer_free(out);
+      return false;
+    }
+  }
   return true;
 }
 
 bool pv__evidence_read(pv__evidence *out, const uint8_t *data, size_t len) {
   *out = (pv__evidence){.num_issuers = 0};
-  if (len < HEADER_LEN || memcmp(data, MAGIC, sizeof(MAGIC)) != 0 ||
-      data[8] > 1 || data[9] >= PV_OPENSSL_CERTS_MAX || data[11] != 0 ||
-      data[10] > len - HEADER_LEN) {
+  if (len < HOST_AT || memcmp(data, MAGIC, sizeof(MAGIC)) != 0 || data[8] > 1 ||
+      data[9] >= PV_OPENSSL_CERTS_MAX || data[11] != 0 ||
+      len != HOST_AT + data[10] + sizeof(hashed_cert) * data[9]) {
     return false;
   }
-  const size_t host_len = data[10];
-  pv_span in = {data + HEADER_LEN + host_len, len - HEADER_LEN - host_len};
-  for (size_t i = 0; i < data[9]; i++) {
-    if (!take_cert(&out->issuers[i], &in)) {
-      return false;
-    }
-  }
-  out->is_verified = data[8] == 1;
-  out->leaf_sha256 = data + 12;
-  out->host = (const char *)data + HEADER_LEN;
-  out->host_len = host_len;
-  out->num_issuers = data[9];
-  return in.len == 0;
+  *out = (pv__evidence){
+      .is_verified = data[8] == 1,
+      .host = (const char *)data + HOST_AT,
+      .host_len = data[10],
+      .leaf_sha256 = data + 12,
+      .num_issuers = data[9],
+      .issuers = (const hashed_cert *)(data + HOST_AT + data[10])};
+  return true;
 }

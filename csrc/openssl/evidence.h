@@ -2,22 +2,19 @@
 #ifndef PINVERIFY_OPENSSL_EVIDENCE_H
 #define PINVERIFY_OPENSSL_EVIDENCE_H
 
-#include <stdbool.h>
-
-#include "library.h"
+#include "known.h"
 #include "pinverify_openssl.h"
 
 // The bytes are:
 //
 //   offset  bytes
-//        0      8  "pvchain1"
+//        0      8  "pvchain2"
 //        8      1  1: OpenSSL verified the chain. 0: only the leaf counts
 //        9      1  number of issuers
 //       10      1  length of the host
 //       11      1  zero
 //       12     32  SHA-256 of the leaf
-//       44         the host; then for each issuer 3 bytes of length, lowest
-//                  first, and its DER
+//       44         the host; then a hashed_cert for each issuer
 //
 // The leaf itself is in the session. Its digest binds the bytes to it.
 typedef struct pv__evidence {
@@ -26,28 +23,15 @@ typedef struct pv__evidence {
   size_t host_len;
   const uint8_t *leaf_sha256;
   size_t num_issuers;
-  pv_span issuers[PV_OPENSSL_CERTS_MAX - 1];
+  const hashed_cert *issuers;
 } pv__evidence;
 
-// Bytes on the heap, freed with pv__buffer_free.
-typedef struct pv__buffer {
-  uint8_t *data;
-  size_t len;
-} pv__buffer;
-
-void pv__buffer_free(pv__buffer *buffer);
-
-// pv__buffer_of_cert encodes a certificate. It returns false, and `*out` is
-// empty, if that fails.
-bool pv__buffer_of_cert(pv__buffer *out, X509 *cert);
-
 // pv__evidence_write encodes a chain, leaf first, which OpenSSL has verified;
-// or, if `chain` is NULL, that it verified none. `leaf_der` is the leaf. It
-// returns false, and `*out` is empty, if there are too many certificates or
-// memory is short.
-bool pv__evidence_write(pv__buffer *out, const pv__buffer *leaf_der,
-                        STACK_OF(X509) *chain, const char *host,
-                        size_t host_len);
+// or, if `chain` is NULL, that it verified none. It returns false, and `*out`
+// is empty, if there are too many certificates or memory is short.
+bool pv__evidence_write(pv__buffer *out, pv__known *known,
+                        const hashed_cert *leaf, STACK_OF(X509) *chain,
+                        const char *host);
 
 // pv__evidence_read makes a view of these bytes. It returns false if they are
 // anything else than what pv__evidence_write wrote.

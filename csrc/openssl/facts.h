@@ -14,12 +14,13 @@ bool pv__verified_name(char out[PV_HOST_MAX + 2], const char **out_why,
                        const SSL *ssl);
 
 // pv__session_keep puts evidence into a session that nobody shares yet, unless
-// it is too long or the application has put its own data there.
+// the application has put its own data there.
 void pv__session_keep(SSL_SESSION *session, const pv__buffer *bytes);
 
 // pv__session_evidence finds the chain above the leaf of a session. `*out` is a
 // view of the session, or of `*bytes`, which the caller frees.
-bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes, SSL *ssl,
+bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes,
+                          pv__connection *connection, SSL *ssl,
                           SSL_SESSION *session, const char *host);
 
 #endif  // PINVERIFY_OPENSSL_FACTS_H

@@ -78,26 +78,25 @@ static bool verify(X509_STORE_CTX *store, SSL *ssl, STACK_OF(X509) *sent) {
          X509_verify_cert(store) == 1;
 }
 
-static bool write_chain(pv__buffer *out, X509_STORE_CTX *store,
-                        const char *host) {
-  pv__buffer leaf;
-  if (!pv__buffer_of_cert(&leaf, X509_STORE_CTX_get0_cert(store))) {
-    return false;
-  }
-  const bool is_written = pv__evidence_write(
-      out, &leaf, X509_STORE_CTX_get0_chain(store), host, strlen(host));
-  pv__buffer_free(&leaf);
-  return is_written;
+static bool write_chain(pv__buffer *out, pv__known *known,
+                        X509_STORE_CTX *store, const char *host) {
+  hashed_cert leaf;
+  return pv__cert_hashed(&leaf, known, X509_STORE_CTX_get0_cert(store)) &&
+         pv__evidence_write(out, known, &leaf, X509_STORE_CTX_get0_chain(store),
+                            host);
 }
 
-bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes, SSL *ssl,
+bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes,
+                          pv__connection *connection, SSL *ssl,
                           SSL_SESSION *session, const char *host) {
+  pv__pinned *rule = pv__rule_of(ssl, connection);
   *out = (pv__evidence){.num_issuers = 0};
   ERR_set_mark();  // a session that does not pass is no error
   STACK_OF(X509) *sent = session == NULL ? NULL : sent_chain(session);
   X509_STORE_CTX *store = X509_STORE_CTX_new();
   const bool is_verified = store != NULL && verify(store, ssl, sent) &&
-                           write_chain(bytes, store, host) &&
+                           rule != NULL &&
+                           write_chain(bytes, &rule->known, store, host) &&
                            pv__evidence_read(out, bytes->data, bytes->len);
   X509_STORE_CTX_free(store);
   sk_X509_pop_free(sent, X509_free);

@@ -42,7 +42,7 @@ void pv__session_keep(SSL_SESSION *session, const pv__buffer *bytes) {
   void *data = NULL;
   size_t len = 0;
   pv__evidence ours;
-  if (session == NULL || bytes->len > PV_OPENSSL_CHAIN_MAX ||
+  if (session == NULL ||
       !SSL_SESSION_get0_ticket_appdata(session, &data, &len) ||
       (len != 0 && !pv__evidence_read(&ours, data, len))) {
     return;
@@ -51,11 +51,12 @@ void pv__session_keep(SSL_SESSION *session, const pv__buffer *bytes) {
   (void)SSL_SESSION_set1_ticket_appdata(session, bytes->data, bytes->len);
 }
 
-bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes, SSL *ssl,
+bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes,
+                          pv__connection *connection, SSL *ssl,
                           SSL_SESSION *session, const char *host) {
   void *data = NULL;
   size_t len = 0;
-  (void)bytes, (void)ssl, (void)host;
+  (void)bytes, (void)connection, (void)ssl, (void)host;
   *out = (pv__evidence){.num_issuers = 0};
   return session != NULL &&
          SSL_SESSION_get0_ticket_appdata(session, &data, &len) &&

@@ -16,7 +16,6 @@ static const char HIDDEN[] =
     "connect again without the session";
 static const char UNREADABLE[] =
     "the chain could not be encoded, or has too many certificates";
-static const char NO_ANSWER[] = "the policy could not be asked";
 
 void pv__not_checked(pv_openssl_decision *out, const char *why) {
   out->report = (pv_report){
@@ -58,18 +57,18 @@ bool pv__host_of(char out[PV_HOST_MAX + 2], const char **out_why,
 }
 
 // Fills an array with the certificates that count, leaf first.
-static size_t list_chain(pv_span out[PV_OPENSSL_CERTS_MAX],
+static size_t list_chain(hashed_cert out[PV_OPENSSL_CERTS_MAX],
                          const pv__connection *connection,
                          const pv__evidence *evidence) {
   if (connection->leaf == NULL) {
     return 0;
   }
-  out[0] = (pv_span){connection->leaf_der.data, connection->leaf_der.len};
+  out[0] = connection->leaf_hashed;
   if (!evidence->is_verified) {
     return 1;
   }
   const size_t num = evidence->num_issuers;
-  memcpy(out + 1, evidence->issuers, num * sizeof(pv_span));
+  memcpy(out + 1, evidence->issuers, num * sizeof(hashed_cert));
   return num + 1;
 }
 
@@ -85,10 +84,9 @@ static bool depends_on_chain(const pv_report *report, const pv_policy *policy,
 
 // Asks one policy, whichever is in force now.
 static void ask(pv__connection *connection, pv__pinned *rule,
-                const pv_span *chain, size_t num_certs, bool has_name,
+                const hashed_cert *chain, size_t num_certs, bool has_name,
                 bool is_hidden) {
   pv_openssl_decision *out = &connection->decision;
-  const size_t host_len = strlen(out->host);
   const pv__reading reading = pv__read_begin(&rule->in_force);
   const pv_policy *policy = reading.policy;
   connection->number = reading.number;
@@ -99,27 +97,28 @@ static void ask(pv__connection *connection, pv__pinned *rule,
       !(pv_policy_has_clients(policy) && pv_policy_num_rules(policy) == 0)) {
     out->report.reason = PV_BAD_HOST;
   } else {
-    uint8_t spkis[PV_OPENSSL_CERTS_MAX * PV_DIGEST_LEN] = {0};
     out->why = "";
-    if (pv_evaluate(&out->report, spkis, policy, out->host, host_len, chain,
-                    num_certs, connection->asked.now) != PV_OK) {
-      pv__not_checked(out, NO_ANSWER);
-    } else if (is_hidden && depends_on_chain(&out->report, policy, out->host)) {
+    const given_host host = {out->host, strlen(out->host), PV_NO_RULE};
+    const chain_view shown = {.num_certs = num_certs, .hashed = chain};
+    (void)pv__evaluate_peer(&out->report, NULL, policy, &host, &shown,
+                            connection->asked.now);
+    if (is_hidden && depends_on_chain(&out->report, policy, out->host)) {
       out->report.accepted = 0;
       out->report.reason = PV_NOT_CHECKED;
       out->why = HIDDEN;
     }
-    memcpy(out->key_sha256, spkis, PV_DIGEST_LEN);
+    if (out->report.num_seen > 0) {
+      memcpy(out->key_sha256, chain[0].digests.of[PV_SPKI], PV_DIGEST_LEN);
+    }
   }
   pv__read_end(&rule->in_force, &reading);
 }
 
 // The evidence in a session is for one leaf, and on a client for one name.
-static bool is_for(const pv__evidence *evidence, const pv__buffer *leaf_der,
+static bool is_for(const pv__evidence *evidence, const hashed_cert *leaf,
                    const char *host) {
-  uint8_t digest[PV_DIGEST_LEN];
-  pv_sha256(digest, leaf_der->data, leaf_der->len);
-  return memcmp(digest, evidence->leaf_sha256, PV_DIGEST_LEN) == 0 &&
+  return memcmp(leaf->digests.of[PV_CERTIFICATE], evidence->leaf_sha256,
+                PV_DIGEST_LEN) == 0 &&
          evidence->host_len == strlen(host) &&
          memcmp(evidence->host, host, evidence->host_len) == 0;
 }
@@ -127,18 +126,18 @@ static bool is_for(const pv__evidence *evidence, const pv__buffer *leaf_der,
 // Finds the evidence of a session. A client that verifies does not rely on a
 // handshake that did not.
 static bool is_known(pv__evidence *out, pv__buffer *bytes,
-                     const pv__connection *connection, SSL *ssl,
-                     SSL_SESSION *session, const char *host) {
+                     pv__connection *connection, SSL *ssl, SSL_SESSION *session,
+                     const char *host) {
   return connection->leaf != NULL &&
-         pv__session_evidence(out, bytes, ssl, session, host) &&
-         is_for(out, &connection->leaf_der, host) &&
+         pv__session_evidence(out, bytes, connection, ssl, session, host) &&
+         is_for(out, &connection->leaf_hashed, host) &&
          (out->is_verified || SSL_is_server(ssl));
 }
 
 // Finds the evidence that counts; it may be a view of `*bytes`. It returns
 // false if there may be a chain that OpenSSL verified, and it is not known.
 static bool find_evidence(pv__evidence *out, pv__buffer *bytes,
-                          const pv__connection *connection, SSL *ssl,
+                          pv__connection *connection, SSL *ssl,
                           const pv__shown *shown, const char *host) {
   *out = (pv__evidence){.num_issuers = 0};
   if (shown->session == NULL) {
@@ -214,14 +213,14 @@ bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown) {
   if (has_name) {
     memcpy(out->host, host, strlen(host) + 1);
   }
-  if (!pv__leaf_kept(connection, shown->leaf) ||
+  if (!pv__leaf_kept(connection, &rule->known, shown->leaf) ||
       !keep_question(connection, &question)) {
     pv__not_checked(out, UNREADABLE);
     return false;
   }
   pv__evidence evidence;
   pv__buffer bytes = {NULL, 0};
-  pv_span chain[PV_OPENSSL_CERTS_MAX];
+  hashed_cert chain[PV_OPENSSL_CERTS_MAX];
   const bool is_hidden =
       !find_evidence(&evidence, &bytes, connection, ssl, shown, host);
   const size_t num_certs = list_chain(chain, connection, &evidence);

@@ -9,7 +9,11 @@ static int connection_index = -1;
 static void free_pinned(void *parent, void *data, CRYPTO_EX_DATA *all,
                         int index, long argl, void *argp) {
   (void)parent, (void)all, (void)index, (void)argl, (void)argp;
-  OPENSSL_free(data);
+  pv__pinned *pinned = data;
+  if (pinned != NULL) {
+    pv__known_free(&pinned->known);
+    OPENSSL_free(pinned);
+  }
 }
 
 static void free_connection(void *parent, void *data, CRYPTO_EX_DATA *all,
@@ -68,25 +72,28 @@ pv__connection *pv__connection_made(SSL *ssl) {
   return connection;
 }
 
-bool pv__leaf_kept(pv__connection *connection, X509 *leaf) {
-  if (connection->leaf != NULL && connection->leaf == leaf) {
-    return true;
-  }
+static void forget_leaf(pv__connection *connection) {
   connection->asked.is_answered = false;
   X509_free(connection->leaf);
   connection->leaf = NULL;
-  pv__buffer_free(&connection->leaf_der);
-  if (leaf == NULL || !pv__buffer_of_cert(&connection->leaf_der, leaf) ||
-      !X509_up_ref(leaf)) {
-    pv__buffer_free(&connection->leaf_der);
-    return leaf == NULL;
+}
+
+bool pv__leaf_kept(pv__connection *connection, pv__known *known, X509 *leaf) {
+  if (connection->leaf == leaf) {
+    return true;
+  }
+  forget_leaf(connection);
+  if (leaf != NULL &&
+      !(pv__cert_hashed(&connection->leaf_hashed, known, leaf) &&
+        X509_up_ref(leaf))) {
+    return false;
   }
   connection->leaf = leaf;
   return true;
 }
 
 void pv__forget(pv__connection *connection) {
-  (void)pv__leaf_kept(connection, NULL);
+  forget_leaf(connection);
   pv__buffer_free(&connection->evidence);
   SSL_SESSION_free(connection->asked.session);
   connection->asked = (pv__question){.is_answered = false};

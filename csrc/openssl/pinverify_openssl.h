@@ -30,16 +30,19 @@
 // that OpenSSL found, only the leaf counts: `ca` pins do not match. The chain
 // as the peer sent it never counts.
 //
-// Resumed sessions show the leaf and no chain. So the adapter keeps the chain
-// of the first handshake in the session, as its ticket application data
-// (SSL_SESSION_set1_ticket_appdata): on a server it travels in the ticket,
-// which OpenSSL encrypts and authenticates, and on a client it stays in memory.
-// The policy in force judges it again. A client does not offer a session that
+// Resumed sessions show the leaf and no chain. So the adapter keeps the digests
+// of the first handshake's chain in the session, as its ticket application data
+// (SSL_SESSION_set1_ticket_appdata): on a server they travel in the ticket, and
+// OpenSSL encrypts and authenticates it; on a client they stay in memory. The
+// policy in force judges them again. A client does not offer a session that
 // would be rejected; the handshake is a full one then. A server rejects a
 // session whose chain is unknown, unless the leaf is enough and no key is
 // blocked, or the rule is in report mode. That happens to tickets from before
-// the context was pinned, to chains of more than PV_OPENSSL_CHAIN_MAX bytes,
+// the context was pinned or by a version of the adapter that kept other bytes,
 // and to applications that use the application data themselves.
+//
+// A context remembers the digests of up to 64 certificates of at most 4 kB,
+// with all their bytes, so that it need not hash them again.
 //
 // Clients on a server are judged by the policy's pins for clients. A policy
 // without these rejects every client, and so do such pins if the server does
@@ -86,8 +89,7 @@
 extern "C" {
 #endif
 
-#define PV_OPENSSL_CERTS_MAX 16    // certificates of a chain; more: rejected
-#define PV_OPENSSL_CHAIN_MAX 8192  // bytes that are kept in a session
+#define PV_OPENSSL_CERTS_MAX 16  // certificates of a chain; more: rejected
 
 // A pv_openssl_decision is the answer about the peer of one connection. All
 // zero is a rejection.

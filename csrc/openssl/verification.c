@@ -2,8 +2,6 @@
 // OpenSSL verified the chain.
 #include "verification.h"
 
-#include <string.h>
-
 #include "rejection.h"
 
 static const char TOO_MANY[] =
@@ -11,17 +9,20 @@ static const char TOO_MANY[] =
 
 bool pv__keep_chain(pv__connection *connection, SSL *ssl, X509 *leaf,
                     STACK_OF(X509) *chain) {
-  const pv__pinned *rule = pv__rule_of(ssl, connection);
+  pv__pinned *rule = pv__rule_of(ssl, connection);
   char host[PV_HOST_MAX + 2] = "";
   const char *why = "";
-  if (rule != NULL && !pv__host_of(host, &why, ssl, rule)) {
+  if (rule == NULL) {
+    return true;  // which is rejected for that
+  }
+  if (!pv__host_of(host, &why, ssl, rule)) {
     host[0] = '\0';
   }
   connection->asked.is_answered = false;
   pv__buffer_free(&connection->evidence);
-  return pv__leaf_kept(connection, leaf) &&
-         pv__evidence_write(&connection->evidence, &connection->leaf_der, chain,
-                            host, strlen(host));
+  return pv__leaf_kept(connection, &rule->known, leaf) &&
+         pv__evidence_write(&connection->evidence, &rule->known,
+                            &connection->leaf_hashed, chain, host);
 }
 
 // Decides about the chain of a verification. OpenSSL has verified the chain

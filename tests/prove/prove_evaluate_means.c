@@ -177,14 +177,22 @@ void prove_decide_by_chain(void) {
   w = any;
   uint8_t spkis[32 * CERTS] = {0};
   const pv_span spans[CERTS] = {{no_bytes, 0}, {no_bytes, 1}, {no_bytes, 2}};
-  bool together;
+  bool together, hashed_before;
   static hashed keys;
   keys.first = 0;
   keys.end = pv__spki_chunk(keys.digests[0], keys.statuses, NULL, 0);
+  hashed_cert certs[CERTS] = {0};
+  for (size_t i = 0; i < CERTS; i++) {
+    const pv_status status = pv_spki_sha256(certs[i].digests.of[PV_SPKI], no_bytes, i);
+    __CPROVER_assume((uint32_t)status <= UINT8_MAX);
+    certs[i].status = (uint8_t)status;
+    pv_sha256(certs[i].digests.of[PV_CERTIFICATE], no_bytes, i);
+  }
   const chain_view chain = {.spans = spans,
                             .first = FIRST,
                             .num_certs = num_certs,
-                            .keys = together ? &keys : NULL};
+                            .keys = together ? &keys : NULL,
+                            .hashed = hashed_before ? certs : NULL};
   __CPROVER_assume(num_certs <= CERTS);
   __CPROVER_assume(has_pins || out.accepted == 1);
   // pv_policy_open has seen to it that a PinSet has a pin to match.
@@ -246,6 +254,8 @@ void prove_decide_by_chain(void) {
   REACHED(spec.reason == PV_MISMATCH && spec.pinned_at == 1);
   REACHED(stands && num_certs == 3);
   REACHED(spec.reason == PV_MATCH && together && keys.first == FIRST + 1);
+  REACHED(spec.reason == PV_BLOCKED && hashed_before &&
+          out.matched_kind == PV_CERTIFICATE);
 }
 
 // ---- steps 1 to 3 -----------------------------------------------------------

@@ -59,6 +59,25 @@ static void chain_of_16(void) {
   freed(client, server);
 }
 
+// A context remembers certificates: the one that it knows, and no other that is
+// like it.
+static void certificates_that_are_alike(void) {
+  const char *const shown[] = {"server", "twin", "server", "twin", "twin"};
+  SSL_CTX *client = pinned_client("leaf");
+  for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+    const bool is_pinned = strcmp(shown[i], "server") == 0;
+    SSL_CTX *server = server_context(shown[i], SSL_VERIFY_NONE);
+    answer a = connect_once(client, server, NULL);
+    CHECK(a.client_accepts == is_pinned);
+    CHECK(is_pinned ? went_well(&a) : no_byte_passed(&a));
+    CHECK(a.client.report.reason == (is_pinned ? PV_MATCH : PV_MISMATCH));
+    CHECK(names_key_of(&a.client, server));
+    forget(&a);
+    SSL_CTX_free(server);
+  }
+  SSL_CTX_free(client);
+}
+
 // Without pins the impostor is believed: he has a certificate for the name.
 static void impostor_without_pins(void) {
   SSL_CTX *client = client_context();
@@ -513,6 +532,38 @@ static void session_of_another_name(void) {
   }
 }
 
+#ifndef OPENSSL_IS_BORINGSSL
+// Evidence of which a byte is wrong, is missing or too much counts for nothing,
+// and so does that of an older version, whose eighth byte was another one.
+static void damaged_evidence(void) {
+  enum { HEADER_AND_HOST = 44 + sizeof(HOST) - 1, ROOM = 4096 };
+  SSL_CTX *client = pinned_client("ca");
+  SSL_CTX *server = honest_server();
+  answer first = connect_once(client, server, NULL);
+  void *data = NULL;
+  size_t len = 0;
+  CHECK(went_well(&first) && first.session != NULL);
+  CHECK(SSL_SESSION_get0_ticket_appdata(first.session, &data, &len) == 1);
+  CHECK(len == HEADER_AND_HOST + 2 * 65);
+  uint8_t good[ROOM] = {0}, bad[ROOM];
+  memcpy(good, data, len);
+  for (size_t i = 0; i <= HEADER_AND_HOST + 2; i++) {
+    const size_t bad_len =
+        len + (i == HEADER_AND_HOST) - (i == HEADER_AND_HOST + 1);
+    const bool is_good = i == HEADER_AND_HOST + 2;
+    memcpy(bad, good, sizeof(good));
+    bad[i] ^= i < HEADER_AND_HOST;
+    CHECK(SSL_SESSION_set1_ticket_appdata(first.session, bad, bad_len) == 1);
+    answer again = connect_once(client, server, first.session);
+    CHECK(went_well(&again) && again.client_accepts);
+    CHECK(again.is_resumed == is_good);
+    forget(&again);
+  }
+  forget(&first);
+  freed(client, server);
+}
+#endif
+
 // An unverified handshake is no evidence for a client that verifies.
 static void unverified_session(void) {
   SSL_CTX *careless = client_context();
@@ -593,6 +644,7 @@ const scenario client_scenarios[] = {
     {"blocked_root", blocked_root},
     {"report_mode", report_mode},
     {"chain_of_16", chain_of_16},
+    {"certificates_that_are_alike", certificates_that_are_alike},
     {"impostor_without_pins", impostor_without_pins},
     {"no_operation_before_the_check", no_operation_before_the_check},
     {"appended_authority", appended_authority},
@@ -621,6 +673,9 @@ const scenario client_scenarios[] = {
     {"swapped_while_resuming", swapped_while_resuming},
     {"swapped_before_the_end", swapped_before_the_end},
     {"session_of_another_name", session_of_another_name},
+#ifndef OPENSSL_IS_BORINGSSL
+    {"damaged_evidence", damaged_evidence},
+#endif
     {"unverified_session", unverified_session},
     {"expired_rule_and_hidden_chain", expired_rule_and_hidden_chain},
 #ifndef OPENSSL_IS_BORINGSSL
