@@ -11,7 +11,7 @@ import base64
 import binascii
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from pinverify import core
 from pinverify.core._library import DIGEST_LEN
@@ -40,7 +40,7 @@ class PinKind(enum.IntEnum):
     """The whole certificate."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, order=True, init=False)
 class Pin:
     """One pin: its kind, and the 32 bytes of a SHA-256 digest.
 
@@ -54,17 +54,19 @@ class Pin:
     kind: PinKind
     digest: bytes
 
-    def __post_init__(self) -> None:
+    def __init__(self, kind: PinKind, digest: bytes) -> None:
         """Check types and length."""
-        if not isinstance(self.kind, PinKind):
-            msg = f"the kind of a pin is a PinKind, got {self.kind!r}"
+        if not isinstance(kind, PinKind):
+            msg = f"the kind of a pin is a PinKind, got {kind!r}"
             raise TypeError(msg)
-        if not isinstance(self.digest, bytes):
-            msg = f"the digest of a pin is bytes, got {type(self.digest).__name__}"
+        if not isinstance(digest, bytes):
+            msg = f"the digest of a pin is bytes, got {type(digest).__name__}"
             raise TypeError(msg)
-        if len(self.digest) != DIGEST_LEN:
-            msg = f"a pin has 32 bytes, got {len(self.digest)}"
+        if len(digest) != DIGEST_LEN:
+            msg = f"a pin has 32 bytes, got {len(digest)}"
             raise PolicyError(msg, kind="pin")
+        _fill_kind(self, kind)
+        _fill_digest(self, digest)
 
     def __repr__(self) -> str:
         """Return a call that makes the same pin."""
@@ -159,6 +161,11 @@ class Pin:
             msg = "not one strict-DER SubjectPublicKeyInfo"
             raise DERError(msg)
         return cls(PinKind.SPKI, core.sha256(spki))
+
+
+# The value is frozen, so its fields are written through their slots. A policy may have
+# millions of pins, and object.__setattr__ takes twice as long.
+_fill_kind, _fill_digest = (vars(Pin)[one.name].__set__ for one in fields(Pin))
 
 
 # ---- spellings ---------------------------------------------------------------

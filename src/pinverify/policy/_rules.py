@@ -117,14 +117,13 @@ class PinSet:
                 "host without pins, write UNPINNED"
             )
             raise PolicyError(msg)
-        fill = object.__setattr__  # the value is frozen
-        fill(self, "pins", pins)
-        fill(self, "leaf", leaf)
-        fill(self, "ca", ca)
-        fill(self, "blocked", blocked)
-        fill(self, "mode", mode)
-        fill(self, "expires", expires)
-        fill(self, "after_expiry", after_expiry)
+        _fill_pins(self, pins)
+        _fill_leaf(self, leaf)
+        _fill_ca(self, ca)
+        _fill_blocked(self, blocked)
+        _fill_mode(self, mode)
+        _fill_expires(self, expires)
+        _fill_after_expiry(self, after_expiry)
 
     def __repr__(self) -> str:
         """Return a call that makes an equal PinSet, without defaults."""
@@ -136,6 +135,18 @@ class PinSet:
             if value and value != one.default:
                 said.append(f"{one.name}={value!r}")
         return f"PinSet({', '.join(said)})"
+
+
+# The value is frozen: see Pin.
+(
+    _fill_pins,
+    _fill_leaf,
+    _fill_ca,
+    _fill_blocked,
+    _fill_mode,
+    _fill_expires,
+    _fill_after_expiry,
+) = (vars(PinSet)[one.name].__set__ for one in fields(PinSet))
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
