@@ -30,12 +30,21 @@ from pinverify import (
     lint,
 )
 from pinverify.errors import Kind
-from pinverify.policy._lint import CHECKS, LEVELS, OF_READERS
-from pinverify.policy._lint.digests import example_of, is_placeholder, nothing_hashed
+from pinverify.policy._lint import CHECKS, LEVELS, OF_READERS, serious
+from pinverify.policy._lint.digests import (
+    example_of,
+    is_placeholder,
+    known_among,
+    nothing_hashed,
+)
+from pinverify.policy._lint.operators import INTERMEDIATES, ROOTS
+from pinverify.policy._lint.rule import each_rule
 from policy_samples import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pinverify.policy import Unpinned
 
 __all__: list[str] = []
 
@@ -216,6 +225,20 @@ def false_alarms(num: int, seed: int) -> list[bytes]:
     drawn = (numbers.randbytes(32) for _ in range(num))
     checks = (is_placeholder, nothing_hashed, example_of)
     return [digest for digest in drawn if any(check(digest) for check in checks)]
+
+
+def test_known_digests_are_found_among_many() -> None:
+    """Wherever they stand; they are looked at many at a time."""
+    numbers = random.Random(4)  # noqa: S311 - the same each time
+    drawn = [numbers.randbytes(32) for _ in range(2500)]
+    assert known_among(drawn) == set()
+    counting, few = bytes(range(5, 37)), bytes(i % 16 for i in range(32))
+    again = bytes.fromhex("0123456789ab") * 2 + drawn[0][:20]
+    example = base64.b64decode("afwiKY3RxoMmLkuRW1l7QsPZTJPwDS2pdDROQjXw8ig=")
+    planted = [counting, few, again, example, Pin.parse(ABSENT).digest]
+    for digest, at in zip(planted, (0, 1023, 1024, 2047, 2499), strict=True):
+        drawn[at] = digest
+    assert known_among(drawn) == set(planted)
 
 
 def test_random_digests_give_no_alarm() -> None:
@@ -511,6 +534,61 @@ def test_wrong_arguments_are_refused() -> None:
         with pytest.raises(TypeError, match="authorities are a list of DER"):
             lint(rules, authorities=anything)
     assert lint(rules) == []
+
+
+def rules_with_traits(seed: int) -> Rules:
+    """Return a few rules that have any traits, as they are drawn."""
+    draw = random.Random(seed)  # noqa: S311 - the same each time
+    roots, intermediates = ROOTS["Amazon"], INTERMEDIATES["Let's Encrypt"]
+    known = [*roots.values(), *intermediates.values(), ABSENT.removeprefix("sha256/")]
+    pins = [GOOD, BACKUP, THIRD, Pin.certificate(b"\xb1" + bytes(range(2, 33)))]
+    pins += map(Pin.spki, draw.sample(known, 2))
+
+    def some(least: int = 0) -> list[Pin]:
+        return draw.sample(pins, draw.choice([least, least, 1, 2, 3]))
+
+    def pinset() -> PinSet:
+        ends = draw.choice([None, None, NOW - dt.timedelta(1), NOW + dt.timedelta(1)])
+        return PinSet(
+            some(least=1),
+            leaf=some(),
+            ca=some(),
+            blocked=some(),
+            mode=draw.choice(["enforce", "enforce", "report"]),
+            expires=ends,
+            after_expiry=None if ends is None else draw.choice(["allow", "reject"]),
+        )
+
+    names = ["bakery.internal", "a.bakery.internal", "co.uk", "xn--pple-43d.org"]
+    names += ["a.googleapis.com", "github.io"]
+    others: list[PinSet | Unpinned] = [UNPINNED, PinSet([GOOD])]
+    hosts: dict[str, PinSet | Unpinned] = {}
+    for _ in range(5):
+        pattern = draw.choice(["", "*.", "**."]) + draw.choice(names)
+        hosts[pattern] = draw.choice([*others, PinSet([GOOD, BACKUP]), pinset()])
+    return Rules(hosts, blocked=some(), clients=draw.choice([None, pinset()]))
+
+
+def test_a_check_finds_nothing_where_its_traits_are_missing() -> None:
+    """So nothing is missed when it is not asked."""
+    found = dict.fromkeys(CHECKS, 0)
+    for rules in map(rules_with_traits, range(400)):
+        for rule in each_rule(rules, NOW):
+            for code, check in CHECKS.items():
+                texts = list(check.of_rule(rule)) if check.of_rule else []
+                assert not texts or check.needs & rule.traits, (code, rule)
+                found[code] += len(texts)
+    never = {code for code, num in found.items() if num == 0 and CHECKS[code].of_rule}
+    assert never == {"PV201", "PV203"}  # beside the pins that are drawn
+
+
+def test_who_reads_a_file_is_told_all_but_the_hints() -> None:
+    """Rules that nothing can be told about are passed over, and no others."""
+    for rules in map(rules_with_traits, range(100)):
+        found, num = serious(rules, "", 1000)
+        told = [one for one in lint(rules) if one.level != "hint"]
+        assert found == told
+        assert num == len(told)
 
 
 # ---- reading ---------------------------------------------------------------------

@@ -119,6 +119,8 @@ def canonical_pattern(text: str) -> str:
 
 def split_pattern(pattern: str) -> tuple[str, str]:
     """Return the wildcard of a pattern, empty if it is exact, and its name."""
+    if not pattern.startswith("*"):  # fast path
+        return "", pattern
     wildcard = next((p for p in _WILDCARDS if pattern.startswith(p)), "")
     return wildcard, pattern.removeprefix(wildcard)
 

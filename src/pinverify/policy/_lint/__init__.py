@@ -2,7 +2,7 @@
 
     finding    the answer            digests, names, operators   facts about values
     table      a row for each code   of_rules                    a function for each row
-                                     of_chains                   those of certificates
+    rule       what is looked at     of_chains                   those of certificates
 
 `lint` looks at rules as they are after reading: a reader has told the mistakes of the
 file before. No finding changes a decision.
@@ -10,6 +10,7 @@ file before. No finding changes a decision.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
@@ -25,7 +26,7 @@ from pinverify.policy._lint.finding import (
     placed,
 )
 from pinverify.policy._lint.of_chains import Authorities, found_at_server, served
-from pinverify.policy._lint.of_rules import each_rule
+from pinverify.policy._lint.rule import ANY, each_rule
 from pinverify.policy._lint.table import CHECKS, OF_READERS, Check
 from pinverify.policy._rules import PinSet, check_rules
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pinverify.policy._lint.of_chains import Served
-    from pinverify.policy._lint.of_rules import Rule
+    from pinverify.policy._lint.rule import Rule
     from pinverify.policy._rules import Rules
 
 __all__ = [
@@ -87,7 +88,9 @@ def lint(
     told = {_subject(one) for one in found}  # with its place in a chain
     for rule in each_rule(rules, moment):
         found += [
-            one for one in _of(rule, _OF_RULES, known) if _subject(one) not in told
+            one
+            for one in _of(rule, _asked(rule.traits), known)
+            if _subject(one) not in told
         ]
     return _worst_first(found)
 
@@ -107,11 +110,11 @@ def serious(rules: Rules, name: str, most: int) -> tuple[list[Finding], int]:
         The findings that are kept, the worst first; and the number of all.
     """
     known = Authorities(())
-    rows = [(row, of_rule) for row, of_rule in _OF_RULES if row.level != "hint"]
     kept: dict[Level, list[Finding]] = {level: [] for level in LEVELS}
     num = 0
-    for rule in each_rule(rules, checked_moment(None)):
-        for one in _of(rule, rows, known):
+    ordinary = bool(_asked(ANY, hints=False))
+    for rule in each_rule(rules, checked_moment(None), ordinary=ordinary):
+        for one in _of(rule, _asked(rule.traits, hints=False), known):
             num += 1
             if len(kept[one.level]) < most:
                 kept[one.level].append(one)
@@ -133,15 +136,23 @@ def _subject(finding: Finding) -> tuple[str, str, str]:
 
 _NO_BACKUP = {"PV204", "PV608"}  # the second one says when it matters
 
-_Row: TypeAlias = "tuple[Check, Callable[[Rule], Iterator[str]]]"
-
-_OF_RULES = [(row, row.of_rule) for row in CHECKS.values() if row.of_rule]
+_Rows: TypeAlias = "Sequence[tuple[str, Callable[[Rule], Iterator[str]]]]"
 
 
-def _of(rule: Rule, rows: Sequence[_Row], known: Authorities) -> Iterator[Finding]:
-    for row, of_rule in rows:
+@functools.cache
+def _asked(traits: int, *, hints: bool = True) -> _Rows:
+    """Return the codes and checks that may find something in a rule with *traits*."""
+    return [
+        (row.code, row.of_rule)
+        for row in CHECKS.values()
+        if row.of_rule and row.needs & traits and (hints or row.level != "hint")
+    ]
+
+
+def _of(rule: Rule, rows: _Rows, known: Authorities) -> Iterator[Finding]:
+    for code, of_rule in rows:
         for text in of_rule(rule):
-            yield _finding(row.code, rule.pattern, text, rule.rules)
+            yield _finding(code, rule.pattern, text, rule.rules)
     if known.certs and isinstance(rule.value, PinSet):
         for code, text in known.found(rule.value, is_in_force=rule.is_in_force):
             yield _finding(code, rule.pattern, text, rule.rules)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import binascii
 import re
+from typing import TYPE_CHECKING
 
 from pinverify import core
 from pinverify.core._hosts import is_address
 from pinverify.policy._pin import Pin
 
-__all__ = ["example_of", "is_for_examples", "is_placeholder", "nothing_hashed"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "example_of",
+    "is_for_examples",
+    "is_placeholder",
+    "known_among",
+    "nothing_hashed",
+]
 
 # The output of a pipe whose first command failed.
 _NOTHING = {
@@ -26,10 +36,14 @@ def nothing_hashed(digest: bytes) -> str:
 # ---- placeholders --------------------------------------------------------------
 
 _FEW = 16
+_FIRST = 18
 _WORD = 8
-_COUNTING = bytes(range(256)) * 2
+_COUNTING = {bytes((first + i) % 256 for i in range(32)) for first in range(256)}
 _REPEATED = bytes(_WORD - 1)
-_ALPHABET = re.compile(rb"ABCDEFGH|abcdefgh|STUVWXYZ|stuvwxyz|01234567|12345678")
+_ALPHABET = (
+    *(b"ABCDEFGH", b"abcdefgh", b"STUVWXYZ", b"stuvwxyz"),
+    *(b"01234567", b"12345678"),
+)
 
 
 def is_placeholder(digest: bytes) -> bool:
@@ -39,16 +53,35 @@ def is_placeholder(digest: bytes) -> bool:
     count; or their base64 begins again, repeats a character or follows the alphabet. Of
     random digests each of these is true for fewer than one in a thousand million.
     """
-    if len(set(digest)) <= _FEW or digest in _COUNTING:
-        return True
-    text = binascii.b2a_base64(digest)
-    if text.find(text[:_WORD], 1) > 0:
-        return True
-    # Where a character is that before it, their difference is zero. That is four times
-    # as fast as a regular expression, and files may have a million pins.
-    number = int.from_bytes(text)
-    differences = (number ^ number >> 8).to_bytes(len(text))
-    return _REPEATED in differences or _ALPHABET.search(text) is not None
+    return bool(_placeholders([digest]))
+
+
+def _placeholders(digests: Sequence[bytes]) -> set[bytes]:
+    """Return the placeholders among some digests: files may have a million pins."""
+    lines = [binascii.b2a_base64(digest) for digest in digests]
+    found = {
+        digest
+        for digest, line in zip(digests, lines, strict=True)
+        if _has_few_bytes(digest) or line.find(line[:_WORD], 1) > 0
+    }
+    if _has_typed_word(b"".join(lines)):  # in one of them, so which?
+        pairs = zip(digests, lines, strict=True)
+        found.update(digest for digest, line in pairs if _has_typed_word(line))
+    return found | _COUNTING.intersection(digests)
+
+
+def _has_few_bytes(digest: bytes) -> bool:
+    # The first bytes of most digests are enough, and a small set is quickly made.
+    return len(set(digest[:_FIRST])) <= _FEW and len(set(digest)) <= _FEW
+
+
+def _has_typed_word(lines: bytes) -> bool:
+    """Return True if a line repeats a character or follows the alphabet."""
+    # Where a character is that before it, their difference is zero. That is far faster
+    # than a regular expression.
+    number = int.from_bytes(lines)
+    differences = (number ^ number >> 8).to_bytes(len(lines))
+    return _REPEATED in differences or any(word in lines for word in _ALPHABET)
 
 
 # ---- examples ------------------------------------------------------------------
@@ -91,6 +124,21 @@ def example_of(digest: bytes) -> str:
     """Return the documentation that has a digest as an example, or an empty text."""
     return _OWNERS.get(digest, "")
 
+
+# ---- many ----------------------------------------------------------------------
+
+_AT_ONCE = 1024  # so that their base64 stays in the caches
+
+
+def known_among(digests: Sequence[bytes]) -> set[bytes]:
+    """Return those digests that are a hash of nothing, a placeholder or an example."""
+    found = {*_NOTHING, *_OWNERS}.intersection(digests)
+    for first in range(0, len(digests), _AT_ONCE):
+        found |= _placeholders(digests[first : first + _AT_ONCE])
+    return found
+
+
+# ---- hosts ---------------------------------------------------------------------
 
 # RFC 2606, 2 and 3; RFC 5737; RFC 3849.
 _RESERVED = re.compile(

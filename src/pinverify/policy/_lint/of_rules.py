@@ -7,25 +7,23 @@ semicolon the next step.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from pinverify.policy._hosts import covering, split_pattern
+from pinverify.policy._hosts import covering
 from pinverify.policy._lint import digests, names, operators
-from pinverify.policy._lint.finding import CLIENTS, POLICY
+from pinverify.policy._lint.rule import is_in_force, is_over
 from pinverify.policy._pin import PinKind
-from pinverify.policy._rules import LISTS, UNPINNED, PinSet
+from pinverify.policy._rules import UNPINNED, PinSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pinverify.policy._lint.rule import Rule
     from pinverify.policy._pin import Pin
-    from pinverify.policy._rules import Rules, Unpinned
 
 __all__ = [
-    "Rule",
     "blocks_a_pin",
     "blocks_a_whole_list",
-    "each_rule",
     "ends_soon",
     "has_ended",
     "has_no_backup",
@@ -47,64 +45,6 @@ __all__ = [
 
 _RECIPE = "`pinverify pin` prints the pins of a server or a file"
 _SOON = dt.timedelta(days=30)
-
-
-class Rule(NamedTuple):
-    """One rule to look at, and what it is looked at with.
-
-    Attributes:
-        pattern: its pattern; "clients", or "policy" for what holds for all hosts.
-        wildcard: of the pattern.
-        name: of the pattern; empty for what has none.
-        value: its PinSet or `UNPINNED`; None for the whole policy.
-        lists: the name and the pins of each of its lists that has some.
-        is_in_force: True if a peer can be rejected for lack of a pin.
-        rules: all rules.
-        now: the current time.
-    """
-
-    pattern: str
-    wildcard: str
-    name: str
-    value: PinSet | Unpinned | None
-    lists: tuple[tuple[str, tuple[Pin, ...]], ...]
-    is_in_force: bool
-    rules: Rules
-    now: dt.datetime
-
-
-def each_rule(rules: Rules, now: dt.datetime) -> Iterator[Rule]:
-    """Yield everything to look at: the policy, the rule of clients, those of hosts."""
-    blocked = (("blocked", rules.blocked),) if rules.blocked else ()
-    yield Rule(POLICY, "", "", None, blocked, False, rules, now)  # noqa: FBT003
-    if rules.clients is not None:
-        yield _rule_of(CLIENTS, "", "", rules.clients, rules, now)
-    for pattern, value in rules.hosts.items():
-        wildcard, name = split_pattern(pattern)
-        yield _rule_of(pattern, wildcard, name, value, rules, now)
-
-
-def _rule_of(  # noqa: PLR0913, PLR0917 - the fields of a Rule
-    pattern: str,
-    wildcard: str,
-    name: str,
-    value: PinSet | Unpinned,
-    rules: Rules,
-    now: dt.datetime,
-) -> Rule:
-    lists: tuple[tuple[str, tuple[Pin, ...]], ...] = ()
-    if isinstance(value, PinSet):
-        lists = tuple((name, pins) for name in LISTS if (pins := getattr(value, name)))
-    in_force = _is_in_force(value, now)
-    return Rule(pattern, wildcard, name, value, lists, in_force, rules, now)
-
-
-def _is_in_force(value: PinSet | Unpinned, now: dt.datetime) -> bool:
-    return (
-        isinstance(value, PinSet)
-        and value.mode == "enforce"
-        and not _has_ended(value, now)
-    )
 
 
 def _matching(rule: Rule) -> Iterator[tuple[str, tuple[Pin, ...]]]:
@@ -312,7 +252,7 @@ def mixes_scripts(rule: Rule) -> Iterator[str]:
 def has_ended(rule: Rule) -> Iterator[str]:
     """Find pins that have expired."""
     value = rule.value
-    if isinstance(value, PinSet) and _has_ended(value, rule.now):
+    if isinstance(value, PinSet) and is_over(value, rule.now):
         yield (
             f"the pins expired at {_day(value)}, and every peer is {_then(value)}; set "
             "a later date"
@@ -324,7 +264,7 @@ def ends_soon(rule: Rule) -> Iterator[str]:
     value = rule.value
     if not isinstance(value, PinSet) or value.expires is None:
         return
-    if not _has_ended(value, rule.now) and value.expires - rule.now < _SOON:
+    if not is_over(value, rule.now) and value.expires - rule.now < _SOON:
         yield (
             f"the pins expire at {_day(value)}, and every peer is {_then(value)} from "
             "then on; deploy a policy with a later date"
@@ -335,10 +275,6 @@ def _then(value: PinSet) -> str:
     """Return the fate of every peer after the expiry."""
     rejects = value.after_expiry == "reject" and value.mode == "enforce"
     return "rejected" if rejects else "accepted"
-
-
-def _has_ended(value: PinSet, now: dt.datetime) -> bool:
-    return value.expires is not None and value.expires <= now
 
 
 def _day(value: PinSet) -> str:
@@ -398,7 +334,7 @@ def hides_enforcement(rule: Rule) -> Iterator[str]:
     for pattern in covering(rule.pattern):
         wider = hosts.get(pattern)
         if pattern != rule.pattern and wider is not None:
-            if _is_in_force(wider, rule.now):
+            if is_in_force(wider, rule.now):
                 yield (
                     f"the pins of {pattern} are not enforced for these hosts, because "
                     "this rule alone decides about them; rules are not united"

@@ -24,6 +24,7 @@ __all__ = [
     "has_key",
     "has_root",
     "key_of",
+    "keys_among",
     "listed",
     "missing_roots",
     "rotating",
@@ -115,6 +116,11 @@ def key_of(pin: Pin) -> Key | None:
 def has_key(pins: Iterable[Pin]) -> bool:
     """Return True if a digest of *pins* may be of a known key; fast, for many rules."""
     return not _KEYS.keys().isdisjoint([pin.digest for pin in pins])
+
+
+def keys_among(digests: Iterable[bytes]) -> set[bytes]:
+    """Return those digests that may be of a known key."""
+    return _KEYS.keys() & digests
 
 
 def has_root(operator: str, pins: Iterable[Pin]) -> bool:
