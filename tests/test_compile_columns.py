@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from compiled_model import fault
 from pinverify import Pin, Policy, PolicyError, Rules
 from pinverify._core import ffi, lib
+from pinverify.core._compile import PINSET_LEN
+from pinverify.policy._compiled import PinTable, lay_out_pinsets
 from policy_samples import ABSENT
 
 __all__: list[str] = []
@@ -58,6 +60,18 @@ def test_columns_give_the_bytes_of_rules(num_pins: int, blocked: list[Pin]) -> N
     ):
         assert policy == expected
         assert policy.compile() == expected.compile()
+
+
+@pytest.mark.parametrize("num_pins", [1, 2, 4, 5])
+def test_pin_sets_that_are_alike_lie_as_others_do(num_pins: int) -> None:
+    """They are laid out at once; beside another one, each by itself."""
+    alike = [b"".join(digest(9 * i + j) for j in range(num_pins)) for i in range(7)]
+    table, tables = PinTable(), PinTable()
+    fast = bytes(lay_out_pinsets(alike, table))
+    slow = bytes(lay_out_pinsets([*alike, digest(99) * 7], tables))
+    assert fast == slow[: len(fast)]
+    assert table.data == tables.data[: len(table.data)]
+    assert len(fast) == PINSET_LEN * len(alike)
 
 
 @settings(max_examples=50, deadline=None)

@@ -244,7 +244,7 @@ def test_a_file_is_compiled_once(
     """Compiling is most of the work of a large file."""
     compiled: list[Rules] = []
 
-    def counting(rules: Rules) -> bytes:
+    def counting(rules: Rules) -> bytearray:
         compiled.append(rules)
         return compile_rules(rules)
 

@@ -48,8 +48,8 @@ class Source(NamedTuple):
     pins: Buffer
     """Packed pins, n × 32 bytes."""
 
-    def compile(self) -> bytes:
-        """Return the compiled policy.
+    def compile(self) -> bytearray:
+        """Return the compiled policy, as it was written: a large one is not copied.
 
         Raises:
             BadPatternError: a pattern is not canonical, or out of order.
@@ -72,7 +72,7 @@ class Source(NamedTuple):
         if status != lib.PV_OK:
             msg = f"the rules cannot be compiled: {status_text(status)}"
             raise PolicyError(msg)
-        return bytes(out)
+        return out
 
 
 def canonical_column(patterns: Column) -> Column:

@@ -101,7 +101,7 @@ class OpenPolicy:
         "rejects_unpinned",
     )
 
-    def __init__(self, data: bytes | mmap.mmap) -> None:
+    def __init__(self, data: bytes | bytearray | mmap.mmap) -> None:
         """Open and check *data*.
 
         Raises:

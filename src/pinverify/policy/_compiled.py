@@ -8,12 +8,13 @@ it opens a policy, so it does not trust what is written here.
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pinverify.core._columns import Column
+from pinverify.core._compile import PINSET_LEN, Source
 from pinverify.core._compile import UNPINNED as NO_PINSET
-from pinverify.core._compile import Source
 from pinverify.core._library import DIGEST_LEN
 from pinverify.core._pins import pack
 from pinverify.errors import PolicyError
@@ -23,6 +24,9 @@ from pinverify.policy._report import MODES
 from pinverify.policy._rules import LISTS, UNPINNED, PinSet, Rules, Unpinned, read_pins
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pinverify.core._library import Buffer
     from pinverify.core._open_policy import OpenPolicy
 
 __all__ = [
@@ -30,7 +34,7 @@ __all__ = [
     "compile_rules",
     "digests_of",
     "flags_of",
-    "plain_pinset",
+    "lay_out_pinsets",
     "read_rules",
 ]
 
@@ -41,7 +45,6 @@ _NUM_ROWS = struct.Struct("<Q")
 _NUM_ROWS_AT = 64
 _BLOCKED_AT = 80
 _HEADER_LEN = 128
-_PINSET_LEN = 80
 
 # An item of a list that shares its pins takes 8 bytes: as many as the file, and more.
 _BYTES_FOR_ITEM = 8
@@ -60,7 +63,7 @@ _SPKI = PinKind.SPKI
 # ---- from rules to bytes -----------------------------------------------------
 
 
-def compile_rules(rules: Rules) -> bytes:
+def compile_rules(rules: Rules) -> bytearray:
     """Return the bytes of a compiled policy. Equal rules give equal bytes."""
     # PinSets are read in the order in which they lie in memory, each once, and then
     # numbered in the order of the patterns, because it does not depend on that.
@@ -71,23 +74,25 @@ def compile_rules(rules: Rules) -> bytes:
         else contents.setdefault(_pinset_content(value), len(contents))
         for value in rules.hosts.values()
     ]
-    numbers = {}
-    if rules.clients is not None:
-        clients = contents.setdefault(_pinset_content(rules.clients), len(contents))
-        numbers[clients] = 0  # see the header
+    first = []
+    if rules.clients is not None:  # theirs is PinSet 0, see the header
+        content = _pinset_content(rules.clients)
+        first.append(contents.setdefault(content, len(contents)))
     patterns = list(rules.hosts)
     order = sorted(range(len(patterns)), key=patterns.__getitem__)
-    for i in order:
-        if read[i] != NO_PINSET:
-            numbers.setdefault(read[i], len(numbers))
+    in_order = [read[i] for i in order]
+    used = dict.fromkeys(first + in_order)
+    used.pop(NO_PINSET, None)
+    numbers = {number: new for new, number in enumerate(used)}
+    numbers[NO_PINSET] = NO_PINSET
     by_read = list(contents)
     pins = PinTable()
     source = Source(
         Column.of_texts([patterns[i] for i in order]),
-        array("I", [numbers.get(read[i], NO_PINSET) for i in order]),
+        array("I", map(numbers.__getitem__, in_order)),
         flags_of(rules.unpinned, clients=rules.clients is not None),
         pins.runs(digests_of(rules.blocked)),
-        b"".join([_pinset(by_read[number], pins) for number in numbers]),
+        lay_out_pinsets([by_read[number] for number in used], pins),
         pins.data,
     )
     return source.compile()
@@ -101,13 +106,18 @@ def flags_of(unpinned: Literal["allow", "reject"], *, clients: bool) -> int:
 _Digests: TypeAlias = tuple[bytes, bytes]
 """The digests of SPKI pins and of certificate pins, back to back."""
 
-_Content: TypeAlias = tuple[bytes, _Digests, _Digests, _Digests, _Digests]
-"""The first bytes of a PinSet, and its lists."""
+_Content: TypeAlias = bytes | tuple[bytes, _Digests, _Digests, _Digests, _Digests]
+"""The digests of a PinSet that has SPKI pins and nothing else; of any other, its first
+bytes and its lists."""
 
 _NO_DIGESTS = b"", b""
 
 
 def _pinset_content(pinset: PinSet) -> _Content:
+    pins = digests_of(pinset.pins)
+    leaf = digests_of(pinset.leaf)
+    ca = digests_of(pinset.ca)
+    blocked = digests_of(pinset.blocked)
     head = _PLAIN_HEAD
     if pinset.expires is not None:
         after_expiry = _REJECT if pinset.after_expiry == "reject" else _ALLOW
@@ -115,13 +125,9 @@ def _pinset_content(pinset: PinSet) -> _Content:
         head = _HEAD.pack(MODES.index(pinset.mode), after_expiry, expires)
     elif pinset.mode != MODES[0]:
         head = _HEAD.pack(MODES.index(pinset.mode), _NEVER, 0)
-    return (
-        head,
-        digests_of(pinset.pins),
-        digests_of(pinset.leaf),
-        digests_of(pinset.ca),
-        digests_of(pinset.blocked),
-    )
+    elif not (pins[1] or pinset.leaf or pinset.ca or pinset.blocked):
+        return pins[0]
+    return head, pins, leaf, ca, blocked
 
 
 def digests_of(pins: tuple[Pin, ...]) -> _Digests:
@@ -135,15 +141,45 @@ def digests_of(pins: tuple[Pin, ...]) -> _Digests:
     return digests[:end], digests[end:]
 
 
+def lay_out_pinsets(contents: Collection[_Content], pins: PinTable) -> Buffer:
+    """Return the PinSets with these contents, which are all different.
+
+    Their pins are added to a table.
+    """
+    plain = [content for content in contents if isinstance(content, bytes)]
+    lengths = set(map(len, plain))
+    if len(plain) == len(contents) and len(lengths) == 1 and not pins.data:
+        num_pins = lengths.pop() // DIGEST_LEN
+        if num_pins <= _ROWS_MAX:  # fast path
+            pins.data = bytearray().join(plain)
+            return _alike(len(plain), num_pins)
+    return b"".join([_pinset(content, pins) for content in contents])
+
+
 def _pinset(content: _Content, pins: PinTable) -> bytes:
+    if isinstance(content, bytes):
+        content = _PLAIN_HEAD, (content, b""), *(_NO_DIGESTS,) * 3
     head, listed, leaf, ca, blocked = content
     runs = pins.runs
     return head + runs(listed) + runs(leaf) + runs(ca) + runs(blocked)
 
 
-def plain_pinset(digests: bytes, pins: PinTable) -> bytes:
-    """Return a PinSet that has SPKI pins and nothing else."""
-    return _pinset((_PLAIN_HEAD, (digests, b""), *(_NO_DIGESTS,) * 3), pins)
+def _alike(num_pinsets: int, num_pins: int) -> Buffer:
+    """Return PinSets that have that many SPKI pins each, and nothing else."""
+    fields = array("I", [0]) * (_FIELDS * num_pinsets)
+    with memoryview(fields) as view:
+        view[_FIRST_ROW::_FIELDS] = array(
+            "I", range(0, num_pins * num_pinsets, num_pins)
+        )
+        view[_NUM_PINS::_FIELDS] = array("I", [num_pins]) * num_pinsets
+    if sys.byteorder == "big":
+        fields.byteswap()
+    return fields
+
+
+# A PinSet as numbers of 4 bytes: how many, and where the run of its SPKI pins is.
+_FIELDS = PINSET_LEN // 4
+_FIRST_ROW, _NUM_PINS = 4, 5
 
 
 class PinTable:
@@ -239,7 +275,7 @@ class _Lists:
 
     def of_pinset(self, index: int) -> list[tuple[Pin, ...]]:
         """Return the lists of a PinSet, in the order of `LISTS`."""
-        runs_at = self._pinsets_at + _PINSET_LEN * index + _HEAD.size
+        runs_at = self._pinsets_at + PINSET_LEN * index + _HEAD.size
         return [
             self._list(index, number, runs_at + 2 * _RUN.size * number)
             for number in range(len(LISTS))

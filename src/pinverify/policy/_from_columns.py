@@ -5,21 +5,19 @@ The bytes are those of the same rules, given as `Rules`.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from pinverify.core._columns import Column, Positions
 from pinverify.core._compile import (
-    PINSET_LEN,
     BadPatternError,
     Source,
     canonical_column,
 )
 from pinverify.core._library import DIGEST_LEN, view
 from pinverify.errors import PolicyError
-from pinverify.policy._compiled import PinTable, digests_of, flags_of, plain_pinset
+from pinverify.policy._compiled import PinTable, digests_of, flags_of, lay_out_pinsets
 from pinverify.policy._hosts import canonical_pattern
 from pinverify.policy._rules import check_choice, read_pins
 
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_columns"]
 
-_ROWS_MAX = 4  # up to this many pins, rows are packed pins already
-
 
 def compile_columns(  # noqa: PLR0913 - one per column and option
     hosts: Sequence[str] | Buffer,
@@ -42,7 +38,7 @@ def compile_columns(  # noqa: PLR0913 - one per column and option
     pin_offsets: Offsets | None,
     unpinned: Literal["allow", "reject"],
     blocked: Pins,
-) -> bytes:
+) -> bytearray:
     """Return the compiled policy; the arguments are those of `Policy.from_columns`."""
     check_choice("unpinned", unpinned, ("allow", "reject"))
     blocked = read_pins(blocked, "blocked")
@@ -55,13 +51,7 @@ def compile_columns(  # noqa: PLR0913 - one per column and option
         pinset_of = array("I", map(numbers.__getitem__, lists))
     table = PinTable()
     runs = table.runs(digests_of(blocked))
-    lengths = set(map(len, numbers))
-    num_pins = max(lengths, default=0) // DIGEST_LEN
-    if len(lengths) == 1 and num_pins <= _ROWS_MAX and not blocked:  # fast path
-        table.data += b"".join(numbers)
-        pinsets = _alike(len(numbers), num_pins)
-    else:
-        pinsets = b"".join([plain_pinset(one, table) for one in numbers])
+    pinsets = lay_out_pinsets(numbers, table)
     flags = flags_of(unpinned, clients=False)
     source = Source(patterns, pinset_of, flags, runs, pinsets, table.data)
     try:
@@ -69,24 +59,6 @@ def compile_columns(  # noqa: PLR0913 - one per column and option
     except BadPatternError as error:
         this, before = patterns.text(error.row), patterns.text(error.row - 1)
         raise PolicyError(_out_of_order(error.row, this, before)) from None
-
-
-def _alike(num_pinsets: int, num_pins: int) -> bytes:
-    """Return PinSets that have that many SPKI pins each, and nothing else."""
-    fields = array("I", bytes(PINSET_LEN * num_pinsets))
-    if num_pinsets > 0:
-        rows = array("I", range(0, num_pins * num_pinsets, num_pins))
-        with memoryview(fields) as view:
-            view[_FIRST_ROW::_FIELDS] = rows
-            view[_NUM_PINS::_FIELDS] = array("I", [num_pins]) * num_pinsets
-    if sys.byteorder == "big":
-        fields.byteswap()
-    return fields.tobytes()
-
-
-# A PinSet as numbers of 4 bytes: how many, and where the run of its SPKI pins is.
-_FIELDS = PINSET_LEN // 4
-_FIRST_ROW, _NUM_PINS = 4, 5
 
 
 # ---- hosts -------------------------------------------------------------------
@@ -147,7 +119,7 @@ def _lists(pins: Buffer, pin_offsets: Offsets | None, num_hosts: int) -> list[by
             f"{type(pins).__name__}; join Pin.digest of each, or use Rules and Policy"
         )
         raise TypeError(msg)
-    data = pins if isinstance(pins, bytes) else view(pins).tobytes()
+    data = pins if type(pins) is bytes else view(pins).tobytes()
     if len(data) % DIGEST_LEN:
         msg = f"pins have {DIGEST_LEN} bytes each, got {len(data)} bytes"
         raise PolicyError(msg)
@@ -168,7 +140,7 @@ def _lists(pins: Buffer, pin_offsets: Offsets | None, num_hosts: int) -> list[by
         _check_pin_offsets(ends, num_hosts, len(data))
     if num_hosts == 0:
         return []
-    lists = [bytes(data[a:b]) for a, b in pairwise(ends)]
+    lists = [data[a:b] for a, b in pairwise(ends)]
     if b"" in lists:
         row = lists.index(b"")
         msg = f"hosts, row {row}: there is no pin; add one, or drop the row"
