@@ -223,7 +223,7 @@ static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
                             const given_host *host) {
   char canonical[PV_HOST_MAX + 1];
   size_t canonical_len = 0;
-  pv_rule rule;
+  uint32_t pinset = PV_UNPINNED;
   // Names of rules are canonical. So a host that is spelt as one is, too; and
   // no other rule is more specific.
   out->rule = host->rule;
@@ -237,15 +237,17 @@ static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
     }
     out->rule = pv_policy_find(policy, canonical, canonical_len);
   }
-  const pv_status found = pv_policy_rule(&rule, policy, out->rule);
-  out->shape = (uint8_t)rule.shape;
-  out->name_len = (uint8_t)rule.name_len;
-  if (found != PV_OK || rule.pinset == PV_UNPINNED) {
+  if (out->rule != PV_NO_RULE) {
+    const rule_fields rule = rule_of(policy, out->rule);
+    out->shape = rule.shape;
+    out->name_len = rule.name_len;
+    pinset = rule.pinset;
+  }
+  if (pinset == PV_UNPINNED) {
     out->reason = PV_NOT_PINNED;
     out->accepted = (policy->flags & POLICY_REJECT_UNPINNED) == 0;
-    return PV_UNPINNED;
   }
-  return rule.pinset;
+  return pinset;
 }
 
 // A peer without a name counts as a client, and without rules every peer does.
@@ -287,6 +289,10 @@ uint32_t pv__evaluate_peer(pv_report *out, uint8_t *out_spkis,
   if (index != PV_UNPINNED ||
       (out->accepted != 0 && !blocks_nothing(policy, PV_UNPINNED))) {
     decide_by_chain(out, out_spkis, policy, index, &own, chain);
+  }
+  if (out_spkis != NULL) {
+    clear(out_spkis + PV_DIGEST_LEN * out->num_seen,
+          PV_DIGEST_LEN * (chain->num_certs - out->num_seen));
   }
   return index;
 }

@@ -14,42 +14,48 @@ static const uint8_t *exact_bucket(const pv_policy *policy, uint64_t hash) {
   return policy->buckets + 4 * (size_t)bucket;
 }
 
+// Prefetches the first and the last byte of a piece.
+static void prefetch_piece(const uint8_t *piece, size_t len) {
+  PV_PREFETCH(piece);
+  PV_PREFETCH(piece + len - 1);
+}
+
 // Prefetches the name and the PinSet of the rule that a name probably has.
 static void prefetch_rule(const pv_policy *policy, uint64_t hash) {
   const uint8_t *bucket = exact_bucket(policy, hash);
   const uint32_t end = load_le32(bucket + 4);
   for (uint32_t i = load_le32(bucket); i < end; i++) {
-    const rule_fields rule = read_rule(rule_at(policy, i));
-    if (rule.tag == hash_tag(hash) && rule.pinset < policy->num_pinsets) {
-      const uint8_t *pinset = pinset_at(policy, rule.pinset);
-      PV_PREFETCH(policy->names + rule.name_at);
-      PV_PREFETCH(pinset);
-      PV_PREFETCH(pinset + PINSET_LEN - 1);
+    const rule_fields rule = rule_of(policy, i);
+    if (rule.tag == hash_tag(hash) && rule.pinset != PV_UNPINNED) {
+      prefetch_piece(policy->names + rule.name_at, rule.name_len);
+      prefetch_piece(pinset_at(policy, rule.pinset), PINSET_LEN);
     }
   }
 }
 
-// Prefetches the first pins of a rule.
+// Prefetches the first two pins of a rule.
 static void prefetch_pins(const pv_policy *policy, uint32_t rule) {
-  const uint32_t pinset = read_rule(rule_at(policy, rule)).pinset;
-  if (pinset < policy->num_pinsets) {
-    const pin_rows run = read_run(pinset_at(policy, pinset) + RUNS_AT);
-    const uint8_t *pins = policy->pins + PV_DIGEST_LEN * (size_t)run.first_row;
-    PV_PREFETCH(pins);
-    PV_PREFETCH(pins + CACHE_LINE);
+  const uint32_t pinset = rule_of(policy, rule).pinset;
+  if (pinset != PV_UNPINNED) {
+    const pin_run run = pv__policy_run(policy, pinset, PV_LIST_PINS, PV_SPKI);
+    prefetch_piece(run.packed, 2 * PV_DIGEST_LEN);
   }
 }
 
-// Finds the rules that are spelt as `num` hosts are, from number `first` on.
-// With many rules, a decision waits for memory four times: for a bucket, a
-// rule, its name and PinSet, and pins. So each is prefetched for all of these
-// hosts before it is read for one.
-static void find_rules(uint32_t rules[PEERS_AHEAD], const pv_policy *policy,
-                       const pv_column *hosts, size_t first, size_t num) {
+// Reads up to PEERS_AHEAD hosts, from number `first` on, and finds the rules
+// that are spelt so. With many rules, a decision waits for memory four times:
+// for a bucket, a rule, its name and PinSet, and pins. So each is prefetched
+// for all of these hosts before it is read for one.
+static void find_rules(given_host out[PEERS_AHEAD], const pv_policy *policy,
+                       const pv_column *hosts, size_t first) {
+  const size_t left = hosts->offsets.num - first;
+  const size_t num = left < PEERS_AHEAD ? left : PEERS_AHEAD;
   uint64_t hashes[PEERS_AHEAD];
   for (size_t i = 0; i < num; i++) {
-    const pv_span host = column_item(hosts, first + i);
-    hashes[i] = hash_name(policy->key, host.data, host.len);
+    const pv_span name = column_item(hosts, first + i);
+    out[i].name = (const char *)name.data;
+    out[i].len = name.len;
+    hashes[i] = hash_name(policy->key, name.data, name.len);
     PV_PREFETCH(exact_bucket(policy, hashes[i]));
   }
   for (size_t i = 0; i < num; i++) {
@@ -59,11 +65,10 @@ static void find_rules(uint32_t rules[PEERS_AHEAD], const pv_policy *policy,
     prefetch_rule(policy, hashes[i]);
   }
   for (size_t i = 0; i < num; i++) {
-    const pv_span host = column_item(hosts, first + i);
-    rules[i] = pv__policy_find_exact(policy, hashes[i], (const char *)host.data,
-                                     host.len);
-    if (rules[i] != PV_NO_RULE) {
-      prefetch_pins(policy, rules[i]);
+    out[i].rule =
+        pv__policy_find_exact(policy, hashes[i], out[i].name, out[i].len);
+    if (out[i].rule != PV_NO_RULE) {
+      prefetch_pins(policy, out[i].rule);
     }
   }
 }
@@ -102,30 +107,29 @@ pv_status pv_evaluate_many(const pv_answers *out, const pv_policy *policy,
       (chains == NULL ? certs->offsets.num == num_peers
                       : chains->num == num_peers &&
                             offsets_fit(chains, certs->offsets.num));
-  uint32_t rules[PEERS_AHEAD];
   pv_report report = {0};
+  if (!fit) {
+    clear(out->spkis, PV_DIGEST_LEN * certs->offsets.num);
+    for (size_t i = 0; i < num_peers; i++) {
+      write_answer(out, i, &report);
+    }
+    return PV_ERR_ARGUMENT;
+  }
+  given_host ahead[PEERS_AHEAD];
   hashed keys;
   keys.first = keys.end = 0;
-  clear(out->spkis, fit ? 0 : PV_DIGEST_LEN * certs->offsets.num);
+  chain_view chain = {.column = certs, .keys = &keys};
   for (size_t i = 0; i < num_peers; i++) {
-    if (fit) {
-      const size_t first = chain_start(chains, i);
-      uint8_t *spkis =
-          out->spkis == NULL ? NULL : out->spkis + PV_DIGEST_LEN * first;
-      if (i % PEERS_AHEAD == 0) {
-        const size_t left = num_peers - i;
-        const size_t num = left < PEERS_AHEAD ? left : PEERS_AHEAD;
-        find_rules(rules, policy, hosts, i, num);
-        clear(spkis, PV_DIGEST_LEN * (chain_start(chains, i + num) - first));
-      }
-      const pv_span name = column_item(hosts, i);
-      const given_host host = {(const char *)name.data, name.len,
-                               rules[i % PEERS_AHEAD]};
-      const size_t num_certs = chain_start(chains, i + 1) - first;
-      const chain_view chain = {NULL, certs, first, num_certs, &keys, NULL};
-      (void)pv__evaluate_peer(&report, spkis, policy, &host, &chain, now);
+    if (i % PEERS_AHEAD == 0) {
+      find_rules(ahead, policy, hosts, i);
     }
+    chain.first = chain_start(chains, i);
+    chain.num_certs = chain_start(chains, i + 1) - chain.first;
+    uint8_t *spkis =
+        out->spkis == NULL ? NULL : out->spkis + PV_DIGEST_LEN * chain.first;
+    (void)pv__evaluate_peer(&report, spkis, policy, &ahead[i % PEERS_AHEAD],
+                            &chain, now);
     write_answer(out, i, &report);
   }
-  return fit ? PV_OK : PV_ERR_ARGUMENT;
+  return PV_OK;
 }

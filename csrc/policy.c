@@ -159,7 +159,7 @@ pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy, uint32_t rule) {
   if (rule >= policy->num_rules) {
     return PV_ERR_ARGUMENT;
   }
-  const rule_fields fields = read_rule(rule_at(policy, rule));
+  const rule_fields fields = rule_of(policy, rule);
   out->name = (const char *)policy->names + fields.name_at;
   out->name_len = fields.name_len;
   out->shape = fields.shape;

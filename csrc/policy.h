@@ -106,6 +106,10 @@ static inline const uint8_t *rule_at(const pv_policy *policy, uint32_t rule) {
   return policy->rules + (size_t)RULE_LEN * rule;
 }
 
+static inline rule_fields rule_of(const pv_policy *policy, uint32_t rule) {
+  return read_rule(rule_at(policy, rule));
+}
+
 static inline const uint8_t *pinset_at(const pv_policy *policy,
                                        uint32_t pinset) {
   return policy->pinsets + (size_t)PINSET_LEN * pinset;

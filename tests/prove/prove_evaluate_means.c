@@ -18,7 +18,7 @@ typedef struct world {
   pv_status host;
   uint32_t rule_found;
   bool spelt;  // as this rule is, byte for byte
-  pv_rule rule;
+  rule_fields rule;
   pv_pinset pinset;
 } world;
 static world w;
@@ -277,10 +277,9 @@ uint32_t pv_policy_find(const pv_policy *policy, const char *host,
   return w.rule_found;
 }
 
-pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy, uint32_t rule) {
+rule_fields any_rule(const pv_policy *policy, uint32_t rule) {
   __CPROVER_assert(rule == w.rule_found, "the rule that was found");
-  *out = rule == PV_NO_RULE ? (pv_rule){0} : w.rule;
-  return rule == PV_NO_RULE ? PV_ERR_ARGUMENT : PV_OK;
+  return w.rule;
 }
 
 static uint32_t pinset_read;
@@ -295,6 +294,7 @@ pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
 static uint32_t asked_of_chain;  // of this PinSet
 static bool chain_was_asked;
 static pv_report report_so_far;
+static uint32_t num_seen;
 
 void chain_decides(pv_report *out, uint8_t *out_spkis,
                           const pv_policy *policy, uint32_t pinset,
@@ -309,6 +309,7 @@ void chain_decides(pv_report *out, uint8_t *out_spkis,
   }
   asked_of_chain = pinset;
   report_so_far = *out;
+  out->num_seen = num_seen;
 }
 
 void prove_pv__evaluate_peer(void) {
@@ -318,7 +319,12 @@ void prove_pv__evaluate_peer(void) {
   chain_view chain;
   given_host host;
   int64_t now;
+  uint32_t any_num_seen;
+  uint8_t spkis[32 * CERTS];
+  bool wants_spkis;
   w = any;
+  num_seen = any_num_seen;
+  __CPROVER_assume(chain.num_certs <= CERTS && num_seen <= chain.num_certs);
   // The name of a rule is canonical, and no rule is more specific than the one
   // whose name a host is: pv_policy_open has checked the former.
   host.rule = w.spelt ? w.rule_found : PV_NO_RULE;
@@ -326,7 +332,10 @@ void prove_pv__evaluate_peer(void) {
   __CPROVER_assume(w.rule.shape <= PV_ANY_LABELS && w.rule.name_len <= 253);
   __CPROVER_assume(w.pinset.mode <= PV_REPORT);
   chain_was_asked = false;
-  pv__evaluate_peer(&out, NULL, &policy, &host, &chain, now);
+  const size_t at = some % (32 * CERTS);
+  const uint8_t before = spkis[at];
+  pv__evaluate_peer(&out, wants_spkis ? spkis : NULL, &policy, &host, &chain,
+                    now);
 
   const bool by_clients =
       (policy.flags & 2) != 0 && (host.len == 0 || policy.num_rules == 0);
@@ -372,7 +381,12 @@ void prove_pv__evaluate_peer(void) {
                                  : has_rule ? w.rule.shape
                                             : 0),
                    "its shape");
-  __CPROVER_assert(out.depth == PV_NO_DEPTH && out.num_seen == 0, "no chain");
+  __CPROVER_assert(out.depth == PV_NO_DEPTH, "no certificate");
+  __CPROVER_assert(out.num_seen == (asks ? num_seen : 0), "no chain");
+  const bool is_unseen =
+      wants_spkis && at / 32 >= out.num_seen && at / 32 < chain.num_certs;
+  __CPROVER_assert(spkis[at] == (is_unseen ? 0 : before),
+                   "zeros behind the keys that were seen");
   REACHED(bad);
   REACHED(by_clients && expired && is_watched);
   REACHED(asks && asked_of_chain == PV_UNPINNED && expired);
@@ -380,4 +394,5 @@ void prove_pv__evaluate_peer(void) {
   REACHED(!asks && out.accepted == 1);
   REACHED(asks && is_watched);
   REACHED(asks && has_rule && w.spelt);
+  REACHED(asks && is_unseen && num_seen == 2 && before == 9);
 }

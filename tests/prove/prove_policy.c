@@ -44,6 +44,13 @@ void prove_read_run(void) {
   REACHED(read_run(run).num_pins == 9);
 }
 
+void prove_rule_of(void) {
+  const pv_policy *policy;
+  uint32_t rule;
+  __CPROVER_assume(rule == some);
+  REACHED(rule_of(policy, rule).pinset == PV_UNPINNED);
+}
+
 void prove_read_rule(void) {
   const uint8_t *rule;
   REACHED(read_rule(rule).name_len == 9);

@@ -81,6 +81,14 @@ pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
     ASSIGNS()
     ENSURES(IS_RUN(RESULT, policy));
 
+static inline rule_fields rule_of(const pv_policy *policy, uint32_t rule)
+    REQUIRES(IS_VIEW(policy) && rule < policy->num_rules)
+    REQUIRES(IS_SECTION(policy->rules, RULES_LEN(policy)) &&
+             RULES_FIT(policy))
+    ASSIGNS()
+    ENSURES(PINSET_EXISTS(policy, RESULT.pinset))
+    ENSURES(NAME_FITS(policy, RESULT.name_at, RESULT.name_len));
+
 pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
                          size_t bytes_len)
     REQUIRES(IS_OUT(out) && bytes_len == policy_len)
