@@ -5,8 +5,9 @@
 // own: before, it defines SHA256_NAME(name), which puts its prefix before a
 // name, and the type SHA256_NAME(word): a uint32_t, or a vector of them.
 // Nothing here moves values between the lanes of a vector, so each lane
-// computes what a uint32_t would. With SHA256_ROUND_ALONE, it has the functions
-// up to one round, and what uses them is the kernel's own.
+// computes what a uint32_t would. With SHA256_ROUND_ALONE or
+// SHA256_SCHEDULE_ALONE it has the functions of one round, or of one word of
+// the schedule, and what uses them is the kernel's own.
 #include "sha256_k.h"
 
 #define word SHA256_NAME(word)
@@ -32,6 +33,8 @@ PV_INLINE word rotr(word x, int n) {
   return shr(x, n) | x << (32 - n);
 }
 
+#ifndef SHA256_SCHEDULE_ALONE
+
 PV_INLINE word ch(word x, word y, word z) {
   return (x & y) ^ (~x & z);
 }
@@ -50,14 +53,6 @@ PV_INLINE word big_sigma1(word x) {
   return rotr(x, 6) ^ rotr(x, 11) ^ rotr(x, 25);
 }
 
-PV_INLINE word small_sigma0(word x) {
-  return rotr(x, 7) ^ rotr(x, 18) ^ shr(x, 3);
-}
-
-PV_INLINE word small_sigma1(word x) {
-  return rotr(x, 17) ^ rotr(x, 19) ^ shr(x, 10);
-}
-
 // Does one round. Only d and h get new values; the other six only change their
 // names, which the order of the arguments does from call to call.
 PV_INLINE void one_round(word a, word b, word c, word *d, word e, word f,
@@ -69,7 +64,21 @@ PV_INLINE void one_round(word a, word b, word c, word *d, word e, word f,
   *h += big_sigma0(a) + maj(a, b, c);
 }
 
+#endif  // SHA256_SCHEDULE_ALONE
+
 #ifndef SHA256_ROUND_ALONE
+
+PV_INLINE word small_sigma0(word x) {
+  return rotr(x, 7) ^ rotr(x, 18) ^ shr(x, 3);
+}
+
+PV_INLINE word small_sigma1(word x) {
+  return rotr(x, 17) ^ rotr(x, 19) ^ shr(x, 10);
+}
+
+#endif  // SHA256_ROUND_ALONE
+
+#if !defined(SHA256_ROUND_ALONE) && !defined(SHA256_SCHEDULE_ALONE)
 
 // Does eight rounds, after which each variable has its own name again.
 PV_INLINE void eight_rounds(word s[8], const word *w, const uint32_t *k) {
@@ -120,7 +129,7 @@ PV_INLINE void hash_words(word state[8], word w[16]) {
   }
 }
 
-#endif  // SHA256_ROUND_ALONE
+#endif
 
 #undef word
 #undef shr
@@ -138,3 +147,4 @@ PV_INLINE void hash_words(word state[8], word w[16]) {
 #undef hash_words
 #undef SHA256_NAME
 #undef SHA256_ROUND_ALONE
+#undef SHA256_SCHEDULE_ALONE

@@ -22,7 +22,7 @@ typedef uint32_t bmi2_word;
 typedef uint32_t bmi2_quad_word __attribute__((vector_size(16)));
 
 #define SHA256_NAME(name) bmi2_quad_##name
-#define SHA256_ROUND_ALONE
+#define SHA256_SCHEDULE_ALONE
 #include "sha256_rounds.h"
 
 typedef struct bmi2_state {
@@ -107,9 +107,9 @@ PV_INLINE void bmi2_hash_blocks(uint32_t state[8], const uint8_t *block,
     }
     bmi2_hash_words(&s, w);
   }
-  const uint32_t hashed[8] = {s.a, s.b, s.c, s.d, s.e, s.f, s.g, s.h};
+  const uint32_t words[8] = {s.a, s.b, s.c, s.d, s.e, s.f, s.g, s.h};
   for (int i = 0; i < 8; i++) {
-    state[i] = hashed[i];
+    state[i] = words[i];
   }
 }
 
