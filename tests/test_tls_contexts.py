@@ -308,6 +308,41 @@ def test_the_classes_of_a_pinned_context_on_another_one_stay_pinned(
     assert_refused(context, server, record=2)
 
 
+class _NotesProtocols(ssl.SSLContext):
+    """Notes each list of protocols that reaches OpenSSL."""
+
+    def _set_alpn_protocols(self, protocols: bytearray) -> None:
+        vars(self).setdefault("noted", []).append(bytes(protocols))
+        super()._set_alpn_protocols(protocols)  # type: ignore[misc]
+
+
+def test_the_same_protocols_are_set_once(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Urllib3 sets them for each connection.
+
+    OpenSSL frees the list while it copies it into a connection of another thread: one
+    ClientHello in a hundred then has other bytes than a list, where threads do nothing
+    else.
+    """
+    listening = server_context(pki.server, version=version)
+    listening.set_alpn_protocols(["h2", "http/1.1"])
+    server = serve(listening)
+    context = _NotesProtocols(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=pki.root.pem)
+    pin_context(context, PinSet(pins=[pki.server.pin]))
+    for protocols in (["h2"], ["h2"], ["http/1.1"], ["http/1.1"], ["h2"]):
+        context.set_alpn_protocols(protocols)
+        with connect(context, server) as tls:
+            assert tls.selected_alpn_protocol() == protocols[0]
+    with pytest.raises(ssl.SSLError):
+        context.set_alpn_protocols([""])
+    context.set_alpn_protocols([])
+    assert vars(context)["noted"][:3] == [b"\x02h2", b"\x08http/1.1", b"\x02h2"]
+    with connect(context, server) as tls:
+        assert tls.selected_alpn_protocol() is None
+
+
 def test_pitfall_29_a_context_with_pins_on_it_can_be_collected(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:

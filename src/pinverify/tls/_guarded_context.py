@@ -97,6 +97,14 @@ class GuardedContext:
     def options(self, options: Any) -> None:  # noqa: ANN401
         _change(super(GuardedContext, type(self)).options, self, options)  # type: ignore[misc]
 
+    def _set_alpn_protocols(self, protocols: Any) -> None:  # noqa: ANN401
+        # OpenSSL frees the old list, while connections of other threads may copy it:
+        # they send what is not a list. Those who share a context set the same one.
+        with _exclusion.lock:
+            if vars(self).get("_pinverify_alpn") != protocols:
+                super()._set_alpn_protocols(protocols)  # type: ignore[misc]
+                vars(self)["_pinverify_alpn"] = bytes(protocols)
+
     # The signatures of ssl: to collect arguments and spread them again takes longer.
 
     def _wrap_socket(
