@@ -50,6 +50,12 @@ static inline void clear(uint8_t *out, size_t len) {
   }
 }
 
+// prefetch_ends prefetches the first and the last byte of a piece.
+static inline void prefetch_ends(const uint8_t *piece, size_t len) {
+  PV_PREFETCH(piece);
+  PV_PREFETCH(piece + len - 1);
+}
+
 // prefetch_next prefetches up to `len` bytes of `*wanted`, and moves past them.
 static inline void prefetch_next(pv_span *wanted, size_t len) {
   const size_t num = len < wanted->len ? len : wanted->len;

@@ -37,6 +37,57 @@ static pv_status chain_spki(cert_digests *out, const chain_view *chain,
   return (pv_status)keys->statuses[at - keys->first];
 }
 
+// ---- lists of pins ----------------------------------------------------------
+
+// The pins of one kind in one list: of a PinSet, or blocked for every host.
+typedef struct pin_list {
+  pin_rows rows;
+  uint8_t list;
+  uint8_t kind;
+} pin_list;
+
+// The lists that a decision asks. None is empty.
+typedef struct pin_lists {
+  pin_list of[NUM_RUNS + 2];
+  uint32_t num;
+  uint32_t in_use;  // bit `list` if it is one of them
+  uint32_t kinds;   // bit `kind` if there are pins of it
+} pin_lists;
+
+enum { BLOCKED = 1 << PV_LIST_BLOCKED };
+
+static void add_list(pin_lists *out, const pv_policy *policy, uint32_t pinset,
+                     uint32_t list, uint32_t kind) {
+  const pin_rows rows = policy_run(policy, pinset, list, kind);
+  if (rows.num_pins != 0) {
+    out->of[out->num] = (pin_list){rows, (uint8_t)list, (uint8_t)kind};
+    out->num += 1;
+    out->in_use |= UINT32_C(1) << list;
+    out->kinds |= UINT32_C(1) << kind;
+  }
+}
+
+// Collects the lists of a PinSet and what is blocked for every host; with
+// PV_UNPINNED only the latter.
+static void collect_lists(pin_lists *out, const pv_policy *policy,
+                          uint32_t pinset) {
+  out->num = out->in_use = out->kinds = 0;
+  for (uint32_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
+    add_list(out, policy, PV_UNPINNED, PV_LIST_BLOCKED, kind);
+    for (uint32_t list = PV_LIST_PINS;
+         pinset != PV_UNPINNED && list <= PV_LIST_BLOCKED; list++) {
+      add_list(out, policy, pinset, list, kind);
+    }
+  }
+}
+
+// Returns true if no key is blocked, neither by this PinSet nor for every host.
+static bool blocks_nothing(const pv_policy *policy, uint32_t pinset) {
+  pin_lists lists;
+  collect_lists(&lists, policy, pinset);
+  return (lists.in_use & BLOCKED) == 0;
+}
+
 // ---- the evidence in the chain ----------------------------------------------
 
 // The first certificate, from the leaf up, with some property.
@@ -54,59 +105,44 @@ typedef struct evidence {
   pv_status malformed;  // PV_OK, or the fault of that one
 } evidence;
 
-// Looks for a digest of the certificate at `depth` in one list of a PinSet, or
-// with PV_UNPINNED in the one of the policy.
-static void scan_list(evidence *out, const pv_policy *policy, uint32_t pinset,
-                      uint32_t list, uint8_t kind, uint32_t depth,
+// Looks for a digest of the certificate at `depth` in one list.
+static void scan_list(evidence *out, const pv_policy *policy,
+                      const pin_list *pins, uint32_t depth,
                       const cert_digests *digests) {
-  finding *found = list == PV_LIST_BLOCKED ? &out->blocked : &out->pinned;
-  const pin_run run = pv__policy_run(policy, pinset, list, kind);
-  if (run.num_pins == 0 ||
-      pv_packed_contain(run.packed, run.num_pins, digests->of[kind]) == 0) {
+  const uint8_t *digest = digests->of[pins->kind];
+  if (pv_packed_contain(pins_at(policy, pins->rows), pins->rows.num_pins,
+                        digest) == 0) {
     return;
   }
-  out->lists_hit |= UINT32_C(1) << list;
+  finding *found =
+      pins->list == PV_LIST_BLOCKED ? &out->blocked : &out->pinned;
+  out->lists_hit |= UINT32_C(1) << pins->list;
   if (found->depth == PV_NO_DEPTH) {
     found->depth = depth;
-    found->kind = kind;
-    memcpy(found->digest, digests->of[kind], PV_DIGEST_LEN);
+    found->kind = pins->kind;
+    memcpy(found->digest, digest, PV_DIGEST_LEN);
   }
 }
 
 // Looks at one certificate that could be read. Behind a malformed certificate
 // nothing matches, but a key may be blocked: fail closed.
-static void look_at(evidence *out, const pv_policy *policy, uint32_t pinset,
-                    const pv_pinset *own, uint32_t depth,
+static void look_at(evidence *out, const pv_policy *policy,
+                    const pin_lists *lists, uint32_t depth,
                     const cert_digests *digests) {
   const bool ok = out->malformed == PV_OK;
   const bool applies[] = {ok, ok && depth == 0, ok && depth > 0, true};
-  for (uint8_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
-    scan_list(out, policy, PV_UNPINNED, PV_LIST_BLOCKED, kind, depth, digests);
-    for (uint32_t list = PV_LIST_PINS;
-         pinset != PV_UNPINNED && list <= PV_LIST_BLOCKED; list++) {
-      if (applies[list] && own->num_pins[2 * list + kind] != 0) {
-        scan_list(out, policy, pinset, list, kind, depth, digests);
-      }
+  for (uint32_t i = 0; i < lists->num; i++) {
+    if (applies[lists->of[i].list]) {
+      scan_list(out, policy, &lists->of[i], depth, digests);
     }
   }
 }
 
-// Whole certificates are hashed only if one is pinned or blocked.
-static bool wants_certificate_digest(const pv_policy *policy,
-                                     const pv_pinset *own) {
-  uint32_t num_pins = pv_policy_num_blocked(policy, PV_CERTIFICATE);
-  for (uint32_t list = PV_LIST_PINS; list <= PV_LIST_BLOCKED; list++) {
-    num_pins |= own->num_pins[2 * list + PV_CERTIFICATE];
-  }
-  return num_pins != 0;
-}
-
-// Reads the whole chain, whatever it finds. With PV_UNPINNED only the pins that
-// are blocked for every host count.
+// Reads the whole chain, whatever it finds. Whole certificates are hashed only
+// if one is pinned or blocked.
 static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
-                   uint32_t pinset, const pv_pinset *own,
-                   const chain_view *chain) {
-  const bool whole = wants_certificate_digest(policy, own);
+                   const pin_lists *lists, const chain_view *chain) {
+  const bool whole = (lists->kinds >> PV_CERTIFICATE & 1) != 0;
   cert_digests digests = {{{0}}};
   for (size_t i = 0; i < chain->num_certs; i++) {
     const pv_status status = chain_spki(&digests, chain, i);
@@ -117,40 +153,18 @@ static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
     if (status != PV_OK) {
       continue;
     }
-    if (out->malformed == PV_OK && out_spkis != NULL) {
+    if (out_spkis != NULL) {
       memcpy(out_spkis + PV_DIGEST_LEN * i, digests.of[PV_SPKI], PV_DIGEST_LEN);
     }
     if (whole && chain->hashed == NULL) {
       const pv_span cert = chain_cert(chain, i);
       pv_sha256(digests.of[PV_CERTIFICATE], cert.data, cert.len);
     }
-    look_at(out, policy, pinset, own, (uint32_t)i, &digests);
+    look_at(out, policy, lists, (uint32_t)i, &digests);
   }
 }
 
 // ---- the decision -----------------------------------------------------------
-
-// Returns true if every list that is not empty matches.
-static bool lists_are_hit(const pv_pinset *own, uint32_t lists_hit) {
-  for (uint32_t list = PV_LIST_PINS; list <= PV_LIST_CA; list++) {
-    const uint32_t num_pins = own->num_pins[2 * list + PV_SPKI] |
-                              own->num_pins[2 * list + PV_CERTIFICATE];
-    if (num_pins != 0 && (lists_hit >> list & 1) == 0) {
-      return false;
-    }
-  }
-  return true;
-}
-
-// Returns true if no key is blocked, neither by this PinSet nor for every host.
-static bool blocks_nothing(const pv_policy *policy, uint32_t pinset) {
-  uint32_t num_pins = 0;
-  for (uint32_t kind = PV_SPKI; kind <= PV_CERTIFICATE; kind++) {
-    num_pins |= pv__policy_run(policy, pinset, PV_LIST_BLOCKED, kind).num_pins |
-                pv_policy_num_blocked(policy, kind);
-  }
-  return num_pins == 0;
-}
 
 // Steps 4 to 7. Nothing above the certificates that match is needed, unless a
 // key is blocked: then a certificate that is malformed could hide that key.
@@ -189,22 +203,22 @@ static void report_reason(pv_report *out, pv_reason reason,
   }
 }
 
-// With PV_UNPINNED, `own` is empty, and `out` already has an acceptance, which
-// stands if the chain shows nothing against it.
+// If no pins decide, `out` already has an acceptance, which stands if the chain
+// shows nothing against it.
 static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
-                            const pv_policy *policy, uint32_t pinset,
-                            const pv_pinset *own, const chain_view *chain) {
+                            const pv_policy *policy, const pin_lists *lists,
+                            bool pins_decide, const chain_view *chain) {
   evidence seen;  // its digests stay undefined without a depth
   seen.lists_hit = seen.num_seen = 0;
   seen.malformed = PV_OK;
   seen.pinned.depth = seen.blocked.depth = PV_NO_DEPTH;
-  gather(&seen, out_spkis, policy, pinset, own, chain);
-  const pv_reason reason = judge_chain(
-      &seen, chain->num_certs,
-      seen.malformed != PV_OK && blocks_nothing(policy, pinset),
-      lists_are_hit(own, seen.lists_hit));
+  gather(&seen, out_spkis, policy, lists, chain);
+  const uint32_t missed = lists->in_use & ~(seen.lists_hit | BLOCKED);
+  const pv_reason reason =
+      judge_chain(&seen, chain->num_certs, (lists->in_use & BLOCKED) == 0,
+                  missed == 0);
   out->num_seen = seen.num_seen;
-  if (pinset != PV_UNPINNED || reason != PV_MATCH) {
+  if (pins_decide || reason != PV_MATCH) {
     report_reason(out, reason, &seen);
   }
 }
@@ -256,11 +270,10 @@ static bool clients_decide(const pv_policy *policy, size_t host_len) {
          (host_len == 0 || policy->num_rules == 0);
 }
 
-// Steps 1 to 3, which need no chain. Returns the PinSet whose pins decide; or
-// PV_UNPINNED, with `own` empty, if only a blocked key can change `out`.
-static uint32_t decide_by_rule(pv_report *out, pv_pinset *own,
-                               const pv_policy *policy, const given_host *host,
-                               int64_t now) {
+// Steps 1 to 3, which need no chain. Returns the PinSet whose pins decide, or
+// PV_UNPINNED if only a blocked key can change `out`.
+static uint32_t decide_by_rule(pv_report *out, const pv_policy *policy,
+                               const given_host *host, int64_t now) {
   uint32_t index = 0;
   *out = (pv_report){.rule = PV_NO_RULE, .depth = PV_NO_DEPTH};
   if (clients_decide(policy, host->len)) {
@@ -268,14 +281,14 @@ static uint32_t decide_by_rule(pv_report *out, pv_pinset *own,
   } else {
     index = find_pinset(out, policy, host);
   }
-  if (pv_policy_pinset(own, policy, index) != PV_OK) {
+  if (index == PV_UNPINNED) {
     return PV_UNPINNED;
   }
-  out->mode = (uint8_t)own->mode;
-  if (own->expires_set != 0 && now >= own->expires) {
+  const pv_pinset own = read_pinset(pinset_at(policy, index));
+  out->mode = (uint8_t)own.mode;
+  if (own.expires_set != 0 && now >= own.expires) {
     out->reason = PV_EXPIRED;
-    out->accepted = own->expired_rejects == 0 || out->mode == PV_REPORT;
-    *own = (pv_pinset){0};
+    out->accepted = own.expired_rejects == 0 || out->mode == PV_REPORT;
     return PV_UNPINNED;
   }
   return index;
@@ -284,11 +297,12 @@ static uint32_t decide_by_rule(pv_report *out, pv_pinset *own,
 uint32_t pv__evaluate_peer(pv_report *out, uint8_t *out_spkis,
                            const pv_policy *policy, const given_host *host,
                            const chain_view *chain, int64_t now) {
-  pv_pinset own;
-  const uint32_t index = decide_by_rule(out, &own, policy, host, now);
-  if (index != PV_UNPINNED ||
-      (out->accepted != 0 && !blocks_nothing(policy, PV_UNPINNED))) {
-    decide_by_chain(out, out_spkis, policy, index, &own, chain);
+  pin_lists lists;
+  const uint32_t index = decide_by_rule(out, policy, host, now);
+  collect_lists(&lists, policy, index);
+  const bool pins_decide = index != PV_UNPINNED;
+  if (pins_decide || (out->accepted != 0 && lists.num != 0)) {
+    decide_by_chain(out, out_spkis, policy, &lists, pins_decide, chain);
   }
   if (out_spkis != NULL) {
     clear(out_spkis + PV_DIGEST_LEN * out->num_seen,

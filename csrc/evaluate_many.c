@@ -8,37 +8,30 @@
 
 enum { PEERS_AHEAD = 128 };
 
-// Returns where the bucket of a name begins, if the name is no wildcard.
-static const uint8_t *exact_bucket(const pv_policy *policy, uint64_t hash) {
-  const uint32_t bucket = hash_bucket(policy->bucket_mask, hash, PV_EXACT);
-  return policy->buckets + 4 * (size_t)bucket;
-}
-
-// Prefetches the first and the last byte of a piece.
-static void prefetch_piece(const uint8_t *piece, size_t len) {
-  PV_PREFETCH(piece);
-  PV_PREFETCH(piece + len - 1);
-}
-
-// Prefetches the name and the PinSet of the rule that a name probably has.
-static void prefetch_rule(const pv_policy *policy, uint64_t hash) {
-  const uint8_t *bucket = exact_bucket(policy, hash);
-  const uint32_t end = load_le32(bucket + 4);
-  for (uint32_t i = load_le32(bucket); i < end; i++) {
+// Returns the first rule of a bucket with the tag of a name, or PV_NO_RULE.
+// Prefetches its name and its PinSet.
+static uint32_t likely_rule(const pv_policy *policy, uint32_t bucket,
+                            uint64_t hash) {
+  const uint32_t end = bucket_start(policy, bucket + 1);
+  for (uint32_t i = bucket_start(policy, bucket); i < end; i++) {
     const rule_fields rule = rule_of(policy, i);
-    if (rule.tag == hash_tag(hash) && rule.pinset != PV_UNPINNED) {
-      prefetch_piece(policy->names + rule.name_at, rule.name_len);
-      prefetch_piece(pinset_at(policy, rule.pinset), PINSET_LEN);
+    if (rule.tag == hash_tag(hash)) {
+      prefetch_ends(policy->names + rule.name_at, rule.name_len);
+      if (rule.pinset != PV_UNPINNED) {
+        prefetch_ends(pinset_at(policy, rule.pinset), PINSET_LEN);
+      }
+      return i;
     }
   }
+  return PV_NO_RULE;
 }
 
 // Prefetches the first two pins of a rule.
 static void prefetch_pins(const pv_policy *policy, uint32_t rule) {
   const uint32_t pinset = rule_of(policy, rule).pinset;
   if (pinset != PV_UNPINNED) {
-    const pin_run run = pv__policy_run(policy, pinset, PV_LIST_PINS, PV_SPKI);
-    prefetch_piece(run.packed, 2 * PV_DIGEST_LEN);
+    const pin_rows run = policy_run(policy, pinset, PV_LIST_PINS, PV_SPKI);
+    prefetch_ends(pins_at(policy, run), 2 * PV_DIGEST_LEN);
   }
 }
 
@@ -51,24 +44,28 @@ static void find_rules(given_host out[PEERS_AHEAD], const pv_policy *policy,
   const size_t left = hosts->offsets.num - first;
   const size_t num = left < PEERS_AHEAD ? left : PEERS_AHEAD;
   uint64_t hashes[PEERS_AHEAD];
+  uint32_t buckets[PEERS_AHEAD];
   for (size_t i = 0; i < num; i++) {
     const pv_span name = column_item(hosts, first + i);
-    out[i].name = (const char *)name.data;
-    out[i].len = name.len;
+    out[i] = (given_host){(const char *)name.data, name.len, PV_NO_RULE};
     hashes[i] = hash_name(policy->key, name.data, name.len);
-    PV_PREFETCH(exact_bucket(policy, hashes[i]));
+    buckets[i] = hash_bucket(policy->bucket_mask, hashes[i], PV_EXACT);
+    PV_PREFETCH(policy->buckets + 4 * (size_t)buckets[i]);
   }
   for (size_t i = 0; i < num; i++) {
-    PV_PREFETCH(rule_at(policy, load_le32(exact_bucket(policy, hashes[i]))));
+    PV_PREFETCH(rule_at(policy, bucket_start(policy, buckets[i])));
   }
   for (size_t i = 0; i < num; i++) {
-    prefetch_rule(policy, hashes[i]);
+    out[i].rule = likely_rule(policy, buckets[i], hashes[i]);
   }
   for (size_t i = 0; i < num; i++) {
-    out[i].rule =
-        pv__policy_find_exact(policy, hashes[i], out[i].name, out[i].len);
-    if (out[i].rule != PV_NO_RULE) {
+    const uint8_t *name = (const uint8_t *)out[i].name;
+    if (out[i].rule != PV_NO_RULE &&
+        rule_is(policy, out[i].rule, hash_tag(hashes[i]), name, out[i].len,
+                PV_EXACT)) {
       prefetch_pins(policy, out[i].rule);
+    } else {
+      out[i].rule = PV_NO_RULE;  // so each peer is looked up alone
     }
   }
 }

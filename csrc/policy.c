@@ -6,42 +6,7 @@
 
 #include <string.h>
 
-// ---- pins -------------------------------------------------------------------
-
-// Returns a run of a PinSet; the numbers are in range.
-static pin_rows pinset_run(const pv_policy *policy, uint32_t pinset,
-                           uint32_t list, uint32_t kind) {
-  return read_run(pinset_at(policy, pinset) + RUNS_AT +
-                  RUN_LEN * (2 * list + kind));
-}
-
-// Returns the run of the pins that are blocked for every host.
-static pin_rows blocked_run(const pv_policy *policy, uint32_t kind) {
-  return read_run(policy->bytes + BLOCKED_AT + RUN_LEN * kind);
-}
-
-static pin_run pins_of(const pv_policy *policy, pin_rows run) {
-  return (pin_run){policy->pins + PV_DIGEST_LEN * (size_t)run.first_row,
-                   run.num_pins};
-}
-
-pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
-                       uint32_t kind) {
-  return pins_of(policy, pinset == PV_UNPINNED
-                             ? blocked_run(policy, kind)
-                             : pinset_run(policy, pinset, list, kind));
-}
-
 // ---- look-up ----------------------------------------------------------------
-
-// Returns true if rule `i` has this tag, name and shape.
-static bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
-                    const uint8_t *name, size_t name_len, uint8_t shape) {
-  const uint8_t *rule = rule_at(policy, i);
-  return load_le32(rule + TAG_AT) == tag && rule[NAME_LEN_AT] == name_len &&
-         rule[SHAPE_AT] == shape &&
-         memcmp(policy->names + load_le32(rule), name, name_len) == 0;
-}
 
 static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
                            const uint8_t *name, size_t name_len,
@@ -144,7 +109,7 @@ uint32_t pv_policy_rejects_unpinned(const pv_policy *policy) {
 uint32_t pv_policy_num_blocked(const pv_policy *policy, uint32_t kind) {
   return policy->bytes == NULL || kind > PV_CERTIFICATE
              ? 0
-             : blocked_run(policy, kind).num_pins;
+             : policy_run(policy, PV_UNPINNED, PV_LIST_BLOCKED, kind).num_pins;
 }
 
 void pv_policy_digest(uint8_t out[32], const pv_policy *policy) {
@@ -173,16 +138,11 @@ pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
   if (pinset >= policy->num_pinsets) {
     return PV_ERR_ARGUMENT;
   }
-  const uint8_t *p = pinset_at(policy, pinset);
-  const uint64_t expires = load_le64(p + EXPIRES_AT);
-  out->mode = p[0];
-  out->expires_set = p[1] != NEVER_EXPIRES;
-  out->expired_rejects = p[1] == AFTER_EXPIRY_REJECT;
-  memcpy(&out->expires, &expires, sizeof expires);
+  *out = read_pinset(pinset_at(policy, pinset));
   for (uint32_t i = 0; i < NUM_RUNS; i++) CHANGES(i, BYTES(out->num_pins, 32))
   LOOP(NUM_RUNS - i, i <= NUM_RUNS)
   {
-    out->num_pins[i] = pinset_run(policy, pinset, i / 2, i % 2).num_pins;
+    out->num_pins[i] = policy_run(policy, pinset, i / 2, i % 2).num_pins;
   }
   return PV_OK;
 }
@@ -197,10 +157,10 @@ pv_status pv_policy_pin(uint8_t out[32], const pv_policy *policy,
       list > PV_LIST_BLOCKED || kind > PV_CERTIFICATE) {
     return PV_ERR_ARGUMENT;
   }
-  const pin_run run = pv__policy_run(policy, pinset, list, kind);
+  const pin_rows run = policy_run(policy, pinset, list, kind);
   if (i >= run.num_pins) {
     return PV_ERR_ARGUMENT;
   }
-  pv_pins_unpack(out, run.packed, run.num_pins, i);
+  pv_pins_unpack(out, pins_at(policy, run), run.num_pins, i);
   return PV_OK;
 }

@@ -84,6 +84,16 @@ static inline pin_rows read_run(const uint8_t *run) {
   return (pin_rows){load_le32(run), load_le32(run + 4)};
 }
 
+// read_pinset reads a PinSet but for its pins: num_pins is zero.
+static inline pv_pinset read_pinset(const uint8_t *pinset) {
+  const uint64_t expires = load_le64(pinset + EXPIRES_AT);
+  pv_pinset out = {.mode = pinset[0],
+                   .expires_set = pinset[1] != NEVER_EXPIRES,
+                   .expired_rejects = pinset[1] == AFTER_EXPIRY_REJECT};
+  memcpy(&out.expires, &expires, sizeof expires);
+  return out;
+}
+
 typedef struct rule_fields {
   uint32_t name_at;
   uint32_t tag;
@@ -110,6 +120,16 @@ static inline rule_fields rule_of(const pv_policy *policy, uint32_t rule) {
   return read_rule(rule_at(policy, rule));
 }
 
+// rule_is returns true if rule `i` has this tag, name and shape.
+static inline bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
+                           const uint8_t *name, size_t name_len,
+                           uint8_t shape) {
+  const uint8_t *rule = rule_at(policy, i);
+  return load_le32(rule + TAG_AT) == tag && rule[NAME_LEN_AT] == name_len &&
+         rule[SHAPE_AT] == shape &&
+         memcmp(policy->names + load_le32(rule), name, name_len) == 0;
+}
+
 static inline const uint8_t *pinset_at(const pv_policy *policy,
                                        uint32_t pinset) {
   return policy->pinsets + (size_t)PINSET_LEN * pinset;
@@ -119,18 +139,22 @@ static inline uint32_t bucket_start(const pv_policy *policy, uint32_t bucket) {
   return load_le32(policy->buckets + 4 * (size_t)bucket);
 }
 
-// ---- policy.c ---------------------------------------------------------------
-
-// A pin_run is one list of packed pins inside a policy.
-typedef struct pin_run {
-  const uint8_t *packed;
-  uint32_t num_pins;
-} pin_run;
-
-// pv__policy_run returns the pins of one kind in one list of a PinSet, or with
+// policy_run returns the pins of one kind in one list of a PinSet, or with
 // PV_UNPINNED those blocked for every host. The numbers must be in range.
-pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
-                       uint32_t kind);
+static inline pin_rows policy_run(const pv_policy *policy, uint32_t pinset,
+                                  uint32_t list, uint32_t kind) {
+  return read_run(pinset == PV_UNPINNED
+                      ? policy->bytes + BLOCKED_AT + RUN_LEN * kind
+                      : pinset_at(policy, pinset) + RUNS_AT +
+                            RUN_LEN * (2 * list + kind));
+}
+
+// pins_at returns the packed pins of a run.
+static inline const uint8_t *pins_at(const pv_policy *policy, pin_rows run) {
+  return policy->pins + PV_DIGEST_LEN * (size_t)run.first_row;
+}
+
+// ---- policy.c ---------------------------------------------------------------
 
 // pv__policy_find_exact returns the rule that is spelt as a host, byte for
 // byte, and is no wildcard; or PV_NO_RULE. `hash` is the host's hash_name.

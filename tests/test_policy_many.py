@@ -250,6 +250,18 @@ def test_any_peers_in_any_order(
     ]
 
 
+def test_a_wildcard_is_no_rule_for_its_own_name(pki: Pki) -> None:
+    """It has the hash of that name, and with few rules it is in the same bucket."""
+    found: list[Report] = []
+    for i in range(64):
+        name = f"www{i}.example.com"
+        policy = Policy({f"*.{name}": PinSet(pins=[pki.server.pin])})
+        hosts = [name, f"a.{name}"]
+        found += policy.evaluate_many(hosts, [[pki.server.der]] * 2)
+    reasons = [report.reason for report in found]
+    assert reasons == [Reason.NOT_PINNED, Reason.MATCH] * 64
+
+
 def test_chains_longer_than_what_is_hashed_at_once(pki: Pki) -> None:
     """Their keys are hashed in several pieces, which end anywhere in a chain."""
     policy = Policy({"a": PinSet(ca=[pki.ca.pin])})

@@ -41,7 +41,7 @@ import anchors
 from anchors import AnchorError, Change
 from mutants.compiling import Build, MutantError
 from mutants.scenarios import outcome_of_scenarios
-from mutants.testing import SLOW_TOO, TIMEOUT_OF_ALL, Outcome, outcome_of
+from mutants.testing import TIMEOUT_OF_ALL, Outcome, outcome_of
 from parts import in_part
 from pinverify import core
 from pinverify.core._kernels import scan_kernels
@@ -358,7 +358,7 @@ def tried(copy: Copy, mutant: Mutant) -> Outcome:
                 outcome_of_scenarios(changed, ()) if own.verdict == "survived" else own
             )
         with copy.planted(mutant):
-            own = outcome_of(copy.folder, (*SLOW_TOO, *mutant.tests))
+            own = outcome_of(copy.folder, mutant.tests)
             if own.verdict != "survived":
                 return own
             rest = [f"tests/test_{name}.py" for name in mutant.layer.tests]
@@ -374,7 +374,7 @@ def unchanged(copy: Copy, layer: Layer, all_chosen: Sequence[Mutant]) -> Outcome
     if layer is ADAPTER:
         return outcome_of_scenarios({}, tests)
     with copy.without_fault(layer):
-        return outcome_of(copy.folder, (*SLOW_TOO, *tests), TIMEOUT_OF_ALL)
+        return outcome_of(copy.folder, tests, TIMEOUT_OF_ALL)
 
 
 # ---- all of them -------------------------------------------------------------

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SLOW_TOO", "TIMEOUT", "TIMEOUT_OF_ALL", "Outcome", "outcome_of"]
+__all__ = ["TIMEOUT", "TIMEOUT_OF_ALL", "Outcome", "outcome_of"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -25,12 +25,11 @@ TIMEOUT = 120  # seconds for the tests of one mutant; most take less than one
 TIMEOUT_OF_ALL = 600
 
 # The same examples each time. conftest.py has that profile. The plugin of anyio is not
-# used, and imports much.
+# used, and imports much. A row names its tests, so none is left out because it is slow.
 OPTIONS = (
     *("-x", "-q", "-ra", "--tb=short", "-p", "no:cacheprovider", "-p", "no:anyio"),
-    *("--hypothesis-seed=0", "--hypothesis-profile=unshrunk"),
+    *("-m", "", "--hypothesis-seed=0", "--hypothesis-profile=unshrunk"),
 )
-SLOW_TOO = ("-m", "")  # beside the names of tests: a row names none in vain
 
 # Not the plugins of pytest, which rewrites what it imports itself.
 IMPORTED = (

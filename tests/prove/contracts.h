@@ -663,10 +663,10 @@ MAY_READ_END
   ((pinset) == PV_UNPINNED         \
        ? (list) == PV_LIST_BLOCKED \
        : (pinset) < (p)->num_pinsets && (list) <= PV_LIST_BLOCKED)
-#define IS_RUN(run, p)                                \
-  (32 * PACKED_ROWS((run).num_pins) <= PINS_LEN(p) && \
-   BETWEEN((p)->pins, (run).packed,                   \
-           (p)->pins + (PINS_LEN(p) - 32 * PACKED_ROWS((run).num_pins))))
+#define IS_RUN(packed, num_pins, p)                   \
+  (32 * PACKED_ROWS(num_pins) <= PINS_LEN(p) &&       \
+   BETWEEN((p)->pins, packed,                         \
+           (p)->pins + (PINS_LEN(p) - 32 * PACKED_ROWS(num_pins))))
 #define IS_NAME(name, p, len) \
   ((len) <= (p)->names_len && \
    BETWEEN((p)->names, name, (p)->names + ((p)->names_len - (len))))

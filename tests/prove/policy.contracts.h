@@ -60,6 +60,16 @@ static inline pin_rows read_run(const uint8_t *run)
     ASSIGNS()
     ENSURES(RESULT.first_row == LE32(run) && RESULT.num_pins == LE32(run + 4));
 
+static inline pv_pinset read_pinset(const uint8_t *pinset)
+    REQUIRES(FRESH(pinset, 80))
+    ASSIGNS()
+    ENSURES(RESULT.mode == pinset[0])
+    ENSURES(RESULT.expires_set == (pinset[1] != 0))
+    ENSURES(RESULT.expired_rejects == (pinset[1] == 2))
+    ENSURES((RESULT.expires < 0) == (pinset[15] >= 0x80))
+    ENSURES((RESULT.expires & INT64_MAX) ==
+            (int64_t)(LE64(pinset + 8) & INT64_MAX));
+
 static inline rule_fields read_rule(const uint8_t *rule)
     REQUIRES(FRESH(rule, 16))
     ASSIGNS()
@@ -89,30 +99,9 @@ static inline uint32_t bucket_start(const pv_policy *policy, uint32_t bucket)
 
 // ---- policy.c ---------------------------------------------------------------
 
-static pin_rows pinset_run(const pv_policy *policy, uint32_t pinset,
-                           uint32_t list, uint32_t kind)
-    REQUIRES(IS_VIEW(policy) && pinset < policy->num_pinsets)
-    REQUIRES(list <= PV_LIST_BLOCKED && kind <= PV_CERTIFICATE)
-    REQUIRES(IS_SECTION(policy->pinsets, PINSETS_LEN(policy)))
-    REQUIRES(PINSETS_FIT(policy))
-    ASSIGNS()
-    ENSURES(ROWS_FIT(policy, RESULT.first_row, RESULT.num_pins));
-
-static pin_rows blocked_run(const pv_policy *policy, uint32_t kind)
-    REQUIRES(IS_VIEW(policy) && kind <= PV_CERTIFICATE)
-    REQUIRES(FRESH(policy->bytes, 128) && BLOCKED_FIT(policy))
-    ASSIGNS()
-    ENSURES(ROWS_FIT(policy, RESULT.first_row, RESULT.num_pins));
-
-static pin_run pins_of(const pv_policy *policy, pin_rows run)
-    REQUIRES(IS_VIEW(policy))
-    REQUIRES(IS_SECTION(policy->pins, PINS_LEN(policy)))
-    REQUIRES(ROWS_FIT(policy, run.first_row, run.num_pins))
-    ASSIGNS()
-    ENSURES(IS_RUN(RESULT, policy));
-
-static bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
-                    const uint8_t *name, size_t name_len, uint8_t shape)
+static inline bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
+                           const uint8_t *name, size_t name_len,
+                           uint8_t shape)
     REQUIRES(IS_VIEW(policy) && i < policy->num_rules)
     REQUIRES(IS_SECTION(policy->rules, RULES_LEN(policy)) &&
              RULES_FIT(policy))

@@ -4,38 +4,45 @@
 #include "evaluate.c"
 #include "evaluate.contracts.h"
 
-void prove_scan_list(void) {
-  evidence *out;
+void prove_add_list(void) {
+  pin_lists *out;
   const pv_policy *policy;
   uint32_t pinset;
   uint32_t list;
-  uint8_t kind;
+  uint32_t kind;
+  add_list(out, policy, pinset, list, kind);
+  REACHED(pinset == PV_UNPINNED && kind == PV_CERTIFICATE);
+  REACHED(pinset == 9 && list == PV_LIST_CA);
+}
+
+void prove_collect_lists(void) {
+  pin_lists *out;
+  const pv_policy *policy;
+  uint32_t pinset;
+  collect_lists(out, policy, pinset);
+  REACHED(pinset == PV_UNPINNED);
+  REACHED(pinset == 9);
+}
+
+void prove_scan_list(void) {
+  evidence *out;
+  const pv_policy *policy;
+  const pin_list *pins;
   uint32_t depth;
   const cert_digests *digests;
-  scan_list(out, policy, pinset, list, kind, depth, digests);
-  REACHED(kind == PV_CERTIFICATE && pinset == PV_UNPINNED);
-  REACHED(list == PV_LIST_CA && pinset == 9);
+  scan_list(out, policy, pins, depth, digests);
+  REACHED(depth == 9);
 }
 
 void prove_look_at(void) {
   evidence *out;
   const pv_policy *policy;
-  uint32_t pinset;
-  const pv_pinset *own;
+  const pin_lists *lists;
   uint32_t depth;
   const cert_digests *digests;
-  look_at(out, policy, pinset, own, depth, digests);
-  REACHED(pinset == PV_UNPINNED);
-  REACHED(depth == 0 && pinset == 9);
-  REACHED(depth == 9 && pinset == 9);
-}
-
-void prove_wants_certificate_digest(void) {
-  const pv_policy *policy;
-  const pv_pinset *own;
-  const bool wants = wants_certificate_digest(policy, own);
-  REACHED(wants);
-  REACHED(!wants);
+  look_at(out, policy, lists, depth, digests);
+  REACHED(depth == 0);
+  REACHED(depth == 9);
 }
 
 void prove_blocks_nothing(void) {
@@ -75,14 +82,6 @@ void prove_report_reason(void) {
   REACHED(reason == PV_BLOCKED);
   REACHED(reason == PV_MALFORMED);
   REACHED(reason == PV_MISMATCH);
-}
-
-void prove_lists_are_hit(void) {
-  const pv_pinset *own;
-  uint32_t lists_hit;
-  const bool hit = lists_are_hit(own, lists_hit);
-  REACHED(hit);
-  REACHED(!hit);
 }
 
 void prove_find_pinset(void) {

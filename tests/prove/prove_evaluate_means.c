@@ -7,7 +7,7 @@
 #include "evaluate.c"
 #include "evaluate.contracts.h"
 
-enum { CERTS = 3, PINSET = 7, WIDE = 0, OWN = 1 };
+enum { CERTS = 3, WIDE = 0, OWN = 1 };
 
 // What a decision depends on. `hits[whose][list][kind][i]` says whether
 // certificate `i` has a pin in a list of the policy (WIDE) or the PinSet (OWN).
@@ -20,6 +20,7 @@ typedef struct world {
   bool spelt;  // as this rule is, byte for byte
   rule_fields rule;
   pv_pinset pinset;
+  uint32_t own;  // the number of the PinSet
 } world;
 static world w;
 
@@ -70,27 +71,27 @@ size_t pv__spki_chunk(uint8_t *out_digests, uint8_t *out_statuses,
   return num;
 }
 
-pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
-                       uint32_t kind) {
-  const size_t whose = pinset == PV_UNPINNED ? WIDE : OWN;
-  __CPROVER_assert(pinset == PV_UNPINNED || pinset == PINSET, "one of the two");
+pin_rows any_rows(const pv_policy *policy, uint32_t pinset, uint32_t list,
+                  uint32_t kind) {
+  const uint32_t whose = pinset == PV_UNPINNED ? WIDE : OWN;
+  __CPROVER_assert(whose == WIDE || pinset == w.own, "one of the two");
   __CPROVER_assert(whose == OWN || list == PV_LIST_BLOCKED, "it has that list");
   __CPROVER_assert(list < 4 && kind < 2, "a list of pins");
-  return (pin_run){&marks[whose][list][kind], w.num_pins[whose][list][kind]};
+  return (pin_rows){8 * whose + 2 * list + kind, w.num_pins[whose][list][kind]};
 }
 
-uint32_t pv_policy_num_blocked(const pv_policy *policy, uint32_t kind) {
-  return w.num_pins[WIDE][PV_LIST_BLOCKED][kind];
+const uint8_t *any_pins(const pv_policy *policy, pin_rows rows) {
+  return &marks[0][0][0] + rows.first_row;
 }
 
 uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
                            const uint8_t digest[32]) {
   const size_t mark = (size_t)(packed - &marks[0][0][0]);
   const size_t whose = mark / 8, list = mark / 2 % 4, kind = mark % 2;
-  __CPROVER_assert(num_pins == w.num_pins[whose][list][kind], "all its pins");
   if (num_pins == 0) {
     return 0;
   }
+  __CPROVER_assert(num_pins == w.num_pins[whose][list][kind], "all its pins");
   __CPROVER_assert(digest[1] == kind + 1, "a digest of the kind of the pins");
   __CPROVER_assert(digest[0] >= 1 && digest[0] <= CERTS, "of a certificate");
   return w.hits[whose][list][kind][digest[0] - 1] ? 1 : 0;
@@ -166,7 +167,147 @@ static spec_chain spec_of_chain(size_t num_certs, bool has_pins) {
   return spec;
 }
 
+// ---- lists of pins ----------------------------------------------------------
+
+enum { PLACES = 5 };  // of lists: what is blocked for every host, and a PinSet's
+
+static pin_list spec_list(size_t kind, size_t place, bool has_pins) {
+  const size_t whose = place == 0 ? WIDE : OWN;
+  const size_t list = place == 0 ? PV_LIST_BLOCKED : place - 1;
+  const bool counts = whose == WIDE || has_pins;
+  return (pin_list){{(uint32_t)(8 * whose + 2 * list + kind),
+                     counts ? w.num_pins[whose][list][kind] : 0},
+                    (uint8_t)list,
+                    (uint8_t)kind};
+}
+
+void prove_collect_lists(void) {
+  world any;
+  pv_policy policy;
+  pin_lists lists;
+  bool has_pins;
+  w = any;
+  __CPROVER_assume(w.own != PV_UNPINNED);
+  collect_lists(&lists, &policy, has_pins ? w.own : PV_UNPINNED);
+  uint32_t num = 0, in_use = 0, kinds = 0;
+  for (size_t kind = 0; kind < 2; kind++) {
+    for (size_t place = 0; place < PLACES; place++) {
+      const pin_list spec = spec_list(kind, place, has_pins);
+      if (spec.rows.num_pins != 0) {
+        const pin_list *pins = &lists.of[num];
+        __CPROVER_assert(pins->rows.first_row == spec.rows.first_row &&
+                             pins->rows.num_pins == spec.rows.num_pins,
+                         "the pins of the next list");
+        __CPROVER_assert(pins->list == spec.list && pins->kind == spec.kind,
+                         "its name and its kind");
+        num += 1;
+        in_use |= (uint32_t)1 << spec.list;
+        kinds |= (uint32_t)1 << kind;
+      }
+    }
+  }
+  __CPROVER_assert(lists.num == num, "all lists that are not empty");
+  __CPROVER_assert(lists.in_use == in_use, "their names");
+  __CPROVER_assert(lists.kinds == kinds, "their kinds");
+  REACHED(num == 10);
+  REACHED(num == 0 && has_pins);
+  REACHED(num == 2 && !has_pins);
+}
+
+// All ten lists, each in its place. Those that are empty would not be there; but
+// who looks into an empty list finds nothing.
+static pin_lists spec_lists(bool has_pins) {
+  pin_lists lists = {.num = 2 * PLACES};
+  for (size_t kind = 0; kind < 2; kind++) {
+    for (size_t place = 0; place < PLACES; place++) {
+      const pin_list pins = spec_list(kind, place, has_pins);
+      const uint32_t is_used = pins.rows.num_pins != 0;
+      lists.of[PLACES * kind + place] = pins;
+      lists.in_use |= is_used << pins.list;
+      lists.kinds |= is_used << kind;
+    }
+  }
+  return lists;
+}
+
+// ---- one key of a chain -----------------------------------------------------
+
+// Returns true if key number `at` of what is hashed is that of its certificate.
+static bool is_true(const hashed *keys, size_t at) {
+  const uint8_t *digest = keys->digests[at - keys->first];
+  const size_t i = at - FIRST;
+  return keys->statuses[at - keys->first] == (uint32_t)w.status[i] &&
+         digest[0] == (w.status[i] == PV_OK ? i + 1 : 0) &&
+         digest[1] == (w.status[i] == PV_OK);
+}
+
+// Shown for one certificate, whatever was asked before: what is kept is true
+// before and after.
+void prove_chain_spki(void) {
+  world any;
+  w = any;
+  const pv_span spans[CERTS] = {{no_bytes, 0}, {no_bytes, 1}, {no_bytes, 2}};
+  bool together, hashed_before, is_empty;
+  size_t i, first;
+  static hashed keys;
+  __CPROVER_assume(i < CERTS && first <= FIRST + i);
+  keys.first = keys.end = is_empty ? 0 : first;
+  if (!is_empty) {
+    keys.end += pv__spki_chunk(keys.digests[0], keys.statuses, NULL, first);
+  }
+  const size_t end = keys.end;
+  hashed_cert certs[CERTS] = {0};
+  for (size_t k = 0; k < CERTS; k++) {
+    const pv_status status =
+        pv_spki_sha256(certs[k].digests.of[PV_SPKI], no_bytes, k);
+    __CPROVER_assume((uint32_t)status <= UINT8_MAX);  // in pinverify.h all are
+    certs[k].status = (uint8_t)status;
+    pv_sha256(certs[k].digests.of[PV_CERTIFICATE], no_bytes, k);
+  }
+  const chain_view chain = {.spans = spans,
+                            .first = FIRST,
+                            .num_certs = CERTS,
+                            .keys = together ? &keys : NULL,
+                            .hashed = hashed_before ? certs : NULL};
+  cert_digests out;
+  const cert_digests before = out;
+  const pv_status status = chain_spki(&out, &chain, i);
+
+  const bool ok = w.status[i] == PV_OK;
+  const size_t byte = some % PV_DIGEST_LEN;
+  __CPROVER_assert(status == w.status[i], "its status");
+  __CPROVER_assert(out.of[PV_SPKI][0] == (ok ? i + 1 : 0) &&
+                       out.of[PV_SPKI][1] == (ok ? PV_SPKI + 1 : 0),
+                   "the digest of its key");
+  if (hashed_before) {
+    __CPROVER_assert(out.of[PV_CERTIFICATE][0] == i + 1 &&
+                         out.of[PV_CERTIFICATE][1] == PV_CERTIFICATE + 1,
+                     "and its own, if it is known");
+  } else {
+    __CPROVER_assert(out.of[PV_CERTIFICATE][byte] ==
+                         before.of[PV_CERTIFICATE][byte],
+                     "and nothing else");
+  }
+  for (size_t at = FIRST; at < COLUMN; at++) {
+    __CPROVER_assert(
+        IMPLIES(keys.first <= at && at < keys.end, is_true(&keys, at)),
+        "what is kept is true");
+  }
+  REACHED(ok && hashed_before && i == 2);
+  REACHED(ok && together && !hashed_before && end == 0 && keys.end == COLUMN);
+  REACHED(!ok && together && !hashed_before && keys.end == end && first == 0);
+  REACHED(ok && together && !hashed_before && keys.first == FIRST + 1);
+}
+
 // ---- step 4 to 8 ------------------------------------------------------------
+
+// Whatever the walk makes of certificate `i`; see above.
+pv_status any_key(cert_digests *out, const chain_view *chain, size_t i) {
+  if (chain->hashed != NULL) {
+    pv_sha256(out->of[PV_CERTIFICATE], no_bytes, i);
+  }
+  return pv_spki_sha256(out->of[PV_SPKI], no_bytes, i);
+}
 
 void prove_decide_by_chain(void) {
   world any;
@@ -177,21 +318,10 @@ void prove_decide_by_chain(void) {
   w = any;
   uint8_t spkis[32 * CERTS] = {0};
   const pv_span spans[CERTS] = {{no_bytes, 0}, {no_bytes, 1}, {no_bytes, 2}};
-  bool together, hashed_before;
-  static hashed keys;
-  keys.first = 0;
-  keys.end = pv__spki_chunk(keys.digests[0], keys.statuses, NULL, 0);
-  hashed_cert certs[CERTS] = {0};
-  for (size_t i = 0; i < CERTS; i++) {
-    const pv_status status = pv_spki_sha256(certs[i].digests.of[PV_SPKI], no_bytes, i);
-    __CPROVER_assume((uint32_t)status <= UINT8_MAX);
-    certs[i].status = (uint8_t)status;
-    pv_sha256(certs[i].digests.of[PV_CERTIFICATE], no_bytes, i);
-  }
+  bool hashed_before;
+  static const hashed_cert certs[CERTS];
   const chain_view chain = {.spans = spans,
-                            .first = FIRST,
                             .num_certs = num_certs,
-                            .keys = together ? &keys : NULL,
                             .hashed = hashed_before ? certs : NULL};
   __CPROVER_assume(num_certs <= CERTS);
   __CPROVER_assume(has_pins || out.accepted == 1);
@@ -200,12 +330,8 @@ void prove_decide_by_chain(void) {
                    !spec_is_empty(OWN, PV_LIST_LEAF) ||
                    !spec_is_empty(OWN, PV_LIST_CA));
   const pv_report before = out;
-  pv_pinset own = {0};
-  if (has_pins) {
-    memcpy(own.num_pins, w.num_pins[OWN], sizeof own.num_pins);
-  }
-  decide_by_chain(&out, spkis, &policy, has_pins ? PINSET : PV_UNPINNED, &own,
-                  &chain);
+  const pin_lists lists = spec_lists(has_pins);
+  decide_by_chain(&out, spkis, &policy, &lists, has_pins, &chain);
   const spec_chain spec = spec_of_chain(num_certs, has_pins);
   const bool stands = !has_pins && spec.reason == PV_MATCH;
 
@@ -242,8 +368,8 @@ void prove_decide_by_chain(void) {
                      "the first that is malformed, and its fault");
   }
   for (size_t i = 0; i < CERTS; i++) {
-    __CPROVER_assert(spkis[32 * i] == (i < spec.num_read ? i + 1 : 0) &&
-                         spkis[32 * i + 1] == (i < spec.num_read),
+    __CPROVER_assert(IMPLIES(i < spec.num_read,
+                             spkis[32 * i] == i + 1 && spkis[32 * i + 1] == 1),
                      "the keys before it");
   }
   REACHED(spec.reason == PV_NO_CERTIFICATE && out.accepted == 1);
@@ -253,7 +379,6 @@ void prove_decide_by_chain(void) {
   REACHED(spec.reason == PV_MATCH && out.matched_kind == PV_CERTIFICATE);
   REACHED(spec.reason == PV_MISMATCH && spec.pinned_at == 1);
   REACHED(stands && num_certs == 3);
-  REACHED(spec.reason == PV_MATCH && together && keys.first == FIRST + 1);
   REACHED(spec.reason == PV_BLOCKED && hashed_before &&
           out.matched_kind == PV_CERTIFICATE);
 }
@@ -282,32 +407,34 @@ rule_fields any_rule(const pv_policy *policy, uint32_t rule) {
   return w.rule;
 }
 
-static uint32_t pinset_read;
-
-pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
-                           uint32_t pinset) {
-  *out = pinset == PV_UNPINNED ? (pv_pinset){0} : w.pinset;
-  pinset_read = pinset;
-  return pinset == PV_UNPINNED ? PV_ERR_ARGUMENT : PV_OK;
+const uint8_t *any_pinset_at(const pv_policy *policy, uint32_t pinset) {
+  __CPROVER_assert(pinset == w.own, "the PinSet of the rule");
+  return no_bytes;
 }
 
-static uint32_t asked_of_chain;  // of this PinSet
+pv_pinset any_pinset(const uint8_t *pinset) {
+  __CPROVER_assert(pinset == no_bytes, "the PinSet of the rule");
+  return w.pinset;
+}
+
 static bool chain_was_asked;
+static bool pins_were_asked;
 static pv_report report_so_far;
 static uint32_t num_seen;
 
-void chain_decides(pv_report *out, uint8_t *out_spkis,
-                          const pv_policy *policy, uint32_t pinset,
-                          const pv_pinset *own, const chain_view *chain) {
+// Which lists are asked, and what they decide, is shown above.
+void chain_decides(pv_report *out, uint8_t *out_spkis, const pv_policy *policy,
+                   const pin_lists *lists, bool pins_decide,
+                   const chain_view *chain) {
   chain_was_asked = true;
-  for (uint32_t l = 0; l < 4; l++) {
-    for (uint32_t i = 2 * l; i < 2 * l + 2; i++) {
-      __CPROVER_assert(own->num_pins[i] ==
-                           (pinset == PV_UNPINNED ? 0 : w.pinset.num_pins[i]),
-                       "the lists of that PinSet, or none");
-    }
+  uint32_t num = 0;
+  for (uint32_t i = 0; i < 8; i++) {
+    num += w.num_pins[OWN][i / 2][i % 2] != 0 && pins_decide;
   }
-  asked_of_chain = pinset;
+  num += w.num_pins[WIDE][PV_LIST_BLOCKED][PV_SPKI] != 0;
+  num += w.num_pins[WIDE][PV_LIST_BLOCKED][PV_CERTIFICATE] != 0;
+  __CPROVER_assert(lists->num == num, "the lists of that PinSet, or none");
+  pins_were_asked = pins_decide;
   report_so_far = *out;
   out->num_seen = num_seen;
 }
@@ -331,14 +458,15 @@ void prove_pv__evaluate_peer(void) {
   __CPROVER_assume(!w.spelt || w.host == PV_OK);
   __CPROVER_assume(w.rule.shape <= PV_ANY_LABELS && w.rule.name_len <= 253);
   __CPROVER_assume(w.pinset.mode <= PV_REPORT);
+  const bool by_clients =
+      (policy.flags & 2) != 0 && (host.len == 0 || policy.num_rules == 0);
+  __CPROVER_assume(w.own == (by_clients ? 0 : w.rule.pinset));
   chain_was_asked = false;
   const size_t at = some % (32 * CERTS);
   const uint8_t before = spkis[at];
   pv__evaluate_peer(&out, wants_spkis ? spkis : NULL, &policy, &host, &chain,
                     now);
 
-  const bool by_clients =
-      (policy.flags & 2) != 0 && (host.len == 0 || policy.num_rules == 0);
   const bool bad = !by_clients && w.host != PV_OK;
   const bool has_rule = !by_clients && !bad && w.rule_found != PV_NO_RULE;
   const bool has_pins =
@@ -355,16 +483,10 @@ void prove_pv__evaluate_peer(void) {
 
   __CPROVER_assert(chain_was_asked == asks, "the chain decides, or does not");
   if (asks) {
-    const uint32_t own = by_clients ? 0 : w.rule.pinset;
-    __CPROVER_assert(
-        asked_of_chain == (has_pins && !expired ? own : PV_UNPINNED),
-        "by the PinSet of the rule, or by what is blocked alone");
+    __CPROVER_assert(pins_were_asked == (has_pins && !expired),
+                     "by the PinSet of the rule, or by what is blocked alone");
     __CPROVER_assert(out.accepted == report_so_far.accepted, "nothing later");
   }
-  __CPROVER_assert(IMPLIES(has_pins, pinset_read == (by_clients
-                                                         ? 0
-                                                         : w.rule.pinset)),
-                   "the PinSet of the rule");
   __CPROVER_assert(out.accepted == accepts_early, "accepted or rejected so far");
   __CPROVER_assert(
       IMPLIES(!(has_pins && !expired),
@@ -389,8 +511,8 @@ void prove_pv__evaluate_peer(void) {
                    "zeros behind the keys that were seen");
   REACHED(bad);
   REACHED(by_clients && expired && is_watched);
-  REACHED(asks && asked_of_chain == PV_UNPINNED && expired);
-  REACHED(asks && asked_of_chain == PV_UNPINNED && !has_pins);
+  REACHED(asks && !pins_were_asked && expired);
+  REACHED(asks && !pins_were_asked && !has_pins);
   REACHED(!asks && out.accepted == 1);
   REACHED(asks && is_watched);
   REACHED(asks && has_rule && w.spelt);

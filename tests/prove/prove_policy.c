@@ -44,6 +44,12 @@ void prove_read_run(void) {
   REACHED(read_run(run).num_pins == 9);
 }
 
+void prove_read_pinset(void) {
+  const uint8_t *pinset;
+  const pv_pinset own = read_pinset(pinset);
+  REACHED(own.expires == -9);
+}
+
 void prove_rule_of(void) {
   const pv_policy *policy;
   uint32_t rule;
@@ -56,36 +62,21 @@ void prove_read_rule(void) {
   REACHED(read_rule(rule).name_len == 9);
 }
 
-void prove_pinset_run(void) {
-  const pv_policy *policy;
-  uint32_t pinset;
-  uint32_t list;
-  uint32_t kind;
-  __CPROVER_assume(some == 8 * (size_t)pinset + 2 * (size_t)list + kind);
-  const pin_rows run = pinset_run(policy, pinset, list, kind);
-  REACHED(pinset == 9 && run.num_pins == 9);
-}
-
-void prove_blocked_run(void) {
-  const pv_policy *policy;
-  uint32_t kind;
-  const pin_rows run = blocked_run(policy, kind);
-  REACHED(kind == 1 && run.num_pins == 9);
-}
-
-void prove_pins_of(void) {
+void prove_pins_at(void) {
   const pv_policy *policy;
   pin_rows run;
-  pins_of(policy, run);
+  pins_at(policy, run);
   REACHED(run.num_pins == 9);
 }
 
-void prove_pv__policy_run(void) {
+void prove_policy_run(void) {
   const pv_policy *policy;
   uint32_t pinset;
   uint32_t list;
   uint32_t kind;
-  const pin_run run = pv__policy_run(policy, pinset, list, kind);
+  __CPROVER_assume(pinset == PV_UNPINNED ||
+                   some == 8 * (size_t)pinset + 2 * (size_t)list + kind);
+  const pin_rows run = policy_run(policy, pinset, list, kind);
   REACHED(pinset == PV_UNPINNED && run.num_pins == 9);
   REACHED(pinset == 9 && run.num_pins == 9);
 }

@@ -74,12 +74,19 @@ void pv__digest_policy(uint8_t out[32], const uint8_t *bytes, size_t bytes_len)
 
 // ---- policy.c ---------------------------------------------------------------
 
-pin_run pv__policy_run(const pv_policy *policy, uint32_t pinset, uint32_t list,
-                   uint32_t kind)
+static inline const uint8_t *pins_at(const pv_policy *policy, pin_rows run)
+    REQUIRES(IS_VIEW(policy))
+    REQUIRES(IS_SECTION(policy->pins, PINS_LEN(policy)))
+    REQUIRES(ROWS_FIT(policy, run.first_row, run.num_pins))
+    ASSIGNS()
+    ENSURES(IS_RUN(RESULT, run.num_pins, policy));
+
+static inline pin_rows policy_run(const pv_policy *policy, uint32_t pinset,
+                                  uint32_t list, uint32_t kind)
     REQUIRES(IS_PIN_STORE(policy) && IS_LIST(policy, pinset, list))
     REQUIRES(kind <= PV_CERTIFICATE)
     ASSIGNS()
-    ENSURES(IS_RUN(RESULT, policy));
+    ENSURES(ROWS_FIT(policy, RESULT.first_row, RESULT.num_pins));
 
 static inline rule_fields rule_of(const pv_policy *policy, uint32_t rule)
     REQUIRES(IS_VIEW(policy) && rule < policy->num_rules)
@@ -154,10 +161,7 @@ pv_status pv_policy_rule(pv_rule *out, const pv_policy *policy,
 
 pv_status pv_policy_pinset(pv_pinset *out, const pv_policy *policy,
                            uint32_t pinset)
-    REQUIRES(IS_OUT(out) && IS_VIEW(policy))
-    REQUIRES(policy->num_pinsets == 0 ||
-             (IS_SECTION(policy->pinsets, PINSETS_LEN(policy)) &&
-              PINSETS_FIT(policy)))
+    REQUIRES(IS_OUT(out) && IS_PIN_STORE_OR_CLOSED(policy))
     ASSIGNS(*out)
     ENSURES((RESULT == PV_OK) == (pinset < policy->num_pinsets));
 
