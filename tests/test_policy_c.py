@@ -78,6 +78,41 @@ def test_the_light_calls_of_c_reject_what_they_cannot_ask(pki: Pki) -> None:
         assert asked == 0
 
 
+def test_a_policy_that_was_never_opened_has_nothing() -> None:
+    """No rule and no pins; and many peers are refused together."""
+    closed = ffi.new("pv_policy *")
+    assert lib.pv_policy_find(closed, b"a", 1) == lib.PV_NO_RULE
+    pin = ffi.new("uint8_t[32]", b"\xff" * 32)
+    assert lib.pv_policy_pin(pin, closed, 0, 0, 0, 0) == lib.PV_ERR_ARGUMENT
+    assert not any(bytes(ffi.buffer(pin)))
+    reports = ffi.new("pv_report[]", [{"accepted": 1}])
+    ends = ffi.new("uint64_t[]", [0, 1])
+    status = lib.pv_evaluate_many(
+        ffi.new("pv_answers *", {"reports": reports}),
+        closed,
+        ffi.new("pv_column *", [ffi.from_buffer(b"a"), 1, [ends, 8, 1]]),
+        ffi.new("pv_column *", [ffi.from_buffer(b"0"), 1, [ends, 8, 1]]),
+        ffi.NULL,
+        NOW,
+    )
+    assert status == lib.PV_ERR_ARGUMENT
+    assert not any(bytes(ffi.buffer(reports)))
+
+
+def test_a_pointer_to_nothing_is_an_empty_text(pki: Pki) -> None:
+    """A peer without a name is no client here; and one may show no certificate."""
+    pins = PinSet([Pin.from_certificate(pki.server.der)])
+    reason = ffi.new("uint32_t *")
+    nothing = struct.pack("=I", 0)
+    for rules, found in (({}, lib.PV_BAD_HOST), ({"a": pins}, lib.PV_NO_CERTIFICATE)):
+        opened, _keep = opened_in_c(Policy(rules))
+        host, host_len = (b"a", 1) if rules else (ffi.NULL, 0)
+        lib.pv_decide(reason, opened, host, host_len, ffi.NULL, 0, nothing, 0, NOW)
+        assert reason[0] == found
+        leaf = pki.server.der
+        assert lib.pv_leaf_suffices(opened, ffi.NULL, 0, leaf, len(leaf), NOW) == 0
+
+
 def test_every_rejection_of_the_light_call_is_false(pki: Pki) -> None:
     """`if (pv_decide(…))` goes on for an accepted peer and for nobody else."""
     right, wrong = (
@@ -237,6 +272,22 @@ def test_pv_evaluate_many_refuses_offsets_that_do_not_ascend_or_pass_their_end(
     assert status == lib.PV_ERR_ARGUMENT
     assert not any(bytes(ffi.buffer(reports)))
     assert not any(bytes(ffi.buffer(spkis, 64)))
+
+
+def test_pv_evaluate_many_refuses_offsets_of_another_width() -> None:
+    """They have 4 bytes or 8."""
+    opened, _keep = opened_in_c(Policy({}))
+    reports = ffi.new("pv_report[]", [{"accepted": 1}])
+    ends = ffi.new("uint64_t[]", [0, 1])
+    for widths in ((2, 8), (8, 2), (0, 8)):
+        hosts, certs = (
+            ffi.new("pv_column *", [ffi.from_buffer(b"0"), 1, [ends, width, 1]])
+            for width in widths
+        )
+        answers = ffi.new("pv_answers *", {"reports": reports})
+        status = lib.pv_evaluate_many(answers, opened, hosts, certs, ffi.NULL, NOW)
+        assert status == lib.PV_ERR_ARGUMENT
+        assert not any(bytes(ffi.buffer(reports)))
 
 
 @pytest.mark.parametrize("num_chains", [0, 1, 3])
