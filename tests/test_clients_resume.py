@@ -33,6 +33,7 @@ import pytest
 
 from client_table import short
 from forked_servers import answer_one, ask, forked, serve
+from optional import ALL_CLIENTS
 from pinverify import PinSet, pin_context
 from pki import Identity, example_pki
 from started import free_port, running, started
@@ -539,6 +540,11 @@ CLIENTS: dict[str, Callable[[Caller], Both]] = {
 }
 PROGRAMS = {"curl", "node", "nginx"}
 
+# With each server, they take half a minute: only `make clients` runs them.
+CLIENTS_HERE = [
+    name for name in CLIENTS if name not in PROGRAMS or os.environ.get(ALL_CLIENTS)
+]
+
 # ---- the tests ---------------------------------------------------------------
 
 
@@ -576,7 +582,7 @@ def _serving(
             yield served, block
 
 
-@pytest.mark.parametrize("client", ["ssl", "curl", "node", "nginx"])
+@pytest.mark.parametrize("client", sorted({"ssl", *PROGRAMS} & {*CLIENTS_HERE}))
 def test_pitfall_40_without_pins_a_client_resumes_at_other_workers(
     tmp_path: Path, version: ssl.TLSVersion, client: str
 ) -> None:
@@ -592,7 +598,7 @@ def test_pitfall_40_without_pins_a_client_resumes_at_other_workers(
     assert answers["resumed"] > 0
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", CLIENTS_HERE)
 @pytest.mark.parametrize("server", SERVERS)
 def test_pitfall_40_servers_that_fork_refuse_no_client_that_comes_back(
     tmp_path: Path, version: ssl.TLSVersion, server: str, client: str

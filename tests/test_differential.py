@@ -127,6 +127,7 @@ def test_a_broken_walk_is_seen(listed: dict[str, Any], tmp_path: Path) -> None:
     assert list((tmp_path / "findings").iterdir())
 
 
+@pytest.mark.slow
 def test_a_list_that_is_not_true_is_seen(
     program: Path, listed: dict[str, Any], tmp_path: Path
 ) -> None:
