@@ -25,6 +25,13 @@ NOISE = hashlib.shake_256(b"noise").digest(1 << 16)
 every_kernel = pytest.mark.parametrize("kernel", core.kernels())
 
 
+def test_an_empty_message_needs_no_bytes() -> None:
+    """Its pointer may be NULL."""
+    found = ffi.new("uint8_t[32]")
+    lib.pv_sha256(found, ffi.NULL, 0)
+    assert bytes(found) == hashlib.sha256(b"").digest()
+
+
 @every_kernel
 def test_every_length_up_to_300_agrees_with_hashlib(kernel: str) -> None:
     """Each way in which the padding can fall, over five blocks (FIPS 180-4, 5.1.1)."""

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from pinverify import UNPINNED, Pin, PinSet, Policy, core
+from pinverify import UNPINNED, Pin, PinSet, Policy, Rules, core
 from pinverify._core import ffi, lib
 from pinverify.core._columns import chain
 from pinverify.core._open_policy import OpenPolicy
@@ -111,6 +111,18 @@ def test_a_pointer_to_nothing_is_an_empty_text(pki: Pki) -> None:
         assert reason[0] == found
         leaf = pki.server.der
         assert lib.pv_leaf_suffices(opened, ffi.NULL, 0, leaf, len(leaf), NOW) == 0
+
+
+def test_columns_of_empty_strings_need_no_bytes() -> None:
+    """Their pointers may be NULL: a client without a name, and no certificate."""
+    opened, _keep = opened_in_c(Policy(Rules({}, clients=PinSet([ABSENT]))))
+    ends = ffi.new("uint64_t[]", [0, 0])
+    nothing = ffi.new("pv_column *", [ffi.NULL, 0, [ends, 8, 1]])
+    reports = ffi.new("pv_report[]", 1)
+    answers = ffi.new("pv_answers *", {"reports": reports})
+    status = lib.pv_evaluate_many(answers, opened, nothing, nothing, ffi.NULL, NOW)
+    assert status == lib.PV_OK
+    assert (reports[0].accepted, reports[0].reason) == (0, lib.PV_MALFORMED)
 
 
 def test_every_rejection_of_the_light_call_is_false(pki: Pki) -> None:
