@@ -216,6 +216,7 @@ def test_a_slower_file_is_seen() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_one_thing_can_be_counted(tmp_path: Path) -> None:
     """A block takes some instructions, and two take twice as many."""
     compiler = shutil.which("gcc") or shutil.which("cc")

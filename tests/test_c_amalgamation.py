@@ -250,6 +250,7 @@ def test_it_finds_the_keys_that_the_module_finds(
     assert 0 < statuses.count(0) < len(statuses) > 1000
 
 
+@pytest.mark.slow
 def test_it_decides_as_the_module_decides(
     libraries: Libraries, inputs: dict[str, list[bytes]]
 ) -> None:

@@ -238,6 +238,7 @@ def test_planted_fault_of_the_folder_is_seen(text: str, fault: str) -> None:
     assert folder_faults({"kernels/a.c": "\n" * 9999, "a.c": "//\n" * 9}) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", compilers())
 def test_each_file_compiles_without_a_folder_to_search(compiler: str) -> None:
     """No -I is needed for the folder itself, and every global begins with pv_."""

@@ -117,6 +117,7 @@ def test_the_vectors_of_nist_agree(kernel: str) -> None:
         assert many.hex() == "".join(digest for _, digest in vectors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kernel",
     [core.kernels()[0], pytest.param("portable", marks=pytest.mark.slow)],

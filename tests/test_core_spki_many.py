@@ -18,6 +18,7 @@ from spki_answers import ask, lenient
 __all__: list[str] = []
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_digests_are_those_of_hashlib_over_the_oracles_keys() -> (
     None
 ):

@@ -141,6 +141,7 @@ def test_each_kernel_of_another_processor_gives_the_digests_of_hashlib(
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_kernels_of_this_processor_are_those_of_the_module(
     programs: Programs, tmp_path: Path
 ) -> None:
