@@ -45,13 +45,16 @@ help:
 	@echo 'make clean     remove everything that make has created'
 	@echo
 	@echo 'PYTHON=/usr/bin/python3 chooses an interpreter, CC=clang a compiler, and'
-	@echo 'TESTS="tests/test_pin.py -x" is passed to pytest.'
+	@echo 'TESTS="tests/test_pin.py -x" is passed to pytest. JOBS=2 says how many run'
+	@echo 'side by side: tests, proofs, mutants.'
 
 demo: $(VENV)/built
 	@$(RUN) -m pinverify demo
 
+# All tests run on each processor, JOBS=2 on two; the tests of a file stay together.
+# Those that TESTS names run one after the other, as a debugger needs it.
 test: $(VENV)/built
-	@$(RUN) -m pytest $(TESTS)
+	@$(RUN) -m pytest $(or $(TESTS),-n $(or $(JOBS),auto) --dist loadfile)
 
 lint: $(VENV)/built
 	@$(RUN) -m ruff check
