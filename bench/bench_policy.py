@@ -6,8 +6,8 @@
 
 The table has CPU times, because wall-clock times would include other work.
 The look-up is timed without Python: pv_evaluate_many decides about a batch of peers
-that show no certificate, so each costs its canonical host, the search for the rule,
-and nothing else. A policy without rules gives the share of the first.
+that show no certificate, so each costs the search for its rule and little else. A host
+that is spelt as its rule is found as it is; one in capitals is made canonical first.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Batch:
     """Peers that show no certificate, ready for one call of pv_evaluate_many."""
 
     def __init__(self, opened: OpenPolicy, hosts: Sequence[str]) -> None:
-        """Lay out the hosts; check that each is found, where there are rules."""
+        """Lay out the hosts; check that each is found."""
         data = bytes(opened.data)
         self._bytes = ffi.from_buffer(data)
         self._policy = ffi.new("pv_policy *")
@@ -101,8 +101,8 @@ class Batch:
         self.reports = ffi.new("pv_report[]", self.num)
         self._answers = ffi.new("pv_answers *", {"reports": self.reports})
         self()
-        wanted = Reason.NO_CERTIFICATE if opened.num_rules else Reason.NOT_PINNED
-        assert {report.reason for report in self.reports} == {wanted}
+        found = {report.reason for report in self.reports}
+        assert found == {Reason.NO_CERTIFICATE}
 
     def __call__(self) -> None:
         """Decide about all of them."""
@@ -201,9 +201,10 @@ def table(num_hosts: int) -> str:
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
         ):
             open_s = seconds(lambda: Policy.open(mapped), rounds=5)
-    opened, empty = OpenPolicy(blob), OpenPolicy(Policy({}).compile())
+    opened = OpenPolicy(blob)
     all_hosts = some_of(num_hosts, num_hosts)
     few = all_hosts[:1_000]
+    in_capitals = [host.upper() for host in few]
     rows = [
         (
             "compile (without the time to create the rules)",
@@ -213,11 +214,8 @@ def table(num_hosts: int) -> str:
         ("bytes per host", f"{len(blob) / num_hosts:.0f}"),
         ("open, memory-mapped", f"{open_s * 1e3:.1f} ms"),
         ("look-up, the same 1,000 hosts", f"{look_up_ns(opened, few, 200):.0f} ns"),
+        ("... in capitals", f"{look_up_ns(opened, in_capitals, 200):.0f} ns"),
         ("look-up, each host once", f"{look_up_ns(opened, all_hosts, 3):.0f} ns"),
-        (
-            "... of that, to canonicalise the host",
-            f"{look_up_ns(empty, few, 200):.0f} ns",
-        ),
     ]
     lines = [f"| {num_hosts:,} hosts, {PINS_PER_HOST} pins each | |", "|---|---|"]
     lines += [f"| {name} | {figure} |" for name, figure in rows]
