@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -26,11 +27,18 @@ def started(name: str) -> str:
     return program
 
 
+# Below those that systems give to connections, which could take one before the server
+# of a test does. Tests in processes beside each other begin anywhere.
+_ports = iter(random.SystemRandom().sample(range(16_384, 32_768), 4096))
+
+
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port of 127.0.0.1 on which nobody listens, and never one twice."""
+    for port in _ports:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    msg = "no port is free"
+    raise AssertionError(msg)
 
 
 def listens(port: int) -> bool:
