@@ -4,7 +4,7 @@ It writes, into a folder of results, ``figures.json`` (everything measured),
 ``table.md`` (the gates and their verdicts) and the plots. ``--publish`` puts the table
 and the plots into docs/performance.md, too.
 
-    make bench                 about three minutes on two cores
+    make bench                 a quarter of an hour on two cores
     make bench PUBLISH=1       ... and into the docs
 """
 

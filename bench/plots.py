@@ -212,16 +212,16 @@ def gates(judged: Sequence[Row]) -> str:
     canvas = Canvas(
         "What was to be reached, and what was",
         "● reached, ○ missed; a line is the middle half of all rounds",
-        width=870,
+        width=960,
     )
     top, bottom = 78.0, 78.0 + 24 * len(shown)
-    scale = LogScale(0.25, 4, 450, 710)
+    scale = LogScale(0.25, 4, 540, 800)
     for value in (0.25, 0.5, 1.0, 2.0, 4.0):
         kind = "gate" if value == 1 else "grid"
         canvas.line([(scale(value), top), (scale(value), bottom)], kind)
         text = "gate" if value == 1 else f"{value:g} ×"
         canvas.text(scale(value), bottom + 18, text, "small soft mid")
-    canvas.text(710, bottom + 38, "better →", "small soft end")
+    canvas.text(800, bottom + 38, "better →", "small soft end")
     for number, row in enumerate(shown):
         _gate_row(canvas, scale, row, top + 24 * (number + 0.5))
     return canvas.svg()
@@ -246,7 +246,7 @@ def _gate_row(canvas: Canvas, scale: LogScale, row: Row, y: float) -> None:
     label = f"{measured.median:.3g}{unit} ({sign} {gate.gate:g})"
     if gate.unit == "ns":
         label = f"{_time(measured.median / 1e9)} ({sign} {_time(gate.gate / 1e9)})"
-    canvas.text(724, y + 4, label, f"small {colour} word")
+    canvas.text(814, y + 4, label, f"small {colour} word")
 
 
 # ---- growth ------------------------------------------------------------------
