@@ -67,6 +67,8 @@ def test_the_list_names_suites_and_gives_reasons() -> None:
     for failure in failures:
         assert failure["reason"]
         assert failure["tests"]
+    kinds = {name: suite.kind for name, suite in suites.items() if run.left_out(name)}
+    assert set(kinds.values()) == {"pytest"}  # of unittest none can be left out
 
 
 def test_a_test_counts_if_it_passes_without_pins() -> None:
@@ -163,3 +165,27 @@ def test_outcomes_are_kept_if_pytest_fails_after_the_last_test(
     found = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
     kept = {"test_others.py::test_fine": "passed"}
     assert found == (kept if hook == "pytest_unconfigure" else {})
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("test_bad", {"test_others.py::test_fine": "passed"}), ("test_gone", {})],
+)
+def test_a_test_is_left_out_if_it_is_there(
+    name: str, kept: dict[str, str], tmp_path: Path
+) -> None:
+    """A name that has changed would be run again, so it is an error."""
+    tests = "def test_fine():\n    pass\n\ndef test_bad():\n    raise ValueError\n"
+    (tmp_path / "test_others.py").write_text(tests, encoding="utf-8")
+    out = tmp_path / "outcomes.json"
+    arguments = ["pytest", "test_others.py", f"--without=test_others.py::{name}"]
+    done = subprocess.run(
+        [sys.executable, str(CHILD), str(out), "plain", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    found = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
+    assert found == kept, done.stdout

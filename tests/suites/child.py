@@ -145,6 +145,9 @@ class _Plugin:
         self._without = without
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if unknown := self._without - {item.nodeid for item in items}:
+            msg = f"no such test, so it cannot be left out: {sorted(unknown)}"
+            raise ValueError(msg)
         items[:] = [item for item in items if item.nodeid not in self._without]
 
     def pytest_runtest_teardown(self) -> None:

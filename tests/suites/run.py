@@ -86,6 +86,16 @@ def listed(suite: str) -> dict[str, str]:
     }
 
 
+def left_out(suite: str) -> list[str]:
+    """Return the tests of a suite that are not run: they disturb the next one."""
+    return [
+        test
+        for one in _list().get("left_out", ())
+        if one["suite"] == suite
+        for test in one["tests"]
+    ]
+
+
 # ---- one run -----------------------------------------------------------------
 
 
@@ -240,9 +250,10 @@ def tried(suite: Suite) -> bool:
         )
     # A test that fails can leave sockets open, which then count against a later one.
     # So what fails without pins is left out with them.
-    plain = ran(suite, "plain")
+    without = left_out(suite.name)
+    plain = ran(suite, "plain", without=without)
     ailing = sorted(test for test, how in plain.outcomes.items() if how == "failed")
-    pinned = ran(suite, "pinned", without=ailing)
+    pinned = ran(suite, "pinned", without=without + ailing)
     reasons = listed(suite.name)
     verdict = compared(plain.outcomes, pinned.outcomes, reasons)
     shaky = unsteady(suite, verdict.new)
