@@ -10,6 +10,11 @@ import datetime as dt
 import sys
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from oracle_der import SEQUENCE, encode
 from pinverify import PinSet, Policy, Rules
 from pki import LOCAL_HOSTS, Authority, Identity, Pki, example_pki, self_signed
 
@@ -17,6 +22,13 @@ __all__ = ["write_cast"]
 
 HOST = "localhost"
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+SETS = 32
+"""PV__SETS of csrc/openssl/known.h: the last byte selects where a context keeps it."""
+
+# Of the OIDs of ECDSA with a hash; a last byte follows (RFC 5758, 3.2).
+ECDSA_WITH = bytes.fromhex("2a8648ce3d0403")
+WITH_SHA256, WITH_SHA384 = b"\2", b"\3"
 
 
 def _below(root: Authority, num_issuers: int) -> Identity:
@@ -30,8 +42,32 @@ def _below(root: Authority, num_issuers: int) -> Identity:
 def _twin(of: Identity, issuer: Authority) -> Identity:
     """Make a leaf whose certificate has as many bytes as another, and ends alike."""
     leaves = (issuer.leaf(*LOCAL_HOSTS) for _ in range(10_000))
-    end = (len(of.der), of.der[-1] % 64)
-    return next(x for x in leaves if (len(x.der), x.der[-1] % 64) == end)
+    end = (len(of.der), of.der[-1] % SETS)
+    return next(x for x in leaves if (len(x.der), x.der[-1] % SETS) == end)
+
+
+def _all_but_one_part(of: Identity, issuer: Authority) -> dict[str, Identity]:
+    """Make leaves that each have two of the three parts of a certificate.
+
+    Its issuer signed the second alone, and that twice.
+    """
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    tbs, signature = of.certificate.tbs_certificate_bytes, of.certificate.signature
+    signatures = (issuer.key.sign(tbs, ec.ECDSA(SHA256())) for _ in range(10_000))
+    again = next(s for s in signatures if s[-1] % SETS == signature[-1] % SETS)
+    forged = issuer.forged_leaf(HOST)
+    parts = {
+        "other_tbs": (forged.certificate.tbs_certificate_bytes, WITH_SHA256, signature),
+        "other_signature": (tbs, WITH_SHA256, again),
+        "other_algorithm": (tbs, WITH_SHA384, signature),
+    }
+    made = {}
+    for name, (signed, hash_, bits) in parts.items():
+        algorithm = encode(SEQUENCE, encode(0x06, ECDSA_WITH, hash_))
+        der = encode(SEQUENCE, signed, algorithm, encode(0x03, b"\0", bits))
+        key = forged.key if name == "other_tbs" else of.key
+        made[name] = Identity(x509.load_der_x509_certificate(der), key)
+    return made
 
 
 def _policies(pki: Pki, made: dict[str, Identity]) -> dict[str, Policy]:
@@ -39,6 +75,7 @@ def _policies(pki: Pki, made: dict[str, Identity]) -> dict[str, Policy]:
     blocked_root = [pki.root.pin]
     hosts = {
         "leaf": PinSet(leaf=[pki.server.pin]),
+        "certificate": PinSet(leaf=[pki.server.certificate_pin]),
         "ca": PinSet(ca=[pki.ca.pin]),
         "root_blocked": PinSet(pins=[pki.ca.pin], blocked=blocked_root),
         "leaf_root_blocked": PinSet(leaf=[pki.server.pin], blocked=blocked_root),
@@ -97,6 +134,7 @@ def write_cast(folder: Path, pki: Pki) -> Path:
         **made,
         "server": pki.server,
         "twin": _twin(pki.server, pki.ca),
+        **_all_but_one_part(pki.server, pki.ca),
         "impostor": pki.impostor,
         "client": pki.client,
         "stranger": pki.stranger,

@@ -1,4 +1,5 @@
 // client.c: scenarios of pinned clients: full and resumed handshakes.
+#include "../../../csrc/openssl/known.h"
 #include "dialogue.h"
 
 // The server is the one that is meant, unless a scenario says otherwise.
@@ -76,6 +77,59 @@ static void certificates_that_are_alike(void) {
     SSL_CTX_free(server);
   }
   SSL_CTX_free(client);
+}
+
+// One that has the signature of another, or signs the same bytes otherwise, is
+// not that other. Without verification only the pins tell them apart.
+static void certificates_with_parts_of_another(void) {
+  const char *const shown[] = {"server", "other_tbs", "other_signature",
+                               "server", "other_algorithm", "server"};
+  SSL_CTX *client = client_context();
+  SSL_CTX_set_verify(client, SSL_VERIFY_NONE, NULL);
+  pin(client, "certificate");
+  for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+    const bool is_pinned = strcmp(shown[i], "server") == 0;
+    SSL_CTX *server = server_context(shown[i], SSL_VERIFY_NONE);
+    answer a = connect_once(client, server, NULL);
+    CHECK(a.client_accepts == is_pinned);
+    CHECK(is_pinned ? went_well(&a) : no_byte_passed(&a));
+    CHECK(a.client.report.reason == (is_pinned ? PV_MATCH : PV_MISMATCH));
+    CHECK(names_key_of(&a.client, server));
+    forget(&a);
+    SSL_CTX_free(server);
+  }
+  SSL_CTX_free(client);
+}
+
+static bool is_remembered(const pv__known *known, const char *identity) {
+  SSL_CTX *shows = server_context(identity, SSL_VERIFY_NONE);
+  uint8_t *der = NULL;
+  const int len = i2d_X509(SSL_CTX_get0_certificate(shows), &der);
+  bool is_there = false;
+  for (size_t i = 0; len > 0 && i < PV__SETS * PV__WAYS; i++) {
+    const pv__buffer *has = &known->sets[i / PV__WAYS].places[i % PV__WAYS].der;
+    is_there |= has->len == (size_t)len && memcmp(has->data, der, has->len) == 0;
+  }
+  OPENSSL_free(der);
+  SSL_CTX_free(shows);
+  return is_there;
+}
+
+// The certificates of one chain may fall into one set, and both stay. A third
+// takes the place of the one that was used longer ago.
+static void two_certificates_of_one_set(void) {
+  static pv__known known;
+  const char *const used[] = {"server", "twin", "server", "other_signature"};
+  for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++) {
+    SSL_CTX *shows = server_context(used[i], SSL_VERIFY_NONE);
+    hashed_cert digests;
+    CHECK(pv__cert_hashed(&digests, &known, SSL_CTX_get0_certificate(shows)));
+    SSL_CTX_free(shows);
+    CHECK(is_remembered(&known, "server"));
+    CHECK(is_remembered(&known, used[i]));
+  }
+  CHECK(!is_remembered(&known, "twin"));
+  pv__known_free(&known);
 }
 
 // Without pins the impostor is believed: he has a certificate for the name.
@@ -645,6 +699,8 @@ const scenario client_scenarios[] = {
     {"report_mode", report_mode},
     {"chain_of_16", chain_of_16},
     {"certificates_that_are_alike", certificates_that_are_alike},
+    {"certificates_with_parts_of_another", certificates_with_parts_of_another},
+    {"two_certificates_of_one_set", two_certificates_of_one_set},
     {"impostor_without_pins", impostor_without_pins},
     {"no_operation_before_the_check", no_operation_before_the_check},
     {"appended_authority", appended_authority},
