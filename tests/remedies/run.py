@@ -47,7 +47,7 @@ ROOT = HERE.parent.parent
 PACKAGE = ROOT / "src" / "pinverify"
 LIST = HERE / "remedies.toml"
 
-TIMEOUT = 90  # seconds for the tests of one remedy; they take two or three
+TIMEOUT = 300  # seconds for the tests of one remedy; they take two or three, if alone
 TIMEOUT_OF_ALL = 900  # for all tests together, without a change
 
 
