@@ -189,3 +189,53 @@ def test_a_test_is_left_out_if_it_is_there(
     )
     found = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
     assert found == kept, done.stdout
+
+
+_LEAVES_SOCKETS = """
+import logging
+import socket
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+def leave_open():
+    sock = socket.socket()
+    raise OSError(sock.fileno())
+
+def test_logs():
+    try:
+        leave_open()
+    except OSError as error:
+        logging.warning("%r", error)
+
+def test_after_it():
+    pass
+
+def test_fails():
+    leave_open()
+
+def test_after_that():
+    pass
+"""
+
+
+def test_what_a_test_leaves_open_counts_against_it(tmp_path: Path) -> None:
+    """Records and exceptions keep a socket alive for longer than its test runs."""
+    (tmp_path / "test_others.py").write_text(_LEAVES_SOCKETS, encoding="utf-8")
+    out = tmp_path / "outcomes.json"
+    done = subprocess.run(
+        [sys.executable, str(CHILD), str(out), "plain", "pytest", "test_others.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    found = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
+    assert {name.partition("::")[2]: outcome for name, outcome in found.items()} == {
+        "test_logs": "failed",
+        "test_after_it": "passed",
+        "test_fails": "failed",
+        "test_after_that": "passed",
+    }, done.stdout
+    assert done.stdout.count("unclosed <socket.socket") >= 2

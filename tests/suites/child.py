@@ -143,6 +143,7 @@ class _Plugin:
         self.outcomes = Outcomes()
         self.finished = False
         self._without = without
+        self._left: list[str] = []
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if unknown := self._without - {item.nodeid for item in items}:
@@ -150,10 +151,22 @@ class _Plugin:
             raise ValueError(msg)
         items[:] = [item for item in items if item.nodeid not in self._without]
 
-    def pytest_runtest_teardown(self) -> None:
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
         # What a test leaves open counts against it, and not against a later test that
-        # happens to run when the garbage is collected.
+        # happens to run when the garbage is collected. What it logged, and its own
+        # exception, keep frames alive until now.
+        for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+            setattr(sys, name, None)
         gc.collect()
+        if self._left:
+            self.outcomes.note(nodeid, "failed")
+            print(nodeid, "left:", *self._left)  # noqa: T201
+            self._left.clear()
+
+    def note_unraisable(self, unraisable: Any) -> None:  # noqa: ANN401
+        """Keep a warning that is an error where nobody can catch it."""
+        if isinstance(unraisable.exc_value, Warning):
+            self._left.append(str(unraisable.exc_value))
 
     def pytest_sessionfinish(self) -> None:
         self.finished = True
@@ -171,8 +184,10 @@ def run_pytest(arguments: list[str]) -> Outcomes:
     left_out = [one for one in arguments if one.startswith("--without=")]
     arguments = [one for one in arguments if one not in left_out]
     plugin = _Plugin({one.removeprefix("--without=") for one in left_out})
+    sys.unraisablehook = plugin.note_unraisable  # pytest's knows no test
+    plugins = ["-p", "no:cacheprovider", "-p", "no:unraisableexception"]
     try:
-        pytest.main(["-p", "no:cacheprovider", "--quiet", *arguments], plugins=[plugin])
+        pytest.main([*plugins, "--quiet", *arguments], plugins=[plugin])
     except Exception:
         # After the last test pytest still raises, for example about sockets that a
         # failed test has left open. Nothing is lost then: each outcome is known.

@@ -87,7 +87,7 @@ def listed(suite: str) -> dict[str, str]:
 
 
 def left_out(suite: str) -> list[str]:
-    """Return the tests of a suite that are not run: they disturb the next one."""
+    """Return the tests of a suite that are not run."""
     return [
         test
         for one in _list().get("left_out", ())
