@@ -1,8 +1,5 @@
 // guard.h: a callback that the library calls in each handshake, and that ends
-// those which the adapter does not see.
-//
-// An info callback that the application set later would leave resumed sessions
-// undecided.
+// those which the adapter does not see: see handshake.c.
 #ifndef PINVERIFY_OPENSSL_GUARD_H
 #define PINVERIFY_OPENSSL_GUARD_H
 

@@ -34,6 +34,7 @@ static const char NOT_ASKED[] =
     "the server asks no client for a certificate: set SSL_VERIFY_PEER";
 static const char UNSEEN_START[] =
     "the handshake began before the context was pinned";
+static const pv__shown NOTHING = {.leaf = NULL};
 
 // The info callback that OpenSSL calls.
 static pv__info_callback *info_callback_of(const SSL *ssl) {
@@ -104,8 +105,7 @@ static void keep_evidence(pv__connection *connection, SSL *ssl) {
 static void on_client_hello(pv__connection *connection, SSL *ssl) {
   // Clients without a certificate are refused by OpenSSL, with an alert, if it
   // asks for one.
-  const pv__shown nothing = {.leaf = NULL};
-  if (!pv__judge(connection, ssl, &nothing)) {
+  if (!pv__judge(connection, ssl, &NOTHING)) {
     const int mode = SSL_get_verify_mode(ssl);
     if (mode & SSL_VERIFY_PEER) {
       SSL_set_verify(ssl, mode | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
@@ -179,8 +179,7 @@ static void on_stop(pv__connection *connection, SSL *ssl) {
   const pv__error error = ERR_peek_last_error();
   if (connection->state == PV__PENDING && ERR_GET_LIB(error) == ERR_LIB_SSL &&
       ERR_GET_REASON(error) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
-    const pv__shown nothing = {.leaf = NULL};
-    if (!pv__judge(connection, ssl, &nothing)) {
+    if (!pv__judge(connection, ssl, &NOTHING)) {
       connection->state = PV__REJECTED;
     }
   }

@@ -9,43 +9,31 @@ void pv__buffer_free(pv__buffer *buffer) {
 }
 
 void pv__known_free(pv__known *known) {
-  for (size_t i = 0; i < PV__SETS; i++) {
-    for (size_t way = 0; way < PV__WAYS; way++) {
-      pv__buffer_free(&known->sets[i].places[way].der);
-    }
+  for (size_t i = 0; i < PV__SETS * PV__WAYS; i++) {
+    pv__buffer_free(&known->places[i / PV__WAYS][i % PV__WAYS].der);
   }
 }
 
-static bool is_found(hashed_cert *out, struct pv__set *set,
+static bool is_found(hashed_cert *out, struct pv__place *place,
                      const pv__buffer *der) {
   bool is_same = false;
-  for (unsigned way = 0; way < PV__WAYS && !is_same; way++) {
-    struct pv__place *place = &set->places[way];
-    if (!atomic_exchange(&place->is_taken, true)) {
-      is_same = place->der.len == der->len &&
-                memcmp(place->der.data, der->data, der->len) == 0;
-      *out = place->cert;
-      atomic_store(&place->is_taken, false);
-      if (is_same) {
-        atomic_store(&set->newest, way);
-      }
-    }
+  if (!atomic_exchange(&place->is_taken, true)) {
+    is_same = place->der.len == der->len &&
+              memcmp(place->der.data, der->data, der->len) == 0;
+    *out = place->cert;
+    atomic_store(&place->is_taken, false);
   }
   return is_same;
 }
 
-// Puts a certificate in the place of its set that was used longer ago. `*der`
-// receives what was there.
-static void keep(struct pv__set *set, pv__buffer *der,
+// Puts a certificate in a place. `*der` receives what was there.
+static void keep(struct pv__place *place, pv__buffer *der,
                  const hashed_cert *cert) {
-  const unsigned way = 1 - atomic_load(&set->newest);
-  struct pv__place *place = &set->places[way];
   if (der->len <= PV__PLACE_MAX && !atomic_exchange(&place->is_taken, true)) {
     const pv__buffer old = place->der;
     place->der = *der;
     place->cert = *cert;
     atomic_store(&place->is_taken, false);
-    atomic_store(&set->newest, way);
     *der = old;
   }
 }
@@ -58,13 +46,17 @@ bool pv__cert_hashed(hashed_cert *out, pv__known *known, X509 *cert) {
   }
   der.len = (size_t)len;
   // A signature ends in any byte. Somebody who chooses it gets one set.
-  struct pv__set *set = &known->sets[der.data[der.len - 1] % PV__SETS];
-  if (!is_found(out, set, &der)) {
+  const size_t set = der.data[der.len - 1] % PV__SETS;
+  struct pv__place *places = known->places[set];
+  uint8_t way = !is_found(out, &places[0], &der);
+  if (way == 1 && !is_found(out, &places[1], &der)) {
     out->status =
         (uint8_t)pv_spki_sha256(out->digests.of[PV_SPKI], der.data, der.len);
     pv_sha256(out->digests.of[PV_CERTIFICATE], der.data, der.len);
-    keep(set, &der, out);
+    way = atomic_load(&known->newest[set]) == 0;  // the one used longer ago
+    keep(&places[way], &der, out);
   }
+  atomic_store(&known->newest[set], way);
   pv__buffer_free(&der);
   return true;
 }

@@ -15,19 +15,16 @@ typedef struct pv__buffer {
 
 enum { PV__SETS = 32, PV__WAYS = 2, PV__PLACE_MAX = 4096 };
 
-// The certificates that a context has hashed, the last two in each set. All
-// their bytes are compared, and nothing depends on a policy: to find one here
-// is the same as to hash it, and faster. All zero has none. Nobody waits for a
-// place: a thread that finds it taken hashes.
+// The certificates that a context has hashed, the last two of each set. To find
+// one is the same as to hash it, and faster: all bytes are compared. All zero
+// has none. Nobody waits for a place: a thread that finds it taken hashes.
 typedef struct pv__known {
-  struct pv__set {
-    struct pv__place {
-      _Atomic bool is_taken;
-      pv__buffer der;
-      hashed_cert cert;
-    } places[PV__WAYS];
-    _Atomic unsigned newest;  // the place that was used last
-  } sets[PV__SETS];
+  struct pv__place {
+    _Atomic bool is_taken;
+    pv__buffer der;
+    hashed_cert cert;
+  } places[PV__SETS][PV__WAYS];
+  _Atomic uint8_t newest[PV__SETS];  // the place of a set that was used last
 } pv__known;
 
 void pv__buffer_free(pv__buffer *buffer);

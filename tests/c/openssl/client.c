@@ -107,7 +107,7 @@ static bool is_remembered(const pv__known *known, const char *identity) {
   const int len = i2d_X509(SSL_CTX_get0_certificate(shows), &der);
   bool is_there = false;
   for (size_t i = 0; len > 0 && i < PV__SETS * PV__WAYS; i++) {
-    const pv__buffer *has = &known->sets[i / PV__WAYS].places[i % PV__WAYS].der;
+    const pv__buffer *has = &known->places[i / PV__WAYS][i % PV__WAYS].der;
     is_there |= has->len == (size_t)len && memcmp(has->data, der, has->len) == 0;
   }
   OPENSSL_free(der);
