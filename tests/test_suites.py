@@ -143,6 +143,22 @@ def test_every_context_of_a_pinned_run_is_pinned(
     assert found["counts"] == ({"contexts": 2, "judged": 2} if pins == "pinned" else {})
 
 
+def outcomes_of_pytest(folder: Path, *more: str) -> tuple[dict[str, str], str]:
+    """Run test_others.py of a folder; return the outcomes, and what was printed."""
+    out = folder / "outcomes.json"
+    done = subprocess.run(
+        [sys.executable, str(CHILD), out, "plain", "pytest", "test_others.py", *more],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    outcomes: dict[str, str] = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
+    return outcomes, done.stdout
+
+
 @pytest.mark.parametrize("hook", ["pytest_unconfigure", "pytest_collection"])
 def test_outcomes_are_kept_if_pytest_fails_after_the_last_test(
     hook: str, tmp_path: Path
@@ -152,17 +168,8 @@ def test_outcomes_are_kept_if_pytest_fails_after_the_last_test(
     (tmp_path / "conftest.py").write_text(broken, encoding="utf-8")
     test = "def test_fine():\n    pass\n"
     (tmp_path / "test_others.py").write_text(test, encoding="utf-8")
-    out = tmp_path / "outcomes.json"
-    done = subprocess.run(
-        [sys.executable, str(CHILD), str(out), "plain", "pytest", "test_others.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "ZeroDivisionError" in done.stdout + done.stderr
-    found = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
+    found, printed = outcomes_of_pytest(tmp_path)
+    assert "ZeroDivisionError" in printed
     kept = {"test_others.py::test_fine": "passed"}
     assert found == (kept if hook == "pytest_unconfigure" else {})
 
@@ -177,18 +184,8 @@ def test_a_test_is_left_out_if_it_is_there(
     """A name that has changed would be run again, so it is an error."""
     tests = "def test_fine():\n    pass\n\ndef test_bad():\n    raise ValueError\n"
     (tmp_path / "test_others.py").write_text(tests, encoding="utf-8")
-    out = tmp_path / "outcomes.json"
-    arguments = ["pytest", "test_others.py", f"--without=test_others.py::{name}"]
-    done = subprocess.run(
-        [sys.executable, str(CHILD), str(out), "plain", *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    found = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
-    assert found == kept, done.stdout
+    found, printed = outcomes_of_pytest(tmp_path, f"--without=test_others.py::{name}")
+    assert found == kept, printed
 
 
 _LEAVES_SOCKETS = """
@@ -222,20 +219,11 @@ def test_after_that():
 def test_what_a_test_leaves_open_counts_against_it(tmp_path: Path) -> None:
     """Records and exceptions keep a socket alive for longer than its test runs."""
     (tmp_path / "test_others.py").write_text(_LEAVES_SOCKETS, encoding="utf-8")
-    out = tmp_path / "outcomes.json"
-    done = subprocess.run(
-        [sys.executable, str(CHILD), str(out), "plain", "pytest", "test_others.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    found = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
+    found, printed = outcomes_of_pytest(tmp_path)
     assert {name.partition("::")[2]: outcome for name, outcome in found.items()} == {
         "test_logs": "failed",
         "test_after_it": "passed",
         "test_fails": "failed",
         "test_after_that": "passed",
-    }, done.stdout
-    assert done.stdout.count("unclosed <socket.socket") >= 2
+    }, printed
+    assert printed.count("unclosed <socket.socket") >= 2
