@@ -114,8 +114,7 @@ static void scan_list(evidence *out, const pv_policy *policy,
                         digest) == 0) {
     return;
   }
-  finding *found =
-      pins->list == PV_LIST_BLOCKED ? &out->blocked : &out->pinned;
+  finding *found = pins->list == PV_LIST_BLOCKED ? &out->blocked : &out->pinned;
   out->lists_hit |= UINT32_C(1) << pins->list;
   if (found->depth == PV_NO_DEPTH) {
     found->depth = depth;
@@ -214,21 +213,24 @@ static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
   seen.pinned.depth = seen.blocked.depth = PV_NO_DEPTH;
   gather(&seen, out_spkis, policy, lists, chain);
   const uint32_t missed = lists->in_use & ~(seen.lists_hit | BLOCKED);
-  const pv_reason reason =
-      judge_chain(&seen, chain->num_certs, (lists->in_use & BLOCKED) == 0,
-                  missed == 0);
+  const pv_reason reason = judge_chain(
+      &seen, chain->num_certs, (lists->in_use & BLOCKED) == 0, missed == 0);
   out->num_seen = seen.num_seen;
   if (pins_decide || reason != PV_MATCH) {
     report_reason(out, reason, &seen);
   }
 }
 
+// A long host, which an adversary may have chosen, is not hashed here as well.
 static given_host host_given(const pv_policy *policy, const char *host,
                              size_t host_len) {
-  const uint64_t hash =
-      hash_name(policy->key, (const uint8_t *)host, host_len);
-  return (given_host){host, host_len,
-                      pv__policy_find_exact(policy, hash, host, host_len)};
+  given_host out = {host, host_len, PV_NO_RULE};
+  if (host_len <= PV_HOST_MAX / 2) {
+    const uint64_t hash =
+        hash_name(policy->key, (const uint8_t *)host, host_len);
+    out.rule = pv__policy_find_exact(policy, hash, host, host_len);
+  }
+  return out;
 }
 
 // Steps 1 and 2. Returns the PinSet of the host's rule, or PV_UNPINNED if `out`

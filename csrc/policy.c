@@ -8,9 +8,9 @@
 
 // ---- look-up ----------------------------------------------------------------
 
-static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
-                           const uint8_t *name, size_t name_len,
-                           uint8_t shape) {
+PV_INLINE uint32_t find_shape(const pv_policy *policy, uint64_t hash,
+                              const uint8_t *name, size_t name_len,
+                              uint8_t shape) {
   const uint32_t bucket = hash_bucket(policy->bucket_mask, hash, shape);
   const uint32_t start = bucket_start(policy, bucket);
   const uint32_t end = bucket_start(policy, bucket + 1);
@@ -26,57 +26,37 @@ static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
 
 uint32_t pv__policy_find_exact(const pv_policy *policy, uint64_t hash,
                                const char *host, size_t host_len) {
-  return policy->bytes == NULL
-             ? PV_NO_RULE
-             : find_shape(policy, hash, (const uint8_t *)host, host_len,
-                          PV_EXACT);
+  return policy->bytes == NULL ? PV_NO_RULE
+                               : find_shape(policy, hash, (const uint8_t *)host,
+                                            host_len, PV_EXACT);
 }
 
-// Finds the rule with this suffix of a host: of shape `first`, else "**.".
-static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
-                            const uint8_t *suffix, size_t suffix_len,
-                            uint8_t first) {
+// Finds the rule with end `i` of a host: an exact one only for the host itself,
+// and "*." only for what is behind its first label.
+PV_INLINE uint32_t find_end(const pv_policy *policy, const host_ends *ends,
+                            size_t i, const uint8_t *host, size_t host_len) {
+  const size_t len = ends->lens[i];
+  const uint8_t *name = host + host_len - len;
   uint32_t rule = PV_NO_RULE;
-  if (first != PV_ANY_LABELS) {
-    rule = find_shape(policy, hash, suffix, suffix_len, first);
+  if (i + 2 >= ends->num) {
+    rule = find_shape(policy, ends->hashes[i], name, len,
+                      i + 1 == ends->num ? PV_EXACT : PV_ONE_LABEL);
   }
-  if (rule == PV_NO_RULE) {
-    rule = find_shape(policy, hash, suffix, suffix_len, PV_ANY_LABELS);
-  }
-  return rule;
+  return rule != PV_NO_RULE
+             ? rule
+             : find_shape(policy, ends->hashes[i], name, len, PV_ANY_LABELS);
 }
 
-static bool is_label_start(const uint8_t *host, size_t at) {
-  return at == 0 || host[at - 1] == '.';
-}
-
-// A hash of a suffix continues that of a shorter one, but the rule of the
-// longest suffix decides: so all are hashed before one is looked up.
+// The rule of the longest end decides.
 static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
                           size_t host_len) {
-  const uint8_t *dot = memchr(host, '.', host_len);
-  const size_t second_label = dot == NULL ? host_len : (size_t)(dot - host) + 1;
-  uint64_t hashes[PV_HOST_MAX];
-  name_hash hash = hash_start(policy->key);
-  for (size_t i = host_len; i > 0; i--) CHANGES(i, hash, WHOLE(hashes))
-  LOOP(i, i <= host_len && hash.len == host_len - i)
-  {
-    hash_byte(&hash, host[i - 1]);
-    if (is_label_start(host, i - 1)) {
-      hashes[i - 1] = hash_value(hash);
-    }
-  }
+  host_ends ends;
   uint32_t rule = PV_NO_RULE;
-  for (size_t at = 0; rule == PV_NO_RULE && at < host_len; at++)
-    LOOP(host_len - at, at <= host_len && (rule == PV_NO_RULE ||
-                                           rule < policy->num_rules))
+  pv__find_ends(&ends, policy->key, host, host_len);
+  for (size_t i = ends.num; rule == PV_NO_RULE && i > 0; i--)
+    LOOP(i, i <= ends.num && (rule == PV_NO_RULE || rule < policy->num_rules))
   {
-    if (is_label_start(host, at)) {
-      const uint8_t first = at == 0              ? PV_EXACT
-                            : at == second_label ? PV_ONE_LABEL
-                                                 : PV_ANY_LABELS;
-      rule = find_suffix(policy, hashes[at], host + at, host_len - at, first);
-    }
+    rule = find_end(policy, &ends, i - 1, host, host_len);
   }
   return rule;
 }

@@ -1,5 +1,5 @@
-// policy_hash.c: the digest of a compiled policy, over the digests of its
-// blocks, so that kernels hash many blocks side by side.
+// policy_hash.c: the hashes of a host, and the digest of a compiled policy,
+// over the digests of its blocks: kernels hash many side by side.
 #include "policy_hash.h"
 
 #include <string.h>
@@ -9,12 +9,47 @@
 
 enum { COVERED_AT = 40, BLOCK_BYTES = 4096 };
 
+// Adds the ends that begin behind a dot in word `i` of a host, counted from its
+// last one. The host itself begins `left` bytes before, as if behind a dot.
+static void add_ends(host_ends *out, uint64_t *out_last_words, size_t i,
+                     uint64_t bytes, size_t left) {
+  for (size_t n = 0; n < 8; n++) {
+    if (n == left || (bytes >> 8 * n & 0xff) == '.') {
+      const size_t len = 8 * i + n;
+      out->lens[out->num] = (uint8_t)len;
+      out_last_words[out->num] =
+          sip_last_word(bytes & ((UINT64_C(1) << 8 * n) - 1), len);
+      out->num += 1;
+    }
+  }
+}
+
+void pv__find_ends(host_ends *out, const uint64_t key[2], const uint8_t *host,
+                   size_t host_len) {
+  sip_state states[HOST_WORDS];
+  uint64_t last_words[ENDS_MAX];
+  sip_state hash = sip_start(key);
+  out->num = 0;
+  for (size_t i = 0; 8 * i <= host_len; i++)
+    CHANGES(i, hash, WHOLE(states), WHOLE(last_words), WHOLE(out))
+  LOOP(HOST_WORDS - i,
+       i <= HOST_WORDS && out->num <= 8 * i && ENDS_FIT(out, host_len))
+  {
+    const size_t left = host_len - 8 * i;
+    const uint64_t bytes = load_last(host, host_len, left);
+    states[i] = hash;
+    add_ends(out, last_words, i, bytes, left);
+    sip_absorb(hash.v, bytes);
+  }
+  memset(last_words + out->num, 0, ENDS_ALIGN * sizeof last_words[0]);
+  pv__hash_ends(out->hashes, states[0].v, last_words, out->num);
+}
+
 void pv__digest_pieces(uint8_t digest[32], const pv_span *pieces,
                        size_t num_pieces) {
   uint8_t all[PV_DIGEST_LEN * (1 + PIECES_MAX)];
   memcpy(all, digest, PV_DIGEST_LEN);
-  pv__sha256_chunk(all + PV_DIGEST_LEN, pieces, num_pieces,
-                   (pv_span){NULL, 0});
+  pv__sha256_chunk(all + PV_DIGEST_LEN, pieces, num_pieces, (pv_span){NULL, 0});
   pv_sha256(digest, all, PV_DIGEST_LEN * (1 + num_pieces));
 }
 

@@ -39,6 +39,11 @@ pv_status pv_scan_use_kernel(size_t i) {
   return pv__kernel_use(&scan_kernels, i);
 }
 
+void pv__hash_ends(uint64_t *out_hashes, const uint64_t *states,
+                   const uint64_t *last_words, size_t num) {
+  kernel_in_use(&scan_kernels)->hash_ends(out_hashes, states, last_words, num);
+}
+
 uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
                          const uint8_t digest[32]) {
   return ct_declassify(

@@ -35,6 +35,7 @@ KERNEL_FILES = {
     "kernels/sha256_x86_bmi2.c": "avx2",
     "kernels/scan_x86_avx2.c": "avx2",
     "kernels/scan_x86_avx512.c": "avx512",
+    "kernels/siphash_x86.c": "avx512",
 }
 
 

@@ -44,14 +44,15 @@ OF_BORINGSSL = (
 )
 # These are counted apart. The compiler is a part that a program may leave out. The
 # keyed hash and the digest of many blocks replaced 20 lines, because names that were
-# chosen to fill one bucket made a look-up 1,600 times as slow. The capsules, streams
+# chosen to fill one bucket made a look-up 1,600 times as slow, and hosts of 127 labels
+# one four times as slow as others: 185 lines in two files. The capsules, streams
 # and views of Arrow are for Python alone. Texts for logs are no part of a decision.
 # What reads columns of peers is for audits: evaluate.c decides about each of them.
 MOST_LINES_APART = {
     "compile/policy_compile.c": 450,
     "evaluate_many.c": 135,
-    "policy_hash.c": 60,
-    "policy_hash.h": 125,
+    "policy_hash.c": 93,
+    "policy_hash.h": 92,
     "python/arrow.h": 60,
     "python/arrow_capsule.h": 25,
     "python/arrow_stream.h": 95,
@@ -234,7 +235,8 @@ def test_planted_fault_of_the_folder_is_seen(text: str, fault: str) -> None:
     """The check above does not pass by seeing nothing."""
     assert folder_faults({"a.c": text}) == [fault]
     apart = {"policy_hash.c": "\n" * 9999}
-    assert folder_faults(apart) == ["policy_hash.c has more than 60 lines"]
+    most = MOST_LINES_APART["policy_hash.c"]
+    assert folder_faults(apart) == [f"policy_hash.c has more than {most} lines"]
     assert folder_faults({"kernels/a.c": "\n" * 9999, "a.c": "//\n" * 9}) == []
 
 

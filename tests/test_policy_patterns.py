@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import policy_model as model
 from pinverify import UNPINNED, PinSet, Policy, PolicyError, Reason
+from pinverify.core._kernels import scan_kernels, use_scan_kernel
 from pinverify.core._open_policy import OpenPolicy
 from pki import Pki
 from policy_samples import ABSENT, OTHER, SHAPES
@@ -239,6 +241,54 @@ def test_many_overlapping_rules_find_what_the_model_finds(patterns: list[str]) -
         for labels in itertools.product("ab", repeat=num):
             host = ".".join(labels)
             assert found(host) == model.find(patterns, host)
+
+
+HOST_MAX = 253
+
+
+@st.composite
+def hosts_of_any_depth(draw: st.DrawFn) -> str:
+    """Return a name of up to 253 bytes: of one long label, of 127, or between."""
+    longest = draw(st.sampled_from([1, 2, 7, 8, 63]))
+    label = st.text("abc", min_size=1, max_size=longest)
+    labels = draw(st.lists(label, min_size=1, max_size=127))
+    host = ".".join(labels)
+    return host[len(host) - HOST_MAX :].lstrip(".") if len(host) > HOST_MAX else host
+
+
+@pytest.mark.parametrize("kernel", scan_kernels())
+@settings(max_examples=40, deadline=None)
+@example("a." * 126 + "a", 1)
+@example("c" * 63, 2)
+@given(hosts_of_any_depth(), st.integers(0, 1 << 32))
+def test_each_kernel_finds_the_rule_of_the_longest_end(
+    kernel: str, host: str, seed: int
+) -> None:
+    """Kernels hash the ends of a host side by side: all have their own hash."""
+    choose = random.Random(seed)  # noqa: S311
+    labels = host.split(".")
+    ends = [".".join(labels[i:]) for i in range(len(labels))]
+    some = choose.sample(ends, choose.randint(1, len(ends)))
+    patterns = [s + n for n in some for s in choose.sample(SHAPES, 2)]
+    patterns = [pattern for pattern in patterns if len(pattern) <= HOST_MAX]
+    found = _finder(patterns)
+    asked = {host, *(x + end for end in some[:12] for x in ("", "x.", "x.x."))}
+    with use_scan_kernel(kernel):
+        for one in asked:
+            if len(one) <= HOST_MAX:
+                assert found(one) == model.find(patterns, one)
+
+
+@pytest.mark.parametrize("kernel", scan_kernels())
+def test_a_host_that_is_not_canonical_has_no_rule_of_nothing(kernel: str) -> None:
+    """The look-up of C takes any bytes: what begins behind the last dot is empty."""
+    opened = OpenPolicy(Policy({"**.a": [ABSENT], "*.a.a": [ABSENT]}).compile())
+    with use_scan_kernel(kernel):
+        for num in range(HOST_MAX + 1):
+            for host in ("." * num, "a." * (num // 2), "." * (num - 1) + "a"):
+                found = opened.find(host)
+                ends_in_a = host.endswith("a") and host != "a" * len(host)
+                assert (found is not None) == (ends_in_a or host == "a")
 
 
 def _finder(patterns: Sequence[str]) -> Callable[[str], str | None]:

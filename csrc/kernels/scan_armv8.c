@@ -3,6 +3,7 @@
 // block is four.
 #include "../bytes.h"
 #include "../kernels.h"
+#include "siphash.h"
 
 #if PV_AARCH64
 #include <arm_neon.h>
@@ -115,7 +116,8 @@ static void neon_scan_blocks(uint64_t *out_found, const uint8_t *blocks,
 const pv_kernel pv__scan_neon = {.name = "neon",
                                  .needs = CPU_ANY,
                                  .scan_rows = neon_scan_rows,
-                                 .scan_blocks = neon_scan_blocks};
+                                 .scan_blocks = neon_scan_blocks,
+                                 .hash_ends = pv__hash_ends_portable};
 
 #else
 

@@ -2,6 +2,7 @@
 #include "../bytes.h"
 #include "../ct.h"
 #include "../kernels.h"
+#include "siphash.h"
 
 // Returns a number that is zero only if `row` and `digest` are equal.
 static uint64_t row_difference(const uint8_t *row, const uint8_t *digest) {
@@ -62,4 +63,5 @@ static void portable_scan_blocks(uint64_t *out_found, const uint8_t *blocks,
 const pv_kernel pv__scan_portable = {.name = "portable",
                                      .needs = CPU_ANY,
                                      .scan_rows = portable_scan_rows,
-                                     .scan_blocks = portable_scan_blocks};
+                                     .scan_blocks = portable_scan_blocks,
+                                     .hash_ends = pv__hash_ends_portable};

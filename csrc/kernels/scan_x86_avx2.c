@@ -2,6 +2,7 @@
 // register, a plane of a block is two.
 #include "../bytes.h"
 #include "../kernels.h"
+#include "siphash.h"
 
 #if PV_X86_64
 #include <immintrin.h>
@@ -110,7 +111,8 @@ PV_TARGET_END
 const pv_kernel pv__scan_avx2 = {.name = "avx2",
                                  .needs = CPU_AVX2,
                                  .scan_rows = avx2_scan_rows,
-                                 .scan_blocks = avx2_scan_blocks};
+                                 .scan_blocks = avx2_scan_blocks,
+                                 .hash_ends = pv__hash_ends_avx2};
 
 #else
 

@@ -3,6 +3,7 @@
 #include "../bytes.h"
 #include "../ct.h"
 #include "../kernels.h"
+#include "siphash.h"
 
 #if PV_X86_64
 #include <immintrin.h>
@@ -106,7 +107,8 @@ PV_TARGET_END
 const pv_kernel pv__scan_avx512 = {.name = "avx512",
                                    .needs = CPU_AVX512,
                                    .scan_rows = avx512_scan_rows,
-                                   .scan_blocks = avx512_scan_blocks};
+                                   .scan_blocks = avx512_scan_blocks,
+                                   .hash_ends = pv__hash_ends_avx512};
 
 #else
 

@@ -6,9 +6,11 @@
 //                      than the one before, from 0 bytes on, and its SHA-256
 //
 // It prints the kernels of SHA-256 and of the scan, best first, and what each
-// was asked. Exits with 1 at the first wrong answer, with 2 if there is nothing
+// was asked; those of the scan hash the ends of names as well. Exits with 1 at the first wrong answer, with 2 if there is nothing
 // to ask.
 #include "inputs.h"
+#include "kernels.h"
+#include "kernels/siphash.h"
 #include "pinverify.h"
 
 enum { DIGEST_LEN = 32, RECORDS_MAX = 512, ROUNDS = 12, PINS_MAX = 40 };
@@ -35,12 +37,16 @@ static bool same_digest(const uint8_t *a, const uint8_t *b) {
 }
 
 // Numbers that look random and are the same in each run (xorshift).
-static size_t any_below(size_t limit) {
+static uint64_t any_word(void) {
   static uint64_t state = UINT64_C(0x9e3779b97f4a7c15);
   state ^= state << 13;
   state ^= state >> 7;
   state ^= state << 17;
-  return (size_t)(state % limit);
+  return state;
+}
+
+static size_t any_below(size_t limit) {
+  return (size_t)(any_word() % limit);
 }
 
 static bool read_records(const input *file) {
@@ -182,6 +188,31 @@ static void ask_scans(const char *kernel) {
   }
 }
 
+// ---- the ends of names ------------------------------------------------------
+
+// Any states and last words, by this kernel and by portable C. Whole vectors of
+// hashes may be written, and nothing behind them.
+static void ask_ends(const char *kernel) {
+  enum { STATES = 32, ENDS_MAX = 254, ROOM = ENDS_MAX + 2 * ENDS_ALIGN };
+  uint64_t states[4 * STATES], words[ROOM], ours[ROOM], theirs[ROOM];
+  for (size_t num = 0; num <= ENDS_MAX; num++) {
+    for (size_t i = 0; i < 4 * STATES; i++) {
+      states[i] = any_word();
+    }
+    for (size_t i = 0; i < ROOM; i++) {
+      words[i] = any_word();
+      ours[i] = 0;
+    }
+    pv__hash_ends(ours, states, words, num);
+    pv__hash_ends_portable(theirs, states, words, num);
+    expect(memcmp(ours, theirs, num * sizeof *ours) == 0, kernel,
+           "not as portable: ends", num);
+    for (size_t i = num + ENDS_ALIGN - 1; i < ROOM; i++) {
+      expect(ours[i] == 0, kernel, "written behind ends", num);
+    }
+  }
+}
+
 // ---- all of it --------------------------------------------------------------
 
 static void print_names(const char *what, const char *name(size_t)) {
@@ -218,6 +249,7 @@ int main(int argc, char **argv) {
     const char *name = pv_scan_kernel_name(i);
     expect(pv_scan_use_kernel(i) == PV_OK, name, "kernel", i);
     ask_scans(name);
+    ask_ends(name);
   }
   printf("%zu messages, up to %d pins: as expected\n", num_records, PINS_MAX);
   free(file.path);

@@ -473,6 +473,11 @@ MAY_READ_END
 #define IS_HOST(host, host_len) \
   ((host_len) <= PV_PROVED_LEN_MAX && FRESH(host, host_len))
 
+// Each end of a host is no longer than the host.
+#define ENDS_FIT(ends, host_len) \
+  ((ends)->num <= 256 &&         \
+   IMPLIES(some < (ends)->num, (ends)->lens[some] <= (host_len)))
+
 // What a canonical name is made of.
 #define IS_CANONICAL(c)                                                      \
   (((c) >= 'a' && (c) <= 'z') || ((c) >= '0' && (c) <= '9') || (c) == '-' || \

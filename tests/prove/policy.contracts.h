@@ -5,28 +5,25 @@
 
 // ---- policy_hash.h ----------------------------------------------------------
 
-static inline name_hash hash_start(const uint64_t key[2])
-    REQUIRES(FRESH(key, 16))
+static inline uint64_t load_last(const uint8_t *name, size_t name_len,
+                                 size_t len)
+    REQUIRES(IS_HOST(name, name_len) && len <= name_len)
     ASSIGNS()
-    ENSURES(RESULT.word == 0 && RESULT.len == 0);
-
-static inline void hash_word(name_hash *hash, uint64_t word)
-    REQUIRES(IS_OUT(hash))
-    ASSIGNS(BYTES(hash->v, 32));
-
-static inline void hash_byte(name_hash *hash, uint8_t c)
-    REQUIRES(IS_OUT(hash) && hash->len <= PV_PROVED_LEN_MAX)
-    ASSIGNS(*hash)
-    ENSURES(hash->len == OLD(hash->len) + 1);
-
-static inline uint64_t hash_value(name_hash hash)
-    REQUIRES(hash.len <= PV_PROVED_LEN_MAX)
-    ASSIGNS();
+    ENSURES(IMPLIES(len < 8, RESULT >> 8 * len == 0))
+    ENSURES(IMPLIES(some < len && some < 8,
+                    (RESULT >> 8 * some & 0xff) == name[len - 1 - some]));
 
 static inline uint64_t hash_name(const uint64_t key[2], const uint8_t *name,
                                  size_t name_len)
     REQUIRES(FRESH(key, 16) && IS_HOST(name, name_len))
     ASSIGNS();
+
+void pv__find_ends(host_ends *out, const uint64_t key[2], const uint8_t *host,
+                   size_t host_len)
+    REQUIRES(IS_OUT(out) && FRESH(key, 16))
+    REQUIRES(host_len <= PV_HOST_MAX && IS_HOST(host, host_len))
+    ASSIGNS(*out)
+    ENSURES(ENDS_FIT(out, host_len));
 
 static inline uint32_t hash_tag(uint64_t hash)
     ASSIGNS()
@@ -109,24 +106,19 @@ static inline bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
     REQUIRES(IS_HOST(name, name_len))
     ASSIGNS();
 
-static uint32_t find_shape(const pv_policy *policy, uint64_t hash,
-                           const uint8_t *name, size_t name_len,
-                           uint8_t shape)
+PV_INLINE uint32_t find_shape(const pv_policy *policy, uint64_t hash,
+                              const uint8_t *name, size_t name_len,
+                              uint8_t shape)
     REQUIRES(IS_INDEX(policy) && IS_HOST(name, name_len))
     ASSIGNS()
     ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
 
-static uint32_t find_suffix(const pv_policy *policy, uint64_t hash,
-                            const uint8_t *suffix, size_t suffix_len,
-                            uint8_t first)
-    REQUIRES(IS_INDEX(policy) && IS_HOST(suffix, suffix_len))
+PV_INLINE uint32_t find_end(const pv_policy *policy, const host_ends *ends,
+                            size_t i, const uint8_t *host, size_t host_len)
+    REQUIRES(IS_INDEX(policy) && IS_HOST(host, host_len))
+    REQUIRES(IS_OUT(ends) && ENDS_FIT(ends, host_len) && i < ends->num)
     ASSIGNS()
     ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
-
-static bool is_label_start(const uint8_t *host, size_t at)
-    REQUIRES(at < PV_HOST_MAX && FRESH(host, at + 1))
-    ASSIGNS()
-    ENSURES(RESULT == (at == 0 || host[at - 1] == '.'));
 
 static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
                           size_t host_len)

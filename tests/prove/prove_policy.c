@@ -115,23 +115,16 @@ void prove_pv__policy_find_exact(void) {
   REACHED(rule == 9);
 }
 
-void prove_find_suffix(void) {
+void prove_find_end(void) {
   const pv_policy *policy;
-  uint64_t hash;
-  const uint8_t *suffix;
-  size_t suffix_len;
-  uint8_t first;
-  const uint32_t rule = find_suffix(policy, hash, suffix, suffix_len, first);
-  REACHED(rule == PV_NO_RULE);
-  REACHED(rule == 9);
-}
-
-void prove_is_label_start(void) {
+  const host_ends *ends;
+  size_t i;
   const uint8_t *host;
-  size_t at;
-  const bool is = is_label_start(host, at);
-  REACHED(is && at == 9);
-  REACHED(!is);
+  size_t host_len;
+  __CPROVER_assume(i == some);
+  const uint32_t rule = find_end(policy, ends, i, host, host_len);
+  REACHED(rule == PV_NO_RULE);
+  REACHED(rule == 9 && i == 126);
 }
 
 void prove_find_host(void) {

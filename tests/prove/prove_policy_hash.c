@@ -3,6 +3,7 @@
 #include "libc.h"
 #include "policy_hash.c"
 
+#include "siphash.contracts.h"
 #include "policy.contracts.h"
 #include "policy_hash.contracts.h"
 
@@ -19,28 +20,15 @@ void pv__sha256_chunk(uint8_t *out_digests, const pv_span *messages,
     REQUIRES(FRESH(messages, 16 * num_messages))                   //
     ASSIGNS(BYTES(out_digests, 32 * num_messages));
 
-void prove_hash_start(void) {
-  const uint64_t *key;
-  REACHED(hash_start(key).v[0] == 1);
-}
-
-void prove_hash_word(void) {
-  name_hash *hash;
-  uint64_t word;
-  hash_word(hash, word);
-  REACHED(word == 9);
-}
-
-void prove_hash_byte(void) {
-  name_hash *hash;
-  uint8_t c;
-  hash_byte(hash, c);
-  REACHED(c == 9);
-}
-
-void prove_hash_value(void) {
-  name_hash hash;
-  REACHED(hash_value(hash) == 1);
+void prove_load_last(void) {
+  const uint8_t *name;
+  size_t name_len;
+  size_t len;
+  const uint64_t bytes = load_last(name, name_len, len);
+  REACHED(len == 0);
+  REACHED(len == 5 && name_len == 5 && bytes == 9);
+  REACHED(len == 5 && name_len == 99 && bytes == 9);
+  REACHED(len == 55 && bytes == 9);
 }
 
 void prove_hash_name(void) {
@@ -62,6 +50,27 @@ void prove_hash_bucket(void) {
   uint64_t hash;
   uint32_t shape;
   REACHED(hash_bucket(bucket_mask, hash, shape) == 1);
+}
+
+void prove_add_ends(void) {
+  host_ends *out;
+  uint64_t *out_last_words;
+  size_t i;
+  uint64_t bytes;
+  size_t left;
+  add_ends(out, out_last_words, i, bytes, left);
+  REACHED(i == 31 && left == 5);
+  REACHED(i == 0 && left == 253);
+}
+
+void prove_pv__find_ends(void) {
+  host_ends *out;
+  const uint64_t *key;
+  const uint8_t *host;
+  size_t host_len;
+  pv__find_ends(out, key, host, host_len);
+  REACHED(host_len == 253);
+  REACHED(host_len == 1);
 }
 
 void prove_pv__digest_pieces(void) {

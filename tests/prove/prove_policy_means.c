@@ -1,17 +1,10 @@
 // Harnesses for the meaning of a look-up in policy.c: for names of up to four
-// bytes, hosts of up to six and buckets of up to three rules, the rule that is
-// found is the one that pinverify.h, section 5, describes.
+// bytes, hosts with up to four ends and buckets of up to three rules, the rule
+// that is found is the one that pinverify.h, section 5, describes.
 #include "harness.h"
 
 static uint8_t host[6];
 static size_t host_len;
-static size_t first_dot;  // or host_len
-
-void *memchr(const void *bytes, int byte, size_t len) {
-  __CPROVER_assert(bytes == host && byte == '.' && len == host_len,
-                   "the first dot of the host");
-  return first_dot == len ? NULL : (uint8_t *)bytes + first_dot;
-}
 
 #include "policy.c"
 
@@ -95,7 +88,7 @@ void prove_find_shape(void) {
   REACHED(found == PV_NO_RULE && start < end && end - start == IN_BUCKET);
 }
 
-// ---- one suffix -------------------------------------------------------------
+// ---- one end ----------------------------------------------------------------
 
 static uint32_t of_shape[3];
 
@@ -103,85 +96,70 @@ uint32_t any_of_shape(const pv_policy *policy, uint64_t hash,
                       const uint8_t *name, size_t name_len, uint8_t shape) {
   __CPROVER_assert(hash == wanted_hash && name == wanted_name &&
                        name_len == wanted_len,
-                   "the suffix");
+                   "the end, with its own hash");
   __CPROVER_assert(shape <= PV_ANY_LABELS, "a shape");
   return of_shape[shape];
 }
 
-void prove_find_suffix(void) {
+void prove_find_end(void) {
   uint32_t any_of[3];
-  uint64_t any_hash;
-  uint8_t first;
+  host_ends ends;
   pv_policy policy;
+  size_t i;
   memcpy(of_shape, any_of, sizeof of_shape);
-  wanted_hash = any_hash;
-  wanted_name = host;
-  wanted_len = 5;
-  __CPROVER_assume(first <= PV_ANY_LABELS);
-  const uint32_t found = find_suffix(&policy, any_hash, host, 5, first);
-  __CPROVER_assert(found == (of_shape[first] != PV_NO_RULE
-                                 ? of_shape[first]
-                                 : of_shape[PV_ANY_LABELS]),
-                   "the shape that is asked for, or else any labels");
-  REACHED(found == 1 && first == PV_EXACT);
-  REACHED(found == 2 && of_shape[PV_ONE_LABEL] == 1);
+  __CPROVER_assume(ends.num <= 4 && i < ends.num && ends.lens[i] <= sizeof host);
+  wanted_hash = ends.hashes[i];
+  wanted_len = ends.lens[i];
+  wanted_name = host + sizeof host - wanted_len;
+  const uint32_t found = find_end(&policy, &ends, i, host, sizeof host);
+
+  const uint32_t exact = i == ends.num - 1 ? of_shape[PV_EXACT] : PV_NO_RULE;
+  const uint32_t one = i + 1 == ends.num - 1 ? of_shape[PV_ONE_LABEL] : PV_NO_RULE;
+  __CPROVER_assert(found == (exact != PV_NO_RULE ? exact
+                             : one != PV_NO_RULE ? one
+                                                 : of_shape[PV_ANY_LABELS]),
+                   "the host itself, behind one label, behind any");
+  REACHED(found == 1 && i == 3 && of_shape[PV_ANY_LABELS] == 2);
+  REACHED(found == 1 && i == 2 && of_shape[PV_ANY_LABELS] == 2);
+  REACHED(found == 2 && i == 1 && of_shape[PV_EXACT] == 1);
 }
 
 // ---- a host -----------------------------------------------------------------
 
-static uint32_t of_suffix[6];
+enum { ENDS = 4 };
 
-// The hash is told by the bytes that went into it, one after the other.
-name_hash no_hash(const uint64_t key[2]) {
-  return (name_hash){.len = 0};
+static uint32_t of_end[ENDS];
+static size_t num_ends;
+
+void some_ends(host_ends *out, const uint64_t key[2], const uint8_t *name,
+               size_t name_len) {
+  __CPROVER_assert(name == host && name_len == host_len, "the host");
+  out->num = num_ends;
 }
 
-void next_hash(name_hash *hash, uint8_t c) {
-  hash->len += 1;
-}
-
-uint64_t hash_so_far(name_hash hash) {
-  return hash.len;
-}
-
-uint32_t any_of_suffix(const pv_policy *policy, uint64_t hash,
-                       const uint8_t *suffix, size_t suffix_len,
-                       uint8_t first) {
-  const size_t at = (size_t)(suffix - host);
-  __CPROVER_assert(at < host_len && suffix_len == host_len - at &&
-                       (at == 0 || host[at - 1] == '.'),
-                   "a suffix of whole labels");
-  __CPROVER_assert(hash == suffix_len, "the hash of its bytes");
-  __CPROVER_assert(first == (at == 0               ? PV_EXACT
-                             : at == first_dot + 1 ? PV_ONE_LABEL
-                                                   : PV_ANY_LABELS),
-                   "the most specific shape that it can have");
-  return of_suffix[at];
+uint32_t any_of_end(const pv_policy *policy, const host_ends *ends, size_t i,
+                    const uint8_t *name, size_t name_len) {
+  __CPROVER_assert(name == host && name_len == host_len, "the host");
+  __CPROVER_assert(i < num_ends, "one of its ends");
+  return of_end[i];
 }
 
 void prove_find_host(void) {
-  uint32_t any_of[6];
-  size_t any_len;
-  uint8_t any_host[6];
+  uint32_t any_of[ENDS];
+  size_t any_len, any_num;
   pv_policy policy;
-  memcpy(of_suffix, any_of, sizeof of_suffix);
-  memcpy(host, any_host, sizeof host);
-  __CPROVER_assume(any_len >= 1 && any_len <= sizeof host);
+  memcpy(of_end, any_of, sizeof of_end);
+  __CPROVER_assume(any_num <= ENDS);
   host_len = any_len;
-  first_dot = host_len;
-  for (size_t after = host_len; after > 0; after--) {
-    first_dot = host[after - 1] == '.' ? after - 1 : first_dot;
-  }
+  num_ends = any_num;
   const uint32_t found = find_host(&policy, host, host_len);
 
   uint32_t spec = PV_NO_RULE;
-  for (size_t at = 0; at < host_len && spec == PV_NO_RULE; at++) {
-    if (at == 0 || host[at - 1] == '.') {
-      spec = of_suffix[at];
-    }
+  for (size_t i = 0; i < num_ends; i++) {
+    spec = of_end[i] != PV_NO_RULE ? of_end[i] : spec;
   }
-  __CPROVER_assert(found == spec, "the rule with the longest name");
-  REACHED(found == 1 && of_suffix[0] != 1 && host_len == 6);
-  REACHED(found == 1 && of_suffix[0] == 1 && of_suffix[2] == 2 && host[1] == '.');
-  REACHED(found == PV_NO_RULE);
+  __CPROVER_assert(found == spec, "the rule of the longest end that has one");
+  REACHED(found == 1 && num_ends == ENDS && of_end[0] == 1);
+  REACHED(found == 1 && num_ends == ENDS && of_end[0] == 2);
+  REACHED(found == PV_NO_RULE && num_ends == ENDS);
 }

@@ -1,0 +1,41 @@
+// siphash.h: SipHash-1-3 of one message (Aumasson and Bernstein, SipHash: a
+// fast short-input PRF, 2012, 2.1 to 2.4), in words of eight bytes.
+#ifndef PINVERIFY_SIPHASH_H
+#define PINVERIFY_SIPHASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../toolchain.h"
+
+typedef uint64_t sip_word;
+
+#define SIPHASH_NAME(name) sip_##name
+#include "siphash_rounds.h"
+
+typedef struct sip_state {
+  uint64_t v[4];
+} sip_state;
+
+static inline sip_state sip_start(const uint64_t key[2]) {
+  return (sip_state){.v = {key[0] ^ UINT64_C(0x736f6d6570736575),
+                           key[1] ^ UINT64_C(0x646f72616e646f6d),
+                           key[0] ^ UINT64_C(0x6c7967656e657261),
+                           key[1] ^ UINT64_C(0x7465646279746573)}};
+}
+
+// sip_last_word returns the word that a message ends with: its bytes that are
+// in no whole word, the first one lowest, and its length.
+static inline uint64_t sip_last_word(uint64_t bytes, size_t message_len) {
+  return bytes | (uint64_t)message_len % 256 << 56;
+}
+
+// These are hash_ends of kernels (kernels.h).
+void pv__hash_ends_portable(uint64_t *out_hashes, const uint64_t *states,
+                            const uint64_t *last_words, size_t num);
+void pv__hash_ends_avx2(uint64_t *out_hashes, const uint64_t *states,
+                        const uint64_t *last_words, size_t num);
+void pv__hash_ends_avx512(uint64_t *out_hashes, const uint64_t *states,
+                          const uint64_t *last_words, size_t num);
+
+#endif  // PINVERIFY_SIPHASH_H

@@ -1,0 +1,14 @@
+// siphash_portable.c: the hashes of the ends of a name, one after the other.
+#include "../kernels.h"
+#include "siphash.h"
+
+void pv__hash_ends_portable(uint64_t *out_hashes, const uint64_t *states,
+                            const uint64_t *last_words, size_t num) {
+  for (size_t i = 0; i < num; i++) CHANGES(i, BYTES(out_hashes, 8 * num))
+  LOOP(num - i, i <= num)
+  {
+    const uint64_t *state = states + 4 * (last_words[i] >> 59);
+    uint64_t v[4] = {state[0], state[1], state[2], state[3]};
+    out_hashes[i] = sip_finish(v, last_words[i]);
+  }
+}

@@ -1,0 +1,115 @@
+// Harnesses for siphash_x86.c: where it reads and writes, and that each lane is
+// SipHash.
+#include <immintrin.h>
+
+#include "kernels/siphash_x86.c"
+
+#include "harness.h"
+#include "prove_siphash_paper.h"
+#include "siphash.contracts.h"
+#include "siphash_x86.contracts.h"
+
+avx2_sip_word nondet_words(void);
+
+// CBMC 6.6 knows no shift of a vector to the right. C has it lane by lane.
+avx2_sip_word shr_of_lanes(avx2_sip_word x, int n) {
+  avx2_sip_word r = x;
+  for (int l = 0; l < SIP_LANES; l++) {
+    r[l] = x[l] >> n;
+  }
+  return r;
+}
+
+#if defined(ANY_NUMBER)
+
+void prove_avx2_sip_ends(void) {
+  uint64_t *out_hashes;
+  const uint64_t *states;
+  const uint64_t *last_words;
+  size_t num;
+  avx2_sip_ends(out_hashes, states, last_words, num);
+  REACHED(num == 0);
+  REACHED(num == 254);
+}
+
+void prove_avx2_sip_load(void) {
+  avx2_sip_word *v;
+  const uint64_t *states;
+  const uint64_t *last_words;
+  avx2_sip_load(v, states, last_words);
+  REACHED(true);
+}
+
+#else
+
+void prove_avx2_sip_finish(void) {
+  avx2_sip_word v[4];
+  uint64_t lanes[SIP_LANES][4];
+  const avx2_sip_word bytes = nondet_words();
+  for (int j = 0; j < 4; j++) {
+    v[j] = nondet_words();
+    for (int l = 0; l < SIP_LANES; l++) {
+      lanes[l][j] = v[j][l];
+    }
+  }
+  const avx2_sip_word hashes = avx2_sip_finish(v, bytes);
+  for (int l = 0; l < SIP_LANES; l++) {
+    paper_compress(lanes[l], bytes[l]);
+    __CPROVER_assert(hashes[l] == paper_finalize(lanes[l]), "as published");
+  }
+  REACHED(hashes[SIP_LANES - 1] == 0);
+}
+
+// ---- ends, in three vectors -------------------------------------------------
+
+// The last end of the last vector is not there, and no end is longer than 31.
+enum { NUM = 3 * SIP_LANES, WORDS = 4 };
+
+static uint64_t states[WORDS * 4], last_words[NUM];
+static uint64_t hashes[NUM];
+static size_t num_finished;
+
+// Any hash, if the lanes have what their ends have.
+avx2_sip_word any_hashes(avx2_sip_word v[4], avx2_sip_word bytes) {
+  const avx2_sip_word any = nondet_words();
+  for (int l = 0; l < SIP_LANES; l++) {
+    const uint64_t word = last_words[num_finished + l];
+    __CPROVER_assert(bytes[l] == word, "the last word of the end");
+    for (int j = 0; j < 4; j++) {
+      __CPROVER_assert(v[j][l] == states[4 * (word >> 56 >> 3) + j],
+                       "the state before it");
+    }
+    hashes[num_finished + l] = any[l];
+  }
+  num_finished += SIP_LANES;
+  return any;
+}
+
+// The lanes are followed in whatever is compiled of avx2_sip_ends.
+static void follow(void (*hash_ends)(uint64_t *, const uint64_t *,
+                                     const uint64_t *, size_t)) {
+  uint64_t any_states[WORDS * 4], any_words[NUM], out[NUM];
+  for (int i = 0; i < WORDS * 4; i++) {
+    states[i] = any_states[i];
+  }
+  for (int i = 0; i < NUM; i++) {
+    last_words[i] = any_words[i];
+    __CPROVER_assume(last_words[i] >> 56 < 8 * WORDS);
+  }
+  hash_ends(out, states, last_words, NUM - 1);
+  __CPROVER_assert(num_finished == NUM, "each end");
+  for (int i = 0; i < NUM - 1; i++) {
+    __CPROVER_assert(out[i] == hashes[i], "the hash of the end");
+  }
+  REACHED(out[NUM - 2] == 0 && last_words[NUM - 2] >> 56 == 31);
+}
+
+void prove_pv__hash_ends_avx2(void) {
+  follow(pv__hash_ends_avx2);
+}
+
+void prove_pv__hash_ends_avx512(void) {
+  follow(pv__hash_ends_avx512);
+}
+
+#endif
