@@ -71,7 +71,7 @@ static bool ends_in_number(const char *host, size_t host_len) {
   bool decimal = start < host_len;
   bool hexadecimal = host_len - start >= 2 && host[start] == '0' &&
                      to_lower(host[start + 1]) == 'x';
-  for (size_t i = start; i < host_len; i++)
+  for (size_t i = start; i < host_len && (decimal || hexadecimal); i++)
     LOOP(host_len - i, start <= i && i <= host_len)
   {
     decimal = decimal && is_digit(host[i]);
@@ -286,7 +286,6 @@ static pv_status canonical(char *out, size_t *out_len, const char *host,
     if (!read_ipv6(host, host_len, &address)) {
       return PV_ERR_HOST_IPV6;
     }
-    memset(out, 0, PV_HOST_MAX);  // part of a name was written
     *out_len = write_ipv6(out, &address);
     return PV_OK;
   }
@@ -295,12 +294,9 @@ static pv_status canonical(char *out, size_t *out_len, const char *host,
 
 pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
                             size_t host_len) {
-  memset(out, 0, PV_HOST_MAX + 1);
   *out_len = 0;
   const pv_status status = canonical(out, out_len, host, host_len);
-  if (status != PV_OK) {
-    memset(out, 0, PV_HOST_MAX + 1);
-  }
+  memset(out + *out_len, 0, PV_HOST_MAX + 1 - *out_len);
   return status;
 }
 

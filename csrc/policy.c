@@ -31,32 +31,31 @@ uint32_t pv__policy_find_exact(const pv_policy *policy, uint64_t hash,
                                             host_len, PV_EXACT);
 }
 
-// Finds the rule with end `i` of a host: an exact one only for the host itself,
-// and "*." only for what is behind its first label.
+// Finds the rule of one shape with end `i` of a host.
 PV_INLINE uint32_t find_end(const pv_policy *policy, const host_ends *ends,
-                            size_t i, const uint8_t *host, size_t host_len) {
+                            size_t i, uint8_t shape, const uint8_t *host,
+                            size_t host_len) {
   const size_t len = ends->lens[i];
-  const uint8_t *name = host + host_len - len;
-  uint32_t rule = PV_NO_RULE;
-  if (i + 2 >= ends->num) {
-    rule = find_shape(policy, ends->hashes[i], name, len,
-                      i + 1 == ends->num ? PV_EXACT : PV_ONE_LABEL);
-  }
-  return rule != PV_NO_RULE
-             ? rule
-             : find_shape(policy, ends->hashes[i], name, len, PV_ANY_LABELS);
+  return find_shape(policy, ends->hashes[i], host + host_len - len, len, shape);
 }
 
 // The rule of the longest end decides.
 static uint32_t find_host(const pv_policy *policy, const uint8_t *host,
                           size_t host_len) {
   host_ends ends;
-  uint32_t rule = PV_NO_RULE;
   pv__find_ends(&ends, policy->key, host, host_len);
-  for (size_t i = ends.num; rule == PV_NO_RULE && i > 0; i--)
-    LOOP(i, i <= ends.num && (rule == PV_NO_RULE || rule < policy->num_rules))
+  const size_t num = ends.num;
+  uint32_t rule = find_end(policy, &ends, num - 1, PV_EXACT, host, host_len);
+  if (rule == PV_NO_RULE) {
+    rule = find_end(policy, &ends, num - 1, PV_ANY_LABELS, host, host_len);
+  }
+  if (rule == PV_NO_RULE && num > 1) {
+    rule = find_end(policy, &ends, num - 2, PV_ONE_LABEL, host, host_len);
+  }
+  for (size_t i = num - 1; rule == PV_NO_RULE && i > 0; i--)
+    LOOP(i, i < num && (rule == PV_NO_RULE || rule < policy->num_rules))
   {
-    rule = find_end(policy, &ends, i - 1, host, host_len);
+    rule = find_end(policy, &ends, i - 1, PV_ANY_LABELS, host, host_len);
   }
   return rule;
 }

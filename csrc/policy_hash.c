@@ -33,7 +33,8 @@ void pv__find_ends(host_ends *out, const uint64_t key[2], const uint8_t *host,
   for (size_t i = 0; 8 * i <= host_len; i++)
     CHANGES(i, hash, WHOLE(states), WHOLE(last_words), WHOLE(out))
   LOOP(HOST_WORDS - i,
-       i <= HOST_WORDS && out->num <= 8 * i && ENDS_FIT(out, host_len))
+       i <= HOST_WORDS && out->num <= 8 * i && ENDS_FIT(out, host_len) &&
+           IMPLIES(8 * i > host_len, out->num > 0))
   {
     const size_t left = host_len - 8 * i;
     const uint64_t bytes = load_last(host, host_len, left);

@@ -1,5 +1,5 @@
-// siphash_x86.c: the hashes of the ends of a name on AVX2 and AVX-512, four side
-// by side. Lane i of each vector is end i.
+// siphash_x86.c: the hashes of the ends of a name on AVX2 and AVX-512, four
+// side by side. Lane i of each vector is end i.
 #include "../kernels.h"
 #include "siphash.h"
 

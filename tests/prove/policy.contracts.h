@@ -23,7 +23,7 @@ void pv__find_ends(host_ends *out, const uint64_t key[2], const uint8_t *host,
     REQUIRES(IS_OUT(out) && FRESH(key, 16))
     REQUIRES(host_len <= PV_HOST_MAX && IS_HOST(host, host_len))
     ASSIGNS(*out)
-    ENSURES(ENDS_FIT(out, host_len));
+    ENSURES(out->num > 0 && ENDS_FIT(out, host_len));
 
 static inline uint32_t hash_tag(uint64_t hash)
     ASSIGNS()
@@ -114,7 +114,8 @@ PV_INLINE uint32_t find_shape(const pv_policy *policy, uint64_t hash,
     ENSURES(RESULT == PV_NO_RULE || RESULT < policy->num_rules);
 
 PV_INLINE uint32_t find_end(const pv_policy *policy, const host_ends *ends,
-                            size_t i, const uint8_t *host, size_t host_len)
+                            size_t i, uint8_t shape, const uint8_t *host,
+                            size_t host_len)
     REQUIRES(IS_INDEX(policy) && IS_HOST(host, host_len))
     REQUIRES(IS_OUT(ends) && ENDS_FIT(ends, host_len) && i < ends->num)
     ASSIGNS()

@@ -10,6 +10,7 @@ static void add_ends(host_ends *out, uint64_t *out_last_words, size_t i,
     REQUIRES(IMPLIES(left < 8, bytes >> 8 * left == 0))
     ASSIGNS(WHOLE(out), WHOLE(out_last_words))
     ENSURES(out->num >= OLD(out->num) && out->num <= OLD(out->num) + 8)
+    ENSURES(IMPLIES(left < 8, out->num > 0))
     ENSURES(ENDS_FIT(out, 8 * i + left));
 
 static size_t find_blocks(pv_span out_blocks[PIECES_MAX], const uint8_t *bytes,

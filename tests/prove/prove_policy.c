@@ -122,7 +122,8 @@ void prove_find_end(void) {
   const uint8_t *host;
   size_t host_len;
   __CPROVER_assume(i == some);
-  const uint32_t rule = find_end(policy, ends, i, host, host_len);
+  uint8_t shape;
+  const uint32_t rule = find_end(policy, ends, i, shape, host, host_len);
   REACHED(rule == PV_NO_RULE);
   REACHED(rule == 9 && i == 126);
 }

@@ -90,45 +90,34 @@ void prove_find_shape(void) {
 
 // ---- one end ----------------------------------------------------------------
 
-static uint32_t of_shape[3];
-
-uint32_t any_of_shape(const pv_policy *policy, uint64_t hash,
-                      const uint8_t *name, size_t name_len, uint8_t shape) {
+uint32_t any_rule_of(const pv_policy *policy, uint64_t hash,
+                     const uint8_t *name, size_t name_len, uint8_t shape) {
   __CPROVER_assert(hash == wanted_hash && name == wanted_name &&
-                       name_len == wanted_len,
+                       name_len == wanted_len && shape == wanted_shape,
                    "the end, with its own hash");
-  __CPROVER_assert(shape <= PV_ANY_LABELS, "a shape");
-  return of_shape[shape];
+  return 9;
 }
 
 void prove_find_end(void) {
-  uint32_t any_of[3];
   host_ends ends;
   pv_policy policy;
   size_t i;
-  memcpy(of_shape, any_of, sizeof of_shape);
+  uint8_t shape;
   __CPROVER_assume(ends.num <= 4 && i < ends.num && ends.lens[i] <= sizeof host);
   wanted_hash = ends.hashes[i];
   wanted_len = ends.lens[i];
   wanted_name = host + sizeof host - wanted_len;
-  const uint32_t found = find_end(&policy, &ends, i, host, sizeof host);
-
-  const uint32_t exact = i == ends.num - 1 ? of_shape[PV_EXACT] : PV_NO_RULE;
-  const uint32_t one = i + 1 == ends.num - 1 ? of_shape[PV_ONE_LABEL] : PV_NO_RULE;
-  __CPROVER_assert(found == (exact != PV_NO_RULE ? exact
-                             : one != PV_NO_RULE ? one
-                                                 : of_shape[PV_ANY_LABELS]),
-                   "the host itself, behind one label, behind any");
-  REACHED(found == 1 && i == 3 && of_shape[PV_ANY_LABELS] == 2);
-  REACHED(found == 1 && i == 2 && of_shape[PV_ANY_LABELS] == 2);
-  REACHED(found == 2 && i == 1 && of_shape[PV_EXACT] == 1);
+  wanted_shape = shape;
+  __CPROVER_assert(find_end(&policy, &ends, i, shape, host, sizeof host) == 9,
+                   "the rule of that end and shape");
+  REACHED(i == 3 && shape == PV_ANY_LABELS);
 }
 
 // ---- a host -----------------------------------------------------------------
 
 enum { ENDS = 4 };
 
-static uint32_t of_end[ENDS];
+static uint32_t of_end[ENDS][3];
 static size_t num_ends;
 
 void some_ends(host_ends *out, const uint64_t key[2], const uint8_t *name,
@@ -138,28 +127,43 @@ void some_ends(host_ends *out, const uint64_t key[2], const uint8_t *name,
 }
 
 uint32_t any_of_end(const pv_policy *policy, const host_ends *ends, size_t i,
-                    const uint8_t *name, size_t name_len) {
+                    uint8_t shape, const uint8_t *name, size_t name_len) {
   __CPROVER_assert(name == host && name_len == host_len, "the host");
-  __CPROVER_assert(i < num_ends, "one of its ends");
-  return of_end[i];
+  __CPROVER_assert(i < num_ends && shape <= PV_ANY_LABELS, "one of its ends");
+  return of_end[i][shape];
+}
+
+// Which shapes stand for a host at its end `i`, the most specific first.
+static uint32_t spec_end(size_t i) {
+  const size_t labels_before = num_ends - 1 - i;
+  if (labels_before == 0 && of_end[i][PV_EXACT] != PV_NO_RULE) {
+    return of_end[i][PV_EXACT];
+  }
+  if (labels_before == 1 && of_end[i][PV_ONE_LABEL] != PV_NO_RULE) {
+    return of_end[i][PV_ONE_LABEL];
+  }
+  return of_end[i][PV_ANY_LABELS];
 }
 
 void prove_find_host(void) {
-  uint32_t any_of[ENDS];
+  uint32_t any_of[ENDS][3];
   size_t any_len, any_num;
   pv_policy policy;
   memcpy(of_end, any_of, sizeof of_end);
-  __CPROVER_assume(any_num <= ENDS);
+  __CPROVER_assume(1 <= any_num && any_num <= ENDS);
   host_len = any_len;
   num_ends = any_num;
   const uint32_t found = find_host(&policy, host, host_len);
 
   uint32_t spec = PV_NO_RULE;
   for (size_t i = 0; i < num_ends; i++) {
-    spec = of_end[i] != PV_NO_RULE ? of_end[i] : spec;
+    const uint32_t own = spec_end(i);
+    spec = own != PV_NO_RULE ? own : spec;
   }
   __CPROVER_assert(found == spec, "the rule of the longest end that has one");
-  REACHED(found == 1 && num_ends == ENDS && of_end[0] == 1);
-  REACHED(found == 1 && num_ends == ENDS && of_end[0] == 2);
+  REACHED(found == 1 && num_ends == ENDS && of_end[0][PV_ANY_LABELS] == 1);
+  REACHED(found == 1 && num_ends == ENDS && of_end[2][PV_ONE_LABEL] == 1 &&
+          of_end[0][PV_ANY_LABELS] == 2);
+  REACHED(found == 1 && num_ends == 1 && of_end[0][PV_EXACT] == 1);
   REACHED(found == PV_NO_RULE && num_ends == ENDS);
 }
