@@ -241,6 +241,7 @@ static const char spelling[256] = {
 // Writes a name of at most PV_HOST_MAX bytes in lower case.
 static pv_status write_name(char *out, const char *host, size_t host_len) {
   size_t label_len = 0;
+  PV_UNROLL_BY_8
   for (size_t i = 0; i < host_len; i++)
     LOOP(host_len - i, i <= host_len && label_len <= i && label_len <= 63 &&
                            IMPLIES(some < i, IS_CANONICAL(out[some])))
