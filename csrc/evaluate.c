@@ -221,7 +221,7 @@ static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
   }
 }
 
-// A long host, which an adversary may have chosen, is not hashed here as well.
+// Long hosts are left to pv_policy_find, so that they are not hashed twice.
 static given_host host_given(const pv_policy *policy, const char *host,
                              size_t host_len) {
   given_host out = {host, host_len, PV_NO_RULE};

@@ -33,7 +33,7 @@ typedef struct chain_view {
   const hashed_cert *hashed;  // in place of certificates, or NULL
 } chain_view;
 
-// A host as it was given, and the rule that is spelt so, or PV_NO_RULE.
+// A host as given, and the rule spelt so if it was looked for, or PV_NO_RULE.
 typedef struct given_host {
   const char *name;
   size_t len;

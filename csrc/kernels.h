@@ -49,7 +49,8 @@ typedef struct sha256_step {
 } sha256_step;
 
 enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16, SCAN_DIGESTS = 4 };
-enum { ENDS_ALIGN = 4 };
+
+struct sip_state;
 
 // A pv_kernel is one implementation. In the SHA-256 table it has `sha256`, its
 // steps in ascending order of lanes; unused steps are zero. If that is faster,
@@ -73,10 +74,8 @@ typedef struct pv_kernel {
                       size_t num_blocks, const uint8_t *digests,
                       size_t num_digests);
 
-  // hash_ends completes the hashes of the ends of a name: one of length n has
-  // its last word (siphash.h) and the state at states + 4 * (n / 8). It may
-  // read and write up to ENDS_ALIGN - 1 behind `num`.
-  void (*hash_ends)(uint64_t *out_hashes, const uint64_t *states,
+  // hash_ends completes the hashes of the ends of a name (siphash.h).
+  void (*hash_ends)(uint64_t *out_hashes, const struct sip_state *states,
                     const uint64_t *last_words, size_t num);
 } pv_kernel;
 
@@ -94,7 +93,7 @@ extern const pv_kernel pv__scan_portable, pv__scan_avx2, pv__scan_avx512,
     pv__scan_neon;
 
 // pv__hash_ends is hash_ends of the scan's kernel in use.
-void pv__hash_ends(uint64_t *out_hashes, const uint64_t *states,
+void pv__hash_ends(uint64_t *out_hashes, const struct sip_state *states,
                    const uint64_t *last_words, size_t num);
 
 // pv__cpu_features returns CPU_ flags. It queries the CPU each time: slow.

@@ -399,7 +399,8 @@ PV_API PV_CHECK pv_status pv_certs_are_pinned(
     size_t *out_num_malformed, const uint8_t *packed, size_t num_pins,
     const pv_column *certs);
 
-// The scan has kernels too; these functions are like those of SHA-256.
+// The scan has kernels too; these functions are like those of SHA-256. A kernel
+// of the scan also hashes the hosts that are looked up.
 PV_API const char *pv_scan_kernel_name(size_t i);
 PV_API size_t pv_scan_kernel(void);
 PV_API PV_CHECK pv_status pv_scan_use_kernel(size_t i);
@@ -419,8 +420,9 @@ PV_API PV_CHECK pv_status pv_scan_use_kernel(size_t i);
 // it to A-labels (RFC 5890) first.
 //
 // `out` has room for PV_HOST_MAX + 1 bytes and is terminated by NUL; `*out_len`
-// counts the bytes before it. Unless the status is PV_OK both are empty.
-// Fails with a PV_ERR_HOST_ status. Time: linear in host_len.
+// counts the bytes before it. Unless the status is PV_OK both are empty. `host`
+// must not overlap `out`. Fails with a PV_ERR_HOST_ status. Time: linear in
+// host_len.
 PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
                                             const char *host, size_t host_len);
 

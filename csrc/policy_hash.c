@@ -10,7 +10,7 @@
 enum { COVERED_AT = 40, BLOCK_BYTES = 4096 };
 
 // Adds the ends that begin behind a dot in word `i` of a host, counted from its
-// last one. The host itself begins `left` bytes before, as if behind a dot.
+// last one, and the host itself, if it begins `left` < 8 bytes before the end.
 static void add_ends(host_ends *out, uint64_t *out_last_words, size_t i,
                      uint64_t bytes, size_t left) {
   for (size_t n = 0; n < 8; n++) {
@@ -42,8 +42,9 @@ void pv__find_ends(host_ends *out, const uint64_t key[2], const uint8_t *host,
     add_ends(out, last_words, i, bytes, left);
     sip_absorb(hash.v, bytes);
   }
+  // A lane without an end has the first state.
   memset(last_words + out->num, 0, ENDS_ALIGN * sizeof last_words[0]);
-  pv__hash_ends(out->hashes, states[0].v, last_words, out->num);
+  pv__hash_ends(out->hashes, states, last_words, out->num);
 }
 
 void pv__digest_pieces(uint8_t digest[32], const pv_span *pieces,

@@ -62,8 +62,9 @@ enum {
   ENDS_MAX = 8 * HOST_WORDS + ENDS_ALIGN
 };
 
-// The ends of a host that begin with a label, the shortest first. There may be
-// 127: their hashes continue each other, and are completed side by side.
+// The ends of a host that begin with a label, the shortest first. A canonical
+// host has at most 127, any bytes have 254, and one may be empty. Their hashes
+// continue each other, and are completed side by side.
 typedef struct host_ends {
   uint64_t hashes[ENDS_MAX];
   uint8_t lens[ENDS_MAX];

@@ -39,7 +39,7 @@ pv_status pv_scan_use_kernel(size_t i) {
   return pv__kernel_use(&scan_kernels, i);
 }
 
-void pv__hash_ends(uint64_t *out_hashes, const uint64_t *states,
+void pv__hash_ends(uint64_t *out_hashes, const struct sip_state *states,
                    const uint64_t *last_words, size_t num) {
   kernel_in_use(&scan_kernels)->hash_ends(out_hashes, states, last_words, num);
 }

@@ -22,8 +22,7 @@
 // that has `isa`, and the rest of the file is not. So all files are compiled
 // with the same flags. PV_INLINE functions are always inlined, and PV_UNROLL
 // unrolls a loop completely: whether a kernel's values stay in registers must
-// not depend on a compiler's heuristics about size. PV_UNROLL_BY_8 unrolls a
-// loop over bytes, of which the jumps back take a good part.
+// not depend on a compiler's heuristics about size.
 #define PV_PRAGMA(x) _Pragma(#x)
 #if defined(__clang__)
 #define PV_TARGET_BEGIN(isa) \
@@ -31,15 +30,20 @@
       clang attribute push(__attribute__((target(isa))), apply_to = function))
 #define PV_TARGET_END _Pragma("clang attribute pop")
 #define PV_UNROLL _Pragma("clang loop unroll(full)")
-#define PV_UNROLL_BY_8 _Pragma("clang loop unroll_count(8)")
 #else
 #define PV_TARGET_BEGIN(isa) \
   _Pragma("GCC push_options") PV_PRAGMA(GCC target(isa))
 #define PV_TARGET_END _Pragma("GCC pop_options")
 #define PV_UNROLL _Pragma("GCC unroll 16")
-#define PV_UNROLL_BY_8 _Pragma("GCC unroll 8")
 #endif
 #define PV_INLINE static inline __attribute__((always_inline))
+
+// PV_UNROLL_BY_8 is for loops over bytes, whose jumps back take much time.
+#if defined(__clang__)
+#define PV_UNROLL_BY_8 _Pragma("clang loop unroll_count(8)")
+#else
+#define PV_UNROLL_BY_8 _Pragma("GCC unroll 8")
+#endif
 
 // PV_PREFETCH prefetches the cache line at an address, to L2: L1 has too few
 // fill buffers. Any address is safe; proofs still require it to be in bounds.

@@ -280,15 +280,24 @@ def test_each_kernel_finds_the_rule_of_the_longest_end(
 
 
 @pytest.mark.parametrize("kernel", scan_kernels())
-def test_a_host_that_is_not_canonical_has_no_rule_of_nothing(kernel: str) -> None:
-    """The look-up of C takes any bytes: what begins behind the last dot is empty."""
-    opened = OpenPolicy(Policy({"**.a": [ABSENT], "*.a.a": [ABSENT]}).compile())
+def test_the_look_up_of_c_takes_any_bytes(kernel: str) -> None:
+    """A host of dots has an end behind each, and what begins at its end is empty."""
+    found = _finder(["**.a", "*.a"])
     with use_scan_kernel(kernel):
-        for num in range(HOST_MAX + 1):
-            for host in ("." * num, "a." * (num // 2), "." * (num - 1) + "a"):
-                found = opened.find(host)
-                ends_in_a = host.endswith("a") and host != "a" * len(host)
-                assert (found is not None) == (ends_in_a or host == "a")
+        for num in range(2, HOST_MAX + 1):
+            assert found("." * num) is None
+            assert found("a." * (num // 2)) is None
+            assert found("." * (num - 1) + "a") == ("*.a" if num == 2 else "**.a")
+
+
+@pytest.mark.parametrize("length", [125, 126, 127, 128, 252, 253])
+def test_a_long_host_has_its_own_rule(length: int) -> None:
+    """It is found by its canonical spelling, a short one by the one that is given."""
+    host = ".".join(["a" * 31] * 8)[:length].removesuffix(".").ljust(length, "b")
+    policy = Policy({host: [ABSENT], "**." + host[-93:].lstrip("."): [OTHER]})
+    for asked in (host, host.upper(), host.encode(), f"{host}."):
+        assert policy.evaluate(asked, []).rule == host
+    assert policy.evaluate("c" + host[1:], []).rule != host
 
 
 def _finder(patterns: Sequence[str]) -> Callable[[str], str | None]:

@@ -57,7 +57,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("steps") / "scan_steps"
     sources = [ROOT / "tests" / "c" / "scan_steps.c"]
     sources += [ROOT / "csrc" / name for name in ("scan.c", "cpu.c")]
-    sources += (ROOT / "csrc" / "kernels").glob("scan_*.c")
+    kernels = ROOT / "csrc" / "kernels"
+    sources += [*kernels.glob("scan_*.c"), *kernels.glob("siphash_*.c")]
     flags = ["-std=c11", "-D_DEFAULT_SOURCE", "-O3", *WARNINGS]
     flags += [f"-I{ROOT / 'csrc'}", "-static"]
     run(COMPILER, *flags, "-o", path, *sources)

@@ -25,17 +25,21 @@ static inline sip_state sip_start(const uint64_t key[2]) {
 }
 
 // sip_last_word returns the word that a message ends with: its bytes that are
-// in no whole word, the first one lowest, and its length.
+// in no whole word, at most seven, the first one lowest, and its length.
 static inline uint64_t sip_last_word(uint64_t bytes, size_t message_len) {
   return bytes | (uint64_t)message_len % 256 << 56;
 }
 
-// These are hash_ends of kernels (kernels.h).
-void pv__hash_ends_portable(uint64_t *out_hashes, const uint64_t *states,
+// Kernels complete the hashes of the ends of a name (kernels.h): one of n bytes
+// has a last word of its own, and the state states[n / 8] before that. Up to
+// ENDS_ALIGN - 1 may be read and written behind `num`; last words there are 0.
+enum { ENDS_ALIGN = 4 };
+
+void pv__hash_ends_portable(uint64_t *out_hashes, const sip_state *states,
                             const uint64_t *last_words, size_t num);
-void pv__hash_ends_avx2(uint64_t *out_hashes, const uint64_t *states,
+void pv__hash_ends_avx2(uint64_t *out_hashes, const sip_state *states,
                         const uint64_t *last_words, size_t num);
-void pv__hash_ends_avx512(uint64_t *out_hashes, const uint64_t *states,
+void pv__hash_ends_avx512(uint64_t *out_hashes, const sip_state *states,
                           const uint64_t *last_words, size_t num);
 
 #endif  // PINVERIFY_SIPHASH_H

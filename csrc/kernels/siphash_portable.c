@@ -2,13 +2,12 @@
 #include "../kernels.h"
 #include "siphash.h"
 
-void pv__hash_ends_portable(uint64_t *out_hashes, const uint64_t *states,
+void pv__hash_ends_portable(uint64_t *out_hashes, const sip_state *states,
                             const uint64_t *last_words, size_t num) {
   for (size_t i = 0; i < num; i++) CHANGES(i, BYTES(out_hashes, 8 * num))
   LOOP(num - i, i <= num)
   {
-    const uint64_t *state = states + 4 * (last_words[i] >> 59);
-    uint64_t v[4] = {state[0], state[1], state[2], state[3]};
-    out_hashes[i] = sip_finish(v, last_words[i]);
+    sip_state state = states[last_words[i] >> 59];
+    out_hashes[i] = sip_finish(state.v, last_words[i]);
   }
 }

@@ -17,12 +17,12 @@ typedef uint64_t avx2_sip_word __attribute__((vector_size(8 * SIP_LANES)));
 
 // Loads the states that four ends begin with, and transposes them: word j of
 // state i goes to lane i of v[j].
-PV_INLINE void avx2_sip_load(avx2_sip_word v[4], const uint64_t *states,
+PV_INLINE void avx2_sip_load(avx2_sip_word v[4], const sip_state *states,
                              const uint64_t *last_words) {
   __m256i rows[SIP_LANES];
   for (int i = 0; i < SIP_LANES; i++) {
     rows[i] = _mm256_loadu_si256(
-        (const __m256i *)(const void *)(states + 4 * (last_words[i] >> 59)));
+        (const __m256i *)(const void *)states[last_words[i] >> 59].v);
   }
   const __m256i low01 = _mm256_unpacklo_epi64(rows[0], rows[1]);
   const __m256i high01 = _mm256_unpackhi_epi64(rows[0], rows[1]);
@@ -35,7 +35,7 @@ PV_INLINE void avx2_sip_load(avx2_sip_word v[4], const uint64_t *states,
 }
 
 // A few are done sooner one after the other than their lanes are loaded.
-PV_INLINE void avx2_sip_ends(uint64_t *out_hashes, const uint64_t *states,
+PV_INLINE void avx2_sip_ends(uint64_t *out_hashes, const sip_state *states,
                              const uint64_t *last_words, size_t num) {
   if (num < 2 * SIP_LANES) {
     pv__hash_ends_portable(out_hashes, states, last_words, num);
@@ -54,7 +54,7 @@ PV_INLINE void avx2_sip_ends(uint64_t *out_hashes, const uint64_t *states,
   }
 }
 
-void pv__hash_ends_avx2(uint64_t *out_hashes, const uint64_t *states,
+void pv__hash_ends_avx2(uint64_t *out_hashes, const sip_state *states,
                         const uint64_t *last_words, size_t num) {
   avx2_sip_ends(out_hashes, states, last_words, num);
 }
@@ -64,7 +64,7 @@ PV_TARGET_END
 // AVX-512 has a rotation, which compilers make of the two shifts.
 PV_TARGET_BEGIN("avx2,avx512f,avx512vl")
 
-void pv__hash_ends_avx512(uint64_t *out_hashes, const uint64_t *states,
+void pv__hash_ends_avx512(uint64_t *out_hashes, const sip_state *states,
                           const uint64_t *last_words, size_t num) {
   avx2_sip_ends(out_hashes, states, last_words, num);
 }

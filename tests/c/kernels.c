@@ -5,9 +5,9 @@
 //   kernels FILE       FILE holds records: a message that is one byte longer
 //                      than the one before, from 0 bytes on, and its SHA-256
 //
-// It prints the kernels of SHA-256 and of the scan, best first, and what each
-// was asked; those of the scan hash the ends of names as well. Exits with 1 at the first wrong answer, with 2 if there is nothing
-// to ask.
+// Kernels of the scan hash the ends of names, too. It prints the kernels of
+// SHA-256 and of the scan, best first, and what each was asked. Exits with 1 at
+// the first wrong answer, with 2 if there is nothing to ask.
 #include "inputs.h"
 #include "kernels.h"
 #include "kernels/siphash.h"
@@ -194,10 +194,11 @@ static void ask_scans(const char *kernel) {
 // hashes may be written, and nothing behind them.
 static void ask_ends(const char *kernel) {
   enum { STATES = 32, ENDS_MAX = 254, ROOM = ENDS_MAX + 2 * ENDS_ALIGN };
-  uint64_t states[4 * STATES], words[ROOM], ours[ROOM], theirs[ROOM];
+  sip_state states[STATES];
+  uint64_t words[ROOM], ours[ROOM], theirs[ROOM];
   for (size_t num = 0; num <= ENDS_MAX; num++) {
     for (size_t i = 0; i < 4 * STATES; i++) {
-      states[i] = any_word();
+      states[i / 4].v[i % 4] = any_word();
     }
     for (size_t i = 0; i < ROOM; i++) {
       words[i] = any_word();

@@ -94,6 +94,8 @@ void prove_add_ends(void) {
 // ---- the words of a host ----------------------------------------------------
 
 static size_t num_words, num_ends;
+static const host_ends *ends_given;
+static const uint64_t *words_given;
 
 void any_add_ends(host_ends *out, uint64_t *out_last_words, size_t i,
                   uint64_t bytes, size_t left) {
@@ -104,14 +106,18 @@ void any_add_ends(host_ends *out, uint64_t *out_last_words, size_t i,
   __CPROVER_assume(num_ends <= any_num && any_num <= 8 * i + 8);
   out->num = num_ends = any_num;
   num_words += 1;
+  ends_given = out;
+  words_given = out_last_words;
 }
 
-void hash_of_each(uint64_t *out_hashes, const uint64_t *states,
+void hash_of_each(uint64_t *out_hashes, const sip_state *states,
                   const uint64_t *last_words, size_t num) {
   __CPROVER_assert(num == num_ends, "each end");
+  __CPROVER_assert(out_hashes == ends_given->hashes, "the hashes of the ends");
+  __CPROVER_assert(last_words == words_given, "the words of the ends");
   __CPROVER_assert(num_words == host_len / 8 + 1, "each word");
   for (size_t i = 0; i < WORDS; i++) {
-    __CPROVER_assert(i >= num_words || states[4 * i] == i, "the state before it");
+    __CPROVER_assert(i >= num_words || states[i].v[0] == i, "the state before it");
   }
   for (size_t i = 0; i < ENDS_ALIGN; i++) {
     __CPROVER_assert(last_words[num + i] == 0, "what is not there is zero");

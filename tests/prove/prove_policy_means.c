@@ -133,7 +133,7 @@ uint32_t any_of_end(const pv_policy *policy, const host_ends *ends, size_t i,
   return of_end[i][shape];
 }
 
-// Which shapes stand for a host at its end `i`, the most specific first.
+// The rule of end `i`, of the most specific shape that stands for the host.
 static uint32_t spec_end(size_t i) {
   const size_t labels_before = num_ends - 1 - i;
   if (labels_before == 0 && of_end[i][PV_EXACT] != PV_NO_RULE) {

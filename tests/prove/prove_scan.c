@@ -21,7 +21,7 @@ static void any_scan_blocks(uint64_t *out_found, const uint8_t *blocks,
   out_found[0] = 0;
 }
 
-static void any_hash_ends(uint64_t *out_hashes, const uint64_t *states,
+static void any_hash_ends(uint64_t *out_hashes, const sip_state *states,
                           const uint64_t *last_words, size_t num)  //
     REQUIRES(IS_ENDS(out_hashes, states, last_words, num))         //
     ASSIGNS(BYTES(out_hashes, 32 * ENDS_ROWS(num))) {
@@ -88,7 +88,7 @@ void prove_pv_pins_contain(void) {
 
 void prove_pv__hash_ends(void) {
   uint64_t *out_hashes;
-  const uint64_t *states;
+  const sip_state *states;
   const uint64_t *last_words;
   size_t num;
   pv__hash_ends(out_hashes, states, last_words, num);

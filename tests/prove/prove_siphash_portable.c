@@ -5,7 +5,7 @@
 
 void prove_pv__hash_ends_portable(void) {
   uint64_t *out_hashes;
-  const uint64_t *states;
+  const sip_state *states;
   const uint64_t *last_words;
   size_t num;
   pv__hash_ends_portable(out_hashes, states, last_words, num);

@@ -24,7 +24,7 @@ avx2_sip_word shr_of_lanes(avx2_sip_word x, int n) {
 
 void prove_avx2_sip_ends(void) {
   uint64_t *out_hashes;
-  const uint64_t *states;
+  const sip_state *states;
   const uint64_t *last_words;
   size_t num;
   avx2_sip_ends(out_hashes, states, last_words, num);
@@ -34,7 +34,7 @@ void prove_avx2_sip_ends(void) {
 
 void prove_avx2_sip_load(void) {
   avx2_sip_word *v;
-  const uint64_t *states;
+  const sip_state *states;
   const uint64_t *last_words;
   avx2_sip_load(v, states, last_words);
   REACHED(true);
@@ -65,7 +65,8 @@ void prove_avx2_sip_finish(void) {
 // The last end of the last vector is not there, and no end is longer than 31.
 enum { NUM = 3 * SIP_LANES, WORDS = 4 };
 
-static uint64_t states[WORDS * 4], last_words[NUM];
+static sip_state states[WORDS];
+static uint64_t last_words[NUM];
 static uint64_t hashes[NUM];
 static size_t num_finished;
 
@@ -76,7 +77,7 @@ avx2_sip_word any_hashes(avx2_sip_word v[4], avx2_sip_word bytes) {
     const uint64_t word = last_words[num_finished + l];
     __CPROVER_assert(bytes[l] == word, "the last word of the end");
     for (int j = 0; j < 4; j++) {
-      __CPROVER_assert(v[j][l] == states[4 * (word >> 56 >> 3) + j],
+      __CPROVER_assert(v[j][l] == states[word >> 56 >> 3].v[j],
                        "the state before it");
     }
     hashes[num_finished + l] = any[l];
@@ -86,10 +87,11 @@ avx2_sip_word any_hashes(avx2_sip_word v[4], avx2_sip_word bytes) {
 }
 
 // The lanes are followed in whatever is compiled of avx2_sip_ends.
-static void follow(void (*hash_ends)(uint64_t *, const uint64_t *,
+static void follow(void (*hash_ends)(uint64_t *, const sip_state *,
                                      const uint64_t *, size_t)) {
-  uint64_t any_states[WORDS * 4], any_words[NUM], out[NUM];
-  for (int i = 0; i < WORDS * 4; i++) {
+  sip_state any_states[WORDS];
+  uint64_t any_words[NUM], out[NUM];
+  for (int i = 0; i < WORDS; i++) {
     states[i] = any_states[i];
   }
   for (int i = 0; i < NUM; i++) {

@@ -27,18 +27,18 @@ static inline uint64_t sip_last_word(uint64_t bytes, size_t message_len)
     ENSURES(RESULT >> 56 == message_len % 256)
     ENSURES((RESULT & UINT64_MAX >> 8) == bytes);
 
-// What the ends of a name are hashed from and to: whole vectors of them.
+// The ends of a name are hashed from and to whole vectors.
 #define ENDS_ROWS(num) (((num) + 3) / 4)
 #define IS_ENDS(out_hashes, states, last_words, num)         \
   ((num) <= 256 && FRESH(out_hashes, 32 * ENDS_ROWS(num)) && \
    FRESH(states, 32 * 32) && FRESH(last_words, 32 * ENDS_ROWS(num)))
 
-void pv__hash_ends(uint64_t *out_hashes, const uint64_t *states,
+void pv__hash_ends(uint64_t *out_hashes, const sip_state *states,
                    const uint64_t *last_words, size_t num)
     REQUIRES(IS_ENDS(out_hashes, states, last_words, num))
     ASSIGNS(BYTES(out_hashes, 32 * ENDS_ROWS(num)));
 
-void pv__hash_ends_portable(uint64_t *out_hashes, const uint64_t *states,
+void pv__hash_ends_portable(uint64_t *out_hashes, const sip_state *states,
                             const uint64_t *last_words, size_t num)
     REQUIRES(IS_ENDS(out_hashes, states, last_words, num))
     ASSIGNS(BYTES(out_hashes, 32 * ENDS_ROWS(num)));

@@ -2,12 +2,12 @@
 //
 // clang-format off
 
-PV_INLINE void avx2_sip_load(avx2_sip_word v[4], const uint64_t *states,
+PV_INLINE void avx2_sip_load(avx2_sip_word v[4], const sip_state *states,
                              const uint64_t *last_words)
     REQUIRES(FRESH(v, 128) && FRESH(states, 32 * 32) && FRESH(last_words, 32))
     ASSIGNS(BYTES(v, 128));
 
-PV_INLINE void avx2_sip_ends(uint64_t *out_hashes, const uint64_t *states,
+PV_INLINE void avx2_sip_ends(uint64_t *out_hashes, const sip_state *states,
                              const uint64_t *last_words, size_t num)
     REQUIRES(IS_ENDS(out_hashes, states, last_words, num))
     ASSIGNS(BYTES(out_hashes, 32 * ENDS_ROWS(num)));
