@@ -304,7 +304,7 @@ def test_file_names_say_something() -> None:
 
 # The first pattern that fits a file tells its floor.
 C_FLOORS = {
-    "siphash_portable.c": -2,  # cellars of the kernels
+    "siphash_portable.c": -2,  # below the other kernels, which use them
     "siphash_x86.c": -1,
     "host.c": 0,
     "cpu.c": 0,

@@ -1,7 +1,7 @@
 // siphash_rounds.h: SipHash-1-3, as written in Aumasson and Bernstein, SipHash:
 // a fast short-input PRF (2012), 2.2 to 2.4, over a type `word`.
 //
-// As with sha256_rounds.h, a file that includes this one defines before
+// As with sha256_rounds.h, a file that includes this one first defines
 // SIPHASH_NAME(name), which puts a prefix before a name, and the type
 // SIPHASH_NAME(word): a uint64_t, or a vector of them.
 #define word SIPHASH_NAME(word)
