@@ -5,22 +5,17 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "kernels/spelling.h"
 
-static bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-
-static char to_lower(char c) {
-  return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
+// 16 more than the value of a hexadecimal digit. A table has no jumps, which an
+// adversary's digits would make unpredictable.
+static const uint8_t hex_values[256] = {
+    ['0'] = 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+    ['A'] = 26, 27, 28, 29, 30, 31, ['a'] = 26, 27, 28, 29, 30, 31};
 
 // Returns the value of a hexadecimal digit, or 16.
 static uint32_t hex_value(char c) {
-  if (is_digit(c)) {
-    return (uint32_t)(c - '0');
-  }
-  c = to_lower(c);
-  return c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a' + 10) : 16;
+  return hex_values[c & 0xff] ^ 16U;
 }
 
 // ---- IPv4: dotted decimal, no leading zeros (reasons: RFC 6943, 3.1.1) ------
@@ -30,8 +25,8 @@ static bool read_octet(const char *host, size_t host_len, size_t *pos,
                        uint32_t *out_octet) {
   const size_t start = *pos;
   uint32_t value = 0;
-  while (*pos < host_len && *pos - start < 3 && is_digit(host[*pos])) {
-    value = 10 * value + (uint32_t)(host[*pos] - '0');
+  while (*pos < host_len && *pos - start < 3 && hex_value(host[*pos]) < 10) {
+    value = 10 * value + hex_value(host[*pos]);
     *pos += 1;
   }
   *out_octet = value;
@@ -60,24 +55,27 @@ static bool read_ipv4(const char *host, size_t host_len, uint32_t *out) {
   return pos == host_len;
 }
 
+static bool begins_label(const char *host, size_t pos) {
+  return pos == 0 || host[pos - 1] == '.';
+}
+
 // Returns true if the last label is decimal, or 0x and hexadecimal. The URL
 // standard and inet_aton read an IPv4 address there ("127.1", "1.2.3.0x4").
 static bool ends_in_number(const char *host, size_t host_len) {
-  size_t start = host_len;
-  while (start > 0 && host[start - 1] != '.') LOOP(start, start <= host_len)
+  size_t pos = host_len;
+  while (pos > 0 && hex_value(host[pos - 1]) < 10) LOOP(pos, pos <= host_len)
   {
-    start -= 1;
+    pos -= 1;
   }
-  bool decimal = start < host_len;
-  bool hexadecimal = host_len - start >= 2 && host[start] == '0' &&
-                     to_lower(host[start + 1]) == 'x';
-  for (size_t i = start; i < host_len && (decimal || hexadecimal); i++)
-    LOOP(host_len - i, start <= i && i <= host_len)
+  if (begins_label(host, pos)) {
+    return pos < host_len;
+  }
+  while (pos > 0 && hex_value(host[pos - 1]) < 16) LOOP(pos, pos <= host_len)
   {
-    decimal = decimal && is_digit(host[i]);
-    hexadecimal = hexadecimal && (i < start + 2 || hex_value(host[i]) < 16);
+    pos -= 1;
   }
-  return decimal || hexadecimal;
+  return pos >= 2 && host[pos - 2] == '0' && (host[pos - 1] | 0x20) == 'x' &&
+         begins_label(host, pos - 2);
 }
 
 // ---- IPv6: RFC 4291, 2.2 in; RFC 5952, 4 out --------------------------------
@@ -88,7 +86,7 @@ typedef struct ipv6 {
   size_t gap;         // position of "::" among them, or NO_GAP
 } ipv6;
 
-enum { NO_GAP = 9 };
+enum { NO_GAP = 9, ADDRESS_MAX = 39 };  // eight groups and seven colons
 
 // Reads one group at host[*pos], or the dotted quad that may end the address.
 static bool read_group(const char *host, size_t host_len, size_t *pos,
@@ -241,7 +239,9 @@ static const char spelling[256] = {
 // Writes a name of at most PV_HOST_MAX bytes in lower case.
 static pv_status write_name(char *out, const char *host, size_t host_len) {
   size_t label_len = 0;
-  PV_UNROLL_BY_8
+  if (spell_name(out, host, host_len)) {
+    return PV_OK;
+  }
   for (size_t i = 0; i < host_len; i++)
     LOOP(host_len - i, i <= host_len && label_len <= i && label_len <= 63 &&
                            IMPLIES(some < i, IS_CANONICAL(out[some])))
@@ -302,13 +302,14 @@ pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
 }
 
 bool pv__host_is_address(const char *host, size_t host_len) {
-  return host_len > 0 && (memchr(host, ':', host_len) != NULL ||
-                          ends_in_number(host, host_len));
+  return host_len > 0 && host_len <= ADDRESS_MAX &&
+         (memchr(host, ':', host_len) != NULL ||
+          ends_in_number(host, host_len));
 }
 
 bool pv__host_is_canonical(const char *host, size_t host_len) {
   char written[PV_HOST_MAX + 1];
   size_t written_len = 0;
-  return pv_host_canonical(written, &written_len, host, host_len) == PV_OK &&
+  return canonical(written, &written_len, host, host_len) == PV_OK &&
          written_len == host_len && memcmp(written, host, host_len) == 0;
 }

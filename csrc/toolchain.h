@@ -38,13 +38,6 @@
 #endif
 #define PV_INLINE static inline __attribute__((always_inline))
 
-// PV_UNROLL_BY_8 is for loops over bytes, whose jumps back take much time.
-#if defined(__clang__)
-#define PV_UNROLL_BY_8 _Pragma("clang loop unroll_count(8)")
-#else
-#define PV_UNROLL_BY_8 _Pragma("GCC unroll 8")
-#endif
-
 // PV_PREFETCH prefetches the cache line at an address, to L2: L1 has too few
 // fill buffers. Any address is safe; proofs still require it to be in bounds.
 #if defined(PV_PREFETCH)

@@ -111,16 +111,45 @@ def test_a_name_has_at_most_253_bytes() -> None:
         assert refusal(host) == "it has more than 253 bytes"
 
 
+def assert_as_the_model_says(host: str | bytes) -> None:
+    """A host has the canonical form of the model, or neither has one."""
+    expected = model.canonical(host)
+    if expected is None:
+        assert refusal(host)
+    else:
+        assert hosts.canonical(host) == expected
+
+
 def test_every_byte_is_allowed_or_refused_as_the_model_says() -> None:
     """All 256, alone, first, last and in the middle of a label."""
     for byte in range(256):
         for before, after in itertools.product((b"", b"a"), (b"", b"a", b"a.b")):
-            host = before + bytes([byte]) + after
-            expected = model.canonical(host)
-            if expected is None:
-                assert refusal(host)
-            else:
-                assert hosts.canonical(host) == expected
+            assert_as_the_model_says(before + bytes([byte]) + after)
+
+
+@pytest.mark.parametrize("size", [15, 16, 17, 31, 32, 40])
+def test_every_byte_of_a_long_name_is_read(size: int) -> None:
+    """All 256 at each place: names are read sixteen bytes at a time, and the rest."""
+    for place in range(size):
+        name = bytearray(b"abcdefg.0_4-XYZ." * 3)[:size]
+        name[-1:] = b"z"
+        for byte in range(256):
+            name[place] = byte
+            assert_as_the_model_says(bytes(name))
+
+
+def test_every_length_of_two_labels_is_read() -> None:
+    """Empty, short, 63 bytes and longer, so that dots are at every place."""
+    for first, second in itertools.product(range(67), repeat=2):
+        for end in ("", ".", ".."):
+            assert_as_the_model_says("a" * first + "." + "b" * second + end)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 65).map("a".__mul__), min_size=1, max_size=8))
+def test_labels_of_any_lengths_make_a_name_or_none(labels: list[str]) -> None:
+    """The length of a label is counted across all that is read at a time."""
+    assert_as_the_model_says(".".join(labels))
 
 
 @pytest.mark.parametrize(
@@ -168,16 +197,13 @@ def test_any_host_has_the_canonical_form_of_the_model_or_is_refused(
     host: str | bytes,
 ) -> None:
     """ASCII text and bytes; a reason in words for whatever is refused."""
-    expected = model.canonical(host)
     if isinstance(host, str) and not host.isascii():
         with contextlib.suppress(PolicyError):
             canonical = hosts.canonical(host)
             assert canonical == model.canonical(canonical)
             assert "xn--" in canonical
-    elif expected is None:
-        assert refusal(host)
     else:
-        assert hosts.canonical(host) == expected
+        assert_as_the_model_says(host)
 
 
 # ---- IPv4 --------------------------------------------------------------------
@@ -266,7 +292,11 @@ def test_a_host_that_ends_in_a_number_is_a_dotted_quad_or_refused(host: str) -> 
 
 
 @pytest.mark.parametrize(
-    "host", ["0xg", "a.0xfg", "1.2.3.4a", "1a", "a1", "0x1.a", "1.a", "x0x1", "0-1"]
+    "host",
+    [
+        *("0xg", "a.0xfg", "1.2.3.4a", "1a", "a1", "0x1.a", "1.a", "x0x1", "0-1"),
+        *("x1", "a.x1", "00x1", "a.00x1", "1x1", "0y1", "a.x", "0x1x1", "0-0x1"),
+    ],
 )
 def test_a_host_that_only_resembles_a_number_is_a_name(host: str) -> None:
     """The last label decides, and all of it."""

@@ -117,6 +117,9 @@ static void compare_128(void) {
   REPEAT("_mm_cvtsi128_si64",
          SAME("cvtsi128_si64", long long, _mm_cvtsi128_si64(real128(a)),
               long long, model_mm_cvtsi128_si64(model128(a))));
+  REPEAT("_mm_movemask_epi8",
+         SAME("movemask_epi8", int, _mm_movemask_epi8(real128(a)), int,
+              model_mm_movemask_epi8(model128(a))));
   TWO128(add_epi32);
   TWO128(or_si128);
   TWO128(shuffle_epi8);

@@ -2,18 +2,11 @@
 //
 // clang-format off
 
-static bool is_digit(char c)
-    ASSIGNS()
-    ENSURES(RESULT == (c >= 0x30 && c <= 0x39));
-
-static char to_lower(char c)
-    ASSIGNS()
-    ENSURES(RESULT == (c >= 0x41 && c <= 0x5a ? c + 0x20 : c));
-
 static uint32_t hex_value(char c)
     ASSIGNS()
     ENSURES(RESULT <= 16)
-    ENSURES(IMPLIES(c < 0x30, RESULT == 16));
+    ENSURES((RESULT < 10) == (c >= 0x30 && c <= 0x39))
+    ENSURES(IMPLIES(RESULT < 10, RESULT == c - 0x30));
 
 static bool read_octet(const char *host, size_t host_len, size_t *pos,
                        uint32_t *out_octet)
@@ -27,6 +20,11 @@ static bool read_ipv4(const char *host, size_t host_len, uint32_t *out)
     REQUIRES(IS_HOST(host, host_len) && IS_OUT(out))
     ASSIGNS(*out)
     ENSURES(IMPLIES(RESULT, host_len >= 7 && host_len <= 15));
+
+static bool begins_label(const char *host, size_t pos)
+    REQUIRES(pos <= PV_PROVED_LEN_MAX && FRESH(host, pos))
+    ASSIGNS()
+    ENSURES(IMPLIES(pos == 0, RESULT));
 
 static bool ends_in_number(const char *host, size_t host_len)
     REQUIRES(IS_HOST(host, host_len))
@@ -73,6 +71,19 @@ static size_t write_ipv6(char *out, const ipv6 *address)
     REQUIRES(FRESH(out, 39) && FRESH(address, sizeof *address))
     ASSIGNS(BYTES(out, 39))
     ENSURES(RESULT >= 2 && RESULT <= 39);
+
+PV_INLINE uint64_t spell_16(char *out, const char *name, uint64_t *good)
+    REQUIRES(FRESH(out, 16) && FRESH(name, 16) && IS_OUT(good))
+    ASSIGNS(BYTES(out, 16), *good)
+    ENSURES(RESULT <= 0xffff && (*good & ~OLD(*good)) == 0)
+    ENSURES(IMPLIES(*good == 0xffff,
+                    spec_is_canonical(out)));
+
+static inline bool spell_name(char *out, const char *name, size_t name_len)
+    REQUIRES(name_len <= 253 && FRESH(out, name_len) && FRESH(name, name_len))
+    ASSIGNS(BYTES(out, name_len))
+    ENSURES(IMPLIES(RESULT, name_len >= 16))
+    ENSURES(IMPLIES(some < name_len && RESULT, IS_CANONICAL(out[some])));
 
 static pv_status write_name(char *out, const char *host, size_t host_len)
     REQUIRES(host_len <= 253 && FRESH(out, host_len) &&

@@ -32,6 +32,7 @@ static inline m512 prove_mm512_castsi256_si512(m256 a) {
 #define _mm_blend_epi16 model_mm_blend_epi16
 #define _mm_cvtsi128_si64 model_mm_cvtsi128_si64
 #define _mm_loadu_si128 model_mm_loadu_si128
+#define _mm_movemask_epi8 model_mm_movemask_epi8
 #define _mm_or_si128 model_mm_or_si128
 #define _mm_set_epi32 model_mm_set_epi32
 #define _mm_set_epi64x model_mm_set_epi64x

@@ -191,6 +191,15 @@ static inline long long model_mm_cvtsi128_si64(m128 a) {
   return (long long)((uint64_t)a[1] << 32 | a[0]);
 }
 
+// PMOVMSKB
+static inline int model_mm_movemask_epi8(m128 a) {
+  uint32_t r = 0;
+  for (int i = 0; i < 16; i++) {
+    r |= (a[i / 4] >> (8 * (i % 4) + 7) & 1) << i;
+  }
+  return (int)r;
+}
+
 // ---- the SHA extensions -----------------------------------------------------
 
 static inline uint32_t sha_ror(uint32_t x, int n) {

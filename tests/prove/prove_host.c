@@ -4,18 +4,6 @@
 #include "libc.h"
 #include "host.contracts.h"
 
-void prove_is_digit(void) {
-  char c;
-  const bool is = is_digit(c);
-  REACHED(is);
-  REACHED(!is);
-}
-
-void prove_to_lower(void) {
-  char c;
-  REACHED(to_lower(c) == 'z' && c == 'Z');
-}
-
 void prove_hex_value(void) {
   char c;
   const uint32_t value = hex_value(c);
@@ -40,6 +28,14 @@ void prove_read_ipv4(void) {
   const bool ok = read_ipv4(host, host_len, out);
   REACHED(ok);
   REACHED(!ok);
+}
+
+void prove_begins_label(void) {
+  const char *host;
+  size_t pos;
+  const bool begins = begins_label(host, pos);
+  REACHED(begins && pos == 9);
+  REACHED(!begins);
 }
 
 void prove_ends_in_number(void) {
@@ -107,6 +103,25 @@ void prove_write_ipv6(void) {
   const size_t len = write_ipv6(out, address);
   REACHED(len == 2);
   REACHED(len == 39);
+}
+
+void prove_spell_16(void) {
+  char *out;
+  const char *name;
+  uint64_t *good;
+  const uint64_t dots = spell_16(out, name, good);
+  REACHED(dots == 1 << 15);
+  REACHED(dots == 0xffff);
+}
+
+void prove_spell_name(void) {
+  char *out;
+  const char *name;
+  size_t name_len;
+  const bool spelt = spell_name(out, name, name_len);
+  REACHED(spelt && name_len == 253 && some == 99);
+  REACHED(spelt && name_len == 16 && some == 15);
+  REACHED(!spelt && name_len == 253);
 }
 
 void prove_write_name(void) {

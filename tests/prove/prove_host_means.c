@@ -1,0 +1,122 @@
+// Harnesses for the meaning of what reads names, in host.c and spelling.h: they
+// accept what a second, plain description of a name accepts, and write it alike.
+#include "harness.h"
+#include "toolchain.h"
+
+// CBMC takes the code for that of x86-64; the order of its bytes is the same.
+#if defined(OTHER_CPU)
+#undef PV_X86_64
+#undef PV_AARCH64
+#define PV_X86_64 0
+#define PV_AARCH64 1
+#endif
+
+#include "host.c"
+
+// A label may have 63 bytes: the longest names that are tried have more.
+enum { LONGEST = 72 };
+
+static bool spec_is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool spec_is_in_names(char c) {
+  return spec_is_letter(c) || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '_';
+}
+
+static char spec_spelling(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+// All bytes are a name's. No dot is first, last or next to another one; and of
+// 64 bytes, one after the other, at least one is a dot.
+static bool spec_is_name(const char *name, size_t len) {
+  bool is_name = len > 0;
+  size_t since_dot = 0;
+  for (size_t i = 0; i < LONGEST; i++) {
+    if (i < len) {
+      const bool is_dot = name[i] == '.';
+      is_name = is_name && spec_is_in_names(name[i]) &&
+                !(is_dot && (i == 0 || i == len - 1 || name[i - 1] == '.'));
+      since_dot = is_dot ? 0 : since_dot + 1;
+      is_name = is_name && since_dot < 64;
+    }
+  }
+  return is_name;
+}
+
+void prove_spell_16(void) {
+  char name[16], out[16];
+  uint64_t good = 0xffff;
+  const uint64_t dots = spell_16(out, name, &good);
+  for (int i = 0; i < 16; i++) {
+    __CPROVER_assert((dots >> i & 1) == (name[i] == '.'), "the dots");
+    __CPROVER_assert((good >> i & 1) == spec_is_in_names(name[i]),
+                     "the bytes of names");
+    __CPROVER_assert(out[i] == spec_spelling(name[i]), "in lower case");
+  }
+  __CPROVER_assert(dots <= 0xffff && good <= 0xffff, "no other bits");
+  REACHED(dots == 0x8001 && good == 0xffff);
+  REACHED(good == 0x7fff);
+}
+
+// What was written and returned for a name of any length up to LONGEST.
+static char name[LONGEST];
+static size_t name_len;
+
+static void any_name(void) {
+  char any_bytes[LONGEST];
+  size_t any_len;
+  memcpy(name, any_bytes, sizeof name);
+  __CPROVER_assume(any_len <= LONGEST);
+  name_len = any_len;
+}
+
+static void is_spelt(const char *out) {
+  size_t i;
+  __CPROVER_assume(i < name_len);
+  __CPROVER_assert(out[i] == spec_spelling(name[i]), "in lower case");
+}
+
+// What spell_16 is proved to do.
+uint64_t plain_16(char *out, const char *sixteen, uint64_t *good) {
+  uint64_t dots = 0;
+  for (int i = 0; i < 16; i++) {
+    out[i] = spec_spelling(sixteen[i]);
+    dots |= (uint64_t)(sixteen[i] == '.') << i;
+    *good &= ~((uint64_t)!spec_is_in_names(sixteen[i]) << i);
+  }
+  return dots;
+}
+
+void prove_spell_name(void) {
+  char out[LONGEST];
+  any_name();
+  const bool spelt = spell_name(out, name, name_len);
+  __CPROVER_assert(spelt == (name_len >= 16 && spec_is_name(name, name_len)),
+                   "names of sixteen bytes and more, and nothing else");
+  REACHED(spelt && name_len == LONGEST);
+  REACHED(!spelt && name_len == LONGEST);
+  if (spelt) {
+    is_spelt(out);
+  }
+}
+
+bool is_not_spelt(char *out, const char *host, size_t host_len) {
+  return false;
+}
+
+void prove_write_name(void) {
+  char out[LONGEST];
+  any_name();
+  const pv_status status = write_name(out, name, name_len);
+  __CPROVER_assert((status == PV_OK) == spec_is_name(name, name_len),
+                   "names, and nothing else");
+  REACHED(status == PV_OK && name_len == LONGEST);
+  REACHED(status == PV_ERR_HOST_LABEL_TOO_LONG);
+  REACHED(status == PV_ERR_HOST_LABEL_EMPTY);
+  if (status == PV_OK) {
+    is_spelt(out);
+  }
+}
