@@ -1,19 +1,24 @@
-"""Decisions about hosts that an adversary chose, beside those about other hosts.
+"""Hosts and names that an adversary chose, beside others.
 
-    PYTHONPATH=tests python bench/bench_hosts.py             the table
+    PYTHONPATH=tests python bench/bench_hosts.py             the tables
 
 An adversary who knows the code has as many names in a policy as anybody, of any shape:
 wildcards in each other, as deep as a name can be, and names whose buckets turned out
 the fullest. Its hosts are asked for by `Policy.evaluate`, as a gateway does with names
 from outside, in turns with hosts that were taken at random from the same policy.
+
+And its names are compiled and opened, in turns with short ones: they are as long as
+names can be, and end in what is almost a number, so that all of the label is read.
 """
 
 from __future__ import annotations
 
+import array
 import functools
 import itertools
 import random
-from typing import Any, NamedTuple
+import string
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -22,14 +27,21 @@ import measure
 from compiled_model import taken_apart
 from pinverify import Pin, Policy, Reason
 
-__all__ = ["HOSTS", "figures"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["COMPILE", "HOSTS", "OPEN", "figures", "figures_of_names"]
 
 HOSTS = "Policy.evaluate, a chosen host"
+OPEN = "Policy.open, long names"
+COMPILE = "Policy.from_columns, long names"
 
 NUM_RULES, QUICK_RULES = 100_000, 1000
 NUM = 64  # hosts that are timed together
 DEEPEST = 125  # labels under "b", so that "*." still fits into 253 bytes
 HOST_MAX = 253
+LABEL_MAX = 63
+PINS_OF_A_NAME = 2
 
 
 class Chosen(NamedTuple):
@@ -43,6 +55,31 @@ class Chosen(NamedTuple):
 
 def _deep(num: int) -> str:
     return "a." * num + "b"
+
+
+def _random_text(seed: int, alphabet: str, num: int) -> list[str]:
+    return random.Random(seed).choices(alphabet, k=num)  # noqa: S311
+
+
+def _almost_a_number(seed: int) -> str:
+    """Return a name of many labels, the last one of hexadecimal digits."""
+    last = "".join(_random_text(seed, string.hexdigits.lower(), LABEL_MAX - 1)) + "f"
+    labels = _random_text(seed, string.ascii_lowercase, (HOST_MAX - LABEL_MAX) // 2)
+    return ".".join([*labels, last])
+
+
+def _any_labels(seed: int) -> str:
+    """Return a name with labels of any length."""
+    text = _random_text(seed, string.ascii_lowercase, HOST_MAX)
+    place = seed % LABEL_MAX + 1
+    while place < HOST_MAX - 1:
+        text[place] = "."
+        place += 2 + seed * place % (LABEL_MAX - 1)
+    return "".join(text)
+
+
+def _many_labels(seed: int) -> str:
+    return ".".join(_random_text(seed, string.ascii_lowercase, HOST_MAX // 2 + 1))
 
 
 @functools.cache
@@ -62,6 +99,9 @@ def chosen(num_rules: int = NUM_RULES) -> Chosen:
             "wildcards at each depth": [_deep(DEEPEST)] * NUM,
             "the same, in capitals": [_deep(DEEPEST).upper()] * NUM,
             "as deep, without a rule": ["c." * DEEPEST + "c"] * NUM,
+            "almost a number, without a rule": [
+                _almost_a_number(i) for i in range(NUM)
+            ],
             "the fullest buckets": _in_full_buckets(policy),
         },
         others,
@@ -105,11 +145,59 @@ def figures(
     ]
 
 
+NAMES: dict[str, Callable[[int], str]] = {
+    "127 labels": _many_labels,
+    "labels of any length": _any_labels,
+    "almost a number": _almost_a_number,
+    "the same, with a wildcard": lambda seed: f"**.{_almost_a_number(seed)}",
+}
+
+
+def _columns(name: Callable[[int], str], num_names: int) -> dict[str, Any]:
+    hosts = sorted({name(seed) for seed in range(num_names)})
+    assert len(hosts) == num_names
+    offsets = array.array("q", itertools.accumulate(map(len, hosts), initial=0))
+    pins = random.Random(1).randbytes(  # noqa: S311
+        32 * PINS_OF_A_NAME * num_names
+    )
+    return {"hosts": "".join(hosts).encode(), "pins": pins, "offsets": offsets}
+
+
+def _compiling(who: str, columns: dict[str, Any]) -> measure.Task:
+    names = {"compile": Policy.from_columns, "columns": columns}
+    return measure.Task(who, "compile(**columns)", names)
+
+
+def _opening(who: str, columns: dict[str, Any]) -> measure.Task:
+    names = {"open": Policy.open, "source": Policy.from_columns(**columns).compile()}
+    return measure.Task(who, "open(source)", names)
+
+
+def figures_of_names(
+    bench: str, rounds: int = measure.ROUNDS, num_names: int = NUM_RULES
+) -> list[measure.Figure]:
+    """Compare names that were chosen with names of 14 bytes."""
+    task = {OPEN: _opening, COMPILE: _compiling}[bench]
+    others = _columns("h{:05}.example".format, num_names)
+    return [
+        measure.compare(
+            bench,
+            case,
+            task(case, _columns(name, num_names)),
+            task("names of 14 bytes", others),
+            unit="name",
+            units=num_names,
+            rounds=rounds,
+        )
+        for case, name in NAMES.items()
+    ]
+
+
 @pytest.mark.parametrize("case", chosen(QUICK_RULES).cases)
 def test_a_chosen_host(benchmark: Any, case: str) -> None:  # noqa: ANN401
     """It has the rule that is its own, or none."""
     policy, cases, _ = chosen(QUICK_RULES)
-    has_rule = case != "as deep, without a rule"
+    has_rule = not case.endswith("without a rule")
     benchmark.group = "one host"
     for host in cases[case]:
         found = policy.evaluate(host, []).reason
@@ -119,19 +207,23 @@ def test_a_chosen_host(benchmark: Any, case: str) -> None:  # noqa: ANN401
 
 def test_the_figures_are_ratios() -> None:
     """One round of each comparison."""
-    assert all(one.ratio.median > 0 for one in figures(1, QUICK_RULES))
+    found = figures(1, QUICK_RULES)
+    for bench in (OPEN, COMPILE):
+        found += figures_of_names(bench, 1, QUICK_RULES)
+    assert all(one.ratio.median > 0 for one in found)
 
 
 def main() -> None:
-    """Print the table."""
-    print("| chosen | time | a host at random | ours by theirs |")  # noqa: T201
-    print("|---|---|---|---|")  # noqa: T201
-    for one in figures():
-        ratio = one.ratio.inverse()
-        print(  # noqa: T201
-            f"| {one.case} | {one.ours_ns:.0f} ns | {one.theirs_ns:.0f} ns "
-            f"| {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) |"
-        )
+    """Print the tables."""
+    for found in (figures(), figures_of_names(OPEN), figures_of_names(COMPILE)):
+        print(f"\n| {found[0].bench} | time | {found[0].theirs} | ours by theirs |")  # noqa: T201
+        print("|---|---|---|---|")  # noqa: T201
+        for one in found:
+            ratio = one.ratio.inverse()
+            print(  # noqa: T201
+                f"| {one.case} | {one.ours_ns:.0f} ns | {one.theirs_ns:.0f} ns "
+                f"| {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) |"
+            )
 
 
 if __name__ == "__main__":
