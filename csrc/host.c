@@ -7,8 +7,8 @@
 #include "bytes.h"
 #include "kernels/spelling.h"
 
-// 16 more than the value of a hexadecimal digit. A table has no jumps, which an
-// adversary's digits would make unpredictable.
+// The value of a hexadecimal digit plus 16; 0 for other bytes. A table has no
+// jumps, which an adversary's digits would make unpredictable.
 static const uint8_t hex_values[256] = {
     ['0'] = 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
     ['A'] = 26, 27, 28, 29, 30, 31, ['a'] = 26, 27, 28, 29, 30, 31};

@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// pv__host_is_address returns true if a canonical host is an IP literal.
+// pv__host_is_address returns true if a host is an IP literal. The host must be
+// spelt canonically.
 bool pv__host_is_address(const char *host, size_t host_len);
 
 // pv__host_is_canonical returns true if `host` is spelt canonically.

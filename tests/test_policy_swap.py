@@ -44,7 +44,7 @@ def resident() -> int:
     that are free, some MiB more or less from round to round.
     """
     gc.collect()
-    with contextlib.suppress(AttributeError):  # musl has no such function, or parts
+    with contextlib.suppress(AttributeError):  # musl has neither
         ctypes.CDLL(None).malloc_trim(0)
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

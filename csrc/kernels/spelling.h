@@ -59,9 +59,10 @@ PV_INLINE uint64_t spell_16(char *out, const char *name, uint64_t *good) {
   return spell_bits(c == spell_each('.'));
 }
 
-// Goes on by `num` bytes, at most sixteen, of which `dots` has the bits of the
-// dots; `*seen` has those before, the last one highest. Returns true if what
-// ends there, or goes on, are no empty labels, and none of more than 63 bytes.
+// Takes the next `num` bytes of a name, 1 to 16, of which `dots` has the bits
+// of the dots. `*seen` has those of the 64 bytes before, the last one highest,
+// and is not 0. Returns false if a label is empty or has more than 63 bytes.
+// Only the first can be too long: the others begin among these sixteen bytes.
 PV_INLINE bool spell_labels(uint64_t *seen, uint64_t dots, size_t num) {
   const bool empty = (dots & (dots << 1 | *seen >> 63)) != 0;
   const int first_len =
@@ -70,8 +71,9 @@ PV_INLINE bool spell_labels(uint64_t *seen, uint64_t dots, size_t num) {
   return !empty && first_len <= 63;
 }
 
-// spell_name writes a name in lower case, or returns false: it is too short for
-// this, or no name. The last sixteen bytes may overlap with those before.
+// spell_name writes a name in lower case. On false it is too short for this, or
+// no name, and some of `out` may have been written. The last sixteen bytes may
+// overlap with those before.
 static inline bool spell_name(char *out, const char *name, size_t name_len) {
   uint64_t good = SPELL_ALL;
   uint64_t seen = UINT64_C(1) << 63;  // a label begins, as behind a dot

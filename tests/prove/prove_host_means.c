@@ -4,7 +4,7 @@
 #include "toolchain.h"
 
 // CBMC takes the code for that of x86-64; the order of its bytes is the same.
-#if defined(OTHER_CPU)
+#if defined(ARMV8)
 #undef PV_X86_64
 #undef PV_AARCH64
 #define PV_X86_64 0
@@ -48,17 +48,42 @@ static bool spec_is_name(const char *name, size_t len) {
 
 void prove_spell_16(void) {
   char name[16], out[16];
-  uint64_t good = 0xffff;
+  uint64_t before;
+  __CPROVER_assume(before <= 0xffff);
+  uint64_t good = before;
   const uint64_t dots = spell_16(out, name, &good);
   for (int i = 0; i < 16; i++) {
     __CPROVER_assert((dots >> i & 1) == (name[i] == '.'), "the dots");
-    __CPROVER_assert((good >> i & 1) == spec_is_in_names(name[i]),
-                     "the bytes of names");
+    __CPROVER_assert((good >> i & 1) == ((before >> i & 1) != 0 &&
+                                         spec_is_in_names(name[i])),
+                     "the bytes of names, here and before");
     __CPROVER_assert(out[i] == spec_spelling(name[i]), "in lower case");
   }
   __CPROVER_assert(dots <= 0xffff && good <= 0xffff, "no other bits");
   REACHED(dots == 0x8001 && good == 0xffff);
-  REACHED(good == 0x7fff);
+  REACHED(good == 0x7fff && before == 0xffff);
+}
+
+// The length of a label is counted on, from any state that a name can lead to.
+void prove_spell_labels(void) {
+  uint64_t seen, dots;
+  size_t num;
+  __CPROVER_assume(seen != 0 && num >= 1 && num <= 16 && dots >> num == 0);
+  int len = __builtin_clzll(seen);
+  bool fits = true;
+  for (size_t i = 0; i < 16; i++) {
+    if (i < num) {
+      const bool is_dot = (dots >> i & 1) != 0;
+      fits = fits && !(is_dot && len == 0);
+      len = is_dot ? 0 : len + 1;
+      fits = fits && len <= 63;
+    }
+  }
+  __CPROVER_assert(spell_labels(&seen, dots, num) == fits, "1 to 63 bytes");
+  __CPROVER_assert(!fits || (seen != 0 && __builtin_clzll(seen) == len),
+                   "the length so far");
+  REACHED(fits && len == 63);
+  REACHED(!fits && num == 16);
 }
 
 // What was written and returned for a name of any length up to LONGEST.
