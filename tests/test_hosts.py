@@ -12,6 +12,7 @@ import ipaddress
 import itertools
 import string
 
+import idna
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -620,6 +621,46 @@ def test_the_rest_of_a_name_with_u_labels_is_judged_as_ever() -> None:
     # xn--…, 63 bytes: the longest that passes, and one more.
     assert len(hosts.canonical("ü" + "a" * 55)) == 63
     refusal("ü" + "a" * 56)
+
+
+def test_a_host_of_u_labels_may_be_as_long_as_any() -> None:
+    """253 bytes as A-labels, with a dot behind them or not; and no byte more."""
+    labels = ".".join(["ü"] * 25)
+    room = 253 - len(hosts.canonical(labels)) - 1
+    for dot in ("", "."):
+        longest = f"{labels}.{'a' * room}{dot}"
+        assert len(hosts.canonical(longest)) == 253
+        with pytest.raises(PolicyError, match="more than 253 bytes"):
+            hosts.canonical("a" + longest)
+
+
+@settings(deadline=None)
+@given(st.text("aü字я-", min_size=1, max_size=20))
+def test_no_a_label_is_shorter_than_a_host_is_taken_to_be(label: str) -> None:
+    """So what is refused for its length would be refused as A-labels as well."""
+    with contextlib.suppress(PolicyError):
+        assert len(hosts.canonical(label)) + 1 >= hosts.least_len(label)
+
+
+def test_labels_are_not_converted_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a host that is too long anyway, or was there before."""
+    calls = []
+    alabel = idna.alabel
+
+    def noted(label: str) -> bytes:
+        calls.append(label)
+        return alabel(label)
+
+    monkeypatch.setattr(idna, "alabel", noted)
+    for host in ("ü." * 43, "ü." * 16_000, "ü" * 251, "ü." + "a" * 1_000_000):
+        assert refusal(host) == "it has more than 253 bytes"
+    assert not calls
+    hosts.in_a_labels.cache_clear()
+    assert hosts.canonical("ü.ö") == hosts.canonical("ü.ö") == "xn--tda.xn--nda"
+    assert calls == ["ü", "ö"]
+    maxsize = hosts.in_a_labels.cache_info().maxsize
+    assert maxsize is not None
+    assert maxsize < 10_000
 
 
 def test_bytes_are_taken_as_ascii() -> None:

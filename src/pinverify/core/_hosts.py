@@ -5,7 +5,9 @@ from __future__ import annotations
 from pinverify.core._library import ffi, lib, status_text
 from pinverify.errors import PolicyError
 
-__all__ = ["canonical_host", "is_address"]
+__all__ = ["HOST_MAX", "canonical_host", "is_address", "not_a_host"]
+
+HOST_MAX: int = lib.PV_HOST_MAX
 
 
 def canonical_host(host: str | bytes) -> str:
@@ -19,13 +21,12 @@ def canonical_host(host: str | bytes) -> str:
     try:
         data = host.encode("ascii") if isinstance(host, str) else bytes(host)
     except UnicodeEncodeError:
-        msg = _not_a_host(host, lib.PV_ERR_HOST_CHARACTER)
-        raise PolicyError(msg, kind="host") from None
+        raise not_a_host(host, lib.PV_ERR_HOST_CHARACTER) from None
     out = ffi.new("char[]", lib.PV_HOST_MAX + 1)
     out_len = ffi.new("size_t *")
     status = lib.pv_host_canonical(out, out_len, data, len(data))
     if status != lib.PV_OK:
-        raise PolicyError(_not_a_host(host, status), kind="host")
+        raise not_a_host(host, status)
     text: bytes = ffi.string(out)
     return text.decode("ascii")
 
@@ -35,5 +36,7 @@ def is_address(canonical: str) -> bool:
     return ":" in canonical or canonical.rpartition(".")[2].isdigit()
 
 
-def _not_a_host(host: str | bytes, status: int) -> str:
-    return f"{host!r} is not a host: {status_text(status)}"
+def not_a_host(host: str | bytes, status: int) -> PolicyError:
+    """Return the error that quotes a host and says what is wrong with it."""
+    msg = f"{host!r} is not a host: {status_text(status)}"
+    return PolicyError(msg, kind="host")

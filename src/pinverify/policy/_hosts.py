@@ -6,6 +6,7 @@ U-labels (RFC 5890) become A-labels, unless they are ambiguous.
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ import idna
 
 from pinverify.core._columns import Column
 from pinverify.core._compile import BadPatternError, canonical_column
-from pinverify.core._hosts import canonical_host, is_address
+from pinverify.core._hosts import HOST_MAX, canonical_host, is_address, not_a_host
+from pinverify.core._library import lib
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ __all__ = [
     "canonical_pattern",
     "canonical_patterns",
     "covering",
+    "in_a_labels",
+    "least_len",
     "split_pattern",
 ]
 
@@ -47,11 +51,32 @@ def canonical(host: str | bytes) -> str:
         raise TypeError(msg)
     if isinstance(host, bytes) or host.isascii():
         return canonical_host(host)
+    return canonical_host(in_a_labels(host))
+
+
+@functools.lru_cache(maxsize=1024)  # a new label takes 14 us, longer than a decision
+def in_a_labels(host: str) -> str:
+    """Return a host with A-labels in the place of U-labels.
+
+    Raises:
+        PolicyError: it has none, or it is too long whatever they are.
+    """
     if any(dot in host for dot in _OTHER_DOTS):
         msg = f"{host!r} is not a host: it has a dot that is not ASCII; write '.'"
         raise PolicyError(msg, kind="host")
-    labels = (_a_label(host, label) for label in host.split("."))
-    return canonical_host(".".join(labels))
+    labels = host.split(".")
+    # Each label has a dot here; and one more may stand at the end.
+    if sum(map(least_len, labels)) > HOST_MAX + 2:
+        raise not_a_host(host, lib.PV_ERR_HOST_TOO_LONG)
+    return ".".join(_a_label(host, label) for label in labels)
+
+
+def least_len(label: str) -> int:
+    """Return how long the A-label of *label* is at least, and a dot.
+
+    It is "xn--", and a character or more for each one of the U-label (RFC 3492).
+    """
+    return len(label) + (1 if label.isascii() else 5)
 
 
 def _a_label(host: str, label: str) -> str:
