@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import array
 import functools
+import ipaddress
 import itertools
 import random
 import string
@@ -37,7 +38,7 @@ OPEN = "Policy.open, long names"
 COMPILE = "Policy.from_columns, long names"
 
 NUM_RULES, QUICK_RULES = 100_000, 1000
-NUM = 64  # hosts that are timed together
+NUM = 1024  # hosts that are timed together: too many to learn their look-ups by heart
 DEEPEST = 125  # labels under "b", so that "*." still fits into 253 bytes
 HOST_MAX = 253
 LABEL_MAX = 63
@@ -49,7 +50,7 @@ class Chosen(NamedTuple):
 
     policy: Policy
     cases: dict[str, list[str]]
-    """`NUM` hosts for each way to choose them."""
+    """As many hosts for each way to choose them as there are others."""
     others: list[str]
 
 
@@ -62,10 +63,23 @@ def _random_text(seed: int, alphabet: str, num: int) -> list[str]:
 
 
 def _almost_a_number(seed: int) -> str:
-    """Return a name of many labels, the last one of hexadecimal digits."""
-    last = "".join(_random_text(seed, string.hexdigits.lower(), LABEL_MAX - 1)) + "f"
+    """Return a name of many labels, the last one of hexadecimal digits.
+
+    The last of these are decimal, too.
+    """
+    num_decimal = seed % (LABEL_MAX - 1)
+    last = _random_text(seed, "abcdef", LABEL_MAX - num_decimal)
+    last += _random_text(seed, string.digits, num_decimal)
     labels = _random_text(seed, string.ascii_lowercase, (HOST_MAX - LABEL_MAX) // 2)
-    return ".".join([*labels, last])
+    return ".".join([*labels, "".join(last)])
+
+
+def _address(seed: int) -> str:
+    """Return an IPv6 address with groups of any length, some of them zero."""
+    rng = random.Random(seed)  # noqa: S311
+    groups = [rng.getrandbits(rng.choice((0, 4, 8, 12, 16))) for _ in range(6)]
+    text = ":".join(f"{group:x}" for group in [*groups, seed >> 8, seed & 0xFF])
+    return str(ipaddress.IPv6Address(text))
 
 
 def _any_labels(seed: int) -> str:
@@ -79,7 +93,8 @@ def _any_labels(seed: int) -> str:
 
 
 def _many_labels(seed: int) -> str:
-    return ".".join(_random_text(seed, string.ascii_lowercase, HOST_MAX // 2 + 1))
+    """Return a name of 127 labels, and none of them under "b"."""
+    return ".".join([*_random_text(seed, string.ascii_lowercase, HOST_MAX // 2), "c"])
 
 
 @functools.cache
@@ -92,28 +107,29 @@ def chosen(num_rules: int = NUM_RULES) -> Chosen:
     names = [f"h{i}.example" for i in range(num_rules - len(deep))]
     patterns = [pattern for pattern in deep if len(pattern) <= HOST_MAX]
     policy = Policy(dict.fromkeys(patterns + names, pins))
-    others = random.Random(1).sample(names, NUM)  # noqa: S311
+    num = min(NUM, num_rules // 4)
+    below = [f"{i:x}.{_deep(DEEPEST - 2)}" for i in range(num)]
     return Chosen(
         policy,
         {
-            "wildcards at each depth": [_deep(DEEPEST)] * NUM,
-            "the same, in capitals": [_deep(DEEPEST).upper()] * NUM,
-            "as deep, without a rule": ["c." * DEEPEST + "c"] * NUM,
+            "below wildcards at each depth": below,
+            "the same, in capitals": [host.upper() for host in below],
+            "127 labels, without a rule": [_many_labels(i) for i in range(num)],
             "almost a number, without a rule": [
-                _almost_a_number(i) for i in range(NUM)
+                _almost_a_number(i) for i in range(num)
             ],
-            "the fullest buckets": _in_full_buckets(policy),
+            "the fullest buckets": _in_full_buckets(policy, num),
         },
-        others,
+        random.Random(1).sample(names, num),  # noqa: S311
     )
 
 
-def _in_full_buckets(policy: Policy) -> list[str]:
+def _in_full_buckets(policy: Policy, num: int) -> list[str]:
     """Return the last names of the fullest buckets: look-ups pass the others first."""
     parts = taken_apart(policy.compile())
     sizes = [(end - start, end) for start, end in itertools.pairwise(parts.buckets)]
     found = []
-    for _, end in sorted(sizes, reverse=True)[:NUM]:
+    for _, end in sorted(sizes, reverse=True)[:num]:
         rule = parts.rules[end - 1]
         name = parts.names[rule.name_at : rule.name_at + rule.name_len].decode()
         found.append(name if name.endswith(".example") else f"x.{name}")
@@ -138,7 +154,7 @@ def figures(
             _asking(case, policy, hosts),
             _asking("hosts at random", policy, others),
             unit="host",
-            units=NUM,
+            units=len(hosts),
             rounds=rounds,
         )
         for case, hosts in cases.items()
@@ -149,7 +165,8 @@ NAMES: dict[str, Callable[[int], str]] = {
     "127 labels": _many_labels,
     "labels of any length": _any_labels,
     "almost a number": _almost_a_number,
-    "the same, with a wildcard": lambda seed: f"**.{_almost_a_number(seed)}",
+    "the same, behind a wildcard": lambda seed: f"**.{_almost_a_number(seed)}",
+    "IPv6 addresses": _address,
 }
 
 
