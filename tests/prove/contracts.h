@@ -483,16 +483,6 @@ MAY_READ_END
   (((c) >= 'a' && (c) <= 'z') || ((c) >= '0' && (c) <= '9') || (c) == '-' || \
    (c) == '.' || (c) == '_')
 
-MAY_READ_BEGIN
-static inline bool spec_is_canonical(const char *name) {
-  bool all = true;
-  for (int i = 0; i < 16; i++) {
-    all = all && IS_CANONICAL(name[i]);
-  }
-  return all;
-}
-MAY_READ_END
-
 // Up to eight groups, and the gap stands among them.
 #define IS_IPV6(address)         \
   ((address)->num_groups <= 8 && \

@@ -72,6 +72,16 @@ static size_t write_ipv6(char *out, const ipv6 *address)
     ASSIGNS(BYTES(out, 39))
     ENSURES(RESULT >= 2 && RESULT <= 39);
 
+MAY_READ_BEGIN
+static inline bool spec_is_canonical(const char *name) {
+  bool all = true;
+  for (int i = 0; i < 16; i++) {
+    all = all && IS_CANONICAL(name[i]);
+  }
+  return all;
+}
+MAY_READ_END
+
 PV_INLINE uint64_t spell_16(char *out, const char *name, uint64_t *good)
     REQUIRES(FRESH(out, 16) && FRESH(name, 16) && IS_OUT(good))
     ASSIGNS(BYTES(out, 16), *good)
