@@ -3,9 +3,11 @@
     PYTHONPATH=tests python bench/bench_hosts.py             the tables
 
 An adversary who knows the code has as many names in a policy as anybody, of any shape:
-wildcards in each other, as deep as a name can be, and names whose buckets turned out
-the fullest. Its hosts are asked for by `Policy.evaluate`, as a gateway does with names
-from outside, in turns with hosts that were taken at random from the same policy.
+wildcards in each other, as deep as a pattern can be, and names whose buckets turned out
+the fullest. It knows the key of the policy, too, and searches for hosts whose labels
+are looked for in full buckets. Its hosts are asked for by `Policy.evaluate`, as a
+gateway does with names from outside, in turns with hosts that were taken at random from
+the same policy.
 
 And its names are compiled and opened, in turns with short ones: they are as long as
 names can be, and end in what is almost a number, so that all of the label is read.
@@ -25,7 +27,7 @@ import pytest
 
 import certificates
 import measure
-from compiled_model import taken_apart
+from compiled_model import SHAPES, Parts, bucket_of, taken_apart
 from pinverify import Pin, Policy, Reason
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ NUM = 1024  # hosts that are timed together: too many to learn their look-ups by
 DEEPEST = 125  # labels under "b", so that "*." still fits into 253 bytes
 HOST_MAX = 253
 LABEL_MAX = 63
+ANY_LABELS_MAX = 16  # behind "**."
+LABELS_TRIED = 12  # for each label of a host that is searched for,
+RULES_SEARCHED = 5  # whose buckets have 0 to 4 rules
 PINS_OF_A_NAME = 2
 
 
@@ -97,13 +102,34 @@ def _many_labels(seed: int) -> str:
     return ".".join([*_random_text(seed, string.ascii_lowercase, HOST_MAX // 2), "c"])
 
 
+def _label(rng: random.Random, longest: int) -> str:
+    letters = rng.choices(string.ascii_lowercase[2:], k=rng.randint(1, longest))
+    return "".join(letters) + "."
+
+
+def _below(end: str, seed: int, longest: int = 3) -> str:
+    """Return a name of as many bytes as can be, its labels of a few letters each."""
+    rng = random.Random(seed)  # noqa: S311
+    while len(end) < HOST_MAX - longest:
+        end = _label(rng, longest) + end
+    return end
+
+
+def _below_wildcard(seed: int) -> str:
+    """Return a pattern of as many labels as "**." takes, the last almost a number."""
+    num_words = ANY_LABELS_MAX - 1
+    num_letters = (HOST_MAX - LABEL_MAX) // num_words - 1
+    text = "".join(_random_text(seed, string.ascii_lowercase, num_words * num_letters))
+    words = [text[i::num_words] for i in range(num_words)]
+    return ".".join(["**", *words, _almost_a_number(seed).rpartition(".")[2]])
+
+
 @functools.cache
 def chosen(num_rules: int = NUM_RULES) -> Chosen:
     """Return the policy of an adversary who has *num_rules* names."""
     pins = [Pin.spki(bytes(32)), Pin.spki(bytes([1]) * 32)]
-    deep = [
-        star + _deep(depth) for depth in range(DEEPEST + 1) for star in ("*.", "**.")
-    ]
+    deep = [f"*.{_deep(depth)}" for depth in range(DEEPEST + 1)]
+    deep += [f"**.{_deep(depth)}" for depth in range(ANY_LABELS_MAX)]
     names = [f"h{i}.example" for i in range(num_rules - len(deep))]
     patterns = [pattern for pattern in deep if len(pattern) <= HOST_MAX]
     policy = Policy(dict.fromkeys(patterns + names, pins))
@@ -118,10 +144,49 @@ def chosen(num_rules: int = NUM_RULES) -> Chosen:
             "almost a number, without a rule": [
                 _almost_a_number(i) for i in range(num)
             ],
+            "labels of 1 to 3 letters, without a rule": [
+                _below("c", i) for i in range(num)
+            ],
+            "the same, and a rule for the last one": [
+                _below("b", i) for i in range(num)
+            ],
+            "the same, searched for": _searched_for(policy, num),
             "the fullest buckets": _in_full_buckets(policy, num),
         },
         random.Random(1).sample(names, num),  # noqa: S311
     )
+
+
+def _searched_for(policy: Policy, num: int) -> list[str]:
+    """Return hosts whose look-ups compare with rules of any number, bucket by bucket.
+
+    No processor can foresee how many: that costs more than buckets that are all full.
+    """
+    parts = taken_apart(policy.compile())
+    hosts = []
+    for seed in range(num):
+        rng = random.Random(seed)  # noqa: S311
+        host = "b"
+        for _ in range(ANY_LABELS_MAX - 1):
+            wanted = rng.randrange(RULES_SEARCHED)
+            below = [_label(rng, 3) + host for _ in range(LABELS_TRIED)]
+            far = functools.partial(_far_from, parts, wanted)
+            host = min(below, key=far)
+        hosts.append(_below(host, seed))
+    return hosts
+
+
+def _far_from(parts: Parts, wanted: int, name: str) -> int:
+    """Return how far the number of the rules beside a name is from the wanted one."""
+    return abs(_rules_beside(parts, name) - wanted)
+
+
+def _rules_beside(parts: Parts, name: str) -> int:
+    """Return how many rules a look-up of `**.name` compares it with."""
+    num_buckets = len(parts.buckets) - 1
+    shape = SHAPES.index("**.")
+    bucket = bucket_of(parts.key, name.encode(), shape, num_buckets)
+    return parts.buckets[bucket + 1] - parts.buckets[bucket]
 
 
 def _in_full_buckets(policy: Policy, num: int) -> list[str]:
@@ -165,7 +230,7 @@ NAMES: dict[str, Callable[[int], str]] = {
     "127 labels": _many_labels,
     "labels of any length": _any_labels,
     "almost a number": _almost_a_number,
-    "the same, behind a wildcard": lambda seed: f"**.{_almost_a_number(seed)}",
+    "almost a number, behind a wildcard": _below_wildcard,
     "IPv6 addresses": _address,
 }
 

@@ -63,16 +63,17 @@ static bool begins_label(const char *host, size_t pos) {
 // standard and inet_aton read an IPv4 address there ("127.1", "1.2.3.0x4").
 static bool ends_in_number(const char *host, size_t host_len) {
   size_t pos = host_len;
-  while (pos > 0 && hex_value(host[pos - 1]) < 10) LOOP(pos, pos <= host_len)
+  bool decimal = true;
+  while (pos > 0 && hex_value(host[pos - 1]) < 16)
+    CHANGES(pos, decimal)
+    LOOP(pos, pos <= host_len)
   {
-    pos -= 1;
+    const size_t num = spell_hex(host, pos, &decimal);
+    decimal = decimal && (num > 0 || hex_value(host[pos - 1]) < 10);
+    pos -= num > 0 ? num : 1;
   }
   if (begins_label(host, pos)) {
-    return pos < host_len;
-  }
-  while (pos > 0 && hex_value(host[pos - 1]) < 16) LOOP(pos, pos <= host_len)
-  {
-    pos -= 1;
+    return pos < host_len && decimal;
   }
   return pos >= 2 && host[pos - 2] == '0' && (host[pos - 1] | 0x20) == 'x' &&
          begins_label(host, pos - 2);
@@ -301,15 +302,34 @@ pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
   return status;
 }
 
-bool pv__host_is_address(const char *host, size_t host_len) {
+static bool is_address(const char *host, size_t host_len) {
   return host_len > 0 && host_len <= ADDRESS_MAX &&
          (memchr(host, ':', host_len) != NULL ||
           ends_in_number(host, host_len));
 }
 
-bool pv__host_is_canonical(const char *host, size_t host_len) {
+// The number is a byte, so that compilers count many at a time.
+static uint8_t count_labels(const char *name, size_t name_len) {
+  uint8_t num = 1;
+  for (size_t i = 0; i < name_len; i++)
+    LOOP(name_len - i, i <= name_len && num <= i + 1)
+  {
+    num = (uint8_t)(num + (name[i] == '.'));
+  }
+  return num;
+}
+
+bool pv__name_takes_shape(const char *name, size_t name_len, uint32_t shape) {
+  return shape == PV_EXACT ||
+         (!is_address(name, name_len) &&
+          (shape == PV_ONE_LABEL ||
+           count_labels(name, name_len) <= PV_ANY_LABELS_MAX));
+}
+
+bool pv__name_is_canonical(const char *name, size_t name_len, uint32_t shape) {
   char written[PV_HOST_MAX + 1];
   size_t written_len = 0;
-  return canonical(written, &written_len, host, host_len) == PV_OK &&
-         written_len == host_len && memcmp(written, host, host_len) == 0;
+  return canonical(written, &written_len, name, name_len) == PV_OK &&
+         written_len == name_len && memcmp(written, name, name_len) == 0 &&
+         pv__name_takes_shape(name, name_len, shape);
 }

@@ -4,12 +4,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-// pv__host_is_address returns true if a host is an IP literal. The host must be
-// spelt canonically.
-bool pv__host_is_address(const char *host, size_t host_len);
+// pv__name_takes_shape returns true if a canonical host may be the name of a
+// rule of this shape: no IP address takes a wildcard, and no name of more than
+// PV_ANY_LABELS_MAX labels takes "**.".
+bool pv__name_takes_shape(const char *name, size_t name_len, uint32_t shape);
 
-// pv__host_is_canonical returns true if `host` is spelt canonically.
-bool pv__host_is_canonical(const char *host, size_t host_len);
+// pv__name_is_canonical returns true if a name is canonical, too.
+bool pv__name_is_canonical(const char *name, size_t name_len, uint32_t shape);
 
 #endif  // PINVERIFY_HOST_H

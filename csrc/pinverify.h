@@ -71,6 +71,7 @@ extern "C" {
 
 #define PV_DIGEST_LEN 32  // bytes of a SHA-256 digest, and so of a pin
 #define PV_HOST_MAX 253   // bytes of the longest host name (RFC 1035, 2.3.4)
+#define PV_ANY_LABELS_MAX 16  // labels behind "**." in a pattern
 #define PV_PIN_TEXT_MAX 76  // bytes of the longest text of a pin, without NUL
 
 // A pv_span is a slice of bytes that it does not own.
@@ -141,11 +142,12 @@ typedef enum pv_status {
   PV_ERR_POLICY_DIGEST = 62,  // bytes changed since it was compiled
   PV_ERR_POLICY_HEADER = 63,  // a flag or a reserved field
   PV_ERR_POLICY_PINSET = 64,  // a PinSet: its mode, expiry or lists
-  PV_ERR_POLICY_RULE = 65,    // a rule: its name, order or PinSet
+  PV_ERR_POLICY_RULE = 65,    // a rule: its name, labels, order or PinSet
   PV_ERR_POLICY_BUCKETS = 66,  // the index of the rules
 
   // A pattern can't be compiled.
-  PV_ERR_POLICY_PATTERN = 70,  // it is not canonical
+  PV_ERR_POLICY_PATTERN = 70,  // it is not canonical, or "**." has more than
+                               // PV_ANY_LABELS_MAX labels behind it
   PV_ERR_POLICY_ORDER = 71     // it is not above the pattern before it
 } pv_status;
 
@@ -184,7 +186,9 @@ typedef enum pv_list {
 typedef enum pv_shape {
   PV_EXACT = 0,       // example.org: this name or address
   PV_ONE_LABEL = 1,   // *.example.org: exactly one more label
-  PV_ANY_LABELS = 2,  // **.example.org: any number of labels more, or none
+  PV_ANY_LABELS = 2,  // **.example.org: any number of labels more, or none.
+                      // The name has at most PV_ANY_LABELS_MAX labels, so that
+                      // no look-up takes long
   PV_CLIENTS = 3      // no name: the PinSet of clients decided
 } pv_shape;
 
@@ -483,8 +487,8 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 //            which ((hash ^ shape) & (num_buckets - 1)) == b. No bucket has
 //            more than 16 rules.
 //   names    names_len bytes: canonical hosts, for a wildcard the part after
-//            "*." or "**."; then zeros until the size of the whole policy is a
-//            multiple of 8.
+//            "*." or "**.", of at most 16 labels after "**."; then zeros until
+//            the size of the whole policy is a multiple of 8.
 //
 // The hash of a name is SipHash-1-3 of its bytes in reverse order, 64 bits, so
 // that one pass over a host gives the hash of each of its suffixes.
@@ -512,8 +516,8 @@ PV_API PV_CHECK pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
 // pv_policy_find returns the index of the one rule that applies to a host, or
 // PV_NO_RULE. The exact name wins, then the rule with the longest name, then
 // "*." over "**.". `host` must be canonical (pv_host_canonical). Time: linear
-// in host_len, independent of the number of rules: whoever chose the rules,
-// each label of the host is compared with the tags of at most 32 of them. Not
+// in host_len, independent of the number of rules: whoever chose them and the
+// host, the look-up goes to at most 20 buckets of at most 16 rules. Not
 // constant (hosts are public).
 PV_API uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                                size_t host_len);
@@ -546,7 +550,8 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
                                         uint32_t kind, uint32_t i);
 
 // pv_patterns_canonical writes the canonical spelling of every pattern of a
-// column: of a host (pv_host_canonical), or "*." or "**." and that of a name.
+// column: of a host (pv_host_canonical), or "*." or "**." and that of a name,
+// which has at most PV_ANY_LABELS_MAX labels behind "**.".
 //
 // `out` has room for out_len bytes; as many as the patterns have, and one more
 // for each, are always enough. Pattern i is written from out_offsets[i] up to,
@@ -565,8 +570,8 @@ PV_API PV_CHECK pv_status pv_patterns_canonical(uint8_t *out, size_t out_len,
 // returns its length, which out_len must be; or 0 if offsets descend or exceed
 // the data, or if the patterns are 2^31 or more, or their data 2^32 bytes.
 //
-// The patterns are canonical hosts, with "*." or "**." in front of a wildcard.
-// They ascend, as memcmp and then length compare them, and each is there once.
+// The patterns are as pv_patterns_canonical writes them. They ascend, as memcmp
+// and then length compare them, and each is there once.
 // `pins`, `pinsets`, `flags` and `blocked` go into the policy as they are.
 //
 // The key of the hash of names is computed from the patterns, so that equal

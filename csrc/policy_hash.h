@@ -57,17 +57,14 @@ static inline uint32_t hash_bucket(uint32_t bucket_mask, uint64_t hash,
   return ((uint32_t)(hash & UINT32_MAX) ^ shape) & bucket_mask;
 }
 
-enum {
-  HOST_WORDS = PV_HOST_MAX / 8 + 1,
-  ENDS_MAX = 8 * HOST_WORDS + ENDS_ALIGN
-};
+enum { HOST_WORDS = PV_HOST_MAX / 8 + 1, ENDS_KEPT = PV_ANY_LABELS_MAX + 2 };
 
-// The ends of a host that begin with a label, the shortest first. A canonical
-// host has at most 127, any bytes have 254, and one may be empty. Their hashes
-// continue each other, and are completed side by side.
+// The ends of a host that begin with a label and may be the name of a rule, the
+// shortest first: those that "**." can stand before, and the longest two. One
+// may be empty. Hashes continue each other, and are completed side by side.
 typedef struct host_ends {
-  uint64_t hashes[ENDS_MAX];
-  uint8_t lens[ENDS_MAX];
+  uint64_t hashes[ENDS_KEPT + ENDS_ALIGN];
+  uint8_t lens[ENDS_KEPT + 1];
   size_t num;
 } host_ends;
 

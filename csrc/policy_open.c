@@ -201,8 +201,7 @@ static bool check_name(const pv_policy *policy, rule_fields rule,
     return false;
   }
   const char *name = (const char *)policy->names + rule.name_at;
-  return pv__host_is_canonical(name, rule.name_len) &&
-         (rule.shape == PV_EXACT || !pv__host_is_address(name, rule.name_len));
+  return pv__name_is_canonical(name, rule.name_len, rule.shape);
 }
 
 // Compares the patterns of two rules as text: negative, zero or positive. "**."
@@ -217,66 +216,45 @@ static int compare_rules(const pv_policy *policy, rule_fields a,
   return order != 0 ? order : a.name_len - b.name_len;
 }
 
-static bool check_rule(const pv_policy *policy, uint32_t bucket,
-                       rule_fields rule) {
+// Rule `i` is in the bucket of its name, behind the rules before it.
+static bool check_rule(const pv_policy *policy, uint32_t i, rule_fields rule,
+                       rule_fields previous) {
   const uint64_t hash = hash_name(policy->key, policy->names + rule.name_at,
                                   rule.name_len);
+  const uint32_t bucket = hash_bucket(policy->bucket_mask, hash, rule.shape);
+  const uint32_t start = bucket_start(policy, bucket);
   return (rule.pinset < policy->num_pinsets || rule.pinset == PV_UNPINNED) &&
          rule.zero[0] == 0 && rule.zero[1] == 0 && rule.tag == hash_tag(hash) &&
-         hash_bucket(policy->bucket_mask, hash, rule.shape) == bucket;
+         start <= i && i < bucket_start(policy, bucket + 1) &&
+         (i == start || compare_rules(policy, previous, rule) < 0);
 }
 
-// Returns the bucket of a rule, given that of the previous rule. It exists,
-// because the buckets end where the rules end.
-static uint32_t next_bucket(const pv_policy *policy, uint32_t bucket,
-                            uint32_t rule) {
-  while (load_le32(policy->buckets + 4 * ((size_t)bucket + 1)) <= rule)
-    LOOP(policy->bucket_mask - bucket, bucket <= policy->bucket_mask)
-  {
-    bucket += 1;
-  }
-  return bucket;
-}
-
-// Progress of the check of the rules: the values to compare the next rule with.
-typedef struct rules_seen {
-  rule_fields previous;
-  uint64_t name_at;  // where its name must begin
-  uint32_t bucket;   // of the previous rule
-} rules_seen;
-
-// Checks rule `i`, whose name must follow that of the previous rule.
-static bool check_next_rule(rules_seen *seen, const pv_policy *policy,
+// Checks rule `i`, and puts it in the place of the previous one.
+static bool check_next_rule(rule_fields *previous, const pv_policy *policy,
                             uint32_t i) {
   const rule_fields rule = read_rule(rule_at(policy, i));
-  seen->bucket = next_bucket(policy, seen->bucket, i);
-  if (!check_name(policy, rule, seen->name_at) ||
-      !check_rule(policy, seen->bucket, rule)) {
-    return false;
-  }
-  if (i > bucket_start(policy, seen->bucket) &&
-      compare_rules(policy, seen->previous, rule) >= 0) {
-    return false;
-  }
-  seen->name_at += rule.name_len;
-  seen->previous = rule;
-  return true;
+  const uint64_t name_at = (uint64_t)previous->name_at + previous->name_len;
+  const bool ok = check_name(policy, rule, name_at) &&
+                  check_rule(policy, i, rule, *previous);
+  *previous = rule;
+  return ok;
 }
 
 static bool check_rules(const pv_policy *policy) {
   GHOST(const uint8_t *rules = policy->rules)
-  rules_seen seen = {0};
-  for (uint32_t i = 0; i < policy->num_rules; i++) CHANGES(i, seen)
+  rule_fields previous = {0};
+  for (uint32_t i = 0; i < policy->num_rules; i++) CHANGES(i, previous)
   LOOP(policy->num_rules - i,
-       i <= policy->num_rules && SEEN_FITS(&seen, policy) &&
+       i <= policy->num_rules &&
+           NAME_FITS(policy, previous.name_at, previous.name_len) &&
            IMPLIES(some < i, LE_RULE_FITS(rules + 16 * some, policy->names_len,
                                           policy->num_pinsets)))
   {
-    if (!check_next_rule(&seen, policy, i)) {
+    if (!check_next_rule(&previous, policy, i)) {
       return false;
     }
   }
-  return seen.name_at == policy->names_len;
+  return (uint64_t)previous.name_at + previous.name_len == policy->names_len;
 }
 
 // ---- all of it --------------------------------------------------------------

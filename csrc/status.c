@@ -51,10 +51,12 @@ static const char *const texts[] = {
     [PV_ERR_POLICY_HEADER] =
         "its header has an unknown flag or a field out of range",
     [PV_ERR_POLICY_PINSET] = "a PinSet in it is out of range",
-    [PV_ERR_POLICY_RULE] = "a rule in it is out of range or out of order",
+    [PV_ERR_POLICY_RULE] =
+        "a rule in it is out of range, out of order, or too deep for **.",
     [PV_ERR_POLICY_BUCKETS] =
         "its index is out of order, or a bucket of it is too long",
-    [PV_ERR_POLICY_PATTERN] = "a pattern is not canonical",
+    [PV_ERR_POLICY_PATTERN] =
+        "a pattern is not canonical, or has too many labels behind **.",
     [PV_ERR_POLICY_ORDER] = "the patterns do not ascend, or one is there twice",
 };
 

@@ -350,6 +350,7 @@ def _rules_are_good(parts: Parts) -> bool:
             and not any(rule.zero)
             and model.canonical(text) == text
             and (rule.shape == 0 or not model.is_address(text))
+            and (rule.shape != 2 or text.count(".") < 16)
             and (rule.pinset == NONE or rule.pinset < len(parts.pinsets))
             and rule.tag == tag
             and parts.buckets[bucket] <= i < parts.buckets[bucket + 1]

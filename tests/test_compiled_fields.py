@@ -125,6 +125,15 @@ def test_a_rule_whose_name_is_not_canonical_is_refused(name: bytes, shape: int) 
         assert not assert_opens_iff_well_formed(blob)
 
 
+def test_two_stars_stand_before_at_most_16_labels() -> None:
+    """No look-up would find the others; one star stands before any name."""
+    for num in (1, 15, 16, 17, 18, 127):
+        name = b".".join([b"a"] * num)
+        for shape in (0, 1, 2):
+            blob = put_together(indexed((name, shape, 0)))
+            assert assert_opens_iff_well_formed(blob) == (num <= 16 or shape != 2)
+
+
 def test_the_longest_name_of_a_rule_has_253_bytes() -> None:
     """The length of a name is one byte: 253 pass, and no sum wraps around."""
     longest = b"a." * 126 + b"b"
@@ -256,6 +265,12 @@ def _shared_name(parts: Parts) -> None:
     vars(parts).update(vars(shared))
 
 
+def _overlapping_names(parts: Parts) -> None:
+    """Let the last name begin in the one before, and end where the names end."""
+    _shared_name(parts)
+    parts.names = parts.names[: len(parts.names) // 2]
+
+
 REFUSED: dict[str, tuple[str, Callable[[Parts], None]]] = {
     # the frame
     "another magic": ("MAGIC", _set(magic=b"pinvpok2")),
@@ -352,6 +367,7 @@ REFUSED: dict[str, tuple[str, Callable[[Parts], None]]] = {
     },
     "a gap between names": ("RULE", _gap),
     "two rules with one name in memory": ("RULE", _shared_name),
+    "two rules with one name, and no byte unused": ("RULE", _overlapping_names),
     "a byte after the last name": ("RULE", lambda p: _set(names=p.names + b"x")(p)),
     "8 bytes after the last name": (
         "RULE",

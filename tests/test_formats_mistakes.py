@@ -7,6 +7,7 @@ JSON stop at the first one, and then a careful reader looks again.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import tracemalloc
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinverify import Pin, PolicyError, Rules, load_rules
+from pinverify import Pin, PolicyError, Rules, dump_rules, load_rules
 from pinverify.formats import _json, toml
 from pinverify.formats._reading import MAX_TOLD, Given, MistakesError
 from pinverify.formats._toml_mistakes import tokens
@@ -52,6 +53,31 @@ def places(text: str) -> list[str]:
 
 
 # ---- all mistakes ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["toml", "json", "okhttp", "android", "trustkit"])
+def test_names_that_are_too_deep_are_told_with_their_places(
+    name: str, tmp_path: Path
+) -> None:
+    """Formats without ``**.`` say it otherwise, and have the same limit."""
+    deepest = [".".join(letter * 16) for letter in "ab"]
+    pins = [Pin.spki(hashlib.sha256(end.encode()).digest()) for end in deepest]
+    rules = Rules(dict.fromkeys([f"**.{end}" for end in deepest], pins))
+    text = dump_rules(rules, format=name).text
+    assert isinstance(text, str)
+    path = tmp_path / "pins"
+    path.write_text(text, encoding="utf-8")
+    assert load_rules(path, format=name).hosts.keys() == rules.hosts.keys()
+    for end in deepest:
+        text = text.replace(end, f"x.{end}")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(MistakesError) as caught:
+        load_rules(path, format=name)
+    lines = str(caught.value).split("\n")
+    for line, end in zip(lines, deepest, strict=True):
+        assert re.match(rf"{path}: (line \d+|TSKPinnedDomains\[)", line)
+        assert f"'**.x.{end}': '**.' stands before names of at most 16 labels" in line
+
 
 MANY_IN_TOML = f"""\
 version = 1

@@ -305,6 +305,16 @@ def test_a_host_that_only_resembles_a_number_is_a_name(host: str) -> None:
     assert not is_address(host)
 
 
+@pytest.mark.parametrize("before", ["", "a.", "f" * 14 + ".", "b1." * 20])
+@pytest.mark.parametrize("size", [1, 2, 14, 15, 16, 17, 18, 31, 32, 33, 48, 49, 63])
+def test_the_last_label_of_a_long_name_is_read(before: str, size: int) -> None:
+    """Any of its letters may be the one that makes it a name: all sizes, all places."""
+    for digits in ("1" * size, ("0x" + "5" * size)[:size], ("0X" + "Fe" * size)[:size]):
+        for place, letter in itertools.product(range(size), "09afgFGx-"):
+            label = digits[:place] + letter + digits[place + 1 :]
+            assert_as_the_model_says(before + label)
+
+
 # ---- IPv6 --------------------------------------------------------------------
 
 

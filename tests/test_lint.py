@@ -479,6 +479,14 @@ def hiding(hosts: Any) -> set[str]:  # noqa: ANN401 - rules
     return {one.pattern for one in found if one.code == "PV503"}
 
 
+def test_no_pattern_is_advised_that_is_refused() -> None:
+    """Behind ``**.`` are at most 16 labels."""
+    for num, advice in ((16, "write **.a."), (17, "itself has no rule; if it should")):
+        name = ".".join("a" * num)
+        found = lint(Rules({f"*.{name}": PINNED}))
+        assert advice in next(one.text for one in found if one.code == "PV303")
+
+
 def test_report_mode_hides_a_rule_that_enforces() -> None:
     """Only where a wider rule would enforce; the nearest one counts."""
     report = PinSet([GOOD], mode="report")

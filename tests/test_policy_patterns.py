@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import policy_model as model
 from pinverify import UNPINNED, PinSet, Policy, PolicyError, Reason
 from pinverify.core._kernels import scan_kernels, use_scan_kernel
 from pinverify.core._open_policy import OpenPolicy
+from pinverify.policy._hosts import covering
 from pki import Pki
 from policy_samples import ABSENT, OTHER, SHAPES
 
@@ -244,6 +246,7 @@ def test_many_overlapping_rules_find_what_the_model_finds(patterns: list[str]) -
 
 
 HOST_MAX = 253
+ANY_LABELS_MAX = 16  # behind "**."
 
 
 @st.composite
@@ -270,13 +273,51 @@ def test_each_kernel_finds_the_rule_of_the_longest_end(
     ends = [".".join(labels[i:]) for i in range(len(labels))]
     some = choose.sample(ends, choose.randint(1, len(ends)))
     patterns = [s + n for n in some for s in choose.sample(SHAPES, 2)]
-    patterns = [pattern for pattern in patterns if len(pattern) <= HOST_MAX]
+    patterns = [pattern for pattern in patterns if _is_allowed(pattern)]
     found = _finder(patterns)
     asked = {host, *(x + end for end in some[:12] for x in ("", "x.", "x.x."))}
     with use_scan_kernel(kernel):
         for one in asked:
             if len(one) <= HOST_MAX:
                 assert found(one) == model.find(patterns, one)
+
+
+def _is_allowed(pattern: str) -> bool:
+    is_deep = pattern.startswith("**.") and pattern.count(".") > ANY_LABELS_MAX
+    return len(pattern) <= HOST_MAX and not is_deep
+
+
+@pytest.mark.parametrize("kernel", scan_kernels())
+@pytest.mark.parametrize("num", [1, 2, 15, 16, 17, 18, 19, 20, 64, 126, 127])
+def test_a_host_of_many_labels_has_the_rules_that_stand_for_it(
+    kernel: str, num: int
+) -> None:
+    """Alone, and each beside all those that are less specific."""
+    labels = [string.ascii_lowercase[i % 26] for i in range(num)]
+    host = ".".join(labels)
+    patterns = [p for p in covering(host) if _is_allowed(p)]
+    assert len(patterns) == min(num, ANY_LABELS_MAX) + 1 + (num > 1)
+    with use_scan_kernel(kernel):
+        for i, pattern in enumerate(patterns):
+            assert _finder([pattern])(host) == pattern
+            assert _finder(patterns[i:])(host) == pattern
+        inner = [".".join(labels[i:]) for i in range(1, num)]
+        beside = [*inner, f"*.{host}", *(f"*.{end}" for end in inner[1:])]
+        assert _finder([p for p in beside if len(p) <= HOST_MAX])(host) is None
+
+
+def test_a_pattern_that_is_too_deep_is_refused() -> None:
+    """However many labels a host has, few of its ends are looked for."""
+    deepest = ".".join("a" * ANY_LABELS_MAX)
+    assert pattern_for(f"x.{deepest}", f"**.{deepest}") == f"**.{deepest}"
+    assert pattern_for(f"x.a.{deepest}", f"*.a.{deepest}") == f"*.a.{deepest}"
+    for deep in (f"**.b.{deepest}", f"**.{'b.' * 80}{deepest}", f"**.B.{deepest}."):
+        told = "before names of at most 16 labels, so that no look-up takes long; this"
+        with pytest.raises(PolicyError, match=told) as raised:
+            Policy({deep: [ABSENT]})
+        assert repr(deep) in str(raised.value)
+        with pytest.raises(PolicyError, match=f"hosts, row 1: .*{told}"):
+            Policy.from_columns(hosts=["*.example", deep], pins=bytes(64))
 
 
 @pytest.mark.parametrize("kernel", scan_kernels())

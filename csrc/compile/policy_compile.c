@@ -53,9 +53,7 @@ static pattern pattern_at(const pv_column *patterns, size_t i) {
 
 static bool pattern_is_canonical(pv_span text) {
   const pattern p = split_pattern(text);
-  const char *name = (const char *)p.name;
-  return pv__host_is_canonical(name, p.name_len) &&
-         (p.shape == PV_EXACT || !pv__host_is_address(name, p.name_len));
+  return pv__name_is_canonical((const char *)p.name, p.name_len, p.shape);
 }
 
 // Returns true if `a` comes before `b`.
@@ -97,7 +95,7 @@ static size_t write_canonical(uint8_t *out, pv_span text) {
   if (pv_host_canonical(name, &name_len, (const char *)p.name, p.name_len) !=
           PV_OK ||
       name_len > p.name_len + 1 ||
-      (p.shape != PV_EXACT && pv__host_is_address(name, name_len))) {
+      !pv__name_takes_shape(name, name_len, p.shape)) {
     return 0;
   }
   memcpy(out, text.data, wildcard_len);

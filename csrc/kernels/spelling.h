@@ -103,6 +103,27 @@ static inline bool spell_name(char *out, const char *name, size_t name_len) {
   return good == SPELL_ALL && seen >> 63 == 0;
 }
 
+// spell_hex returns the number of hexadecimal digits that a text ends in, of at
+// most sixteen, or 0 if it is too short for this. `*decimal` becomes false if
+// one of them is a letter.
+static inline size_t spell_hex(const char *text, size_t text_len,
+                               bool *decimal) {
+  spell_vector c;
+  if (text_len < SPELL_BYTES) {
+    return 0;
+  }
+  memcpy(&c, text + text_len - SPELL_BYTES, SPELL_BYTES);
+  const spell_vector lower = c | spell_each(0x20);
+  const uint64_t letters =
+      spell_bits((lower >= spell_each('a')) & (lower <= spell_each('f')));
+  const uint64_t digits =
+      spell_bits((c >= spell_each('0')) & (c <= spell_each('9')));
+  const uint64_t others = ~(letters | digits) << 48 | UINT64_C(1) << 47;
+  const int num = __builtin_clzll(others);
+  *decimal = *decimal && letters >> (SPELL_BYTES - num) == 0;
+  return (size_t)num;
+}
+
 #else
 
 static inline bool spell_name(char *out, const char *name, size_t name_len) {
@@ -110,6 +131,14 @@ static inline bool spell_name(char *out, const char *name, size_t name_len) {
   (void)name;
   (void)name_len;
   return false;
+}
+
+static inline size_t spell_hex(const char *text, size_t text_len,
+                               bool *decimal) {
+  (void)text;
+  (void)text_len;
+  (void)decimal;
+  return 0;
 }
 
 #endif

@@ -474,9 +474,11 @@ MAY_READ_END
   ((host_len) <= PV_PROVED_LEN_MAX && FRESH(host, host_len))
 
 // Each end of a host is no longer than the host.
-#define ENDS_FIT(ends, host_len) \
-  ((ends)->num <= 256 &&         \
+#define ENDS_FIT(ends, host_len)      \
+  ((ends)->num <= ENDS_KEPT &&        \
    IMPLIES(some < (ends)->num, (ends)->lens[some] <= (host_len)))
+#define FEW_ENDS_FIT(ends, host_len) \
+  ((ends)->num <= PV_ANY_LABELS_MAX && ENDS_FIT(ends, host_len))
 
 // What a canonical name is made of.
 #define IS_CANONICAL(c)                                                      \
@@ -624,11 +626,6 @@ MAY_READ_END
 #define HAS_PINSETS(p)                   \
   (IS_SECTION((p)->pins, PINS_LEN(p)) && \
    IS_SECTION((p)->pinsets, PINSETS_LEN(p)))
-
-// What is known of the rules that have been checked.
-#define SEEN_FITS(seen, p)                                                    \
-  ((seen)->name_at <= (p)->names_len && (seen)->bucket <= (p)->bucket_mask && \
-   NAME_FITS(p, (seen)->previous.name_at, (seen)->previous.name_len))
 
 // What holds of an opened policy for those who look up a host, and for those
 // who want pins; and both.

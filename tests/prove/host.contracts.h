@@ -26,6 +26,11 @@ static bool begins_label(const char *host, size_t pos)
     ASSIGNS()
     ENSURES(IMPLIES(pos == 0, RESULT));
 
+static inline size_t spell_hex(const char *text, size_t text_len, bool *decimal)
+    REQUIRES(IS_HOST(text, text_len) && IS_OUT(decimal))
+    ASSIGNS(*decimal)
+    ENSURES(RESULT <= 16 && RESULT <= text_len);
+
 static bool ends_in_number(const char *host, size_t host_len)
     REQUIRES(IS_HOST(host, host_len))
     ASSIGNS()
@@ -111,3 +116,12 @@ static pv_status canonical(char *out, size_t *out_len, const char *host,
     ASSIGNS(*out_len, BYTES(out, 253))
     ENSURES(IMPLIES(RESULT == PV_OK, *out_len > 0 && *out_len <= 253))
     ENSURES(IMPLIES(RESULT != PV_OK, *out_len == OLD(*out_len)));
+
+static bool is_address(const char *host, size_t host_len)
+    REQUIRES(IS_HOST(host, host_len))
+    ASSIGNS();
+
+static uint8_t count_labels(const char *name, size_t name_len)
+    REQUIRES(name_len <= 253 && FRESH(name, name_len))
+    ASSIGNS()
+    ENSURES(RESULT <= name_len + 1);

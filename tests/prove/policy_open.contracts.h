@@ -89,31 +89,26 @@ static int compare_rules(const pv_policy *policy, rule_fields a,
     REQUIRES(NAME_FITS(policy, b.name_at, b.name_len))
     ASSIGNS();
 
-static bool check_rule(const pv_policy *policy, uint32_t bucket,
-                       rule_fields rule)
+static bool check_rule(const pv_policy *policy, uint32_t i, rule_fields rule,
+                       rule_fields previous)
     REQUIRES(IS_VIEW(policy))
     REQUIRES(IS_SECTION(policy->names, policy->names_len))
+    REQUIRES(IS_SECTION(policy->buckets, BUCKETS_LEN(policy)))
+    REQUIRES(BUCKETS_FIT(policy))
     REQUIRES(NAME_FITS(policy, rule.name_at, rule.name_len))
+    REQUIRES(NAME_FITS(policy, previous.name_at, previous.name_len))
     ASSIGNS()
     ENSURES(IMPLIES(RESULT, PINSET_EXISTS(policy, rule.pinset)));
 
-static uint32_t next_bucket(const pv_policy *policy, uint32_t bucket,
-                            uint32_t rule)
-    REQUIRES(IS_VIEW(policy))
-    REQUIRES(IS_SECTION(policy->buckets, BUCKETS_LEN(policy)))
-    REQUIRES(BUCKETS_END(policy))
-    REQUIRES(rule < policy->num_rules && bucket <= policy->bucket_mask)
-    ASSIGNS()
-    ENSURES(RESULT <= policy->bucket_mask);
-
-static bool check_next_rule(rules_seen *seen, const pv_policy *policy,
+static bool check_next_rule(rule_fields *previous, const pv_policy *policy,
                             uint32_t i)
-    REQUIRES(IS_OUT(seen) && IS_VIEW(policy))
-    REQUIRES(i < policy->num_rules && SEEN_FITS(seen, policy))
+    REQUIRES(IS_OUT(previous) && IS_VIEW(policy) && i < policy->num_rules)
+    REQUIRES(NAME_FITS(policy, previous->name_at, previous->name_len))
     REQUIRES(HAS_INDEX(policy))
     REQUIRES(BUCKETS_FIT(policy) && BUCKETS_END(policy))
-    ASSIGNS(*seen)
-    ENSURES(IMPLIES(RESULT, SEEN_FITS(seen, policy)))
+    ASSIGNS(*previous)
+    ENSURES(IMPLIES(RESULT, NAME_FITS(policy, previous->name_at,
+                                      previous->name_len)))
     ENSURES(IMPLIES(i == some && RESULT,
                     RULE_FITS(policy, RULE_OF(policy, i))));
 

@@ -38,6 +38,16 @@ void prove_begins_label(void) {
   REACHED(!begins);
 }
 
+void prove_spell_hex(void) {
+  const char *text;
+  size_t text_len;
+  bool *decimal;
+  const size_t num = spell_hex(text, text_len, decimal);
+  REACHED(num == 16);
+  REACHED(num == 0 && text_len == 253);
+  REACHED(num == 0 && text_len == 15);
+}
+
 void prove_ends_in_number(void) {
   const char *host;
   size_t host_len;
@@ -158,18 +168,36 @@ void prove_pv_host_canonical(void) {
   REACHED(status != PV_OK);
 }
 
-void prove_pv__host_is_address(void) {
+void prove_is_address(void) {
   const char *host;
   size_t host_len;
-  const bool is = pv__host_is_address(host, host_len);
+  const bool is = is_address(host, host_len);
   REACHED(is);
   REACHED(!is);
 }
 
-void prove_pv__host_is_canonical(void) {
-  const char *host;
-  size_t host_len;
-  const bool is = pv__host_is_canonical(host, host_len);
+void prove_count_labels(void) {
+  const char *name;
+  size_t name_len;
+  const uint8_t num = count_labels(name, name_len);
+  REACHED(num == 1);
+  REACHED(num == 254);
+}
+
+void prove_pv__name_takes_shape(void) {
+  const char *name;
+  size_t name_len;
+  uint32_t shape;
+  const bool takes = pv__name_takes_shape(name, name_len, shape);
+  REACHED(takes && shape == PV_ANY_LABELS);
+  REACHED(!takes);
+}
+
+void prove_pv__name_is_canonical(void) {
+  const char *name;
+  size_t name_len;
+  uint32_t shape;
+  const bool is = pv__name_is_canonical(name, name_len, shape);
   REACHED(is);
   REACHED(!is);
 }

@@ -145,3 +145,92 @@ void prove_write_name(void) {
     is_spelt(out);
   }
 }
+
+// ---- the last label ---------------------------------------------------------
+
+static bool spec_is_decimal(char c) {
+  return c >= '0' && c <= '9';
+}
+
+static bool spec_is_hex(char c) {
+  return spec_is_decimal(c) || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
+}
+
+// The number of hexadecimal digits at the end of sixteen bytes.
+size_t plain_hex(const char *text, size_t text_len, bool *decimal) {
+  size_t num = 0;
+  if (text_len < 16) {
+    return 0;
+  }
+  while (num < 16 && spec_is_hex(text[text_len - 1 - num])) {
+    *decimal = *decimal && spec_is_decimal(text[text_len - 1 - num]);
+    num += 1;
+  }
+  return num;
+}
+
+void prove_spell_hex(void) {
+  char text[16];
+  int any;
+  const bool before = any != 0;
+  bool decimal = before, wanted = before;
+  const size_t num = spell_hex(text, sizeof text, &decimal);
+  __CPROVER_assert(num == plain_hex(text, sizeof text, &wanted), "the digits");
+  __CPROVER_assert(decimal == wanted, "and whether all are decimal");
+  __CPROVER_assert(spell_hex(text, 15, &decimal) == 0 && decimal == wanted,
+                   "none of a short text");
+  REACHED(num == 16 && decimal);
+  REACHED(num == 5 && !decimal && before);
+}
+
+// The last label begins in any of the bytes that are looked at together.
+enum { LONGEST_NUMBER = 19 };
+
+void prove_ends_in_number(void) {
+  any_name();
+  __CPROVER_assume(name_len <= LONGEST_NUMBER);
+  size_t start = name_len;
+  while (start > 0 && name[start - 1] != '.') {
+    start -= 1;
+  }
+  const size_t len = name_len - start;
+  const bool hex =
+      len >= 2 && name[start] == '0' && (name[start + 1] | 0x20) == 'x';
+  bool is_number = len > 0;
+  for (size_t i = hex ? 2 : 0; i < len; i++) {
+    is_number = is_number && (hex ? spec_is_hex(name[start + i])
+                                  : spec_is_decimal(name[start + i]));
+  }
+  __CPROVER_assert(ends_in_number(name, name_len) == is_number,
+                   "decimal, or 0x and hexadecimal");
+  REACHED(is_number && hex && len > 16 && start > 0);
+  REACHED(is_number && !hex && len == LONGEST_NUMBER);
+  REACHED(!is_number && len > 16);
+}
+
+// ---- wildcards --------------------------------------------------------------
+
+static bool is_an_address;
+
+bool any_address(const char *host, size_t host_len) {
+  __CPROVER_assert(host == name && host_len == name_len, "the name");
+  return is_an_address;
+}
+
+void prove_pv__name_takes_shape(void) {
+  uint32_t shape;
+  bool any;
+  any_name();
+  is_an_address = any;
+  size_t num_labels = 1;
+  for (size_t i = 0; i < name_len; i++) {
+    num_labels += name[i] == '.';
+  }
+  const bool takes =
+      shape == PV_EXACT ||
+      (!is_an_address && (shape == PV_ONE_LABEL || num_labels <= 16));
+  __CPROVER_assert(pv__name_takes_shape(name, name_len, shape) == takes,
+                   "no address, and 16 labels behind two stars");
+  REACHED(takes && shape == PV_ANY_LABELS && num_labels == 16);
+  REACHED(!takes && shape == PV_ANY_LABELS && !is_an_address);
+}

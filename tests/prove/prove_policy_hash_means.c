@@ -4,7 +4,7 @@
 #include "harness.h"
 #include "policy_hash.c"
 
-enum { LONGEST = 17, WORDS = LONGEST / 8 + 1 };
+enum { LONGEST = 17, WORDS = LONGEST / 8 + 1, LOW = 16 };
 
 static uint8_t host[LONGEST];
 static size_t host_len;
@@ -70,57 +70,88 @@ void prove_hash_name(void) {
 // ---- the ends that begin in one word ----------------------------------------
 
 void prove_add_ends(void) {
-  host_ends ends = {.num = 1};
-  uint64_t last_words[ENDS_MAX], bytes;
-  size_t i, left;
-  __CPROVER_assume(i < HOST_WORDS && left <= PV_HOST_MAX - 8 * i);
-  add_ends(&ends, last_words, i, bytes, left);
+  host_ends ends;
+  uint64_t bytes;
+  size_t i, before;
+  __CPROVER_assume(i < HOST_WORDS && before <= LOW);
+  ends.num = before;
+  add_ends(&ends, i, bytes);
 
-  size_t num = 1;
+  size_t num = before;
   for (size_t n = 0; n < 8; n++) {
-    if (n == left || (bytes >> 8 * n & 0xff) == '.') {
-      const uint64_t own = n == 0 ? 0 : bytes << (64 - 8 * n) >> (64 - 8 * n);
+    if ((bytes >> 8 * n & 0xff) == '.' && num < LOW) {
       __CPROVER_assert(ends.lens[num] == 8 * i + n, "its length");
-      __CPROVER_assert(last_words[num] == (own | (uint64_t)(8 * i + n) << 56),
-                       "its own bytes, and its length");
       num += 1;
     }
   }
   __CPROVER_assert(ends.num == num, "no other end");
-  REACHED(num == 9 && i == 9);
-  REACHED(num == 2 && left == 3);
+  REACHED(num == 8 && before == 0);
+  REACHED(num == LOW && before == LOW - 3);
+  REACHED(num == before && (bytes & 0xff) == 0xae);
 }
 
 // ---- the words of a host ----------------------------------------------------
 
 static size_t num_words, num_ends;
 static const host_ends *ends_given;
-static const uint64_t *words_given;
+static uint8_t lens_given[LOW];
 
-void any_add_ends(host_ends *out, uint64_t *out_last_words, size_t i,
-                  uint64_t bytes, size_t left) {
+void any_add_ends(host_ends *out, size_t i, uint64_t bytes) {
   size_t any_num;
-  __CPROVER_assert(i == num_words && left == host_len - 8 * i, "word by word");
+  const size_t left = host_len - 8 * i;
+  __CPROVER_assert(i == num_words, "word by word");
   __CPROVER_assert(bytes == spec_bytes(left, left < 8 ? left : 8), "its bytes");
   __CPROVER_assert(out->num == num_ends, "behind those before");
-  __CPROVER_assume(num_ends <= any_num && any_num <= 8 * i + 8);
+  __CPROVER_assume(num_ends <= any_num && any_num <= LOW);
   out->num = num_ends = any_num;
   num_words += 1;
   ends_given = out;
-  words_given = out_last_words;
+  memcpy(lens_given, out->lens, sizeof lens_given);
 }
 
+// The length of the end behind the first dot; 0 without one.
+static size_t spec_rest(void) {
+  for (size_t i = 0; i < host_len; i++) {
+    if (host[i] == '.') {
+      return host_len - 1 - i;
+    }
+  }
+  return 0;
+}
+
+void *memchr(const void *bytes, int byte, size_t len) {
+  __CPROVER_assert(bytes == host && byte == '.' && len == host_len, "its dots");
+  for (size_t i = 0; i < host_len; i++) {
+    if (host[i] == '.') {
+      return host + i;
+    }
+  }
+  return NULL;
+}
+
+// Any of the ends is where it belongs, with the bytes that are in no whole word.
 void hash_of_each(uint64_t *out_hashes, const sip_state *states,
                   const uint64_t *last_words, size_t num) {
-  __CPROVER_assert(num == num_ends, "each end");
+  size_t i;
+  const bool has_rest = num_ends == LOW && spec_rest() > lens_given[LOW - 1];
+  __CPROVER_assert(num == num_ends + has_rest + 1,
+                   "those of few labels, the one behind the first dot, and all");
+  __CPROVER_assume(i < num);
+  const size_t len = i < num_ends   ? lens_given[i]
+                     : i == num - 1 ? host_len
+                                    : spec_rest();
+  __CPROVER_assume(len <= host_len);
+  __CPROVER_assert(ends_given->lens[i] == len, "in this order");
+  __CPROVER_assert(last_words[i] == (spec_bytes(host_len - len / 8 * 8, len % 8) |
+                                     (uint64_t)len << 56),
+                   "its own bytes, and its length");
   __CPROVER_assert(out_hashes == ends_given->hashes, "the hashes of the ends");
-  __CPROVER_assert(last_words == words_given, "the words of the ends");
   __CPROVER_assert(num_words == host_len / 8 + 1, "each word");
-  for (size_t i = 0; i < WORDS; i++) {
-    __CPROVER_assert(i >= num_words || states[i].v[0] == i, "the state before it");
+  for (size_t n = 0; n < WORDS; n++) {
+    __CPROVER_assert(n >= num_words || states[n].v[0] == n, "the state before it");
   }
-  for (size_t i = 0; i < ENDS_ALIGN; i++) {
-    __CPROVER_assert(last_words[num + i] == 0, "what is not there is zero");
+  for (size_t n = 0; n < ENDS_ALIGN; n++) {
+    __CPROVER_assert(last_words[num + n] == 0, "what is not there is zero");
   }
 }
 
@@ -135,5 +166,6 @@ void prove_pv__find_ends(void) {
   num_words = num_ends = 0;
   pv__find_ends(&ends, key, host, host_len);
   REACHED(host_len == LONGEST && ends.num == 9);
+  REACHED(num_ends == LOW && ends.num == LOW + 2);
   REACHED(host_len == 0);
 }

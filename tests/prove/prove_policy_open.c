@@ -120,27 +120,18 @@ void prove_compare_rules(void) {
 
 void prove_check_rule(void) {
   const pv_policy *policy;
-  uint32_t bucket;
-  rule_fields rule;
-  const bool ok = check_rule(policy, bucket, rule);
+  uint32_t i;
+  rule_fields rule, previous;
+  const bool ok = check_rule(policy, i, rule, previous);
   REACHED(ok);
   REACHED(!ok);
 }
 
-void prove_next_bucket(void) {
-  const pv_policy *policy;
-  uint32_t bucket;
-  uint32_t rule;
-  const uint32_t next = next_bucket(policy, bucket, rule);
-  REACHED(next == bucket);
-  REACHED(next == bucket + 2);
-}
-
 void prove_check_next_rule(void) {
-  rules_seen *seen;
+  rule_fields *previous;
   const pv_policy *policy;
   uint32_t i;
-  const bool ok = check_next_rule(seen, policy, i);
+  const bool ok = check_next_rule(previous, policy, i);
   REACHED(ok && some == i);
   REACHED(!ok);
 }

@@ -20,6 +20,18 @@ void prove_sip_start(void) {
   REACHED(sip_start(key).v[0] == 1);
 }
 
+void prove_find_dots(void) {
+  uint64_t bytes;
+  const uint64_t dots = find_dots(bytes);
+  REACHED(dots == 0);
+  REACHED(dots == UINT64_C(0x8000800000800080));
+}
+
+void prove_lowest_dot(void) {
+  uint64_t dots;
+  REACHED(lowest_dot(dots) == 7);
+}
+
 void prove_sip_last_word(void) {
   uint64_t bytes;
   size_t message_len;

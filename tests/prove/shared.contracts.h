@@ -46,17 +46,15 @@ pv_status pv_host_canonical(char *out, size_t *out_len, const char *host,
     ENSURES((RESULT == PV_OK) == (*out_len > 0))
     ENSURES(IMPLIES(RESULT != PV_OK, out[0] == 0));
 
-bool pv__host_is_address(const char *host, size_t host_len)
-    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
-             (host_len == 0 || FRESH(host, host_len)))
-    ASSIGNS()
-    ENSURES(IMPLIES(RESULT, host_len > 0));
+bool pv__name_takes_shape(const char *name, size_t name_len, uint32_t shape)
+    REQUIRES(name_len <= 253 && FRESH(name, name_len))
+    ASSIGNS();
 
-bool pv__host_is_canonical(const char *host, size_t host_len)
-    REQUIRES(host_len <= PV_PROVED_LEN_MAX &&
-             (host_len == 0 || FRESH(host, host_len)))
+bool pv__name_is_canonical(const char *name, size_t name_len, uint32_t shape)
+    REQUIRES(name_len <= PV_PROVED_LEN_MAX &&
+             (name_len == 0 || FRESH(name, name_len)))
     ASSIGNS()
-    ENSURES(IMPLIES(RESULT, host_len > 0 && host_len <= 253));
+    ENSURES(IMPLIES(RESULT, name_len > 0 && name_len <= 253));
 
 // ---- policy_hash.c ----------------------------------------------------------
 

@@ -27,6 +27,18 @@ static inline uint64_t sip_last_word(uint64_t bytes, size_t message_len)
     ENSURES(RESULT >> 56 == message_len % 256)
     ENSURES((RESULT & UINT64_MAX >> 8) == bytes);
 
+static inline uint64_t find_dots(uint64_t bytes)
+    ASSIGNS()
+    ENSURES((RESULT & ~UINT64_C(0x8080808080808080)) == 0)
+    ENSURES(IMPLIES(some < 8, (RESULT >> 8 * some & 0xff) ==
+                                  ((bytes >> 8 * some & 0xff) == 0x2e ? 0x80 : 0)));
+
+static inline size_t lowest_dot(uint64_t dots)
+    REQUIRES(dots != 0 && (dots & ~UINT64_C(0x8080808080808080)) == 0)
+    ASSIGNS()
+    ENSURES(RESULT < 8 && (dots >> 8 * RESULT & 0xff) == 0x80)
+    ENSURES((dots & ((UINT64_C(1) << 8 * RESULT) - 1)) == 0);
+
 // The ends of a name are hashed from and to whole vectors.
 #define ENDS_ROWS(num) (((num) + 3) / 4)
 #define IS_ENDS(out_hashes, states, last_words, num)         \

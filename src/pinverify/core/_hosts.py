@@ -5,9 +5,16 @@ from __future__ import annotations
 from pinverify.core._library import ffi, lib, status_text
 from pinverify.errors import PolicyError
 
-__all__ = ["HOST_MAX", "canonical_host", "is_address", "not_a_host"]
+__all__ = [
+    "ANY_LABELS_MAX",
+    "HOST_MAX",
+    "canonical_host",
+    "is_address",
+    "not_a_host",
+]
 
 HOST_MAX: int = lib.PV_HOST_MAX
+ANY_LABELS_MAX: int = lib.PV_ANY_LABELS_MAX
 
 
 def canonical_host(host: str | bytes) -> str:

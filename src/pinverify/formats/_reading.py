@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.errors import Kind, PolicyError
 from pinverify.policy import Pin, PinSet, Rules
-from pinverify.policy._hosts import canonical_pattern
+from pinverify.policy._hosts import (
+    canonical_pattern,
+    split_pattern,
+    takes_any_labels,
+)
 from pinverify.policy._near_pins import near_base64
 from pinverify.policy._printable import printable, shortened, shown
 
@@ -152,7 +156,14 @@ class Reading:
             return None
 
     def rule(self, where: str, pattern: str, value: PinSet | Unpinned) -> None:
-        """Add the rule of a canonical pattern; a second one is a mistake."""
+        """Add the rule of a canonical pattern; a second one is a mistake.
+
+        So is a name with too many labels for ``**.``, which a format may say otherwise.
+        """
+        wildcard, name = split_pattern(pattern)
+        if wildcard == "**." and not takes_any_labels(name):
+            self.pattern(where, pattern)  # it says why
+            return
         if pattern in self._hosts:
             first = self._origins[pattern].removeprefix(f"{self._given.name}: ")
             msg = f"{pattern!r} is there already, see {first}; keep one"

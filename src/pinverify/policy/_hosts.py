@@ -14,7 +14,13 @@ import idna
 
 from pinverify.core._columns import Column
 from pinverify.core._compile import BadPatternError, canonical_column
-from pinverify.core._hosts import HOST_MAX, canonical_host, is_address, not_a_host
+from pinverify.core._hosts import (
+    ANY_LABELS_MAX,
+    HOST_MAX,
+    canonical_host,
+    is_address,
+    not_a_host,
+)
 from pinverify.core._library import lib
 from pinverify.errors import PolicyError
 
@@ -29,6 +35,7 @@ __all__ = [
     "in_a_labels",
     "least_len",
     "split_pattern",
+    "takes_any_labels",
 ]
 
 # Characters that IDNA 2003 and browsers read as a dot, and IDNA 2008 does not.
@@ -139,7 +146,22 @@ def canonical_pattern(text: str) -> str:
     if prefix and is_address(name):
         msg = f"{text!r}: an IP address takes no wildcard; remove {prefix!r}"
         raise PolicyError(msg, kind="host")
+    if prefix == "**." and not takes_any_labels(name):
+        msg = (
+            f"{text!r}: '**.' stands before names of at most {ANY_LABELS_MAX} labels, "
+            f"so that no look-up takes long; this one has {name.count('.') + 1}; write "
+            "the hosts, or '*.' for one label more"
+        )
+        raise PolicyError(msg, kind="host")
     return prefix + name
+
+
+def takes_any_labels(name: str) -> bool:
+    """Return True if ``**.`` can stand before a canonical *name*, which is no address.
+
+    A look-up goes through the ends of a host that have as few labels.
+    """
+    return name.count(".") < ANY_LABELS_MAX
 
 
 def split_pattern(pattern: str) -> tuple[str, str]:

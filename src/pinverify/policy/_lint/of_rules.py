@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from pinverify.policy._hosts import covering
+from pinverify.policy._hosts import covering, takes_any_labels
 from pinverify.policy._lint import digests, names, operators
 from pinverify.policy._lint.rule import is_in_force, is_over
 from pinverify.policy._pin import PinKind
@@ -233,6 +233,8 @@ def misses_the_parent(rule: Rule) -> Iterator[str]:
             yield (
                 f"{name} itself and names with two labels more have no rule; if they "
                 f"should, write **.{name}"
+                if takes_any_labels(name)
+                else f"{name} itself has no rule; if it should, write one for it, too"
             )
 
 
