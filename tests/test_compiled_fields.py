@@ -266,9 +266,17 @@ def _shared_name(parts: Parts) -> None:
 
 
 def _overlapping_names(parts: Parts) -> None:
-    """Let the last name begin in the one before, and end where the names end."""
-    _shared_name(parts)
-    parts.names = parts.names[: len(parts.names) // 2]
+    """Let the second name lie in the first, and no byte be unused behind them."""
+    first, second = b"a.example", b"example"
+    for i in itertools.count():
+        third = b"host%d.example" % i
+        found = indexed((first, 0, 0), (second, 0, 0), (third, 0, 0))
+        if found.names == first + second + third:
+            found.rules[1].name_at = len(first) - len(second)
+            found.rules[2].name_at = len(first)
+            found.names = first + third
+            vars(parts).update(vars(found))
+            return
 
 
 REFUSED: dict[str, tuple[str, Callable[[Parts], None]]] = {
@@ -367,7 +375,7 @@ REFUSED: dict[str, tuple[str, Callable[[Parts], None]]] = {
     },
     "a gap between names": ("RULE", _gap),
     "two rules with one name in memory": ("RULE", _shared_name),
-    "two rules with one name, and no byte unused": ("RULE", _overlapping_names),
+    "a name in the one before it, and no byte unused": ("RULE", _overlapping_names),
     "a byte after the last name": ("RULE", lambda p: _set(names=p.names + b"x")(p)),
     "8 bytes after the last name": (
         "RULE",
