@@ -48,7 +48,7 @@ ENFORCING = {
     "formats/_android.py": 2,
     "formats/_losses.py": 2,
     "formats/_okhttp.py": 2,
-    "formats/_tables.py": 10,
+    "formats/_own_tables.py": 10,
     "formats/toml.py": 3,
     "headers/_asgi.py": 2,
     "headers/_auth_service.py": 1,

@@ -24,12 +24,12 @@ from pinverify.formats._json_values import (
     told_twice,
     with_times,
 )
-from pinverify.formats._tables import SOUND, Mistake, mistakes_in, name_of
+from pinverify.formats._own_tables import SOUND, Mistake, mistakes_in, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from pinverify.formats._tables import Place
+    from pinverify.formats._own_tables import Place
 
 __all__ = ["look_again"]
 

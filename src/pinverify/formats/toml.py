@@ -1,6 +1,6 @@
 """pinverify's own policy format, in TOML; docs/policy-toml.md is its manual.
 
-The tables that it holds are described in `_tables`.
+The tables that it holds are described in `_own_tables`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
-from pinverify.formats._tables import VERSION, all_mistakes, quoted, rules_of
+from pinverify.formats._own_tables import VERSION, all_mistakes, quoted, rules_of
 from pinverify.formats._toml_mistakes import look_again
 from pinverify.policy import PinSet, Rules
 

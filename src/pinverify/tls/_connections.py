@@ -227,8 +227,9 @@ class PendingSocket(Pending):
         """Create a connection; check it if its handshake is part of that.
 
         Fast path: nobody sees a client's connection before this method returns it, so
-        it needs no gates while it is PENDING. A server's connection is passed to the
-        callback for SNI, so it needs them.
+        it needs no gates while it is PENDING: it is made with the class of a VERIFIED
+        one, whose `_create` is ssl's own, with the handshake in it. A server's
+        connection is passed to the callback for SNI, so it needs the gates.
         """
         if not issubclass(type(context), GuardedContext):
             guard(context, mix_in)

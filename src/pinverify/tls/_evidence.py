@@ -188,7 +188,7 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
     if not hidden and handle.passes(name, counts, now):
         return policy, host, counts.certs, now
     seen = _seen(peer, shown, counts.certs, hidden=hidden)
-    report = verify_at(policy, host, counts.certs, now, seen)
+    report = verify_at(policy, host, counts.certs, now, seen)  # raises if rejected
     if hidden and report.mode == "enforce" and not handle.is_clear(name):
         raise rejection(
             in_force,

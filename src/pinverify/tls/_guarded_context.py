@@ -250,9 +250,9 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
         made, doubt = _create_alone(context, rule, how)
     connection._pinverify_shown = ShownBySSL((made, context, doubt))  # noqa: SLF001
     # By the name that the C object verifies. That of the connection anybody can set.
-    is_client = made.server_side
-    name = None if is_client else made.server_hostname
-    connection._pinverify_peer = name, is_client  # noqa: SLF001
+    peer_is_client = made.server_side
+    name = None if peer_is_client else made.server_hostname
+    connection._pinverify_peer = name, peer_is_client  # noqa: SLF001
     if outgoing is not None:
         connection._pinverify_outgoing = outgoing  # noqa: SLF001
     return made

@@ -52,18 +52,18 @@ def rules_of(document: dict[str, Any], name: str) -> Rules:
         PolicyError: the first mistake that is found; `all_mistakes` tells where it is.
     """
     _check_top(document)
-    unpinned = document.get("unpinned", "allow")
-    blocked = read_pins(document.get("blocked", ()), "blocked")
-    clients: PinSet | None = None
-    if "clients" in document:
-        clients = _clients(document["clients"])
+    clients = _clients(document["clients"]) if "clients" in document else None
     hosts: dict[str, PinSet | Unpinned] = {}
     origins: dict[str, str] = {}
     for pattern, value in document.get("hosts", {}).items():
         origins[pattern] = f"{name}: [hosts.{quoted(pattern)}]"
         hosts[pattern] = _rule(pattern, value)
     return Rules(
-        hosts, unpinned=unpinned, blocked=blocked, clients=clients, origins=origins
+        hosts,
+        unpinned=document.get("unpinned", "allow"),
+        blocked=document.get("blocked", ()),
+        clients=clients,
+        origins=origins,
     )
 
 
