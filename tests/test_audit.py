@@ -433,7 +433,8 @@ def test_wrong_usage(tmp_path: Path, folder: Path, policy: Path) -> None:
     assert_no_answer(run("audit", "--policy", policy), "Missing argument 'INPUT...'")
     for option in ("--hosts", "--certificates"):
         done = run("audit", folder, "--policy", policy, option, "a")
-        assert_no_answer(done, f"{option} has no effect without a table; leave it out")
+        step = f"{option} has no effect without a table; leave {option} out"
+        assert_no_answer(done, step)
     absent = tmp_path / "absent"
     assert_no_answer(run("audit", absent, "--policy", policy), "does not exist")
     leaf = folder / "pinned.der"
@@ -442,6 +443,8 @@ def test_wrong_usage(tmp_path: Path, folder: Path, policy: Path) -> None:
     assert_no_answer(run("audit", leaf, *options, policy), "is the policy file itself")
     done = run("audit", leaf, *options, absent / "keys.svg")
     assert_no_answer(done, "create it first")
+    done = run("audit", leaf, *options, tmp_path)
+    assert_no_answer(done, "is not a regular file; name a regular file with --plot")
     assert leaf.read_bytes() == cast().pinned.der
 
 

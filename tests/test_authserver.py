@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from cli_runs import environment, run
 from header_requests import HEADERS, value_of
-from pinverify import PinSet, Report
+from pinverify import PinSet, Policy, Report, Rules
 from pinverify.headers import Form, Proxy
 from pinverify.headers._auth_service import AuthService, Bounds
 from pinverify.headers._gate import Gate
@@ -401,10 +401,12 @@ class Service:
     Attributes:
         place: as it prints it.
         process: the process.
+        out: what it printed after that place; known when it has ended.
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
+        self.out = ""
         assert process.stdout is not None
         self.place: str = json.loads(_until_brace(process.stdout))["listening"]
 
@@ -416,7 +418,7 @@ class Service:
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; return the exit code, and what stands on stderr."""
         self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=LIMIT)
+        self.out, err = self.process.communicate(timeout=LIMIT)
         return self.process.returncode, err
 
 
@@ -470,6 +472,11 @@ def test_the_command_serves_reads_its_policy_again_and_ends(
         assert ask(service.port, "/", stranger).status == 200
         code, err = service.end()
     assert code == 0
+    clients = PinSet(leaf=[pki.stranger.pin, pki.rogue_ca.pin])
+    assert json.loads(service.out) == {
+        "reloaded": str(file),
+        "digest": Policy(Rules(clients=clients)).digest.hex(),
+    }
     assert "the old policy stays: " in err
     assert "pinverify: rejected: client MISMATCH key=sha256/" in err
     assert "Traceback" not in err
@@ -539,9 +546,12 @@ def test_the_command_on_a_unix_socket(pki: Pki, tmp_path: Path) -> None:
         ((), "declare its addresses (--from), a Unix socket (--from unix)"),
         (("--from", "a.example"), "--from: 'a.example' does not appear"),
         (("--from", "0.0.0.0/0"), "0.0.0.0/0 is everybody"),
-        (("--from", "unix", "--listen", "localhost:1"), "write ADDRESS:PORT"),
-        (("--from", "unix", "--listen", "127.0.0.1:x"), "write ADDRESS:PORT"),
-        (("--from", "unix", "--listen", "192.0.2.1:9"), "--listen 192.0.2.1:9: "),
+        (("--from", "10.0.0.7/8"), "10.0.0.7/8 has host bits set; write 10.0.0.0/8"),
+        (("--from", "::1", "--listen", "localhost:1"), "localhost:1: write an address"),
+        (("--from", "::1", "--listen", "127.0.0.1:x"), "as in 127.0.0.1:9180, or unix"),
+        (("--from", "::1", "--listen", "192.0.2.1:9"), "--listen 192.0.2.1:9: Cannot"),
+        (("--from", "unix"), "--from unix: nobody comes through a Unix socket to 127"),
+        (("--from", "::1", "--listen", "unix:/a"), "nobody has an address there; add"),
         (("--from", "unix", "--listen", "unix:/no/a.sock"), "No such file"),
         (("--secret-file", "short"), "--secret-file: expected 16 to 1024"),
         (("--secret-file", "latin"), "has bytes that are not ASCII"),
@@ -567,10 +577,11 @@ def test_wrong_options_are_refused_with_the_next_step(
 
 def test_a_policy_without_clients_is_refused(source: Path) -> None:
     """It would refuse everybody, or nobody."""
-    words = ("authserver", "--form", "nginx", "--from", "unix", "--policy")
+    words = ("authserver", "--form", "nginx", "--from", "::1", "--policy")
     ended = run(*words, source)
     assert ended.code == 2
-    assert "the policy has no pins for clients" in ended.err
+    assert f"{source}: the policy has no pins for clients: add [clients]" in ended.err
+    assert "Rules" not in ended.err
     wrong = run("authserver", "--form", "x", "--from", "unix", "--policy", source)
     assert "'x' is not one of 'rfc9440', 'nginx'" in wrong.err
 

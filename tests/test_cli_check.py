@@ -121,6 +121,8 @@ def test_check_tells_accepted_from_matched(
     told = ["PV401"] if case == "expired" else []
     assert re.findall(r"PV\d+", done.err) == told
     assert f"result  accepted without a match\nreason  {reason}, " in done.out
+    steps = {"NOT_PINNED": "add a rule", "EXPIRED": "deploy", "MISMATCH": "in report"}
+    assert re.search(rf"^next    .*{steps[reason]}", done.out, re.MULTILINE)
     said = answer("check", address(server), "--policy", file, *trust)
     assert (said["accepted"], said["reason"]) == (True, reason)
 
@@ -305,7 +307,7 @@ WRONG_USES = [
     ),
     (
         ("check", "a.org", "--pin", ABSENT, "--format", "toml"),
-        "--format has no effect with --pin; leave it out",
+        "--format has no effect with --pin; leave --format out",
     ),
     (
         ("convert", "toml", "okhttp", __file__, "--host", "a.org"),

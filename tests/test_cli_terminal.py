@@ -68,7 +68,7 @@ def policies(pki: Pki, tmp_path: Path) -> tuple[Path, Path]:
 COMMANDS = {
     "show": ("show", "@first"),
     "diff": ("diff", "@first", "@second"),
-    "lint": ("lint", "@second", "--server", "@server", "--bundle", "@roots"),
+    "lint": ("lint", "@second", "--server", "@server", "--cafile", "@roots"),
     "check": ("check", "@server", "--policy", "@first", "--cafile", "@roots"),
     "refused": ("check", "@server", "--policy", "@second", "--cafile", "@roots"),
     "mismatch": ("check", "@other", "--policy", "@first", "--cafile", "@roots"),

@@ -255,7 +255,7 @@ def test_a_callback_that_refuses_an_acceptance_is_called_once(
     assert isinstance(result.error.__cause__, LookupError)
     [line] = lines(caplog)
     assert "rejected: client NOT_CHECKED" in line
-    assert "not this one" in line
+    assert "on_report raised LookupError('not this one'); a callback that" in line
 
 
 @pytest.mark.parametrize("mode", ["enforce", "report"])

@@ -320,7 +320,8 @@ def test_convert_refuses_to_widen(tmp_path: Path) -> None:
     done = run("convert", "toml", "okhttp", source, "-o", target)
     assert done.code == 2
     assert done.err == (
-        "pinverify: okhttp would accept more; if it may, allow position (--allow)\n"
+        "pinverify: nothing is written, because okhttp would accept more; if it may, "
+        "allow position (--allow)\n"
         "pinverify: okhttp: x.org: leaf became any position (position, wider)\n"
     )
     assert not target.exists()
@@ -363,6 +364,22 @@ def test_compile_reads_every_format(kotlin: Path, tmp_path: Path) -> None:
     done = run("compile", target, "-o", tmp_path / "again")
     assert done.code == 2
     assert "this is a compiled policy; add --format compiled" in done.err
+
+
+def test_diff_tells_the_formats_of_both_files(tmp_path: Path) -> None:
+    """One of them may be a compiled policy."""
+    text, compiled = tmp_path / "pins.toml", tmp_path / "pins.pvpol"
+    policy = Policy({"x.org": [ABSENT]})
+    text.write_text(str(dump_rules(policy.rules).text), encoding="utf-8")
+    compiled.write_bytes(policy.compile())
+    both = (compiled, text), (text, compiled)
+    steps = ("--format", "compiled", "--to", "toml"), ("--to", "compiled")
+    for files, step in zip(both, steps, strict=True):
+        done = run("diff", *files)
+        assert done.code == 2
+        advice = f"this is a compiled policy; add {' '.join(step)}"
+        assert advice in " ".join(done.err.split())
+        assert run("diff", *files, *step).code == 0
 
 
 def test_the_commands_offer_the_formats_of_the_table(kotlin: Path) -> None:

@@ -131,7 +131,30 @@ def test_a_refusal_is_logged_with_its_reason(
     assert "CN=stranger.example" in first
     assert f"address={PEER}:50000" in first
     assert second.startswith("rejected: client NOT_CHECKED")
-    assert "does not come from the declared proxy" in second
+    assert "not come from the declared proxy: 192.0.2.8 is not one of its" in second
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        ((), "X-Pinverify-Secret is missing"),
+        ((("X-Pinverify-Secret", "another"),), "X-Pinverify-Secret has another value"),
+    ],
+)
+def test_the_log_tells_what_is_wrong_with_the_secret(
+    sent: tuple[tuple[str, str], ...],
+    says: str,
+    pki: Pki,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It tells neither of the two values."""
+    proxy = Proxy("rfc9440", peers=[PEER], secret=SECRET)
+    asked = sent_by(pki.client)
+    with caplog.at_level(logging.WARNING, "pinverify"):
+        DOORS["wsgi"](Sent([*asked.lines, *sent]), of_client(pki), proxy)
+    [line] = caplog.messages
+    assert f"the declared proxy: {says}" in line
+    assert SECRET not in line
 
 
 @any_door
@@ -458,7 +481,7 @@ def test_a_policy_with_hosts_decides_by_its_clients(pki: Pki) -> None:
     rules = Rules({"a.example": [ABSENT]}, clients=of_client(pki))
     for cls in (PinnedASGI, PinnedWSGI):
         cls(None, Policy(rules), Proxy("nginx", peers=["unix"]))  # type: ignore[arg-type]
-        with pytest.raises(PolicyError, match=r"\[clients\] in a policy file"):
+        with pytest.raises(PolicyError, match=r"add \[clients\] to its file"):
             cls(None, Policy({"a.example": [ABSENT]}), Proxy("nginx", peers=["unix"]))  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="write Proxy"):
             cls(None, of_client(pki), "nginx")  # type: ignore[arg-type]
@@ -475,8 +498,8 @@ def test_a_policy_with_hosts_decides_by_its_clients(pki: Pki) -> None:
         ({"form": "nginx", "peers": ["10.0.0.1/8"]}, "has host bits set"),
         ({"form": "nginx", "peers": ["0.0.0.0/0"]}, "is everybody"),
         ({"form": "nginx", "peers": ["::/0"]}, "is everybody"),
-        ({"form": "nginx", "secret": "short"}, "secrets.token_hex"),
-        ({"form": "nginx", "secret": "x" * 1025}, "secrets.token_hex"),
+        ({"form": "nginx", "secret": "short"}, "openssl rand -hex 32"),
+        ({"form": "nginx", "secret": "x" * 1025}, "openssl rand -hex 32"),
         ({"form": "nginx", "secret": "with blanks in the text"}, "without blanks"),
         ({"form": "nginx", "secret": "\u00e9" * 20}, "printable ASCII"),
         ({"form": "nginx", "peers": ["unix"], "header": "X_Cert"}, "single hyphens"),

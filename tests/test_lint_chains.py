@@ -473,7 +473,7 @@ def test_the_command_asks_servers(pki: Pki, serve: Serve, tmp_path: Path) -> Non
     bundle = pki.trust_file(tmp_path)
     certificate = Pin.spki(Pin.parse(pki.server.certificate_pin).digest)
     file = policy_for(tmp_path, f'["{certificate}", "{BACKUP}"]')
-    command = ("lint", file, "--server", address(server), "--bundle", bundle)
+    command = ("lint", file, "--server", address(server), "--cafile", bundle)
     done = run(*command)
     assert done.code == 1
     assert "error PV602: pins: " in done.out
@@ -491,7 +491,7 @@ def test_a_chain_may_end_before_its_root(
     bundle = tmp_path / "bundle.pem"
     bundle.write_text(pki.root.pem + pki.ca.pem, encoding="ascii")
     file = policy_for(tmp_path, f'{{ ca = ["{pki.root.pin}", "{BACKUP}"] }}')
-    told = answer("lint", file, "--server", address(server), "--bundle", bundle)
+    told = answer("lint", file, "--server", address(server), "--cafile", bundle)
     flags = ssl.create_default_context().verify_flags
     is_partial = bool(flags & ssl.VERIFY_X509_PARTIAL_CHAIN)
     assert [one["code"] for one in told["findings"]] == ["PV604"] * is_partial
@@ -500,7 +500,7 @@ def test_a_chain_may_end_before_its_root(
 def test_a_bundle_alone_needs_no_server(pki: Pki, tmp_path: Path) -> None:
     """It shows an authority under leaf."""
     file = policy_for(tmp_path, f'{{ leaf = ["{pki.root.pin}", "{BACKUP}"] }}')
-    told = answer("lint", file, "--bundle", pki.trust_file(tmp_path))
+    told = answer("lint", file, "--cafile", pki.trust_file(tmp_path))
     assert [one["code"] for one in told["findings"]] == ["PV603"]
 
 
@@ -512,8 +512,9 @@ def test_a_server_without_an_answer_is_no_finding(
     file = policy_for(tmp_path, f'["{pki.ca.pin}", "{BACKUP}"]')
     done = run("lint", file, "--server", address(server))
     assert_no_answer(done, "is not valid")
+    assert "trust its authority: --cafile" in done.err
     server.close()
     done = run("lint", file, "--server", address(server))
     assert_no_answer(done, "no connection to")
-    done = run("lint", file, "--bundle", file)
-    assert_no_answer(done, "--bundle takes PEM certificates")
+    done = run("lint", file, "--cafile", file)
+    assert_no_answer(done, "--cafile takes PEM certificates")

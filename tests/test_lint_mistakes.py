@@ -438,7 +438,7 @@ def test_a_mistake_is_found_beside_a_server(  # noqa: PLR0913, PLR0917 - fixture
     server = serve(server_context(identity))
     file = tmp_path / "pins.toml"
     file.write_bytes(written(rules, "toml"))
-    command = ("lint", file, "--bundle", pki.trust_file(tmp_path))
+    command = ("lint", file, "--cafile", pki.trust_file(tmp_path))
     told = answer(*command, "--server", address(server))["findings"]
     assert code in [one["code"] for one in told], number
     assert code not in [one["code"] for one in answer("lint", file)["findings"]]

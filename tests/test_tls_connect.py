@@ -462,6 +462,7 @@ def test_check_reaches_an_address(
         "localhost:port",
         "localhost:99999",
         "a:b:c",
+        "user@localhost:443",
     ],
 )
 def test_check_refuses_what_is_no_https_url_and_no_host_and_port(
@@ -519,6 +520,19 @@ def test_check_raises_where_nobody_has_checked(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(_connect, "create_connection", lambda *_, **__: plain)
     with pytest.raises(PinningError, match="not checked"):
         check("localhost", [ABSENT])
+
+
+def test_create_connection_takes_no_text() -> None:
+    """Host and port are two arguments there; `check` takes text."""
+    with pytest.raises(TypeError, match=r"as in \('localhost', 443\); got text"):
+        create_connection("localhost", PinSet([ABSENT]))  # type: ignore[arg-type]
+
+
+def test_check_names_the_file_that_is_not_there() -> None:
+    """The error of ssl does not."""
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pem") as caught:
+        check("localhost", [ABSENT], cafile="nowhere.pem")
+    assert caught.value.filename == "nowhere.pem"
 
 
 def test_check_takes_a_context_or_a_cafile(pki: Pki, tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ _UNPROVEN = (
 
 _FIRST_USE = (
     "pinning it now is trust on first use, so compare the pin with one that you got "
-    "another way"
+    "another way, or trust its authority (--cafile)"
 )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import signal
 import socket
 from pathlib import Path
@@ -17,6 +18,7 @@ from pinverify.errors import PolicyError
 from pinverify.headers import Proxy
 from pinverify.headers._auth_service import AuthService
 from pinverify.headers._gate import Gate
+from pinverify.headers._proxy import UNIX
 from pinverify.policy import Policy
 from pinverify.tls._connect import split_address
 
@@ -70,7 +72,12 @@ def serve(out: Output, wanted: Wanted) -> None:
         proxy = Proxy(form, peers=wanted.peers, secret=secret)
     except ValueError as error:
         raise NoAnswerError(_as_options(str(error))) from None
-    gate = Gate(_policy(out, wanted), proxy)
+    _check_that_somebody_can_pass(wanted)
+    policy = _policy(out, wanted)
+    try:
+        gate = Gate(policy, proxy)
+    except PolicyError as error:
+        raise NoAnswerError(_of_policy(error, wanted)) from None
     logging.basicConfig(format="pinverify: %(message)s")  # on stderr
     with _listening(wanted.listen) as listener:
         asyncio.run(_until_a_signal(out, wanted, gate, listener))
@@ -101,11 +108,22 @@ async def _until_a_signal(
 def _reload(out: Output, wanted: Wanted, gate: Gate) -> None:
     """Read the policy again; one with mistakes changes nothing."""
     try:
-        gate.use(_policy(out, wanted))
+        policy = _policy(out, wanted)
     except (PolicyError, NoAnswerError, OSError) as error:
         lines = getattr(error, "lines", (str(error),))
         for line in lines:
             out.warn(f"the old policy stays: {line}")
+        return
+    try:
+        gate.use(policy)
+    except PolicyError as error:
+        out.warn(f"the old policy stays: {_of_policy(error, wanted)}")
+        return
+    digest = policy.digest.hex()
+    if out.as_json:
+        out.json({"reloaded": str(wanted.policy), "digest": digest})
+    else:
+        out.line(f"policy read again: {wanted.policy}, digest {digest}")
 
 
 def _policy(out: Output, wanted: Wanted) -> Policy:
@@ -135,6 +153,32 @@ def _as_options(text: str) -> str:
     return text.replace("peers: ", "--from: ").replace("secret: ", "--secret-file: ")
 
 
+def _of_policy(error: PolicyError, wanted: Wanted) -> str:
+    """Return the text about a policy that can accept no client, for an operator."""
+    text, _, _ = str(error).partition("; in Python")
+    text, _, _ = text.partition("; or, if the proxy")  # no option says so
+    return f"{wanted.policy}: {text}"
+
+
+def _check_that_somebody_can_pass(wanted: Wanted) -> None:
+    """Refuse a place to listen at which no declared address ever appears.
+
+    Raises:
+        NoAnswerError: it is one.
+    """
+    on_unix = wanted.listen.startswith(_UNIX)
+    if not wanted.peers or any((peer == UNIX) == on_unix for peer in wanted.peers):
+        return
+    if on_unix:
+        msg = f"--listen {wanted.listen}: nobody has an address there; add --from unix"
+    else:
+        msg = (
+            f"--from unix: nobody comes through a Unix socket to {wanted.listen}; add "
+            "--listen unix:/PATH, or name the address of the proxy"
+        )
+    raise NoAnswerError(msg)
+
+
 # ---- sockets -----------------------------------------------------------------------
 
 
@@ -149,7 +193,7 @@ def _listening(text: str) -> Iterator[socket.socket]:
     try:
         listener = _bound(text) if path is None else _bound_to(path)
     except OSError as error:
-        why = error.strerror or error
+        why: object = os.strerror(error.errno) if error.errno else error
         if path is not None and path.is_socket():
             why = f"{why}; if no other process uses it, remove it"
         msg = f"--listen {text}: {why}"
@@ -166,8 +210,9 @@ def _bound(text: str) -> socket.socket:
     try:
         host, port = split_address(text, _PORT)
         address = ipaddress.ip_address(host)
-    except ValueError as error:
-        msg = f"--listen: {error}; write ADDRESS:PORT or unix:/PATH"
+    except ValueError:
+        msg = f"--listen {text}: write an address and a port, as in 127.0.0.1:9180"
+        msg += ", or unix:/PATH"
         raise NoAnswerError(msg) from None
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
     return socket.create_server((host, port), family=family, backlog=_BACKLOG)

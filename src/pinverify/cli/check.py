@@ -160,6 +160,21 @@ REASONS = {
 }
 
 
+_AFTER_NO_MATCH = {
+    Reason.NOT_PINNED: (
+        "nothing was compared: add a rule for this name, or ask for one that has a "
+        "rule (--servername)"
+    ),
+    Reason.EXPIRED: "deploy a policy with today's pins and a later expiry",
+}
+_AFTER_NO_MATCH |= dict.fromkeys(
+    set(Reason) - _AFTER_NO_MATCH.keys(),
+    "in report mode it is accepted all the same; `pinverify explain` compares the pins "
+    "of the rule with the chain",
+)
+"""The next step after an acceptance without a match."""
+
+
 def _answer(server: Server, checked: Checked, said: list[Facts]) -> dict[str, Any]:
     """Return the answer in JSON: the decision, the chain behind it, the message."""
     report, chain, message = checked
@@ -199,6 +214,8 @@ def _print(
     if answer["matched"] is not None:
         rows.append(("pin", Cell(f"{answer['matched']} at depth {answer['depth']}")))
     rows.append(("digest", Cell(answer["digest"])))
+    if answer["accepted"] and reason is not Reason.MATCH:
+        rows.append(("next", Cell(_AFTER_NO_MATCH[reason])))
     out.fields(rows)
     out.line()
     if answer["message"]:  # it shows the chain

@@ -321,7 +321,9 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
     help="A server to compare its rule with; repeat for several.",
 )
 @click.option(
+    "--cafile",
     "--bundle",
+    "bundle",
     type=existing_file,
     metavar="FILE",
     help="PEM certificates of authorities: to compare all pins with, and to trust.",
@@ -389,7 +391,7 @@ def show(out: Output, source: str, policy_format: str, host: str | None) -> None
     "new_format",
     callback=format_of(readable_formats),
     metavar="FORMAT",
-    help="Format of NEW, if it is another.",
+    help="Format of NEW, if it is another than that of OLD.",
 )
 @host_option
 @json_option

@@ -69,23 +69,24 @@ def compile_file(
     )
 
 
-def check_target(target: Path, *sources: Path) -> None:
+def check_target(target: Path, *sources: Path, option: str = "-o") -> None:
     """Refuse to overwrite a source, a link or a device.
 
     Args:
         target: the file that will be replaced.
         sources: the policy file first, then others that are read.
+        option: names the target.
     """
     if not target.parent.is_dir():
         msg = f"{target}: there is no folder {target.parent}; create it first"
         raise NoAnswerError(msg)
     if target.is_symlink() or (target.exists() and not target.is_file()):
-        msg = f"{target} is not a regular file; name a regular file with -o"
+        msg = f"{target} is not a regular file; name a regular file with {option}"
         raise NoAnswerError(msg)
     for source in sources if target.exists() else ():
         if target.samefile(source):
             what = "the policy file itself" if source is sources[0] else "an input"
-            msg = f"{target} is {what}; name another file with -o"
+            msg = f"{target} is {what}; name another file with {option}"
             raise NoAnswerError(msg)
 
 

@@ -36,9 +36,10 @@ def diff_files(
     from pinverify.formats._table import FORMATS
 
     both = []
-    for file, name in zip(files, formats, strict=True):
+    steps = f"add --format compiled --to {formats[1]}", "add --to compiled"
+    for file, name, step in zip(files, formats, steps, strict=True):
         given = None if FORMATS[name].host == "says" else host
-        loaded = loaded_from(out, file, name, given)
+        loaded = loaded_from(out, file, name, given, if_compiled=step)
         for notice in loaded.notices:
             out.warn(notice)
         both.append(loaded.rules)

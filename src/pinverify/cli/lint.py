@@ -111,8 +111,8 @@ def _certificates(beside: Beside) -> tuple[dict[str, list[bytes]], list[bytes]]:
     from pinverify.cli.servers import chain_of, trusting
     from pinverify.cli.way import Way
 
-    way = Way(timeout=beside.timeout)
-    context = trusting(beside.bundle, "--bundle")
+    way = Way(cafile=beside.bundle, timeout=beside.timeout)
+    context = trusting(beside.bundle)
     chains = {}
     for address in beside.servers:
         server = Server.parse(address, way)

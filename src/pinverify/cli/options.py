@@ -131,7 +131,7 @@ def refuse_ignored(because: str, *names: str) -> None:
         given = source is click.core.ParameterSource.COMMANDLINE
         if given and parameter.name in names:
             option = max(parameter.opts, key=len)
-            msg = f"{option} has no effect {because}; leave it out"
+            msg = f"{option} has no effect {because}; leave {option} out"
             raise click.UsageError(msg)
 
 

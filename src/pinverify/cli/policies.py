@@ -43,7 +43,8 @@ def rules_from(
         PolicyError: the file has mistakes.
         NoAnswerError: it is a compiled policy, and the format is another.
     """
-    loaded = loaded_from(out, path, policy_format, host, to_convert=to_convert)
+    advice = {"if_compiled": "FROM is compiled"} if to_convert else {}
+    loaded = loaded_from(out, path, policy_format, host, **advice)
     for text in loaded.notices:
         out.warn(text)
     if not to_convert:
@@ -65,15 +66,22 @@ def loaded_from(
     policy_format: str,
     host: str | None,
     *,
-    to_convert: bool = False,
+    if_compiled: str = "add --format compiled",
 ) -> Loaded:
-    """Read a policy file; arguments and errors are those of `rules_from`."""
+    """Read a policy file; the errors and the other arguments are those of `rules_from`.
+
+    Args:
+        out: shows the progress.
+        path: the file.
+        policy_format: its format.
+        host: for formats that do not name it.
+        if_compiled: the next step for a compiled policy in place of a file.
+    """
     with out.progress(f"reading {path.name}"):
         try:
             return load_file(path, policy_format, host=host)
         except PolicyError as error:
             if policy_format != "compiled" and path.read_bytes().startswith(_COMPILED):
-                advice = "FROM is compiled" if to_convert else "add --format compiled"
-                msg = f"{path}: this is a compiled policy; {advice}"
+                msg = f"{path}: this is a compiled policy; {if_compiled}"
                 raise NoAnswerError(msg) from error
             raise

@@ -54,12 +54,8 @@ def context_for(way: Way) -> ssl.SSLContext:
     return context
 
 
-def trusting(cafile: str | None, option: str = "--cafile") -> ssl.SSLContext:
+def trusting(cafile: str | None) -> ssl.SSLContext:
     """Return a context that trusts the system's authorities, or those of a file.
-
-    Args:
-        cafile: the file.
-        option: of the command that names it.
 
     Raises:
         PolicyError: the file has no PEM certificates.
@@ -67,7 +63,7 @@ def trusting(cafile: str | None, option: str = "--cafile") -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=cafile)
     except ssl.SSLError:
-        msg = f"{cafile}: no certificates; {option} takes PEM certificates to trust"
+        msg = f"{cafile}: no certificates; --cafile takes PEM certificates to trust"
         raise PolicyError(msg) from None
 
 

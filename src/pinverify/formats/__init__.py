@@ -117,7 +117,10 @@ def dump_rules(
     if refused:
         kinds = ", ".join(sorted({loss.kind for loss in refused}))
         lines = [f"{row.name}: {loss}" for loss in refused]
-        advice = f"{row.name} would accept more; if it may, allow {kinds} (--allow)"
+        advice = (
+            f"nothing is written, because {row.name} would accept more; if it may, "
+            f"allow {kinds} (--allow)"
+        )
         raise MistakesError([advice, *lines], row.name, len(lines) + 1)
     return dumped
 

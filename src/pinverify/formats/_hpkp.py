@@ -333,7 +333,7 @@ def _age(pattern: str, value: PinSet, given: Given, losses: Losses) -> int:
     """Return the seconds from now to the expiry."""
     if value.expires is None:
         if value.mode == "enforce":
-            became = f"for {_DEFAULT_AGE // 86400} days after each header"
+            became = f"pins for {_DEFAULT_AGE // 86400} days after each header"
             losses.add("expiry-needed", pattern, "pins without an end", became)
         return _DEFAULT_AGE
     now = given.now or dt.datetime.now(dt.UTC)

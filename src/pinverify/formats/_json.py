@@ -21,8 +21,8 @@ from pinverify.formats._json_values import (
     with_times,
 )
 from pinverify.formats._losses import Dumped
-from pinverify.formats._reading import Loaded, text_of
 from pinverify.formats._own_tables import all_mistakes, rules_of
+from pinverify.formats._reading import Loaded, text_of
 from pinverify.policy import PinSet
 from pinverify.policy._rules import LISTS
 

@@ -72,7 +72,7 @@ def _one_pem(text: bytes, shape: re.Pattern[bytes]) -> bytes:
     """Return the one certificate of a PEM text (RFC 7468) that has nothing else."""
     found = shape.fullmatch(text)
     if found is None:
-        msg = "it is not the PEM of one certificate, and of nothing else"
+        msg = "it is not the PEM of exactly one certificate"
         raise FormError(msg)
     return exact_base64(b"".join(found[1].split()))
 

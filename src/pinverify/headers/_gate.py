@@ -136,8 +136,8 @@ def _for_clients(in_force: InForce, declared: Declared) -> InForce:
     """
     if not in_force.policy.has_clients:
         msg = (
-            "the policy has no pins for clients; give a PinSet, or a policy with "
-            "Rules(clients=PinSet(…)), which is [clients] in a policy file"
+            "the policy has no pins for clients: add [clients] to its file; in Python "
+            "give a PinSet, or a policy with Rules(clients=PinSet(…))"
         )
         raise PolicyError(msg)
     if in_force.handle.pinset(0).has_ca and not declared.chain_counts:
@@ -171,10 +171,9 @@ class _Passed:
             _NotAsDeclaredError: see the beginning of this file.
         """
         values = _values(declared, request.lines)
-        if not _is_from(declared, request, values):
-            msg = "the request does not come from the declared proxy"
-            if request.next_step:
-                msg += f": {request.next_step}"
+        why = _other_sender(declared, request, values)
+        if why:
+            msg = f"the request does not come from the declared proxy: {why}"
             raise _NotAsDeclaredError(msg)
         leaf = _only(values, declared.leaf)
         chain = _only(values, declared.chain)
@@ -267,10 +266,10 @@ def _certs_above(value: bytes) -> list[bytes]:
     return byte_sequences(value)
 
 
-def _is_from(
+def _other_sender(
     declared: Declared, request: Request, values: dict[bytes, list[bytes]]
-) -> bool:
-    """Return True if all that is declared about the sender is true.
+) -> str:
+    """Return what is not as declared about the sender; empty if all of it is true.
 
     Raises:
         _NotAsDeclaredError: the secret is there twice.
@@ -278,20 +277,22 @@ def _is_from(
     if declared.secret_name is not None:
         given = _only(values, declared.secret_name) or b""
         if not hmac.compare_digest(given, declared.secret):
-            return False
+            wrong = "has another value" if given else "is missing"
+            return f"{_shown(declared.secret_name)} {wrong}"
         if not (declared.unix or declared.networks):
-            return True
+            return ""
     if request.unix:
-        return declared.unix
+        return "" if declared.unix else "it came through a Unix socket"
     try:
         address = ipaddress.ip_address(request.address[0])
     except (TypeError, ValueError, IndexError):  # no address that this server knows
-        return False
+        return request.next_step or "its address is not known"
     address = getattr(address, "ipv4_mapped", None) or address  # of a socket for both
-    return any(
+    is_declared = any(
         address in network and _zone(network.network_address) in {"", _zone(address)}
         for network in declared.networks
     )
+    return "" if is_declared else f"{address} is not one of its addresses"
 
 
 def _zone(address: object) -> str:

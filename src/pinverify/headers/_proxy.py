@@ -172,10 +172,18 @@ def _checked_secret(secret: str | None) -> bytes:
     if not fits or _SECRET.fullmatch(secret) is None:
         msg = (
             f"secret: expected {_SECRET_MIN} to {_SECRET_MAX} printable ASCII "
-            "characters without blanks; secrets.token_hex(32) makes one"
+            "characters without blanks; `openssl rand -hex 32` prints one"
         )
         raise ValueError(msg)
     return secret.encode("ascii")
+
+
+def _instead_of(text: str) -> str:
+    """Return what to write instead of a text that is no network."""
+    try:
+        return f"write {ipaddress.ip_network(text, strict=False)}"
+    except ValueError:
+        return f"expected an address, a network or {UNIX!r} (names are not looked up)"
 
 
 def _network(text: str) -> _Network:
@@ -185,10 +193,7 @@ def _network(text: str) -> _Network:
     try:
         network = ipaddress.ip_network(text)
     except ValueError as error:
-        msg = (
-            f"peers: {error}; expected an address, a network or {UNIX!r} (names are "
-            "not looked up)"
-        )
+        msg = f"peers: {error}; {_instead_of(text)}"
         raise ValueError(msg) from None
     if network.prefixlen == 0:
         msg = f"peers: {text} is everybody; declare a secret alone if you mean that"

@@ -49,7 +49,11 @@ def create_connection(
         OSError: there is no connection, or the certificate is not valid
             (`ssl.SSLCertVerificationError`).
         PolicyError: the host is not a valid name or address.
+        TypeError: *address* is text; `check` takes ``host:port``.
     """
+    if isinstance(address, str):
+        msg = f"address: expected host and port, as in ('{address}', 443); got text"
+        raise TypeError(msg)
     try:
         plain = socket.create_connection(address, timeout)
     except ValueError as error:  # a NUL, or a label that is too long
@@ -139,7 +143,7 @@ def check(  # noqa: PLR0913 - most callers give two
     if not isinstance(policy, Policy | PinSet):
         policy = PinSet(policy)
     if context is None:
-        context = ssl.create_default_context(cafile=cafile)
+        context = _trusting(cafile)
     elif cafile is not None:
         msg = "give check a context or a cafile, not both"
         raise TypeError(msg)
@@ -155,6 +159,13 @@ def check(  # noqa: PLR0913 - most callers give two
         msg = "the peer was not checked"
         raise rejection(None, None, msg)
     return report
+
+
+def _trusting(cafile: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except FileNotFoundError as error:  # of ssl, without a name
+        raise FileNotFoundError(error.errno, error.strerror, cafile) from None
 
 
 def split_address(server: str, default_port: int = HTTPS_PORT) -> tuple[str, int]:
@@ -181,6 +192,6 @@ def _no_address(server: str) -> str:
     """Return the error for a text that names no server, with what to write."""
     if re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", server):
         return f"not a server: {server!r}; write an IPv6 address in brackets: [::1]:443"
-    if re.fullmatch(r"(https://)?[^/:\[\]]+:[^/]*/?", server):
+    if re.fullmatch(r"(https://)?[^/:@\[\]]+:[^/@]*/?", server):
         return f"not a server: {server!r}; a port is a number from 1 to 65535"
     return f"not a server: {server!r}; write https://host, host or host:port"

@@ -328,9 +328,10 @@ def refusal(
     else:
         if isinstance(cause, CallbackError):
             cause = cause.__cause__ or cause
-        error = rejection(
-            in_force, peer[0], f"the peer could not be checked: {cause!r}"
-        )
+            why = f"on_report raised {cause!r}; a callback that raises refuses the peer"
+        else:
+            why = f"the peer could not be checked: {cause!r}"
+        error = rejection(in_force, peer[0], why)
         error.__cause__ = cause
     if seen_of(error.report).side is None:
         error.report = with_seen(error.report, _seen_at_all(peer, shown))

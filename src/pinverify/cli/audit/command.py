@@ -94,7 +94,7 @@ def audit_inputs(out: Output, request: Request) -> None:
             raise _nothing_read(request, summary)
         if any(request.columns) and not inputs.num_tables:
             option = "--certificates" if request.columns.certificates else "--hosts"
-            msg = f"{option} has no effect without a table; leave it out"
+            msg = f"{option} has no effect without a table; leave {option} out"
             raise NoAnswerError(msg)
     if request.plot is not None:
         replace_file(request.plot, drawing(summary).encode())
@@ -152,13 +152,17 @@ def _check_outputs(request: Request) -> None:
         raise NoAnswerError(msg)
     sources = [request.policy, *request.inputs]
     folders = [path for path in request.inputs if path.is_dir()]
-    for target, is_ours in ((request.findings, is_findings), (request.plot, is_plot)):
+    for target, is_ours, option in (
+        (request.findings, is_findings, "-o"),
+        (request.plot, is_plot, "--plot"),
+    ):
         if target is None:
             continue
         if str(target) == "-":
             msg = "-: name a file; the summary goes to stdout"
             raise NoAnswerError(msg)
-        check_target(target, *(path for path in sources if path.is_file()))
+        files = [path for path in sources if path.is_file()]
+        check_target(target, *files, option=option)
         inside = any(target.resolve().is_relative_to(one.resolve()) for one in folders)
         if inside and target.exists() and not is_ours(target):
             msg = f"{target} is in a folder that is an input; name another file"

@@ -134,8 +134,8 @@ def _why_rejected(one: Served) -> Iterator[tuple[str, str]]:
     report = one.report
     texts = {
         Reason.MISMATCH: (
-            f"no pin matches the chain that {one.host} shows today; compare it with "
-            f"the output of `pinverify pin {one.host}`"
+            f"no pin matches the chain that {one.host} shows today; compare them with "
+            "those that `pinverify pin` prints for this server"
         ),
         Reason.BLOCKED: (
             f"{one.host} shows {report.matched}, which is blocked; replace its key, or "
