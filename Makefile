@@ -159,6 +159,7 @@ install-c:
 	    --prefix '$(PREFIX)' '$(BUILD_C)' csrc
 	@stage='$(DESTDIR)'; case $$stage in ''|/*) ;; *) stage=$$PWD/$$stage;; esac; \
 	    DESTDIR=$$stage meson install -C '$(BUILD_C)'
+	@test -n '$(DESTDIR)' || echo 'Now run ldconfig, or the loader may not find the library.'
 
 # The C library as one file and its header, in the folder AMALGAMATION.
 AMALGAMATION ?= build/amalgamation

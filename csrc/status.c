@@ -42,8 +42,8 @@ static const char *const texts[] = {
         "it ends in a number and is not four decimal numbers from 0 to 255 "
         "without leading zeros",
     [PV_ERR_HOST_IPV6] =
-        "it has a colon and is not an IPv6 address without zone, port or "
-        "brackets",
+        "it has a colon, which only a bare IPv6 address may have (no zone, "
+        "port or brackets)",
     [PV_ERR_POLICY_MAGIC] =
         "it does not begin like one of this version; compile it again",
     [PV_ERR_POLICY_SIZE] = "it is truncated, or bytes were appended",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from rich.console import Console
 
+from pinverify.cli import terminal
 from pinverify.cli.commands import commands
 from pinverify.core._kernels import scan_kernel
 from pinverify.policy._printable import printable
@@ -137,11 +140,24 @@ def test_a_rejection_on_a_terminal_keeps_its_columns(
     assert len(advice[0]) <= 80
 
 
-def test_long_work_shows_a_bar_on_a_terminal(source: Path, tmp_path: Path) -> None:
-    """On stderr, and gone at the end."""
-    _, shown = on_terminal("compile", source, "-o", tmp_path / "pins.pvpol")
-    assert "compiling pins.toml" in shown
-    assert FRAMES.search(shown)
+@pytest.mark.parametrize("patience", [0, 3600])
+def test_work_shows_a_bar_on_a_terminal_if_it_takes_a_while(
+    patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short work shows none."""
+    monkeypatch.setattr(terminal, "_PATIENCE", patience)
+    written = io.StringIO()
+    printer = terminal.TerminalPrinter("stderr")
+    printer.is_terminal = True
+    drawn = Console(file=written, force_terminal=True, width=80)
+    monkeypatch.setattr(printer, "console", drawn)
+    end = time.monotonic() + LIMIT
+    with printer.bar("compiling pins.toml", 2) as step:
+        step()
+        while not patience and "compiling pins.toml" not in written.getvalue():
+            assert time.monotonic() < end, "it never came"
+            time.sleep(0.01)
+    assert bool(FRAMES.search(written.getvalue())) is (patience == 0)
 
 
 @pytest.mark.parametrize("command", ["check", "pin", "--help"])

@@ -180,7 +180,12 @@ def test_a_stanza_pins_the_server_and_the_next_key(  # noqa: PLR0913, PLR0917
     assert (done.code, done.err) == (0, "")
     file = tmp_path / "pins.toml"
     file.write_text(done.out, encoding="utf-8")
-    expected = PinSet([pki.server.pin, sha256_pin(spki_of(next_key))])
+    backup = sha256_pin(spki_of(next_key))
+    assert done.out.startswith(
+        f"# {pki.server.pin} is of {address(server)}: CN=localhost\n"
+        f"# {backup} is of {csr}: CN="
+    )
+    expected = PinSet([pki.server.pin, backup])
     assert dict(load_rules(file).hosts) == {"127.0.0.1": expected}
     assert run("check", address(server), "--policy", file, *trust).code == 0
 

@@ -170,8 +170,11 @@ def test_a_time_that_is_none_is_refused(value: str) -> None:
 def test_a_timeout_may_be_a_part_of_a_second(pki: Pki, serve: Serve) -> None:
     """As in Python."""
     server = serve(server_context(pki.server), silent=True)
-    done = run("check", address(server), "--pin", ABSENT, "--timeout", "0.25")
+    command = ("check", address(server), "--pin", ABSENT, "--timeout", "0.25")
+    done = run(*command)
     assert_no_answer(done, "in 0.25 seconds; try --timeout")
+    done = run(*command, "--starttls", "smtp")
+    assert_no_answer(done, "or leave --starttls out if TLS begins at once there")
 
 
 # ---- next steps --------------------------------------------------------------

@@ -473,7 +473,7 @@ def test_the_shortest_form_is_that_of_rfc_5952(text: str, canonical: str) -> Non
 )
 def test_a_host_with_a_colon_is_an_ipv6_address_or_refused(host: str) -> None:
     """No zone, no port, no brackets: those belong to a URL or a socket."""
-    assert refusal(host).startswith("it has a colon and is not an IPv6 address")
+    assert refusal(host).startswith("it has a colon, which only a bare IPv6 address")
 
 
 @st.composite

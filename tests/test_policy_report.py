@@ -279,3 +279,10 @@ def test_equal_policies_are_one_value() -> None:
     assert "1 rules" in repr(one)
     assert one.digest.hex()[:16] in repr(one)
     assert "0 rules, clients" in repr(Policy.for_clients(PinSet([ABSENT])))
+
+
+def test_a_reason_is_written_by_its_name() -> None:
+    """In text; as a number it is that of C."""
+    assert str(Reason.MISMATCH) == f"{Reason.MISMATCH}" == "MISMATCH"
+    assert "%s" % Reason.NOT_PINNED == "NOT_PINNED"  # noqa: UP031 - as logging does
+    assert json.dumps(Reason.BLOCKED) == "6"

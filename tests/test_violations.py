@@ -62,6 +62,15 @@ def refused(pki: Pki, pinset: PinSet, pattern: str = "**.example.com") -> Any:  
     return with_seen(report, Seen("server", pki.server.chain_der[0])), policy.rules
 
 
+def test_the_port_is_that_of_the_report(pki: Pki) -> None:
+    """Unless the caller knows better; 443 where nobody knows it."""
+    report, rules = refused(pki, PinSet([ABSENT]))
+    assert violation(report, rules)["port"] == 443
+    seen = Seen("server", pki.server.der, ("::1", 8443, 0, 0))
+    assert violation(with_seen(report, seen), rules)["port"] == 8443
+    assert violation(with_seen(report, seen), rules, port=9)["port"] == 9
+
+
 @pytest.mark.parametrize("format", ["hpkp", "trustkit"])
 def test_a_violation_has_the_published_shape(
     pki: Pki,

@@ -155,7 +155,7 @@ REASONS = {
     Reason.NO_CERTIFICATE: "the server showed no certificate",
     Reason.MALFORMED: "a certificate is not strict DER",
     Reason.BLOCKED: "a blocked key or certificate is in the chain",
-    Reason.BAD_HOST: "the host has no canonical form",
+    Reason.BAD_HOST: "neither a host name nor an address",
     Reason.NOT_CHECKED: "the server was not checked",
 }
 

@@ -100,12 +100,12 @@ def pin(  # noqa: PLR0913, PLR0917 - one per option
     allow: tuple[str, ...],
     way: Way,
 ) -> None:
-    """Print the fingerprints of servers, certificates and public keys.
+    """Print the pins of servers, certificates and public keys.
 
-    A SOURCE is a server (host, host:port, https://host), a file (PEM with any number
-    of certificates, requests and public keys, or DER), or - for stdin. A name that
-    could be either is a file if such a file exists; ./NAME is always a file, and
-    HOST:443 is always a server.
+    They come in every usual spelling. A SOURCE is a server (host, host:port,
+    https://host), a file (PEM with any number of certificates, requests and public
+    keys, or DER), or - for stdin. A name that could be either is a file if such a
+    file exists; ./NAME is always a file, and HOST:443 is always a server.
     """
     if out.as_json:
         refuse_ignored("with --json", "spelling", "pem", "stanza", "host", "allow")
@@ -423,7 +423,7 @@ def diff(  # noqa: PLR0913, PLR0917 - one per option
 @json_option
 @click.pass_obj
 def info(out: Output) -> None:
-    """Print versions and the kernels in use: the facts for a bug report."""
+    """Print versions and kernels in use, for a bug report."""
     from pinverify.cli.info import print_info
 
     print_info(out)

@@ -53,7 +53,8 @@ def _in_one_line(ctx: click.Context) -> Iterator[Output]:
         problem = error.format_message().rstrip(".")
         # It may stand behind the mistake, and has not been read then.
         out.as_json = out.as_json or "--json" in ctx.meta.get(_WORDS, ())
-        _fail(out, f"{problem}; see {command} --help", exit_code=_WRONG_USE)
+        end = " See" if problem.endswith("?") else "; see"
+        _fail(out, f"{problem}{end} {command} --help", exit_code=_WRONG_USE)
     except NoAnswerError as error:
         _fail(out, str(error), exit_code=error.exit_code)
     except PinverifyError as error:  # a policy file may have several mistakes

@@ -126,7 +126,7 @@ class Output:
     def progress(
         self, doing: str, total: int | None = None
     ) -> AbstractContextManager[Callable[[], None]]:
-        """Show a progress bar on stderr while a block runs, if stderr is a terminal.
+        """Show a progress bar on stderr while a long block runs, if that is a terminal.
 
         Args:
             doing: text beside the bar.

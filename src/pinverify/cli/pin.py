@@ -52,7 +52,8 @@ def print_pins(out: Output, sources: Sequence[str], wanted: Wanted, way: Way) ->
 
         context = context_for(way)
     answers = []
-    with out.progress("reading", len(sources)) as done:
+    doing = f"reading {sources[0]}" if len(sources) == 1 else "reading"
+    with out.progress(doing, len(sources)) as done:
         for source, server in zip(sources, servers, strict=True):
             answers.append(answer_of(source, context if server else None, way))
             done()

@@ -49,7 +49,10 @@ def connection_problem(server: Server, error: OSError, way: Way) -> str:
         return f"no STARTTLS: {server} {error}; is it {way.starttls}, with TLS set up?"
     if isinstance(error, TimeoutError):
         unit = "second" if way.timeout == 1 else "seconds"
-        return f"no answer from {server} in {way.timeout:g} {unit}; try --timeout"
+        step = "try --timeout"
+        if way.starttls is not None:
+            step += ", or leave --starttls out if TLS begins at once there"
+        return f"no answer from {server} in {way.timeout:g} {unit}; {step}"
     if isinstance(error, socket.gaierror):
         host, _ = server.place
         return f"no address for {host}: {error.strerror}; is the name right?"

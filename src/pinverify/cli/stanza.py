@@ -13,9 +13,10 @@ from pinverify.cli.policies import tell_findings
 from pinverify.errors import PolicyError
 from pinverify.formats import dump_rules
 from pinverify.policy import Pin, PinSet, Rules
+from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pinverify.cli.answers import Answer, Entry
     from pinverify.cli.output import Output
@@ -60,7 +61,19 @@ def print_stanza(
         with contextlib.suppress(PolicyError):  # it has no list of leaves
             dumped = dump_rules(leaf, format=name, allow=allow)
     tell_losses(out, name, dumped)
+    if name == "toml":
+        for line in _whose(answers):
+            sys.stdout.write(f"# {line}\n")
     sys.stdout.write(str(dumped.text))
+
+
+def _whose(answers: Sequence[Answer]) -> Iterator[str]:
+    """Yield whose each key is: pins are sorted, so their order does not tell."""
+    for answer in answers:
+        for entry in answer.pinnable:
+            parts = answer.source, entry.subject
+            whose = printable(": ".join(filter(None, parts)))
+            yield f"{Pin.spki(entry.digests['public key'])} is of {whose}"
 
 
 def _pinned(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from rich import box
@@ -77,10 +78,13 @@ class TerminalPrinter(Printer):
     def bar(
         self, doing: str, total: int | None
     ) -> AbstractContextManager[Callable[[], None]]:
-        """Show a progress bar while a block runs."""
-        if self.is_terminal:
+        """Show a progress bar while a block runs, if that takes a while."""
+        if self.is_terminal and self.console.is_interactive:  # a dumb one is not
             return _bar(self.console, doing, total)
         return super().bar(doing, total)
+
+
+_PATIENCE = 0.5  # seconds without a bar: it would only flicker
 
 
 def wrapped(text: str, width: int, indent: int) -> str:
@@ -124,8 +128,16 @@ def _bar(
         transient=True,
     )
     task = bar.add_task(doing, total=total)
-    with bar:
+    late = threading.Timer(_PATIENCE, bar.start)
+    late.daemon = True
+    late.start()
+    try:
         yield lambda: bar.advance(task)
+    finally:
+        late.cancel()
+        late.join()
+        if bar.live.is_started:
+            bar.stop()
 
 
 class _Console(Console):

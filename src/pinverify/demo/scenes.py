@@ -225,7 +225,7 @@ _COST_TITLE = "What it costs"
 
 
 def _last_words(stage: Stage) -> None:
-    stage.say("pinverify pin api.example.com prints the pins; this code enforces them:")
+    stage.say("`pinverify pin HOST` prints pins, and this code enforces them:")
     stage.show("""
         import ssl
         import pinverify

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["violation"]
 
 _FORMATS = ("hpkp", "trustkit")
+HTTPS_PORT = 443
 
 # By TrustKit's TSKTrustEvaluationResult. For the others nothing was evaluated.
 _SUCCESS, _NO_MATCHING_PIN, _INVALID_PARAMETERS, _NO_SPKI_HASH = 0, 1, 3, 5
@@ -52,7 +53,7 @@ def violation(  # noqa: PLR0913 - what only the caller knows
     *,
     chain: Sequence[bytes] | None = None,
     served: Sequence[bytes] = (),
-    port: int = 443,
+    port: int | None = None,
     now: dt.datetime | None = None,
     app: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def violation(  # noqa: PLR0913 - what only the caller knows
         chain: the verified chain in DER, leaf first; by default the leaf alone, if the
             report has it.
         served: what the server sent, in DER.
-        port: that of the server.
+        port: that of the server; by default that of the report, or 443 if it has none.
         now: when it happened, with a timezone; by default now.
         app: TrustKit's facts about the application, such as "app-bundle-id".
 
@@ -83,7 +84,7 @@ def violation(  # noqa: PLR0913 - what only the caller knows
     said: dict[str, Any] = {
         "date-time": _written(checked_moment(now)),
         "hostname": report.host,
-        "port": port,
+        "port": _port_of(report) if port is None else port,
         "noted-hostname": noted,
         "include-subdomains": bool(wildcard),
         "served-certificate-chain": [pem("CERTIFICATE", cert) for cert in served],
@@ -107,6 +108,14 @@ def violation(  # noqa: PLR0913 - what only the caller knows
             "known-pins-expiration-date": day,
         }
     )
+
+
+def _port_of(report: Report) -> int:
+    """Return the port of the server, if the adapter has seen its address."""
+    address = report.peer_address
+    if report.side == "server" and isinstance(address, tuple) and len(address) > 1:
+        return int(address[1])
+    return HTTPS_PORT
 
 
 def _pinset_of(report: Report, rules: Rules) -> PinSet:

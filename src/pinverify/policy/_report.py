@@ -68,6 +68,10 @@ class Reason(enum.IntEnum):
     """The TLS library gave too little evidence, or something failed before the
     decision. Only adapters give this reason; a policy never does."""
 
+    def __str__(self) -> str:
+        """Return the name, as in ``MISMATCH``."""
+        return self.name
+
 
 class Seen(NamedTuple):
     """The facts about a connection that an adapter adds to the decision.

@@ -125,7 +125,8 @@ class PinnedAdapter(HTTPAdapter):
             msg = (
                 "this PinnedAdapter has a context of its own, which no verify=, cert= "
                 "or REQUESTS_CA_BUNDLE may change: load authorities and certificate "
-                "into the context, or make the adapter without context="
+                "into the context, or make the adapter without context=; "
+                "session.trust_env = False leaves the variable out"
             )
             raise ValueError(msg)
         proxy = select_proxy(request.url, proxies) or ""

@@ -27,6 +27,9 @@ _HOSTS = (
 )
 _NAMES_MAX = 12
 
+NAME_ANOTHER = "name another one with"
+"""The next step of a column that has something else."""
+
 
 class Place(NamedTuple):
     """The names of both columns; without one of hosts, names of certificates count."""
@@ -63,7 +66,7 @@ def none_fits(name: str, cells: Sequence[bytes | None]) -> str:
     first = next((cell for cell in cells if cell), b"").decode("utf-8", "replace")
     return (
         f"the column {name!r} has no PEM and no base64 of DER, but {shown(first, 30)}; "
-        "name another one with --certificates"
+        f"{NAME_ANOTHER} --certificates"
     )
 
 

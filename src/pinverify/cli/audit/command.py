@@ -17,6 +17,7 @@ from pinverify.cli.compile import check_target, replace_file, replacing
 from pinverify.cli.output import NoAnswerError
 from pinverify.errors import PinverifyError
 from pinverify.policy import PinSet
+from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,6 +108,20 @@ def audit_inputs(out: Output, request: Request) -> None:
         out.json(as_json(summary, policy))
     else:
         print_summary(out, summary)
+        _tell_written(out, request, summary)
+
+
+def _tell_written(out: Output, request: Request, summary: Summary) -> None:
+    """Print the files that were written."""
+    written = []
+    if request.findings is not None:
+        num = summary.malformed + summary.rejected.total() + summary.unmatched.total()
+        written.append(f"{counted(num, 'finding')} in {request.findings}")
+    if request.plot is not None:
+        written.append(f"the drawing in {request.plot}")
+    for text in written[:1]:
+        out.line()
+        out.hanging(printable("; ".join([text, *written[1:]])))
 
 
 def _run(

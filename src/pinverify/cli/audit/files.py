@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from pinverify.cli.audit.rows import Moved, Read
 
-__all__ = ["FILE_READERS", "GZIP", "Kind", "kind_of", "peek", "walk"]
+__all__ = [
+    "FILE_READERS",
+    "GZIP",
+    "NO_CERTIFICATE",
+    "Kind",
+    "kind_of",
+    "peek",
+    "walk",
+]
 
 Kind: TypeAlias = Literal["parquet", "ipc file", "ipc", "csv", "tile", "pem", "der", ""]
 """The kind of a file; empty for something else."""
@@ -142,6 +150,9 @@ def read_der(file: IO[bytes], source: str, moved: Moved) -> Read:
         yield Batch(source, 0, rows_of([der]))
 
 
+NO_CERTIFICATE = "no certificate in the PEM text; give one that has some"
+
+
 def read_pem(file: IO[bytes], source: str, moved: Moved) -> Read:
     """Read a file with any number of certificates in PEM, one at a time."""
     num = 0
@@ -149,7 +160,7 @@ def read_pem(file: IO[bytes], source: str, moved: Moved) -> Read:
         yield Batch(source, num, rows_of([der_of_text(text)]))
         num += 1
     if num == 0:
-        yield Fault(source, "no certificate in the PEM text; give one that has some")
+        yield Fault(source, NO_CERTIFICATE)
 
 
 _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([^-\r\n]{1,60})-----")

@@ -6,7 +6,14 @@ import importlib.util
 from typing import IO, TYPE_CHECKING, cast
 
 from pinverify.cli.audit.csv_files import read_csv
-from pinverify.cli.audit.files import FILE_READERS, GZIP, kind_of, peek, walk
+from pinverify.cli.audit.files import (
+    FILE_READERS,
+    GZIP,
+    NO_CERTIFICATE,
+    kind_of,
+    peek,
+    walk,
+)
 from pinverify.cli.audit.rows import Fault
 from pinverify.cli.audit.tables import read_ipc_file, read_ipc_stream, read_parquet
 
@@ -103,7 +110,16 @@ class Inputs:
             read = read_parquet if kind == "parquet" else read_ipc_file
             yield from read(path, source, self._wanted, moved)
         else:
-            yield from FILE_READERS[kind](file, source, moved)
+            items = FILE_READERS[kind](file, source, moved)
+            yield from items if named else self._without_keys(items)
+
+    def _without_keys(self, read: Read) -> Read:
+        """Leave out a file of a folder that has no certificate: a key, a request."""
+        for item in read:
+            if isinstance(item, Fault) and item.text == NO_CERTIFICATE:
+                self.left_out += 1
+            else:
+                yield item
 
 
 def _identity(path: Path) -> tuple[int, int]:

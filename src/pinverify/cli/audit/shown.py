@@ -53,6 +53,10 @@ def print_summary(out: Output, summary: Summary) -> None:
         for result, style, reason, num in _counts(summary)
     ]
     out.table(["result", "reason", "certificates"], rows)
+    if summary.first_malformed is not None:
+        source, row = summary.first_malformed
+        out.line()
+        out.hanging(printable(f"the first malformed one is in {source}, row {row}"))
     _print_hosts(out, summary)
     _print_pins(out, [one for one in summary.pins.values() if not one.only_ca])
     if summary.left_out:
@@ -70,7 +74,7 @@ def _counts(summary: Summary) -> Iterator[tuple[str, str, str, int]]:
         rows.append(("rejected", "bold red", _why(reason), num))
     rows += [
         ("malformed", "bold red", _why(Reason.MALFORMED.name), summary.malformed),
-        ("no rule", "", "no rule pins its host or a name of it", summary.no_rule),
+        ("no rule", "", "no rule for its host or names", summary.no_rule),
         ("null", "", "no certificate, or no host", summary.nulls),
     ]
     yield from (row for row in rows if row[-1])
@@ -142,6 +146,7 @@ def as_json(summary: Summary, policy: Policy) -> dict[str, Any]:
         "rows": summary.rows,
         "null": summary.nulls,
         "malformed": summary.malformed,
+        "first_malformed": _place(summary.first_malformed),
         "no_rule": summary.no_rule,
         "accepted": summary.accepted,
         "unmatched": dict(sorted(summary.unmatched.items())),
@@ -158,6 +163,10 @@ def as_json(summary: Summary, policy: Policy) -> dict[str, Any]:
         "faults": summary.faults,
         "more_faults": summary.num_faults - len(summary.faults),
     }
+
+
+def _place(first: tuple[str, int] | None) -> dict[str, Any] | None:
+    return None if first is None else {"source": first[0], "row": first[1]}
 
 
 def _host(host: str, seen: HostSeen) -> dict[str, Any]:

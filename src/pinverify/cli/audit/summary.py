@@ -155,6 +155,7 @@ class Summary:
         rows: all rows that were read.
         nulls: rows without a certificate, or with a null as host.
         malformed: certificates that are not strict DER.
+        first_malformed: the source and the row of the first of them, or None.
         no_rule: certificates of hosts without pins, which the policy accepts.
         accepted: certificates that match.
         unmatched: those that are accepted without a match, by reason.
@@ -169,6 +170,7 @@ class Summary:
 
     def __init__(self, rules: Rules) -> None:
         self.rows = self.nulls = self.malformed = 0
+        self.first_malformed: tuple[str, int] | None = None
         self.no_rule = self.accepted = self.left_out = 0
         self.unmatched: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
@@ -196,6 +198,7 @@ class Summary:
         """Count a certificate that is malformed or does not match."""
         if found.reason == Reason.MALFORMED.name:
             self.malformed += 1
+            self.first_malformed = self.first_malformed or (found.source, found.row)
             return
         (self.unmatched if found.accepted else self.rejected)[found.reason] += 1
         for host in (found.host or "", *found.other_hosts):

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.cli.audit.columns import BINARY, TEXT, Place, chosen, none_fits
+from pinverify.cli.audit.columns import (
+    BINARY,
+    NAME_ANOTHER,
+    TEXT,
+    Place,
+    chosen,
+    none_fits,
+)
 from pinverify.cli.audit.rows import ROWS, Batch, Fault, der_of_text, rows_of
 from pinverify.core._arrow_read import read
 
@@ -83,10 +90,11 @@ def read_parquet(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read:
             if done != group.num_rows:
                 last = first + group.num_rows - 1
                 reason = problem or f"it has {done:,} rows, not {group.num_rows:,}"
+                others = [_OTHERS] if len(groups) > 1 else []
                 yield Fault(
                     source,
                     f"row group {number}, rows {first + done} to {last}: "
-                    f"{_with_advice(reason, _OTHERS)}",
+                    f"{_with_advice(reason, *others)}",
                 )
             first += group.num_rows
 
@@ -192,6 +200,8 @@ def _reason(error: Exception) -> str:
 
 def _with_advice(reason: str, *done: str) -> str:
     """Return a reason and the next step, and between them what was done."""
+    if NAME_ANOTHER in reason:
+        return reason
     encrypted = "decrypt" in reason.lower()
     advice = "it is encrypted, so write a copy that is not" if encrypted else _AGAIN
     return "; ".join((reason, *done, advice))
