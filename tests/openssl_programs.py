@@ -137,6 +137,7 @@ class Objects:
 
 SCENARIOS = (
     *("scenarios", "dialogue", "client", "server", "composition"),
+    *("verify_callbacks", "early"),
     "boringssl",
 )
 """The files of the program that runs scenarios."""

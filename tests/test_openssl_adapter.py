@@ -23,7 +23,7 @@ __all__: list[str] = []
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("TLS1.2", "TLS1.3")
-SOURCES = ("client", "server", "composition")
+SOURCES = ("client", "server", "composition", "verify_callbacks", "early")
 
 # Those of `make test`; HANDSHAKES=100000 runs more.
 HANDSHAKES = int(os.environ.get("HANDSHAKES", "1000"))

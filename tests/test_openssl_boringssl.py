@@ -37,6 +37,17 @@ LACKING = {
     "ticket_data_of_the_application": "SSL_SESSION_set1_ticket_appdata",
     "damaged_evidence": "SSL_SESSION_set1_ticket_appdata",
     "copied": "SSL_dup",
+    "copy_of_a_used_client": "SSL_dup",
+    "name_from_sni_of_this_connection": "a name in sessions",
+    "quic_is_refused": "OSSL_QUIC_client_method",
+    **dict.fromkeys(
+        (
+            "early_data_is_not_the_end",
+            "early_data_by_a_shared_key",
+            "server_that_could_read_early_data",
+        ),
+        "SSL_write_early_data",
+    ),
 }
 
 # The first condition that does not hold, and the reason.

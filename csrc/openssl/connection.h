@@ -41,10 +41,13 @@ typedef struct pv__connection {
   pv__state state;
   bool is_unverified;  // SSL_VERIFY_NONE: nothing but the leaf counts
   bool is_doubted;     // a callback accepted an error that OpenSSL found
+  bool is_overruled;   // it refused one, and SSL_VERIFY_NONE ignores that
+  bool is_asking;      // the application's verify callback is running
   bool is_told;        // on_report knows the decision
   // The info callback by which the adapter sees each step; NULL before.
   pv__info_callback *followed_by;
   char *name;         // that pv_openssl_set1_host was given; NULL: none
+  char sni[PV_HOST_MAX + 2];  // that a client sends; a session may have another
   SSL_CTX *listener;  // the context that it was made from: a reference
   uint64_t number;    // of the policy that decided
   int (*verify_callback)(int ok, X509_STORE_CTX *store);  // the application's

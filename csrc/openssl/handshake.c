@@ -53,7 +53,8 @@ static void keep_following(pv__connection *connection, SSL *ssl) {
 static void begin(pv__connection *connection, SSL *ssl) {
   connection->state = PV__PENDING;
   keep_following(connection, ssl);
-  connection->is_doubted = connection->is_told = false;
+  connection->is_doubted = connection->is_overruled = false;
+  connection->is_told = false;
   pv__forget(connection);
   SSL_set_options(ssl, SSL_OP_NO_RENEGOTIATION);
   if (SSL_is_dtls(ssl)) {
@@ -66,6 +67,9 @@ static void begin(pv__connection *connection, SSL *ssl) {
     connection->listener = listener;
   }
   pv__watch_verification(connection, ssl);
+  const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  OPENSSL_strlcpy(connection->sni, sni == NULL ? "" : sni,
+                  sizeof(connection->sni));
   SSL_SESSION *session = SSL_is_server(ssl) ? NULL : SSL_get_session(ssl);
   if (session != NULL && !(pv__judge_session(connection, ssl, session) &&
                            connection->decision.report.accepted == 1)) {
@@ -159,6 +163,15 @@ static uint64_t number_in_force(const SSL *ssl,
 }
 
 static void finish(pv__connection *connection, SSL *ssl) {
+  if (pv__step_of(ssl) == PV__EARLY_DATA) {
+    // The handshake goes on. A client's early data is for the server of the
+    // session, which may be another one than when it began.
+    if (!SSL_is_server(ssl) && connection->state == PV__PENDING &&
+        !pv__judge_resumed(connection, ssl)) {
+      pv__reject(connection, ssl);
+    }
+    return;
+  }
   if (connection->state == PV__ACCEPTED) {
     return;
   }
@@ -194,7 +207,7 @@ static void follow(pv__connection *connection, SSL *ssl, int where) {
     if (SSL_get_finished(ssl, &byte, 1) > 0 &&
         SSL_get_peer_finished(ssl, &byte, 1) > 0) {
       pv__reject_because(connection, ssl, pv__second_handshake);
-    } else {
+    } else if (pv__step_of(ssl) != PV__EARLY_DATA) {
       begin(connection, ssl);
     }
   } else if (where & SSL_CB_LOOP) {

@@ -37,9 +37,10 @@ static bool name_to_look_up(char out[PV_HOST_MAX + 2], const char **out_why,
     *out_why = strlen(out) > PV_HOST_MAX ? LONG_NAME : "";
     return strlen(out) <= PV_HOST_MAX;
   }
-  const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  if (rule->options.host_from_sni && sni != NULL && sni[0] != '\0') {
-    OPENSSL_strlcpy(out, sni, PV_HOST_MAX + 2);
+  const pv__connection *connection = pv__connection_of(ssl);
+  if (rule->options.host_from_sni && connection != NULL &&
+      connection->sni[0] != '\0') {
+    OPENSSL_strlcpy(out, connection->sni, PV_HOST_MAX + 2);
     return strlen(out) <= PV_HOST_MAX;
   }
   *out_why = pv__no_name;
@@ -140,14 +141,19 @@ static bool find_evidence(pv__evidence *out, pv__buffer *bytes,
                           pv__connection *connection, SSL *ssl,
                           const pv__shown *shown, const char *host) {
   *out = (pv__evidence){.num_issuers = 0};
+  bool is_clear = false;
   if (shown->session == NULL) {
-    return !shown->has_chain ||
-           pv__evidence_read(out, connection->evidence.data,
-                             connection->evidence.len);
+    is_clear = !shown->has_chain ||
+               (pv__evidence_read(out, connection->evidence.data,
+                                  connection->evidence.len) &&
+                connection->leaf != NULL &&
+                is_for(out, &connection->leaf_hashed, host));
+  } else {
+    // Without verification, nothing above the leaf counts or is hidden.
+    is_clear = connection->is_unverified ||
+               is_known(out, bytes, connection, ssl, shown->session, host);
   }
-  // Without verification, nothing above the leaf counts, so nothing is hidden.
-  if (connection->is_unverified ||
-      is_known(out, bytes, connection, ssl, shown->session, host)) {
+  if (is_clear) {
     return true;
   }
   *out = (pv__evidence){.num_issuers = 0};

@@ -28,11 +28,21 @@ static void free_connection(void *parent, void *data, CRYPTO_EX_DATA *all,
   }
 }
 
-// The copy that SSL_dup makes begins anew.
-static int forget_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from,
-                             void **data, int index, long argl, void *argp) {
+// The copy that SSL_dup makes begins anew. Its verify callback is ours, which
+// calls the application's.
+static int renew_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from,
+                            void **data, int index, long argl, void *argp) {
   (void)to, (void)from, (void)index, (void)argl, (void)argp;
-  *data = NULL;
+  const pv__connection *old = *data;
+  pv__connection *copy = NULL;
+  if (old != NULL) {
+    copy = OPENSSL_zalloc(sizeof(*copy));
+    if (copy == NULL) {
+      return 0;
+    }
+    copy->verify_callback = old->verify_callback;
+  }
+  *data = copy;
   return 1;
 }
 
@@ -40,7 +50,7 @@ static void reserve_indexes(void) {
   if (pv__broken_bio_init()) {
     context_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_pinned);
     connection_index =
-        SSL_get_ex_new_index(0, NULL, NULL, forget_connection, free_connection);
+        SSL_get_ex_new_index(0, NULL, NULL, renew_connection, free_connection);
   }
 }
 

@@ -30,6 +30,11 @@ typedef void pv__guard_callback(const SSL *ssl, const char *line);
   (ERR_put_error((library), 0, (reason), __FILE__, __LINE__), \
    ERR_add_error_dataf(__VA_ARGS__))
 
+#define SSL_in_before SSL_in_init
+
+// It does not tell the one of the store.
+#define pv__verify_callback_of(ssl, store) SSL_get_verify_callback(ssl)
+
 // The result of a verification is in the session, and stays.
 #define SSL_set_verify_result(ssl, result) ((void)(ssl))
 
@@ -50,6 +55,8 @@ static inline X509 *SSL_get0_peer_certificate(const SSL *ssl) {
 }
 
 #else
+
+#define pv__verify_callback_of(ssl, store) X509_STORE_CTX_get_verify_cb(store)
 
 typedef unsigned long pv__error;
 typedef int pv__stack_index;

@@ -5,6 +5,8 @@
 #include "handshake.h"
 
 static const char NO_MEMORY[] = "memory is short";
+static const char NOT_TLS[] =
+    "connections of this context are not TLS; DTLS and QUIC are not supported";
 static const char NOT_YET[] = "the handshake is not over";
 
 static int failed(const char *why) {
@@ -19,10 +21,24 @@ static bool is_open(const pv_policy *policy) {
          pv_evaluate(&report, NULL, policy, "", 0, NULL, 0, 0) == PV_OK;
 }
 
+// OSSL_QUIC1_VERSION, which OpenSSL 3.0 does not have.
+enum { QUIC_VERSION = 1 };
+
+static bool makes_tls(SSL_CTX *ctx) {
+  SSL *ssl = SSL_new(ctx);
+  const bool is_tls =
+      ssl != NULL && !SSL_is_dtls(ssl) && SSL_version(ssl) != QUIC_VERSION;
+  SSL_free(ssl);
+  return is_tls;
+}
+
 int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
                    const pv_openssl_options *options) {
   if (ctx == NULL || !is_open(policy)) {
     return failed("no context, or a policy that is not open");
+  }
+  if (!makes_tls(ctx)) {
+    return failed(NOT_TLS);
   }
   if (!pv__kept_init() || !pv__guard_init()) {
     return failed(NO_MEMORY);
@@ -57,15 +73,16 @@ int pv_openssl_swap(SSL_CTX *ctx, const pv_policy *policy) {
 uint32_t pv_openssl_report(const SSL *ssl, pv_openssl_decision *out) {
   const pv__connection *connection =
       ssl == NULL ? NULL : pv__connection_of(ssl);
+  // After SSL_clear, the answer is about the handshake before.
+  const bool is_over = connection != NULL &&
+                       connection->state == PV__ACCEPTED && !SSL_in_before(ssl);
   const bool is_decided =
-      connection != NULL &&
-      (connection->state == PV__ACCEPTED || connection->state == PV__REJECTED);
+      is_over || (connection != NULL && connection->state == PV__REJECTED);
   if (out != NULL && is_decided) {
     *out = connection->decision;
   } else if (out != NULL) {
     *out = (pv_openssl_decision){.is_client = 0};
     pv__not_checked(out, NOT_YET);
   }
-  return is_decided && connection->state == PV__ACCEPTED &&
-         connection->decision.report.accepted == 1;
+  return is_over && connection->decision.report.accepted == 1;
 }

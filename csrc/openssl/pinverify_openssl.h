@@ -12,16 +12,23 @@
 //   if (SSL_connect(ssl) != 1) { pv_openssl_report tells why }
 //
 // Limits.
-//   * OpenSSL 3.0 or later, or BoringSSL: see below. TLS over BIOs: DTLS is
-//     refused, and QUIC unknown.
+//   * OpenSSL 3.0 or later, or BoringSSL: see below. TLS over BIOs: DTLS and
+//     QUIC are refused, but for QUIC that the application does by itself
+//     (SSL_set_quic_tls_cbs): do not pin that.
 //   * Pin a context before its first SSL_new, and the context that listens as
 //     well as those that a callback for SNI selects.
 //   * Pins add to the verification of OpenSSL, and replace none of it.
 //   * SSL_set_SSL_CTX before a handshake moves the SSL to that context, which
 //     may have no pins. During one, in a callback for SNI, a context without
 //     pins does not lift those of the context that listens.
-//   * On a client, SSL_VERIFY_NONE becomes SSL_VERIFY_PEER on the SSL, with a
-//     callback that accepts what OpenSSL rejects: so that a pin can reject.
+//   * On a client, SSL_VERIFY_NONE becomes SSL_VERIFY_PEER and the bit 0x80 on
+//     the SSL, with a callback that accepts what OpenSSL rejects: so that a pin
+//     can reject.
+//   * Early data of a client is for the server of its session: the policy
+//     judges that before it leaves, and what answers at the end. If a session
+//     is not offered because it would be rejected, SSL_write_early_data fails.
+//     A server that writes before the handshake is over (SSL_write_early_data)
+//     writes to a client that is not decided yet.
 //   * If pv_openssl_report does not return 1 after a handshake, close the
 //     connection. It returns 1 only if the peer was accepted.
 //
@@ -58,11 +65,14 @@
 // connection and the security callback, and calls those that the application
 // had set before. An info callback that is set later must call the one that
 // SSL_get_info_callback or SSL_CTX_get_info_callback returned; if it does not,
-// handshakes fail. (In TLS 1.2, a resumed handshake in whose middle somebody
-// sets one on the SSL does not fail; pv_openssl_report returns 0.) A security
-// callback that is set later must do so as well, or that is not noticed. A
-// verify callback may be set at any time. Tickets, SNI, ALPN, certificates:
-// these callbacks are not touched.
+// handshakes fail. They do not, and only pv_openssl_report returns 0, in TLS
+// 1.2 if a session is resumed and somebody sets one on the SSL on the way; and
+// if a callback moreover selects a context that is not pinned, and the client
+// shows no certificate or resumes a session. A security callback that is set
+// later must call the one before as well, or that is not noticed. A verify
+// callback may be set at any time; while it stands in place of the adapter's,
+// only the leaf counts. Tickets, SNI, ALPN, certificates: these callbacks are
+// not touched.
 //
 // BoringSSL does the same, but for this:
 //   * It does not tell the name that it verifies. Clients give the name with
@@ -135,8 +145,8 @@ typedef struct pv_openssl_options {
 // context, and before SSL_new.
 //
 // Returns 1; or 0, with the reason in OpenSSL's error queue, if the policy is
-// not open, the context is pinned already, or memory is short. Then nothing has
-// changed.
+// not open, the context is for DTLS or QUIC or pinned already, or memory is
+// short. Then nothing has changed.
 PV_API PV_CHECK int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
                                    const pv_openssl_options *options);
 

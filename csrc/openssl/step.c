@@ -39,7 +39,7 @@ static const named_step STEPS[] = {
 static const named_step STEPS[] = {
     {"TRCH", PV__READ_CLIENT_HELLO}, {"TRSD", PV__READ_SERVER_DONE},
     {"TRFIN", PV__READ_FINISHED},    {"TWCR", PV__WROTE_CERT_REQUEST},
-    {"TRCC", PV__READ_CLIENT_CERT},
+    {"TRCC", PV__READ_CLIENT_CERT},  {"TED", PV__EARLY_DATA},
 };
 
 #endif

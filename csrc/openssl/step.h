@@ -11,7 +11,8 @@ typedef enum pv__step {
   PV__READ_SERVER_DONE,      // a client, in TLS 1.2
   PV__READ_FINISHED,         // either side
   PV__WROTE_CERT_REQUEST,    // a server
-  PV__READ_CLIENT_CERT       // a server
+  PV__READ_CLIENT_CERT,      // a server
+  PV__EARLY_DATA             // either side
 } pv__step;
 
 // pv__step_of names the step that a connection has just done.

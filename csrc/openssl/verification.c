@@ -41,6 +41,29 @@ static bool passes(pv__connection *connection, SSL *ssl,
   return pv__judge(connection, ssl, &shown);
 }
 
+// The mode of a client that stands for SSL_VERIFY_NONE is SSL_VERIFY_PEER and
+// a bit that neither library has.
+enum { FOR_NONE = 0x80 };
+
+static bool verifies(int mode) {
+  return (mode & SSL_VERIFY_PEER) && !(mode & FOR_NONE);
+}
+
+// Rejects a peer. OpenSSL may ignore that, and then it is not sure that a later
+// step breaks the connection: an info callback can have been replaced.
+static int refused(pv__connection *connection, SSL *ssl,
+                   X509_STORE_CTX *store) {
+  if (connection->state != PV__REJECTED) {
+    connection->state = PV__REJECTED;
+    pv__raise_error(&connection->decision);
+  }
+  if (!(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER)) {
+    pv__break_connection(ssl);
+  }
+  X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
+  return 0;
+}
+
 static int on_verify(int ok, X509_STORE_CTX *store) {
   SSL *ssl =
       X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -49,19 +72,28 @@ static int on_verify(int ok, X509_STORE_CTX *store) {
     X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
     return 0;
   }
+  if (connection->is_asking) {
+    return ok;  // the application's callback calls the one that was there
+  }
   if (connection->state == PV__ACCEPTED) {
     pv__reject_because(connection, ssl, pv__second_handshake);
   }
-  connection->is_doubted |= !ok;
+  // A callback in place of ours, which calls it, may have changed `ok`.
+  connection->is_doubted |= !ok ||
+                            pv__verify_callback_of(ssl, store) != on_verify ||
+                            X509_STORE_CTX_get_error(store) != X509_V_OK;
   int answer = ok;
   if (connection->verify_callback != NULL) {
+    connection->is_asking = true;
     answer = connection->verify_callback(ok, store);
+    connection->is_asking = false;
   }
-  // The application's callback may have changed the mode.
-  connection->is_unverified |= !(SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER);
-  if (!answer && !connection->is_unverified) {
+  // The application may have changed the mode.
+  connection->is_unverified = !verifies(SSL_get_verify_mode(ssl));
+  if (!connection->is_unverified && (!answer || connection->is_overruled)) {
     return 0;
   }
+  connection->is_overruled |= !answer;
   const bool is_decided_now = connection->is_unverified ||
                               connection->is_doubted ||
                               X509_STORE_CTX_get_error_depth(store) == 0;
@@ -69,12 +101,7 @@ static int on_verify(int ok, X509_STORE_CTX *store) {
       (!is_decided_now || passes(connection, ssl, store))) {
     return 1;
   }
-  if (connection->state != PV__REJECTED) {
-    connection->state = PV__REJECTED;
-    pv__raise_error(&connection->decision);
-  }
-  X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
-  return 0;
+  return refused(connection, ssl, store);
 }
 
 void pv__watch_verification(pv__connection *connection, SSL *ssl) {
@@ -83,13 +110,9 @@ void pv__watch_verification(pv__connection *connection, SSL *ssl) {
   if (callback != on_verify) {
     connection->verify_callback = callback;
   }
-  // If the mode of a client is ours already, the wish behind it is known.
-  if (callback != on_verify || SSL_is_server(ssl)) {
-    connection->is_unverified = false;
-  }
-  if (!(mode & SSL_VERIFY_PEER)) {
-    connection->is_unverified = true;
-    mode |= SSL_is_server(ssl) ? 0 : SSL_VERIFY_PEER;
+  connection->is_unverified = !verifies(mode);
+  if (connection->is_unverified && !SSL_is_server(ssl)) {
+    mode |= SSL_VERIFY_PEER | FOR_NONE;
   }
   SSL_set_verify(ssl, mode, on_verify);
 }

@@ -355,6 +355,40 @@ static void name_from_sni_if_told(void) {
 }
 
 #ifndef OPENSSL_IS_BORINGSSL
+// In a resumed session of TLS 1.2, OpenSSL tells the name that the session has.
+static int know_any_name(SSL *ssl, int *alert, void *arg) {
+  (void)ssl, (void)alert, (void)arg;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+static void name_from_sni_of_this_connection(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = honest_server();
+  const pv_openssl_options options = {.host_from_sni = 1};
+  pv_openssl_decision decision;
+  SSL_CTX_set_tlsext_servername_callback(server, know_any_name);
+  CHECK(pv_openssl_pin(client, policy_of("leaf"), &options) == 1);
+  dialogue d = opened(client, server);
+  SSL_set_tlsext_host_name(d.client, "elsewhere.test");  // which has no pins
+  talk(&d);
+  CHECK(d.client_done);
+  SSL_SESSION *session = SSL_get1_session(d.client);
+  SSL_set_shutdown(d.client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  closed(&d);
+  d = opened(client, server);
+  SSL_set_tlsext_host_name(d.client, HOST);
+  offer(d.client, session);
+  SSL_do_handshake(d.client);
+  CHECK(pv_openssl_swap(client, policy_of("impostor_leaf")) == 1);
+  talk(&d);
+  CHECK(!d.client_done && d.at_server == 0 && d.at_client == 0);
+  CHECK(pv_openssl_report(d.client, &decision) == 0);
+  CHECK(strcmp(decision.host, HOST) == 0);
+  closed(&d);
+  SSL_SESSION_free(session);
+  freed(client, server);
+}
+
 static void several_names_are_refused(void) {
   SSL_CTX *client = pinned_client("leaf");
   SSL_CTX *server = honest_server();
@@ -657,37 +691,6 @@ static void expired_rule_and_hidden_chain(void) {
   freed(client, server);
 }
 
-#ifndef OPENSSL_IS_BORINGSSL
-// Early data leaves only for a server whose key is pinned.
-static void early_data(void) {
-  if (tls_version != TLS1_3_VERSION) {
-    return;
-  }
-  SSL_CTX *client = pinned_client("impostor_leaf");
-  SSL_CTX *server = server_context("impostor", SSL_VERIFY_NONE);
-  SSL_CTX_set_max_early_data(server, 1000);
-  SSL_CTX_set_options(server, SSL_OP_NO_ANTI_REPLAY);
-  answer first = connect_once(client, server, NULL);
-  CHECK(went_well(&first) && first.session != NULL);
-  for (int good = 1; good >= 0; good--) {
-    size_t written = 0, got = 0;
-    char bytes[8] = "";
-    dialogue d = opened(client, server);
-    expect_host(d.client, HOST);
-    offer(d.client, first.session);
-    if (!good) {
-      CHECK(pv_openssl_swap(client, policy_of("leaf")) == 1);
-    }
-    CHECK(SSL_write_early_data(d.client, "secret", 6, &written) == good);
-    SSL_read_early_data(d.server, bytes, sizeof(bytes), &got);
-    CHECK(got == (good ? 6 : 0));
-    closed(&d);
-  }
-  forget(&first);
-  freed(client, server);
-}
-#endif
-
 const scenario client_scenarios[] = {
     {"pinned_leaf", pinned_leaf},
     {"pinned_authority", pinned_authority},
@@ -713,6 +716,7 @@ const scenario client_scenarios[] = {
     {"no_name_is_no_client", no_name_is_no_client},
     {"name_from_sni_if_told", name_from_sni_if_told},
 #ifndef OPENSSL_IS_BORINGSSL
+    {"name_from_sni_of_this_connection", name_from_sni_of_this_connection},
     {"several_names_are_refused", several_names_are_refused},
 #endif
     {"address_is_a_name", address_is_a_name},
@@ -731,8 +735,5 @@ const scenario client_scenarios[] = {
 #endif
     {"unverified_session", unverified_session},
     {"expired_rule_and_hidden_chain", expired_rule_and_hidden_chain},
-#ifndef OPENSSL_IS_BORINGSSL
-    {"early_data", early_data},
-#endif
     {NULL, NULL},
 };

@@ -4,6 +4,9 @@
 
 #include "../../../csrc/openssl/in_force.h"
 #include "dialogue.h"
+#if !defined(OPENSSL_IS_BORINGSSL) && OPENSSL_VERSION_NUMBER >= 0x30200000L
+#include <openssl/quic.h>
+#endif
 
 static int steps, ends;
 
@@ -346,6 +349,8 @@ static void used_again(void) {
   expect_host(d.client, HOST);
   talk(&d);
   CHECK(d.client_done && pv_openssl_report(d.client, NULL) == 1);
+  SSL_set_shutdown(d.client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  CHECK(SSL_clear(d.client) == 1 && pv_openssl_report(d.client, NULL) == 0);
   for (int bad = 1; bad >= 0; bad--) {
     BIO *a = NULL, *b = NULL;
     SSL_set_shutdown(d.client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
@@ -472,11 +477,32 @@ static void wrong_arguments(void) {
   SSL_CTX_free(ctx);
 }
 
+static const char *last_words(void) {
+  const char *file = NULL, *words = "";
+  int line = 0, flags = 0;
+#ifdef OPENSSL_IS_BORINGSSL
+  ERR_peek_last_error_line_data(&file, &line, &words, &flags);
+#else
+  const char *function = NULL;
+  ERR_peek_last_error_all(&file, &line, &function, &words, &flags);
+#endif
+  return words;
+}
+
 static void dtls_is_refused(void) {
-  SSL_CTX *client = SSL_CTX_new(DTLS_client_method());
+  SSL_CTX *dtls = SSL_CTX_new(DTLS_client_method());
+  CHECK(pv_openssl_pin(dtls, policy_of("leaf"), NULL) == 0);
+  CHECK(strstr(last_words(), "DTLS") != NULL);
+  SSL_CTX_free(dtls);
+#ifndef OPENSSL_IS_BORINGSSL
+  SSL_CTX *client = pinned_client("leaf");
   SSL_CTX *server = honest_server();
   pv_openssl_decision why;
-  pin(client, "leaf");
+  // A context can change afterwards.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  CHECK(SSL_CTX_set_ssl_version(client, DTLS_client_method()) == 1);
+#pragma GCC diagnostic pop
   dialogue d = opened(client, server);
   expect_host(d.client, HOST);
   CHECK(SSL_do_handshake(d.client) <= 0);
@@ -485,7 +511,17 @@ static void dtls_is_refused(void) {
   CHECK(BIO_ctrl_pending(SSL_get_wbio(d.server)) == 0);  // nothing was sent
   closed(&d);
   freed(client, server);
+#endif
 }
+
+#ifdef OSSL_QUIC1_VERSION
+static void quic_is_refused(void) {
+  SSL_CTX *quic = SSL_CTX_new(OSSL_QUIC_client_method());
+  CHECK(quic != NULL && pv_openssl_pin(quic, policy_of("leaf"), NULL) == 0);
+  CHECK(strstr(last_words(), "QUIC") != NULL);
+  SSL_CTX_free(quic);
+}
+#endif
 
 // What on_report is told.
 static void rejections_are_told_once(void) {
@@ -530,6 +566,9 @@ const scenario composition_scenarios[] = {
     {"rejected_for_good", rejected_for_good},
     {"swap_waits_for_readers", swap_waits_for_readers},
     {"dtls_is_refused", dtls_is_refused},
+#ifdef OSSL_QUIC1_VERSION
+    {"quic_is_refused", quic_is_refused},
+#endif
     {"wrong_arguments", wrong_arguments},
     {"rejections_are_told_once", rejections_are_told_once},
     {NULL, NULL},

@@ -126,6 +126,7 @@ typedef struct scenario {
   void (*run)(void);
 } scenario;
 extern const scenario client_scenarios[], server_scenarios[],
-    composition_scenarios[], boringssl_scenarios[];
+    composition_scenarios[], verification_scenarios[], early_scenarios[],
+    boringssl_scenarios[];
 
 #endif  // PINVERIFY_TESTS_DIALOGUE_H

@@ -29,6 +29,8 @@ int main(int argc, char **argv) {
     list(client_scenarios);
     list(server_scenarios);
     list(composition_scenarios);
+    list(verification_scenarios);
+    list(early_scenarios);
     list(boringssl_scenarios);
     return 0;
   }
@@ -44,6 +46,8 @@ int main(int argc, char **argv) {
     if (!run_one(client_scenarios, argv[i]) &&
         !run_one(server_scenarios, argv[i]) &&
         !run_one(composition_scenarios, argv[i]) &&
+        !run_one(verification_scenarios, argv[i]) &&
+        !run_one(early_scenarios, argv[i]) &&
         !run_one(boringssl_scenarios, argv[i])) {
       TROUBLE(argv[i]);
     }

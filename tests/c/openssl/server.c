@@ -408,37 +408,6 @@ static void callback_that_accepts_all(void) {
   freed(client, server);
 }
 
-#ifndef OPENSSL_IS_BORINGSSL
-// Early data is read only from a client whose key is pinned.
-static void early_data(void) {
-  if (tls_version != TLS1_3_VERSION) {
-    return;
-  }
-  SSL_CTX *server = pinned_server("clients_stranger");
-  SSL_CTX_set_max_early_data(server, 1000);
-  SSL_CTX_set_recv_max_early_data(server, 1000);
-  SSL_CTX_set_options(server, SSL_OP_NO_ANTI_REPLAY);
-  SSL_CTX *client = client_with("stranger");
-  answer first = connect_once(client, server, NULL);
-  CHECK(went_well(&first) && first.session != NULL);
-  for (int good = 1; good >= 0; good--) {
-    size_t written = 0, got = 0;
-    char bytes[8] = "";
-    dialogue d = opened(client, server);
-    if (!good) {
-      CHECK(pv_openssl_swap(server, policy_of("clients_leaf")) == 1);
-    }
-    offer(d.client, first.session);
-    CHECK(SSL_write_early_data(d.client, "secret", 6, &written) == 1);
-    const int ret = SSL_read_early_data(d.server, bytes, sizeof(bytes), &got);
-    CHECK(good == (ret == SSL_READ_EARLY_DATA_SUCCESS && got == 6));
-    closed(&d);
-  }
-  forget(&first);
-  freed(client, server);
-}
-#endif
-
 // ---- SNI --------------------------------------------------------------------
 
 static SSL_CTX *selected;
@@ -573,9 +542,6 @@ const scenario server_scenarios[] = {
     {"refused_client_returns", refused_client_returns},
     {"new_policy_judges_the_ticket", new_policy_judges_the_ticket},
     {"server_callback_that_accepts_all", callback_that_accepts_all},
-#ifndef OPENSSL_IS_BORINGSSL
-    {"early_data_at_a_server", early_data},
-#endif
     {"selected_context_rules", selected_context_rules},
     {"selected_context_without_pins", selected_context_without_pins},
     {"listening_context_without_pins", listening_context_without_pins},
