@@ -27,6 +27,7 @@ from pinverify import (
     diff,
     dump_rules,
 )
+from pinverify.policy._diff import _Both
 from policy_model import Cert, ModelPin, ModelPinSet, ModelPolicy
 from policy_samples import NOON, NOW
 
@@ -291,6 +292,34 @@ def test_modes_and_blocked_keys_of_all_hosts_count() -> None:
     assert changes(report, Rules({"x.org": report.hosts["x.org"]}, blocked=[C])) == [
         ("others", "", "narrower")
     ]
+
+
+def test_a_pin_that_both_block_tells_lists_apart() -> None:
+    """It helps nobody: a rule that has it in addition accepts no more."""
+    old = Rules({"x.org": [A]}, blocked=[C])
+    assert changes(old, Rules({"x.org": [A, C]}, blocked=[C])) == []
+
+
+def test_very_many_blocked_pins_are_not_compared_for_each_host() -> None:
+    """One that a policy alone blocks stands for all that no rule names."""
+    many = [Pin.spki(hashlib.sha256(bytes(i)).digest()) for i in range(999)]
+    both = _Both.of(Rules(blocked=[*many, A]), Rules(blocked=[A, C]))
+    old, new = both.blocked_for(PinSet([many[7]]), PinSet([A]), UNPINNED, None)
+    assert len(old) == 3
+    assert {many[7], Pin.parse(str(A))} < old
+    assert new == {Pin.parse(str(pin)) for pin in (A, C)}
+
+
+def test_long_changes_are_cut(tmp_path: Path) -> None:
+    """`show` prints all of a policy."""
+    pins = [str(Pin.spki(bytes([i]) * 32)) for i in range(50)]
+    files = [tmp_path / "old.json", tmp_path / "new.json"]
+    for file, listed in zip(files, (pins[:1], pins), strict=True):
+        document = {"version": 1, "hosts": {"x.org": {"pins": listed}}}
+        file.write_text(json.dumps(document), encoding="utf-8")
+    done = run("diff", *files, "--format", "json")
+    assert done.out.count("+ pins") == 40
+    assert "+ … and 9 more; `pinverify show` has all" in done.out
 
 
 def test_each_region_is_told() -> None:

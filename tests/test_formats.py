@@ -539,10 +539,6 @@ ROWS: dict[str, tuple[str, list[str]]] = {
         ["'tool'", 'as in [hosts."tool.other"]'],
     ),
     "an empty table at the top": ("[tool]", ["'tool'", 'as in [hosts."tool"]']),
-    "very many labels": (
-        f"[hosts.{'.'.join('a' * DEEP)}]",
-        ['[hosts."a"]', "'a'", "quotes"],
-    ),
 }
 
 

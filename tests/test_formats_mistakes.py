@@ -21,6 +21,7 @@ from pinverify import Pin, PolicyError, Rules, dump_rules, load_rules
 from pinverify.formats import _json, toml
 from pinverify.formats._reading import MAX_TOLD, Given, MistakesError
 from pinverify.formats._toml_mistakes import tokens
+from pinverify.formats.toml import _check_keys_of_lines
 from policy_samples import ABSENT, OTHER
 from test_formats import edited_examples
 
@@ -227,19 +228,42 @@ def test_a_table_with_a_key_that_cannot_be_read_is_not_called_empty(key: str) ->
     assert line.startswith("file: line 3: not TOML: ")
 
 
-def test_long_keys_take_bounded_memory() -> None:
-    """With many statements below a table of 3,000 keys, and one key of 500.
-
-    It would be 300 MB with all beginnings of all their places.
-    """
-    key = ".".join(["a"] * 3000)
-    text = f"version = 1\nz\n[{key}]\n" + "a = 1\n" * 9 + key[:999] + " = 2\n" * 2
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a." * 40_000 + "a = 1",
+        "a ." * 200_000,
+        "[" + "a." * 40_000 + "a]",
+        "x = {" + "a." * 40_000 + "a = 1}",
+        'x = {"' + "a." * 17 + 'a" = 1, ' + "a." * 17 + "a = 1}",
+        "[hosts." + "a." * 17 + "a]",
+    ],
+)
+def test_a_key_of_very_many_parts_is_refused_unread(key: str) -> None:
+    """Tomllib takes gigabytes for 80 kB of them."""
     tracemalloc.start()
-    lines = told(text)
+    lines = told(f"version = 1\nz\n{key}\n")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert lines[0].startswith("file: line 2: not TOML: ")
+    assert len(lines) == 1
+    assert lines[0].startswith("file: line 3: a key has more than 16 dots; a host is")
     assert peak < 8_000_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# ......................",
+        'hosts."' + "a." * 60 + 'org" = ["sha256/{pin}"]',
+        "hosts.'" + "a." * 60 + "org' = ['sha256/{pin}']  # ....................",
+        'hosts."a\\u002eb.........................." = ["sha256/{pin}"]',
+    ],
+)
+def test_dots_in_quotes_and_comments_are_no_parts_of_a_key(line: str) -> None:
+    """A host may have 127 labels."""
+    text = f'version = 1\nhosts."a.org" = ["{ABSENT}"]\n'
+    text += line.replace("sha256/{pin}", ABSENT)
+    _check_keys_of_lines(text, "file")
 
 
 def test_a_string_that_nothing_closes_is_looked_for_once() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
@@ -20,6 +20,8 @@ __all__ = ["NARROWER", "WIDER", "diff_files"]
 
 NARROWER = 1
 WIDER = 3
+
+_LINES_MAX = 40  # of one change, gone or come
 
 
 def diff_files(
@@ -51,9 +53,37 @@ def diff_files(
     if out.as_json:
         out.json({"changes": [_as_json(change) for change in changes]})
         return
+    sides = _sides(old, new)
     for title, change in _titled(changes):
-        _print(out, title, change, old, new)
+        _print(out, title, change, sides)
     out.line(_summary(directions))
+
+
+class _Side(NamedTuple):
+    """One of the two policies, in words.
+
+    Attributes:
+        rules: its rules.
+        default: what happens to hosts without pins.
+        blocked: the lines of pins that it blocks for all hosts.
+        alone: those of them that the other one does not have.
+    """
+
+    rules: Rules
+    default: str
+    blocked: list[Line]
+    alone: list[Line]
+
+
+def _sides(old: Rules, new: Rules) -> tuple[_Side, _Side]:
+    (default, *blocked), (new_default, *new_blocked) = of_default(old), of_default(new)
+    before, after = set(blocked), set(new_blocked)
+    gone = [line for line in blocked if line not in after]
+    come = [line for line in new_blocked if line not in before]
+    return (
+        _Side(old, default.value, blocked, gone),
+        _Side(new, new_default.value, new_blocked, come),
+    )
 
 
 def _as_json(change: Change) -> dict[str, Any]:
@@ -102,7 +132,7 @@ _VERBS = {
 }
 
 
-def _print(out: Output, title: str, change: Change, old: Rules, new: Rules) -> None:
+def _print(out: Output, title: str, change: Change, sides: tuple[_Side, _Side]) -> None:
     times = ""
     if change.since is not None:
         times += f", from {text_of(change.since)} on"
@@ -110,26 +140,42 @@ def _print(out: Output, title: str, change: Change, old: Rules, new: Rules) -> N
         times += f", until {text_of(change.until)}"
     verb, style = _VERBS[change.direction]
     out.hanging(verb + times, style, 4, Cell(f"{title}  ", "bold"))
-    before = _lines(change.old, old, change)
-    after = _lines(change.new, new, change)
-    gone = [line for line in before if line not in after]
-    come = [line for line in after if line not in before]
+    old, new = sides
+    before, blocks_before = _lines(change.old, old, change)
+    after, blocks_after = _lines(change.new, new, change)
+    gone = [*_without(before, after), *_blocked(old, blocks_before, blocks_after)]
+    come = [*_without(after, before), *_blocked(new, blocks_after, blocks_before)]
     width = max((len(line.key) for line in gone + come), default=0)
     for mark, style, lines in (("-", "red", gone), ("+", "green", come)):
-        for line in lines:
+        for line in lines[:_LINES_MAX]:
             out.hanging(f"{mark} {line.key:<{width}} {line.value}", style, width + 3)
+        if (more := len(lines) - _LINES_MAX) > 0:
+            out.line(
+                Cell(f"{mark} … and {more:,} more; `pinverify show` has all", style)
+            )
     out.line()
 
 
-def _lines(pattern: str | None, rules: Rules, change: Change) -> list[Line]:
-    """Return the lines of the rule that decides, and of what holds for all hosts."""
+def _without(lines: list[Line], others: list[Line]) -> list[Line]:
+    known = set(others)
+    return [line for line in lines if line not in known]
+
+
+def _blocked(side: _Side, blocks: bool, other_blocks: bool) -> list[Line]:  # noqa: FBT001
+    """Return the lines of blocked pins that the other side does not have."""
+    if not blocks:
+        return []
+    return side.alone if other_blocks else side.blocked
+
+
+def _lines(pattern: str | None, side: _Side, change: Change) -> tuple[list[Line], bool]:
+    """Return the lines of the rule that decides, and True if blocked pins count."""
     if pattern is None and change.scope in {"clients", "no-host"}:
-        return [Line("rule", "none, rejected")]
-    (_, default), *blocked = of_default(rules)
+        return [Line("rule", "none, rejected")], False
     if pattern is None:
-        return [Line("rule", f"none, {default}"), *blocked]
-    value = rules.hosts.get(pattern, rules.clients)
-    return [Line("rule", pattern), *(of_rule(value) if value else ()), *blocked]
+        return [Line("rule", f"none, {side.default}")], True
+    value = side.rules.hosts.get(pattern, side.rules.clients)
+    return [Line("rule", pattern), *(of_rule(value) if value else ())], True
 
 
 def _summary(directions: Collection[str]) -> Cell:

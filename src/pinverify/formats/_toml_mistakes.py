@@ -39,7 +39,6 @@ _KEY = r"""(?:[\w-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEYS = re.compile(rf"[ \t]*({_KEY}(?:[ \t]*\.[ \t]*{_KEY})*)[ \t]*=")
 _HOSTS = re.compile(r"[ \t]*\[\[?[ \t]*(?:hosts|clients)\b")
 _PLACE = re.compile(r" \(at line (\d+), column (\d+)\)")
-_MAX_KEYS = 16  # of a place: those of a policy have four
 
 
 class _Statement(NamedTuple):
@@ -48,8 +47,8 @@ class _Statement(NamedTuple):
     Attributes:
         line: the number of its first line.
         text: all of it.
-        place: the keys that lead to its value, or to the table of a header, but no
-            more than `_MAX_KEYS`; None if they cannot be told.
+        place: the keys that lead to its value, or to the table of a header; None if
+            they cannot be told.
     """
 
     line: int
@@ -97,8 +96,7 @@ def _mistakes(text: str, lines: dict[Place, int]) -> Iterator[Mistake]:
             table = place
             left_out, many = False, statement.text.lstrip().startswith("[[")
         problem = None if left_out else _problem(statement)
-        is_whole = 0 < len(place) < _MAX_KEYS
-        if is_whole and not (left_out or problem or many):
+        if place and not (left_out or problem or many):
             first = seen.setdefault(place, statement.line)
             if first != statement.line:
                 why = f"{place[-1]!r} is there twice, see line {first}; keep one"
@@ -154,7 +152,7 @@ def _statements(text: str) -> Iterator[_Statement]:
             yield statement._replace(place=table)
         elif (keys := _KEYS.match(piece)) and table is not None:
             inner = _place(f"{keys[1]} = 0")
-            place = None if inner is None else (*table, *inner)[:_MAX_KEYS]
+            place = None if inner is None else (*table, *inner)
             yield statement._replace(place=place)
         else:
             yield statement
@@ -207,7 +205,7 @@ def _place(text: str) -> Place | None:
     while isinstance(value, dict) and value:
         ((key, value),) = value.items()
         keys.append(key)
-    return tuple(keys[:_MAX_KEYS])
+    return tuple(keys)
 
 
 # ---- lines -------------------------------------------------------------------------

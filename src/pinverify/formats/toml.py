@@ -5,6 +5,7 @@ The tables that it holds are described in `_own_tables`.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ def loads(text: str, name: str = "<string>") -> Rules:
             "without one"
         )
         raise PolicyError(msg, kind="syntax")
+    _check_keys_of_lines(text, name)
     document: dict[str, Any] | None = None
     try:
         document = tomllib.loads(text)
@@ -47,6 +49,28 @@ def loads(text: str, name: str = "<string>") -> Rules:
     except ValueError as error:  # int() raises one for thousands of digits
         first = PolicyError(f"not TOML: {error}", kind="syntax")
     raise all_mistakes(*look_again(text, document), name, first)
+
+
+_MAX_DOTS = 16  # of a key: those of a policy have three
+_NO_KEYS = re.compile(r"""\"(?:[^"\\\n]|\\.)*+\"|'[^'\n]*+'|\#.*""")
+
+
+def _check_keys_of_lines(text: str, name: str) -> None:
+    """Refuse keys of very many parts: tomllib takes gigabytes for one of 80 kB.
+
+    Raises:
+        PolicyError: a line has one. Dots in quotes and comments do not count.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        if (
+            line.count(".") > _MAX_DOTS
+            and _NO_KEYS.sub("", line).count(".") > _MAX_DOTS
+        ):
+            msg = (
+                f"{name}: line {number}: a key has more than {_MAX_DOTS} dots; a host "
+                'is named in quotes, as in [hosts."api.example.com"]'
+            )
+            raise PolicyError(msg, kind="syntax")
 
 
 def dumps(rules: Rules) -> str:

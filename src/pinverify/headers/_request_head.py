@@ -16,7 +16,8 @@ LINES_MAX = 128
 
 _FIRST = re.compile(rb"[!-~]+ [!-~]+ HTTP/1\.([01])")
 # A token, a colon, and visible characters, blanks and tabs (RFC 9110, 5.5 and 5.6.2).
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*)")
+# Blanks are cut off afterwards: two repeats that take them would try each way to share.
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t -~\x80-\xff]*)")
 
 
 class HeadError(Exception):
@@ -71,4 +72,4 @@ def _line(text: bytes) -> tuple[bytes, bytes]:
     if found is None:
         msg = "a line is no header"
         raise HeadError(msg)
-    return found[1], found[2].rstrip(b" \t")
+    return found[1], found[2].strip(b" \t")

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from pinverify.policy._epoch_seconds import checked_moment
 from pinverify.policy._hosts import covering, split_pattern
 from pinverify.policy._pin import PinKind
-from pinverify.policy._rules import UNPINNED, PinSet, check_rules
+from pinverify.policy._rules import LISTS, UNPINNED, PinSet, check_rules
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -90,11 +90,54 @@ def diff(old: Rules, new: Rules, *, now: dt.datetime | None = None) -> list[Chan
     check_rules(old)
     check_rules(new)
     moment = checked_moment(now)
+    both = _Both.of(old, new)
     return [
         change
         for region in _regions({*old.hosts, *new.hosts})
-        for change in _changes(region, old, new, moment)
+        for change in _changes(region, both, moment)
     ]
+
+
+class _Both(NamedTuple):
+    """Two policies, and what they have for all hosts.
+
+    Attributes:
+        old: the rules to compare with.
+        new: those that may accept more or less.
+        are_alike: both treat hosts without rules alike, and block the same pins.
+        blocked: the pins that each blocks for all hosts.
+        alone: those that one alone blocks, by kind.
+    """
+
+    old: Rules
+    new: Rules
+    are_alike: bool
+    blocked: tuple[_Pins, _Pins]
+    alone: list[list[Pin]]
+
+    @classmethod
+    def of(cls, old: Rules, new: Rules) -> _Both:
+        blocked = frozenset(old.blocked), frozenset(new.blocked)
+        alone = [
+            [pin for pin in pins if pin.kind is kind]
+            for pins in (blocked[0] - blocked[1], blocked[1] - blocked[0])
+            for kind in PinKind
+        ]
+        are_alike = old.unpinned == new.unpinned and blocked[0] == blocked[1]
+        return cls(old, new, are_alike, blocked, alone)
+
+    def blocked_for(self, *values: PinSet | Unpinned | None) -> tuple[_Pins, _Pins]:
+        """Return the pins blocked for all hosts that can tell two rules apart.
+
+        Those are the pins that the rules name. All others that one policy alone blocks
+        are as good as one of them, and those that both block reject the same chains.
+        """
+        sets = [value for value in values if isinstance(value, PinSet)]
+        told = {pin for one in sets for name in LISTS for pin in getattr(one, name)}
+        others = [next((p for p in pins if p not in told), None) for pins in self.alone]
+        told.update(pin for pin in others if pin is not None)
+        old, new = self.blocked
+        return old & told, new & told
 
 
 # ---- regions -----------------------------------------------------------------------
@@ -148,18 +191,19 @@ def _deciding(region: _Region, rules: Rules) -> _Decided:
     return None, UNPINNED
 
 
-def _changes(
-    region: _Region, old: Rules, new: Rules, now: dt.datetime
-) -> Iterator[Change]:
+def _changes(region: _Region, both: _Both, now: dt.datetime) -> Iterator[Change]:
     """Yield the changes of one region, the first period first."""
+    old, new = both.old, both.new
     old_pattern, old_value = _deciding(region, old)
     new_pattern, new_value = _deciding(region, new)
-    if old_value == new_value and _defaults(old) == _defaults(new):
+    if old_value == new_value and both.are_alike:
         return
+    old_blocked, new_blocked = both.blocked_for(old_value, new_value)
     periods: list[tuple[dt.datetime, Direction | None]] = []
     for moment in [now, *_expiries(now, old_value, new_value)]:
         direction = _direction(
-            _accepted(old_value, old, moment), _accepted(new_value, new, moment)
+            _accepted(old_value, old, old_blocked, moment),
+            _accepted(new_value, new, new_blocked, moment),
         )
         if not periods or periods[-1][1] != direction:
             periods.append((moment, direction))
@@ -169,10 +213,6 @@ def _changes(
             since = None if start == now else start
             patterns = old_pattern, new_pattern
             yield Change(*region[:2], direction, since, end, *patterns)
-
-
-def _defaults(rules: Rules) -> tuple[object, ...]:
-    return rules.unpinned, rules.blocked
 
 
 def _expiries(now: dt.datetime, *values: PinSet | Unpinned | None) -> list[dt.datetime]:
@@ -211,30 +251,31 @@ _NOBODY = _Accepted(nobody=True)
 
 
 def _accepted(
-    value: PinSet | Unpinned | None, rules: Rules, now: dt.datetime
+    value: PinSet | Unpinned | None, rules: Rules, blocked: _Pins, now: dt.datetime
 ) -> _Accepted:
-    """Return the chains that a rule accepts at some time."""
+    """Return the chains that a rule accepts at some time.
+
+    Args:
+        value: the rule.
+        rules: all rules.
+        blocked: those pins of ``rules.blocked`` that matter here.
+        now: the time.
+    """
     if value is None:
         return _NOBODY
+    without_pins = _Accepted(blocked=blocked) if rules.blocked else _ALL
     if not isinstance(value, PinSet):
-        return _NOBODY if rules.unpinned == "reject" else _unless_blocked(rules)
+        return _NOBODY if rules.unpinned == "reject" else without_pins
     if value.mode == "report":
         return _ALL
     if value.expires is not None and value.expires <= now:
-        return _NOBODY if value.after_expiry == "reject" else _unless_blocked(rules)
+        return _NOBODY if value.after_expiry == "reject" else without_pins
     return _Accepted(
         pins=frozenset(value.pins),
         leaf=frozenset(value.leaf),
         ca=frozenset(value.ca),
-        blocked=frozenset((*value.blocked, *rules.blocked)),
+        blocked=blocked.union(value.blocked),
     )
-
-
-def _unless_blocked(rules: Rules) -> _Accepted:
-    """Return the chains that are accepted without pins."""
-    if not rules.blocked:
-        return _ALL
-    return _Accepted(blocked=frozenset(rules.blocked))
 
 
 def _direction(old: _Accepted, new: _Accepted) -> Direction | None:

@@ -132,9 +132,9 @@ def _blocked_lists(
     value = rule.value
     if not isinstance(value, PinSet) or not (value.blocked or rule.rules.blocked):
         return
-    all_blocked = {*value.blocked, *rule.rules.blocked}
+    own = frozenset(value.blocked)
     for name, pins in _matching(rule):
-        blocked = [pin for pin in pins if pin in all_blocked]
+        blocked = [pin for pin in pins if pin in rule.blocked or pin in own]
         if blocked:
             yield name, pins, blocked
 

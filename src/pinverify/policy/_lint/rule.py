@@ -62,6 +62,7 @@ class Rule(NamedTuple):
         traits: the sum of its traits.
         rules: all rules.
         now: the current time.
+        blocked: the pins that are blocked for all hosts.
     """
 
     pattern: str
@@ -71,6 +72,7 @@ class Rule(NamedTuple):
     traits: int
     rules: Rules
     now: dt.datetime
+    blocked: frozenset[Pin]
 
     @property
     def lists(self) -> list[tuple[str, tuple[Pin, ...]]]:
@@ -115,10 +117,11 @@ def each_rule(
     """
     known = _known_digests(rules)
     is_known = not known.isdisjoint(pin.digest for pin in rules.blocked)
-    yield Rule(POLICY, "", "", None, ANY | KNOWN_PIN * is_known, rules, now)
+    same = rules, now, frozenset(rules.blocked)
+    yield Rule(POLICY, "", "", None, ANY | KNOWN_PIN * is_known, *same)
     if rules.clients is not None:
         traits = _traits(rules.clients, rules, known)
-        yield Rule(CLIENTS, "", "", rules.clients, traits, rules, now)
+        yield Rule(CLIENTS, "", "", rules.clients, traits, *same)
     for pattern, value in rules.hosts.items():
         wildcard, name = split_pattern(pattern)
         traits = _traits(value, rules, known)
@@ -129,7 +132,7 @@ def each_rule(
         if names.provider_of(name):
             traits |= PROVIDER
         if ordinary or traits != ANY:
-            yield Rule(pattern, wildcard, name, value, traits, rules, now)
+            yield Rule(pattern, wildcard, name, value, traits, *same)
 
 
 _lists_of = attrgetter(*LISTS)
