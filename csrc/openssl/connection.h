@@ -46,8 +46,9 @@ typedef struct pv__connection {
   bool is_told;        // on_report knows the decision
   // The info callback by which the adapter sees each step; NULL before.
   pv__info_callback *followed_by;
+  // The name that a client sends; a session that it resumes may have another.
+  char sni[PV_HOST_MAX + 2];
   char *name;         // that pv_openssl_set1_host was given; NULL: none
-  char sni[PV_HOST_MAX + 2];  // that a client sends; a session may have another
   SSL_CTX *listener;  // the context that it was made from: a reference
   uint64_t number;    // of the policy that decided
   int (*verify_callback)(int ok, X509_STORE_CTX *store);  // the application's
