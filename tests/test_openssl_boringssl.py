@@ -40,10 +40,13 @@ LACKING = {
     "copy_of_a_used_client": "SSL_dup",
     "name_from_sni_of_this_connection": "a name in sessions",
     "quic_is_refused": "OSSL_QUIC_client_method",
+    "note_of_a_callback": "X509_STORE_CTX_get_verify_cb",
     **dict.fromkeys(
         (
             "early_data_is_not_the_end",
             "early_data_by_a_shared_key",
+            "early_data_by_a_shared_key_beside_a_session",
+            "early_data_of_another_session",
             "server_that_could_read_early_data",
         ),
         "SSL_write_early_data",

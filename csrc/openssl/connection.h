@@ -43,6 +43,8 @@ typedef struct pv__connection {
   bool is_doubted;     // a callback accepted an error that OpenSSL found
   bool is_overruled;   // it refused one, and SSL_VERIFY_NONE ignores that
   bool is_asking;      // the application's verify callback is running
+  bool is_watched;     // our verify callback was put in front of its own
+  bool is_demanding;   // so was SSL_VERIFY_FAIL_IF_NO_PEER_CERT
   bool is_told;        // on_report knows the decision
   // The info callback by which the adapter sees each step; NULL before.
   pv__info_callback *followed_by;

@@ -34,6 +34,8 @@ static const char NOT_ASKED[] =
     "the server asks no client for a certificate: set SSL_VERIFY_PEER";
 static const char UNSEEN_START[] =
     "the handshake began before the context was pinned";
+static const char BORROWED[] =
+    "the verify callback is that of another pinned connection: set your own";
 static const pv__shown NOTHING = {.leaf = NULL};
 
 // The info callback that OpenSSL calls.
@@ -47,6 +49,18 @@ static pv__info_callback *info_callback_of(const SSL *ssl) {
 static void keep_following(pv__connection *connection, SSL *ssl) {
   connection->followed_by = info_callback_of(ssl);
   SSL_set_info_callback(ssl, connection->followed_by);
+}
+
+// Keeps the name that a client sends. Without one, OpenSSL tells the name of a
+// session.
+static void keep_sni(pv__connection *connection, SSL *ssl,
+                     const SSL_SESSION *session) {
+  const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  if (sni == NULL ||
+      (session != NULL && sni == SSL_SESSION_get0_hostname(session))) {
+    sni = "";
+  }
+  OPENSSL_strlcpy(connection->sni, sni, sizeof(connection->sni));
 }
 
 // Begins a handshake. An SSL may be used again, after SSL_clear.
@@ -66,11 +80,17 @@ static void begin(pv__connection *connection, SSL *ssl) {
     SSL_CTX_free(connection->listener);
     connection->listener = listener;
   }
-  pv__watch_verification(connection, ssl);
-  const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-  OPENSSL_strlcpy(connection->sni, sni == NULL ? "" : sni,
-                  sizeof(connection->sni));
+  if (connection->is_demanding) {
+    connection->is_demanding = false;
+    SSL_set_verify(
+        ssl, SSL_get_verify_mode(ssl) & ~SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+  }
+  if (!pv__watch_verification(connection, ssl)) {
+    pv__reject_because(connection, ssl, BORROWED);
+    return;
+  }
   SSL_SESSION *session = SSL_is_server(ssl) ? NULL : SSL_get_session(ssl);
+  keep_sni(connection, ssl, session);
   if (session != NULL && !(pv__judge_session(connection, ssl, session) &&
                            connection->decision.report.accepted == 1)) {
     (void)SSL_set_session(ssl, NULL);  // a full handshake shows the chain
@@ -112,6 +132,7 @@ static void on_client_hello(pv__connection *connection, SSL *ssl) {
   if (!pv__judge(connection, ssl, &NOTHING)) {
     const int mode = SSL_get_verify_mode(ssl);
     if (mode & SSL_VERIFY_PEER) {
+      connection->is_demanding = !(mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
       SSL_set_verify(ssl, mode | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     } else {
       connection->decision.why = NOT_ASKED;
@@ -137,8 +158,10 @@ static void on_step(pv__connection *connection, SSL *ssl) {
     return;
   }
   const bool is_hello = step == PV__READ_CLIENT_HELLO;
-  if (is_hello) {
-    pv__watch_verification(connection, ssl);  // the context is selected now
+  // The context is selected now.
+  if (is_hello && !pv__watch_verification(connection, ssl)) {
+    pv__reject_because(connection, ssl, BORROWED);
+    return;
   }
   if (SSL_is_server(ssl) && SSL_session_reused(ssl) &&
       (is_hello || connection->state == PV__PENDING)) {
@@ -162,14 +185,25 @@ static uint64_t number_in_force(const SSL *ssl,
   return rule == NULL ? 0 : atomic_load(&rule->in_force.number);
 }
 
+// The handshake goes on after early data. A client's is for the server of the
+// session, which may be another one than when it began; or it is for a key that
+// both have outside of TLS, and no certificate is behind that.
+static void on_early_data(pv__connection *connection, SSL *ssl) {
+  if (SSL_is_server(ssl) || connection->state != PV__PENDING) {
+    return;
+  }
+  const SSL_SESSION *session = SSL_get_session(ssl);
+  const bool is_for_session =
+      session != NULL && pv__max_early_data(session) > 0;
+  if (!(is_for_session ? pv__judge_resumed(connection, ssl)
+                       : pv__judge(connection, ssl, &NOTHING))) {
+    pv__reject(connection, ssl);
+  }
+}
+
 static void finish(pv__connection *connection, SSL *ssl) {
   if (pv__step_of(ssl) == PV__EARLY_DATA) {
-    // The handshake goes on. A client's early data is for the server of the
-    // session, which may be another one than when it began.
-    if (!SSL_is_server(ssl) && connection->state == PV__PENDING &&
-        !pv__judge_resumed(connection, ssl)) {
-      pv__reject(connection, ssl);
-    }
+    on_early_data(connection, ssl);
     return;
   }
   if (connection->state == PV__ACCEPTED) {
@@ -182,6 +216,7 @@ static void finish(pv__connection *connection, SSL *ssl) {
   }
   if (connection->state == PV__PASSED) {
     connection->state = PV__ACCEPTED;
+    pv__end_verification(ssl);
     pv__forget(connection);
     pv__tell(connection, ssl);
   }

@@ -41,6 +41,7 @@ static int renew_connection(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from,
       return 0;
     }
     copy->verify_callback = old->verify_callback;
+    copy->is_watched = old->is_watched;
   }
   *data = copy;
   return 1;

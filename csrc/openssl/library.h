@@ -32,8 +32,13 @@ typedef void pv__guard_callback(const SSL *ssl, const char *line);
 
 #define SSL_in_before SSL_in_init
 
-// It does not tell the one of the store.
-#define pv__verify_callback_of(ssl, store) SSL_get_verify_callback(ssl)
+// Early data is no step, and a session tells no name.
+#define pv__max_early_data(session) ((void)(session), 0u)
+#define SSL_SESSION_get0_hostname(session) ((void)(session), (char *)NULL)
+
+// Nor does a verification tell its callback, but it leaves errors there.
+#define pv__is_callback_of(callback, store) \
+  (X509_STORE_CTX_get_error(store) == X509_V_OK)
 
 // The result of a verification is in the session, and stays.
 #define SSL_set_verify_result(ssl, result) ((void)(ssl))
@@ -56,7 +61,10 @@ static inline X509 *SSL_get0_peer_certificate(const SSL *ssl) {
 
 #else
 
-#define pv__verify_callback_of(ssl, store) X509_STORE_CTX_get_verify_cb(store)
+#define pv__max_early_data SSL_SESSION_get_max_early_data
+
+#define pv__is_callback_of(callback, store) \
+  (X509_STORE_CTX_get_verify_cb(store) == (callback))
 
 typedef unsigned long pv__error;
 typedef int pv__stack_index;

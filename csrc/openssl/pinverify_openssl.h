@@ -22,8 +22,10 @@
 //     may have no pins. During one, in a callback for SNI, a context without
 //     pins does not lift those of the context that listens.
 //   * On a client, SSL_VERIFY_NONE becomes SSL_VERIFY_PEER and the bit 0x80 on
-//     the SSL, with a callback that accepts what OpenSSL rejects: so that a pin
-//     can reject.
+//     the SSL until the handshake is over, with a callback that accepts what
+//     OpenSSL rejects: so that a pin can reject. So X509_verify_cert returns 1
+//     for any chain then, and a cert_verify_callback that returns 0 ends the
+//     handshake; SSL_get_verify_result still has the last error.
 //   * Early data of a client is for the server of its session: the policy
 //     judges that before it leaves, and what answers at the end. If a session
 //     is not offered because it would be rejected, SSL_write_early_data fails.
@@ -65,14 +67,16 @@
 // connection and the security callback, and calls those that the application
 // had set before. An info callback that is set later must call the one that
 // SSL_get_info_callback or SSL_CTX_get_info_callback returned; if it does not,
-// handshakes fail. They do not, and only pv_openssl_report returns 0, in TLS
-// 1.2 if a session is resumed and somebody sets one on the SSL on the way; and
-// if a callback moreover selects a context that is not pinned, and the client
-// shows no certificate or resumes a session. A security callback that is set
-// later must call the one before as well, or that is not noticed. A verify
-// callback may be set at any time; while it stands in place of the adapter's,
-// only the leaf counts. Tickets, SNI, ALPN, certificates: these callbacks are
-// not touched.
+// handshakes fail. Not all do, and only pv_openssl_report returns 0 then: one
+// that resumes a session of TLS 1.2, if it is replaced on the way; and those in
+// which somebody moreover selects a context that is not pinned, turns
+// verification off, or ignores the result of X509_verify_cert. A security
+// callback that is set later must call the one before as well, or that is not
+// noticed. A verify callback may be set at any time; while it stands in place
+// of the adapter's, only the leaf counts. If the connection has none, that of
+// the store (X509_STORE_set_verify_cb) is called. Do not give a connection the
+// verify callback that SSL_get_verify_callback returned for another one: it is
+// refused. Tickets, SNI, ALPN, certificates: these callbacks are not touched.
 //
 // BoringSSL does the same, but for this:
 //   * It does not tell the name that it verifies. Clients give the name with

@@ -64,6 +64,23 @@ static int refused(pv__connection *connection, SSL *ssl,
   return 0;
 }
 
+// Asks the callback that the application gave to the connection, or else the
+// one of the store, in whose places ours is.
+static int answer_of_application(pv__connection *connection, int ok,
+                                 X509_STORE_CTX *store) {
+  SSL_verify_cb callback = connection->verify_callback;
+  if (callback == NULL) {
+    callback = X509_STORE_get_verify_cb(X509_STORE_CTX_get0_store(store));
+  }
+  if (callback == NULL) {
+    return ok;
+  }
+  connection->is_asking = true;
+  const int answer = callback(ok, store);
+  connection->is_asking = false;
+  return answer;
+}
+
 static int on_verify(int ok, X509_STORE_CTX *store) {
   SSL *ssl =
       X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -79,21 +96,21 @@ static int on_verify(int ok, X509_STORE_CTX *store) {
     pv__reject_because(connection, ssl, pv__second_handshake);
   }
   // A callback in place of ours, which calls it, may have changed `ok`.
-  connection->is_doubted |= !ok ||
-                            pv__verify_callback_of(ssl, store) != on_verify ||
-                            X509_STORE_CTX_get_error(store) != X509_V_OK;
-  int answer = ok;
-  if (connection->verify_callback != NULL) {
-    connection->is_asking = true;
-    answer = connection->verify_callback(ok, store);
-    connection->is_asking = false;
-  }
+  const bool is_wrong = !ok || SSL_get_verify_callback(ssl) != on_verify ||
+                        !pv__is_callback_of(on_verify, store);
+  const int answer = answer_of_application(connection, ok, store);
   // The application may have changed the mode.
   connection->is_unverified = !verifies(SSL_get_verify_mode(ssl));
   if (!connection->is_unverified && (!answer || connection->is_overruled)) {
     return 0;
   }
-  connection->is_overruled |= !answer;
+  connection->is_doubted |= is_wrong;
+  if (!answer) {
+    connection->is_overruled = true;
+    if (X509_STORE_CTX_get_error(store) == X509_V_OK) {
+      X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED);
+    }
+  }
   const bool is_decided_now = connection->is_unverified ||
                               connection->is_doubted ||
                               X509_STORE_CTX_get_error_depth(store) == 0;
@@ -104,15 +121,26 @@ static int on_verify(int ok, X509_STORE_CTX *store) {
   return refused(connection, ssl, store);
 }
 
-void pv__watch_verification(pv__connection *connection, SSL *ssl) {
+bool pv__watch_verification(pv__connection *connection, SSL *ssl) {
   int mode = SSL_get_verify_mode(ssl);
   SSL_verify_cb callback = SSL_get_verify_callback(ssl);
   if (callback != on_verify) {
     connection->verify_callback = callback;
+  } else if (!connection->is_watched) {
+    return false;  // it came from another connection, and which one is behind?
   }
+  connection->is_watched = true;
   connection->is_unverified = !verifies(mode);
   if (connection->is_unverified && !SSL_is_server(ssl)) {
     mode |= SSL_VERIFY_PEER | FOR_NONE;
   }
   SSL_set_verify(ssl, mode, on_verify);
+  return true;
+}
+
+void pv__end_verification(SSL *ssl) {
+  const int mode = SSL_get_verify_mode(ssl);
+  if (mode & FOR_NONE) {
+    SSL_set_verify(ssl, mode & ~(SSL_VERIFY_PEER | FOR_NONE), NULL);
+  }
 }

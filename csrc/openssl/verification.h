@@ -6,8 +6,13 @@
 #include "connection.h"
 
 // pv__watch_verification puts our verify callback in front of the one that the
-// connection has, and turns verification on for clients.
-void pv__watch_verification(pv__connection *connection, SSL *ssl);
+// connection has, and turns verification on for clients. It returns false if
+// ours is there already, and was put there for another connection: then nobody
+// knows the one of the application.
+bool pv__watch_verification(pv__connection *connection, SSL *ssl);
+
+// pv__end_verification gives a client back the mode that it had.
+void pv__end_verification(SSL *ssl);
 
 // pv__keep_chain keeps a chain for the session, leaf first; NULL stands for one
 // that OpenSSL did not verify. It returns false if memory is short or the chain

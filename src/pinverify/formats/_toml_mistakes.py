@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = ["look_again", "tokens"]
 
-# Strings and comments hide brackets and commas; the last one is a stray quote.
+# Strings and comments hide brackets and commas. A string that nothing closes is one
+# token, or each quote in it would be followed to the end of the line.
 _SHORT = (
     r"'''.*?'''"
-    r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'[^'\n]*'"
+    r'|"(?:[^"\\\n]|\\.)*+"?'  # without an end to the end of the line
+    r"|'[^'\n]*+'?"
     r"|\#[^\n]*"
     r"|[\[\]{},=\n]"
     r"""|[^\s\[\]{},=#"']+"""
-    r"""|["']"""
 )
 _UNCLOSED = '"""'
 _TOKEN = re.compile(rf'"""(?:[^\\]|\\.)*?"""|{_UNCLOSED}|{_SHORT}', re.DOTALL)

@@ -52,20 +52,24 @@ def loads(text: str, name: str = "<string>") -> Rules:
 
 
 _MAX_DOTS = 16  # of a key: those of a policy have three
-_NO_KEYS = re.compile(r"""\"(?:[^"\\\n]|\\.)*+\"|'[^'\n]*+'|\#.*""")
+# A string that nothing closes ends with its line: each is looked at once.
+_STRING_OR_COMMENT = re.compile(r"""\"(?:[^"\\\n]|\\.)*+\"?|'[^'\n]*+'?|\#.*""")
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_MAX_DOTS + 1}}}")
 
 
 def _check_keys_of_lines(text: str, name: str) -> None:
     """Refuse keys of very many parts: tomllib takes gigabytes for one of 80 kB.
 
     Raises:
-        PolicyError: a line has one. Dots in quotes and comments do not count.
+        PolicyError: a line has one. Dots in strings and comments do not count, unless
+            a string may have several lines, which no policy needs.
     """
+    has_long_strings = '"""' in text or "'''" in text
     for number, line in enumerate(text.split("\n"), start=1):
-        if (
-            line.count(".") > _MAX_DOTS
-            and _NO_KEYS.sub("", line).count(".") > _MAX_DOTS
-        ):
+        if line.count(".") <= _MAX_DOTS:  # fast path
+            continue
+        keys = _STRING_OR_COMMENT.sub(lambda found: "#q"[found[0][0] != "#"], line)
+        if has_long_strings or _LONG_KEY.search(keys):
             msg = (
                 f"{name}: line {number}: a key has more than {_MAX_DOTS} dots; a host "
                 'is named in quotes, as in [hosts."api.example.com"]'

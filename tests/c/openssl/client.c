@@ -385,6 +385,13 @@ static void name_from_sni_of_this_connection(void) {
   CHECK(pv_openssl_report(d.client, &decision) == 0);
   CHECK(strcmp(decision.host, HOST) == 0);
   closed(&d);
+  // Of a client that sends none, the name of a session is no name.
+  d = opened(client, server);
+  offer(d.client, session);
+  talk(&d);
+  CHECK(!d.client_done && pv_openssl_report(d.client, &decision) == 0);
+  CHECK(decision.report.reason == PV_BAD_HOST);
+  closed(&d);
   SSL_SESSION_free(session);
   freed(client, server);
 }

@@ -85,8 +85,8 @@ static void go_on(dialogue *d) {
 }
 
 // Early data is not the end of a handshake: the peer has proved nothing yet. It
-// leaves by the chain of the session, so pins of authorities may have it, and is
-// decided about again at the end.
+// leaves by the chain of the session, so pins of authorities may have it, and
+// the peer is decided about again at the end.
 static void early_data_is_not_the_end(void) {
   static const char *policies[] = {"leaf", "ca", NULL};
   if (tls_version != TLS1_3_VERSION) {
@@ -163,6 +163,69 @@ static void early_data_by_a_shared_key(void) {
   freed(client, server);
 }
 
+// A session that the policy accepts is no reason to send early data for another
+// key; nor is one that was accepted before another took its place.
+static void early_data_by_a_shared_key_beside_a_session(void) {
+  if (tls_version != TLS1_3_VERSION) {
+    return;
+  }
+  size_t written = 0;
+  SSL_CTX *client = pinned_client("leaf");
+  SSL_CTX *server = honest_server();  // whose sessions allow no early data
+  SSL_CTX *impostor =
+      with_early_data(server_context("impostor", SSL_VERIFY_NONE));
+  answer first = connect_once(client, server, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  SSL_CTX_set_psk_use_session_callback(client, use_shared);
+  SSL_CTX_set_psk_find_session_callback(impostor, find_shared);
+  dialogue d = opened(client, impostor);
+  expect_host(d.client, HOST);
+  offer(d.client, first.session);
+  CHECK(SSL_write_early_data(d.client, "secret", 6, &written) == 0);
+  closed(&d);
+  forget(&first);
+  SSL_CTX_free(impostor);
+  freed(client, server);
+}
+
+static SSL_SESSION *late;
+
+static void set_late(const SSL *ssl, int where, int ret) {
+  (void)ret;
+  if ((where & SSL_CB_HANDSHAKE_START) && !SSL_is_server(ssl) && late != NULL) {
+    CHECK(SSL_set_session((SSL *)ssl, late) == 1);
+  }
+}
+
+static void early_data_of_another_session(void) {
+  if (tls_version != TLS1_3_VERSION) {
+    return;
+  }
+  size_t written = 0;
+  SSL_CTX *plain = client_context();
+  SSL_CTX *impostor =
+      with_early_data(server_context("impostor", SSL_VERIFY_NONE));
+  answer first = connect_once(plain, impostor, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  SSL_CTX *client = client_context();
+  SSL_CTX_set_info_callback(client, set_late);
+  pin(client, "leaf");
+  dialogue d = opened(client, impostor);
+  expect_host(d.client, HOST);
+  SSL_SESSION *copies[] = {SSL_SESSION_dup(first.session),
+                           SSL_SESSION_dup(first.session)};
+  SSL_set_session(d.client, copies[0]);
+  late = copies[1];
+  CHECK(SSL_write_early_data(d.client, "secret", 6, &written) <= 0);
+  late = NULL;
+  closed(&d);
+  SSL_SESSION_free(copies[0]);
+  SSL_SESSION_free(copies[1]);
+  forget(&first);
+  SSL_CTX_free(plain);
+  freed(client, impostor);
+}
+
 // A server that could read early data decides at the end, as all do.
 static void server_that_could_read_early_data(void) {
   static const char *clients[] = {"client", "stranger", NULL};
@@ -192,6 +255,9 @@ const scenario early_scenarios[] = {
     {"early_data_at_a_server", early_data_at_a_server},
     {"early_data_is_not_the_end", early_data_is_not_the_end},
     {"early_data_by_a_shared_key", early_data_by_a_shared_key},
+    {"early_data_by_a_shared_key_beside_a_session",
+     early_data_by_a_shared_key_beside_a_session},
+    {"early_data_of_another_session", early_data_of_another_session},
     {"server_that_could_read_early_data", server_that_could_read_early_data},
 #endif
     {NULL, NULL},

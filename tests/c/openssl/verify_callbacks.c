@@ -1,10 +1,11 @@
-// verify_callbacks.c: scenarios in which an application changes the verification
-// of a connection: its callback, its mode, what it verifies.
+// verify_callbacks.c: scenarios in which an application changes how a
+// connection is verified: its callback, its mode, what it verifies.
 #include "dialogue.h"
 
 typedef int verify_callback(int ok, X509_STORE_CTX *store);
 
 static verify_callback *previous;
+static int calls;
 
 // Callbacks that call the one that was there before.
 static int accept_all_by_ours(int ok, X509_STORE_CTX *store) {
@@ -77,7 +78,7 @@ static void callback_in_place_of_ours(void) {
   expect_wrapped("leaf", "server", call_ours, true);
 }
 
-// The same for a callback that an application gives to the store.
+// The same for a callback that an application gives to one verification.
 static int verify_with_its_own(X509_STORE_CTX *store, void *arg) {
   SSL *ssl =
       X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -87,7 +88,7 @@ static int verify_with_its_own(X509_STORE_CTX *store, void *arg) {
   return X509_verify_cert(store);
 }
 
-static void callback_of_the_store(void) {
+static void callback_of_a_verification(void) {
   static verify_callback *callbacks[] = {
       accept_all_by_ours,
 #ifndef OPENSSL_IS_BORINGSSL
@@ -97,13 +98,179 @@ static void callback_of_the_store(void) {
   for (size_t i = 0; i < sizeof(callbacks) / sizeof(callbacks[0]); i++) {
     SSL_CTX *client = client_context();
     SSL_CTX *server = server_context("forged", SSL_VERIFY_NONE);
-    SSL_CTX_set_cert_verify_callback(client, verify_with_its_own, &callbacks[i]);
+    SSL_CTX_set_cert_verify_callback(client, verify_with_its_own,
+                                     &callbacks[i]);
     pin(client, "ca");
     answer a = connect_once(client, server, NULL);
     CHECK(!a.client_accepts && !a.client.is_verified && no_byte_passed(&a));
     forget(&a);
     freed(client, server);
   }
+}
+
+// One that hides an error and puts ours back, as if nothing had been.
+static int put_ours_back(int ok, X509_STORE_CTX *store) {
+  if (!ok) {
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+    X509_STORE_CTX_set_verify_cb(store, previous);
+  }
+  return 1;
+}
+
+static void callback_that_puts_ours_back(void) {
+  expect_wrapped("ca", "forged", put_ours_back, false);
+}
+
+// A callback of the store is called where the connection has none.
+static int refuse_and_count(int ok, X509_STORE_CTX *store) {
+  (void)ok;
+  calls++;
+  X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+  return 0;
+}
+
+static void callback_of_the_store(void) {
+  SSL_CTX *client = pinned_client("leaf");
+  SSL_CTX *server = honest_server();
+  X509_STORE_set_verify_cb(SSL_CTX_get_cert_store(client), refuse_and_count);
+  calls = 0;
+  answer a = connect_once(client, server, NULL);
+  CHECK(calls > 0 && !a.client_done && no_byte_passed(&a));
+  forget(&a);
+  freed(client, server);
+}
+
+#ifndef OPENSSL_IS_BORINGSSL
+// A note that a callback leaves in place of an error is none. (BoringSSL may
+// hide an error by one.)
+static int leave_a_note(int ok, X509_STORE_CTX *store) {
+  if (ok && X509_STORE_CTX_get_error_depth(store) > 0) {
+    X509_STORE_CTX_set_error(store, X509_V_ERR_UNABLE_TO_GET_CRL);
+  }
+  return ok;
+}
+
+static void note_of_a_callback(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = honest_server();
+  SSL_CTX_set_verify(client, SSL_VERIFY_PEER, leave_a_note);
+  pin(client, "ca");
+  answer a = connect_once(client, server, NULL);
+  CHECK(went_well(&a) && a.client_accepts && a.client.is_verified);
+  forget(&a);
+  freed(client, server);
+}
+#endif
+
+// An application that tries a second store, if the first does not do.
+static int try_twice(X509_STORE_CTX *store, void *arg) {
+  const int index = SSL_get_ex_data_X509_STORE_CTX_idx();
+  SSL *ssl = X509_STORE_CTX_get_ex_data(store, index);
+  X509_STORE *empty = X509_STORE_new();
+  X509_STORE_CTX *first = X509_STORE_CTX_new();
+  (void)arg;
+  CHECK(X509_STORE_CTX_init(first, empty, X509_STORE_CTX_get0_cert(store),
+                            NULL) == 1);
+  X509_STORE_CTX_set_ex_data(first, index, ssl);
+  X509_STORE_CTX_set_verify_cb(first, SSL_get_verify_callback(ssl));
+  CHECK(X509_verify_cert(first) != 1);
+  X509_STORE_CTX_free(first);
+  X509_STORE_free(empty);
+  return X509_verify_cert(store);
+}
+
+static void second_store(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = honest_server();
+  SSL_CTX_set_cert_verify_callback(client, try_twice, NULL);
+  pin(client, "ca");
+  answer a = connect_once(client, server, NULL);
+  CHECK(went_well(&a) && a.client_accepts && a.client.is_verified);
+  forget(&a);
+  freed(client, server);
+}
+
+// With SSL_VERIFY_NONE the refusal of a callback is ignored, and can be read.
+static int refuse_without_a_reason(int ok, X509_STORE_CTX *store) {
+  (void)ok, (void)store;
+  return 0;
+}
+
+static void refusal_without_verification(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = honest_server();
+  SSL_CTX_set_verify(client, SSL_VERIFY_NONE, refuse_without_a_reason);
+  pin(client, "leaf");
+  answer a = connect_once(client, server, NULL);
+  CHECK(went_well(&a) && a.verify_result != X509_V_OK);
+  forget(&a);
+  freed(client, server);
+}
+
+// The mode is the application's again when the handshake is over.
+static void mode_is_given_back(void) {
+  SSL_CTX *client = pinned_client("elsewhere");
+  SSL_CTX *server = server_context("self_signed", SSL_VERIFY_NONE);
+  dialogue d = opened(client, server);
+  expect_host(d.client, HOST);
+  SSL_set_verify(d.client, SSL_VERIFY_NONE, NULL);
+  talk(&d);
+  CHECK(d.client_done && SSL_get_verify_mode(d.client) == SSL_VERIFY_NONE);
+  renew(&d, server);
+  SSL_set_verify(d.client, SSL_get_verify_mode(d.client) | SSL_VERIFY_PEER,
+                 NULL);
+  talk(&d);
+  CHECK(!d.client_done && pv_openssl_report(d.client, NULL) == 0);
+  ended(&d);
+  freed(client, server);
+}
+
+// Ours, taken from one connection, does not know the callback of another.
+static void callback_taken_from_another(void) {
+  SSL_CTX *client = client_context();
+  SSL_CTX *server = honest_server();
+  SSL_CTX_set_verify(client, SSL_VERIFY_PEER, refuse_and_count);
+  pin(client, "leaf");
+  dialogue d = opened(client, server);
+  expect_host(d.client, HOST);
+  talk(&d);
+  CHECK(!d.client_done);
+  dialogue e = opened(client, server);
+  expect_host(e.client, HOST);
+  SSL_set_verify(e.client, SSL_VERIFY_PEER, SSL_get_verify_callback(d.client));
+  talk(&e);
+  CHECK(!e.client_done && e.at_server == 0 && e.at_client == 0);
+  ended(&d);
+  ended(&e);
+  freed(client, server);
+}
+
+// A server that is used again demands no more than its policy.
+static void server_used_again(void) {
+  SSL_CTX *server = pinned_server("clients_leaf");
+  SSL_CTX *good = client_with("client"), *none = client_with(NULL);
+  dialogue d = opened(good, server);
+  expect_host(d.client, HOST);
+  talk(&d);
+  CHECK(d.server_done);
+  CHECK(pv_openssl_swap(server, policy_of("clients_watched")) == 1);
+  SSL_set_shutdown(d.server, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  CHECK(SSL_clear(d.server) == 1);
+  SSL_set_accept_state(d.server);
+  dialogue e = opened(none, server);
+  SSL_free(e.server);
+  e.server = d.server;
+  BIO *a = NULL, *b = NULL;
+  CHECK(BIO_new_bio_pair(&a, 1 << 17, &b, 1 << 17) == 1);
+  SSL_set_bio(e.client, a, a);
+  SSL_set_bio(e.server, b, b);
+  expect_host(e.client, HOST);
+  talk(&e);
+  CHECK(e.server_done && e.at_server == 1);
+  SSL_free(d.client);
+  ended(&e);
+  SSL_CTX_free(none);
+  freed(good, server);
 }
 
 // The same at a server, whose ticket must not carry a chain that nobody
@@ -202,8 +369,8 @@ static void verification_turned_on(void) {
   }
 }
 
-// A client with SSL_VERIFY_NONE ignores the first refusal of its callback, which
-// then turns verification on.
+// A client with SSL_VERIFY_NONE ignores the first refusal of its callback,
+// which then turns verification on.
 static int refusals;
 
 static int refuse_and_turn_on(int ok, X509_STORE_CTX *store) {
@@ -345,7 +512,17 @@ const scenario verification_scenarios[] = {
     {"callback_in_place_of_ours", callback_in_place_of_ours},
     {"callback_in_place_of_ours_at_a_server",
      callback_in_place_of_ours_at_a_server},
+    {"callback_of_a_verification", callback_of_a_verification},
+    {"callback_that_puts_ours_back", callback_that_puts_ours_back},
     {"callback_of_the_store", callback_of_the_store},
+#ifndef OPENSSL_IS_BORINGSSL
+    {"note_of_a_callback", note_of_a_callback},
+#endif
+    {"second_store", second_store},
+    {"refusal_without_verification", refusal_without_verification},
+    {"mode_is_given_back", mode_is_given_back},
+    {"callback_taken_from_another", callback_taken_from_another},
+    {"server_used_again", server_used_again},
     {"callback_that_calls_ours", callback_that_calls_ours},
     {"verification_turned_on", verification_turned_on},
     {"verification_turned_on_by_a_callback",
