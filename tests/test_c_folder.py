@@ -32,9 +32,9 @@ MOST_LINES = 3400
 # The adapter of OpenSSL is counted apart: it stands on the core, which does not know
 # it, and may allocate. It has its state in a dozen files, none of them long. Of these
 # lines, 50 know which question a decision has answered: a handshake asks two or three
-# times, and hashing anew was most of the cost of pins. 85 withstand applications that
+# times, and hashing anew was most of the cost of pins. 145 withstand applications that
 # change verification, context or name on the way, and know early data from the end.
-MOST_LINES_OF_ADAPTER = 1640
+MOST_LINES_OF_ADAPTER = 1700
 # BoringSSL has no application data in sessions, no security callback, and no way to
 # read the name that it verifies; it calls steps by other names, and lacks functions.
 # These files are there for that.
