@@ -351,19 +351,7 @@ static void used_again(void) {
   SSL_set_shutdown(d.client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   CHECK(SSL_clear(d.client) == 1 && pv_openssl_report(d.client, NULL) == 0);
   for (int bad = 1; bad >= 0; bad--) {
-    BIO *a = NULL, *b = NULL;
-    SSL_set_shutdown(d.client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-    CHECK(SSL_clear(d.client) == 1);
-    SSL_set_session(d.client, NULL);
-    SSL_free(d.server);
-    d.server = SSL_new(bad ? impostor : server);
-    SSL_set_accept_state(d.server);
-    SSL_set_connect_state(d.client);
-    CHECK(BIO_new_bio_pair(&a, 1 << 17, &b, 1 << 17) == 1);
-    SSL_set_bio(d.client, a, a);
-    SSL_set_bio(d.server, b, b);
-    d.client_done = d.server_done = false;
-    d.at_server = d.at_client = 0;
+    renew(&d, bad ? impostor : server);
     talk(&d);
     CHECK(d.client_done == !bad && d.at_server == !bad);
     CHECK(pv_openssl_report(d.client, NULL) == (uint32_t)!bad);

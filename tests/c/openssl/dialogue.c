@@ -267,6 +267,22 @@ void closed(dialogue *d) {
   ERR_clear_error();
 }
 
+void renew(dialogue *d, SSL_CTX *server) {
+  BIO *a = NULL, *b = NULL;
+  SSL_set_shutdown(d->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  CHECK(SSL_clear(d->client) == 1);
+  SSL_set_session(d->client, NULL);
+  SSL_free(d->server);
+  d->server = SSL_new(server);
+  SSL_set_accept_state(d->server);
+  SSL_set_connect_state(d->client);
+  CHECK(BIO_new_bio_pair(&a, 1 << 17, &b, 1 << 17) == 1);
+  SSL_set_bio(d->client, a, a);
+  SSL_set_bio(d->server, b, b);
+  d->client_done = d->server_done = false;
+  d->at_server = d->at_client = 0;
+}
+
 // ---- whole connections ------------------------------------------------------
 
 // Sees alerts as they are read, without the info callback.

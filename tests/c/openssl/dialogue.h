@@ -90,6 +90,9 @@ SSL_SESSION *stored_and_read(SSL_SESSION *session, SSL_CTX *ctx);
 void talk(dialogue *d);
 void closed(dialogue *d);
 
+// Lets the client begin again (SSL_clear), with a new connection of a server.
+void renew(dialogue *d, SSL_CTX *server);
+
 // One whole connection to HOST. `session` may be NULL. The result of each end
 // is in the answer.
 typedef struct answer {

@@ -16,8 +16,8 @@ static void early_data(void) {
     return;
   }
   SSL_CTX *client = pinned_client("impostor_leaf");
-  SSL_CTX *server = server_context("impostor", SSL_VERIFY_NONE);
-  with_early_data(server);
+  SSL_CTX *server =
+      with_early_data(server_context("impostor", SSL_VERIFY_NONE));
   answer first = connect_once(client, server, NULL);
   CHECK(went_well(&first) && first.session != NULL);
   for (int good = 1; good >= 0; good--) {
@@ -43,8 +43,7 @@ static void early_data_at_a_server(void) {
   if (tls_version != TLS1_3_VERSION) {
     return;
   }
-  SSL_CTX *server = pinned_server("clients_stranger");
-  with_early_data(server);
+  SSL_CTX *server = with_early_data(pinned_server("clients_stranger"));
   SSL_CTX *client = client_with("stranger");
   answer first = connect_once(client, server, NULL);
   CHECK(went_well(&first) && first.session != NULL);
