@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "bytes.h"
-#include "kernels/spelling.h"
 
 // The value of a hexadecimal digit plus 16; 0 for other bytes. A table has no
 // jumps, which an adversary's digits would make unpredictable.
@@ -68,9 +67,8 @@ static bool ends_in_number(const char *host, size_t host_len) {
     CHANGES(pos, decimal)
     LOOP(pos, pos <= host_len)
   {
-    const size_t num = spell_hex(host, pos, &decimal);
-    decimal = decimal && (num > 0 || hex_value(host[pos - 1]) < 10);
-    pos -= num > 0 ? num : 1;
+    decimal = decimal && hex_value(host[pos - 1]) < 10;
+    pos -= 1;
   }
   if (begins_label(host, pos)) {
     return pos < host_len && decimal;
@@ -240,9 +238,6 @@ static const char spelling[256] = {
 // Writes a name of at most PV_HOST_MAX bytes in lower case.
 static pv_status write_name(char *out, const char *host, size_t host_len) {
   size_t label_len = 0;
-  if (spell_name(out, host, host_len)) {
-    return PV_OK;
-  }
   for (size_t i = 0; i < host_len; i++)
     LOOP(host_len - i, i <= host_len && label_len <= i && label_len <= 63 &&
                            IMPLIES(some < i, IS_CANONICAL(out[some])))

@@ -368,7 +368,8 @@ PV_API void pv_pins_pack(uint8_t *out, const uint8_t *pins, size_t num_pins);
 PV_API void pv_pins_unpack(uint8_t out[32], const uint8_t *packed,
                            size_t num_pins, size_t i);
 
-// pv_packed_contain is pv_pins_contain for packed pins. Time: the same.
+// pv_packed_contain is pv_pins_contain for packed pins. Time: like
+// pv_pins_contain.
 PV_API uint32_t pv_packed_contain(const uint8_t *packed, size_t num_pins,
                                   const uint8_t digest[32]);
 
@@ -397,7 +398,8 @@ PV_API PV_CHECK uint32_t pv_cert_is_pinned(pv_status *out_status,
 // `out_pinned` receives one bit for each certificate, 1 if it is pinned, the
 // first in the lowest bit of the first byte (an Arrow bitmap): (num + 7) / 8
 // bytes, the last one filled up with zeros. `out_digests` is NULL, or receives
-// the digests. A malformed certificate is not pinned.
+// the digests. A malformed certificate is not pinned. Time: like
+// pv_cert_is_pinned, for each certificate.
 PV_API PV_CHECK pv_status pv_certs_are_pinned(
     uint8_t *out_pinned, uint8_t *out_digests, uint8_t *out_statuses,
     size_t *out_num_malformed, const uint8_t *packed, size_t num_pins,
@@ -614,7 +616,7 @@ PV_API PV_CHECK pv_status pv_policy_compile(uint8_t *out, size_t out_len,
 //   2. No rule, or a rule that says "unpinned": NOT_PINNED, accepted or
 //      rejected as the policy says.
 //   3. An expired rule (now >= expires): EXPIRED, accepted or rejected as the
-//      rule says.
+//      rule says; accepted if it is in report mode.
 //   4. No certificate: NO_CERTIFICATE, rejected.
 //   5. A blocked key or certificate at any position, also behind a certificate
 //      that is not strict DER: BLOCKED, rejected.
@@ -623,10 +625,12 @@ PV_API PV_CHECK pv_status pv_policy_compile(uint8_t *out, size_t out_len,
 //      a key is blocked, by the rule or for every host: it could hide that key.
 //   7. MATCH, accepted, if each of the lists `pins`, `leaf` and `ca` that is
 //      not empty matches; else MISMATCH, rejected.
-//   8. A rule in report mode accepts what 3 to 7 would reject, and keeps the
-//      reason. It does not change 1.
-// If 2 or 3 would accept, and the policy blocks keys for every host, then 4 to
-// 6 are applied first, with those keys, and 8.
+//   8. A rule in report mode accepts what 4 to 7 would reject, and keeps the
+//      reason. It does not change 1 and 2.
+// If 2 or 3 accepts, and the policy blocks keys for every host, 4 to 6 come
+// next, with those keys, and then 8. The reason is that of 2 or 3 only if they
+// find nothing: of an expired rule in report mode and a key that is blocked for
+// every host it is BLOCKED, accepted.
 //
 // A resumed session shows the leaf, but no verified chain. Store the verified
 // chain of the full handshake along with the session, and pass that chain when
@@ -710,8 +714,8 @@ typedef struct pv_answers {
 //
 // Fails with PV_ERR_ARGUMENT, all answers zero, if the policy is not open, if
 // offsets descend, run past the end of what they index, or are neither 4 nor 8
-// bytes wide, or if the numbers of chains and hosts differ. Time: linear in the
-// bytes.
+// bytes wide, or if the numbers of chains and hosts differ. Time: like
+// pv_evaluate, for each peer.
 PV_API PV_CHECK pv_status pv_evaluate_many(const pv_answers *out,
                                            const pv_policy *policy,
                                            const pv_column *hosts,

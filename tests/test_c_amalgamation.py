@@ -10,6 +10,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,7 +101,7 @@ def test_there_are_two_files_that_need_no_other(folder: Path) -> None:
 
 def test_it_is_written_the_same_twice(folder: Path, tmp_path: Path) -> None:
     """A difference between two of them is one of the library."""
-    run("python3", CSRC / "amalgamate.py", tmp_path)
+    run(sys.executable, CSRC / "amalgamate.py", tmp_path)
     for name in ("pinverify.c", "pinverify.h"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 

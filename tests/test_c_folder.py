@@ -26,40 +26,7 @@ HEADERS = core_sources(suffix=".h")
 
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
-# Lines of the folder, without its manual and the kernels; and empty comments that
-# keep a formatter from joining two lines.
-MOST_LINES = 3400
-# The adapter of OpenSSL is counted apart: it stands on the core, which does not know
-# it, and may allocate. It has its state in a dozen files, none of them long. Of these
-# lines, 50 know which question a decision has answered: a handshake asks two or three
-# times, and hashing anew was most of the cost of pins. 145 withstand applications that
-# change verification, context or name on the way, and know early data from the end.
-MOST_LINES_OF_ADAPTER = 1700
-# BoringSSL has no application data in sessions, no security callback, and no way to
-# read the name that it verifies; it calls steps by other names, and lacks functions.
-# These files are there for that.
-MOST_LINES_OF_BORINGSSL = 310
-OF_BORINGSSL = (
-    *("facts.h", "facts_boringssl.c", "guard.h", "guard_boringssl.c"),
-    *("library.h", "step.c"),
-)
-# These are counted apart. The compiler is a part that a program may leave out. The
-# keyed hash and the digest of many blocks replaced 20 lines, because names that were
-# chosen to fill one bucket made a look-up 1,600 times as slow, and hosts of 127 labels
-# one four times as slow as others: 185 lines in two files. The capsules, streams
-# and views of Arrow are for Python alone. Texts for logs are no part of a decision.
-# What reads columns of peers is for audits: evaluate.c decides about each of them.
-MOST_LINES_APART = {
-    "compile/policy_compile.c": 450,
-    "evaluate_many.c": 135,
-    "policy_hash.c": 94,
-    "policy_hash.h": 91,
-    "python/arrow.h": 60,
-    "python/arrow_capsule.h": 25,
-    "python/arrow_stream.h": 95,
-    "python/arrow_views.h": 115,
-    "text.c": 90,
-}
+# Empty comments that keep a formatter from joining two lines.
 MOST_EMPTY_COMMENTS = 5
 
 EMPTY_COMMENT = re.compile(r"\S.*//[ ]*$", re.MULTILINE)
@@ -175,32 +142,16 @@ def defined_globals(obj: Path) -> set[str]:
 
 def folder_faults(files: dict[str, str]) -> list[str]:
     """Return what a folder of C files has that its readers should not meet."""
-    lines = sum(
-        text.count("\n")
-        for name, text in files.items()
-        if name != "pinverify.h"
-        and name not in MOST_LINES_APART
-        and not name.startswith("kernels/")
-    )
-    empty = sum(
-        len(re.findall(r"\S.*//[ ]*$", t, re.MULTILINE)) for t in files.values()
-    )
+    empty = sum(len(EMPTY_COMMENT.findall(text)) for text in files.values())
     faults = [
         f"{name} has a contract" for name, t in files.items() if CONTRACT.search(t)
-    ]
-    if lines > MOST_LINES:
-        faults.append(f"{lines} lines")
-    faults += [
-        f"{name} has more than {most} lines"
-        for name, most in MOST_LINES_APART.items()
-        if files.get(name, "").count("\n") > most
     ]
     if empty > MOST_EMPTY_COMMENTS:
         faults.append(f"{empty} empty comments behind code")
     return faults
 
 
-def test_the_folder_is_c_and_not_long() -> None:
+def test_the_folder_is_c() -> None:
     """Contracts of functions are in tests/prove; loops keep a line or two."""
     files = {
         str(path.relative_to(CSRC)): path.read_text(encoding="ascii")
@@ -210,18 +161,14 @@ def test_the_folder_is_c_and_not_long() -> None:
     assert folder_faults(files) == []
 
 
-def test_the_adapter_is_not_long() -> None:
-    """Its manual aside; and it has no contracts, either."""
+def test_the_adapter_has_no_contracts() -> None:
+    """Those of the core are in tests/prove, and nothing of the adapter is proved."""
     files = {
         path.name: path.read_text(encoding="ascii")
         for path in (*adapter_sources(), *adapter_sources(suffix=".h"))
-        if path.name != "pinverify_openssl.h"
     }
     assert "judge.c" in files
     assert [name for name, text in files.items() if CONTRACT.search(text)] == []
-    apart = sum(files.pop(name).count("\n") for name in OF_BORINGSSL)
-    assert apart <= MOST_LINES_OF_BORINGSSL
-    assert sum(text.count("\n") for text in files.values()) <= MOST_LINES_OF_ADAPTER
 
 
 @pytest.mark.parametrize(
@@ -229,16 +176,12 @@ def test_the_adapter_is_not_long() -> None:
     [
         ("int f(int x) REQUIRES(x > 0) {", "a.c has a contract"),
         ("int f(void)  //\n" * 6, "6 empty comments behind code"),
-        ("\n" * (MOST_LINES + 1), f"{MOST_LINES + 1} lines"),
     ],
 )
 def test_planted_fault_of_the_folder_is_seen(text: str, fault: str) -> None:
     """The check above does not pass by seeing nothing."""
     assert folder_faults({"a.c": text}) == [fault]
-    apart = {"policy_hash.c": "\n" * 9999}
-    most = MOST_LINES_APART["policy_hash.c"]
-    assert folder_faults(apart) == [f"policy_hash.c has more than {most} lines"]
-    assert folder_faults({"kernels/a.c": "\n" * 9999, "a.c": "//\n" * 9}) == []
+    assert folder_faults({"a.c": "//\n" * 9}) == []
 
 
 @pytest.mark.slow

@@ -98,7 +98,8 @@ def test_the_client_of_the_page_connects_to_the_right_server(
     page = (ROOT / "docs" / "openssl.md").read_text(encoding="utf-8")
     source = tmp_path / "client.c"
     source.write_text(page.partition("```c\n")[2].partition("```")[0], "ascii")
-    client = objects().linked(tmp_path / "client", objects().compiled(source, tmp_path))
+    compiled = objects().compiled(source, tmp_path)
+    client = objects().linked(tmp_path / "client", compiled, "policy_map")
     server = serve(server_context(getattr(pki, who)))
     address = f"127.0.0.1:{server.port}"
     code, told, errors = ended(

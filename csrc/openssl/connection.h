@@ -14,6 +14,12 @@ typedef struct pv__pinned {
   // Those of the application, which are called, too.
   pv__info_callback *info_callback;
   pv__guard_callback *guarded;
+  // A context that listens, and SSL_CTX_set_cert_cb selects the others.
+  _Atomic bool selects_late;
+  // As in pv_openssl_counters.
+  _Atomic uint64_t accepted[PV_NOT_CHECKED + 1];
+  _Atomic uint64_t rejected[PV_NOT_CHECKED + 1];
+  _Atomic uint64_t resumed;
   pv__known known;
 } pv__pinned;
 
@@ -46,12 +52,14 @@ typedef struct pv__connection {
   bool is_watched;     // our verify callback was put in front of its own
   bool is_demanding;   // so was SSL_VERIFY_FAIL_IF_NO_PEER_CERT
   bool is_told;        // on_report knows the decision
+  bool is_counted;     // and so do the counters of the context
   // The info callback by which the adapter sees each step; NULL before.
   pv__info_callback *followed_by;
   // The name that a client sends; a session that it resumes may have another.
   char sni[PV_HOST_MAX + 2];
   char *name;         // that pv_openssl_set1_host was given; NULL: none
   SSL_CTX *listener;  // the context that it was made from: a reference
+  const SSL_CTX *selected_early;  // before SSL_CTX_set_cert_cb, only to compare
   uint64_t number;    // of the policy that decided
   int (*verify_callback)(int ok, X509_STORE_CTX *store);  // the application's
   pv__buffer evidence;  // of this handshake; empty: the leaf alone

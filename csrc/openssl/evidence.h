@@ -2,8 +2,8 @@
 #ifndef PINVERIFY_OPENSSL_EVIDENCE_H
 #define PINVERIFY_OPENSSL_EVIDENCE_H
 
+#include "../pinverify_openssl.h"
 #include "known.h"
-#include "pinverify_openssl.h"
 
 // The bytes are:
 //

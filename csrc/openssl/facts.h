@@ -23,4 +23,12 @@ bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes,
                           pv__connection *connection, SSL *ssl,
                           SSL_SESSION *session, const char *host);
 
+// pv__is_selected_late tells if a server has selected the rule of a full
+// handshake in a callback that the library does not call for resumed sessions.
+bool pv__is_selected_late(const pv__connection *connection, const SSL *ssl);
+
+// pv__give_no_session lets nobody resume the session of a server's handshake,
+// whose ClientHello has just been read.
+void pv__give_no_session(const pv__connection *connection, SSL *ssl);
+
 #endif  // PINVERIFY_OPENSSL_FACTS_H

@@ -104,4 +104,15 @@ bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes,
   return is_verified;
 }
 
+// Whatever callback selects a context: BoringSSL calls it for resumed sessions,
+// too.
+bool pv__is_selected_late(const pv__connection *connection, const SSL *ssl) {
+  (void)connection, (void)ssl;
+  return false;
+}
+
+void pv__give_no_session(const pv__connection *connection, SSL *ssl) {
+  (void)connection, (void)ssl;
+}
+
 #endif

@@ -63,4 +63,23 @@ bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes,
          data != NULL && pv__evidence_read(out, data, len);
 }
 
+// The security callback notes the context that was selected early. If it did
+// not, whatever is not the context that listens counts as late.
+bool pv__is_selected_late(const pv__connection *connection, const SSL *ssl) {
+  const SSL_CTX *early = connection->selected_early != NULL
+                             ? connection->selected_early
+                             : connection->listener;
+  const pv__pinned *pinned = pv__pinned_of(SSL_get_SSL_CTX(ssl));
+  return !SSL_session_reused(ssl) && pinned != NULL &&
+         pinned != pv__pinned_of(early);
+}
+
+void pv__give_no_session(const pv__connection *connection, SSL *ssl) {
+  SSL_set_num_tickets(ssl, 0);
+  SSL_set_options(ssl, SSL_OP_NO_TICKET);
+  if (connection->listener != NULL) {
+    SSL_CTX_remove_session(connection->listener, SSL_get_session(ssl));
+  }
+}
+
 #endif

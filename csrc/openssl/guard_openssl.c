@@ -34,6 +34,17 @@ static bool is_of_a_list(int op) {
          op == SSL_SECOP_SIGALG_MASK;
 }
 
+// Notes the context of a server at a moment in the ClientHello: the callbacks
+// for that and for SNI were called, and that of SSL_CTX_set_cert_cb was not.
+static void note_context(const SSL *ssl, int op) {
+  pv__connection *connection = op != SSL_SECOP_SIGALG_SHARED || ssl == NULL
+                                   ? NULL
+                                   : pv__connection_of(ssl);
+  if (connection != NULL && connection->selected_early == NULL) {
+    connection->selected_early = SSL_get_SSL_CTX(ssl);
+  }
+}
+
 static int refuse_unseen(void) {
   pv__raise_unseen();
   return 0;
@@ -44,6 +55,7 @@ static int on_security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits,
   if (!is_of_a_list(op) && is_unseen(ssl)) {
     return refuse_unseen();
   }
+  note_context(ssl, op);
   return security_of_openssl(ssl, ctx, op, bits, nid, other, ex);
 }
 
@@ -57,6 +69,7 @@ static int on_security_composed(const SSL *ssl, const SSL_CTX *ctx, int op,
   if (!is_of_a_list(op) && is_unseen(ssl)) {
     return refuse_unseen();
   }
+  note_context(ssl, op);
   return pinned->guarded(ssl, ctx, op, bits, nid, other, ex);
 }
 

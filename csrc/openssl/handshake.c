@@ -34,6 +34,10 @@ static const char NOT_ASKED[] =
     "the server asks no client for a certificate: set SSL_VERIFY_PEER";
 static const char UNSEEN_START[] =
     "the handshake began before the context was pinned";
+static const char SELECTED_LATE[] =
+    "a session was resumed where SSL_CTX_set_cert_cb selects contexts, and "
+    "OpenSSL does not call that then: select in SSL_CTX_set_client_hello_cb or "
+    "SSL_CTX_set_tlsext_servername_callback";
 static const char BORROWED[] =
     "the verify callback is that of another pinned connection: set your own";
 static const pv__shown NOTHING = {.leaf = NULL};
@@ -68,7 +72,8 @@ static void begin(pv__connection *connection, SSL *ssl) {
   connection->state = PV__PENDING;
   keep_following(connection, ssl);
   connection->is_doubted = connection->is_overruled = false;
-  connection->is_told = false;
+  connection->is_told = connection->is_counted = false;
+  connection->selected_early = NULL;
   pv__forget(connection);
   SSL_set_options(ssl, SSL_OP_NO_RENEGOTIATION);
   if (SSL_is_dtls(ssl)) {
@@ -141,6 +146,21 @@ static void on_client_hello(pv__connection *connection, SSL *ssl) {
   }
 }
 
+// Tells if a resumed session may miss the rule that a full handshake would
+// select. That is known from the first one in which it was selected late.
+static bool is_ambiguous(const pv__connection *connection, const SSL *ssl) {
+  pv__pinned *listening = pv__pinned_of(connection->listener);
+  const bool is_late = pv__is_selected_late(connection, ssl);
+  if (listening == NULL) {
+    return is_late;
+  }
+  if (is_late) {
+    atomic_store(&listening->selects_late, true);
+  }
+  return is_late || (pv__rule_of(ssl, connection) == listening &&
+                     atomic_load(&listening->selects_late));
+}
+
 static void on_step(pv__connection *connection, SSL *ssl) {
   const pv__step step = pv__step_of(ssl);
   if (connection->state == PV__REJECTED) {
@@ -167,8 +187,15 @@ static void on_step(pv__connection *connection, SSL *ssl) {
       (is_hello || connection->state == PV__PENDING)) {
     // Early data must not be read before a decision. So it is made at the first
     // step that shows a resumed session, whatever the name of that step.
+    if (is_ambiguous(connection, ssl)) {
+      pv__reject_because(connection, ssl, SELECTED_LATE);
+      return;
+    }
     decide(connection, ssl);
   } else if (is_hello) {
+    if (is_ambiguous(connection, ssl)) {
+      pv__give_no_session(connection, ssl);
+    }
     on_client_hello(connection, ssl);
   } else if (step == PV__READ_SERVER_DONE ||
              (step == PV__READ_FINISHED &&

@@ -11,9 +11,13 @@
 
 static const char NO_RULE[] = "neither context of this connection is pinned";
 static const char LONG_NAME[] = "the name is longer than 253 bytes";
-static const char HIDDEN[] =
-    "a resumed session shows no chain, and its first handshake is not known: "
+// Of sessions whose chain nobody has seen.
+static const char COULD_BE_BLOCKED[] =
+    "a resumed session shows no chain, and a blocked key could be in it: "
     "connect again without the session";
+static const char LEAF_ALONE[] =
+    "a resumed session shows no chain, and its leaf alone does not match the "
+    "pins: connect again without the session";
 static const char UNREADABLE[] =
     "the chain could not be encoded, or has too many certificates";
 
@@ -73,14 +77,26 @@ static size_t list_chain(hashed_cert out[PV_OPENSSL_CERTS_MAX],
   return num + 1;
 }
 
-// Tells if certificates above the leaf could change a decision about it.
+// Tells if a certificate above the leaf can match a PinSet.
+static bool looks_above_leaf(const pv_policy *policy, uint32_t pinset) {
+  pv_pinset own;
+  return pv_policy_pinset(&own, policy, pinset) == PV_OK &&
+         (own.num_pins[2 * PV_LIST_PINS + PV_SPKI] != 0 ||
+          own.num_pins[2 * PV_LIST_PINS + PV_CERTIFICATE] != 0 ||
+          own.num_pins[2 * PV_LIST_CA + PV_SPKI] != 0 ||
+          own.num_pins[2 * PV_LIST_CA + PV_CERTIFICATE] != 0);
+}
+
+// Tells if certificates above the leaf could change a decision about it, which
+// the pins of a PinSet or none made.
 static bool depends_on_chain(const pv_report *report, const pv_policy *policy,
-                             const char *host) {
+                             const char *host, uint32_t pinset) {
   if (report->mode != PV_ENFORCE) {
     return false;
   }
   return report->accepted ? !pv_host_is_clear(policy, host, strlen(host))
-                          : report->reason == PV_MISMATCH;
+                          : report->reason == PV_MISMATCH &&
+                                looks_above_leaf(policy, pinset);
 }
 
 // Asks one policy, whichever is in force now.
@@ -101,12 +117,13 @@ static void ask(pv__connection *connection, pv__pinned *rule,
     out->why = "";
     const given_host host = {out->host, strlen(out->host), PV_NO_RULE};
     const chain_view shown = {.num_certs = num_certs, .hashed = chain};
-    (void)pv__evaluate_peer(&out->report, NULL, policy, &host, &shown,
-                            connection->asked.now);
-    if (is_hidden && depends_on_chain(&out->report, policy, out->host)) {
+    const uint32_t pinset = pv__evaluate_peer(
+        &out->report, NULL, policy, &host, &shown, connection->asked.now);
+    if (is_hidden &&
+        depends_on_chain(&out->report, policy, out->host, pinset)) {
+      out->why = out->report.accepted ? COULD_BE_BLOCKED : LEAF_ALONE;
       out->report.accepted = 0;
       out->report.reason = PV_NOT_CHECKED;
-      out->why = HIDDEN;
     }
     if (out->report.num_seen > 0) {
       memcpy(out->key_sha256, chain[0].digests.of[PV_SPKI], PV_DIGEST_LEN);

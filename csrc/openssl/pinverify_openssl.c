@@ -1,5 +1,5 @@
 // pinverify_openssl.c: the public functions of the adapter.
-#include "pinverify_openssl.h"
+#include "../pinverify_openssl.h"
 
 #include "guard.h"
 #include "handshake.h"
@@ -67,6 +67,20 @@ int pv_openssl_swap(SSL_CTX *ctx, const pv_policy *policy) {
     return failed("no pinned context, or a policy that is not open");
   }
   pv__in_force_swap(&pinned->in_force, policy);
+  return 1;
+}
+
+int pv_openssl_count(const SSL_CTX *ctx, pv_openssl_counters *out) {
+  pv__pinned *pinned = ctx == NULL ? NULL : pv__pinned_of(ctx);
+  *out = (pv_openssl_counters){.resumed = 0};
+  if (pinned == NULL) {
+    return 0;
+  }
+  for (size_t i = 0; i <= PV_NOT_CHECKED; i++) {
+    out->accepted[i] = atomic_load(&pinned->accepted[i]);
+    out->rejected[i] = atomic_load(&pinned->rejected[i]);
+  }
+  out->resumed = atomic_load(&pinned->resumed);
   return 1;
 }
 

@@ -48,9 +48,23 @@ void pv__reject_because(pv__connection *connection, SSL *ssl, const char *why) {
   pv__reject(connection, ssl);
 }
 
+static void count(pv__pinned *rule, const pv_openssl_decision *decision) {
+  const pv_report *report = &decision->report;
+  const bool is_accepted = report->accepted == 1;
+  _Atomic uint64_t *counters = is_accepted ? rule->accepted : rule->rejected;
+  atomic_fetch_add_explicit(&counters[report->reason], 1, memory_order_relaxed);
+  if (is_accepted && decision->is_resumed) {
+    atomic_fetch_add_explicit(&rule->resumed, 1, memory_order_relaxed);
+  }
+}
+
 void pv__tell(pv__connection *connection, SSL *ssl) {
   const pv_openssl_decision *decision = &connection->decision;
-  const pv__pinned *rule = pv__rule_of(ssl, connection);
+  pv__pinned *rule = pv__rule_of(ssl, connection);
+  if (rule != NULL && !connection->is_counted) {
+    connection->is_counted = true;
+    count(rule, decision);
+  }
   const bool is_plain =
       decision->report.accepted && (decision->report.reason == PV_MATCH ||
                                     decision->report.reason == PV_NOT_PINNED);

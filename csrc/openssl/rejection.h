@@ -22,8 +22,8 @@ void pv__break_connection(SSL *ssl);
 void pv__reject(pv__connection *connection, SSL *ssl);
 void pv__reject_because(pv__connection *connection, SSL *ssl, const char *why);
 
-// pv__tell tells the application of the decision, once, if it is no plain
-// match. Call it when nothing can change any more.
+// pv__tell counts the decision, once, and tells the application if it is no
+// plain match. Call it when nothing can change any more.
 void pv__tell(pv__connection *connection, SSL *ssl);
 
 #endif  // PINVERIFY_OPENSSL_REJECTION_H

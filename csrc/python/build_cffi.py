@@ -2,6 +2,9 @@
 
 setup.py names this file to setuptools. It is in the source distribution only: an
 installed pinverify contains the compiled module, not this file.
+
+PINVERIFY_TARGET is a platform of cross/targets.toml, if the module is not for the
+machine that builds it: cross.py sets it.
 """
 
 from __future__ import annotations
@@ -10,14 +13,18 @@ import os
 import re
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 from cffi import FFI
 
 CSRC = Path(__file__).resolve().parent.parent
+TARGETS = CSRC / "python" / "cross" / "targets.toml"
 HEADER = CSRC / "pinverify.h"
 VIEWS = CSRC / "python" / "arrow_views.h"
-ADAPTER = CSRC / "openssl"  # for C programs: Python's ssl has an OpenSSL of its own
+
+# For C programs: Python's ssl has an OpenSSL of its own, and Python maps files itself.
+NOT_FOR_PYTHON = ("openssl", "map")
 
 # Macros of the header for C compilers, which cffi does not understand.
 C_ONLY = re.compile(r"\bPV_(?:API|CHECK)\s+")
@@ -40,20 +47,27 @@ def found(pattern: str) -> list[str]:
     The paths are relative, because setuptools requires that, and so that the module
     does not contain the folder of the build.
     """
-    paths = [path for path in CSRC.glob(pattern) if ADAPTER not in path.parents]
+    paths = (p for p in CSRC.glob(pattern) if p.parent.name not in NOT_FOR_PYTHON)
     return sorted(map(os.path.relpath, paths))
 
 
+def target_system() -> str:
+    """Return sys.platform of the machine that the module is for."""
+    target = os.environ.get("PINVERIFY_TARGET")
+    if target is None:
+        return sys.platform
+    table = tomllib.loads(TARGETS.read_text(encoding="ascii"))
+    return str(table[target]["system"])
+
+
 def compile_flags() -> list[str]:
-    """Return the compiler's flags: one set for every file and every machine.
+    """Return the compiler's flags, which is gcc or clang: one set for every file.
 
     There is no -march: kernels for newer processors are always compiled, and are
     chosen at run time.
     """
-    if sys.platform == "win32":
-        return ["/std:c11", "/O2"]
     # A frame of more than one page cannot jump over the guard page of the stack.
-    linux_only = ["-fstack-clash-protection"] if sys.platform == "linux" else []
+    linux_only = ["-fstack-clash-protection"] if target_system() == "linux" else []
     return [
         "-std=c11",
         "-O3",  # with gcc, the scan is twice as fast as with -O2, the walk 15 % faster
@@ -72,7 +86,7 @@ def link_flags() -> list[str]:
     After loading, the table of addresses is read-only. Calls between C files stay in
     the module, even in a program that contains another copy of the core.
     """
-    if sys.platform in ("win32", "darwin"):  # these have no ELF
+    if target_system() in ("win32", "darwin"):  # these have no ELF
         return []
     return ["-Wl,-z,relro,-z,now", "-Wl,-Bsymbolic"]
 
@@ -204,7 +218,7 @@ ffibuilder.set_source(
     "pinverify._core",
     preamble(),
     sources=found("**/*.c"),
-    depends=[*found("**/*.h"), *found("python/*")],
+    depends=[*found("**/*.h"), *found("python/*.*")],
     include_dirs=[os.path.relpath(CSRC)],
     define_macros=[
         ("PV_API", ""),  # the module exports none of the core's names

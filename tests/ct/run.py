@@ -1,39 +1,48 @@
-"""Is the scan constant-time? Asked of binaries, not of the source.
+"""Is the search for a pin constant-time? Asked of binaries, not of the source.
 
-The promise: the time of comparing a digest with pins does not depend on which pin,
-or how much of one, matched. Three methods look for what would break it, in what
-compilers made of csrc, and in the compiled module that Python loads:
+The promise of pinverify.h: the time of a function does not depend on the bytes of the
+pins, on which of them matches, or on how much of one does. Every function that promises
+it is examined. Three methods look for what would break it, in what compilers made of
+csrc, and in the compiled module that Python loads:
 
-trace     runs each scan one instruction at a time over many pins and digests. All
-          must run the same instructions and touch the same addresses, and none may
-          be an instruction whose time depends on its operands.
-memcheck  valgrind is told that pins and digest are unset memory, and reports
+trace     runs a function one instruction at a time over many pins and digests. All
+          calls with the same answer must run the same instructions and touch the same
+          addresses, and none may be an instruction whose time depends on its operands.
+memcheck  valgrind is told that pins and digests are unset memory, and reports
           each branch and each address that depends on them.
 MSan      does the same inside the program. It sees least, and never counts alone.
 
-Kernels are those that the table of csrc/scan.c lists on this machine. leaky_scans.c has
-scans that leak: a method that sees nothing in one of them fails the run.
+Kernels are those of csrc/kernels/scan_*.c. One that this machine can't run is named.
+
+leaks.toml has leaks that are planted in copies of the source: a method that does not
+see what it should see there fails the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import importlib.util
 import os
-import random
+import platform
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from itertools import islice, pairwise
+import tomllib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import single_step
+import anchors
+from anchors import Change
+from core_sources import core_sources
+from ct import single_step
+from ct.calls import DECISIONS, Arena, Library, policies, sample_certificate
 
 __all__: list[str] = []
 
@@ -44,53 +53,130 @@ BUILD = HERE / "build"
 
 COMPILERS = ("gcc", "clang-19")
 MSAN_COMPILER = "clang-19"
+METHODS = ("trace", "memcheck", "MSan")
 
-# What stands in a cell of the table. A twin ought to leak, the others not.
+# What stands in a cell of the table. A planted leak must be seen.
 CLEAN, LEAKS, SEEN, MISSED, BLIND = "clean", "LEAKS", "seen", "MISSED", "-"
 
-# What a method can't see, and why. A kernel whose instructions valgrind does not
-# know is not listed by a program that runs under it.
-BLIND_SPOTS = {
-    ("MSan", "avx512 pv_packed_contain"): "it takes VPTERNLOG for a use",
-    ("MSan", "avx512 pv_packed_contain_many"): "it takes VPTERNLOG for a use",
-    ("memcheck", "twin twin_division"): "no branch, no address",
-    ("memcheck", "twin twin_mask_register"): "valgrind knows no AVX-512",
-    ("MSan", "twin twin_division"): "no branch, no address",
+# What a machine must have to run a kernel: its architecture, and flags of Linux. A
+# checker runs the kernel over models on every machine.
+KERNEL_NEEDS = {
+    "portable": ("", ""),
+    "avx2": ("x86_64", "avx2 bmi1 bmi2"),
+    "avx512": ("x86_64", "avx2 bmi1 bmi2 avx512f avx512vl avx512bw"),
+    "neon": ("aarch64", ""),
 }
+OVER_MODELS = {"memcheck": {"avx512"}, "MSan": {"avx512"}}
 
-# What the processor must have to run a twin.
-TWIN_NEEDS = {
-    "twin_gather": "avx2",
-    "twin_mask_register": "avx512vl",
-    "twin_vector_branch": "avx2",
-}
+
+@dataclass(frozen=True)
+class Leak:
+    """A leak that is planted: a row of leaks.toml.
+
+    Attributes:
+        what: it, in words.
+        change: where, and how.
+        kernel: the kernel that leaks then.
+        run: the function that is called.
+        seen_by: the methods that must find it; the others need not.
+    """
+
+    what: str
+    change: Change
+    kernel: str
+    run: str
+    seen_by: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one method about one scan of one binary."""
+    """The answer of one method about one function of one binary."""
 
     kernel: str
-    scan: str
+    function: str
     method: str
     binary: str
-    leaks: bool | None  # None: the method is blind here
+    leaks: bool
     detail: str = ""
+    planted: str = ""  # the leak that should be found
+
+    @property
+    def line(self) -> str:
+        """The name of its line in the table."""
+        return self.planted or f"{self.kernel} {self.function}"
 
     @property
     def cell(self) -> str:
         """The text of this finding in the table."""
-        if self.leaks is None:
-            return BLIND
-        if self.kernel == "twin":
+        if self.planted:
             return SEEN if self.leaks else MISSED
         return LEAKS if self.leaks else CLEAN
+
+
+# ---- what has to be examined -------------------------------------------------
+
+
+def header() -> str:
+    """Return pinverify.h."""
+    return (CSRC / "pinverify.h").read_text(encoding="ascii")
+
+
+def promised(text: str) -> list[str]:
+    """Return the functions whose time does not depend on pins, as a header says it."""
+    found: list[str] = []
+    blocks = re.findall(r"((?://[^\n]*\n)+)((?:PV_API[^;]*;\n)+)", text)
+    for comment, declarations in blocks:
+        words = " ".join(re.sub(r"^// ?", "", comment, flags=re.MULTILINE).split())
+        _, _, time = words.rpartition("Time: ")
+        like = re.match(r"like (pv_\w+)", time)
+        if "independent of the bytes of" in time or (like and like[1] in found):
+            found += re.findall(r"\b(pv_\w+)\(", declarations)
+    return found
+
+
+def kernels() -> list[str]:
+    """Return every kernel of the scan that there is, for any processor."""
+    texts = [path.read_text("ascii") for path in sorted(CSRC.glob("kernels/scan_*.c"))]
+    names = re.findall(r'pv_kernel pv__scan_\w+ = \{\.name = "(\w+)"', "".join(texts))
+    assert len(names) == len(texts), "a kernel that is not found"
+    return names
+
+
+def why_not_here(kernel: str) -> str:
+    """Return why this machine can't run a kernel; empty if it can."""
+    machine = platform.machine()
+    wanted, flags = KERNEL_NEEDS[kernel]
+    if wanted and wanted != machine:
+        return f"this machine is {machine}, not {wanted}"
+    lacking = set(flags.split()) - cpu_flags()
+    return f"this machine lacks {' '.join(sorted(lacking))}" if lacking else ""
+
+
+def can_run(method: str, kernel: str) -> bool:
+    """Can a method run a kernel on this machine?"""
+    return kernel in OVER_MODELS.get(method, ()) or not why_not_here(kernel)
+
+
+def cpu_flags() -> set[str]:
+    """Return the instruction sets of this machine."""
+    text = Path("/proc/cpuinfo").read_text(encoding="ascii")
+    return set(re.findall(r"^flags\s*:(.*)$", text, re.MULTILINE)[0].split())
+
+
+def leaks() -> list[Leak]:
+    """Return the leaks to plant."""
+    table = tomllib.loads((HERE / "leaks.toml").read_text(encoding="utf-8"))
+    return [
+        Leak(row["what"], Change.of(row), row["kernel"], row["run"], (*row["seen_by"],))
+        for row in table["leak"]
+    ]
 
 
 # ---- building ----------------------------------------------------------------
 
 
-def module_flags() -> list[str]:
+@functools.cache
+def module_flags() -> tuple[str, ...]:
     """Return the flags with which the Python package is compiled."""
     path = CSRC / "python" / "build_cffi.py"
     spec = importlib.util.spec_from_file_location("build", path)
@@ -98,42 +184,94 @@ def module_flags() -> list[str]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return [*module.compile_flags(), "-DPV_API="]
+    return (*module.compile_flags(), "-DPV_API=")
 
 
-def compile_core(compiler: str, output: str, *flags: str | Path) -> Path:
-    """Compile csrc and the twins with *flags* into tests/ct/build."""
-    BUILD.mkdir(exist_ok=True)
-    path = BUILD / output
-    core = sorted(p for p in CSRC.rglob("*.c") if p.parent.name != "openssl")
-    sources = [HERE / "leaky_scans.c", *core]
-    command = [compiler, *module_flags(), f"-I{CSRC}", *flags, *sources, "-o", path]
-    subprocess.run(list(map(str, command)), check=True)
-    return path
+@dataclass(frozen=True)
+class Build:
+    """How a binary is made: its objects are compiled once, leaks beside them."""
+
+    name: str
+    compiler: str
+    flags: tuple[str | Path, ...]
+    program: bool
+
+    def compile(self, source: Path, csrc: Path, output: Path) -> Path:
+        """Compile one file; one kernel over models, where a checker runs it."""
+        flags = [*module_flags(), *self.flags, f"-I{csrc}", f"-I{csrc / 'kernels'}"]
+        if self.program and source.stem == "scan_x86_avx512":
+            models = HERE / "over_models.h"
+            flags += [f"-I{ROOT / 'tests' / 'prove'}", "-Wno-psabi", "-include", models]
+        run_tool(self.compiler, *flags, "-c", "-o", output, source)
+        return output
+
+    @functools.cached_property
+    def objects(self) -> dict[str, Path]:
+        """The objects of the core, and of poison.c, by the names of their sources."""
+        folder = BUILD / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        sources = {str(path.relative_to(CSRC)): path for path in core_sources()}
+        if self.program:
+            sources["poison.c"] = HERE / "poison.c"
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            made = pool.map(
+                lambda path: self.compile(path, CSRC, folder / f"{path.stem}.o"),
+                sources.values(),
+            )
+            return dict(zip(sources, made, strict=True))
+
+    def link(self, name: str, objects: dict[str, Path]) -> Path:
+        """Make a binary of objects."""
+        path = BUILD / self.name / f"binary{name}"
+        how = () if self.program else ("-shared", "-Wl,-Bsymbolic")
+        run_tool(self.compiler, *self.flags, *how, *objects.values(), "-o", path)
+        return path
+
+    @functools.cached_property
+    def binary(self) -> Path:
+        """The binary of the source as it is."""
+        return self.link("", self.objects)
+
+    def with_leak(self, number: int, leak: Leak) -> Path:
+        """Return the binary of a source in which a leak is planted."""
+        file, text = anchors.made(leak.change, anchors.read(CSRC))
+        source = BUILD / f"leak-{number}" / file
+        if not source.exists() or source.read_text(encoding="ascii") != text:
+            source.parent.mkdir(parents=True, exist_ok=True)
+            source.write_text(text, encoding="ascii")
+        output = BUILD / self.name / f"leak-{number}.o"
+        self.compile(source, CSRC, output)
+        return self.link(f"-leak-{number}", self.objects | {file: output})
 
 
-def traced_library(compiler: str) -> Path:
+def run_tool(*command: str | Path) -> None:
+    """Run a compiler, which must not fail."""
+    subprocess.run([*map(str, command)], check=True)
+
+
+def traced_build(compiler: str) -> Build:
     """Return csrc as a shared library, compiled as the module is."""
-    flags = ("-fPIC", "-shared", "-Wl,-Bsymbolic")
-    return compile_core(compiler, f"traced-{compiler}.so", *flags)
+    return Build(f"traced-{compiler}", compiler, ("-fPIC",), program=False)
 
 
-def memcheck_program(compiler: str) -> Path:
+def memcheck_build(compiler: str) -> Build:
     """Return poison.c for valgrind."""
-    return compile_core(compiler, f"memcheck-{compiler}", "-g", HERE / "poison.c")
+    flags = ("-g", "-include", HERE / "declassify.h")
+    return Build(f"memcheck-{compiler}", compiler, flags, program=True)
 
 
-def msan_program(compiler: str) -> Path:
+def msan_build() -> Build:
     """Return poison.c with MSan in it.
 
     MSan takes an argument of a function for a use of it, unless told not to, and
     knows no fortified functions.
     """
-    return compile_core(
-        *(compiler, f"msan-{compiler}", "-g", "-O1", "-fsanitize=memory"),
-        *("-fno-sanitize-memory-param-retval", "-fno-builtin"),
-        *("-U_FORTIFY_SOURCE", "-include", HERE / "no_barrier.h", HERE / "poison.c"),
+    flags = (
+        *("-g", "-O1", "-fsanitize=memory", "-fno-sanitize-memory-param-retval"),
+        *("-fno-builtin", "-U_FORTIFY_SOURCE"),
+        *("-include", HERE / "no_barrier.h", "-include", HERE / "declassify.h"),
     )
+    return Build(f"msan-{MSAN_COMPILER}", MSAN_COMPILER, flags, program=True)
 
 
 # ---- memcheck and MSan -------------------------------------------------------
@@ -141,12 +279,15 @@ def msan_program(compiler: str) -> Path:
 FOUND = 99  # what a checker ends with once it has found something
 
 
-def poison(method: str, binary: str, program: Path) -> list[Finding]:
-    """Run poison.c under one checker, once for each kernel and scan."""
+def poison(
+    method: str, binary: str, program: Path, leak: Leak | None = None
+) -> list[Finding]:
+    """Run poison.c under one checker: for each kernel and function, or for a leak."""
     environment = dict(os.environ, MSAN_OPTIONS=f"exitcode={FOUND}")
     command = [str(program)]
     if method == "memcheck":
         command = ["valgrind", "--quiet", f"--error-exitcode={FOUND}", *command]
+    files = [str(BUILD / "certificate"), *map(str, sorted(BUILD.glob("policy-*")))]
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -159,238 +300,61 @@ def poison(method: str, binary: str, program: Path) -> list[Finding]:
         )
 
     listed = run()
-    kernels = re.findall(r"^kernel (\w+)$", listed.stdout, re.MULTILINE)
-    scans = re.findall(r"^scan (\w+)$", listed.stdout, re.MULTILINE)
-    assert kernels, listed.stderr
+    names = re.findall(r"^kernel (\w+)$", listed.stdout, re.MULTILINE)
+    functions = re.findall(r"^function (\w+)$", listed.stdout, re.MULTILINE)
+    assert names, listed.stderr
     findings = []
-    for number, kernel, scan in subjects(kernels, scans):
-        leaks, detail = None, BLIND_SPOTS.get((method, f"{kernel} {scan}"), "")
-        if not detail:
-            ended = run(str(number), scan)
-            assert ended.returncode in (0, FOUND), (kernel, scan, ended)
-            leaks, detail = ended.returncode == FOUND, ended.stderr
-        findings.append(Finding(kernel, scan, method, binary, leaks, detail))
+    for number, kernel, function in subjects(names, functions, leak):
+        ended = run(str(number), function, *files)
+        assert ended.returncode in (0, FOUND), (kernel, function, ended)
+        found = ended.returncode == FOUND
+        finding = Finding(kernel, function, method, binary, found, ended.stderr)
+        findings.append(finding)
     return findings
 
 
 def subjects(
-    kernels: Sequence[str], scans: Sequence[str]
+    names: Sequence[str], functions: Sequence[str], leak: Leak | None
 ) -> Iterator[tuple[int, str, str]]:
-    """Yield each scan with each kernel; the twins, which have none, once."""
-    for scan in scans:
-        if not scan.startswith("twin_"):
-            for number, kernel in enumerate(kernels):
-                yield number, kernel, scan
-        elif TWIN_NEEDS.get(scan, "") in cpu_flags():
-            yield 0, "twin", scan
-
-
-def cpu_flags() -> set[str]:
-    """Return the instruction sets of this machine, and the empty name."""
-    text = Path("/proc/cpuinfo").read_text(encoding="ascii")
-    return {"", *re.findall(r"^flags\s*:(.*)$", text, re.MULTILINE)[0].split()}
-
-
-# ---- pins and digests --------------------------------------------------------
-
-NUMBERS_OF_PINS = (0, 1, 2, 3, 4, 5, 8, 9, 16, 17, 64)
-
-# What takes several digests does many times the work, so there is less of it.
-NUMBERS_OF_PINS_FOR_MANY = (0, 1, 4, 5, 9, 17)
-NUMBERS_OF_DIGESTS = (1, 2, 3, 4, 5)
-MOST_DIGESTS = max(NUMBERS_OF_DIGESTS)
-
-# More than a kernel takes for small: one of them goes on in another way then.
-# That is 20,000 instructions or more, so only three calls are traced: the digest is
-# absent, the first pin, the last one.
-MOST_PINS = 1300
-
-
-@dataclass(frozen=True)
-class Secret:
-    """Pins and a digest, and what is special about them."""
-
-    name: str
-    pins: bytes
-    digest: bytes
-
-
-def flipped(digest: bytes, start: int, stop: int = 32) -> bytes:
-    """Return a digest with other bytes from *start* to *stop*."""
-    middle = bytes(0xFF ^ byte for byte in digest[start:stop])
-    return digest[:start] + middle + digest[stop:]
-
-
-def secrets(num_pins: int) -> Iterator[Secret]:
-    """Yield that many pins, each time with a digest that meets them otherwise."""
-    noise = random.Random(num_pins)  # noqa: S311  (a test, no key)
-    pins = [noise.randbytes(32) for _ in range(num_pins)]
-    joined = b"".join(pins)
-    absent = noise.randbytes(32)
-    yield Secret("absent", joined, absent)
-    yield Secret("zero pins, zero digest", bytes(32 * num_pins), bytes(32))
-    yield Secret("zero pins, one bit", bytes(32 * num_pins), bytes(31) + b"\1")
-    yield Secret("0xff pins, zero digest", b"\xff" * 32 * num_pins, bytes(32))
-    if not pins:
-        return
-    yield Secret("every pin hit", absent * num_pins, absent)
-    for at in sorted({0, 1, 4, 7, num_pins // 2, num_pins - 1}):
-        if at < num_pins:
-            yield Secret(f"hit of pin {at}", joined, pins[at])
-    for at in sorted({0, num_pins - 1}):
-        for same in (1, 8, 15, 16, 31):
-            near = flipped(pins[at], same)
-            yield Secret(f"{same} bytes of pin {at}", joined, near)
-        for byte in (0, 7, 8, 31):
-            near = flipped(pins[at], byte, byte + 1)
-            yield Secret(f"all of pin {at} but byte {byte}", joined, near)
-
-
-def arrangements(secret: Secret, num_digests: int) -> Iterator[bytes]:
-    """Yield several digests: the special one first, last, or everywhere."""
-    others = bytes(range(1, 33)) * (num_digests - 1)
-    yield secret.digest + others
-    if num_digests > 1:
-        yield others + secret.digest
-        yield secret.digest * num_digests
+    """Yield each function with each kernel; of a leak the one that has it."""
+    for function in functions:
+        for number, kernel in enumerate(names):
+            if leak is None or (kernel, function) == (leak.kernel, leak.run):
+                yield number, kernel, function
 
 
 # ---- traces ------------------------------------------------------------------
 
 
-class Library:
-    """A binary that holds the core, loaded here."""
+def trace(
+    binary: str, path: Path, function: str, leak: Leak | None = None
+) -> list[Finding]:
+    """Trace one function of one binary with each kernel, or with that of a leak.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
-        self._loaded = ctypes.CDLL(str(self.path))
-        maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
-        base = min(int(m.split("-")[0], 16) for m in maps if m.endswith(str(self.path)))
-        self.functions: dict[str, int] = {}
-        self.places: list[tuple[int, str]] = []  # static names may occur twice
-        self.kernels_compiled: list[str] = []
-        listing = subprocess.run(
-            ["nm", str(self.path)], capture_output=True, text=True, check=True
-        )
-        for line in listing.stdout.splitlines():
-            *address, kind, name = line.split()
-            if kind in "tT":
-                self.functions[name] = base + int(address[0], 16)
-                self.places.append((self.functions[name], name))
-            elif kind in "rRdD" and name.startswith("pv_scan_"):
-                self.kernels_compiled.append(name.removeprefix("pv_scan_"))
-
-    def call(self, name: str, *arguments: Any) -> int:  # noqa: ANN401
-        """Call a function that returns a number, by its name."""
-        types: list[Any] = [type(argument) for argument in arguments]
-        function = ctypes.CFUNCTYPE(ctypes.c_uint32, *types)(self.functions[name])
-        return int(function(*arguments))
-
-    def kernels(self) -> list[str]:
-        """Return the kernels that this machine can run, best first."""
-        address = self.functions["pv_scan_kernel_name"]
-        name = ctypes.CFUNCTYPE(ctypes.c_char_p, ctypes.c_size_t)(address)
-        names: list[str] = []
-        while (found := name(len(names))) is not None:
-            names.append(found.decode("ascii"))
-        return names
-
-    def place(self, address: int) -> str:
-        """Return an address as the name of a function and an offset."""
-        below = [(at, name) for at, name in self.places if at <= address]
-        at, name = max(below, default=(0, "?"))
-        return f"{name}+{address - at:#x}"
-
-
-Call = Callable[[], object]
-
-
-class Arena:
-    """Where pins, digests and answers lie: the same place in every call."""
-
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self.rows = ctypes.create_string_buffer(32 * MOST_PINS)
-        self.packed = ctypes.create_string_buffer(32 * (MOST_PINS + 8))
-        self.digests = ctypes.create_string_buffer(32 * MOST_DIGESTS)
-        self.answers = ctypes.create_string_buffer(4 * MOST_DIGESTS)
-
-    def fill(self, num_pins: int, pins: bytes, digests: bytes) -> None:
-        """Put pins, packed and not, and digests in their places."""
-        ctypes.memmove(self.rows, pins, len(pins))
-        ctypes.memmove(self.digests, digests, len(digests))
-        size = ctypes.c_size_t(num_pins)
-        self.library.call("pv_pins_pack", self.packed, self.rows, size)
-
-    def calls(self, scan: str) -> Iterator[list[tuple[str, Call]]]:
-        """Yield groups of calls; within a group only secrets differ."""
-        many = scan.endswith("_many")
-        for num_pins in NUMBERS_OF_PINS_FOR_MANY if many else NUMBERS_OF_PINS:
-            for num_digests in NUMBERS_OF_DIGESTS if many else (1,):
-                group = []
-                for secret in islice(secrets(num_pins), 0, None, 5 if many else 1):
-                    for digests in arrangements(secret, num_digests):
-                        call = self.one_call(scan, num_pins, secret.pins, digests)
-                        group.append((f"{num_pins} pins, {secret.name}", call))
-                yield group
-        if scan == "pv_packed_contain":
-            group = []
-            for secret in islice(secrets(MOST_PINS), 0, 11, 5):
-                call = self.one_call(scan, MOST_PINS, secret.pins, secret.digest)
-                group.append((f"{MOST_PINS} pins, {secret.name}", call))
-            yield group
-
-    def one_call(self, scan: str, num_pins: int, pins: bytes, digests: bytes) -> Call:
-        """Return a call of one scan with these secrets."""
-        size = ctypes.c_size_t(num_pins)
-        where = self.packed if "packed" in scan else self.rows
-        arguments: tuple[object, ...] = (where, size, self.digests)
-        if scan.endswith("_many"):
-            num_digests = ctypes.c_size_t(len(digests) // 32)
-            arguments = (self.answers, *arguments, num_digests)
-
-        def call() -> None:
-            self.fill(num_pins, pins, digests)
-            self.library.call(scan, *arguments)
-
-        return call
-
-
-def trace(binary: str, path: Path) -> list[Finding]:
-    """Trace every scan of one binary with every kernel."""
+    What a decision does beside the scan is the same with each kernel, and long: only
+    the best one is traced.
+    """
     library = Library(path)
-    kernels = library.kernels()
     arena = Arena(library)
+    library.call("pv_sha256_use_kernel", ctypes.c_size_t(0))  # none is chosen later
+    names = library.kernels()
+    if leak is None and function in DECISIONS:
+        names = names[:1]
     findings = []
-    for number, kernel, scan in subjects(kernels, scans_of(library)):
+    for number, kernel, _ in subjects(names, [function], leak):
         library.call("pv_scan_use_kernel", ctypes.c_size_t(number))
-        detail = difference(library, arena, scan)
-        leaks = bool(detail)
-        findings.append(Finding(kernel, scan, "trace", binary, leaks, detail))
-    for kernel in sorted(set(library.kernels_compiled) - set(kernels)):
-        scan = "(this machine can't run it)"
-        findings.append(Finding(kernel, scan, "trace", binary, None))
+        detail = difference(library, arena, function)
+        finding = Finding(kernel, function, "trace", binary, bool(detail), detail)
+        findings.append(finding)
     return findings
 
 
-def scans_of(library: Library) -> list[str]:
-    """Return the scans of a binary, and its twins."""
-    twins = [name for name in library.functions if name.startswith("twin_")]
-    return [*declared_scans(), *sorted(twins)]
-
-
-def declared_scans() -> list[str]:
-    """Return the scans that pinverify.h promises to be constant-time."""
-    header = (CSRC / "pinverify.h").read_text(encoding="ascii")
-    return re.findall(r"^PV_API \w+ (pv_\w+_contain\w*)\(", header, re.MULTILINE)
-
-
-def difference(library: Library, arena: Arena, scan: str) -> str:
-    """Return where two traces of one scan part, or an empty text."""
-    for group in arena.calls(scan):
+def difference(library: Library, arena: Arena, function: str) -> str:
+    """Return where two traces of one function part, or an empty text."""
+    for group in arena.calls(function):
         names, calls = zip(*group, strict=True)
         try:
-            traced = single_step.traces(library.functions[scan], calls)
+            traced = single_step.traces(library.functions[function], calls)
             labelled = zip(names, traced, strict=True)
             for (name, one), (other_name, other) in pairwise(labelled):
                 parted = single_step.first_difference(one, other)
@@ -423,51 +387,120 @@ def missing_tools() -> list[str]:
     return [name for name in needed if shutil.which(name) is None]
 
 
+def write_inputs() -> None:
+    """Write what poison.c reads."""
+    shutil.rmtree(BUILD, ignore_errors=True)
+    BUILD.mkdir()
+    (BUILD / "certificate").write_bytes(sample_certificate())
+    for number, policy in enumerate(policies()):
+        (BUILD / f"policy-{number}").write_bytes(policy)
+
+
 def all_findings() -> list[Finding]:
-    """Run every method over every binary."""
+    """Run every method over every binary, and over each planted leak."""
+    write_inputs()
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        jobs = [pool.submit(trace, "module", module_path())]
-        for compiler in COMPILERS:
-            library = traced_library(compiler)
-            jobs.append(pool.submit(trace, compiler, library))
-        for compiler in COMPILERS:
-            program = memcheck_program(compiler)
-            jobs.append(pool.submit(poison, "memcheck", compiler, program))
-        program = msan_program(MSAN_COMPILER)
-        jobs.append(pool.submit(poison, "MSan", MSAN_COMPILER, program))
-        return [finding for job in jobs for finding in job.result()]
+        jobs: list[tuple[str, Future[list[Finding]]]] = []
+
+        def submit(what: Any, *arguments: Any, planted: str = "") -> None:  # noqa: ANN401
+            jobs.append((planted, pool.submit(what, *arguments)))
+
+        traced = [traced_build(compiler) for compiler in COMPILERS]
+        checked = [memcheck_build(compiler) for compiler in COMPILERS]
+        msan = msan_build()
+        for function in promised(header()):
+            submit(trace, "module", module_path(), function)
+        for build in traced:
+            for function in promised(header()):
+                submit(trace, build.compiler, build.binary, function)
+        for build in checked:
+            submit(poison, "memcheck", build.compiler, build.binary)
+        submit(poison, "MSan", msan.compiler, msan.binary)
+        for number, leak in enumerate(leaks()):
+            for method in leak.seen_by:
+                if not can_run(method, leak.kernel):
+                    continue
+                if method == "trace":
+                    path = traced[0].with_leak(number, leak)
+                    submit(trace, "gcc", path, leak.run, leak, planted=leak.what)
+                else:
+                    build = msan if method == "MSan" else checked[0]
+                    path = build.with_leak(number, leak)
+                    arguments = (method, build.compiler, path, leak)
+                    submit(poison, *arguments, planted=leak.what)
+        return [
+            replace(finding, planted=planted)
+            for planted, job in jobs
+            for finding in job.result()
+        ]
 
 
 def print_table(findings: Sequence[Finding]) -> None:
-    """Print a line for each scan of each kernel, a column for each method."""
+    """Print a line for each function of each kernel, a column for each binary."""
     columns = list(dict.fromkeys((f.method, f.binary) for f in findings))
-    lines = list(dict.fromkeys((f.kernel, f.scan) for f in findings))
-    cells = {(f.kernel, f.scan, f.method, f.binary): f.cell for f in findings}
+    lines = list(dict.fromkeys(f.line for f in findings))
+    cells = {(f.line, f.method, f.binary): f.cell for f in findings}
     names = [f"{method} {binary}" for method, binary in columns]
-    first = max(len(f"{kernel} {scan}") for kernel, scan in lines)
+    first = max(map(len, lines))
     print(" " * first, *names, sep="  ")
     for line in lines:
-        row = [cells.get((*line, *column), BLIND) for column in columns]
+        row = [cells.get((line, *column), BLIND) for column in columns]
         padded = [cell.ljust(len(name)) for cell, name in zip(row, names, strict=True)]
-        print(" ".join(line).ljust(first), *padded, sep="  ")
+        print(line.ljust(first), *padded, sep="  ")
 
 
 def faults(findings: Sequence[Finding]) -> list[str]:
-    """Return what must not be: a leak of ours, or a twin's that nobody saw."""
-    looked_at = {(f.method, f.scan) for f in findings if f.leaks is not None}
+    """Return what must not be: a leak of ours, or a planted one that nobody saw.
+
+    Nor may anybody leave out a function that promises constant time, or a kernel that
+    this machine can run.
+    """
+    own = [f for f in findings if not f.planted]
+    wanted = promised(header())
     found = [
-        f"{scan} is in pinverify.h, and {method} does not look at it"
-        for method in ("trace", "memcheck", "MSan")
-        for scan in declared_scans()
-        if (method, scan) not in looked_at
+        f"{function} is examined, and pinverify.h promises nothing of its time"
+        for function in sorted({f.function for f in own} - set(wanted))
     ]
-    for f in findings:
-        where = f"{f.kernel} {f.scan}, {f.method} {f.binary}"
-        if f.cell == LEAKS:
-            found.append(f"{where}: {f.detail}")
-        elif f.cell == MISSED:
-            found.append(f"{where}: the leak was not seen")
+    for method, binary in dict.fromkeys((f.method, f.binary) for f in own):
+        here = [k for k in kernels() if can_run(method, k)]
+        for function in wanted:
+            looked_at = {
+                f.kernel
+                for f in own
+                if (f.method, f.binary, f.function) == (method, binary, function)
+            }
+            missing = set(here) - looked_at
+            if method == "trace" and function in DECISIONS and looked_at:
+                missing = set()
+            found += [
+                f"{kernel} {function}: {method} {binary} does not look at it"
+                for kernel in sorted(missing)
+            ]
+    found += [
+        f"no function is examined by {method}"
+        for method in sorted({*METHODS} - {f.method for f in own})
+    ]
+    seen = {(f.planted, f.method) for f in findings if f.cell == SEEN}
+    found += [
+        f"{leak.what}: {method} did not see it"
+        for leak in leaks()
+        for method in leak.seen_by
+        if (leak.what, method) not in seen and can_run(method, leak.kernel)
+    ]
+    found += [
+        f"{f.line}, {f.method} {f.binary}: {f.detail}"
+        for f in findings
+        if f.cell == LEAKS
+    ]
     return found
+
+
+def print_not_run() -> None:
+    """Print each kernel that some method could not run here, and why."""
+    for kernel in kernels():
+        if why := why_not_here(kernel):
+            methods = [method for method in METHODS if not can_run(method, kernel)]
+            print(f"{kernel}: not run by {', '.join(methods)}: {why}")
 
 
 CONDITIONAL_JUMP = re.compile(r"\tj(?!mp)")
@@ -477,14 +510,12 @@ def print_jumps() -> None:
     """Print how many conditional jumps each kernel has: loops, no more.
 
     A tripwire for readers. Compilers differ, so nothing is compared; that no jump
-    depends on a secret is what the traces show.
+    depends on a secret is what the methods show.
     """
     for compiler in COMPILERS:
         texts = []
         for source in sorted(CSRC.glob("kernels/scan_*.c")):
-            path = BUILD / f"{source.stem}-{compiler}.o"
-            command = [compiler, *module_flags(), f"-I{CSRC}", "-c", "-o", path, source]
-            subprocess.run(list(map(str, command)), check=True)
+            path = BUILD / f"traced-{compiler}" / f"{source.stem}.o"
             code = subprocess.run(
                 ["objdump", "-d", "--no-show-raw-insn", str(path)],
                 capture_output=True,
@@ -502,17 +533,18 @@ def print_jumps() -> None:
 
 
 def main() -> int:
-    """Run everything; return 0 if nothing leaks and every twin was seen to."""
+    """Run everything; return 0 if nothing leaks and every planted leak was seen."""
     if missing := missing_tools():
         print("install first:", *missing, file=sys.stderr)
         return 2
     findings = all_findings()
     print_table(findings)
+    print_not_run()
     print_jumps()
     wrong = faults(findings)
     print(*wrong, sep="\n")
-    num = len(findings)
-    print(f"{num - len(wrong)} passed, {len(wrong)} failed")
+    num_leaks = len(leaks())
+    print(f"{len(findings)} findings, {num_leaks} planted leaks: {len(wrong)} faults")
     return 1 if wrong else 0
 
 

@@ -12,13 +12,16 @@ Nothing is added to the code that is traced: it is what users run. Linux on x86-
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
+import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import capstone
 from capstone import x86
@@ -26,7 +29,8 @@ from capstone import x86
 __all__ = ["Trace", "TraceError", "can_trace", "first_difference", "traces"]
 
 # One step: the address of the instruction, the stack pointer, then the address of
-# each memory operand. Addresses on the stack count from where it stood at the call.
+# each memory operand, or what is divided. Addresses on the stack count from where it
+# stood at the call.
 Step = tuple[int, ...]
 Trace = list[Step]
 
@@ -83,14 +87,30 @@ def ptrace(request: int, pid: int, address: int = 0, data: int | Any = 0) -> int
 
 # Their time depends on their operands, on some processors at least, or they touch
 # memory that no operand names. Intel: Data Operand Independent Timing Instructions.
-FORBIDDEN = ("div", "idiv", "pdep", "pext", "xlat", "maskmov", "vmaskmovdqu", "sqrt")
+FORBIDDEN = ("pdep", "pext", "xlat", "maskmov", "vmaskmovdqu", "divp", "divs", "vdiv")
+
+# They may divide public numbers, so what they divide is a part of the trace.
+DIVISIONS = {x86.X86_INS_DIV, x86.X86_INS_IDIV}
 
 LOADS_NOTHING = {x86.X86_INS_LEA, x86.X86_INS_NOP}
 
-# Of one memory operand: segment base, base, index (names of registers, or None),
-# scale, displacement. An address is the sum of the first two, of the third times
-# the fourth, and of the fifth.
-Operand = tuple[str | None, str | None, str | None, int, int]
+
+class Operand(NamedTuple):
+    """A memory operand. Its address is the sum of its parts.
+
+    Attributes:
+        segment: the name of a register, as are *base* and *indexed*; the last one
+            is multiplied by *scale*.
+        bytes_read: the bytes there whose value counts, too; most often none does.
+    """
+
+    segment: str | None = None
+    base: str | None = None
+    indexed: str | None = None
+    scale: int = 0
+    displacement: int = 0
+    bytes_read: int = 0
+
 
 _disassembler: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 _disassembler.detail = True
@@ -115,11 +135,31 @@ def operands(address: int, code: bytes) -> list[Operand]:
         raise TraceError(msg)
     if instruction.id in LOADS_NOTHING:
         return []
+    if instruction.id in DIVISIONS:
+        return divided(instruction)
     return [
         memory_operand(instruction, operand.mem)
         for operand in instruction.operands
         if operand.type == x86.X86_OP_MEM
     ]
+
+
+def divided(instruction: Any) -> list[Operand]:  # noqa: ANN401
+    """Return the operands of a division, whose values count as well.
+
+    Raises:
+        TraceError: It divides by what is in a register of fewer than 32 bits.
+    """
+    found = [Operand(base="rax"), Operand(base="rdx")]
+    (operand,) = instruction.operands
+    if operand.type == x86.X86_OP_MEM:
+        in_memory = memory_operand(instruction, operand.mem)
+        return [*found, in_memory._replace(bytes_read=operand.size)]
+    name = re.sub(r"^e", "r", instruction.reg_name(operand.reg)).removesuffix("d")
+    if not hasattr(Registers, name):
+        msg = f"its time may depend on its operands: {instruction}"
+        raise TraceError(msg)
+    return [*found, Operand(base=name)]
 
 
 def memory_operand(instruction: Any, memory: Any) -> Operand:  # noqa: ANN401
@@ -140,7 +180,7 @@ def memory_operand(instruction: Any, memory: Any) -> Operand:  # noqa: ANN401
         if name is not None and not hasattr(Registers, name):
             msg = f"an address of fewer than 64 bits: {instruction}"
             raise TraceError(msg)
-    return segment, base, index, memory.scale, displacement
+    return Operand(segment, base, index, memory.scale, displacement)
 
 
 # ---- a trace -----------------------------------------------------------------
@@ -196,13 +236,16 @@ class Tracer:
             code = ctypes.string_at(address, LONGEST_INSTRUCTION)
             self.known[address] = operands(address, code)
         step = [address, registers.rsp - entry]
-        for segment, base, index, scale, displacement in self.known[address]:
+        for segment, base, index, scale, displacement, size in self.known[address]:
             at = displacement
             at += getattr(registers, segment) if segment else 0
             at += getattr(registers, base) if base else 0
             at += getattr(registers, index) * scale if index else 0
             at &= WORD
             step.append(at - entry if abs(at - entry) < STACK_NEAR else at)
+            if size:
+                word = ptrace(PEEKTEXT, self.pid, at) & WORD
+                step.append(word & ((1 << 8 * size) - 1))
         return tuple(step)
 
 
@@ -242,8 +285,9 @@ def traces(function: int, calls: Sequence[Callable[[], object]]) -> Iterator[Tra
         ended = not tracer.resume(CONT)
     finally:
         if not ended:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            with contextlib.suppress(ProcessLookupError):  # an exception ended it
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 def _call_all(calls: Sequence[Callable[[], object]]) -> None:
@@ -255,6 +299,8 @@ def _call_all(calls: Sequence[Callable[[], object]]) -> None:
         for call in calls:
             call()
         code = 0
+    except BaseException:  # noqa: BLE001 - nobody catches it here
+        traceback.print_exc()
     finally:
         os._exit(code)  # never back into the parent's work
 

@@ -33,7 +33,6 @@ from pinverify.formats._table import FORMATS
 from policy_samples import ABSENT, NOON, OTHER
 from test_ct import entries, tile
 from test_formats import PATTERNS, SPELT_PINS, edited_examples
-from test_formats_firefox import Entry, written
 from test_formats_hostile import PIECES, STARTS, STRANGE, whole
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def a_file_of_a_format(drawn: tuple[str, bytes]) -> None:
     name, data = drawn
     told_by_caller = whole(name, data)
     if name == "chromium":
-        told_by_caller = told_by_caller._replace(beside=f"A\n{ABSENT}\n".encode())
+        told_by_caller = told_by_caller._replace(beside=(f"A\n{ABSENT}\n".encode(),))
     try:
         loaded = FORMATS[name].reader(data, told_by_caller)
     except PolicyError as error:
@@ -183,17 +182,14 @@ _CHROMIUM = """{
 
 
 # Of formats that are only read.
-_READ_ONLY = {
-    "chromium": _CHROMIUM,
-    "firefox": written({"x.org": Entry([ABSENT, OTHER], below=True, test=False)}),
-}
+_READ_ONLY = {"chromium": _CHROMIUM}
 
 
 def right_files(name: str) -> list[bytes]:
     """Return files of a format."""
     found = [_READ_ONLY[name].encode()] if name in _READ_ONLY else []
     for rules in _RULES if FORMATS[name].writes else ():
-        host = None if FORMATS[name].host == "says" else "x.org"
+        host = None if FORMATS[name].host_to_write == "says" else "x.org"
         dumped = dump(rules, name, host=host, now=NOON)
         if dumped is not None:
             text = dumped.text

@@ -26,11 +26,6 @@ static bool begins_label(const char *host, size_t pos)
     ASSIGNS()
     ENSURES(IMPLIES(pos == 0, RESULT));
 
-static inline size_t spell_hex(const char *text, size_t text_len, bool *decimal)
-    REQUIRES(IS_HOST(text, text_len) && IS_OUT(decimal))
-    ASSIGNS(*decimal)
-    ENSURES(RESULT <= 16 && RESULT <= text_len);
-
 static bool ends_in_number(const char *host, size_t host_len)
     REQUIRES(IS_HOST(host, host_len))
     ASSIGNS()
@@ -76,29 +71,6 @@ static size_t write_ipv6(char *out, const ipv6 *address)
     REQUIRES(FRESH(out, 39) && FRESH(address, sizeof *address))
     ASSIGNS(BYTES(out, 39))
     ENSURES(RESULT >= 2 && RESULT <= 39);
-
-MAY_READ_BEGIN
-static inline bool spec_is_canonical(const char *name) {
-  bool all = true;
-  for (int i = 0; i < 16; i++) {
-    all = all && IS_CANONICAL(name[i]);
-  }
-  return all;
-}
-MAY_READ_END
-
-PV_INLINE uint64_t spell_16(char *out, const char *name, uint64_t *good)
-    REQUIRES(FRESH(out, 16) && FRESH(name, 16) && IS_OUT(good))
-    ASSIGNS(BYTES(out, 16), *good)
-    ENSURES(RESULT <= 0xffff && (*good & ~OLD(*good)) == 0)
-    ENSURES(IMPLIES(*good == 0xffff,
-                    spec_is_canonical(out)));
-
-static inline bool spell_name(char *out, const char *name, size_t name_len)
-    REQUIRES(name_len <= 253 && FRESH(out, name_len) && FRESH(name, name_len))
-    ASSIGNS(BYTES(out, name_len))
-    ENSURES(IMPLIES(RESULT, name_len >= 16))
-    ENSURES(IMPLIES(some < name_len && RESULT, IS_CANONICAL(out[some])));
 
 static pv_status write_name(char *out, const char *host, size_t host_len)
     REQUIRES(host_len <= 253 && FRESH(out, host_len) &&

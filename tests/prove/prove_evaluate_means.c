@@ -518,3 +518,106 @@ void prove_pv__evaluate_peer(void) {
   REACHED(asks && has_rule && w.spelt);
   REACHED(asks && is_unseen && num_seen == 2 && before == 9);
 }
+
+// ---- incomplete chains ------------------------------------------------------
+
+// The host as it was given; whether it is spelt as its rule is, depends on w.
+given_host any_given(const pv_policy *policy, const char *host,
+                     size_t host_len) {
+  return (given_host){host, host_len, w.spelt ? w.rule_found : PV_NO_RULE};
+}
+
+// What decide_by_chain is shown to do above, as far as it is asked for here.
+void described_chain(pv_report *out, uint8_t *out_spkis,
+                     const pv_policy *policy, const pin_lists *lists,
+                     bool pins_decide, const chain_view *chain) {
+  const spec_chain spec = spec_of_chain(chain->num_certs, pins_decide);
+  out->num_seen = (uint32_t)spec.num_read;
+  if (pins_decide || spec.reason != PV_MATCH) {
+    out->reason = (uint8_t)spec.reason;
+    out->accepted = spec.reason == PV_MATCH || out->mode == PV_REPORT;
+  }
+}
+
+// Chooses a world and a policy that pv_policy_open accepts.
+static void any_world(pv_policy *policy, size_t host_len) {
+  world any;
+  w = any;
+  const bool by_clients =
+      (policy->flags & 2) != 0 && (host_len == 0 || policy->num_rules == 0);
+  __CPROVER_assume(!w.spelt || (w.host == PV_OK && host_len > 0));
+  __CPROVER_assume(w.host != PV_OK || host_len > 0);
+  __CPROVER_assume(w.rule.shape <= PV_ANY_LABELS && w.rule.name_len <= 253);
+  __CPROVER_assume(w.pinset.mode <= PV_REPORT);
+  __CPROVER_assume(w.own == (by_clients ? 0 : w.rule.pinset));
+  __CPROVER_assume(!spec_is_empty(OWN, PV_LIST_PINS) ||
+                   !spec_is_empty(OWN, PV_LIST_LEAF) ||
+                   !spec_is_empty(OWN, PV_LIST_CA));
+}
+
+// 1 says that the leaf alone is accepted because of its pins, or because it needs
+// none, and that no key is blocked. So it is accepted with any chain behind it.
+void prove_pv_leaf_suffices(void) {
+  pv_policy policy;
+  const char host[1];
+  size_t host_len, num_certs;
+  int64_t now;
+  pv_report alone, whole;
+  uint8_t spkis[32 * CERTS];
+  const pv_span spans[CERTS] = {{no_bytes, 0}, {no_bytes, 1}, {no_bytes, 2}};
+  __CPROVER_assume(host_len <= 1 && 1 <= num_certs && num_certs <= CERTS);
+  any_world(&policy, host_len);
+  const uint32_t suffices =
+      pv_leaf_suffices(&policy, host, host_len, no_bytes, 0, now);
+  const pv_status status =
+      pv_evaluate(&alone, spkis, &policy, host, host_len, spans, 1, now);
+  (void)pv_evaluate(&whole, spkis, &policy, host, host_len, spans, num_certs,
+                    now);
+  const bool is_clear =
+      spec_is_empty(WIDE, PV_LIST_BLOCKED) &&
+      (alone.reason != PV_MATCH || spec_is_empty(OWN, PV_LIST_BLOCKED));
+  __CPROVER_assert(
+      suffices == (status == PV_OK && alone.accepted == 1 && is_clear &&
+                   (alone.reason == PV_MATCH || alone.reason == PV_NOT_PINNED)),
+      "accepted by its pins, or without pins, and nothing is blocked");
+  __CPROVER_assert(IMPLIES(suffices == 1, whole.accepted == 1 &&
+                                              whole.reason == alone.reason),
+                   "whatever is above it, it is accepted");
+  __CPROVER_assert(
+      pv_leaf_suffices(&policy, NULL, 1, no_bytes, 0, now) == 0,
+      "not without a host");
+  REACHED(suffices == 1 && alone.reason == PV_MATCH && num_certs == 3 &&
+          whole.num_seen == 1);
+  REACHED(suffices == 1 && alone.reason == PV_NOT_PINNED);
+  REACHED(suffices == 0 && alone.reason == PV_MATCH && whole.accepted == 1);
+  REACHED(suffices == 0 && alone.accepted == 1 && whole.accepted == 0);
+}
+
+// No key is blocked: not for every host, and not by the PinSet that would decide.
+void prove_pv_host_is_clear(void) {
+  pv_policy policy;
+  const char host[1];
+  size_t host_len;
+  __CPROVER_assume(host_len <= 1);
+  any_world(&policy, host_len);
+  const uint32_t clear_of_blocked = pv_host_is_clear(&policy, host, host_len);
+  const bool by_clients =
+      (policy.flags & 2) != 0 && (host_len == 0 || policy.num_rules == 0);
+  const bool is_named = !by_clients && host_len > 0;
+  const bool has_pins = by_clients || (is_named && w.host == PV_OK &&
+                                       w.rule_found != PV_NO_RULE &&
+                                       w.rule.pinset != PV_UNPINNED);
+  __CPROVER_assert(
+      clear_of_blocked ==
+          (policy.bytes != NULL && !(is_named && w.host != PV_OK) &&
+           spec_is_empty(WIDE, PV_LIST_BLOCKED) &&
+           (!has_pins || spec_is_empty(OWN, PV_LIST_BLOCKED))),
+      "nothing is blocked, and the host is one");
+  __CPROVER_assert(pv_host_is_clear(&policy, NULL, 1) == 0,
+                   "not without a host");
+  REACHED(clear_of_blocked == 1 && by_clients && host_len == 0);
+  REACHED(clear_of_blocked == 1 && has_pins && is_named);
+  REACHED(clear_of_blocked == 1 && !has_pins && host_len == 0);
+  REACHED(clear_of_blocked == 0 && spec_is_empty(WIDE, PV_LIST_BLOCKED) &&
+          has_pins);
+}

@@ -38,16 +38,6 @@ void prove_begins_label(void) {
   REACHED(!begins);
 }
 
-void prove_spell_hex(void) {
-  const char *text;
-  size_t text_len;
-  bool *decimal;
-  const size_t num = spell_hex(text, text_len, decimal);
-  REACHED(num == 16);
-  REACHED(num == 0 && text_len == 253);
-  REACHED(num == 0 && text_len == 15);
-}
-
 void prove_ends_in_number(void) {
   const char *host;
   size_t host_len;
@@ -113,25 +103,6 @@ void prove_write_ipv6(void) {
   const size_t len = write_ipv6(out, address);
   REACHED(len == 2);
   REACHED(len == 39);
-}
-
-void prove_spell_16(void) {
-  char *out;
-  const char *name;
-  uint64_t *good;
-  const uint64_t dots = spell_16(out, name, good);
-  REACHED(dots == 1 << 15);
-  REACHED(dots == 0xffff);
-}
-
-void prove_spell_name(void) {
-  char *out;
-  const char *name;
-  size_t name_len;
-  const bool spelt = spell_name(out, name, name_len);
-  REACHED(spelt && name_len == 253 && some == 99);
-  REACHED(spelt && name_len == 16 && some == 15);
-  REACHED(!spelt && name_len == 253);
 }
 
 void prove_write_name(void) {

@@ -1,16 +1,6 @@
-// Harnesses for the meaning of what reads names, in host.c and spelling.h: they
-// accept what a second, plain description of a name accepts, and write it alike.
+// Harnesses for the meaning of what reads names in host.c: it accepts what a second,
+// plain description of a name accepts, and writes it alike.
 #include "harness.h"
-#include "toolchain.h"
-
-// CBMC takes the code for that of x86-64; the order of its bytes is the same.
-#if defined(ARMV8)
-#undef PV_X86_64
-#undef PV_AARCH64
-#define PV_X86_64 0
-#define PV_AARCH64 1
-#endif
-
 #include "host.c"
 
 // A label may have 63 bytes: the longest names that are tried have more.
@@ -46,46 +36,6 @@ static bool spec_is_name(const char *name, size_t len) {
   return is_name;
 }
 
-void prove_spell_16(void) {
-  char name[16], out[16];
-  uint64_t before;
-  __CPROVER_assume(before <= 0xffff);
-  uint64_t good = before;
-  const uint64_t dots = spell_16(out, name, &good);
-  for (int i = 0; i < 16; i++) {
-    __CPROVER_assert((dots >> i & 1) == (name[i] == '.'), "the dots");
-    __CPROVER_assert((good >> i & 1) == ((before >> i & 1) != 0 &&
-                                         spec_is_in_names(name[i])),
-                     "the bytes of names, here and before");
-    __CPROVER_assert(out[i] == spec_spelling(name[i]), "in lower case");
-  }
-  __CPROVER_assert(dots <= 0xffff && good <= 0xffff, "no other bits");
-  REACHED(dots == 0x8001 && good == 0xffff);
-  REACHED(good == 0x7fff && before == 0xffff);
-}
-
-// The length of a label is counted on, from any state that a name can lead to.
-void prove_spell_labels(void) {
-  uint64_t seen, dots;
-  size_t num;
-  __CPROVER_assume(seen != 0 && num >= 1 && num <= 16 && dots >> num == 0);
-  int len = __builtin_clzll(seen);
-  bool fits = true;
-  for (size_t i = 0; i < 16; i++) {
-    if (i < num) {
-      const bool is_dot = (dots >> i & 1) != 0;
-      fits = fits && !(is_dot && len == 0);
-      len = is_dot ? 0 : len + 1;
-      fits = fits && len <= 63;
-    }
-  }
-  __CPROVER_assert(spell_labels(&seen, dots, num) == fits, "1 to 63 bytes");
-  __CPROVER_assert(!fits || (seen != 0 && __builtin_clzll(seen) == len),
-                   "the length so far");
-  REACHED(fits && len == 63);
-  REACHED(!fits && num == 16);
-}
-
 // What was written and returned for a name of any length up to LONGEST.
 static char name[LONGEST];
 static size_t name_len;
@@ -102,34 +52,6 @@ static void is_spelt(const char *out) {
   size_t i;
   __CPROVER_assume(i < name_len);
   __CPROVER_assert(out[i] == spec_spelling(name[i]), "in lower case");
-}
-
-// What spell_16 is proved to do.
-uint64_t plain_16(char *out, const char *sixteen, uint64_t *good) {
-  uint64_t dots = 0;
-  for (int i = 0; i < 16; i++) {
-    out[i] = spec_spelling(sixteen[i]);
-    dots |= (uint64_t)(sixteen[i] == '.') << i;
-    *good &= ~((uint64_t)!spec_is_in_names(sixteen[i]) << i);
-  }
-  return dots;
-}
-
-void prove_spell_name(void) {
-  char out[LONGEST];
-  any_name();
-  const bool spelt = spell_name(out, name, name_len);
-  __CPROVER_assert(spelt == (name_len >= 16 && spec_is_name(name, name_len)),
-                   "names of sixteen bytes and more, and nothing else");
-  REACHED(spelt && name_len == LONGEST);
-  REACHED(!spelt && name_len == LONGEST);
-  if (spelt) {
-    is_spelt(out);
-  }
-}
-
-bool is_not_spelt(char *out, const char *host, size_t host_len) {
-  return false;
 }
 
 void prove_write_name(void) {
@@ -156,34 +78,6 @@ static bool spec_is_hex(char c) {
   return spec_is_decimal(c) || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f');
 }
 
-// The number of hexadecimal digits at the end of sixteen bytes.
-size_t plain_hex(const char *text, size_t text_len, bool *decimal) {
-  size_t num = 0;
-  if (text_len < 16) {
-    return 0;
-  }
-  while (num < 16 && spec_is_hex(text[text_len - 1 - num])) {
-    *decimal = *decimal && spec_is_decimal(text[text_len - 1 - num]);
-    num += 1;
-  }
-  return num;
-}
-
-void prove_spell_hex(void) {
-  char text[16];
-  int any;
-  const bool before = any != 0;
-  bool decimal = before, wanted = before;
-  const size_t num = spell_hex(text, sizeof text, &decimal);
-  __CPROVER_assert(num == plain_hex(text, sizeof text, &wanted), "the digits");
-  __CPROVER_assert(decimal == wanted, "and whether all are decimal");
-  __CPROVER_assert(spell_hex(text, 15, &decimal) == 0 && decimal == wanted,
-                   "none of a short text");
-  REACHED(num == 16 && decimal);
-  REACHED(num == 5 && !decimal && before);
-}
-
-// The last label begins in any of the bytes that are looked at together.
 enum { LONGEST_NUMBER = 19 };
 
 void prove_ends_in_number(void) {

@@ -19,11 +19,12 @@ static const char *path_of(const char *name, const char *suffix) {
 
 const pv_policy *policy_of(const char *name) {
   static struct {
-    char name[64];
+    char name[96];
     uint8_t *bytes;
     pv_policy policy;
-  } opened_already[32];
-  for (size_t i = 0; i < 32; i++) {
+  } opened_already[512];
+  static uint8_t room[1 << 16];
+  for (size_t i = 0; i < 512; i++) {
     if (opened_already[i].bytes != NULL) {
       if (strcmp(opened_already[i].name, name) == 0) {
         return &opened_already[i].policy;
@@ -31,12 +32,16 @@ const pv_policy *policy_of(const char *name) {
       continue;
     }
     FILE *file = fopen(path_of(name, ".pvpol"), "rb");
-    uint8_t *bytes = calloc(1, 1 << 16);
-    if (file == NULL || bytes == NULL) {
+    if (file == NULL) {
       TROUBLE(name);
     }
-    const size_t len = fread(bytes, 1, 1 << 16, file);
+    const size_t len = fread(room, 1, sizeof(room), file);
     fclose(file);
+    uint8_t *bytes = malloc(len);
+    if (bytes == NULL) {
+      TROUBLE(name);
+    }
+    memcpy(bytes, room, len);
     if (pv_policy_open(&opened_already[i].policy, bytes, len) != PV_OK) {
       TROUBLE(name);
     }

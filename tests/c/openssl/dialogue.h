@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../../csrc/openssl/pinverify_openssl.h"
+#include "../../../csrc/pinverify_openssl.h"
 
 // CHECK ends the program with 1 if something does not hold. TROUBLE ends it
 // with 2: then the test itself is at fault.

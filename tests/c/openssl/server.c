@@ -283,7 +283,8 @@ static void resumed_from_memory(void) {
   freed(client, server);
 }
 
-// Pitfall 43: a ticket from before the pins: refused, and the text says why.
+// Pitfalls 43 and 64: a ticket from before the pins: refused, and the text says
+// why.
 static void ticket_older_than_the_pins(void) {
   SSL_CTX *before = server_context("server", SSL_VERIFY_PEER);
   share_tickets(before);
@@ -293,11 +294,13 @@ static void ticket_older_than_the_pins(void) {
   const struct {
     const char *policy;
     bool accepted;
-  } cases[] = {{"clients_ca", false},
-               {"clients_blocked", false},
-               {"clients_watched", true},
-               {"clients_leaf", true}};
-  for (size_t i = 0; i < 4; i++) {
+    pv_reason reason;
+  } cases[] = {{"clients_ca", false, PV_NOT_CHECKED},
+               {"clients_blocked", false, PV_NOT_CHECKED},
+               {"clients_stranger", false, PV_MISMATCH},  // no chain could help
+               {"clients_watched", true, PV_MATCH},
+               {"clients_leaf", true, PV_MATCH}};
+  for (size_t i = 0; i < 5; i++) {
     SSL_CTX *server = server_context("server", SSL_VERIFY_PEER);
     share_tickets(server);
     pin(server, cases[i].policy);
@@ -305,13 +308,15 @@ static void ticket_older_than_the_pins(void) {
     CHECK(again.is_resumed || !again.client_done);
     CHECK(again.server_accepts == cases[i].accepted);
     CHECK(cases[i].accepted ? went_well(&again) : no_byte_passed(&again));
-    CHECK(cases[i].accepted ||
-          (!again.server_done && again.server.report.reason == PV_NOT_CHECKED &&
-           strstr(again.server.why, "without the session") != NULL));
+    CHECK(again.server.report.reason == cases[i].reason);
+    const bool is_unknown = cases[i].reason == PV_NOT_CHECKED;
+    CHECK((strstr(again.server.why, "without the session") != NULL) ==
+          is_unknown);
+    CHECK(again.server_done == cases[i].accepted);
     forget(&again);
-    // Without the session all is well.
+    // Without the session all is well, if the client is the right one.
     answer full = connect_once(client, server, NULL);
-    CHECK(went_well(&full) && full.server_accepts);
+    CHECK(full.server_accepts == (is_unknown || cases[i].accepted));
     forget(&full);
     SSL_CTX_free(server);
   }
@@ -452,6 +457,105 @@ static void selected_context_rules(void) {
   freed(client, listener);
 }
 
+// Node.js selects the context of a tenant in SSL_CTX_set_cert_cb.
+static int select_for_a_certificate(SSL *ssl, void *arg) {
+  (void)arg;
+  return SSL_set_SSL_CTX(ssl, selected) != NULL;
+}
+
+static SSL_CTX *listener_that_selects_late(const char *policy, bool in_memory) {
+  SSL_CTX *ctx = server_context("server", SSL_VERIFY_PEER);
+  SSL_CTX_set_cert_cb(ctx, select_for_a_certificate, NULL);
+  if (in_memory) {
+    SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+  }
+  pin(ctx, policy);
+  return ctx;
+}
+
+// Pitfall 62: OpenSSL does not call that for resumed sessions, and the context
+// that listens would decide. So a client of a tenant makes full handshakes.
+static void tenants_selected_late(void) {
+  for (int in_memory = 0; in_memory < 2; in_memory++) {
+    SSL_CTX *listener =
+        listener_that_selects_late("clients_stranger", in_memory);
+    SSL_CTX *client = client_with("client");
+    selected = pinned_server("clients_leaf");
+    answer a = {.session = NULL};
+    for (int i = 0; i < 3; i++) {
+      SSL_SESSION *session = a.session;
+      a = connect_once(client, listener, session);
+      SSL_SESSION_free(session);
+      CHECK(went_well(&a) && a.server_accepts);
+      CHECK(a.server.report.reason == PV_MATCH);
+#ifndef OPENSSL_IS_BORINGSSL
+      CHECK(!a.is_resumed);
+#endif
+    }
+    forget(&a);
+    expect(listener, "stranger", false, PV_MISMATCH);
+    SSL_CTX_free(selected);
+    freed(client, listener);
+  }
+}
+
+// The context that listens is one of the tenants: its clients do not come to
+// another one with their sessions, once anybody has.
+static void session_where_tenants_are_selected_late(void) {
+  for (int in_memory = 0; in_memory < 2; in_memory++) {
+    SSL_CTX *listener = listener_that_selects_late("clients_leaf", in_memory);
+    SSL_CTX *client = client_with("client");
+    SSL_CTX *other = pinned_server("clients_stranger");
+    selected = listener;
+    answer first = connect_once(client, listener, NULL);
+    CHECK(went_well(&first));
+#ifndef OPENSSL_IS_BORINGSSL
+    CHECK(first.session != NULL);
+#endif
+    selected = other;
+    expect(listener, "stranger", true, PV_MATCH);
+    for (int i = 0; i < 2; i++) {
+      answer again = connect_once(client, listener, first.session);
+      CHECK(!again.server_accepts && no_byte_passed(&again));
+#ifndef OPENSSL_IS_BORINGSSL
+      if (i == 0) {
+        CHECK(again.server.report.reason == PV_NOT_CHECKED);
+        CHECK(strstr(again.server.why, "SSL_CTX_set_cert_cb") != NULL);
+      }
+#endif
+      forget(&again);
+    }
+    // Nor does the adapter give such sessions any more.
+    selected = listener;
+    answer full = connect_once(client, listener, NULL);
+    CHECK(went_well(&full) && full.server_accepts);
+#ifndef OPENSSL_IS_BORINGSSL
+    answer next = connect_once(client, listener, full.session);
+    CHECK(went_well(&next) && !next.is_resumed);
+    forget(&next);
+#endif
+    forget(&full);
+    forget(&first);
+    SSL_CTX_free(other);
+    freed(client, listener);
+  }
+}
+
+// Selected late and without pins, a context changes no rule: sessions stay.
+static void session_where_the_rule_stays(void) {
+  SSL_CTX *listener = listener_that_selects_late("clients_ca", false);
+  SSL_CTX *client = client_with("client");
+  selected = server_context("server", SSL_VERIFY_PEER);
+  answer first = connect_once(client, listener, NULL);
+  CHECK(went_well(&first) && first.session != NULL);
+  answer again = connect_once(client, listener, first.session);
+  CHECK(went_well(&again) && again.is_resumed && again.server_accepts);
+  forget(&again);
+  forget(&first);
+  SSL_CTX_free(selected);
+  freed(client, listener);
+}
+
 // A context without pins does not lift those of the one that listens.
 static void selected_context_without_pins(void) {
   SSL_CTX *listener = pinned_server("clients_ca");
@@ -543,6 +647,10 @@ const scenario server_scenarios[] = {
     {"new_policy_judges_the_ticket", new_policy_judges_the_ticket},
     {"server_callback_that_accepts_all", callback_that_accepts_all},
     {"selected_context_rules", selected_context_rules},
+    {"tenants_selected_late", tenants_selected_late},
+    {"session_where_tenants_are_selected_late",
+     session_where_tenants_are_selected_late},
+    {"session_where_the_rule_stays", session_where_the_rule_stays},
     {"selected_context_without_pins", selected_context_without_pins},
     {"listening_context_without_pins", listening_context_without_pins},
     {"listening_context_that_does_not_ask",

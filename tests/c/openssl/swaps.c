@@ -7,6 +7,7 @@
 // and of a server. Each policy is read from bytes of its own, which are
 // overwritten and freed as soon as the swap has returned. Each handshake must
 // be decided by exactly one policy: accepted by `one`, or rejected by `other`.
+// The counters of both contexts have each decision once, across all swaps.
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -29,6 +30,35 @@ static side side_of(SSL_CTX *ctx, const char *one, const char *other) {
   pv_policy_digest(s.digest_of_other, s.other);
   pin(ctx, one);
   return s;
+}
+
+// Adds the counters of a context, which have no other reasons than these two.
+static void add_counters(const SSL_CTX *ctx, uint64_t *matches,
+                         uint64_t *mismatches) {
+  pv_openssl_counters counters;
+  CHECK(pv_openssl_count(ctx, &counters) == 1);
+  for (size_t i = 0; i <= PV_NOT_CHECKED; i++) {
+    CHECK(counters.accepted[i] == 0 || i == PV_MATCH);
+    CHECK(counters.rejected[i] == 0 || i == PV_MISMATCH);
+  }
+  CHECK(counters.resumed <= counters.accepted[PV_MATCH]);
+  *matches += counters.accepted[PV_MATCH];
+  *mismatches += counters.rejected[PV_MISMATCH];
+}
+
+static void check_counters(void) {
+  uint64_t matches = 0, mismatches = 0;
+  add_counters(client.ctx, &matches, &mismatches);
+  add_counters(server.ctx, &matches, &mismatches);
+  CHECK(matches == (uint64_t)atomic_load(&accepted));
+  CHECK(mismatches == (uint64_t)atomic_load(&rejected));
+  SSL_CTX *unpinned = SSL_CTX_new(TLS_method());
+  pv_openssl_counters none;
+  memset(&none, 0xaa, sizeof none);
+  CHECK(unpinned != NULL && pv_openssl_count(unpinned, &none) == 0);
+  CHECK(none.accepted[PV_MATCH] == 0 && none.resumed == 0);
+  CHECK(pv_openssl_count(NULL, &none) == 0);
+  SSL_CTX_free(unpinned);
 }
 
 // ---- the thread that swaps --------------------------------------------------
@@ -143,6 +173,7 @@ int main(int argc, char **argv) {
   }
   atomic_store(&is_over, true);
   pthread_join(swapper, NULL);
+  check_counters();
   SSL_CTX_free(client.ctx);
   SSL_CTX_free(server.ctx);
   free(in_force[0]);

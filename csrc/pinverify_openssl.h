@@ -21,6 +21,15 @@
 //   * SSL_set_SSL_CTX before a handshake moves the SSL to that context, which
 //     may have no pins. During one, in a callback for SNI, a context without
 //     pins does not lift those of the context that listens.
+//   * Select contexts in SSL_CTX_set_client_hello_cb or in the callback for
+//     SNI, not in SSL_CTX_set_cert_cb, as Node.js does: OpenSSL does not call
+//     that for sessions that it resumes, and the context that listens would
+//     decide. If it selects a context with pins of its own, the session of that
+//     handshake cannot be resumed; and from then on the context that listens
+//     gives none, and rejects clients that resume one: PV_NOT_CHECKED. What it
+//     gave before, or gave in another process, can be resumed under any name
+//     until then, and its own pins decide. So let it have pins that nobody has.
+//     (BoringSSL calls that callback for resumed sessions, too.)
 //   * On a client, SSL_VERIFY_NONE becomes SSL_VERIFY_PEER and the bit 0x80 on
 //     the SSL until the handshake is over, with a callback that accepts what
 //     OpenSSL rejects: so that a pin can reject. So X509_verify_cert returns 1
@@ -44,11 +53,14 @@
 // (SSL_SESSION_set1_ticket_appdata): on a server they travel in the ticket, and
 // OpenSSL encrypts and authenticates it; on a client they stay in memory. The
 // policy in force judges them again. A client does not offer a session that
-// would be rejected; the handshake is a full one then. A server rejects a
-// session whose chain is unknown, unless the leaf is enough and no key is
-// blocked, or the rule is in report mode. That happens to tickets from before
-// the context was pinned or by a version of the adapter that kept other bytes,
-// and to applications that use the application data themselves.
+// would be rejected; the handshake is a full one then. If nobody has seen the
+// chain of a session, the reason is PV_NOT_CHECKED wherever a certificate above
+// the leaf could change the decision: the leaf does not match, and the rule has
+// `pins` or `ca` pins; or the peer would be accepted, and a key is blocked for
+// it. A rule in report mode rejects nobody for that. A server rejects such a
+// session, and the client has to connect without it. That happens to tickets
+// from before the context was pinned or by a version of the adapter that kept
+// other bytes, and to applications that use the application data themselves.
 //
 // A context remembers the digests of up to 64 certificates of at most 4 kB,
 // with all their bytes, so that it need not hash them again.
@@ -97,7 +109,7 @@
 
 #include <openssl/ssl.h>
 
-#include "../pinverify.h"
+#include "pinverify.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -184,6 +196,23 @@ PV_API PV_CHECK int pv_openssl_set1_host(SSL *ssl, const char *host);
 // was none yet, its reason is PV_NOT_CHECKED. Time: constant.
 PV_API PV_CHECK uint32_t pv_openssl_report(const SSL *ssl,
                                            pv_openssl_decision *out);
+
+// pv_openssl_counters are the decisions of a context since it was pinned: one
+// for each handshake, when its decision is final. Handshakes that fail before
+// there is one are not among them.
+typedef struct pv_openssl_counters {
+  uint64_t accepted[PV_NOT_CHECKED + 1];  // by pv_reason
+  uint64_t rejected[PV_NOT_CHECKED + 1];
+  uint64_t resumed;  // of those accepted: with a resumed session
+} pv_openssl_counters;
+
+// pv_openssl_count reads the counters of a context. A swap keeps them, and a
+// process that forks has its own from then on. Any thread may call it at any
+// time; handshakes that end meanwhile may be in one counter and not in another.
+//
+// Returns 1; or 0, with zeros, if the context is not pinned. Time: constant.
+PV_API PV_CHECK int pv_openssl_count(const SSL_CTX *ctx,
+                                     pv_openssl_counters *out);
 
 #ifdef __cplusplus
 }
