@@ -7,10 +7,12 @@ keep their numbers from the design: 14, 17, 18, 25 and 27.
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import importlib.util
 import io
 import os
+import re
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -28,12 +30,14 @@ from client_recipes import (
     assert_refused,
     assert_said_nothing,
     named,
+    names_given,
     recipe,
     run,
+    sections,
 )
 from client_servers import HELLO, Server
 from optional import client_library
-from pinverify import PinningError, PinSet, Policy, find_pinning_error
+from pinverify import PinningError, PinSet, Policy, Reason, find_pinning_error
 from pki import Identity
 from tls_servers import LIMIT, TLSServer, client_context, server_context
 
@@ -68,6 +72,55 @@ def test_pitfall_17_redis_is_reached_by_install_alone(stage: Stage) -> None:
         ping()
     assert_refused(client, raised.value, "localhost")
     assert_said_nothing(client, served.origin.finished()[before:])
+
+
+@pytest.mark.parametrize("heading", ["ldap3", "oracledb"])
+def test_pitfall_56_a_library_that_gives_no_name_sends_an_impostor_nothing(
+    stage: Stage, heading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would send its password; and the refusal says which ways there are.
+
+    Neither the process nor, if the library takes one, its context can look up a rule.
+    """
+    client = BY_HEADING[heading]
+    client.require()
+    code = recipe(heading).code
+    pinned = "pinverify.pin_context(database, pinverify.PinSet(pins))\n"
+    nameless = code.replace(", sni=host", "").replace(pinned, "")
+    assert nameless != code
+    served = stage.put(client, server=stage.pki.impostor)
+    policy = Policy({"localhost": [stage.pki.server.pin]})
+    names = {
+        "pinverify": pinverify,
+        "policy": Policy({}),
+        "cafile": str(stage.cafile),
+        "host": "localhost",
+        "port": served.origin.port,
+    }
+    with names_given(monkeypatch) as given:
+        assert run(nameless, dict(names)) == client.answer
+    assert given == [None]
+    assert b"me" in served.origin.finished()[0].application
+
+    names["policy"] = policy
+    pinverify.install(policy)
+    errors = [_refused_as_documented(heading, nameless, names)]
+    pinverify.uninstall()
+    if pinned in code:
+        with_rules = code.replace("pinverify.PinSet(pins)", "policy")
+        errors.append(_refused_as_documented(heading, with_rules, names))
+    for error in errors:
+        for way_out in ("gives no name", "PinSet", "SNI", "nameless='allow'"):
+            assert way_out in str(find_pinning_error(error))
+    assert_said_nothing(client, served.origin.finished()[1:])
+
+
+def _refused_as_documented(
+    heading: str, code: str, names: dict[str, Any]
+) -> BaseException:
+    with pytest.raises(named(recipe(heading).refused[0])) as raised:
+        run(code, dict(names))
+    return raised.value
 
 
 def test_pitfall_18_aiohttp_checks_the_proxy_and_the_server(stage: Stage) -> None:
@@ -425,3 +478,154 @@ def test_a_subject_that_reads_like_another_error_changes_nothing(
     assert_refused(client, error, "localhost")
     assert_said_nothing(client, served.origin.finished())
     assert_documented(error, recipe(heading).refused)
+
+
+# ---- libraries that keep the error to themselves -------------------------------
+
+KEEPS = "Libraries that keep the error to themselves"
+FOUND = {
+    "the error and its report": (Reason.MISMATCH, "localhost"),
+    "the error with its text alone: `report.reason` is `NOT_CHECKED`": (
+        Reason.NOT_CHECKED,
+        None,
+    ),
+    "nothing": None,
+}
+
+Notice = Callable[[pinverify.Report], object]
+
+
+def _azure_core(stage: Stage, port: int, notice: Notice) -> None:
+    requests: Any = client_library("requests")
+    transport: Any = client_library("azure.core.pipeline.transport")
+    adapters: Any = client_library("pinverify.tls.requests")
+    with requests.Session() as session:
+        session.trust_env = False
+        adapter = adapters.PinnedAdapter(stage.policy(), on_report=notice)
+        session.mount("https://", adapter)
+        sending = transport.RequestsTransport(session=session, session_owner=False)
+        request = transport.HttpRequest("GET", f"https://localhost:{port}/")
+        sending.send(request, connection_verify=str(stage.cafile))
+
+
+def _ldap3(stage: Stage, port: int, notice: Notice) -> None:
+    ldap3: Any = client_library("ldap3")
+    pinverify.install(stage.policy(), on_report=notice)
+    tls = ldap3.Tls(
+        validate=ssl.CERT_REQUIRED, ca_certs_file=str(stage.cafile), sni="localhost"
+    )
+    server = ldap3.Server("127.0.0.1", port, use_ssl=True, tls=tls)
+    ldap3.Connection(server, auto_bind=True)
+
+
+def _aiokafka(stage: Stage, port: int, notice: Notice) -> None:
+    aiokafka: Any = client_library("aiokafka")
+
+    async def start() -> None:
+        producer = aiokafka.AIOKafkaProducer(
+            bootstrap_servers=f"localhost:{port}",
+            security_protocol="SSL",
+            ssl_context=_context(stage, notice),
+        )
+        try:
+            await producer.start()
+        finally:
+            await producer.stop()
+
+    asyncio.run(start())
+
+
+def _cassandra(stage: Stage, port: int, notice: Notice) -> None:
+    cluster: Any = client_library("cassandra.cluster").Cluster(
+        ["127.0.0.1"],
+        port=port,
+        ssl_context=_context(stage, notice),
+        ssl_options={"server_hostname": "localhost"},
+    )
+    try:
+        cluster.connect()
+    finally:
+        cluster.shutdown()
+
+
+def _pymongo(stage: Stage, port: int, notice: Notice) -> None:
+    pymongo: Any = client_library("pymongo")
+    pinverify.install(stage.policy(), on_report=notice)
+
+    async def ping() -> None:
+        client = pymongo.AsyncMongoClient(
+            "localhost",
+            port,
+            tls=True,
+            tlsCAFile=str(stage.cafile),
+            serverSelectionTimeoutMS=2000,
+        )
+        try:
+            await client.admin.command("ping")
+        finally:
+            await client.close()
+
+    asyncio.run(ping())
+
+
+def _context(stage: Stage, notice: Notice) -> ssl.SSLContext:
+    """Return a context that trusts the impostor's authority, too, with pins."""
+    context = client_context(stage.pki.root, stage.pki.rogue_root)
+    return pinverify.pin_context(context, stage.policy(), on_report=notice)
+
+
+KEEPING: dict[str, Callable[[Stage, int, Notice], None]] = {
+    "azure-core": _azure_core,
+    "ldap3": _ldap3,
+    "aiokafka": _aiokafka,
+    "cassandra-driver": _cassandra,
+    "pymongo": _pymongo,
+}
+
+
+MODULES = {"azure-core": "azure.core", "cassandra-driver": "cassandra"}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("library", KEEPING)
+def test_pitfall_67_a_library_keeps_the_error_as_the_page_says(
+    stage: Stage, library: str
+) -> None:
+    """The events tell of the errors that `find_pinning_error` does not find."""
+    client_library(MODULES.get(library, library))
+    rows = re.findall(r"(?m)^\| ([\w-]+) \| `([\w.]+)` \| (.*) \|$", sections()[KEEPS])
+    assert [name for name, *_ in rows] == [*KEEPING]
+    [(raises, finds)] = [row[1:] for row in rows if row[0] == library]
+    (code,) = re.findall(r"(?s)```python\n(.*?)```", sections()[KEEPS])
+    names: dict[str, Any] = {
+        "pinverify": pinverify,
+        "context": client_context(stage.pki.root),
+        "policy": stage.policy(),
+    }
+    run(code, names)
+    client = BY_HEADING["urllib3"]
+    origin = stage.put(client, server=stage.pki.impostor).origin
+    with pytest.raises(named(raises)) as raised:
+        KEEPING[library](stage, origin.port, names["notice"])
+    found = find_pinning_error(raised.value)
+    report = None if found is None else (found.report.reason, found.report.host)
+    assert report == FOUND[finds]
+    told = {(report.reason, report.host) for report in names["refused"]}
+    assert told == {(Reason.MISMATCH, "localhost")}
+    # pymongo lets its event loop end before the transport of the connection is closed.
+    del raised, found
+    names.clear()
+    gc.collect()
+    assert_said_nothing(client, origin.finished())
+
+
+def test_the_synchronous_client_of_pymongo_is_not_pinned_over_pyopenssl(
+    stage: Stage,
+) -> None:
+    """A limit that the page names: its context is none of `ssl`."""
+    client_library("service_identity")
+    support: Any = client_library("pymongo.ssl_support")
+    pinverify.install(stage.policy())
+    given = None, None, str(stage.cafile), None, False, False, False
+    assert not isinstance(support.get_ssl_context(*given, True), ssl.SSLContext)  # noqa: FBT003
+    assert isinstance(support.get_ssl_context(*given, False), ssl.SSLContext)  # noqa: FBT003

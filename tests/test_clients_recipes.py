@@ -28,8 +28,10 @@ from client_recipes import (
     assert_refused,
     assert_said_nothing,
     heading_of,
+    names_given,
     recipe,
     run,
+    sections,
     where,
 )
 from client_table import row, short
@@ -80,6 +82,43 @@ def test_pitfall_19_a_refusal_is_found_in_what_the_client_raises(
     assert_refused(client, error, "localhost")
     row(client).refused.add(short(stage.version))
     row(client).found.add(where(error))
+
+
+@any_client
+def test_pitfall_56_the_page_tells_which_name_a_client_gives(
+    client: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rule is that of this name: who gives none has none.
+
+    An update of a library that gives another name than before is noticed here.
+    """
+    client.require()
+    served = stage.put(client, server=stage.pki.server)
+    with names_given(monkeypatch) as names:
+        stage.ask(client, served, stage.policy())
+    told = _names_of_the_page()[client.heading]
+    assert names == _NAMES[told.partition(";")[0]]
+
+
+_NAMES: dict[str, list[str | None]] = {
+    "the host": ["localhost"],
+    "that of the proxy, then the host": ["127.0.0.1", "localhost"],
+    "none": [None],
+}
+
+
+def _names_of_the_page() -> dict[str, str]:
+    """Return the names that the page tells for each client."""
+    rows = re.findall(r"(?m)^\| (.*) \| (.*) \|$", sections()["Names"])
+    assert rows[0] == ("clients", "name")
+    return {
+        heading: name for clients, name in rows[1:] for heading in clients.split(", ")
+    }
+
+
+def test_the_page_tells_the_name_of_each_client() -> None:
+    """And of no other."""
+    assert set(_names_of_the_page()) == set(BY_HEADING)
 
 
 @any_proxied

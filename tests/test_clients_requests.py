@@ -6,8 +6,11 @@ lets a single request change, and what other requests must not notice.
 
 from __future__ import annotations
 
+import gc
 import pickle
 import ssl
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,8 @@ from pinverify import (
     find_pinning_error,
     report_of,
 )
-from pki import Identity
+from pinverify.tls._in_force import rule_of
+from pki import Authority, Identity
 from tls_servers import client_context, server_context
 
 __all__: list[str] = []
@@ -372,6 +376,234 @@ def test_authorities_that_are_not_there_are_named(stage: Stage, tmp_path: Path) 
             session.get(url, verify=str(tmp_path / "no-such-file"), timeout=10)
         with pytest.raises(OSError, match="VERIFY_FAILED"):
             session.get(url, verify=str(tmp_path), timeout=10)  # an empty directory
+
+
+# ---- files that change, and policies -----------------------------------------
+
+
+def contexts_alive() -> int:
+    """Return how many contexts with pins there are."""
+    gc.collect()
+    contexts = [one for one in gc.get_objects() if isinstance(one, ssl.SSLContext)]
+    return sum(rule_of(context) is not None for context in contexts)
+
+
+def replace(path: Path, text: str, *, in_place: bool) -> None:
+    """Write a file anew, as programs do: the same file, or another of its name."""
+    if in_place:
+        path.write_text(text, encoding="ascii")
+    else:
+        beside = path.with_suffix(".new")
+        beside.write_text(text, encoding="ascii")
+        beside.replace(path)
+
+
+CERTIFICATES_SHORT, CERTIFICATES_LONG = 40, 1000
+
+
+@pytest.mark.parametrize(
+    "number",
+    [CERTIFICATES_SHORT, pytest.param(CERTIFICATES_LONG, marks=pytest.mark.slow)],
+)
+def test_pitfall_60_contexts_of_many_certificates_do_not_pile_up(
+    stage: Stage, tmp_path: Path, number: int
+) -> None:
+    """Requests takes paths only, so programs write a file for each certificate.
+
+    The adapter and its pools keep `pool_connections` each, which are 10, and one for
+    connections that come without a request.
+    """
+    server, shown = asking(stage, stage.pki.server, client_servers.http)
+    url = HERE.format(server.port)
+    before, alive = contexts_alive(), []
+    with session_with(stage.policy()) as session:
+        for place in range(number):
+            own = stage.pki.client.write(tmp_path / f"{place}.pem")
+            settings = {"verify": str(stage.cafile), "cert": str(own), "timeout": 10}
+            assert session.get(url, **settings).content == HELLO
+            own.unlink()
+            if place % 20 == 19:
+                alive.append(contexts_alive() - before)
+    assert shown == [True] * number
+    assert max(alive) <= 10 + 10 + 1
+    assert alive[-1] <= alive[0]
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_pitfall_60_an_authority_that_was_removed_is_not_trusted(
+    stage: Stage,
+    tmp_path: Path,
+    in_place: bool,  # noqa: FBT001
+    is_directory: bool,  # noqa: FBT001
+) -> None:
+    """As without pins: the file says today who is trusted. Idle connections go, too."""
+    library: Any = client_library("requests")
+    url = serve(stage, stage.pki.server)
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    name = subject_hash(stage.pki.root) if is_directory else "all.pem"
+    file = trusted / name
+    verify = str(trusted if is_directory else file)
+    with session_with(stage.policy()) as session:
+        for text in stage.pki.root.pem, stage.pki.rogue_root.pem, stage.pki.root.pem:
+            replace(file, text, in_place=in_place)
+            if text == stage.pki.root.pem:
+                answer = session.get(url, verify=verify, timeout=10)
+                assert answer.content == HELLO
+            else:
+                with pytest.raises(library.exceptions.SSLError, match="VERIFY_FAILED"):
+                    session.get(url, verify=verify, timeout=10)
+
+
+def subject_hash(authority: Authority) -> str:
+    """Return the name that OpenSSL looks for in a directory of authorities."""
+    done = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject_hash"],
+        input=authority.pem,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return f"{done.stdout.strip()}.0"
+
+
+def test_pitfall_60_a_certificate_that_was_replaced_is_shown_no_more(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """A renewed certificate, or that of another user, has the same path."""
+    shown: list[bytes | None] = []
+
+    def converse(line: client_servers.Line) -> None:
+        assert isinstance(line.sock, ssl.SSLSocket)
+        shown.append(line.sock.getpeercert(binary_form=True))
+        client_servers.http(line)
+
+    context = server_context(
+        stage.pki.server, version=stage.version, client_authority=stage.pki.root
+    )
+    server = stage.stack.enter_context(Server(converse, context))
+    own = tmp_path / "own.pem"
+    settings = {"verify": str(stage.cafile), "cert": str(own), "timeout": 10}
+    with session_with(stage.policy()) as session:
+        for identity in stage.pki.client, stage.pki.stranger:
+            identity.write(own)
+            answer = session.get(HERE.format(server.port), **settings)
+            assert answer.content == HELLO
+    assert shown == [stage.pki.client.der, stage.pki.stranger.der]
+
+
+def test_pitfall_60_a_proxy_of_a_removed_authority_is_refused(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """TLS to the proxy has the same authorities, and its managers do not pile up."""
+    library: Any = client_library("requests.exceptions")
+    proxied = BY_HEADING["requests through an https proxy"]
+    served = stage.put(proxied, server=stage.pki.server, proxy=stage.proxy_identity)
+    assert served.proxy is not None
+    url = HERE.format(served.origin.port)
+    through = {"https": f"https://127.0.0.1:{served.proxy.port}"}
+    file = tmp_path / "all.pem"
+    settings = {"proxies": through, "timeout": 10}
+    with session_with(stage.policy(), pool_connections=2) as session:
+        for _ in range(2):
+            replace(file, stage.pki.root.pem, in_place=False)
+            answer = session.get(url, verify=str(file), **settings)
+            assert answer.content == HELLO
+            replace(file, stage.pki.rogue_root.pem, in_place=False)
+            with pytest.raises(library.ProxyError, match="VERIFY_FAILED"):
+                session.get(url, verify=str(file), **settings)
+        for place in range(5):
+            other = tmp_path / f"{place}.pem"
+            other.write_text(stage.pki.root.pem, encoding="ascii")
+            answer = session.get(url, verify=str(other), **settings)
+            assert answer.content == HELLO
+        assert len(session.get_adapter(url).proxy_manager) == 2
+
+
+def test_pitfall_60_use_replaces_the_policy(stage: Stage, tmp_path: Path) -> None:
+    """Of all contexts, and of none if the new one is wrong.
+
+    An idle connection, which the old policy accepted, answers no more.
+    """
+    url = serve(stage, stage.pki.server)
+    own = str(stage.pki.client.write(tmp_path / "own.pem"))
+    told: list[Report] = []
+    nobody = Policy({"localhost": [stage.pki.stranger.pin]})
+    many = [{"verify": str(stage.cafile)}, {"verify": str(stage.cafile), "cert": own}]
+    with session_with(stage.policy(), on_report=told.append) as session:
+        adapter = session.get_adapter(url)
+        for _ in range(2):
+            for settings in many:
+                assert session.get(url, timeout=10, **settings).content == HELLO
+            with pytest.raises(TypeError, match="expected a Policy or a PinSet"):
+                adapter.use([stage.pki.stranger.pin])
+            for settings in many:
+                assert session.get(url, timeout=10, **settings).content == HELLO
+            assert told == []
+            adapter.use(nobody)
+            for settings in many:
+                refused(session, url, **settings)
+            assert [report.digest for report in told] == [nobody.digest] * 2
+            told.clear()
+            adapter.use(stage.policy())
+    context = client_context(stage.pki.root)
+    with session_with(stage.policy(), context=context) as session:
+        assert session.get(url, timeout=10).content == HELLO
+        session.get_adapter(url).use(nobody)
+        refused(session, url)
+
+
+def test_pitfall_60_use_reaches_a_request_that_has_begun(
+    stage: Stage,
+    requests: Any,  # noqa: ANN401
+) -> None:
+    """It has its pool, and with it a context that the adapter may have dropped."""
+    url = serve(stage, stage.pki.server)
+    with session_with(stage.policy(), pool_connections=1) as session:
+        adapter = session.get_adapter(url)
+        request = requests.Request("GET", url).prepare()
+        begun = adapter.get_connection_with_tls_context(request, str(stage.cafile))
+        adapter.get_connection_with_tls_context(request, False)  # noqa: FBT003
+        adapter.use(Policy({"localhost": [stage.pki.stranger.pin]}))
+        begun.ca_certs = str(stage.cafile)
+        error: Any = client_library("urllib3.exceptions").SSLError
+        with pytest.raises(error) as raised:
+            begun.urlopen("GET", "/", retries=False)
+    assert_refused(CLIENT, raised.value, "localhost")
+
+
+def test_threads_that_share_an_adapter_follow_its_policy(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """New contexts are made while the policy is replaced: none keeps the old one."""
+    url = serve(stage, stage.pki.server)
+    nobody = Policy({"localhost": [stage.pki.stranger.pin]})
+    library: Any = client_library("requests")
+    rounds, threads = 3, 4
+    with (
+        session_with(stage.policy(), pool_connections=2) as session,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        adapter = session.get_adapter(url)
+
+        def ask(place: int) -> bool:
+            own = stage.pki.client.write(tmp_path / f"{place}.pem")
+            try:
+                session.get(url, verify=str(stage.cafile), cert=str(own), timeout=20)
+            except library.exceptions.SSLError as error:
+                if find_pinning_error(error) is None:
+                    raise
+                return False
+            return True
+
+        for turn in range(rounds):
+            for policy, accepted in (nobody, False), (stage.policy(), True):
+                during = [pool.submit(ask, n) for n in range(threads)]
+                adapter.use(policy)
+                after = [pool.submit(ask, threads + n) for n in range(threads)]
+                assert [done.result() for done in after] == [accepted] * threads, turn
+                assert len([done.result() for done in during]) == threads
 
 
 def test_neither_adapter_nor_session_can_be_pickled(stage: Stage) -> None:

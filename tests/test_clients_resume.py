@@ -186,7 +186,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
 def uvicorn(served: Served) -> Iterator[Block]:
     """Run one uvicorn in each of several forks."""
     module: Any = pytest.importorskip("uvicorn", reason="uvicorn is not installed")
-    config = module.Config(_app, log_level="critical", lifespan="off")
+    config = module.Config(_app, log_level="critical", lifespan="off", http="h11")
     config.load()
     config.ssl = served.context
 

@@ -12,7 +12,7 @@ import pytest
 from OpenSSL import SSL
 
 from pinverify import PinningError, PinSet, Policy, PolicyError, Reason, Rules
-from pinverify.tls.pyopenssl import pin_connection, verify
+from pinverify.tls.pyopenssl import PinnedConnections, pin_connection, verify
 from pki import Pki
 from pyopenssl_connections import (
     SECRET,
@@ -53,6 +53,28 @@ def test_the_host_is_the_one_of_sni_unless_it_is_given(
             assert str(report_of(conn).matched) == pin
             conn.shutdown()
     assert server.record(0).server_name == "other.localhost"
+
+
+def test_use_decides_about_connections_that_were_pinned_before(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """A handshake is decided by the policy that is in force when it ends."""
+    server = serve(server_context(pki.impostor, version=version))
+    context = for_clients(pki)
+    pins = PinnedConnections(pinning(pki))
+    impostor = Policy({"localhost": [pki.impostor.pin]})
+    with connecting(context, server) as conn, connecting(context, server) as other:
+        for each in (conn, other):
+            assert pins.pin(each) is each
+        bad: Any = "sha256/"
+        with pytest.raises(TypeError):
+            pins.use(bad)
+        with pytest.raises(PinningError):
+            conn.send(SECRET)
+        pins.use(impostor)
+        echo(other)
+        assert report_of(other).digest == impostor.digest
+        other.shutdown()
 
 
 def test_a_host_without_one_meaning_is_refused(

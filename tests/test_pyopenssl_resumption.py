@@ -50,10 +50,31 @@ def test_pitfall_8_a_session_older_than_the_pins_matches_no_authority(
     with connecting(context, server, pins, session=session) as conn:
         with pytest.raises(PinningError) as caught:
             conn.send(SECRET)
-        assert reason(caught.value) is Reason.MISMATCH
+        assert reason(caught.value) is Reason.NOT_CHECKED
     record = server.record(1)
     assert record.resumed
     assert_nothing_said(record)
+
+
+@any_place
+def test_pitfall_64_a_chain_that_nobody_has_seen_is_no_mismatch(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, place: str
+) -> None:
+    """The server is the right one; with leaf pins alone, no chain could help it."""
+    server = serve(server_context(pki.server, version=version))
+    context = for_clients(pki)
+    session = session_of(context, server)
+    leaf_of_other = PinSet(leaf=[pki.impostor.pin])
+    for policy, want in (
+        (pins_in(place, pki.ca.pin), Reason.NOT_CHECKED),
+        (leaf_of_other, Reason.MISMATCH),
+    ):
+        with connecting(context, server, policy, session=session) as conn:
+            with pytest.raises(PinningError) as caught:
+                conn.send(SECRET)
+            assert reason(caught.value) is want
+        advises = "connect again without the session" in str(caught.value)
+        assert advises is (want is Reason.NOT_CHECKED)
 
 
 @any_place
@@ -139,7 +160,7 @@ def test_pitfall_9_a_session_of_one_host_opens_no_other(
         ) as conn:
             with pytest.raises(PinningError) as caught:
                 conn.send(SECRET)
-            assert reason(caught.value) is Reason.MISMATCH
+            assert reason(caught.value) is Reason.NOT_CHECKED
         record = server.record(2 * index + 1)
         assert record.resumed
         assert_nothing_said(record)

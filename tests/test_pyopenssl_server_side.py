@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from OpenSSL import SSL, crypto
 
-from pinverify import PinningError, PinSet, Policy, PolicyError, Reason, Report
+from pinverify import PinningError, PinSet, Policy, PolicyError, Reason, Report, Rules
 from pinverify.tls import pyopenssl
-from pinverify.tls.pyopenssl import pin_connection
+from pinverify.tls.pyopenssl import PinnedConnections, pin_connection
 from pki import Identity, Pki
 from pyopenssl_connections import (
     SECRET,
@@ -154,7 +154,8 @@ def test_the_name_that_a_client_asks_for_is_never_looked_up(
         link.talk()
         if session is None:  # in a resumed one, OpenSSL may not tell it
             assert server.get_servername() == b"localhost"
-        assert reason(link.errors.get("server")) is Reason.MISMATCH
+        want = Reason.NOT_CHECKED if session else Reason.MISMATCH
+        assert reason(link.errors.get("server")) is want
         assert link.heard == b""
 
 
@@ -176,6 +177,34 @@ def test_a_listening_connection_hands_out_pinned_ones(
                 conn.close()
 
 
+def test_use_reaches_what_a_listening_connection_accepts(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """Each client is decided by the policy in force; a policy for no client is none."""
+    pins = PinnedConnections(PinSet(leaf=[pki.client.pin]))
+    with _listening(for_servers(pki, version=version)) as (listener, address):
+        pins.pin(listener)
+        for identity in (pki.client, pki.stranger, pki.stranger):
+            with _calling(address, _client_of_ssl(pki, identity, version)):
+                conn, _ = listener.accept()
+                conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _LIMIT)
+                for useless in (
+                    Policy({"localhost": [pki.stranger.pin]}),
+                    Policy(Rules({"a.example": [pki.client.pin]}, clients=PINS)),
+                ):
+                    with pytest.raises(PolicyError):
+                        pins.use(useless)
+                if pins.in_force.policy.rules.clients == PinSet(leaf=[identity.pin]):
+                    assert conn.recv(100) == SECRET
+                else:
+                    with pytest.raises(PinningError):
+                        conn.recv(100)
+                    pins.use(PinSet(leaf=[pki.stranger.pin]))
+                conn.close()
+    assert pins.in_force.policy.rules.clients == PinSet(leaf=[pki.stranger.pin])
+
+
+PINS = PinSet(leaf=["sha256/" + "A" * 43 + "="])
 _LIMIT = struct.pack("ll", int(LIMIT), 0)
 
 
@@ -258,7 +287,7 @@ def test_a_connection_that_is_accepted_and_not_pinned_is_closed(
     with _listening(for_servers(pki, version=version)) as (listener, address):
         pin_connection(listener, PinSet(leaf=[pki.client.pin]))
         monkeypatch.setattr(SSL.Connection, "accept", accept_and_keep)
-        monkeypatch.setattr(pyopenssl, "pin_connection", _interrupted)
+        monkeypatch.setattr(pyopenssl.PinnedConnections, "pin", _interrupted)
         with socket.create_connection(address, LIMIT):
             with pytest.raises(KeyboardInterrupt):
                 listener.accept()

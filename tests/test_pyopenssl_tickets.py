@@ -113,3 +113,37 @@ def test_pitfall_42_a_tenant_made_anew_needs_a_context_that_keeps_no_sessions(
     )
     attack.talk()
     assert attack.heard == b""
+
+
+def test_pitfall_59_a_server_that_pins_more_than_the_leaf_refuses_nobody(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """The context keeps sessions; the chain is kept with them, whatever the pins.
+
+    A key above the client that is blocked then refuses it all the same.
+    """
+    context = for_servers(pki, version=version)
+    context.set_options(SSL.OP_NO_TICKET)
+    client = client_of_pyopenssl(pki, pki.client)
+    leaf = [pki.client.pin]
+    session = None
+    for pins, reused in (
+        (PinSet(leaf=leaf), False),
+        (PinSet(ca=[pki.ca.pin]), True),
+        (PinSet(leaf=leaf, blocked=[pki.rogue_ca.pin]), True),
+        (PinSet(leaf=leaf), True),
+    ):
+        server = in_memory(context, pins, server=True)
+        link = Link(in_memory(client, session=session), server)
+        link.talk()
+        assert link.errors == {}
+        assert link.heard == SECRET
+        assert bool(server.get_verified_chain()) is not reused
+        session = link.part()
+    attack = Link(
+        in_memory(client, session=session),
+        in_memory(context, PinSet(leaf=leaf, blocked=[pki.ca.pin]), server=True),
+    )
+    attack.talk()
+    assert attack.heard == b""
+    assert isinstance(attack.errors["server"], PinningError)

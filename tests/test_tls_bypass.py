@@ -16,7 +16,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import cast
 
 import pytest
@@ -127,10 +127,11 @@ def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check(
     """Between the end of the handshake and the check, no other thread may write.
 
     OpenSSL's handshake releases the GIL, so another thread can come then. Here
-    it comes each time, at the worst moment.
+    it comes each time, at the worst moment, and has to wait for the decision.
     """
     server = serve(server_context(pki.impostor, version=version), echo=False)
     turns: list[Future[None]] = []
+    came_through: list[bool] = []
 
     class Interrupted(ssl.SSLSocket):
         """At the end of its first handshake, another thread has its turn."""
@@ -142,12 +143,13 @@ def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check(
             if self.starting:
                 self.starting = False
                 turns.append(pool.submit(self.sendall, SECRET))
-                turns[-1].exception(LIMIT)
+                came_through.append(bool(wait(turns[-1:], timeout=0.5).done))
 
     context = trusting(pki)
     context.sslsocket_class = Interrupted
     with ThreadPoolExecutor(1) as pool, later(context, server) as tls:
         tls.do_handshake()
+        turns[-1].result(LIMIT)
     assert server.record(0).application == SECRET
 
     pin_context(context, pinning(pki))
@@ -157,6 +159,7 @@ def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check(
         pytest.raises(PinningError),
     ):
         tls.do_handshake()
+    assert came_through[1:] == [False]
     assert isinstance(turns[-1].exception(LIMIT), PinningError)
     assert_nothing_said(server.record(1))
 
@@ -360,6 +363,27 @@ def test_pitfall_4_nothing_in_clear_after_a_pkix_failure(
         _assert_silent(tls, server, 1)
 
 
+def test_pitfall_4_nothing_in_clear_after_a_shutdown_in_the_handshake(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Another thread, or a class of the application, may shut a socket down then."""
+
+    class ShutDown(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
+            super().do_handshake(block)
+            self.shutdown(socket.SHUT_RD)
+
+    server = serve(server_context(pki.server, version=version), echo=False)
+    context = trusting(pki)
+    context.sslsocket_class = ShutDown
+    pin_context(context, pinning(pki))
+    with later(context, server) as tls:
+        tls.do_handshake()
+        with pytest.raises(OSError, match="TLS is not established"):
+            tls.sendall(SECRET)
+    assert_nothing_said(server.record())
+
+
 def test_pitfall_4_nothing_in_clear_after_a_timeout(pki: Pki, serve: Serve) -> None:
     """The same where the peer accepts the connection and then says nothing."""
     server = serve(server_context(pki.impostor), silent=True)
@@ -447,9 +471,10 @@ MOVE_NOTHING = """
     accept bind close connect connect_ex detach do_handshake dup fileno getblocking
     get_inheritable getpeername getsockname getsockopt gettimeout listen makefile
     sendmsg_afalg setblocking set_inheritable setsockopt settimeout shutdown
-    cipher compression get_channel_binding getpeercert get_unverified_chain
-    get_verified_chain pending selected_alpn_protocol selected_npn_protocol
-    shared_ciphers verify_client_post_handshake version
+    cipher client_sigalg compression get_channel_binding getpeercert
+    get_unverified_chain get_verified_chain group pending selected_alpn_protocol
+    selected_npn_protocol server_sigalg shared_ciphers verify_client_post_handshake
+    version
 """
 
 

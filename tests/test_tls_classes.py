@@ -69,11 +69,15 @@ def test_pitfall_37_a_subclass_of_our_class_keeps_its_methods(
     """They are called while PENDING, in the handshake, and once VERIFIED."""
     log = Log()
     context = trusting(pki, pinning(pki))
-    context.sslsocket_class = log.socket_class(context.sslsocket_class)
     server = serve(server_context(pki.server, version=version))
+    with connect(context, server):
+        pass  # so that our class has seen one of its own
+    context.sslsocket_class = log.socket_class(context.sslsocket_class)
     with (connect if when == "at once" else later)(context, server) as tls:
         assert isinstance(tls, context.sslsocket_class)
         echo(tls)
+        with pytest.raises(ValueError, match="already-connected"):
+            tls.connect(("localhost", server.port))
         echo(tls)
         assert isinstance(tls, context.sslsocket_class)
         assert log.calls[0] == "_create"
@@ -165,18 +169,21 @@ def test_pitfall_37_connections_are_instances_of_the_classes_of_their_context(
     """Before the check and after it; and then their data flows as without pins."""
     context = trusting(pki, pinning(pki))
     server = serve(server_context(pki.server, version=version))
+    names = {"send", "sendall", "recv", "recv_into", "read", "write"}
+    if version is ssl.TLSVersion.TLSv1_2:
+        names.remove("read")  # the server may ask for a renegotiation
     for way in (connect, later):
         with way(context, server) as tls:
             assert isinstance(tls, context.sslsocket_class)
             echo(tls)
             assert isinstance(tls, context.sslsocket_class)
-            for name in ("send", "sendall", "recv", "recv_into", "read", "write"):
+            for name in names:
                 assert getattr(type(tls), name) is getattr(ssl.SSLSocket, name)
     link = MemoryLink(context, server_context(pki.server, version=version))
     assert isinstance(link.client, context.sslobject_class)
     link.run(link.client.do_handshake)
     assert isinstance(link.client, context.sslobject_class)
-    for name in ("read", "write", "do_handshake"):
+    for name in (names & {"read", "write"}) | {"do_handshake"}:
         assert getattr(type(link.client), name) is getattr(ssl.SSLObject, name)
 
 
@@ -221,8 +228,11 @@ def test_pitfall_37_a_subclass_of_a_checked_connection_is_refused(
         derived: Any = type("Derived", (type(tls),), {})
     impostor = serve(server_context(pki.impostor, version=version))
     context.sslsocket_class = derived
-    with pytest.raises(TypeError, match="derive it from ssl's class"):
-        connect(context, impostor)
+    with (
+        impostor.connect() as plain,
+        pytest.raises(TypeError, match="derive it from ssl's class"),
+    ):
+        context.wrap_socket(plain, server_hostname="localhost")
     other = trusting(pki)
     other.sslsocket_class = derived
     with pytest.raises(TypeError, match="derive it from ssl's class"):

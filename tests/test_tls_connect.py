@@ -495,7 +495,7 @@ def test_the_timeout_is_that_of_the_socket(pki: Pki, serve: Serve) -> None:
 def test_a_failed_connection_leaves_no_socket_open(
     pki: Pki, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is wrong is found out when the socket is there already."""
+    """Some mistakes are found when the socket is there already."""
     opened: list[socket.socket] = []
     connect = socket.create_connection
 
@@ -504,12 +504,12 @@ def test_a_failed_connection_leaves_no_socket_open(
         return opened[-1]
 
     server = serve(server_context(pki.server))
-    anything: Any = [pki.server.pin]
+    anything: Any = "no context"
     with monkeypatch.context() as patched:
         patched.setattr(socket, "create_connection", connect_and_keep)
-        with pytest.raises(TypeError, match="expected a Policy or a PinSet"):
+        with pytest.raises(TypeError, match=r"expected an ssl\.SSLContext"):
             create_connection(
-                ("localhost", server.port), anything, context=trusting(pki)
+                ("localhost", server.port), pinning(pki), context=anything
             )
     assert [plain.fileno() for plain in opened] == [-1]
 

@@ -316,6 +316,22 @@ class _NotesProtocols(ssl.SSLContext):
         super()._set_alpn_protocols(protocols)  # type: ignore[misc]
 
 
+def test_a_context_that_a_client_is_given_decides_by_its_pins(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """A program may set `.context` before the handshake, to one with other pins."""
+    for pin, accepted in ((pki.server.pin, True), (pki.impostor.pin, False)):
+        context = trusting(pki, PinSet([pki.server.pin]))
+        link = MemoryLink(context, server_context(pki.server, version=version))
+        link.client.context = trusting(pki, PinSet([pin]))
+        if accepted:
+            link.run(lambda: link.client.write(SECRET))  # noqa: B023
+        else:
+            with pytest.raises(PinningError):
+                link.run(lambda: link.client.write(SECRET))  # noqa: B023
+        assert link.application == (SECRET if accepted else b"")
+
+
 def test_the_same_protocols_are_set_once(
     pki: Pki, serve: Serve, version: ssl.TLSVersion
 ) -> None:
@@ -377,3 +393,21 @@ def _is_shared(thing: object) -> bool:
     return isinstance(thing, type) and (
         module == "ssl" or (module.startswith("pinverify") and "<" not in name)
     )
+
+
+@pytest.mark.parametrize("write", ["sslsocket_class", "__class__", "both"])
+def test_pitfall_54_one_write_undoes_no_pins(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, write: str
+) -> None:
+    """Both writes do, which stands under the limits in the README."""
+    context = trusting(pki, pinning(pki))
+    if write != "__class__":
+        context.sslsocket_class = ssl.SSLSocket
+    if write != "sslsocket_class":
+        context.__class__ = ssl.SSLContext
+    impostor = serve(server_context(pki.impostor, version=version))
+    if write == "both":
+        with connect(context, impostor) as tls:
+            echo(tls)
+    else:
+        assert_refused(context, impostor)

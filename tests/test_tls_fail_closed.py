@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -115,12 +117,35 @@ def test_a_connection_is_not_judged_by_the_peer_of_another_c_object(
     forged = serve(server_context(pki.impostor, version=version), echo=False)
     context = trusting(pki, pinning(pki))
     with later(context, genuine) as tls, later(context, forged) as other:
-        vars(tls)["_sslobj"].do_handshake()
-        tls._sslobj = vars(other)["_sslobj"]  # type: ignore[attr-defined]  # noqa: SLF001
+        vars(tls)["_sslobj"].raw.do_handshake()
+        tls._sslobj = vars(other)["_sslobj"].raw  # type: ignore[attr-defined]  # noqa: SLF001
         for _ in range(2):
             with pytest.raises(PinningError) as caught:
                 tls.sendall(SECRET)
             assert caught.value.report.reason is Reason.NOT_CHECKED
+    assert_nothing_said(forged.record())
+
+
+MOVES: dict[str, Callable[[Any], object]] = {
+    "read": lambda inner: inner.read(100),
+    "write": lambda inner: inner.write(SECRET),
+    "shutdown": lambda inner: inner.shutdown(),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_the_c_object_moves_nothing_before_the_check(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, move: str
+) -> None:
+    """A library that has it goes around the methods of the connection, not of this."""
+    context = trusting(pki, pinning(pki))
+    forged = serve(server_context(pki.impostor, version=version), echo=False)
+    with later(context, forged) as tls:
+        inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
+        inner.raw.do_handshake()
+        for _ in range(2):
+            with pytest.raises(PinningError):
+                MOVES[move](inner)
     assert_nothing_said(forged.record())
 
 

@@ -178,6 +178,7 @@ def test_pitfall_44_report_mode_accepts_a_server_without_a_certificate(
         converse(link)
         assert link.application == SECRET
         assert [one.reason for one in told] == [Reason.NO_CERTIFICATE]
+        assert isinstance(link.client.session, ssl.SSLSession)  # although without leaf
 
 
 if HAS_SHARED_KEYS:

@@ -18,7 +18,7 @@ from typing import Any, cast
 import pytest
 
 from forked_servers import answer_one, ask, forked, workers
-from pinverify import PinningError, PinSet, Policy, Rules, pin_context
+from pinverify import PinningError, PinSet, Policy, Reason, Rules, pin_context
 from pinverify.tls._in_force import rule_of
 from pinverify.tls._memo import Memo
 from pki import Pki
@@ -349,6 +349,112 @@ def test_options_that_the_application_sets_later_bring_no_tickets_back(
     client = client_of(pki, pki.client)
     session = dialogue(client, server).accepted().session
     assert session is None or not session.has_ticket
+
+
+# ---- policies that are replaced ----------------------------------------------
+
+# Each kind of session: the version, and whose OP_NO_TICKET makes it.
+KINDS: dict[str, tuple[ssl.TLSVersion, str]] = {
+    "TLS 1.2 numbers": (ssl.TLSVersion.TLSv1_2, "client"),
+    "TLS 1.2 numbers of a server without tickets": (ssl.TLSVersion.TLSv1_2, "server"),
+    "TLS 1.2 tickets": (ssl.TLSVersion.TLSv1_2, ""),
+    "TLS 1.3 numbers": (ssl.TLSVersion.TLSv1_3, "server"),
+    "TLS 1.3 tickets": (ssl.TLSVersion.TLSv1_3, ""),
+}
+
+# Policies before and after, for a peer with a leaf below the authority `pki.ca`.
+Pins = Callable[[Pki, str], PinSet]
+PINS: dict[str, Pins] = {
+    "leaf": lambda _, leaf: PinSet(leaf=[leaf]),
+    "pins": lambda _, leaf: PinSet(pins=[leaf]),
+    "ca": lambda pki, _: PinSet(ca=[pki.ca.pin]),
+    "blocked": lambda pki, leaf: PinSet(leaf=[leaf], blocked=[pki.rogue_ca.pin]),
+    "report": lambda pki, _: PinSet(ca=[pki.rogue_ca.pin], mode="report"),
+}
+SWAPS = [
+    (before, after)
+    for before in PINS
+    for after in PINS
+    if before != after and "report" not in {before, after}
+] + [("leaf", "report"), ("report", "ca")]
+
+
+class Pinning:
+    """A client and a server, one of which is pinned."""
+
+    def __init__(self, pki: Pki, kind: str, side: str) -> None:
+        version, without_tickets = KINDS[kind]
+        self.pki = pki
+        self.server = for_clients(pki, version)
+        self.client = client_of(pki, pki.client)
+        ends = {"server": self.server, "client": self.client}
+        if without_tickets:
+            ends[without_tickets].options |= ssl.OP_NO_TICKET
+        self._pinned = ends[side]
+        self._leaf = {"server": pki.client.pin, "client": pki.server.pin}[side]
+
+    def use(self, pins: str) -> None:
+        """Replace the policy."""
+        pin_context(self._pinned, PINS[pins](self.pki, self._leaf))
+
+    def block(self, pin: str) -> None:
+        """Replace the policy by one that blocks a key."""
+        pin_context(self._pinned, PinSet(leaf=[self._leaf], blocked=[pin]))
+
+
+any_kind = pytest.mark.parametrize("kind", KINDS)
+any_side = pytest.mark.parametrize("side", ["server", "client"])
+
+
+@any_kind
+@any_side
+def test_pitfall_59_no_swap_of_policies_refuses_an_honest_peer(
+    pki: Pki, dialogue: Dialogues, kind: str, side: str
+) -> None:
+    """A session that began under any policy is accepted, or left out.
+
+    Nobody knows beforehand what an emergency will block. A key above the peer that is
+    blocked then refuses it, with each of its sessions and without.
+    """
+    for before, after in SWAPS:
+        pinned = Pinning(pki, kind, side)
+        client, server = pinned.client, pinned.server
+        pinned.use(before)
+        kept = [dialogue(client, server).accepted()]
+        for pins in (after, before, after):
+            pinned.use(pins)
+            kept += [
+                dialogue(client, server, session=one.session).accepted() for one in kept
+            ]
+        pinned.block(pki.ca.pin)
+        for session in [None, *(one.session for one in kept[:3])]:
+            attack = dialogue(client, server, session=session)
+            assert attack.refused() in {Reason.BLOCKED, Reason.NOT_CHECKED}
+
+
+@any_kind
+def test_pitfall_59_without_pins_each_kind_of_session_is_resumed(
+    pki: Pki, dialogue: Dialogues, kind: str
+) -> None:
+    """The control: there is something to refuse."""
+    pinned = Pinning(pki, kind, "server")
+    first = dialogue(pinned.client, pinned.server).accepted()
+    again = dialogue(pinned.client, pinned.server, session=first.session)
+    assert again.accepted().resumed
+
+
+@pytest.mark.parametrize("after", ["ca", "blocked"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "numbers" in kind])
+def test_pitfall_59_a_server_resumes_what_it_keeps_under_other_pins(
+    pki: Pki, dialogue: Dialogues, kind: str, after: str
+) -> None:
+    """Its clients are not made to shake hands in full at each change."""
+    pinned = Pinning(pki, kind, "server")
+    pinned.use("leaf")
+    first = dialogue(pinned.client, pinned.server).accepted()
+    pinned.use(after)
+    again = dialogue(pinned.client, pinned.server, session=first.session)
+    assert again.accepted().resumed
 
 
 @pytest.mark.usefixtures("installed")

@@ -213,6 +213,26 @@ def test_a_wrong_pin_is_refused(
     assert "alert" in str(record.error)
 
 
+def test_use_replaces_the_policy(
+    reactor: Any,  # noqa: ANN401
+    pki: Pki,
+    serve: Serve,
+    version: ssl.TLSVersion,
+) -> None:
+    """Of a creator, and of all creators that an Agent has got."""
+    server = serve(server_context(pki.impostor, version=version))
+    options = trusting(pki.root, pki.rogue_root)
+    ours = Policy({"localhost": PinSet(ca=[pki.ca.pin])})
+    rogue = Policy({"localhost": PinSet(ca=[pki.rogue_ca.pin])})
+    alone = PinnedConnectionCreator("localhost", ours, options=options)
+    for_agent = PinnedPolicyForHTTPS(ours, options=options)
+    handed_out = for_agent.creatorForNetloc(b"localhost", server.port)
+    for use, creator in ((alone.use, alone), (for_agent.use, handed_out)):
+        assert talk(reactor, server, creator)[0] == b""
+        use(rogue)
+        assert talk(reactor, server, creator)[0] == SECRET
+
+
 def test_pitfall_14_an_impostor_does_not_see_the_client_certificate(
     reactor: Any,  # noqa: ANN401
     pki: Pki,

@@ -176,13 +176,17 @@ def later(
     server_hostname: str | None = "localhost",
     session: ssl.SSLSession | None = None,
 ) -> ssl.SSLSocket:
-    """Connect to *server*, with the handshake left for later."""
-    return context.wrap_socket(
-        server.connect(),
-        server_hostname=server_hostname,
-        do_handshake_on_connect=False,
-        session=session,
+    """Connect to *server*, with the handshake left for later.
+
+    A pinned client leaves out a session that it would refuse, so *session* is put into
+    the C object.
+    """
+    tls: Any = context.wrap_socket(
+        server.connect(), server_hostname=server_hostname, do_handshake_on_connect=False
     )
+    if session is not None:
+        tls._sslobj.session = session  # noqa: SLF001
+    return cast("ssl.SSLSocket", tls)
 
 
 def connect(

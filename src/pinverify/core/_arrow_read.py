@@ -46,9 +46,9 @@ class Rows(NamedTuple):
         """Return *num* of the rows, from number *first* on."""
         valid = self.valid >> first & _ones(num)
         if self.lists is not None:
-            at = self.lists.view[first : first + num + 1]
-            strings = self.strings.some(at[0], at[-1] - at[0])
-            return Rows(num, valid, strings, _from_zero(at), self.kept)
+            lists = self.lists.from_zero(first, num)
+            strings = self.strings.some(self.lists.view[first], lists.view[-1])
+            return Rows(num, valid, strings, lists, self.kept)
         return Rows(num, valid, self.strings.some(first, num), None, self.kept)
 
 
@@ -192,15 +192,7 @@ def _rows_of_lists(one: Any, kind: str, of: str, kept: object) -> Rows:  # noqa:
         raise ValueError(msg)
     # Only strings of these lists: the core looks at every offset of a column.
     strings = _strings(child, of, first, used)
-    return Rows(num, valid, strings, _from_zero(at), kept)
-
-
-def _from_zero(at: memoryview) -> Positions:
-    """Return offsets that begin with zero; a copy, unless they do."""
-    near: Any = at
-    if at[0]:
-        near = array("q", (position - at[0] for position in at))
-    return Positions(near)
+    return Rows(num, valid, strings, Positions(at).from_zero(0, num), kept)
 
 
 # ---- arrays ------------------------------------------------------------------

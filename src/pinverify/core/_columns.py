@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,6 +70,37 @@ class Positions:
     def part(self, first: int, num: int) -> tuple[Any, int, int]:
         """Return the ``pv_offsets`` of *num* pieces, from number *first* on."""
         return (self._address + self.width * first, self.width, num)
+
+    def from_zero(self, first: int, num: int) -> Positions:
+        """Return those of *num* pieces, from number *first* on, as if they were all.
+
+        The first one becomes zero: they are a copy, unless it is zero already. One that
+        was before the first exceeds every end then, so that C refuses it.
+
+        Raises:
+            ValueError: the first or the last is negative, or they descend.
+        """
+        some = self.view[first : first + num + 1]
+        start, end = some[0], some[-1]
+        if not 0 <= start <= end:
+            raise ValueError(_DESCEND)
+        if start == 0:
+            return Positions(some)
+        # All are digits of one number, from which the first is subtracted once: a loop
+        # takes longer than many decisions. A digit below it borrows from the next one.
+        order, size = sys.byteorder, self.width * len(some)
+        ones = _ones(self.width, len(some))
+        difference = int.from_bytes(some, order) - start * ones
+        if difference < 0:
+            raise ValueError(_DESCEND)
+        data = memoryview(difference.to_bytes(size, order))
+        return Positions(data.cast("I" if self.width == _NARROW else "Q"))
+
+
+@lru_cache(maxsize=4)
+def _ones(width: int, num: int) -> int:
+    """Return the number with *num* digits of *width* bytes, each of which is 1."""
+    return int.from_bytes((1).to_bytes(width, sys.byteorder) * num, sys.byteorder)
 
 
 class Column:
@@ -225,8 +258,10 @@ def bytes_at(buffer: bytearray) -> Any:  # noqa: ANN401 - a C pointer
     return ffi.from_buffer("uint8_t[]", buffer)
 
 
+_DESCEND = "offsets descend, or exceed the end of the buffer"
+
+
 def check_offsets(status: int) -> None:
     """Raise ValueError unless C accepted the offsets of a column."""
     if status != lib.PV_OK:
-        msg = "offsets descend, or exceed the end of the buffer"
-        raise ValueError(msg)
+        raise ValueError(_DESCEND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pinverify._core import Answer
 from pinverify.core._answers import Answers
 from pinverify.core._columns import check_offsets
+from pinverify.core._compile import PINSET_LEN
 from pinverify.core._library import DIGEST_LEN, as_bytes, ffi, lib, status_text
 from pinverify.core._peers import parts
 from pinverify.core._raw_report import NO_RULE, SHAPE_PREFIXES
@@ -28,6 +30,7 @@ __all__ = [
     "Answer",
     "OpenPolicy",
     "RawPinSet",
+    "begins_as_policy",
 ]
 
 _NOTHING_TO_TELL = (lib.PV_MATCH, lib.PV_NOT_PINNED)
@@ -59,6 +62,14 @@ class RawPinSet(NamedTuple):
         first = 2 * int(lib.PV_LIST_CA)
         return any(self.num_pins[first : first + 2])
 
+    @property
+    def looks_above_leaf(self) -> bool:
+        """True if a certificate above the leaf can match."""
+        return any(self.num_pins[at] for at in _MAY_MATCH_ABOVE_THE_LEAF)
+
+
+# Where the lists of a PinSet stand: csrc/pinverify.h, section 5.
+_RUNS_AT, _RUN_LEN = 16, 8
 
 _SPANS = ffi.typeof("pv_span[]")
 _REPORT_OUT = ffi.typeof("pv_report *")
@@ -129,7 +140,7 @@ class OpenPolicy:
         self.knows_clients_by_leaf = (
             self.has_clients
             and self.is_clear(b"")
-            and not any(self.pinset(0).num_pins[i] for i in _MAY_MATCH_ABOVE_THE_LEAF)
+            and not self.pinset(0).looks_above_leaf
         )
 
     # ---- deciding ----
@@ -224,7 +235,8 @@ class OpenPolicy:
             hosts: their hosts.
             chains: their chains.
             now: seconds since 1970-01-01T00:00:00Z.
-            threads: the number of threads that decide.
+            threads: the number of threads that decide, this one among them; at most as
+                many as there are parts, and `_MOST_THREADS`.
             with_keys: False if the answers need no digests of all keys.
 
         Raises:
@@ -243,6 +255,7 @@ class OpenPolicy:
             check_offsets(status)
             del keep_names, keep_places
 
+        threads = min(threads, _MOST_THREADS)
         _share([*parts(hosts, chains, threads)], decide, threads)
         return answers
 
@@ -263,6 +276,23 @@ class OpenPolicy:
         """
         clear: int = lib.pv_host_is_clear(self._handle, host, len(host))
         return clear == 1
+
+    def enforces_for_hosts(self) -> bool:
+        """Return True if the pins of a host are enforced, expired ones included.
+
+        Linear in the number of PinSets in report mode: ask once for each policy.
+        """
+        out = ffi.new("pv_pinset *")
+        for index in range(self.num_pinsets):
+            _check_index(lib.pv_policy_pinset(out, self._handle, index))
+            if out.mode == lib.PV_ENFORCE and not (
+                index == 0 and self.has_clients and not self._is_of_a_host(0)
+            ):
+                return True
+        return False
+
+    def _is_of_a_host(self, pinset: int) -> bool:
+        return any(self.rule(index)[1] == pinset for index in range(self.num_rules))
 
     # ---- reading ----
 
@@ -312,27 +342,125 @@ class OpenPolicy:
             digests.append(bytes(ffi.buffer(out)))
         return digests
 
+    def pinned_among(
+        self, pin_list: tuple[int, int, int], digests: Sequence[bytes]
+    ) -> list[bytes]:
+        """Return those of some digests that are in a list, however long it is.
+
+        Args:
+            pin_list: the index of a PinSet, a ``pv_list`` and a ``pv_kind``.
+            digests: 32 bytes each.
+
+        Raises:
+            IndexError: there is no such PinSet.
+        """
+        pinset, number, kind = pin_list
+        num_pins = self.pinset(pinset).num_pins[2 * number + kind]
+        runs = self._handle.pinsets + PINSET_LEN * pinset + _RUNS_AT
+        run = ffi.buffer(runs + _RUN_LEN * (2 * number + kind), _RUN_LEN)
+        first_row = int.from_bytes(run[:4], "little")
+        found = ffi.new(_BYTES_OUT, len(digests))
+        lib.pv_packed_contain_many(
+            found,
+            self._handle.pins + DIGEST_LEN * first_row,
+            num_pins,
+            b"".join(digests),
+            len(digests),
+        )
+        return [digest for digest, hit in zip(digests, found, strict=True) if hit]
+
+
+def begins_as_policy(data: bytes) -> bool:
+    """Return True if bytes begin as a compiled policy of this version does."""
+    held = ffi.from_buffer(data)
+    status = lib.pv_policy_open(ffi.new("pv_policy *"), held, len(data))
+    return bool(status != lib.PV_ERR_POLICY_MAGIC)
+
+
+_MOST_THREADS = 256
+"""More than any processor runs, and few enough that a mistaken number does no harm."""
+
 
 def _share(parts: list[range], task: Callable[[range], None], threads: int) -> None:
-    """Do a task for each part, on some threads, of which this is one."""
-    queue = iter(parts)
-    faults: list[Exception] = []
+    """Do a task for each part, on some threads, of which this is one.
 
-    def work() -> None:
+    However it ends, no task goes on: the caller may release the memory that C reads in
+    it, or change it. So after an exception, which a signal handler can raise in any
+    line here, no part is begun, and those that are begun are waited for.
+
+    `threading.Thread` cannot do that: an interrupt in its `start` or `join` can leave a
+    thread that CPython takes for dead, or for one that is yet to begin. So a thread
+    holds a lock while it has parts, and in the end this one takes all locks, and keeps
+    them. Where it was first, there will be no parts.
+    """
+    queue = iter(parts)  # has nothing more once `parts` is empty
+    others = min(threads, len(parts)) - 1
+    busy = [threading.RLock() for _ in range(others)]
+    faults: list[BaseException | None] = [None] * others
+
+    def work(number: int) -> None:
+        if not busy[number].acquire(blocking=False):
+            return
         try:
             for rows in queue:
-                task(rows)
-        except Exception as error:  # noqa: BLE001 - raised again below
-            faults.append(error)
+                task(rows)  # noqa: F821 - deleted only when there are no parts
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            faults[number] = error  # needs no memory
+            parts.clear()
+        finally:
+            busy[number].release()
 
-    others = [threading.Thread(target=work) for _ in range(threads - 1)]
-    for other in others:
-        other.start()
-    work()
-    for other in others:
-        other.join()
-    if faults:
-        raise faults[0]
+    def begin() -> None:
+        for number in range(others):
+            _thread.start_new_thread(work, (number,))
+        for rows in queue:
+            task(rows)  # noqa: F821
+
+    try:
+        _run(begin, parts, busy, _INTERRUPTS if others > 0 else 0)
+    finally:
+        del task  # a thread that has yet to end keeps none of that memory
+    for fault in faults:
+        if fault is not None:
+            raise fault
+
+
+_INTERRUPTS = 8
+"""As many in a row, within microseconds, end no wait."""
+
+
+def _run(
+    begin: Callable[[], None],
+    parts: list[range],
+    busy: list[threading.RLock],
+    more: int,
+) -> None:
+    """Begin, and have all parts end, whatever happens, even if *more* calls fail."""
+    try:
+        if more:
+            _run(begin, parts, busy, more - 1)
+        else:
+            begin()
+    finally:
+        _end(parts, busy)
+
+
+def _end(parts: list[range], busy: list[threading.RLock]) -> None:
+    """Have no part begun any more, and wait for those that are, by taking their locks.
+
+    However often an interrupt comes, it is done again; the last one is raised then.
+    """
+    interrupt = None
+    while True:
+        try:
+            parts.clear()
+            for lock in busy:
+                lock.acquire()
+            break
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _check_index(status: int) -> None:

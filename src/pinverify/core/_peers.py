@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.core._columns import Column, Positions, ends, is_buffer
-from pinverify.core._library import ffi
+from pinverify.core._columns import Column, Positions, check_offsets, ends, is_buffer
+from pinverify.core._library import ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["Chains", "ColumnOfChains", "Hosts", "as_chain", "chains_of", "parts"]
 
 # Chains in lists are copied to columns this many at a time, so that the copies stay in
-# the caches. Parts have a multiple of 8: each begins with a new byte of a bitmap.
+# the caches. Of columns, a part is as large as what an interrupt may wait for: about a
+# hundredth of a second. Both are multiples of 8, as each part begins with a new byte of
+# a bitmap.
 _CHAINS_AT_ONCE = 256
-
-# Hosts in a list are copied, too. A column of chains is checked again for each part, so
-# there are few parts.
-_HOSTS_AT_ONCE = 65_536
-_MOST_PARTS = 16
+_MOST_AT_ONCE = 8192
 
 
 # ---- hosts -------------------------------------------------------------------
@@ -31,7 +29,7 @@ _MOST_PARTS = 16
 class Hosts:
     """The hosts of n peers: a sequence, or a buffer with offsets; or none."""
 
-    __slots__ = ("_column", "_data", "_name", "_rows", "num")
+    __slots__ = ("_column", "_data", "_kept", "_name", "_rows", "num")
 
     def __init__(
         self,
@@ -53,6 +51,7 @@ class Hosts:
         given: Any = hosts
         self._column: Column | None = None
         self._data: bytes | memoryview = b""
+        self._kept: object = None
         self._rows: tuple[Any, ...] | None = None
         self._name = name
         self.num: int | None = None
@@ -70,10 +69,10 @@ class Hosts:
             self.num = len(self._rows)
 
     @classmethod
-    def of_column(cls, column: Column) -> Hosts:
-        """Keep the hosts in a column that does not change."""
+    def of_column(cls, column: Column, kept: object) -> Hosts:
+        """Keep the hosts in a column that does not change, and what owns its memory."""
         hosts = cls(None, None, bytes)
-        hosts._column, hosts.num = column, column.num
+        hosts._column, hosts._kept, hosts.num = column, kept, column.num
         return hosts
 
     @property
@@ -206,24 +205,39 @@ class ColumnOfChains:
             each certificate is a chain by itself.
     """
 
-    __slots__ = ("_column", "num", "num_certs", "positions")
+    __slots__ = ("_column", "_kept", "num", "num_certs", "positions")
 
     listed = False
 
-    def __init__(self, certs: Column, positions: Positions | None) -> None:
+    def __init__(
+        self, certs: Column, positions: Positions | None, kept: object
+    ) -> None:
+        """Keep the columns, and what owns their memory."""
         self._column = certs
+        self._kept = kept
         self.num = self.num_certs = certs.num
         self.positions = positions
         if positions is not None:
             self.num = positions.num
 
     def part(self, rows: range) -> Part:
-        """Return the chains of some peers."""
+        """Return the chains of some peers.
+
+        Raises:
+            ValueError: the positions descend, or exceed the end.
+        """
         if self.positions is None:
             column = self._column.part(rows.start, len(rows))
             return Part(column, ffi.NULL, rows.start, self)
-        handle = ffi.new("pv_offsets *", self.positions.part(rows.start, len(rows)))
-        return Part(self._column.handle, handle, 0, self)
+        # C looks at the offsets of all certificates that it gets: each is in one part.
+        at = self.positions
+        first = at.view[rows.start] if rows.start else 0
+        end = self.num_certs if rows.stop == self.num else at.view[rows.stop]
+        if not 0 <= first <= end <= self.num_certs:
+            check_offsets(lib.PV_ERR_ARGUMENT)
+        own = at.from_zero(rows.start, len(rows)) if rows.start else at
+        handle = ffi.new("pv_offsets *", own.part(0, len(rows)))
+        return Part(self._column.part(first, end - first), handle, first, (self, own))
 
 
 def chains_of(
@@ -246,7 +260,7 @@ def chains_of(
     given: Any = chains
     if offsets is not None:
         ends = None if chain_offsets is None else Positions.kept(chain_offsets)
-        return ColumnOfChains(Column(given, offsets), ends)
+        return ColumnOfChains(Column(given, offsets), ends, None)
     if chain_offsets is not None:
         msg = "chain_offsets are for certificates in one buffer: give offsets too"
         raise TypeError(msg)
@@ -270,11 +284,9 @@ def parts(
         raise ValueError(msg)
     if chains.listed:
         size = _CHAINS_AT_ONCE
-    elif hosts.listed:
-        size = max(_HOSTS_AT_ONCE, num // _MOST_PARTS)
     else:
-        size = num // threads + 1
-    size += -size % 8
+        size = min(num // threads + 1, _MOST_AT_ONCE)
+        size += -size % 8
     # Without peers, too, C looks at the offsets.
     starts = range(0, max(num, 1), size)
     return (range(first, min(first + size, num)) for first in starts)

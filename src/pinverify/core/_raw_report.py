@@ -63,8 +63,9 @@ def packed(report: RawReport) -> bytes:
     return _REPORT.pack(*report)
 
 
-def rejection(reason: int) -> bytes:
+def rejection(reason: int, num_seen: int = 0) -> bytes:
     """Return the ``pv_report`` of a rejection without a policy's decision."""
+    none = bytes(DIGEST_LEN)
     return packed(
-        RawReport(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, 0, 0, bytes(DIGEST_LEN))
+        RawReport(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, num_seen, 0, none)
     )

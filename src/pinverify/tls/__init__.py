@@ -7,12 +7,18 @@ and `pinverify.tls.compat` for programs that already check fingerprints with url
 aiohttp. Importing this package imports none of these libraries.
 """
 
-from pinverify.tls._connect import check, create_connection, wrap_socket
-from pinverify.tls._pin_context import pin_context
-from pinverify.tls._process_wide import install, uninstall
-from pinverify.tls._report_of import report_of
+from typing import TYPE_CHECKING
+
+from pinverify._lazy import lazily
+
+if TYPE_CHECKING:
+    from pinverify.tls._connect import check, create_connection, wrap_socket
+    from pinverify.tls._pin_context import pin_context
+    from pinverify.tls._process_wide import Installed, install, uninstall
+    from pinverify.tls._report_of import report_of
 
 __all__ = [
+    "Installed",
     "check",
     "create_connection",
     "install",
@@ -21,3 +27,14 @@ __all__ = [
     "uninstall",
     "wrap_socket",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "_connect": "check create_connection wrap_socket",
+            "_pin_context": "pin_context",
+            "_process_wide": "Installed install uninstall",
+            "_report_of": "report_of",
+        },
+    )

@@ -41,7 +41,8 @@ def create_connection(
         timeout: seconds, for each step of connecting and each later operation;
             None waits for ever.
         context: None is `ssl.create_default_context()`. A policy of the context
-            itself is ignored and does not change.
+            itself is ignored and does not change. Its later connections no longer
+            renegotiate, with pins or without.
         on_report: as in `pin_context`.
 
     Raises:
@@ -54,6 +55,7 @@ def create_connection(
     if isinstance(address, str):
         msg = f"address: expected host and port, as in ('{address}', 443); got text"
         raise TypeError(msg)
+    in_force(policy, on_report)  # what is wrong is an error before anybody is asked
     try:
         plain = socket.create_connection(address, timeout)
     except ValueError as error:  # a NUL, or a label that is too long

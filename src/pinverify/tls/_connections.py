@@ -4,7 +4,7 @@
 file enforces that for the two kinds of connections of ssl. A class here is mixed into
 a class of ssl, or into an application's subclass of one, and is the class of a
 connection while it is PENDING. Afterwards the connection gets a class that adds next
-to nothing to the original.
+to nothing to the original; `_checking_classes` has more about the classes.
 """
 
 from __future__ import annotations
@@ -13,35 +13,50 @@ import contextlib
 import errno
 import socket
 import ssl
+import threading
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from pinverify.tls._checking_classes import class_with_the_check, verified_class
+from pinverify.policy import PinningError
+from pinverify.tls._checking_classes import (
+    class_beside,
+    class_with_the_check,
+    verified_class,
+)
 from pinverify.tls._evidence import (
+    ASKED_FOR_RENEGOTIATION,
     Accepted,
     Peer,
     announce,
-    is_nameless,
     judge,
     judge_under_install,
+    peer_under_install,
     refusal,
     reject_early,
     rejection,
     report_of_accepted,
 )
-from pinverify.tls._guarded_context import GuardedContext, guard
+from pinverify.tls._guarded_context import GuardedContext, guard, may_offer
 from pinverify.tls._guarded_object import GuardedObject
 from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
-from pinverify.tls._ssl_internals import ShownBySSL, can_be_resumed, der
+from pinverify.tls._memo import note_session
+from pinverify.tls._ssl_internals import (
+    ShownBySSL,
+    der,
+    is_kept,
+    refuse_wrong_session,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pinverify.policy import PinningError, Report
+    from pinverify.policy import Report
 
 __all__ = [
     "Pending",
     "PendingObject",
     "PendingSocket",
+    "has_passed",
+    "is_pending",
     "mix_in",
 ]
 
@@ -50,15 +65,13 @@ __all__ = [
 _NOTHING_SHOWN = ShownBySSL((None, None, "the connection has no C object"))
 
 
-class Pending:
-    """Mixin for an SSL socket or object until the check is done."""
+class Checked:
+    """Mixin for an SSL socket or object in each of its states."""
 
     _pinverify_rule: ClassVar[ContextRule]
     _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
     _pinverify_settled: ClassVar[bool] = False
-    # Of one class, not of its subclasses: that class, the same once it is VERIFIED,
-    # and its rule.
-    _pinverify_short_way: ClassVar[tuple[Any, Any, Any]] = (None, None, None)
+    _pinverify_verified_class: ClassVar[Any] = None  # of this class, or of a base
     _pinverify_own_rule: ContextRule | None = None
     _pinverify_error: PinningError | None = None
     _pinverify_accepted: Accepted | None = None
@@ -81,42 +94,68 @@ class Pending:
         return self._pinverify_report
 
     @property
-    def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
-        """The C object as the methods of ssl see it: guarded by the check.
+    def session(self) -> ssl.SSLSession | None:
+        """The session, as in ssl; its leaf tells whether to offer it again."""
+        session: ssl.SSLSession | None = super().session  # type: ignore[misc]
+        accepted = self._pinverify_accepted
+        if session is not None and accepted is not None and not self._pinverify_peer[1]:
+            _, _, certs, *_ = accepted
+            for leaf in certs[:1]:  # in report mode there may be none
+                note_session(session, leaf)
+        return session
 
-        The gates are on our class. A class of the application may have methods of its
-        own that call those of ssl and bypass the gates.
-        """
-        own = self.__dict__
-        sslobj = own.get("_sslobj")
-        if sslobj is not None and "_pinverify_guarded" not in own:
-            own["_pinverify_guarded"] = GuardedObject(self, sslobj)
-        return own.get("_pinverify_guarded")
-
-    @_sslobj.setter
-    def _sslobj(self, sslobj: Any) -> None:  # noqa: ANN401
-        self.__dict__["_sslobj"] = sslobj
-        self.__dict__.pop("_pinverify_guarded", None)
-        if sslobj is not None and sslobj is not self._pinverify_shown.sslobj:
-            self._pinverify_shown = _NOTHING_SHOWN  # that was another one
-
-    def do_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Do the handshake, then decide about the peer."""
-        self._pinverify_raise_again()
-        self._pinverify_base.do_handshake(self, *args, **kwargs)
-        if not self._pinverify_settled:
-            self._pinverify_decide()
+    @session.setter
+    def session(self, session: ssl.SSLSession) -> None:
+        made, context, doubt = self._pinverify_shown
+        if not (self._pinverify_settled or made is None or self._pinverify_peer[1]):
+            refuse_wrong_session(context, session)
+            rule = self._pinverify_rule
+            if not may_offer(session, rule, made, verifies=not doubt):
+                return
+        super(Checked, type(self)).session.__set__(self, session)  # type: ignore[misc]
 
     def verify_client_post_handshake(self) -> NoReturn:
         """Refuse: a later certificate would come after the decision."""
         msg = "pins are checked in the handshake; later authentication is disabled"
         raise rejection(self._pinverify_rule.in_force, None, msg)
 
+    def _pinverify_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Do the handshake, then decide about the peer."""
+        shake_hands = self._pinverify_base.do_handshake
+        how = (block,) if block else ()  # an object over memory buffers takes none
+        own = self.__dict__
+        guarded: Any = own.get("_sslobj")
+        if type(guarded) is not GuardedObject:  # VERIFIED, or an error
+            self._pinverify_raise_again()
+            shake_hands(self, *how)
+            return
+        me = threading.get_ident()
+        if guarded.turn_of == me:
+            msg = "this connection is in the middle of its handshake"
+            raise ValueError(msg)
+        with guarded.turn:
+            try:
+                guarded.turn_of = me
+                if self._pinverify_error is not None:
+                    self._pinverify_raise_again()
+                if own.get("_sslobj") is guarded:  # else VERIFIED meanwhile
+                    shake_hands(self, *how)
+                    self._pinverify_decide()
+            except ssl.SSLWantReadError:
+                self._pinverify_reject_early()
+                raise
+            finally:
+                guarded.turn_of = None
+
     def _pinverify_settle(self) -> None:
         """Complete the handshake and the check, before data moves."""
         self._pinverify_raise_again()
-        if not self._pinverify_settled:
-            self.do_handshake()
+        if not _is_raw(self.__dict__.get("_sslobj")):  # by another thread's turn
+            connection: Any = self
+            connection.do_handshake()
+
+    def _pinverify_explain(self, error: ssl.SSLError) -> None:
+        """Raise the reason of an error of `read`, if it is one of pins."""
 
     def _pinverify_raise_again(self) -> None:
         error = self._pinverify_error
@@ -127,20 +166,40 @@ class Pending:
         in_force = None
         try:
             shown = self._pinverify_shown
-            rule, in_force = self._pinverify_in_force(shown)
+            peer = self._pinverify_peer
+            rule = self._pinverify_rule
+            in_force = rule.in_force
+            if (
+                in_force is None
+                or peer[1]
+                or self._pinverify_own_rule is not None
+                or shown[0].context is not shown[1]
+            ):
+                rule, in_force = self._pinverify_in_force(shown)
             if in_force is not None:
-                peer = self._pinverify_peer
                 memo = rule.memo
                 if peer[1]:
                     self._pinverify_refuse_hidden_name(in_force, shown)
-                    if not can_be_resumed(shown.sslobj, shown.created_with):
+                    if not is_kept(shown.sslobj, shown.created_with):
                         memo = rule.memo_of_latest
-                self._pinverify_accepted = _judge_by(rule)(in_force, memo, peer, shown)
+                judge_it = judge if rule.servers else judge_under_install
+                self._pinverify_accepted = judge_it(in_force, memo, peer, shown)
         except BaseException as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error, in_force)
-        cls = type(self)
-        known = cls.__dict__.get("_pinverify_verified_class")
-        self.__class__ = known or verified_class(cls)
+        own = self.__dict__
+        sslobj = own.get("_sslobj")
+        if sslobj is not None:  # else it was shut down meanwhile, and stays PENDING
+            own["_sslobj"] = sslobj.raw
+            cls: Any = type(self)
+            verified = cls._pinverify_verified_class
+            if verified is None or verified._pinverify_pending is not cls:  # noqa: SLF001
+                verified = verified_class(cls)
+            if not peer[1] and sslobj.raw.version() != "TLSv1.3":
+                verified = class_beside(verified, Renegotiated)
+            self.__class__ = verified
+            accepted = self._pinverify_accepted
+            if accepted is not None:
+                accepted[4][0] += 1  # it is final
 
     def _pinverify_in_force(
         self, shown: ShownBySSL
@@ -150,11 +209,10 @@ class Pending:
         SNI may have selected a context other than the listening one. Its rule decides
         if it has one; a context without pins does not lift those of the listening one.
         """
+        sslobj, created_with, _ = shown
         rule = self._pinverify_own_rule
-        if rule is None:
-            context = shown.sslobj.context
-            if context is not shown.created_with:
-                rule = rule_of(context)
+        if rule is None and sslobj.context is not created_with:
+            rule = rule_of(sslobj.context)
         in_force = None if rule is None else rule.in_force
         if rule is None or in_force is None:
             rule = self._pinverify_rule
@@ -197,110 +255,98 @@ class Pending:
         announce(error, cause, in_force)
         raise error
 
+    def _pinverify_reject_early(self) -> None:
+        """Reject the peer before the handshake is over, where that can be done."""
+
     if TYPE_CHECKING:  # sockets and objects define it
 
         def _pinverify_shut(self) -> None:
             """Stop all data in both directions."""
 
 
-def _judge_by(rule: ContextRule) -> Callable[..., Accepted]:
-    return judge if rule.servers else judge_under_install
+_REFUSED_BY_US = "SSLV3_ALERT_HANDSHAKE_FAILURE"
+
+
+class Renegotiated:
+    """Mixin for a VERIFIED client, whose server of TLS 1.2 may ask for a renegotiation.
+
+    OpenSSL refuses it, since another certificate could come in it, and the server ends
+    the connection by an alert. That is a rejection, of which the application is told.
+    """
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Read as ssl does; if the server has ended the connection so, say why."""
+        try:
+            return super().read(*args, **kwargs)  # type: ignore[misc]
+        except ssl.SSLError as error:
+            self._pinverify_explain(error)
+            raise
+
+    def _pinverify_explain(self, error: ssl.SSLError) -> None:
+        connection: Any = self
+        if isinstance(error, PinningError) or error.reason != _REFUSED_BY_US:
+            return
+        _, in_force = connection._pinverify_in_force(connection._pinverify_shown)  # noqa: SLF001
+        if in_force is None:
+            return
+        name, _ = connection._pinverify_peer  # noqa: SLF001
+        refused = rejection(in_force, name, ASKED_FOR_RENEGOTIATION)
+        refused.__cause__ = error
+        connection.__class__ = connection._pinverify_pending  # noqa: SLF001
+        connection._pinverify_fail(refused, in_force)  # noqa: SLF001
+
+
+class Pending(Checked):
+    """Mixin for an SSL socket or object until the check is done."""
+
+    @property
+    def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
+        """The C object as the methods of ssl see it: guarded by the check.
+
+        The gates are on our class. A class of the application may have methods of its
+        own that call those of ssl and bypass the gates.
+        """
+        return self.__dict__.get("_sslobj")
+
+    @_sslobj.setter
+    def _sslobj(self, sslobj: Any) -> None:  # noqa: ANN401
+        if sslobj is not None:
+            if sslobj is not self._pinverify_shown.sslobj:
+                self._pinverify_shown = _NOTHING_SHOWN  # that was another one
+            sslobj = GuardedObject(self, sslobj)
+        self.__dict__["_sslobj"] = sslobj
+
+    do_handshake = Checked._pinverify_handshake  # noqa: SLF001 - of this file
+
+
+def has_passed(connection: Any) -> bool:  # noqa: ANN401
+    """Return True if a connection with pins is VERIFIED, so that data flows."""
+    rule = getattr(type(connection), "_pinverify_rule", None)
+    checked = rule is not None and (rule.in_force is not None or bool(installed))
+    return checked and _is_raw(vars(connection).get("_sslobj"))
+
+
+def _is_raw(sslobj: object) -> bool:
+    return sslobj is not None and not isinstance(sslobj, GuardedObject)
 
 
 # ---- sockets -----------------------------------------------------------------
 
 
-class PendingSocket(Pending):
-    """Mixin for an SSL socket that is PENDING."""
-
-    @classmethod
-    def _create(  # noqa: PLR0913, PLR0917 - the signature of ssl
-        cls,
-        sock: Any,  # noqa: ANN401
-        server_side: bool = False,  # noqa: FBT001, FBT002
-        do_handshake_on_connect: bool = True,  # noqa: FBT001, FBT002
-        suppress_ragged_eofs: bool = True,  # noqa: FBT001, FBT002
-        server_hostname: str | None = None,
-        context: Any = None,  # noqa: ANN401
-        session: ssl.SSLSession | None = None,
-    ) -> Any:  # noqa: ANN401
-        """Create a connection; check it if its handshake is part of that.
-
-        Fast path: nobody sees a client's connection before this method returns it, so
-        it needs no gates while it is PENDING: it is made with the class of a VERIFIED
-        one, whose `_create` is ssl's own, with the handshake in it. A server's
-        connection is passed to the callback for SNI, so it needs the gates.
-        """
-        if not issubclass(type(context), GuardedContext):
-            guard(context, mix_in)
-        whose, verified, rule = cls._pinverify_short_way
-        if whose is not cls or server_side or not do_handshake_on_connect:
-            return super()._create(  # type: ignore[misc]
-                sock=sock,
-                server_side=server_side,
-                do_handshake_on_connect=do_handshake_on_connect,
-                suppress_ragged_eofs=suppress_ragged_eofs,
-                server_hostname=server_hostname,
-                context=context,
-                session=session,
-            )
-        self = verified._create(  # noqa: SLF001
-            sock,
-            server_side,
-            do_handshake_on_connect,
-            suppress_ragged_eofs,
-            server_hostname,
-            context,
-            session,
-        )
-        if not self._connected:
-            self.__class__ = cls
-            return self
-        in_force = None
-        try:
-            if rule.in_force is None and installed:
-                rule = installed[0]
-            if (in_force := rule.in_force) is not None:
-                self._pinverify_accepted = _judge_by(rule)(
-                    in_force,
-                    rule.memo,
-                    self._pinverify_peer,
-                    self._pinverify_shown,
-                )
-        except BaseException as error:  # noqa: BLE001 - any error: fail closed
-            self.__class__ = cls
-            self._pinverify_fail(error, in_force)
-        return self
-
-    def connect(self, addr: Any) -> None:  # noqa: ANN401
-        """Connect, unless the check has failed."""
-        self._pinverify_connect(self._pinverify_base.connect, addr)
-
-    def connect_ex(self, addr: Any) -> int:  # noqa: ANN401
-        """Connect, unless the check has failed."""
-        rc: int = self._pinverify_connect(self._pinverify_base.connect_ex, addr)
-        return rc
-
-    def _pinverify_connect(self, connect: Callable[..., Any], addr: Any) -> Any:  # noqa: ANN401
-        self._pinverify_raise_again()
-        connection: Any = self
-        guard(connection.context, mix_in)
-        try:
-            return connect(self, addr)
-        except BaseException:
-            # ssl would leave a connected socket that sends plain text.
-            if connection._connected:  # noqa: SLF001
-                self._pinverify_shut()
-            raise
+class CheckedSocket(Checked):
+    """Mixin for an SSL socket in each of its states."""
 
     def _pinverify_settle(self) -> None:
-        if self._sslobj is None and self._pinverify_error is None:
-            if "_connected" not in self.__dict__:
+        own = self.__dict__
+        if self._pinverify_error is None and own.get("_sslobj") is None:
+            if "_connected" not in own:
                 return  # ssl itself looks for plain text: CVE-2023-40217
-            # After a failed connect() ssl would continue in plain text.
+        else:
+            super()._pinverify_settle()
+        if own.get("_sslobj") is None:
+            # After a failed connect(), or a shutdown(), ssl would go on in plain text.
             msg = "TLS is not established; nothing is sent or received in plain text"
             raise OSError(errno.ENOTCONN, msg)
-        super()._pinverify_settle()
 
     def _pinverify_shut(self) -> None:
         connection: Any = self
@@ -313,65 +359,67 @@ class PendingSocket(Pending):
                 connection.close()
 
 
-# ---- objects over memory buffers ---------------------------------------------
+class PendingSocket(Pending, CheckedSocket):
+    """Mixin for an SSL socket that is PENDING."""
 
-
-_OF_SSL = ssl.SSLObject.do_handshake
-
-
-class PendingObject(Pending):
-    """Mixin for a PENDING SSL object, which reads and writes memory buffers."""
-
-    _pinverify_outgoing: ssl.MemoryBIO
-    _pinverify_passed_early = False
+    _pinverify_checked = CheckedSocket
 
     @classmethod
     def _create(  # noqa: PLR0913, PLR0917 - the signature of ssl
         cls,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
+        sock: Any,  # noqa: ANN401
         server_side: bool = False,  # noqa: FBT001, FBT002
+        do_handshake_on_connect: bool = True,  # noqa: FBT001, FBT002
+        suppress_ragged_eofs: bool = True,  # noqa: FBT001, FBT002
         server_hostname: str | None = None,
-        session: ssl.SSLSession | None = None,
         context: Any = None,  # noqa: ANN401
+        session: ssl.SSLSession | None = None,
     ) -> Any:  # noqa: ANN401
-        """Create a connection, for which no handshake begins yet.
-
-        Fast path: nobody sees it before this method returns it, so it gets its gates
-        afterwards.
-        """
+        """Create a connection; check it if its handshake is part of that."""
         if not issubclass(type(context), GuardedContext):
             guard(context, mix_in)
-        whose, verified, _ = cls._pinverify_short_way
-        created_as: Any = verified if whose is cls else super()
-        self: Any = created_as._create(  # noqa: SLF001
-            incoming,
-            outgoing,
-            server_side=server_side,
-            server_hostname=server_hostname,
-            session=session,
-            context=context,
+        return super()._create(  # type: ignore[misc]
+            sock,
+            server_side,
+            do_handshake_on_connect,
+            suppress_ragged_eofs,
+            server_hostname,
+            context,
+            session,
         )
-        if type(self) is created_as:
-            self.__class__ = cls
-        return self
 
-    def do_handshake(self) -> None:
-        """Do the handshake, then decide about the peer; reject as early as possible."""
-        if self._pinverify_error is not None:
-            self._pinverify_raise_again()
-        try:
-            # Fast path: what ssl does, without the guard of the C object.
-            if self._pinverify_base.do_handshake is _OF_SSL:
-                self.__dict__["_sslobj"].do_handshake()
-            else:
-                self._pinverify_base.do_handshake(self)
-        except ssl.SSLWantReadError:
-            if not (self._pinverify_peer[1] or self._pinverify_passed_early):
-                self._pinverify_reject_early()
-            raise
-        if not self._pinverify_settled:
-            self._pinverify_decide()
+    def connect(self, addr: Any) -> None:  # noqa: ANN401
+        """Connect, unless the check has failed."""
+        _connect(self, self._pinverify_base.connect, addr)
+
+    def connect_ex(self, addr: Any) -> int:  # noqa: ANN401
+        """Connect, unless the check has failed."""
+        rc: int = _connect(self, self._pinverify_base.connect_ex, addr)
+        return rc
+
+
+def _connect(connection: Any, connect: Callable[..., Any], addr: Any) -> Any:  # noqa: ANN401
+    if connection._pinverify_settled:  # noqa: SLF001
+        return connect(connection, addr)  # an error of ssl, which harms no connection
+    connection._pinverify_raise_again()  # noqa: SLF001
+    guard(connection.context, mix_in)
+    try:
+        return connect(connection, addr)
+    except BaseException:
+        # ssl would leave a connected socket that sends plain text.
+        if connection._connected:  # noqa: SLF001
+            connection._pinverify_shut()  # noqa: SLF001
+        raise
+
+
+# ---- objects over memory buffers ---------------------------------------------
+
+
+class CheckedObject(Checked):
+    """Mixin for an SSL object in each of its states."""
+
+    _pinverify_outgoing: ssl.MemoryBIO
+    _pinverify_passed_early = False
 
     def _pinverify_reject_early(self) -> None:
         """Reject the peer, if it will be rejected, before our answer leaves.
@@ -379,6 +427,8 @@ class PendingObject(Pending):
         The answer may contain a client certificate, and is still in the buffer. Only a
         rejection counts here; a peer that passes is judged again at the end.
         """
+        if self._pinverify_peer[1] or self._pinverify_passed_early:
+            return
         in_force = None
         try:
             shown = self._pinverify_shown
@@ -390,8 +440,9 @@ class PendingObject(Pending):
             rule, in_force = self._pinverify_in_force(shown)
             peer = self._pinverify_peer
             if chain and in_force is not None:
-                if rule.servers or not is_nameless(in_force, peer):
-                    reject_early(in_force, peer, chain, shown)
+                if not rule.servers:
+                    peer = peer_under_install(in_force, peer)
+                reject_early(in_force, peer, chain, shown)
                 self._pinverify_passed_early = True
         except BaseException as error:  # noqa: BLE001 - any error: fail closed
             self._pinverify_fail(error, in_force)
@@ -401,7 +452,47 @@ class PendingObject(Pending):
         self._pinverify_outgoing.read()
 
 
+class PendingObject(Pending, CheckedObject):
+    """Mixin for a PENDING SSL object, which reads and writes memory buffers."""
+
+    _pinverify_checked = CheckedObject
+
+    @classmethod
+    def _create(  # noqa: PLR0913, PLR0917 - the signature of ssl
+        cls,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002
+        server_hostname: str | None = None,
+        session: ssl.SSLSession | None = None,
+        context: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Create a connection, for which no handshake begins yet."""
+        guard(context, mix_in)
+        return super()._create(  # type: ignore[misc]
+            incoming,
+            outgoing,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            session=session,
+            context=context,
+        )
+
+
 # ---- mixed into the class of a connection --------------------------------------
+
+
+def _of_applications(owner: Any) -> Any:  # noqa: ANN401
+    """Return the connection that applications see, of the owner of a C object."""
+    if type(owner).__module__ == "gevent.ssl" and hasattr(owner, "_sslsock"):
+        return owner._sslsock()  # noqa: SLF001 - the owner is a plain socket
+    return owner
+
+
+def is_pending(owner: Any) -> bool:  # noqa: ANN401
+    """Return True if the owner of a C object has the check, which is still to come."""
+    found: Any = type(_of_applications(owner))
+    return hasattr(found, "_pinverify_rule") and not found._pinverify_settled  # noqa: SLF001
 
 
 def mix_in(owner: Any, is_socket: bool, rule: ContextRule) -> Any:  # noqa: ANN401, FBT001
@@ -415,14 +506,9 @@ def mix_in(owner: Any, is_socket: bool, rule: ContextRule) -> Any:  # noqa: ANN4
     Raises:
         TypeError: pins cannot be enforced on a connection of this class.
     """
-    if type(owner).__module__ == "gevent.ssl" and hasattr(owner, "_sslsock"):
-        # A plain socket that knows the one that applications see.
-        owner = owner._sslsock()  # noqa: SLF001
+    owner = _of_applications(owner)
     found: Any = type(owner)
-    if getattr(found, "_pinverify_rule", None) is not rule or (
-        found._pinverify_settled  # noqa: SLF001
-        and "_pinverify_settled" not in vars(found)
-    ):
+    if getattr(found, "_pinverify_rule", None) is not rule or found._pinverify_settled:  # noqa: SLF001
         mixin = PendingSocket if is_socket else PendingObject
         mixed = rule.classes.get(found)
         try:

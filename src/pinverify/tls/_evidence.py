@@ -32,19 +32,31 @@ else. The other certificates count only if the TLS library verified them:
 *Resumed sessions* show the leaf and no chain, on both sides. The leaf is judged again.
 The rest must have been seen in a full handshake of the same context with the same
 peer, on the same side, with the same leaf: a `Memo` keeps these chains. If the memo
-has no such chain, only the leaf counts: `ca` pins do not match, and the part that
-nobody saw could have a blocked key. So if any key is blocked for the peer, such a
-session is refused, unless the rule is in report mode.
+has no such chain, nobody has seen what is above the leaf. The session is refused with
+the reason NOT_CHECKED if that could change the decision: the leaf does not match, and
+the rule has pins above it; or the peer would be accepted, and a key is blocked for it,
+which could be there. A rule in report mode refuses nobody. The adapter of OpenSSL in C
+(`csrc/openssl/judge.c`) has the same rule, and `tests/evidence_cases.py` the cases that
+both run.
 
 A client with an honest session must not come to that. So a server gives no tickets
 unless the leaf is enough to judge its clients: a ticket may come back to another
 process, to a context that was made since, or after the memo has evicted the chain.
 What is left are sessions that OpenSSL keeps in the memory of one process, and the memo
-of that process knows more leaves than these.
+of that process knows more leaves than these. It remembers their chains also where the
+leaf was enough: the next policy may ask for more.
+
+A client's session may be older than the policy, too. `is_worth_offering` says whether a
+server that resumes it would be accepted. If not, the session is left out, and the full
+handshake shows the chain.
 
 *The leaf first.* Most pins are of leaves. If the leaf alone leads to an acceptance with
 nothing to report, and no blocked key could be above it, then the chain is not even
-fetched. That is why `Shown` has methods and not values.
+fetched, except by a server that keeps the session. That is why `Shown` has methods and
+not values.
+
+*Counts.* A connection is counted once, when its verdict is final: an acceptance by the
+adapter, in the last of `Accepted`; a rejection by `announce`.
 
 *Notices come last.* Each decision that is no plain match becomes one event, which
 `_notices` logs and reports to the application. An accepted peer whose pins do not match
@@ -65,27 +77,34 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pinverify.core._columns import Chain, chain
-from pinverify.policy import PinningError, Report
+from pinverify.policy import PinningError, Reason, Report
+from pinverify.policy._message import pinset_behind
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
 from pinverify.policy._printable import shortened
 from pinverify.policy._report import Seen, seen_of, with_seen
+from pinverify.tls._counts import cell_of, cell_of_name, count
+from pinverify.tls._names import name_under_install
 from pinverify.tls._notices import CallbackError, tell_accepted, tell_rejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pinverify.core._open_policy import OpenPolicy
     from pinverify.policy import Policy
+    from pinverify.tls._counts import Cell
     from pinverify.tls._in_force import InForce
     from pinverify.tls._memo import Memo
 
 __all__ = [
+    "ASKED_FOR_RENEGOTIATION",
     "Accepted",
     "Peer",
     "Shown",
     "announce",
-    "is_nameless",
+    "is_worth_offering",
     "judge",
     "judge_under_install",
+    "peer_under_install",
     "refusal",
     "reject_early",
     "rejection",
@@ -93,8 +112,16 @@ __all__ = [
 ]
 
 _NO_CHAIN = chain(())
-_NO_NAME = "no-name.invalid"  # no host has this name (RFC 6761, 6.4)
 _WHY_MAX = 1000
+# Of sessions whose chain nobody has seen; judge.c has the same texts.
+_COULD_BE_BLOCKED = (
+    "a resumed session shows no chain, and a blocked key could be in it: "
+    "connect again without the session"
+)
+_LEAF_ALONE = (
+    "a resumed session shows no chain, and its leaf alone does not match the pins: "
+    "connect again without the session"
+)
 _time = time.time
 
 
@@ -137,9 +164,10 @@ class Shown(Protocol):
         """Return True if the session was resumed, None if that is not known."""
 
 
-Accepted: TypeAlias = "tuple[Policy, str | bytes | None, Sequence[bytes], int]"
+Accepted: TypeAlias = "tuple[Policy, str | bytes | None, Sequence[bytes], int, Cell]"
 """An acceptance: the policy that decided, the name that it looked up, the chain in DER,
-and the time. Its report is made by `report_of_accepted` if somebody reads it."""
+the time, and where it is counted once it is final. Its report is made by
+`report_of_accepted` if somebody reads it."""
 
 
 def report_of_accepted(accepted: Accepted, peer: Peer, shown: Shown) -> Report:
@@ -150,7 +178,7 @@ def report_of_accepted(accepted: Accepted, peer: Peer, shown: Shown) -> Report:
         peer: the owner of the certificates.
         shown: tells the report about the connection.
     """
-    policy, host, certs, now = accepted
+    policy, host, certs, now, _ = accepted
     return evaluate_at(policy, host, certs, now, _seen(peer, shown, certs))
 
 
@@ -171,34 +199,76 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
         Exception: the callback raised, or *shown* did: reject the peer, too. The
             adapter gives each of these exceptions to `refusal`.
     """
-    policy, handle, on_report = in_force
-    host, _ = peer
+    policy, handle, on_report, cells, _ = in_force
+    host, is_client = peer
     if host is None:
         host = _host_to_look_up(in_force, peer)
     now = int(_time())
     name = name_for_core(host)
     leaf = None
-    if peer not in memo.latest:
+    if peer not in memo.latest and not (is_client and memo.keeps_leaves):
         leaf = shown.leaf()
         if leaf is not None and handle.leaf_suffices(
             name, len(name), leaf, len(leaf), now
         ):
-            return policy, host, (leaf,), now
+            try:
+                cell = cells[name or is_client]
+            except KeyError:
+                cell = cell_of_name(cells, handle, name, is_client=is_client)
+            return policy, host, (leaf,), now, cell
     counts, hidden = _chain_that_counts(memo, peer, shown, leaf)
     if not hidden and handle.passes(name, counts, now):
-        return policy, host, counts.certs, now
+        try:
+            cell = cells[name or is_client]
+        except KeyError:
+            cell = cell_of_name(cells, handle, name, is_client=is_client)
+        return policy, host, counts.certs, now, cell
     seen = _seen(peer, shown, counts.certs, hidden=hidden)
+    if hidden:
+        alone = evaluate_at(policy, host, counts.certs, now)
+        if _depends_on_chain(alone, handle, name):
+            why = _COULD_BE_BLOCKED if alone.accepted else _LEAF_ALONE
+            report = Report.not_checked(host, policy.digest, why, seen, alone.chain)
+            raise PinningError(report, (counts.certs, handle, now))
     report = verify_at(policy, host, counts.certs, now, seen)  # raises if rejected
-    if hidden and report.mode == "enforce" and not handle.is_clear(name):
-        raise rejection(
-            in_force,
-            host,
-            "a resumed session shows no chain, and a blocked key could be in it; "
-            "connect again without the session",
-            seen,
-        )
     tell_accepted(report, on_report)
-    return policy, host, counts.certs, now
+    return policy, host, counts.certs, now, cell_of(report)
+
+
+def _depends_on_chain(alone: Report, handle: OpenPolicy, name: bytes) -> bool:
+    """Return True if certificates above a leaf could change the decision about it."""
+    if alone.mode == "report":
+        return False
+    if alone.accepted:
+        return not handle.is_clear(name)
+    pinset = pinset_behind(alone, handle)
+    above = pinset is not None and pinset.raw.looks_above_leaf
+    return alone.reason is Reason.MISMATCH and above
+
+
+def is_worth_offering(
+    in_force: InForce, memo: Memo, peer: Peer, leaf: bytes | None, *, verifies: bool
+) -> bool:
+    """Return True if a server that resumes a client's session would be accepted.
+
+    Args:
+        in_force: the policy.
+        memo: the full handshakes of the same context.
+        peer: the server.
+        leaf: the server's leaf in the session; None if it is not known.
+        verifies: True if the TLS library verifies chains.
+    """
+    if leaf is None:
+        return False
+    policy, handle, *_ = in_force
+    host = _host_to_look_up(in_force, peer) if peer[0] is None else peer[0]
+    now = int(_time())
+    known = memo.recall(peer, leaf) if verifies else None
+    if verifies and known is None:
+        name = name_for_core(host)
+        return handle.leaf_suffices(name, len(name), leaf, len(leaf), now) == 1
+    certs = (leaf,) if known is None else known.certs
+    return evaluate_at(policy, host, certs, now).accepted
 
 
 def _seen(
@@ -220,23 +290,22 @@ def judge_under_install(
 ) -> Accepted:
     """Judge a peer as `judge` does, by a policy for the whole process.
 
-    Nobody has pinned a connection without a name on purpose then. If the policy allows
-    hosts without pins, it is one of these, and the application is told.
+    Nobody has pinned a connection on purpose then. One that can have no rule is
+    accepted if the policy allows hosts without pins, and the application is told.
     """
-    if not is_nameless(in_force, peer):
-        return judge(in_force, memo, peer, shown)
-    accepted = judge(in_force, memo, (_NO_NAME, False), shown)
-    report = report_of_accepted(accepted, (_NO_NAME, False), shown)
-    tell_accepted(report, in_force.on_report, nameless=True)
+    looked_up = peer_under_install(in_force, peer)
+    accepted = judge(in_force, memo, looked_up, shown)
+    if looked_up != peer:
+        report = report_of_accepted(accepted, looked_up, shown)
+        if report.reason is Reason.NOT_PINNED:
+            tell_accepted(report, in_force.on_report, nameless=True)
     return accepted
 
 
-def is_nameless(in_force: InForce, peer: Peer) -> bool:
-    """Return True for a server without a name that no rule is for."""
-    handle = in_force.handle
-    return peer == (None, False) and not (
-        handle.ignores_hosts or handle.rejects_unpinned
-    )
+def peer_under_install(in_force: InForce, peer: Peer) -> Peer:
+    """Return the peer that a policy for the whole process judges in place of *peer*."""
+    name, is_client = peer
+    return peer if is_client else (name_under_install(in_force, name), False)
 
 
 def _host_to_look_up(in_force: InForce, peer: Peer) -> str | bytes | None:
@@ -290,6 +359,13 @@ def reject_early(
 
 
 # ---- rejections ----------------------------------------------------------------
+
+ASKED_FOR_RENEGOTIATION = (
+    "the server asked for a renegotiation, in which it could show another "
+    "certificate: let it ask for a client certificate in the first handshake, or "
+    "use TLS 1.3"
+)
+"""Why a server of TLS 1.2 has ended a connection by an alert, when OpenSSL refused."""
 
 
 def rejection(
@@ -353,13 +429,14 @@ def _seen_at_all(peer: Peer, shown: Shown | None) -> Seen:
 def announce(
     error: PinningError, cause: BaseException, in_force: InForce | None
 ) -> None:
-    """Tell of a rejection, once its connection is shut.
+    """Count a rejection, and tell of it, once its connection is shut.
 
     Args:
         error: the rejection, as `refusal` returned it.
         cause: its cause. A callback that raised it has been told.
         in_force: the policy and its callback, or None if it is not known yet.
     """
+    count(error.report)
     told = isinstance(cause, CallbackError)
     on_report = None if in_force is None or told else in_force.on_report
     tell_rejected(error, on_report)

@@ -21,7 +21,8 @@ class ForkSafeLock:
     def __init__(self) -> None:
         """Make the lock, and have it replaced after each fork."""
         self._renew()
-        os.register_at_fork(after_in_child=self._renew)
+        if hasattr(os, "register_at_fork"):  # Windows has no fork
+            os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
         self.lock = threading.RLock()

@@ -24,8 +24,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from pinverify.tls._evidence import is_worth_offering
 from pinverify.tls._fork_safe import ForkSafeLock
 from pinverify.tls._in_force import ContextRule, installed
+from pinverify.tls._memo import leaf_of
 from pinverify.tls._ssl_internals import (
     C_OPTIONS,
     C_VERIFY_MODE,
@@ -38,7 +40,7 @@ from pinverify.tls._ssl_internals import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GuardedContext", "MixIn", "create", "guard", "made_by"]
+__all__ = ["GuardedContext", "MixIn", "create", "guard", "made_by", "may_offer"]
 
 MixIn: TypeAlias = "Callable[[Any, bool, ContextRule], Any]"
 """Returns the connection that owns a C object, with the check mixed into its class.
@@ -204,7 +206,8 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
         server_side: True for the connection of a server.
         server_hostname: the name to verify.
         owner: the connection, as the context's class names it.
-        session: the session to resume.
+        session: the session to resume. It is left out if `may_offer` says so, once
+            OpenSSL has taken it: what is no session of the context is an error.
     """
     connection = owner
     rule = context._pinverify or getattr(type(owner), "_pinverify_rule", None)  # noqa: SLF001
@@ -232,22 +235,37 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
         and not changes % 2
         and (not server_side or _may_give_tickets(context, rule))
     ):
-        made = made_by(
-            context._pinverify_base,  # noqa: SLF001
-            context,
-            source,
-            outgoing,
-            server_side,
-            server_hostname,
-            owner,
-            session,
-        )
+        maker = context._pinverify_base  # noqa: SLF001
+        if outgoing is None:  # as `made_by` does, which is one call more
+            made = maker._wrap_socket(  # noqa: SLF001
+                context,
+                source,
+                server_side,
+                server_hostname,
+                owner=owner,
+                session=session,
+            )
+        else:
+            made = made_by(
+                maker,
+                context,
+                source,
+                outgoing,
+                server_side,
+                server_hostname,
+                owner,
+                session,
+            )
         doubt = _WAS_OFF if mode == CERT_NONE else ""
     if (
         made is None or changes != _exclusion.changes or mode != context._pinverify_mode  # noqa: SLF001
     ):
         how = source, outgoing, server_side, server_hostname, owner, session
         made, doubt = _create_alone(context, rule, how)
+    if session is not None and not may_offer(session, rule, made, verifies=not doubt):
+        return create(
+            context, source, outgoing, server_side, server_hostname, owner, None
+        )
     connection._pinverify_shown = ShownBySSL((made, context, doubt))  # noqa: SLF001
     # By the name that the C object verifies. That of the connection anybody can set.
     peer_is_client = made.server_side
@@ -256,6 +274,33 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     if outgoing is not None:
         connection._pinverify_outgoing = outgoing  # noqa: SLF001
     return made
+
+
+def may_offer(
+    session: Any,  # noqa: ANN401
+    rule: ContextRule,
+    made: Any,  # noqa: ANN401
+    *,
+    verifies: bool,
+) -> bool:
+    """Return True unless a server that resumes a session would be refused.
+
+    Such a session is left out: a full handshake shows more than it does.
+
+    Args:
+        session: a session of ssl.
+        rule: of the connection.
+        made: the C object of a client.
+        verifies: True if OpenSSL verifies its chain.
+    """
+    if rule.in_force is None and installed:
+        rule = installed[0]
+    if rule.in_force is None:
+        return True
+    server = made.server_hostname, False
+    return is_worth_offering(
+        rule.in_force, rule.memo, server, leaf_of(session), verifies=verifies
+    )
 
 
 def _create_alone(

@@ -6,39 +6,75 @@ policy: the one that it reads at its end.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.policy._policy import as_policy, handle_of
 from pinverify.tls._memo import Memo
+from pinverify.tls._notices import logger
 
 if TYPE_CHECKING:
     from pinverify.core._open_policy import OpenPolicy
     from pinverify.policy import PinSet, Policy
+    from pinverify.tls._counts import Cell
     from pinverify.tls._notices import OnReport
 
 __all__ = ["ContextRule", "InForce", "in_force", "installed", "rule_of"]
 
 
 class InForce(NamedTuple):
-    """A policy, its handle in the core, and the callback of the application."""
+    """A policy, its handle in the core, and what the application said about it.
+
+    Attributes:
+        policy: decides.
+        handle: that of the policy.
+        on_report: the callback of the application.
+        cells: of `_counts`: the counts of names that this policy has accepted.
+        rejects_nameless: under `install`, True if a server without a name is rejected.
+    """
 
     policy: Policy
     handle: OpenPolicy
     on_report: OnReport | None
+    cells: dict[object, Cell]
+    rejects_nameless: bool = False
 
 
 def in_force(policy: Policy | PinSet, on_report: OnReport | None) -> InForce:
     """Return the checked arguments of `pin_context` and similar functions.
 
     Raises:
-        TypeError: *policy* is neither a Policy nor a PinSet, or *on_report* is not
-            callable.
+        TypeError: *policy* is neither a Policy nor a PinSet, or *on_report* is not a
+            function that runs when it is called.
     """
     policy = as_policy(policy)
-    if on_report is not None and not callable(on_report):
+    if on_report is not None:
+        _refuse_what_does_not_run(on_report)
+    logger()  # handshakes may need it, and import nothing
+    return InForce(policy, handle_of(policy), on_report, {})
+
+
+def _refuse_what_does_not_run(on_report: OnReport) -> None:
+    """Refuse what is no function, or only begins when somebody awaits its result."""
+    if not callable(on_report):
         msg = f"on_report: expected a function, got {on_report!r}"
         raise TypeError(msg)
-    return InForce(policy, handle_of(policy), on_report)
+    import inspect  # noqa: PLC0415 - large, and most contexts have no callback
+
+    function: Any = on_report
+    while isinstance(function, functools.partial):
+        function = function.func
+    for code in function, type(function).__call__:
+        if (
+            inspect.iscoroutinefunction(code)
+            or inspect.isgeneratorfunction(code)
+            or inspect.isasyncgenfunction(code)
+        ):
+            msg = (
+                f"on_report: {on_report!r} would never run, because nobody awaits its "
+                "result; pass a plain function, which may create a task or fill a queue"
+            )
+            raise TypeError(msg)
 
 
 class ContextRule:

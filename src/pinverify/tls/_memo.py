@@ -25,11 +25,12 @@ from pinverify.core._sha256 import sha256
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-__all__ = ["Memo"]
+__all__ = ["Memo", "leaf_of", "note_session"]
 
 _LEAVES_MAX = 24_576  # more than OpenSSL's SSL_SESSION_CACHE_MAX_SIZE_DEFAULT
 _ISSUERS_MAX = 1024  # different chains above these leaves
 _LATEST_MAX = 1024  # peers
+_SESSIONS_MAX = 1024  # of clients
 
 
 class _Issuers:
@@ -46,11 +47,15 @@ class Memo:
 
     A peer usually shows the same chain as before. So the TLS library's objects are
     compared first, which costs less than encoding them again.
+
+    Attributes:
+        keeps_leaves: False if it keeps each peer's latest chain only.
     """
 
     def __init__(self, leaves_max: int = _LEAVES_MAX) -> None:
         """Begin without any chain; *leaves_max* is 0 where nobody can resume."""
         self._leaves_max = leaves_max
+        self.keeps_leaves = leaves_max > 0
         self._issuers: OrderedDict[tuple[bytes, ...], _Issuers] = OrderedDict()
         # By peer and hash of the leaf. An entry does not keep its issuers alive, so
         # that their number is bounded, too.
@@ -78,7 +83,7 @@ class Memo:
         if latest is not None and latest[0] == certs:
             return latest[1]
         shown = chain([to_der(cert) for cert in certs])
-        if self._leaves_max:
+        if self.keeps_leaves:
             issuers = self._kept(tuple(shown.certs[1:]))
             key = peer, sha256(shown.certs[0])
             _put(self._leaves, key, weakref.ref(issuers), self._leaves_max)
@@ -107,3 +112,23 @@ def _put(kept: OrderedDict[Any, Any], key: Hashable, value: object, most: int) -
     kept.move_to_end(key)
     while len(kept) > most:
         kept.popitem(last=False)
+
+
+# ---- the sessions of clients ---------------------------------------------------
+
+_sessions: OrderedDict[bytes, bytes] = OrderedDict()
+
+
+def note_session(session: Any, leaf: bytes) -> None:  # noqa: ANN401 - of ssl
+    """Note the leaf of a session that an application may offer again.
+
+    It only tells what the client should offer. A session that is resumed is judged by
+    the leaf that the TLS library shows then.
+    """
+    if session.id:  # empty in TLS 1.3 before a ticket has come
+        _put(_sessions, session.id, leaf, _SESSIONS_MAX)
+
+
+def leaf_of(session: Any) -> bytes | None:  # noqa: ANN401 - of ssl
+    """Return the leaf of a session, or None if it was not noted."""
+    return _sessions.get(session.id)

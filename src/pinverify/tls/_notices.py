@@ -15,7 +15,7 @@ A notice never changes a decision, except that a callback that raises rejects th
 from __future__ import annotations
 
 import contextlib
-import logging
+import functools
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -25,6 +25,7 @@ from pinverify.policy._message import subject_line
 from pinverify.policy._printable import shortened
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "limit",
     "log",
     "log_fault",
+    "logger",
     "tell_accepted",
     "tell_rejected",
 ]
@@ -44,8 +46,6 @@ __all__ = [
 OnReport: TypeAlias = "Callable[[Report], object]"
 """A callback of the application. Its result is ignored; if it raises, the connection
 is rejected."""
-
-_logger = logging.getLogger("pinverify")
 
 _PERIOD = 60.0  # seconds
 PEERS_MAX = 1024  # peers remembered, and so the lines of a period
@@ -69,7 +69,8 @@ def tell_accepted(
     Args:
         report: an acceptance.
         on_report: the callback.
-        nameless: True if the peer has no pins because it has no name: tell of that.
+        nameless: True if the peer has no pins because it has no name, or one that no
+            rule can be for: tell of that.
 
     Raises:
         CallbackError: the callback raised, so the peer must be rejected.
@@ -106,10 +107,22 @@ def _keep(failed: Exception, error: PinningError) -> None:
     if error.__context__ is None:
         error.__context__ = failed
     with contextlib.suppress(Exception):
-        _logger.error("telling of a rejection failed: %s", said)
+        logger().error("telling of a rejection failed: %s", said)
 
 
 # ---- the log -----------------------------------------------------------------
+
+
+@functools.cache
+def logger() -> logging.Logger:
+    """Return the logger.
+
+    `in_force` calls this first, so that no handshake imports the module `logging`, nor
+    a process that makes no pinned connection: it is large.
+    """
+    import logging  # noqa: PLC0415
+
+    return logging.getLogger("pinverify")
 
 
 class Held(NamedTuple):
@@ -180,7 +193,7 @@ def log(report: Report) -> None:
     key = _same_peer(report)
     held = limit.admit(key, time.monotonic())
     if held is not None:
-        _logger.warning("%s", Line(report, held))
+        logger().warning("%s", Line(report, held))
 
 
 def log_fault(what: str, address: Any) -> None:  # noqa: ANN401 - as in `_address`
@@ -193,7 +206,7 @@ def log_fault(what: str, address: Any) -> None:  # noqa: ANN401 - as in `_addres
     held = limit.admit(what, time.monotonic())
     if held is not None:
         place = [] if address is None else [f"address={_address(address)}"]
-        _logger.warning("%s", " ".join([what, *place, *held.words()]))
+        logger().warning("%s", " ".join([what, *place, *held.words()]))
 
 
 def _same_peer(report: Report) -> object:

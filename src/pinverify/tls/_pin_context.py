@@ -56,7 +56,8 @@ def pin_context(
 
     Raises:
         TypeError: *context* is not an `ssl.SSLContext`, or makes its connections in a
-            way that pins cannot be enforced on.
+            way that pins cannot be enforced on; or *on_report* is no function, or one
+            that somebody would have to await.
         PolicyError: *context* is a server's, and *policy* has no pins for clients.
     """
     checked = in_force(policy, on_report)

@@ -9,15 +9,17 @@ So contexts and classes count that were made before, and those of other librarie
 from __future__ import annotations
 
 import _ssl
+import errno
 import functools
+import logging
 import socket
 import ssl
 import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pinverify.tls._connections import mix_in
+from pinverify.tls._connections import is_pending, mix_in
 from pinverify.tls._guarded_context import GuardedContext, create, guard, made_by
 from pinverify.tls._in_force import ContextRule, in_force, installed, rule_of
 from pinverify.tls._pin_context import require_our_class
@@ -27,14 +29,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pinverify.policy import PinSet, Policy
+    from pinverify.tls._in_force import InForce
     from pinverify.tls._notices import OnReport
 
-__all__ = ["install", "uninstall"]
+__all__ = ["Installed", "install", "uninstall"]
 
 _CONTEXT: Any = _ssl._SSLContext  # noqa: SLF001
 
 
-def install(policy: Policy | PinSet, *, on_report: OnReport | None = None) -> None:
+def install(
+    policy: Policy | PinSet,
+    *,
+    on_report: OnReport | None = None,
+    nameless: Literal["allow", "reject"] = "reject",
+) -> Installed:
     """Enforce pins on the client connections that this process makes with `ssl`.
 
     It is for libraries that create their own `ssl.SSLContext` and accept none. It
@@ -43,9 +51,18 @@ def install(policy: Policy | PinSet, *, on_report: OnReport | None = None) -> No
     context that is itself pinned keeps its own policy. Connections of servers are left
     alone.
 
-    A connection without a name (``check_hostname`` is off, and none is given) has no
-    rule. It is accepted as a host without pins if the policy allows these, and is then
-    reported.
+    The rule is that of the name which the client gives to `ssl`. Some libraries give
+    none, as ldap3 and oracledb do, and check the name of the server by themselves: see
+    *nameless*. A name that is no host, such as ``db.1`` or ``fe80::1%eth0``, has the
+    rule of the host that it stands for (``api.example.com:443`` that of
+    ``api.example.com``); if there is none, it is accepted as a host without pins if the
+    policy allows these, and is then reported.
+
+    Forked processes inherit the pins. No other process has them, so not those that
+    `multiprocessing` and `concurrent.futures` start with "spawn" or "forkserver", which
+    is the default of CPython 3.14: pass *install* as ``initializer`` and the policy in
+    ``initargs``, or call it where a module is imported that they import too.
+    Subinterpreters have an `ssl` of their own, which pins do not reach.
 
     It cannot reach other implementations of TLS (pyOpenSSL, and so urllib3 once
     `urllib3.contrib.pyopenssl` is injected; libcurl; gRPC), nor contexts that replace
@@ -56,15 +73,27 @@ def install(policy: Policy | PinSet, *, on_report: OnReport | None = None) -> No
         policy: preferably rules for the hosts that matter, because all other hosts
             are checked against it as well.
         on_report: as in `pin_context`.
+        nameless: "reject" rejects connections without a name, unless no rule of the
+            policy enforces its pins: then, as with "allow", they are accepted like
+            hosts without pins, and reported. A policy that rejects hosts without pins
+            rejects them always. A PinSet decides about them as about all others.
+
+    Returns:
+        What replaces the policy, and keeps *on_report* and *nameless*.
 
     Raises:
+        ValueError: *nameless* is neither "allow" nor "reject".
         TypeError: the process makes its connections in a way that pins cannot be
             enforced on, with urllib3 over pyOpenSSL or with eventlet's contexts.
     """
-    checked = in_force(policy, on_report)
+    if nameless not in {"allow", "reject"}:
+        msg = f"nameless: expected 'allow' or 'reject', got {nameless!r}"
+        raise ValueError(msg)
+    checked = _for_hosts(policy, on_report, nameless)
+    _warn_of_workers()
     if installed:
         installed[0].in_force = checked
-        return
+        return Installed(installed[0], nameless)
     _refuse_urllib3_over_pyopenssl()
     rule = ContextRule(checked, servers=False)
     installed.append(rule)
@@ -75,6 +104,44 @@ def install(policy: Policy | PinSet, *, on_report: OnReport | None = None) -> No
     except BaseException:
         uninstall()
         raise
+    return Installed(rule, nameless)
+
+
+class Installed:
+    """The pins of a process, as `install` returns them: their policy can be replaced.
+
+    It ends with `uninstall`.
+    """
+
+    __module__ = "pinverify"
+
+    def __init__(self, rule: ContextRule, nameless: Literal["allow", "reject"]) -> None:
+        """Keep the rule of the process."""
+        self._rule = rule
+        self._nameless = nameless
+
+    def use(self, policy: Policy | PinSet) -> None:
+        """Replace the policy: each later handshake is decided by this one.
+
+        Raises:
+            TypeError: *policy* is neither a Policy nor a PinSet. The old one stays.
+            ValueError: `uninstall` was called: there are no pins to replace.
+        """
+        before = self._rule.in_force
+        if before is None or self._rule not in installed:
+            msg = "these pins are not installed any more: call install again"
+            raise ValueError(msg)
+        self._rule.in_force = _for_hosts(policy, before.on_report, self._nameless)
+
+
+def _for_hosts(
+    policy: Policy | PinSet,
+    on_report: OnReport | None,
+    nameless: Literal["allow", "reject"],
+) -> InForce:
+    checked = in_force(policy, on_report)
+    rejects = nameless == "reject" and checked.handle.enforces_for_hosts()
+    return checked._replace(rejects_nameless=rejects)
 
 
 def uninstall() -> None:
@@ -107,6 +174,47 @@ def _refuse_urllib3_over_pyopenssl() -> None:
             "urllib3.contrib.pyopenssl.extract_from_urllib3() before"
         )
         raise TypeError(msg)
+
+
+_logger = logging.getLogger("pinverify")
+
+_warned: set[str] = set()
+"""The processes without pins that this one has been warned of."""
+
+
+def _warn_of_workers() -> None:
+    """Log once if workers or interpreters of this process will have no pins.
+
+    Nothing is imported for that: who uses these modules has imported them. Workers
+    themselves are not warned: they have been given the pins.
+    """
+    multiprocessing: Any = sys.modules.get("multiprocessing")
+    is_imported = hasattr(multiprocessing, "parent_process")
+    if is_imported and "workers" not in _warned and not _is_a_worker(multiprocessing):
+        method = multiprocessing.get_start_method(allow_none=True)
+        if method is None:  # the first is the default; to ask for it would fix it
+            method = multiprocessing.get_all_start_methods()[0]
+        if method != "fork":
+            _warned.add("workers")
+            _logger.warning(
+                "install() pins this process and its forks; worker processes of "
+                "multiprocessing and concurrent.futures are started by %r here and "
+                "have no pins: give their pool initializer=pinverify.install and "
+                "initargs=(policy,)",
+                method,
+            )
+    if "concurrent.interpreters" in sys.modules and "interpreters" not in _warned:
+        _warned.add("interpreters")
+        _logger.warning(
+            "install() does not reach subinterpreters, which have an ssl module of "
+            "their own: make no TLS connections there"
+        )
+
+
+def _is_a_worker(multiprocessing: Any) -> bool:  # noqa: ANN401 - the module
+    """Return True in a worker, and where the main module is imported again for one."""
+    imports_main = getattr(multiprocessing.current_process(), "_inheriting", False)
+    return imports_main or multiprocessing.parent_process() is not None
 
 
 def _classes_of_ssl() -> list[Any]:
@@ -165,12 +273,15 @@ def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
 ) -> Any:  # noqa: ANN401
     """Create a C object; guard a context that makes its first client.
 
-    The arguments are those of `create`.
+    The arguments are those of `create`, which has called this if the owner has the
+    check. That the context is guarded says nothing: another thread may have guarded it
+    since this one looked the method up.
     """
     how = context, source, outgoing, server_side, server_hostname, owner, session
     if server_side or not installed:
         return made_by(_CONTEXT, *how)
-    is_first = not isinstance(context, GuardedContext)
+    if not isinstance(context, GuardedContext):
+        _warn_of_workers()
     if rule_of(context) is None:  # else `hook` has tried it
         try:
             _try_once(context, installed[0])
@@ -178,7 +289,7 @@ def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
             if isinstance(owner, socket.socket):
                 owner.close()
             raise
-    if not is_first:
+    if is_pending(owner):
         return made_by(_CONTEXT, *how)
     return create(*how)
 
@@ -204,13 +315,28 @@ def _try_once(context: Any, rule: ContextRule) -> None:  # noqa: ANN401
 
 
 def _made_with_a_peer(context: Any) -> list[Any]:  # noqa: ANN401
-    """Create one connection of each class; no handshake begins."""
+    """Create one connection of each class; no handshake begins.
+
+    Raises:
+        TypeError: the context does not make them when it is asked as ssl is.
+    """
     how: dict[str, Any] = {"server_hostname": "localhost"}
     ours, other = socket.socketpair()
     with ours, other:
         ours.settimeout(0)  # a handshake at once would wait
-        with context.wrap_socket(ours, do_handshake_on_connect=False, **how) as tls:
-            return [tls, context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), **how)]
+        try:
+            with context.wrap_socket(ours, do_handshake_on_connect=False, **how) as tls:
+                return [tls, context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), **how)]
+        except Exception as error:
+            found = type(context)
+            msg = (
+                f"{found.__module__}.{found.__qualname__} cannot be tried by "
+                f"install(), which pins the connections of this process: {error!r}; "
+                "pins cannot be enforced on it, so it cannot connect: its wrap_socket "
+                "and wrap_bio must take the arguments of ssl.SSLContext and leave the "
+                "handshake for later"
+            )
+            raise TypeError(msg) from error
 
 
 def _wrapping_unconnected(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -224,6 +350,10 @@ def _wrapping_unconnected(original: Callable[..., Any]) -> Callable[..., Any]:
         tls = original(self, *args, **how)
         has_a_rule = rule_of(self) or hasattr(type(tls), "_pinverify_rule")
         if installed and not has_a_rule and not tls.server_side:
+            if tls._sslobj is not None:  # noqa: SLF001
+                tls.close()
+                msg = "install() was called meanwhile: connect again, to be judged"
+                raise OSError(errno.ECONNABORTED, msg)
             mix_in(tls, True, installed[0])  # noqa: FBT003
         return tls
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from OpenSSL import SSL, crypto
 
@@ -183,11 +183,26 @@ class _ShownToCallback:
 # ---- the check of one connection ----------------------------------------------
 
 
+class Pins(Protocol):
+    """The owner of the policy in force."""
+
+    in_force: InForce
+
+    def pin(
+        self,
+        conn: SSL.Connection,
+        *,
+        host: str | bytes | None = None,
+        callback: VerifyCallback | None = None,
+    ) -> SSL.Connection:
+        """Pin another connection."""
+
+
 class Check:
     """The check of one connection, and its result.
 
     Attributes:
-        in_force: the policy, and the callback for acceptances without a match.
+        pins: has the policy in force, and pins what this connection accepts.
         host: the name to look up.
         follows: True if the host is the name sent as SNI.
         callback: the application's verify callback.
@@ -203,17 +218,17 @@ class Check:
         "error",
         "follows",
         "host",
-        "in_force",
+        "pins",
         "shown",
     )
 
     def __init__(
         self,
-        in_force: InForce,
+        pins: Pins,
         host: str | bytes | None,
         callback: VerifyCallback | None,
     ) -> None:
-        self.in_force = in_force
+        self.pins = pins
         self.host = host
         self.follows = host is None
         self.callback = callback
@@ -222,6 +237,11 @@ class Check:
         self.accepted: tuple[Accepted, Peer] | None = None
         self._report: Report | None = None
 
+    @property
+    def in_force(self) -> InForce:
+        """The policy in force now, and the callback of the application."""
+        return self.pins.in_force
+
     def report(self) -> Report | None:
         """Return the report of the decision; None before the decision."""
         if self.error is not None:
@@ -229,6 +249,11 @@ class Check:
         if self._report is None and self.accepted is not None:
             self._report = report_of_accepted(*self.accepted, self.shown)
         return self._report
+
+    def count(self) -> None:
+        """Count the acceptance, which is final."""
+        if self.accepted is not None:
+            self.accepted[0][4][0] += 1
 
     def raise_again(self) -> None:
         """Raise the error again, if the peer was rejected."""

@@ -20,12 +20,13 @@ __all__ = [
     "C_VERIFY_MODE",
     "NO_RENEGOTIATION",
     "ShownBySSL",
-    "can_be_resumed",
     "der",
     "inner_context",
     "is_context",
+    "is_kept",
     "is_server",
     "refuse_tickets",
+    "refuse_wrong_session",
     "verifies",
 ]
 
@@ -68,9 +69,22 @@ def refuse_tickets(context: Any) -> None:  # noqa: ANN401
         context.num_tickets = 0
 
 
-def can_be_resumed(sslobj: Any, created_with: Any) -> bool:  # noqa: ANN401
-    """Return False if nobody can resume a session of a server's connection."""
-    return bool(sslobj.version() != "TLSv1.3" or _num_tickets(created_with))
+def is_kept(sslobj: Any, created_with: Any) -> bool:  # noqa: ANN401
+    """Return True if the memory of this process may keep the session of a server.
+
+    In TLS 1.3 that is so under OP_NO_TICKET, where a ticket is but a number. Sessions
+    from before num_tickets was set to 0 are resumed even so.
+    """
+    if sslobj.version() != "TLSv1.3":
+        return True
+    numbers = _get_options(created_with) & _NO_TICKET
+    return bool(numbers and (_num_tickets(created_with) or sslobj.session_reused))
+
+
+def refuse_wrong_session(context: Any, session: Any) -> None:  # noqa: ANN401
+    """Raise as ssl does if *session* is no session of a context."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    _ssl._SSLContext._wrap_bio(context, incoming, outgoing, False, session=session)  # type: ignore[attr-defined] # noqa: SLF001, FBT003
 
 
 def is_context(context: object) -> bool:

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from OpenSSL import SSL
 
 from pinverify.errors import PolicyError
-from pinverify.tls._evidence import announce, judge, rejection, report_of_accepted
+from pinverify.tls._evidence import (
+    ASKED_FOR_RENEGOTIATION,
+    announce,
+    judge,
+    rejection,
+    report_of_accepted,
+)
 from pinverify.tls._in_force import in_force
 from pinverify.tls._memo import Memo
 from pinverify.tls._pyopenssl_check import (
@@ -36,9 +42,16 @@ from pinverify.tls._pyopenssl_check import (
 
 if TYPE_CHECKING:
     from pinverify.policy import PinSet, Policy, Report
+    from pinverify.tls._in_force import InForce
     from pinverify.tls._notices import OnReport
 
-__all__ = ["PinningSSLError", "VerifyCallback", "pin_connection", "verify"]
+__all__ = [
+    "PinnedConnections",
+    "PinningSSLError",
+    "VerifyCallback",
+    "pin_connection",
+    "verify",
+]
 
 
 def pin_connection(
@@ -79,31 +92,102 @@ def pin_connection(
     Raises:
         TypeError: *conn* is pinned already, is not exactly an
             `OpenSSL.SSL.Connection`, or has a callback while *callback* is None.
-        ValueError: its handshake is done; use `verify`.
+        ValueError: its handshake has begun, and then the connection has failed; or it
+            is done: use `verify`.
         PolicyError: there is no host name, and *policy* has no pins for clients, or
             has rules for hosts as well.
     """
-    check = Check(in_force(policy, on_report), host, callback)
-    _refuse_what_cannot_be_pinned(conn, callback)
-    refuse_unknown_side(check.in_force, host)
-    if host is None:
-        check.follow(conn.get_servername())
-    if check.host is None and not check.in_force.policy.has_clients:
+    pins = PinnedConnections(policy, on_report=on_report)
+    return pins.pin(conn, host=host, callback=callback)
+
+
+class PinnedConnections:
+    """Pins connections under one policy, which can be replaced.
+
+    For an application that makes many: `pin_connection` keeps its policy for good.
+    """
+
+    def __init__(
+        self, policy: Policy | PinSet, *, on_report: OnReport | None = None
+    ) -> None:
+        """Check the arguments, which are those of `pin_connection`."""
+        self.in_force = in_force(policy, on_report)
+        self._has_nameless = False
+
+    def use(self, policy: Policy | PinSet) -> None:
+        """Replace the policy: each later handshake is decided by this one.
+
+        Connections that were pinned before count, and so do those that a pinned
+        connection accepts. Established connections are not affected.
+
+        Args:
+            policy: the pins, as in `pin_connection`.
+
+        Raises:
+            TypeError: *policy* is neither a Policy nor a PinSet. The old one stays.
+            PolicyError: peers without a name have been pinned, and it has no pins for
+                clients, or has rules for hosts as well. The old one stays.
+        """
+        new = in_force(policy, self.in_force.on_report)
+        if self._has_nameless:
+            _refuse_nameless(new)
+        self.in_force = new
+
+    def pin(
+        self,
+        conn: SSL.Connection,
+        *,
+        host: str | bytes | None = None,
+        callback: VerifyCallback | None = None,
+    ) -> SSL.Connection:
+        """Enforce the pins on *conn*, as `pin_connection` does."""
+        check = Check(self, host, callback)
+        _refuse_what_cannot_be_pinned(conn, callback)
+        if not conn.get_state_string().startswith(b"before"):
+            raise _failed(conn, check)
+        refuse_unknown_side(check.in_force, host)
+        if host is None:
+            check.follow(conn.get_servername())
+        if check.host is None:
+            _refuse_nameless(check.in_force)
+            self._has_nameless = True
+        # In a renegotiation, a TLS 1.2 peer could show another certificate.
+        conn.set_options(SSL.OP_NO_RENEGOTIATION)
+        if check.host is None and not check.in_force.handle.knows_clients_by_leaf:
+            # A ticket may come back to a process that has not seen the chain. Sessions
+            # in the memory of this one stay; only the context can turn these off.
+            conn.set_options(SSL.OP_NO_TICKET)
+        conn.set_verify(conn.get_verify_mode(), check.on_verify)
+        conn.__dict__["_pinverify"] = check
+        conn.__class__ = _Pending
+        return conn
+
+
+def _failed(conn: SSL.Connection, check: Check) -> ValueError:
+    """Let a connection fail whose handshake has begun, and return the error.
+
+    pyOpenSSL swallows what a callback for SNI raises, and goes on: no data flows then.
+    """
+    msg = (
+        "the handshake has begun, as in a callback for SNI: pin the connection before "
+        "it"
+    )
+    why = rejection(check.in_force, check.host, msg)
+    check.error = check.because(why)
+    conn.__dict__["_pinverify"] = check
+    conn.__class__ = _Failed
+    return ValueError(msg)
+
+
+def _refuse_nameless(rules: InForce) -> None:
+    """Refuse a policy that cannot decide about a peer without a name."""
+    refuse_unknown_side(rules, None)
+    if not rules.policy.has_clients:
         msg = (
             "there is no host to look up: pass host=…, or call set_tlsext_host_name "
             "first; the clients of a server have none, so pass a PinSet"
         )
         raise PolicyError(msg)
-    # In a renegotiation, a TLS 1.2 peer could show another certificate.
-    conn.set_options(SSL.OP_NO_RENEGOTIATION)
-    if check.host is None and not check.in_force.handle.knows_clients_by_leaf:
-        # A ticket may come back to a process that has not seen the chain. Sessions in
-        # the memory of this one stay; only the context can turn these off.
-        conn.set_options(SSL.OP_NO_TICKET)
-    conn.set_verify(conn.get_verify_mode(), check.on_verify)
-    conn.__dict__["_pinverify"] = check
-    conn.__class__ = _Pending
-    return conn
 
 
 def verify(
@@ -141,12 +225,14 @@ def verify(
     peer, shown = peer_of(host), ShownAfterwards(conn, verified=chain_is_verified)
     try:
         # An empty memo: the first handshake of this session was not observed.
-        accepted = judge(rules, Memo(), peer, shown)
-        return report_of_accepted(accepted, peer, shown)
+        accepted = judge(rules, Memo(leaves_max=0), peer, shown)
+        report = report_of_accepted(accepted, peer, shown)
     except Exception as cause:  # noqa: BLE001 - also exceptions of on_report
         error = PinningSSLError.because(cause, rules, peer, shown)
         announce(error, cause, rules)
         raise error from error.__cause__
+    accepted[4][0] += 1  # it is final
+    return report
 
 
 # ---- the connection -----------------------------------------------------------
@@ -253,22 +339,25 @@ class _Pending(SSL.Connection):
                 check.decide(self)
             except BaseException as cause:  # noqa: BLE001 - any error: fail closed
                 self._pinverify_fail(check.because(cause), cause)
-            self.__class__ = _Verified
+            check.count()
+        of_client = check.host is not None
+        tls_1_3 = self.get_protocol_version() == SSL.TLS1_3_VERSION
+        self.__class__ = _Renegotiated if of_client and not tls_1_3 else _Verified
 
     def send(self, buf: Any, flags: int = 0) -> int:  # noqa: ANN401 - as typed there
         """Send data, after the check."""
         self.do_handshake()
-        return super().send(buf, flags)
+        return self.send(buf, flags)  # of the class that it has now
 
     def sendall(self, buf: Any, flags: int = 0) -> int:  # noqa: ANN401
         """Send all data, after the check."""
         self.do_handshake()
-        return super().sendall(buf, flags)
+        return self.sendall(buf, flags)  # of the class that it has now
 
     def recv(self, bufsiz: int, flags: int | None = None) -> bytes:
         """Receive data, after the check."""
         self.do_handshake()
-        return super().recv(bufsiz, flags)
+        return self.recv(bufsiz, flags)  # of the class that it has now
 
     def recv_into(
         self,
@@ -278,7 +367,7 @@ class _Pending(SSL.Connection):
     ) -> int:
         """Receive data into a buffer, after the check."""
         self.do_handshake()
-        return super().recv_into(buffer, nbytes, flags)
+        return self.recv_into(buffer, nbytes, flags)  # of the class that it has now
 
     write = send
     read = recv
@@ -303,13 +392,7 @@ class _Pending(SSL.Connection):
         conn, address = super().accept()
         check = self._pinverify
         try:
-            pin_connection(
-                conn,
-                check.in_force.policy,
-                host=check.host,
-                callback=check.callback,
-                on_report=check.in_force.on_report,
-            )
+            check.pins.pin(conn, host=check.host, callback=check.callback)
         except BaseException:
             conn.close()
             raise
@@ -373,6 +456,45 @@ class _Verified(_Pending):
     recv = SSL.Connection.recv
     read = SSL.Connection.read
     recv_into = SSL.Connection.recv_into
+
+
+class _Renegotiated(_Verified):
+    """A verified client, whose server of TLS 1.2 may ask for a renegotiation.
+
+    OpenSSL refuses it, and the server ends the connection by an alert. That is a
+    rejection, of which the application is told.
+    """
+
+    def recv(self, bufsiz: int, flags: int | None = None) -> bytes:
+        """Receive data; if the server has ended the connection so, say why."""
+        try:
+            return super().recv(bufsiz, flags)
+        except SSL.Error as error:
+            self._pinverify_is_renegotiation(error)
+            raise
+
+    def recv_into(
+        self,
+        buffer: Any,  # noqa: ANN401
+        nbytes: int | None = None,
+        flags: int | None = None,
+    ) -> int:
+        """Receive data into a buffer, likewise."""
+        try:
+            return super().recv_into(buffer, nbytes, flags)
+        except SSL.Error as error:
+            self._pinverify_is_renegotiation(error)
+            raise
+
+    read = recv
+
+    def _pinverify_is_renegotiation(self, error: SSL.Error) -> None:
+        """Fail if it is the alert that ends a renegotiation."""
+        if "alert handshake failure" in str(error):
+            check = self._pinverify
+            why = rejection(check.in_force, check.host, ASKED_FOR_RENEGOTIATION)
+            why.__cause__ = error
+            self._pinverify_fail(check.because(why), why)
 
 
 def _fail_again(self: _Pending, *_: Any, **__: Any) -> Any:  # noqa: ANN401

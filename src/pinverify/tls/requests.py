@@ -6,12 +6,16 @@ urllib3 changes the context of a connection before each handshake: it sets the m
 loads authorities and the client's certificate. In a context that all connections share,
 ``verify=False`` of one request would meet the handshake of another, and one request's
 certificate would be shown to every later server. So the adapter keeps one context for
-each pair of ``verify`` and ``cert``.
+each pair of ``verify`` and ``cert``, and for the files behind them as they are: what
+was removed from a file is not trusted any more. It keeps as many as urllib3 keeps
+pools, and the least recently used one goes.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +25,12 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3.poolmanager import proxy_from_url
 from urllib3.util.ssl_ import create_urllib3_context
 
+from pinverify.tls._fork_safe import ForkSafeLock
+from pinverify.tls._in_force import in_force
 from pinverify.tls._pin_context import pin_context
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from typing import NoReturn
 
     from urllib3.connectionpool import HTTPConnectionPool
@@ -41,6 +48,10 @@ if not hasattr(HTTPAdapter, "build_connection_pool_key_attributes"):
         "pip install --upgrade requests"
     )
     raise ImportError(_MSG)
+
+
+# Threads may share an adapter. Nothing waits under the lock.
+_changing = ForkSafeLock()
 
 
 class PinnedAdapter(HTTPAdapter):
@@ -79,8 +90,31 @@ class PinnedAdapter(HTTPAdapter):
         self._own = context
         if context is not None:
             pin_context(context, policy, on_report=on_report)
-        self._contexts: dict[tuple[Any, Any], ssl.SSLContext] = {}
+        self._contexts: dict[Hashable, ssl.SSLContext] = {}
+        # Those, and others that pools still have.
+        self._pinned: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()
         super().__init__(**pools)
+
+    def use(self, policy: Policy | PinSet) -> None:
+        """Replace the policy: each later handshake is decided by this one.
+
+        Idle connections, which the old policy accepted, are closed. A request that has
+        begun goes on.
+
+        Args:
+            policy: the pins of each host.
+
+        Raises:
+            TypeError: *policy* is neither a Policy nor a PinSet.
+        """
+        in_force(policy, self._on_report)  # what is wrong changes nothing
+        with _changing.lock:
+            self._policy = policy
+            own = [] if self._own is None else [self._own]
+            for context in [*self._pinned, *own]:
+                pin_context(context, policy, on_report=self._on_report)
+        for manager in [self.poolmanager, *self.proxy_manager.values()]:
+            manager.clear()
 
     def __getstate__(self) -> NoReturn:
         """Refuse to be pickled: contexts cannot be."""
@@ -173,19 +207,27 @@ class PinnedAdapter(HTTPAdapter):
         TLS to the proxy has the context of requests without ``cert``: the client's
         certificate is for the server.
         """
-        key = f"{proxy} {verify!r}"  # `close` closes all that are there
-        if key not in self.proxy_manager:
-            self.proxy_manager[key] = proxy_from_url(
-                proxy,
-                proxy_headers=self.proxy_headers(proxy),
-                num_pools=self._pool_connections,
-                maxsize=self._pool_maxsize,
-                block=self._pool_block,
-                ssl_context=self._context_for(verify=verify, cert=None),
-                proxy_ssl_context=self._context_for(verify=verify, cert=None),
-            )
-        manager: ProxyManager = self.proxy_manager[key]
-        return manager
+        context = self._context_for(verify=verify, cert=None)
+        key = proxy, verify  # a URL alone is a key of requests
+        managers: dict[Any, Any] = self.proxy_manager  # `close` closes all of them
+        with _changing.lock:
+            manager = managers.pop(key, None)
+            if manager is None or manager.proxy_config.ssl_context is not context:
+                manager = proxy_from_url(
+                    proxy,
+                    proxy_headers=self.proxy_headers(proxy),
+                    num_pools=self._pool_connections,
+                    maxsize=self._pool_maxsize,
+                    block=self._pool_block,
+                    ssl_context=context,
+                    proxy_ssl_context=context,
+                )
+            managers[key] = manager
+            ours = [key for key in managers if isinstance(key, tuple)]
+            for oldest in ours[: -self._most()]:
+                del managers[oldest]
+        found: ProxyManager = manager
+        return found
 
     def _context_for(
         self,
@@ -195,21 +237,65 @@ class PinnedAdapter(HTTPAdapter):
     ) -> ssl.SSLContext:
         if self._own is not None:
             return self._own
-        key = verify, cert
-        if key not in self._contexts:  # of two threads, both get that of the first
-            self._contexts.setdefault(key, self._new_context(verify))
-        return self._contexts[key]
+        # Before they are read: what changes meanwhile is another key next time.
+        key = verify, cert, _files_of(verify, cert)
+        with _changing.lock:
+            context = self._contexts.pop(key, None)
+            if context is not None:
+                self._contexts[key] = context  # the most recent one
+                return context
+        context = _new_context(verify)
+        with _changing.lock:
+            # Pinned here, so that `use` replaces its policy, or it has the new one.
+            pin_context(context, self._policy, on_report=self._on_report)
+            self._pinned.add(context)
+            # Of two threads, both get that of the first.
+            context = self._contexts.setdefault(key, context)
+            for oldest in [*self._contexts][: -self._most()]:
+                del self._contexts[oldest]
+        return context
 
-    def _new_context(self, verify: Any) -> ssl.SSLContext:  # noqa: ANN401
-        mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
-        context = create_urllib3_context(cert_reqs=mode)
-        if verify:  # urllib3 loads none for the proxy, requests 2.32.3 none for True
-            path = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
-            if not Path(path).exists():
-                msg = f"verify= names authorities that are not there: {path!r}"
-                raise FileNotFoundError(msg)
-            directory = Path(path).is_dir()
-            context.load_verify_locations(
-                cafile=None if directory else path, capath=path if directory else None
-            )
-        return pin_context(context, self._policy, on_report=self._on_report)
+    def _most(self) -> int:
+        """Return how many contexts are kept, and how many managers of proxies."""
+        return max(1, int(self._pool_connections))
+
+
+def _new_context(verify: Any) -> ssl.SSLContext:  # noqa: ANN401
+    mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
+    context = create_urllib3_context(cert_reqs=mode)
+    if verify:  # urllib3 loads none for the proxy, requests 2.32.3 none for True
+        path = _authorities(verify)
+        if not Path(path).exists():
+            msg = f"verify= names authorities that are not there: {path!r}"
+            raise FileNotFoundError(msg)
+        directory = Path(path).is_dir()
+        context.load_verify_locations(
+            cafile=None if directory else path, capath=path if directory else None
+        )
+    return context
+
+
+def _authorities(verify: Any) -> Any:  # noqa: ANN401
+    """Return the path of the authorities that are trusted, if any are."""
+    return DEFAULT_CA_BUNDLE_PATH if verify is True else verify
+
+
+def _files_of(verify: Any, cert: Any) -> Hashable:  # noqa: ANN401
+    """Return what changes if one of the files behind ``verify`` and ``cert`` does."""
+    paths = [_authorities(verify)] if verify else []
+    paths += cert if isinstance(cert, tuple) else [cert] if cert else []
+    for path in [*paths]:
+        if Path(path).is_dir():
+            paths += sorted(entry.path for entry in os.scandir(path))
+    return tuple(map(_state_of, paths))
+
+
+def _state_of(path: Any) -> Hashable:  # noqa: ANN401
+    """Return the state of a file; None if there is none, which others will report."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    # ctime, too: copies and archives set the other time as they like.
+    times = found.st_mtime_ns, found.st_ctime_ns
+    return path, found.st_dev, found.st_ino, found.st_size, times

@@ -23,7 +23,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from pinverify.core._hosts import is_address
 from pinverify.policy._hosts import canonical
-from pinverify.tls.pyopenssl import pin_connection
+from pinverify.tls.pyopenssl import PinnedConnections
 
 if TYPE_CHECKING:
     from OpenSSL import crypto
@@ -61,11 +61,19 @@ class PinnedConnectionCreator:
 
         Raises:
             PolicyError: *hostname* is not a host.
+            TypeError: as in `pinverify.pin_context`.
         """
+        self._pins = PinnedConnections(policy, on_report=on_report)
         self._host = canonical(hostname)
-        self._policy = policy
         self._options = _options(options)
-        self._on_report = on_report
+
+    def use(self, policy: Policy | PinSet) -> None:
+        """Replace the policy: each later handshake is decided by this one.
+
+        Raises:
+            TypeError: *policy* is neither a Policy nor a PinSet. The old one stays.
+        """
+        self._pins.use(policy)
 
     def clientConnectionForTLS(  # noqa: N802 - Twisted's name
         self,
@@ -94,13 +102,7 @@ class PinnedConnectionCreator:
         # Always, whatever the options say; Twisted offers no choice either.
         mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
         conn.set_verify(mode)
-        return pin_connection(
-            conn,
-            self._policy,
-            host=self._host,
-            callback=is_for_host,
-            on_report=self._on_report,
-        )
+        return self._pins.pin(conn, host=self._host, callback=is_for_host)
 
 
 @implementer(IPolicyForHTTPS)
@@ -124,10 +126,22 @@ class PinnedPolicyForHTTPS:
             policy: the pins of each host.
             options: as in `PinnedConnectionCreator`, for all hosts.
             on_report: as in `pinverify.tls.pyopenssl.pin_connection`.
+
+        Raises:
+            TypeError: as in `pinverify.pin_context`.
         """
-        self._policy = policy
+        self._pins = PinnedConnections(policy, on_report=on_report)
         self._options = _options(options)
-        self._on_report = on_report
+
+    def use(self, policy: Policy | PinSet) -> None:
+        """Replace the policy: each later handshake is decided by this one.
+
+        Idle connections of the Agent's pool stay open.
+
+        Raises:
+            TypeError: *policy* is neither a Policy nor a PinSet. The old one stays.
+        """
+        self._pins.use(policy)
 
     def creatorForNetloc(  # noqa: N802 - Twisted's name
         self, hostname: bytes, port: int
@@ -138,9 +152,10 @@ class PinnedPolicyForHTTPS:
             PolicyError: *hostname* is not a host.
         """
         del port  # rules hold for all ports
-        return PinnedConnectionCreator(
-            hostname, self._policy, options=self._options, on_report=self._on_report
-        )
+        policy = self._pins.in_force.policy
+        creator = PinnedConnectionCreator(hostname, policy, options=self._options)
+        creator._pins = self._pins  # noqa: SLF001 - so that `use` reaches it
+        return creator
 
 
 def _options(options: CertificateOptions | None) -> CertificateOptions:
