@@ -17,7 +17,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from header_requests import DOORS, HEADERS, PEER, Lines, Sent, value_of
+from header_requests import (
+    DOORS,
+    HEADERS,
+    OWN_HEADER,
+    PEER,
+    Lines,
+    Sent,
+    lines_of,
+    value_of,
+)
 from pinverify import PinSet, Reason
 from pinverify.headers import Form, Proxy
 from pinverify.headers._forms import VALUE_MAX, read_leaf
@@ -37,7 +46,8 @@ class Attempt(NamedTuple):
         what: the trick.
         lines: the headers.
         form: the declared one.
-        wsgi: False if WSGI has the same name for both spellings; its servers drop one.
+        wsgi: False if WSGI has one name for both spellings; servers that do not drop
+            one of them are refused.
     """
 
     what: str
@@ -212,7 +222,7 @@ ATTEMPTS = _attempts(example_pki().client, example_pki().stranger)
 @pytest.mark.parametrize(
     "attempt", ATTEMPTS, ids=lambda a: f"{a.form}: {a.what}".encode("ascii").decode()
 )
-def test_pitfall_61_a_forged_header_reaches_nobody(
+def test_pitfall_71_a_forged_header_reaches_nobody(
     attempt: Attempt, mode: Mode
 ) -> None:
     """Through the declared proxy itself, in every mode, by every door."""
@@ -237,13 +247,19 @@ def test_there_are_enough_attempts() -> None:
     assert len({(a.form, tuple(a.lines)) for a in ATTEMPTS}) == len(ATTEMPTS)
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_header_of_plain_http_is_refused_without_the_secret(door: str) -> None:
+any_door = pytest.mark.parametrize("door", DOORS)
+
+
+@any_door
+@pytest.mark.parametrize("form", OWN_HEADER)
+def test_a_header_of_plain_http_is_refused_without_the_secret(
+    form: Form, door: str
+) -> None:
     """A proxy that adds its secret on TLS only passes such a header as it came."""
     client = example_pki().client
     pins = PinSet(leaf=[client.pin])
-    proxy = Proxy("rfc9440", peers=[PEER], secret=SECRET)
-    lines = [("Client-Cert", value_of("rfc9440", client))]
+    proxy = Proxy(form, peers=[PEER], secret=SECRET)
+    lines = [(HEADERS[form], value_of(form, client))]
     with_secret = [*lines, ("X-Pinverify-Secret", SECRET)]
     assert DOORS[door](Sent(with_secret), pins, proxy).passed
     for forged in (
@@ -259,12 +275,168 @@ def test_a_header_of_plain_http_is_refused_without_the_secret(door: str) -> None
         assert SECRET not in repr(answer.reports)
 
 
+def _forged_beside(form: Form, client: Identity, other: Identity) -> list[Lines]:
+    """Return what may come to a server beside, or in place of, the proxy's header.
+
+    The proxy's is that of *other*; somebody wrote the certificate of *client* into a
+    trailer, or a header with underscores, and guesses the secret.
+    """
+    header, value = HEADERS[form], value_of(form, client)
+    (_, written), *_ = lines_of(form, other, SECRET)
+    guess = "x" * len(SECRET)
+    (_, guessed), *_ = lines_of(form, client, guess)
+    values = [
+        value,
+        guessed,
+        f"{value} {SECRET[:-1]}",
+        f"{SECRET[:-1]} {value}",
+        f" {value}",
+        f"{written},{value}",
+        f"{written}, {value}",
+        f"{value},{written}",
+        f"{value}, {written}",
+        f"{guessed},{written}",
+        f"{written};{value}",
+        f'{value};secret=""',
+        f'{value};secret="{guess}";{written}',
+        f'{value};Secret="{guess}"',
+        f"{value};secret={guess}",
+    ]
+    return [
+        *([(header, one)] for one in values),
+        *([(header, written), (header, one)] for one in values),
+        *([(header, one), (header, written)] for one in values),
+    ]
+
+
+@any_door
+@pytest.mark.parametrize("form", [one for one in HEADERS if one not in OWN_HEADER])
+def test_pitfall_53_no_header_counts_without_the_secret_in_it(
+    form: Form, door: str
+) -> None:
+    """Alone, beside that of the proxy, and joined to it by a server that merges."""
+    client, other = example_pki().client, example_pki().stranger
+    pins, proxy = PinSet(leaf=[client.pin]), Proxy(form, peers=[PEER], secret=SECRET)
+    for software in ("gunicorn/21.2.0", "WSGIServer/0.2", "gunicorn/23.0.0", None):
+        honest = Sent(lines_of(form, client, SECRET), software=software)
+        assert DOORS[door](honest, pins, proxy).passed
+        for forged in _forged_beside(form, client, other):
+            answer = DOORS[door](Sent(forged, software=software), pins, proxy)
+            assert not answer.passed, forged
+
+
+@any_door
+def test_pitfall_53_a_chain_counts_only_with_the_secret_in_each_member(
+    door: str,
+) -> None:
+    """A server may join a client's list to that of the proxy, before it or behind."""
+    pki = example_pki()
+    pins = PinSet(ca=[pki.ca.pin])
+    verified = Proxy("rfc9440", secret=SECRET, verified_chain="Client-Cert-Chain")
+    leaf = lines_of("rfc9440", pki.client, SECRET)
+    ca, root = (value_of("rfc9440", one) for one in (pki.ca, pki.root))
+    end = f';secret="{SECRET}"'
+
+    def answer(*chains: str) -> tuple[bool, str]:
+        lines = [*leaf, *(("Client-Cert-Chain", chain) for chain in chains)]
+        seen = DOORS[door](Sent(lines), pins, verified)
+        return seen.passed, repr(seen.heard)
+
+    for chain in (
+        f"{ca}{end}",
+        f"{ca}{end}, {root}{end}",
+        f"{ca}{end} \t,\t{root}{end}",
+    ):
+        passed, heard = answer(chain)
+        assert passed
+        assert SECRET not in heard
+        assert ca in heard
+    for chains in (
+        (ca,),
+        (f'{ca};secret="{SECRET[::-1]}"',),
+        (f"{ca}, {root}{end}",),
+        (f"{root}{end}, {ca}",),
+        (f"{root}{end}, {ca}, {root}{end}",),
+        (f"{ca}{end};a",),
+        (f"{ca};a{end}",),
+        (f"{ca}{end}{end}",),
+        (f"{ca}{end},",),
+        (f"{root}{end}", ca),
+        ("",),
+        (),
+    ):
+        assert not answer(*chains)[0], chains
+
+
+@pytest.mark.parametrize(
+    "software",
+    [
+        "gunicorn/21.2.0",
+        "gunicorn/2.22.0",
+        "gunicorn/19.9.0",
+        "gunicorn",
+        "gunicorn/",
+        "gunicorn/x",
+        "gunicorn/21.22.0",
+        "gunicorn/22",
+        "WSGIServer/0.2 CPython/3.13.0",
+        "Cheroot/11.1.2 Server",
+        "Apache/2.4.66 (Debian)",
+        "waitress/1",
+        "a waitress",
+        "",
+        None,
+    ],
+)
+@pytest.mark.parametrize("form", HEADERS)
+def test_pitfall_53_servers_that_may_merge_spellings_need_the_secret_in_the_header(
+    form: Form, software: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For `Client_Cert` could be what they call Client-Cert; others are named."""
+    client = example_pki().client
+    pins = PinSet(leaf=[client.pin])
+    alone, guarded = Proxy(form, peers=[PEER]), Proxy(form, secret=SECRET)
+    merging = Sent(lines_of(form, client), software=software)
+    assert DOORS["http"](merging, pins, alone).passed  # ASGI keeps them apart
+    for apart in ("gunicorn/22.0.0", "gunicorn/27.0.1", "gunicorn/100.1", "waitress"):
+        assert DOORS["wsgi"](merging._replace(software=apart), pins, alone).passed
+    answer = DOORS["wsgi"](merging, pins, alone)
+    assert [report.reason for report in answer.reports] == [Reason.NOT_CHECKED]
+    assert "take gunicorn 22, waitress or PinnedASGI" in caplog.text
+    with_secret = Sent(lines_of(form, client, SECRET), software=software)
+    passed = DOORS["wsgi"](with_secret, pins, guarded).passed
+    assert passed == (form not in OWN_HEADER)
+
+
+@any_door
+@pytest.mark.parametrize("mode", ["enforce", "report"])
+@pytest.mark.parametrize("form", HEADERS)
+def test_pitfall_52_a_request_that_may_have_a_trailer_needs_a_secret(
+    form: Form, mode: Mode, door: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server may put the trailer, which anybody writes, among the headers."""
+    client = example_pki().client
+    pins, alone = PinSet(leaf=[client.pin], mode=mode), Proxy(form, peers=[PEER])
+    for name in ("Transfer-Encoding", "transfer-encoding", "TRANSFER-ENCODING"):
+        for value in ("chunked", "gzip, chunked", ""):
+            chunked = (name, value)
+            lines = lines_of(form, client)
+            assert DOORS[door](Sent(lines), pins, alone).passed
+            answer = DOORS[door](Sent([chunked, *lines]), pins, alone)
+            assert not answer.passed
+            assert [r.reason for r in answer.reports] == [Reason.NOT_CHECKED]
+            lines = lines_of(form, client, SECRET)
+            for peers in ((), (PEER,)):
+                guarded = Proxy(form, peers=peers, secret=SECRET)
+                assert DOORS[door](Sent([chunked, *lines]), pins, guarded).passed
+    assert "declare a secret, or let the proxy send Content-Length" in caplog.text
+
+
 def test_a_spelling_of_the_secret_is_refused_too() -> None:
     """Or a proxy that replaces one header would pass the other."""
     client = example_pki().client
-    proxy = Proxy("rfc9440", secret=SECRET)
-    lines = [("Client-Cert", value_of("rfc9440", client))]
-    lines.append(("X-Pinverify-Secret", SECRET))
+    proxy = Proxy("envoy", secret=SECRET)
+    lines = [*lines_of("envoy", client, SECRET)]
     pins = PinSet(leaf=[client.pin])
     assert DOORS["http"](Sent(lines), pins, proxy).passed
     lines.append(("X_Pinverify_Secret", SECRET))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import pickle
@@ -10,9 +11,21 @@ from typing import Any
 
 import pytest
 
-from header_requests import DOORS, HEADERS, PEER, Answer, Sent, value_of
+from header_requests import (
+    DOORS,
+    HEADERS,
+    OWN_HEADER,
+    PEER,
+    Answer,
+    Lines,
+    Sent,
+    lines_of,
+    value_of,
+)
 from pinverify import PinSet, Policy, PolicyError, Reason, Report, Rules, report_of
 from pinverify.headers import Form, PinnedASGI, PinnedWSGI, Proxy
+from pinverify.headers._forms import FORMS, VALUE_MAX
+from pinverify.headers._rfc9440 import FormError
 from pinverify.policy import Mode
 from pki import Identity, Pki
 from policy_samples import ABSENT
@@ -104,11 +117,10 @@ def test_the_report_tells_side_leaf_and_address(door: str, pki: Pki) -> None:
 def test_a_refusal_tells_no_more_than_its_reason(door: str, pki: Pki) -> None:
     """Neither pins, nor names, nor the secret, nor why a header is not believed."""
     proxy = Proxy("rfc9440", peers=[PEER], secret=SECRET)
-    line = ("X-Pinverify-Secret", SECRET)
-    sent = sent_by(pki.stranger)
-    answer = DOORS[door](Sent([*sent.lines, line]), of_client(pki), proxy)
+    sent = Sent(lines_of("rfc9440", pki.stranger, SECRET))
+    answer = DOORS[door](sent, of_client(pki), proxy)
     assert answer.status == 403
-    forged = DOORS[door](sent, of_client(pki), proxy)
+    forged = DOORS[door](sent_by(pki.stranger), of_client(pki), proxy)
     assert forged.status == 403
     if door != "websocket":
         beginning = b"403: the client certificate was refused: "
@@ -134,27 +146,39 @@ def test_a_refusal_is_logged_with_its_reason(
     assert "not come from the declared proxy: 192.0.2.8 is not one of its" in second
 
 
+_OWN = "X-Pinverify-Secret"
+_MISSING = f"{_OWN} is missing"
+_OTHER = f"{_OWN} has another value"
+_WRITE = "has no secret, or another one; let the proxy write"
+
+
 @pytest.mark.parametrize(
-    ("sent", "says"),
+    ("form", "secret", "says"),
     [
-        ((), "X-Pinverify-Secret is missing"),
-        ((("X-Pinverify-Secret", "another"),), "X-Pinverify-Secret has another value"),
+        ("rfc9440", None, f'Client-Cert {_WRITE} :BASE64:;secret="SECRET"'),
+        ("rfc9440", SECRET[::-1], f'Client-Cert {_WRITE} :BASE64:;secret="SECRET"'),
+        ("nginx", None, f"X-Ssl-Client-Cert {_WRITE} SECRET CERTIFICATE"),
+        ("caddy", SECRET[::-1], f"X-Client-Cert {_WRITE} SECRET CERTIFICATE"),
+        ("envoy", None, _MISSING),
+        ("envoy", SECRET[::-1], _OTHER),
     ],
 )
 def test_the_log_tells_what_is_wrong_with_the_secret(
-    sent: tuple[tuple[str, str], ...],
+    form: Form,
+    secret: str | None,
     says: str,
     pki: Pki,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It tells neither of the two values."""
-    proxy = Proxy("rfc9440", peers=[PEER], secret=SECRET)
-    asked = sent_by(pki.client)
+    proxy = Proxy(form, peers=[PEER], secret=SECRET)
     with caplog.at_level(logging.WARNING, "pinverify"):
-        DOORS["wsgi"](Sent([*asked.lines, *sent]), of_client(pki), proxy)
+        sent = Sent(lines_of(form, pki.client, secret))
+        DOORS["wsgi"](sent, of_client(pki), proxy)
     [line] = caplog.messages
     assert f"the declared proxy: {says}" in line
     assert SECRET not in line
+    assert SECRET[::-1] not in line
 
 
 @any_door
@@ -229,7 +253,7 @@ def test_a_declared_peer_is_believed(
         (["fe80::7%eth0"], "fe80::7"),
     ],
 )
-def test_pitfall_61_anybody_else_is_refused_in_every_mode(
+def test_pitfall_71_anybody_else_is_refused_in_every_mode(
     peers: list[str], address: str | None, mode: Mode, door: str, pki: Pki
 ) -> None:
     """With the certificate of the pinned client, and without any header."""
@@ -246,7 +270,7 @@ def test_peers_of_an_iterator_are_all_declared(pki: Pki) -> None:
     """One that was read for a check would leave the secret alone to count."""
     proxy = Proxy("rfc9440", peers=iter([PEER]), secret=SECRET)  # type: ignore[arg-type]
     assert proxy.peers == (PEER,)
-    lines = [*sent_by(pki.client).lines, ("X-Pinverify-Secret", SECRET)]
+    lines = lines_of("rfc9440", pki.client, SECRET)
     for door in DOORS.values():
         assert door(Sent(lines), of_client(pki), proxy).passed
         assert not door(Sent(lines, "192.0.2.8"), of_client(pki), proxy).passed
@@ -260,31 +284,125 @@ def test_peers_are_texts(peer: Any) -> None:  # noqa: ANN401
 
 
 @any_door
-def test_a_secret_is_needed_where_it_is_declared(door: str, pki: Pki) -> None:
+@any_form
+def test_a_secret_is_needed_where_it_is_declared(
+    form: Form, door: str, pki: Pki
+) -> None:
     """Alone, and together with an address; the application does not see it."""
-    line, wrong = ("X-Pinverify-Secret", SECRET), ("X-Pinverify-Secret", SECRET[:-1])
-    sent, pins = sent_by(pki.client), of_client(pki)
+    good = lines_of(form, pki.client, SECRET)
+    header, own = HEADERS[form], ("X-Pinverify-Secret", SECRET)
+    bare = value_of(form, pki.client)
 
-    def answer(proxy: Proxy, *more: tuple[str, str], address: str = PEER) -> Answer:
-        return DOORS[door](Sent([*sent.lines, *more], address), pins, proxy)
+    def answer(proxy: Proxy, lines: Lines, address: str = PEER) -> Answer:
+        return DOORS[door](Sent(lines, address), of_client(pki), proxy)
 
-    alone, both = Proxy("rfc9440", secret=SECRET), None
-    both = Proxy("rfc9440", peers=[PEER], secret=SECRET)
+    def with_secret(secret: str) -> Lines:
+        return lines_of(form, pki.client, secret)
+
+    alone = Proxy(form, secret=SECRET)
+    both = Proxy(form, peers=[PEER], secret=SECRET)
     for proxy in (alone, both):
-        passed = answer(proxy, line)
+        passed = answer(proxy, good)
         assert passed.passed
         assert SECRET not in repr(passed.heard)
-        assert not answer(proxy).passed
-        assert not answer(proxy, wrong).passed
-        assert not answer(proxy, line, line).passed
-        assert not answer(proxy, ("X-Pinverify-Secret", "")).passed
-        assert not answer(proxy, ("X-Pinverify-Secret", SECRET.upper())).passed
-    assert answer(alone, line, address="203.0.113.9").passed
-    assert not answer(both, line, address="203.0.113.9").passed
-    other_name = "X-Other"
-    other = Proxy("rfc9440", secret=SECRET, secret_header=other_name)
-    assert answer(other, ("X-Other", SECRET)).passed
-    assert not answer(other, line).passed
+        assert bare in repr(passed.heard).replace("\\\\", "\\")
+        for wrong in (
+            [(header, bare)],
+            with_secret(SECRET[:-1]),
+            with_secret(SECRET + "x"),
+            with_secret(SECRET.upper()),
+            with_secret(""),
+            [*good, own] if form in OWN_HEADER else [(header, bare), own],
+            [own] * (form not in OWN_HEADER),
+        ):
+            for mode in ("enforce", "report"):
+                sent, pins = Sent(wrong), of_client(pki, mode)
+                refused = DOORS[door](sent, pins, proxy)
+                assert not refused.passed, wrong
+                reasons = [report.reason for report in refused.reports]
+                assert reasons == [Reason.NOT_CHECKED]
+    assert answer(alone, good, address="203.0.113.9").passed
+    assert not answer(both, good, address="203.0.113.9").passed
+
+
+@any_door
+@pytest.mark.parametrize("form", OWN_HEADER)
+def test_a_secret_of_its_own_has_a_header_of_its_own(
+    form: Form, door: str, pki: Pki
+) -> None:
+    """Another name may be declared for it, and the usual one does not count then."""
+    other = Proxy(form, secret=SECRET, secret_header="X-Other")  # noqa: S106 - a name
+    cert, own = lines_of(form, pki.client, SECRET)
+    passed = DOORS[door](Sent([cert, ("X-Other", SECRET)]), of_client(pki), other)
+    assert passed.passed
+    assert SECRET not in repr(passed.heard)
+    assert not DOORS[door](Sent([cert, own]), of_client(pki), other).passed
+
+
+@any_door
+@pytest.mark.parametrize("form", [one for one in HEADERS if one not in OWN_HEADER])
+def test_an_older_recipe_does_not_show_the_secret(
+    form: Form, door: str, pki: Pki
+) -> None:
+    """One that goes on to send it in a header of its own as well."""
+    lines = [*lines_of(form, pki.client, SECRET), ("X-Pinverify-Secret", SECRET)]
+    answer = DOORS[door](Sent(lines), of_client(pki), Proxy(form, secret=SECRET))
+    assert answer.passed
+    assert SECRET not in repr(answer.heard)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_names_in_capitals_do_not_show_the_secret(pki: Pki, form: Form) -> None:
+    """The names of an ASGI scope should be in lower case, and a server may forget."""
+    heard: list[dict[str, Any]] = []
+
+    async def application(scope: Any, _receive: Any, _send: Any) -> None:  # noqa: ANN401
+        heard.append(scope)
+
+    lines = lines_of(form, pki.client, SECRET)
+    headers = [(n.upper().encode(), value.encode()) for n, value in lines]
+    scope = {"type": "http", "headers": headers, "client": (PEER, 1024)}
+    guarded: Any = PinnedASGI(application, of_client(pki), Proxy(form, secret=SECRET))
+    asyncio.run(guarded(scope, None, None))
+    assert len(heard) == 1
+    assert SECRET not in repr(heard[0]["headers"])
+
+
+@any_door
+@pytest.mark.parametrize("form", ["nginx", "haproxy", "apache", "caddy"])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_secret_without_a_certificate_is_a_client_without_one(
+    blank: str, form: Form, door: str, pki: Pki
+) -> None:
+    """nginx, Caddy and Envoy write it so; servers cut the blank off."""
+    proxy = Proxy(form, secret=SECRET)
+    sent = Sent([(HEADERS[form], SECRET + blank)])
+    answer = DOORS[door](sent, of_client(pki), proxy)
+    assert not answer.passed
+    assert [report.reason for report in answer.reports] == [Reason.NO_CERTIFICATE]
+    reported = DOORS[door](sent, of_client(pki, "report"), proxy)
+    assert reported.passed
+    assert SECRET not in repr(reported.heard)
+
+
+@pytest.mark.parametrize("form", HEADERS)
+def test_a_header_is_read_in_linear_time(form: Form) -> None:
+    """Nothing copies the rest of a value again and again: the bytes cut are counted."""
+
+    class Counted(bytes):
+        cut = 0
+
+        def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - as bytes has it
+            part = super().__getitem__(place)
+            Counted.cut += len(part) if isinstance(part, bytes) else 1
+            return part
+
+    for piece in (b"a=;", b"AAAA,", b"%41", b"AAAA ", b"::"):
+        value = Counted(piece * (30_000 // len(piece)))
+        Counted.cut = 0
+        with contextlib.suppress(FormError):
+            FORMS[form].read(value)
+        assert Counted.cut <= 2 * len(value)
 
 
 def test_a_peer_whose_address_came_from_a_header_is_refused(
@@ -326,6 +444,11 @@ def test_a_peer_whose_address_came_from_a_header_is_refused(
         assert not ask((PEER, 5), text)
     assert not ask((PEER, 5), "203.0.113.1", f"{PEER}:5")
     assert not ask(("fd00::7", 5), "[fd00::7]:5")
+    # The zone of an address may be any text, and then a bracket belongs to it.
+    assert not ask(("fd00::7%[", 5), "[fd00::7%[]:5")
+    assert not ask((f"::ffff:{PEER}%[", 5), f"[::ffff:{PEER}%[]:5")
+    assert ask((f"::ffff:{PEER}", 5))
+    assert not ask((f"::ffff:{PEER}%eth0", 5))
     assert ask(("fd00::7", 5), "[fd00::7]:6")
     assert "start uvicorn with --no-proxy-headers" in caplog.text
 
@@ -339,7 +462,10 @@ def test_a_server_that_tells_no_address_is_no_unix_socket(pki: Pki) -> None:
         return []
 
     middleware = PinnedWSGI(app, of_client(pki), Proxy("rfc9440", peers=["unix"]))
-    header = {"HTTP_CLIENT_CERT": value_of("rfc9440", pki.client)}
+    header = {
+        "HTTP_CLIENT_CERT": value_of("rfc9440", pki.client),
+        "SERVER_SOFTWARE": "waitress",
+    }
     start: Any = lambda *_: None  # noqa: E731
     middleware(dict(header), start)
     assert heard == []
@@ -350,7 +476,7 @@ def test_a_server_that_tells_no_address_is_no_unix_socket(pki: Pki) -> None:
 # ---- the chain ---------------------------------------------------------------------
 
 
-def test_pitfall_61_only_the_leaf_counts_unless_the_chain_is_declared(pki: Pki) -> None:
+def test_pitfall_71_only_the_leaf_counts_unless_the_chain_is_declared(pki: Pki) -> None:
     """A chain that the client sent could have any authority in it."""
     pins = PinSet([pki.ca.pin])
     chain = ("Client-Cert-Chain", value_of("rfc9440", pki.ca))
@@ -365,6 +491,28 @@ def test_pitfall_61_only_the_leaf_counts_unless_the_chain_is_declared(pki: Pki) 
         assert not door(sent, pins, other).passed
         moved = Sent([sent.lines[1], ("X-Chain", chain[1])])
         assert door(moved, pins, other).passed
+
+
+def test_a_chain_is_bounded_as_a_leaf_is(pki: Pki) -> None:
+    """One that is longer than any header is refused, though each of it is right."""
+    one = value_of("rfc9440", pki.ca)
+    proxy = Proxy("rfc9440", peers=[PEER], verified_chain="Client-Cert-Chain")
+    fits = VALUE_MAX // (len(one) + 1)
+    for num, passes in ((fits, True), (fits + 1, False)):
+        chain = ("Client-Cert-Chain", ",".join([one] * num))
+        sent = Sent([*sent_by(pki.client).lines, chain])
+        for door in DOORS.values():
+            assert door(sent, PinSet(ca=[pki.ca.pin]), proxy).passed is passes
+
+
+def test_a_chain_that_does_not_count_is_not_read(pki: Pki) -> None:
+    """A client may have sent it: it neither helps nor harms."""
+    proxy = Proxy("rfc9440", peers=[PEER])
+    for text in ("no chain", ":", "A" * (VALUE_MAX + 1)):
+        sent = Sent([*sent_by(pki.client).lines, ("Client-Cert-Chain", text)])
+        for door in DOORS.values():
+            assert door(sent, PinSet(leaf=[pki.client.pin]), proxy).passed
+            assert not door(sent, PinSet(leaf=[pki.server.pin]), proxy).passed
 
 
 def test_ca_pins_are_an_error_where_only_the_leaf_counts(pki: Pki) -> None:
@@ -416,7 +564,10 @@ def test_no_request_is_evidence_for_another(pki: Pki) -> None:
 
     proxy = Proxy("rfc9440", peers=[PEER], verified_chain="Client-Cert-Chain")
     middleware = PinnedWSGI(app, PinSet(ca=[pki.ca.pin]), proxy)
-    leaf = {"HTTP_CLIENT_CERT": value_of("rfc9440", pki.client)}
+    leaf = {
+        "HTTP_CLIENT_CERT": value_of("rfc9440", pki.client),
+        "SERVER_SOFTWARE": "waitress",
+    }
     chain = {"HTTP_CLIENT_CERT_CHAIN": value_of("rfc9440", pki.ca)}
 
     def start(*_: object) -> Any:  # noqa: ANN401
@@ -460,6 +611,7 @@ def test_a_new_policy_holds_from_the_next_request_on(pki: Pki) -> None:
     environ = {
         "REMOTE_ADDR": PEER,
         "HTTP_CLIENT_CERT": value_of("rfc9440", pki.client),
+        "SERVER_SOFTWARE": "waitress",
     }
     middleware = PinnedWSGI(app, of_client(pki), Proxy("rfc9440", peers=[PEER]))
     start: Any = lambda *_: None  # noqa: E731
@@ -501,13 +653,37 @@ def test_a_policy_with_hosts_decides_by_its_clients(pki: Pki) -> None:
         ({"form": "nginx", "secret": "short"}, "openssl rand -hex 32"),
         ({"form": "nginx", "secret": "x" * 1025}, "openssl rand -hex 32"),
         ({"form": "nginx", "secret": "with blanks in the text"}, "without blanks"),
+        ({"form": "nginx", "secret": "with-a-comma,-in-the-text"}, "without blanks"),
+        ({"form": "rfc9440", "secret": 'with-a-quote"-in-it'}, "without blanks"),
+        ({"form": "rfc9440", "secret": "with-a-backslash\\-in-it"}, "without blanks"),
         ({"form": "nginx", "secret": "\u00e9" * 20}, "printable ASCII"),
         ({"form": "nginx", "peers": ["unix"], "header": "X_Cert"}, "single hyphens"),
         ({"form": "nginx", "peers": ["unix"], "header": "A--B"}, "single hyphens"),
         ({"form": "nginx", "peers": ["unix"], "header": "A\n"}, "single hyphens"),
         (
-            {"form": "nginx", "secret": SECRET, "secret_header": "x-ssl-client-cert"},
+            {
+                "form": "envoy",
+                "secret": SECRET,
+                "secret_header": "x-forwarded-client-cert",
+            },
             "a name of its own",
+        ),
+        (
+            {"form": "nginx", "secret": SECRET, "secret_header": "X-Pinverify-Secret"},
+            "let the proxy write X-SSL-Client-Cert: SECRET CERTIFICATE",
+        ),
+        (
+            {
+                "form": "caddy",
+                "secret": SECRET,
+                "secret_header": "X-S",
+                "header": "X-C",
+            },
+            "let the proxy write X-C: SECRET CERTIFICATE",
+        ),
+        (
+            {"form": "rfc9440", "peers": ["unix"], "secret_header": "X-S"},
+            'let the proxy write Client-Cert: :BASE64:;secret="SECRET"',
         ),
         (
             {"form": "envoy", "peers": ["unix"], "verified_chain": "X-Chain"},

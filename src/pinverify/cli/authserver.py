@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pinverify.cli.output import NoAnswerError, Output
-from pinverify.cli.policies import rules_from
+from pinverify.cli.policies import followed_file
 from pinverify.errors import PolicyError
 from pinverify.headers import Proxy
 from pinverify.headers._auth_service import AuthService
 from pinverify.headers._gate import Gate
 from pinverify.headers._proxy import UNIX
-from pinverify.policy import Policy
 from pinverify.tls._connect import split_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinverify.headers import Form
+    from pinverify.live import PolicyFile
 
 __all__ = ["Wanted", "serve"]
 
@@ -33,6 +33,10 @@ _PORT = 9180
 _UNIX = "unix:"
 _INTERRUPTED = 130
 _BACKLOG = 1024
+_NO_SIGNALS = (
+    "authserver is told by signals to end and to read its policy again, and this "
+    "system has no SIGHUP; run it on Linux or macOS"
+)
 
 
 class Wanted(NamedTuple):
@@ -45,6 +49,7 @@ class Wanted(NamedTuple):
         peers: addresses of the proxy, or "unix".
         secret_file: file with the secret, or None.
         listen: ``address:port``, or ``unix:`` and a path.
+        metrics: the same for probes and scrapes, or None.
     """
 
     policy: Path
@@ -53,6 +58,7 @@ class Wanted(NamedTuple):
     peers: tuple[str, ...]
     secret_file: Path | None
     listen: str
+    metrics: str | None = None
 
 
 def serve(out: Output, wanted: Wanted) -> None:
@@ -64,8 +70,11 @@ def serve(out: Output, wanted: Wanted) -> None:
 
     Raises:
         PolicyError: the policy has mistakes, or no pins for clients.
-        NoAnswerError: the proxy is not declared, or the address cannot be had.
+        NoAnswerError: the proxy is not declared, or the address cannot be had; or the
+            system is Windows.
     """
+    if not hasattr(signal, "SIGHUP"):
+        raise NoAnswerError(_NO_SIGNALS)
     try:
         secret = None if wanted.secret_file is None else _secret(wanted.secret_file)
         form = cast("Form", wanted.form)
@@ -73,18 +82,27 @@ def serve(out: Output, wanted: Wanted) -> None:
     except ValueError as error:
         raise NoAnswerError(_as_options(str(error))) from None
     _check_that_somebody_can_pass(wanted)
-    policy = _policy(out, wanted)
+    file = followed_file(out, wanted.policy, wanted.policy_format)
     try:
-        gate = Gate(policy, proxy)
+        gate = Gate(file.policy, proxy)
     except PolicyError as error:
         raise NoAnswerError(_of_policy(error, wanted)) from None
     logging.basicConfig(format="pinverify: %(message)s")  # on stderr
-    with _listening(wanted.listen) as listener:
-        asyncio.run(_until_a_signal(out, wanted, gate, listener))
+    with file, contextlib.ExitStack() as stack:
+        sockets = {
+            name: (stack.enter_context(_listening(text, name)), text)
+            for name, text in (("listen", wanted.listen), ("metrics", wanted.metrics))
+            if text is not None
+        }
+        file.follow(gate)
+        asyncio.run(_until_a_signal(out, AuthService(gate), file, sockets))
 
 
 async def _until_a_signal(
-    out: Output, wanted: Wanted, gate: Gate, listener: socket.socket
+    out: Output,
+    service: AuthService,
+    file: PolicyFile,
+    sockets: dict[str, tuple[socket.socket, str]],
 ) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -95,39 +113,29 @@ async def _until_a_signal(
 
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_signal_handler(signal.SIGINT, interrupt)
-    loop.add_signal_handler(signal.SIGHUP, _reload, out, wanted, gate)
+    loop.add_signal_handler(signal.SIGHUP, file.wake)
+    if "metrics" in sockets:
+        await _serve_probes(sockets["metrics"][0])
     # Whoever reads this line may send a signal at once.
-    place = _place(listener, wanted.listen)
+    places = {
+        "listening" if name == "listen" else name: _place(*each)
+        for name, each in sockets.items()
+    }
     if out.as_json:
-        out.json({"listening": place})
+        out.json(places)
     else:
-        out.line(f"listening on {place}")
-    await AuthService(gate).serve(listener, ended)
+        for name, place in places.items():
+            out.line(f"{name} on {place}")
+    await service.serve(sockets["listen"][0], ended)
 
 
-def _reload(out: Output, wanted: Wanted, gate: Gate) -> None:
-    """Read the policy again; one with mistakes changes nothing."""
+async def _serve_probes(listener: socket.socket) -> None:
     try:
-        policy = _policy(out, wanted)
-    except (PolicyError, NoAnswerError, OSError) as error:
-        lines = getattr(error, "lines", (str(error),))
-        for line in lines:
-            out.warn(f"the old policy stays: {line}")
-        return
-    try:
-        gate.use(policy)
-    except PolicyError as error:
-        out.warn(f"the old policy stays: {_of_policy(error, wanted)}")
-        return
-    digest = policy.digest.hex()
-    if out.as_json:
-        out.json({"reloaded": str(wanted.policy), "digest": digest})
-    else:
-        out.line(f"policy read again: {wanted.policy}, digest {digest}")
-
-
-def _policy(out: Output, wanted: Wanted) -> Policy:
-    return Policy(rules_from(out, wanted.policy, wanted.policy_format))
+        from pinverify.live import serve_probes
+    except ImportError:
+        msg = "--metrics needs prometheus_client: pip install '.[prometheus]'"
+        raise NoAnswerError(msg) from None
+    await serve_probes(listener)
 
 
 def _secret(file: Path) -> str:
@@ -183,7 +191,7 @@ def _check_that_somebody_can_pass(wanted: Wanted) -> None:
 
 
 @contextlib.contextmanager
-def _listening(text: str) -> Iterator[socket.socket]:
+def _listening(text: str, option: str) -> Iterator[socket.socket]:
     """Yield a listening socket; a path of a Unix socket is removed afterwards.
 
     Raises:
@@ -191,12 +199,12 @@ def _listening(text: str) -> Iterator[socket.socket]:
     """
     path = Path(text.removeprefix(_UNIX)) if text.startswith(_UNIX) else None
     try:
-        listener = _bound(text) if path is None else _bound_to(path)
+        listener = _bound(text, option) if path is None else _bound_to(path)
     except OSError as error:
         why: object = os.strerror(error.errno) if error.errno else error
         if path is not None and path.is_socket():
             why = f"{why}; if no other process uses it, remove it"
-        msg = f"--listen {text}: {why}"
+        msg = f"--{option} {text}: {why}"
         raise NoAnswerError(msg) from error
     try:
         with listener:
@@ -206,12 +214,12 @@ def _listening(text: str) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
-def _bound(text: str) -> socket.socket:
+def _bound(text: str, option: str) -> socket.socket:
     try:
         host, port = split_address(text, _PORT)
         address = ipaddress.ip_address(host)
     except ValueError:
-        msg = f"--listen {text}: write an address and a port, as in 127.0.0.1:9180"
+        msg = f"--{option} {text}: write an address and a port, as in 127.0.0.1:9180"
         msg += ", or unix:/PATH"
         raise NoAnswerError(msg) from None
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004

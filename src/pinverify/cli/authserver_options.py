@@ -21,8 +21,9 @@ def _forms() -> list[str]:
 
 
 @click.command(
-    epilog="SIGHUP reads the policy again; one with mistakes changes nothing. SIGTERM "
-    "and Ctrl-C end the service, after the answers under way."
+    epilog="A policy file that is replaced is read again, at once after SIGHUP; one "
+    "with mistakes changes nothing. SIGTERM and Ctrl-C end the service, after the "
+    "answers under way."
 )
 @click.option(
     "--policy",
@@ -51,7 +52,8 @@ def _forms() -> list[str]:
     "--secret-file",
     type=existing_file,
     metavar="FILE",
-    help="A file with the secret that the proxy sends in X-Pinverify-Secret.",
+    help="A file with the secret that the proxy writes into the header with the "
+    "certificate; for envoy, traefik and alb into X-Pinverify-Secret.",
 )
 @click.option(
     "--listen",
@@ -59,6 +61,11 @@ def _forms() -> list[str]:
     show_default=True,
     metavar="ADDRESS",
     help="Address and port, or unix:/PATH.",
+)
+@click.option(
+    "--metrics",
+    metavar="ADDRESS",
+    help="Address and port, or unix:/PATH, for /healthz and /metrics.",
 )
 @json_option
 @click.pass_obj
@@ -70,6 +77,7 @@ def authserver(  # noqa: PLR0913, PLR0917 - one per option
     peers: tuple[str, ...],
     secret_file: str | None,
     listen: str,
+    metrics: str | None,
 ) -> None:
     """Answer proxies that ask whether a client may pass.
 
@@ -81,4 +89,4 @@ def authserver(  # noqa: PLR0913, PLR0917 - one per option
     from pinverify.cli.authserver import Wanted, serve
 
     file = None if secret_file is None else Path(secret_file)
-    serve(out, Wanted(Path(policy), policy_format, form, peers, file, listen))
+    serve(out, Wanted(Path(policy), policy_format, form, peers, file, listen, metrics))

@@ -26,5 +26,11 @@ __all__ = ["Form", "PinnedASGI", "PinnedWSGI", "Proxy"]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
-        __name__, ("_forms", "_proxy", "_asgi", "_wsgi"), __all__
+        __name__,
+        {
+            "_asgi": "PinnedASGI",
+            "_forms": "Form",
+            "_proxy": "Proxy",
+            "_wsgi": "PinnedWSGI",
+        },
     )

@@ -48,8 +48,9 @@ class PinnedASGI(Middleware[_App]):
             raise ValueError(msg)
         report = self._gate.decide(_request(scope))
         if report.accepted:
-            secret = self._gate.secret_name
-            kept = [line for line in scope["headers"] if line[0].lower() != secret]
+            shown = self._gate.for_application
+            seen = [(n, shown(n.lower(), value)) for n, value in scope["headers"]]
+            kept = [line for line in seen if line[1] is not None]
             await self._app({**scope, "headers": kept, IN_SCOPE: report}, receive, send)
         elif kind == "http":
             await _refuse(refusal_text(report).encode(), send)
@@ -93,15 +94,16 @@ def _is_replaced(host: str, port: int, lines: Iterable[tuple[bytes, bytes]]) -> 
     """Return True if the server took the address of the peer from a header.
 
     uvicorn does, unless it is told not to. If the header has no port, it says 0, and no
-    connection has that port. If the header has one, both stand there.
+    connection has that port. If the header has one, both stand there: the address with
+    brackets or whatever else around it.
     """
     if not port:
         return True
     for name, value in lines:
         if name.lower() == b"x-forwarded-for":
             for one in value.decode("latin-1").split(","):
-                given, _, number = one.strip().rpartition(":")
+                given, _, number = one.rpartition(":")
                 with contextlib.suppress(ValueError):  # not a number
-                    if given.strip("[]") == host and int(number) == port:
+                    if host in given and int(number) == port:
                         return True
     return False

@@ -44,7 +44,8 @@ class Bounds:
     """The bounds of a service.
 
     Attributes:
-        head: bytes of the head of a request; a certificate in a header fits twice.
+        head: bytes of the head of a request: a header with a certificate, and twice as
+            much that is not for the service, such as cookies.
         connections: at the same time; one more ends the one that is silent longest.
             There are fewer if the process may not open so many files.
         silence: seconds until the head of a request is there; proxies keep
@@ -53,7 +54,7 @@ class Bounds:
         end: seconds for answers under way, when the service stops.
     """
 
-    head = 2 * VALUE_MAX
+    head = 3 * VALUE_MAX
     connections = 1024
     silence = 75.0
     answer = 10.0

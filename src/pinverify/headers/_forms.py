@@ -11,12 +11,17 @@ import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 from pinverify.core._sha256 import sha256
-from pinverify.headers._rfc9440 import FormError, byte_sequence, exact_base64
+from pinverify.headers._rfc9440 import (
+    FormError,
+    byte_sequence,
+    exact_base64,
+    secret_of_item,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FORMS", "VALUE_MAX", "Form", "FormOfHeader", "read_leaf"]
+__all__ = ["FORMS", "VALUE_MAX", "Form", "FormOfHeader", "WithSecret", "read_leaf"]
 
 Form: TypeAlias = Literal[
     "rfc9440", "nginx", "envoy", "haproxy", "apache", "traefik", "caddy", "alb"
@@ -28,16 +33,31 @@ VALUE_MAX = 65_536  # bytes of a header: more than servers read, and than chains
 _PRINTABLE = re.compile(rb"[ -~]+")
 
 
+class WithSecret(NamedTuple):
+    """The place of a secret in the header with the certificate.
+
+    Attributes:
+        shown: the value, as messages show it.
+        split: returns the secret, empty if there is none, and the value without it.
+    """
+
+    shown: str
+    split: Callable[[bytes], tuple[bytes, bytes]]
+
+
 class FormOfHeader(NamedTuple):
     """One form.
 
     Attributes:
         header: the header that has it, unless another one is declared.
         read: returns the DER of the leaf, or raises `FormError`.
+        with_secret: the place of a secret in it; None if the proxy writes nothing but
+            the certificate there, so that a secret needs a header of its own.
     """
 
     header: str
     read: Callable[[bytes], bytes]
+    with_secret: WithSecret | None
 
 
 def read_leaf(form: Form, value: bytes) -> bytes:
@@ -134,7 +154,7 @@ def _envoy(value: bytes) -> bytes:
     at = 0
     while at < len(value):
         found = _PAIR.match(value, at)
-        if found is None or value[found.end() :][:1] not in {b"", b";"}:
+        if found is None or value[found.end() : found.end() + 1] not in {b"", b";"}:
             msg = "it is not one element of Envoy's header, key=value;key=value"
             raise FormError(msg)
         key = found[1].lower()
@@ -155,15 +175,31 @@ def _envoy(value: bytes) -> bytes:
     return leaf
 
 
+# ---- secrets -----------------------------------------------------------------------
+
+
+def _secret_before(value: bytes) -> tuple[bytes, bytes]:
+    """Divide a value at its first blank.
+
+    Of a client without a certificate a proxy writes the secret and a blank, which
+    nobody sends at the end of a value.
+    """
+    secret, _, rest = value.partition(b" ")
+    return secret, rest
+
+
+_BEFORE = WithSecret("SECRET CERTIFICATE", _secret_before)
+_PARAMETER = WithSecret(':BASE64:;secret="SECRET"', secret_of_item)
+
 FORMS: dict[Form, FormOfHeader] = {
-    "rfc9440": FormOfHeader("Client-Cert", byte_sequence),
-    "nginx": FormOfHeader("X-SSL-Client-Cert", _nginx),
-    "envoy": FormOfHeader("X-Forwarded-Client-Cert", _envoy),
-    "haproxy": FormOfHeader("X-SSL-Client-DER", exact_base64),
-    "apache": FormOfHeader("X-SSL-Client-Cert", _apache),
-    "traefik": FormOfHeader("X-Forwarded-Tls-Client-Cert", _first_of_several),
-    "caddy": FormOfHeader("X-Client-Cert", exact_base64),
-    "alb": FormOfHeader("X-Amzn-Mtls-Clientcert-Leaf", _alb),
+    "rfc9440": FormOfHeader("Client-Cert", byte_sequence, _PARAMETER),
+    "nginx": FormOfHeader("X-SSL-Client-Cert", _nginx, _BEFORE),
+    "envoy": FormOfHeader("X-Forwarded-Client-Cert", _envoy, None),
+    "haproxy": FormOfHeader("X-SSL-Client-DER", exact_base64, _BEFORE),
+    "apache": FormOfHeader("X-SSL-Client-Cert", _apache, _BEFORE),
+    "traefik": FormOfHeader("X-Forwarded-Tls-Client-Cert", _first_of_several, None),
+    "caddy": FormOfHeader("X-Client-Cert", exact_base64, _BEFORE),
+    "alb": FormOfHeader("X-Amzn-Mtls-Clientcert-Leaf", _alb, None),
 }
 """By name; `Form` has the same names."""
 

@@ -6,7 +6,11 @@ In this order, and any exception is a rejection:
    header to a proxy that replaces `Client-Cert`, and the same one to CGI, WSGI, PHP.
 2. A request that does not come from the declared proxy is refused, in report mode too,
    and also without any header: a header of somebody else's is no evidence, and a way
-   around the proxy is a mistake in the network.
+   around the proxy is a mistake in the network. A declared secret stands in the header
+   with the certificate, because a client may have the proxy remove one of two headers
+   (`Connection: NAME`), and add the other one where the proxy does not look: with
+   underscores, which some servers take for hyphens, or in a trailer, which some servers
+   take for headers. Without a declared secret whatever can bring these is refused.
 3. The header is read, at most one and in the declared form.
 4. The pins decide, with the rules of evidence that all adapters have: the leaf counts,
    and a chain only if the declaration says that the proxy has verified it.
@@ -23,8 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.errors import PolicyError
 from pinverify.headers._forms import VALUE_MAX, read_leaf
-from pinverify.headers._proxy import declared
-from pinverify.headers._rfc9440 import FormError, byte_sequences
+from pinverify.headers._proxy import TRANSFER_ENCODING, declared
+from pinverify.headers._rfc9440 import FormError, byte_sequences, secrets_of_list
 from pinverify.tls._evidence import (
     announce,
     judge,
@@ -38,6 +42,7 @@ from pinverify.tls._memo import Memo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pinverify.headers._forms import WithSecret
     from pinverify.headers._proxy import Declared, Proxy
     from pinverify.policy import PinSet, Policy, Report
     from pinverify.tls._evidence import Peer
@@ -57,12 +62,14 @@ class Request(NamedTuple):
         address: of the peer that sent it, as `socket.socket.getpeername` returns it.
         unix: True if it came through a Unix socket.
         next_step: to be said where the address is not known, or empty.
+        merged: why names of headers may be others than the proxy sent, or empty.
     """
 
     lines: Sequence[tuple[bytes, bytes]]
     address: Any
     unix: bool
     next_step: str = ""
+    merged: str = ""
 
 
 class Gate:
@@ -97,10 +104,25 @@ class Gate:
         new = in_force(policy, self._in_force.on_report)
         self._in_force = _for_clients(new, self._declared)
 
-    @property
-    def secret_name(self) -> bytes | None:
-        """The header with the secret, in lower case; None without a secret."""
-        return self._declared.secret_name
+    def for_application(self, name: bytes, value: bytes) -> bytes | None:
+        """Return the value of a header that the application sees: never the secret.
+
+        Args:
+            name: in lower case.
+            value: as it came in an accepted request.
+
+        Returns:
+            the value, or None if the application does not see the header.
+        """
+        declared = self._declared
+        if name == declared.secret_name:
+            return None
+        if declared.secret_inside is not None:
+            if name == declared.leaf:
+                return declared.secret_inside.split(value)[1]
+            if name == declared.chain:
+                return secrets_of_list(value)[1]
+        return value
 
     def decide(self, request: Request) -> Report:
         """Return the report: let the request pass only if it says ``accepted``.
@@ -116,11 +138,13 @@ class Gate:
                 raise rejection(in_force, None, str(fault)) from None
             # A memo of its own: no other request is evidence for this one.
             accepted = judge(in_force, Memo(leaves_max=0), _CLIENT, shown)
-            return report_of_accepted(accepted, _CLIENT, shown)
+            report = report_of_accepted(accepted, _CLIENT, shown)
         except Exception as cause:  # noqa: BLE001 - any error: fail closed
             error = refusal(cause, in_force, _CLIENT, shown)
             announce(error, cause, in_force)
             return error.report
+        accepted[4][0] += 1  # it is final
+        return report
 
 
 def refusal_text(report: Report) -> str:
@@ -171,12 +195,17 @@ class _Passed:
             _NotAsDeclaredError: see the beginning of this file.
         """
         values = _values(declared, request.lines)
-        why = _other_sender(declared, request, values)
+        leaf = _only(values, declared.leaf)
+        chain = _only(values, declared.chain)
+        place = declared.secret_inside
+        if place is None:
+            why = _no_secret(declared, request, values)
+        else:
+            why, leaf, chain = _without_secret(declared, place, leaf, chain)
+        why = why or _other_address(declared, request)
         if why:
             msg = f"the request does not come from the declared proxy: {why}"
             raise _NotAsDeclaredError(msg)
-        leaf = _only(values, declared.leaf)
-        chain = _only(values, declared.chain)
         if leaf is None:
             if chain is not None:
                 msg = f"{_shown(declared.chain)} came without {_shown(declared.leaf)}"
@@ -266,28 +295,64 @@ def _certs_above(value: bytes) -> list[bytes]:
     return byte_sequences(value)
 
 
-def _other_sender(
+def _without_secret(
+    declared: Declared, place: WithSecret, leaf: bytes | None, chain: bytes | None
+) -> tuple[str, bytes | None, bytes | None]:
+    """Return why the secret in headers does not vouch for them, and these without it.
+
+    A chain that does not count needs none, and is not looked at.
+    """
+    if leaf is None:
+        return f"{_shown(declared.leaf)} is missing, and the secret with it", None, None
+    secret, rest = place.split(leaf)
+    if not hmac.compare_digest(secret, declared.secret):
+        why = f"no secret, or another one; let the proxy write {place.shown}"
+        return f"{_shown(declared.leaf)} has {why}", None, None
+    if chain is not None and declared.chain_counts:
+        secrets, chain = secrets_of_list(chain)
+        same = [hmac.compare_digest(one, declared.secret) for one in secrets]
+        if not all(same):
+            why = f"needs the secret in each member; let the proxy write {place.shown}"
+            return f"{_shown(declared.chain)} {why}", None, None
+    return "", rest or None, chain
+
+
+def _no_secret(
     declared: Declared, request: Request, values: dict[bytes, list[bytes]]
 ) -> str:
-    """Return what is not as declared about the sender; empty if all of it is true.
+    """Return why nothing vouches for the header with the certificate; or empty.
 
     Raises:
         _NotAsDeclaredError: the secret is there twice.
     """
-    if declared.secret_name is not None:
-        given = _only(values, declared.secret_name) or b""
-        if not hmac.compare_digest(given, declared.secret):
-            wrong = "has another value" if given else "is missing"
-            return f"{_shown(declared.secret_name)} {wrong}"
-        if not (declared.unix or declared.networks):
+    if request.merged:
+        return request.merged
+    if not declared.secret:
+        if TRANSFER_ENCODING not in values:
             return ""
+        return (
+            "it has Transfer-Encoding, and a client may have written its trailer; "
+            "declare a secret, or let the proxy send Content-Length"
+        )
+    given = _only(values, declared.secret_name) or b""
+    if hmac.compare_digest(given, declared.secret):
+        return ""
+    wrong = "has another value" if given else "is missing"
+    return f"{_shown(declared.secret_name)} {wrong}"
+
+
+def _other_address(declared: Declared, request: Request) -> str:
+    """Return what is not as declared about the sender's address; or empty."""
+    if declared.secret and not (declared.unix or declared.networks):
+        return ""
     if request.unix:
         return "" if declared.unix else "it came through a Unix socket"
     try:
         address = ipaddress.ip_address(request.address[0])
     except (TypeError, ValueError, IndexError):  # no address that this server knows
         return request.next_step or "its address is not known"
-    address = getattr(address, "ipv4_mapped", None) or address  # of a socket for both
+    if not _zone(address):  # no mapped address of a socket has one
+        address = getattr(address, "ipv4_mapped", None) or address
     is_declared = any(
         address in network and _zone(network.network_address) in {"", _zone(address)}
         for network in declared.networks

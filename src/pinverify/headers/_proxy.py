@@ -7,24 +7,29 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pinverify.headers._forms import FORMS
+from pinverify.headers._forms import FORMS, FormOfHeader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pinverify.headers._forms import Form
+    from pinverify.headers._forms import Form, WithSecret
 
-__all__ = ["UNIX", "Declared", "Proxy", "declared"]
+__all__ = ["TRANSFER_ENCODING", "UNIX", "Declared", "Proxy", "declared"]
 
 UNIX = "unix"
 """In place of an address: whoever connects through a Unix socket."""
 
 _Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
+TRANSFER_ENCODING = b"transfer-encoding"
+"""The header of a request that may have a trailer."""
+
 # Of letters, digits and hyphens: in such a name, all that is not one is a variant.
 _NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 _CHAIN = "Client-Cert-Chain"
-_SECRET = re.compile(r"[!-~]+")
+_SECRET_HEADER = "X-Pinverify-Secret"  # noqa: S105 - a name
+# Printable, but for what ends a string or a member of a list (RFC 8941, 3.1 and 3.3.3).
+_SECRET = re.compile(r"[!#-+\--\[\]-~]+")
 _SECRET_MIN = 16  # characters
 _SECRET_MAX = 1024
 
@@ -37,8 +42,11 @@ class Declared(NamedTuple):
         leaf: name of that header, in lower case.
         chain: name of the header with a chain, or None if the form has none.
         chain_counts: True if the proxy has verified that chain.
-        secret_name: name of the header with the secret; None without a secret.
-        secret: its value.
+        secret: the secret; empty if none is declared.
+        secret_inside: how it stands in the header with the certificate; None if it has
+            a header of its own, or none is declared.
+        secret_name: name of a header that no application sees: that of the secret, or
+            that in which older recipes sent it; None without a secret.
         unix: True if the proxy connects through a Unix socket.
         networks: addresses of the proxy.
         watched: names that a request must not have in any other spelling.
@@ -48,8 +56,9 @@ class Declared(NamedTuple):
     leaf: bytes
     chain: bytes | None
     chain_counts: bool
-    secret_name: bytes | None
     secret: bytes
+    secret_inside: WithSecret | None
+    secret_name: bytes | None
     unix: bool
     networks: tuple[_Network, ...]
     watched: frozenset[bytes]
@@ -60,23 +69,30 @@ class Proxy:
     """Declaration of the proxy whose header counts.
 
     At least one of *peers* and *secret* is needed, since a header by itself proves
-    nothing. If both are given, a request must fulfil both.
+    nothing. If both are given, a request must fulfil both. Without a secret, requests
+    with ``Transfer-Encoding`` are refused, because some servers take the trailer of a
+    chunked request, which anybody writes, for headers of the proxy.
 
     Attributes:
         form: the form of the header; see `Form`.
         peers: addresses or networks that the proxy connects from, such as "10.0.0.7"
             or "fd00::/64"; or "unix", if it connects through a Unix socket. Names are
             not looked up.
-        secret: a text of 16 to 1,024 printable characters that the proxy sends in
-            *secret_header*. It is compared in constant time, and no application sees
-            it.
+        secret: a text of 16 to 1,024 printable characters that the proxy writes into
+            the header with the certificate, so that one does not count without the
+            other: ``SECRET CERTIFICATE``, with one blank between them, or
+            ``:BASE64:;secret="SECRET"`` in the form rfc9440. It is compared in constant
+            time, and no application sees it.
         header: the header with the certificate; None for the usual one of *form*.
-        secret_header: the header with the secret.
+        secret_header: the header with the secret, for the forms envoy, traefik and alb,
+            whose header has no place for it; None for ``X-Pinverify-Secret``. The proxy
+            must send it exactly where it sends the certificate.
         verified_chain: the header with the chain above the leaf, a list of byte
-            sequences as ``Client-Cert-Chain`` is in RFC 9440, 2.3. Name it only if
-            the proxy's manual says that it passes the chain that it *verified*, and
-            never the one that the client sent. None, and only the leaf counts: `ca`
-            pins are an error then.
+            sequences as ``Client-Cert-Chain`` is in RFC 9440, 2.3. Each of them has the
+            secret, if one is declared: ``:…:;secret="SECRET", :…:;secret="SECRET"``.
+            Name it only if the proxy's manual says that it passes the chain that it
+            *verified*, and never the one that the client sent. None, and only the leaf
+            counts: `ca` pins are an error then.
 
     Raises:
         ValueError: nothing is declared, or a value is wrong; the message names it.
@@ -89,7 +105,7 @@ class Proxy:
     peers: Sequence[str] = ()
     secret: str | None = field(default=None, repr=False)
     header: str | None = None
-    secret_header: str = "X-Pinverify-Secret"  # noqa: S105 - a name
+    secret_header: str | None = None
     verified_chain: str | None = None
     _declared: Declared = field(init=False, repr=False, compare=False)
 
@@ -129,12 +145,14 @@ def _checked(proxy: Proxy) -> Declared:
         msg = "verified_chain: only the form rfc9440 has a header for it"
         raise ValueError(msg)
     secret = _checked_secret(proxy.secret)
-    leaf = _name(proxy.header or FORMS[proxy.form].header)
+    form = FORMS[proxy.form]
+    leaf = _name(proxy.header or form.header)
     chain = None
     if proxy.form == "rfc9440":
         chain = _name(proxy.verified_chain or _CHAIN)
-    secret_name = None if proxy.secret is None else _name(proxy.secret_header)
-    names = [name for name in (leaf, chain, secret_name) if name is not None]
+    secret_name = _name_of_secret(proxy, form)
+    names = [leaf] if chain is None else [leaf, chain]
+    names.append(secret_name or TRANSFER_ENCODING)
     if len(set(names)) < len(names):
         msg = "header, secret_header, verified_chain: each needs a name of its own"
         raise ValueError(msg)
@@ -143,11 +161,30 @@ def _checked(proxy: Proxy) -> Declared:
         leaf,
         chain,
         proxy.verified_chain is not None,
-        secret_name,
         secret,
+        form.with_secret if secret else None,
+        secret_name,
         UNIX in proxy.peers,
         tuple(_network(peer) for peer in proxy.peers if peer != UNIX),
         frozenset(names),
+    )
+
+
+def _name_of_secret(proxy: Proxy, form: FormOfHeader) -> bytes | None:
+    """Return the header that no application sees; None without a secret.
+
+    Raises:
+        ValueError: one is declared that would not be read, or its name is wrong.
+    """
+    if proxy.secret_header is not None and form.with_secret is not None:
+        msg = (
+            "secret_header: in this form the secret stands in the header with the "
+            f"certificate: let the proxy write {proxy.header or form.header}: "
+            f"{form.with_secret.shown}"
+        )
+        raise ValueError(msg)
+    return (
+        None if proxy.secret is None else _name(proxy.secret_header or _SECRET_HEADER)
     )
 
 
@@ -172,7 +209,8 @@ def _checked_secret(secret: str | None) -> bytes:
     if not fits or _SECRET.fullmatch(secret) is None:
         msg = (
             f"secret: expected {_SECRET_MIN} to {_SECRET_MAX} printable ASCII "
-            "characters without blanks; `openssl rand -hex 32` prints one"
+            "characters without blanks, commas, quotes and backslashes; `openssl rand "
+            "-hex 32` prints one"
         )
         raise ValueError(msg)
     return secret.encode("ascii")

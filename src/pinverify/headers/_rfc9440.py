@@ -2,8 +2,8 @@
 
 This reader accepts less than a reader of structured fields must (RFC 8941, and RFC 9651
 after it): a proxy that is declared sends one spelling, and any other is a sign that
-somebody else wrote the header. So there are no parameters, no empty sequence, no
-padding that is missing, and no bits that are set behind the last byte.
+somebody else wrote the header. So there are no parameters but the secret, no empty
+sequence, no padding that is missing, and no bits that are set behind the last byte.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from __future__ import annotations
 import binascii
 import re
 
-__all__ = ["FormError", "byte_sequence", "byte_sequences", "exact_base64"]
+__all__ = [
+    "FormError",
+    "byte_sequence",
+    "byte_sequences",
+    "exact_base64",
+    "secret_of_item",
+    "secrets_of_list",
+]
 
 _SEQUENCE = re.compile(rb":([A-Za-z0-9+/]+={0,2}):")
 
@@ -49,6 +56,29 @@ def byte_sequences(value: bytes) -> list[bytes]:
         msg = "it begins with a tab, which is allowed only beside commas"
         raise FormError(msg)
     return [byte_sequence(member.strip(b" \t")) for member in value.split(b",")]
+
+
+def secret_of_item(value: bytes) -> tuple[bytes, bytes]:
+    """Return the parameter ``secret`` of an item, and the item without it.
+
+    It is a string without escapes (RFC 8941, 3.3.3), and the only parameter. The secret
+    is empty if the item has none. Blanks behind it stay with the item, which may have
+    them in a list alone.
+    """
+    item, _, end = value.partition(b';secret="')
+    secret, quote, blanks = end.partition(b'"')
+    if not quote or blanks.strip(b" \t"):
+        return b"", value
+    return secret, item + blanks
+
+
+def secrets_of_list(value: bytes) -> tuple[list[bytes], bytes]:
+    """Return the parameter ``secret`` of each member, and the list without them.
+
+    Of each: a server may join two headers to one list, the proxy's and a client's.
+    """
+    pairs = [secret_of_item(member) for member in value.split(b",")]
+    return [secret for secret, _ in pairs], b",".join(item for _, item in pairs)
 
 
 def exact_base64(text: bytes) -> bytes:
