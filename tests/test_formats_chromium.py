@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import pytest
@@ -51,7 +52,7 @@ SETS = [
 def load(document: object, pins: str | None = PINS) -> Loaded:
     """Read a list, and its pins."""
     text = document if isinstance(document, str) else json.dumps(document)
-    beside = None if pins is None else pins.encode()
+    beside = () if pins is None else (pins.encode(),)
     return FORMATS["chromium"].reader(text.encode(), Given("file", beside=beside))
 
 
@@ -162,6 +163,42 @@ def test_many_policies_decide_like_chromium() -> None:
     LONG(given(lists(), SOME_CHAINS)(_read_policies_agree))()
 
 
+# ---- today's layout ------------------------------------------------------------------
+
+
+@FAST
+@given(lists(), st.randoms())
+def test_the_two_layouts_of_a_list_are_read_alike(
+    drawn: tuple[dict[str, Entry], str], random: Random
+) -> None:
+    """Today the pins are in a second list, and its entries in both, or in one.
+
+    `include_subdomains` of either entry counts for the pins: with it, the bit for pins
+    is not even written (trie_writer.cc, HSTSTrieWriter::WriteEntry).
+    """
+    document = json.loads(re.sub(r"(?m)^ *//.*$", "", drawn[1]))
+    main, pinned = [], []
+    for entry in document["entries"]:
+        words = dict(entry)
+        pins = words.pop("pins", None)
+        below = words.pop("include_subdomains_for_pinning", False)
+        if pins is not None:
+            there = words | {"pins": pins}
+            if below:
+                there["include_subdomains"] = True
+            elif random.random() < 0.5:
+                there.pop("include_subdomains", None)
+            pinned.append(there)
+        if pins is None or "include_subdomains" in words or random.random() < 0.5:
+            main.append(words)
+    parts = [{"entries": main}, {"pinsets": document["pinsets"], "entries": pinned}]
+    first, second = (json.dumps(part).encode() for part in parts)
+    expected = load(drawn[1], keys()).rules
+    for beside in ((second, keys().encode()), (keys().encode(), second)):
+        loaded = FORMATS["chromium"].reader(first, Given("file", beside=beside))
+        assert loaded.rules == expected
+
+
 # ---- the list ----------------------------------------------------------------------
 
 
@@ -203,11 +240,11 @@ MISTAKES: dict[str, tuple[object, str | None]] = {
     "not JSON": ("{'entries': []}", PINS),
     "the key 'entries' is there twice": ('{"entries": [], "entries": []}', PINS),
     "give it as `pins`": (entries({"name": "x.org", "pins": "one"}), None),
-    "entries[1]: 'X.org' is there already": (
-        entries({"name": "x.org", "pins": "one"}, {"name": "X.org"}),
+    "entries[1]: 'X.org' is there already, with other pins": (
+        entries({"name": "x.org", "pins": "one"}, {"name": "X.org", "pins": "bad"}),
         PINS,
     ),
-    "entries[0]: '*.x.org' is there already, or has a '*'": (
+    "entries[0]: '*.x.org' has a '*'": (
         entries({"name": "*.x.org", "pins": "one"}),
         PINS,
     ),
@@ -249,7 +286,7 @@ MISTAKES: dict[str, tuple[object, str | None]] = {
     ),
     ".pins: A has no key": (entries(), "A\n"),
     ".pins, line 2: A: ": (entries(), "A\n-----BEGIN CERTIFICATE-----\nAAAA\n"),
-    "a NUL does not belong in a file of pins": (entries(), "A\0"),
+    "a NUL does not belong in a list": (entries(), "A\0"),
 }
 
 

@@ -498,7 +498,7 @@ def test_the_missing_library_is_named(
     path.write_text(json.dumps(context(sni="x.org")), encoding="utf-8")
     assert load_rules(path, format="envoy").hosts
     path.write_text(f"sni: x.org\n{TLS}", encoding="utf-8")
-    with pytest.raises(PolicyError, match=r"pip install 'pinverify\[yaml\]'"):
+    with pytest.raises(PolicyError, match=r"pip install '\.\[yaml\]'"):
         load_rules(path, format="envoy")
 
 

@@ -76,7 +76,7 @@ def test_names_that_are_too_deep_are_told_with_their_places(
         load_rules(path, format=name)
     lines = str(caught.value).split("\n")
     for line, end in zip(lines, deepest, strict=True):
-        assert re.match(rf"{path}: (line \d+|TSKPinnedDomains\[)", line)
+        assert re.match(rf"{path}: (line \d+|TSKPinnedDomains\[|\[hosts\]:)", line)
         assert f"'**.x.{end}': '**.' stands before names of at most 16 labels" in line
 
 
@@ -144,7 +144,7 @@ def test_all_mistakes_of_a_toml_file_are_told() -> None:
 
 
 def test_all_mistakes_of_a_json_file_are_told() -> None:
-    """The same, and those of JSON itself."""
+    """The same, and those of JSON itself, each with the keys that lead to it."""
     text = f"""{{
 "version": 1, "blocked": ["{ABSENT}",
   "sha256/x"],
@@ -164,18 +164,15 @@ def test_all_mistakes_of_a_json_file_are_told() -> None:
 }},
 "clients": ["z"]}}"""
     assert places(text) == [
-        "file: line 3: blocked: not a SHA-256 pin: 'sha256/x': it is cut off",
-        'file: line 5: [hosts."a.example"]',
-        'file: line 6: [hosts."a.example"]',
-        'file: line 7: [hosts."a.example"]',
-        'file: line 8: [hosts."a.example"]',
-        'file: line 10: [hosts."b.example"]',
-        "file: line 11: not JSON",
-        'file: line 11: [hosts."b.example"]',
-        "file: line 14: the key 'c.example' is there twice",
-        'file: line 14: [hosts."c.example"]',
-        "file: line 16: [hosts]",
-        "file: line 18: [clients]",
+        "file: [hosts]",
+        'file: [hosts."b.example"."ca"]',
+        'file: [hosts."a.example"]',
+        "file: blocked: not a SHA-256 pin: 'sha256/x': it is cut off",
+        "file: [clients]",
+        *3 * ['file: [hosts."a.example"]'],
+        *2 * ['file: [hosts."b.example"]'],
+        'file: [hosts."c.example"]',
+        "file: [hosts]",
     ]
 
 
@@ -425,7 +422,7 @@ def test_a_nearly_right_pin_gets_its_reason(text: str) -> None:
     in_toml = f'version = 1\n\n[hosts."a.example"]\nca = {value}'.replace(", ", ",\n")
     assert told(in_toml) == [f'file: line 5: [hosts."a.example"]: ca: {rest}']
     in_json = f'{{"version": 1, "hosts": {{\n"a.example": {{\n"ca": {value}}}}}}}'
-    assert told(in_json) == [f'file: line 3: [hosts."a.example"]: ca: {rest}']
+    assert told(in_json) == [f'file: [hosts."a.example"]: ca: {rest}']
 
 
 # The same where the format says by its keys that it is the base64 of a key's hash.
@@ -455,7 +452,7 @@ BARE = {
     "-----BEGIN CERTIFICATE-----": "it is a PEM block and not its hash",
 }
 FOREIGN = {
-    "okhttp": '\n\n.add("a.example", "sha256/PIN")',
+    "okhttp": 'CertificatePinner.Builder()\n\n.add("a.example", "sha256/PIN")',
     "trustkit": '{"TSKPinnedDomains": {"a.example": {"TSKPublicKeyHashes": ["PIN"]}}}',
     "hpkp": 'Public-Key-Pins: pin-sha256="PIN"; max-age=60',
     "android": (

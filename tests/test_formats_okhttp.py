@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -18,6 +18,7 @@ from other_systems import (
     Cert,
     agree,
     dump,
+    here,
     losses_are_true,
     pool,
     small_rules,
@@ -31,9 +32,20 @@ from policy_samples import ABSENT, NOON, OTHER
 __all__: list[str] = []
 
 
-def loads(text: str) -> Rules:
+NEW = "val pinner = CertificatePinner.Builder()"
+
+
+def loads(text: str, name: str = "Pins.kt") -> Rules:
     """Read source code."""
-    return _okhttp.loads(text.encode(), Given("Pins.kt")).rules
+    return _okhttp.loads(text.encode(), Given(name)).rules
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _in_this_process() -> Iterator[None]:
+    """Read in this process: a child for each of a thousand texts takes minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_okhttp, "read_source", here)
+        yield
 
 
 # ---- the model ---------------------------------------------------------------------
@@ -92,7 +104,8 @@ def sources(draw: st.DrawFn) -> tuple[str, Pinner]:
     for pattern, pins in added:
         words = [f'"{word}"' for word in (pattern, *pins)]
         comma = draw(st.sampled_from([",", ", ", ",\n  ", " , /* next */ "]))
-        text += f"{draw(BLANKS)}.{draw(BLANKS)}add{draw(BLANKS)}({draw(BLANKS)}"
+        before = draw(st.sampled_from(["", " ", "/* ( */ "]))  # on the same line
+        text += f"{draw(BLANKS)}.{draw(BLANKS)}add{before}({draw(BLANKS)}"
         text += comma.join(words) + draw(st.sampled_from(["", ",", " "])) + ")"
     return text + ".build()\n", Pinner(added)
 
@@ -182,7 +195,8 @@ def test_a_plain_copy_of_the_patterns_would_be_wrong() -> None:
 
 def test_java_is_read_as_kotlin_is() -> None:
     """Also in a whole file, with other strings, characters and comments."""
-    rules = loads(f"""
+    rules = loads(
+        f"""
         package x; // builder.add("not.a.host")
         /* .add("neither.this", "sha256/x") */
         class Client {{
@@ -193,48 +207,79 @@ def test_java_is_read_as_kotlin_is() -> None:
               .add("*.x.org",
                    "{OTHER}")
               .build();
-        }}""")
+        }}""",
+        "Pins.java",
+    )
     assert rules == Rules({"x.org": [ABSENT, OTHER], "*.x.org": [OTHER]})
-    assert rules.origins["x.org"] == "Pins.kt: line 8"
+    assert rules.origins["x.org"] == "Pins.java: line 8"
+
+
+def test_the_language_follows_from_the_text_where_no_ending_says_it() -> None:
+    """A snippet may have any name."""
+    java = f'A a = new CertificatePinner.Builder().add("x.org", "{ABSENT}").build();'
+    assert loads(java, "pins") == loads(f'{NEW}.add("x.org", "{ABSENT}")', "pins")
 
 
 def test_several_calls_for_one_pattern_are_united() -> None:
     """As in OkHttp."""
-    text = f'.add("X.org", "{ABSENT}").add("x.org", "{OTHER}")'
+    text = f'{NEW}.add("X.org", "{ABSENT}").add("x.org", "{OTHER}")'
     assert loads(text) == Rules({"x.org": [ABSENT, OTHER]})
 
 
 MISTAKES = {
-    "": "there is no call",
-    "val x = 1": "there is no call",
-    '.add(HOST, "sha256/x")': "line 1: an add that is no call with string literals",
-    'with(b) { add(host, "sha256/x") }': "an add that is no call",
-    "hosts.forEach(b::add)": "an add that is no call",
-    f'.add("x.org", "{ABSENT}" + rest)': "an add that is no call",
-    f'.add("$host", "{ABSENT}")': "an add that is no call",
-    f'.add("x\\u002eorg", "{ABSENT}")': "an add that is no call",
-    f'.add("x.org", *pins, "{ABSENT}")': "an add that is no call",
-    f'.add("x.org", "{ABSENT}"': "an add that is no call",
-    f'.add(,"x.org", "{ABSENT}")': "an add that is no call",
-    f'.add("x.org",,"{ABSENT}")': "an add that is no call",
-    f'.add("x.org" "{ABSENT}")': "an add that is no call",
-    ".add()": "an add that is no call",
-    f'.\\u0061dd("x.org", "{ABSENT}")': "begins something that cannot be read",
-    f'.add("""x.org""", "{ABSENT}")': "an add that is no call",
-    f'/* /* */ */ .add("x.org", "{ABSENT}")': "begins something that cannot be read",
-    f'/* .add("x.org", "{ABSENT}")': "begins something that cannot be read",
-    f'.`add`("x.org", "{ABSENT}")': "begins something that cannot be read",
-    '.add("x.org")': "'x.org' has no pins",
-    f'.add("https://x.org", "{ABSENT}")': "without scheme and path",
-    f'.add("x.org:443", "{ABSENT}")': "without a port",
-    '.add("x.org", "sha1/AAAAAAAAAAAAAAAAAAAAAAAAAAA=")': "SHA-1 can be forged",
-    f'.add("x.org", "{ABSENT.upper()}")': "write sha256/ and base64",
-    f'.add("x.org", "{ABSENT[:-1]}")': "the padding is wrong",
-    f'.add("x.org", "sha256/{ABSENT}")': "remove what stands before the base64",
+    "": "there is no CertificatePinner.Builder with pins",
+    "val x = 1": "there is no CertificatePinner.Builder with pins",
+    f'{NEW}.add(HOST, "sha256/x")': "line 1: `HOST` is declared nowhere in this file",
+    f'fun f(h: String) {{\n{NEW}.add(h, "{ABSENT}")\n}}': "line 2: `h` is a parameter",
+    f"{NEW}\nhosts.forEach(pinner::add)": "changes the pins in another way",
+    f'{NEW}.add("x.org", "{ABSENT}" + rest)': "`rest` is declared nowhere",
+    f'{NEW}.add("$host", "{ABSENT}")': "`host` is declared nowhere",
+    f'{NEW}.add("x\\u002eorg", "{ABSENT}")': "has an escape",
+    f'{NEW}.add("x.org", *pins, "{ABSENT}")': "`pins` is declared nowhere",
+    f'{NEW}.add("""x.org""", "{ABSENT}")': "is a raw text",
+    f'{NEW}.add("x.org", 5)': "`5` is computed when",
+    f"{NEW}.add()": "'' is not a pattern",
+    f'{NEW}.add("x.org")': "'x.org' has no pins",
+    f'{NEW}.add("https://x.org", "{ABSENT}")': "without scheme and path",
+    f'{NEW}.add("x.org:443", "{ABSENT}")': "without a port",
+    f'{NEW}.add("x.org", "sha1/AAAAAAAAAAAAAAAAAAAAAAAAAAA=")': "SHA-1 can be forged",
+    f'{NEW}.add("x.org", "{ABSENT.upper()}")': "write sha256/ and base64",
+    f'{NEW}.add("x.org", "{ABSENT[:-1]}")': "the padding is wrong",
+    f'{NEW}.add("x.org", "sha256/{ABSENT}")': "remove what stands before the base64",
     f'CertificatePinner.Builder().add("x.org", "{ABSENT}").build()\n'
     f'CertificatePinner . Builder ().add("y.org", "{ABSENT}").build()': (
         "line 2: a second CertificatePinner.Builder"
     ),
+    f'{NEW}\nif (debug) pinner.add("x.org", "{ABSENT}")': "is under a condition",
+    f'{NEW}\npinner?.add("x.org", "{ABSENT}")': "is under a condition",
+    f'{NEW}\nwhen (x) {{\n1 -> pinner.add("x.org", "{ABSENT}")\n}}': "a condition",
+    f'{NEW}\nwhile (x) {{\npinner.add("x.org", "{ABSENT}")\n}}': "a condition",
+    f'{NEW}\nonClick {{ pinner.add("x.org", "{ABSENT}") }}': "a block that may not run",
+    f'{NEW}\nfun f() {{\npinner.add("x.org", "{ABSENT}")\n}}': "in another function",
+    f'{NEW}\npinner.add("x.org", "{ABSENT}")\nmore(pinner)': "is handed on",
+    f'fun f() {{\n{NEW}\npinner.add("x.org", "{ABSENT}")\nreturn pinner\n}}': (
+        "is handed on"
+    ),
+    f'{NEW}\npinner.add("x.org", "{ABSENT}")\nval other = pinner\nf(other)': (
+        "is handed on"
+    ),
+    f'fun f(b: CertificatePinner.Builder) {{\nb.add("x.org", "{ABSENT}")\n}}': (
+        "is a builder that this file does not make"
+    ),
+    f'other.add("x.org", "{ABSENT}")': "adds pins to no builder",
+    f'val a = mutableListOf("{ABSENT}")\na.add(x)\n'
+    f'{NEW}.add("x.org", *a.toTypedArray())': "is changed in this file",
+    f'var h = "x.org"\nfun f() {{\nh = "y.org"\n}}\n{NEW}.add(h, "{ABSENT}")': (
+        "`h` is changed in this file"
+    ),
+    f'val h = "y.org"\nfun f(h: String) {{\n{NEW}.add(h, "{ABSENT}")\n}}': (
+        "`h` is a parameter"
+    ),
+    f'val h = "y.org"\nfun f() {{\nfor (h in hosts) {{\n'
+    f'CertificatePinner.Builder().add(h, "{ABSENT}").build()\n}}\n}}': (
+        "`h` is a variable of a loop"
+    ),
+    f'val a = a\n{NEW}.add(a, "{ABSENT}")': "is nested too deeply",
 }
 
 
@@ -249,13 +294,56 @@ def test_what_is_not_understood_is_an_error(text: str) -> None:
 def test_all_mistakes_are_told_with_their_lines() -> None:
     """A person who corrects a file runs the command once, not once for each."""
     with pytest.raises(PolicyError) as caught:
-        loads('.add("x.org")\n.add(y)\n.add("z.org", "sha256/x")\n')
+        loads(f'{NEW}.add("x.org")\n.add(y)\n.add("z.org", "sha256/x")\n')
     lines = str(caught.value).splitlines()
-    assert [line[:16] for line in lines] == [
+    assert sorted(line[:16] for line in lines) == [
         "Pins.kt: line 1:",
         "Pins.kt: line 2:",
         "Pins.kt: line 3:",
     ]
+
+
+ONE = f'CertificatePinner.Builder().add("cdn.org", "{OTHER}")'
+BUILT = f'.add("x.org", "{ABSENT}").build()\n'
+STAGED = f'.add("x.org", "{OTHER}").build()\n'
+MORE_BUILDERS = {
+    "an alias in Kotlin": "import okhttp3.CertificatePinner as Pinner\n"
+    f"val a = Pinner.Builder(){BUILT}val b = Pinner.Builder(){STAGED}",
+    "the inner class in Java": "import okhttp3.CertificatePinner.Builder;\n"
+    f"A a = new Builder(){BUILT};\nA b = new Builder(){STAGED};",
+    "the inner class in Kotlin": "import okhttp3.CertificatePinner.Builder\n"
+    f"val a = Builder(){BUILT}val b = CertificatePinner.Builder(){STAGED}",
+}
+HIDDEN = {
+    "a quotation mark in a template": (
+        f"""val b = {ONE}\nlog("host ${{'"'}}"); b.add("x.org", "{ABSENT}"); log("")"""
+    ),
+    "a call in a template": (
+        f"""val b = {ONE}\nlog("${{b.add("x.org", "{ABSENT}")}}")"""
+    ),
+    "pins +=": f'val b = {ONE}\nb.pins += CertificatePinner.Pin("x.org", "{ABSENT}")',
+    "pins.addAll": f"val b = {ONE}\nb.pins.addAll(others)",
+    "lines that end in CR": f'val b = {ONE} // one\rb.add("x.org", "{ABSENT}")\r',
+}
+
+
+@pytest.mark.parametrize("what", MORE_BUILDERS)
+def test_a_builder_under_another_name_is_a_second_one(what: str) -> None:
+    """A pin that is there for tests would count for users, too."""
+    name = "Pins.java" if "Java" in what else "Pins.kt"
+    with pytest.raises(PolicyError, match=r": line [1-4]: a second CertificateP"):
+        loads(MORE_BUILDERS[what], name)
+
+
+@pytest.mark.parametrize("what", HIDDEN)
+def test_no_way_to_pin_a_host_is_passed_over(what: str) -> None:
+    """It is read, or refused by name: the host would have no pins."""
+    try:
+        rules = loads(HIDDEN[what])
+    except PolicyError as error:
+        assert re.match(r"Pins\.kt: line [12]: ", str(error))  # noqa: PT017
+    else:
+        assert rules == Rules({"cdn.org": [OTHER], "x.org": [ABSENT]})
 
 
 # ---- writing -----------------------------------------------------------------------
@@ -315,7 +403,7 @@ def test_the_model_decides_as_the_vectors_of_okhttp() -> None:
 def test_pins_are_those_of_the_text() -> None:
     """No digest is changed on the way."""
     cert = pool()[0]
-    assert loads(f'.add("x.org", "{cert.pin}")') == Rules(
+    assert loads(f'{NEW}.add("x.org", "{cert.pin}")') == Rules(
         {"x.org": [Pin.spki(cert.spki)]}
     )
 

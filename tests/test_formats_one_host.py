@@ -1,4 +1,4 @@
-"""Formats with the pins of one host: HPKP (alone, Apache, nginx), curl, kubeadm."""
+"""Formats with the pins of one host: HPKP, curl, kubeadm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from other_systems import (
     pool,
     small_rules,
 )
-from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules
+from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules, dump_rules
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import FORMATS
 from pki import example_pki
@@ -33,7 +33,7 @@ from policy_samples import ABSENT, NOON, OTHER
 
 __all__: list[str] = []
 
-FORMATS_HERE = ("hpkp", "apache", "nginx", "curl", "kubeadm")
+FORMATS_HERE = ("hpkp", "curl", "kubeadm")
 DAY = dt.timedelta(days=1)
 A, B = ABSENT.removeprefix("sha256/"), OTHER.removeprefix("sha256/")
 TWO = f'pin-sha256="{A}"; pin-sha256="{B}"'
@@ -78,18 +78,6 @@ class Pinned:
         return any(cert.spki in self.pins for cert in chain)
 
 
-def _apache(text: str) -> str:
-    match = re.fullmatch(r'Header always set (\S+) "((?:[^"\\]|\\.)*)"\n', text)
-    assert match is not None
-    return f"{match[1]}: {match[2]}".replace('\\"', '"')
-
-
-def _nginx(text: str) -> str:
-    match = re.fullmatch(r"add_header (\S+) '([^']*)' always;\n", text)
-    assert match is not None
-    return f"{match[1]}: {match[2]}"
-
-
 def curl(text: str) -> Decides:
     """Compare the key of the leaf with the list of curl."""
     keys = [part.removeprefix("sha256//") for part in text.strip().split(";")]
@@ -107,8 +95,6 @@ def kubeadm(text: str) -> Decides:
 
 MODELS: dict[str, Callable[[str], Decides]] = {
     "hpkp": Pinned,
-    "apache": lambda text: Pinned(_apache(text)),
-    "nginx": lambda text: Pinned(_nginx(text)),
     "curl": curl,
     "kubeadm": kubeadm,
 }
@@ -136,12 +122,7 @@ def files(draw: st.DrawFn, name: str) -> str:
     parts += [f"max-age={age}"] + ["includeSubDomains"] * below
     random.shuffle(parts)
     value = random.choice(["; ", ";", " ;  "]).join(parts)
-    if name == "hpkp":
-        return f"Public-Key-Pins: {value}"
-    if name == "apache":
-        escaped = value.replace('"', '\\"')
-        return f'Header always set Public-Key-Pins "{escaped}"\n'
-    return f"add_header Public-Key-Pins '{value}' always;\n"
+    return f"Public-Key-Pins: {value}"
 
 
 @st.composite
@@ -169,7 +150,7 @@ def _written_rules_agree(
     dumped = dump(rules, name, host=host, now=NOON)
     if dumped is None:
         return
-    below = host.startswith("**.") and name in {"hpkp", "apache", "nginx"}
+    below = host.startswith("**.") and name == "hpkp"
     losses_are_true(
         rules,
         dumped,
@@ -295,12 +276,29 @@ def test_max_age_zero_removes_pins() -> None:
     assert loaded.notices == ("file: max-age=0 removes the pins",)
 
 
-def test_words_of_a_line_are_told_in_characters_that_can_be_printed() -> None:
-    """A terminal obeys the others."""
-    line = b'Header always \x08set Public-Key-Pins "max-age=1"'
-    with pytest.raises(PolicyError, match=r"Header \\x08set is not") as caught:
-        FORMATS["apache"].reader(line, Given("file", host="x.org"))
-    assert str(caught.value).isprintable()
+def test_a_response_that_was_saved_is_read() -> None:
+    """As `curl -I` prints it: the first header that is enforced counts."""
+    value = f"{TWO}; max-age=5"
+    response = (
+        "HTTP/1.1 200 OK\r\nServer: x\r\n"
+        f"public-key-pins-report-only: {TWO}; max-age=9\r\n"
+        f"public-key-pins: {TWO};\r\n max-age=5\r\n"
+        f"Public-Key-Pins: {TWO}; max-age=7\r\n"
+        f"Set-Cookie: a=b; c\r\n\r\nPublic-Key-Pins: none\r\n"
+    )
+    loaded = load("hpkp", response)
+    assert loaded.rules == rules_of("hpkp", value)
+    assert loaded.rules.origins["x.org"] == "file: line 4"
+    assert [text.partition(" is left")[0] for text in loaded.notices] == [
+        "file: line 3: public-key-pins-report-only",
+        "file: line 6: Public-Key-Pins",
+    ]
+    report = f"HTTP/2 200\nPublic-Key-Pins-Report-Only: {TWO}; max-age=5\n"
+    (pinset,) = rules_of("hpkp", report).hosts.values()
+    assert isinstance(pinset, PinSet)
+    assert pinset.mode == "report"
+    with pytest.raises(PolicyError, match="the response has no header Public-Key-Pins"):
+        load("hpkp", "HTTP/1.1 200 OK\n\nPublic-Key-Pins: x\n")
 
 
 def test_unknown_directives_are_told() -> None:
@@ -349,62 +347,42 @@ def test_a_header_is_written() -> None:
     pinset = PinSet([ABSENT, OTHER], expires=minute, after_expiry="allow")
     dumped = dump(Rules({"**.x.org": pinset}), "hpkp", now=NOON)
     assert dumped == (f"Public-Key-Pins: {TWO}; max-age=60; includeSubDomains\n", ())
-    dumped = dump(Rules({"x.org": PinSet([ABSENT, OTHER])}), "nginx", now=NOON)
+    dumped = dump(Rules({"x.org": PinSet([ABSENT, OTHER])}), "hpkp", now=NOON)
     assert dumped is not None
-    assert dumped.text == (
-        f"add_header Public-Key-Pins '{TWO}; max-age=5184000' always;\n"
-    )
+    assert dumped.text == f"Public-Key-Pins: {TWO}; max-age=5184000\n"
     assert [loss.kind for loss in dumped.losses] == ["expiry-needed"]
 
 
-# ---- Apache and nginx --------------------------------------------------------------
+TWO_PINS = PinSet([ABSENT, OTHER])
 
 
-def test_configurations_are_cut_into_words() -> None:
-    """Quotes, escapes, continued lines and comments are those of the servers."""
-    expected = rules_of("hpkp", f"{TWO}; max-age=5")
-    escaped = f"{TWO}; max-age=5".replace('"', '\\"')
-    continued = escaped.replace("; ", "; \\\n   ")
-    for text in (
-        f'# Header set Public-Key-Pins "x"\nHeader set public-key-pins "{escaped}"\n',
-        f"<VirtualHost *>\n  header ALWAYS set Public-Key-Pins '{TWO}; max-age=5'\n",
-        f'Header onsuccess set Public-Key-Pins "{continued}"',
-        f'Header set Other "x"\nHeader always set Public-Key-Pins: "{escaped}"',
-    ):
-        assert rules_of("apache", text) == expected, text
-    for text in (
-        f"# add_header X 'x';\nadd_header Public-Key-Pins '{TWO}; max-age=5';",
-        f'server {{ add_header public-key-pins "{escaped}" always; }}',
-        f"add_header X y; add_header\n Public-Key-Pins\n '{TWO};\n max-age=5';",
-    ):
-        assert rules_of("nginx", text) == expected, text
+@pytest.mark.parametrize("host", [None, "**.x.org", "x.org"])
+def test_a_header_for_a_wildcard_includes_subdomains(host: str | None) -> None:
+    """The host may be given as a name or as a pattern, or not at all."""
+    rules = Rules({"**.x.org": TWO_PINS})
+    dumped = dump_rules(
+        rules, format="hpkp", host=host, now=NOON, allow=["expiry-needed"]
+    )
+    assert str(dumped.text).endswith("; includeSubDomains\n")
+    assert [loss.kind for loss in dumped.losses] == ["expiry-needed"]
 
 
-BAD_LINES = {
-    ("apache", "# nothing"): "no line sends Public-Key-Pins",
-    ("apache", f"#Header set Public-Key-Pins '{TWO}'"): "no line sends",
-    ("apache", f'Header set Public-Key-Pins "{TWO}"'): "escape the quotes inside",
-    ("apache", "Header set Public-Key-Pins"): "more than one value",
-    ("apache", f"Header append Public-Key-Pins '{TWO}'"): "append is not understood",
-    ("apache", "Header set Public-Key-Pins '%{PINS}e'"): "has a '%'",
-    ("nginx", "server {}"): "no line sends Public-Key-Pins",
-    ("nginx", f"# add_header Public-Key-Pins '{TWO}';"): "no line sends",
-    ("nginx", "add_header Public-Key-Pins $pins;"): "line 1: the value has a variable",
-    ("nginx", "add_header Public-Key-Pins a b;"): "more than one value",
-    ("nginx", f"add_header Public-Key-Pins '{TWO}"): "line 1: ' has no other end",
-    ("nginx", "add_header Public-Key-Pins x"): "the directive has no end",
-    ("nginx", f"add_header Public-Key-Pins '{TWO}';"): "line 1: max-age is missing",
-    ("nginx", "\nadd_header Public-Key-Pins x;add_header Public-Key-Pins x;"): (
-        "line 2: a second header"
-    ),
-}
+@pytest.mark.parametrize("below", ["**.x.org", "*.x.org", "**.org"])
+def test_other_pins_below_a_host_are_told(below: str) -> None:
+    """The header of the name alone leaves the names below it without pins."""
+    rules = Rules({"x.org": TWO_PINS, below: PinSet([OTHER, pool()[0].pin])})
+    dumped = dump(rules, "hpkp", host="x.org", now=NOON)
+    assert dumped is not None
+    assert "includeSubDomains" not in str(dumped.text)
+    kinds = {loss.kind for loss in dumped.losses} - {"expiry-needed"}
+    assert kinds == {"one-label" if below.startswith("*.") else "many-labels"}
 
 
-@pytest.mark.parametrize(("name", "text"), BAD_LINES)
-def test_lines_that_cannot_be_read_are_errors(name: str, text: str) -> None:
-    """The message has the line."""
-    with pytest.raises(PolicyError, match=re.escape(BAD_LINES[name, text])):
-        load(name, text)
+def test_an_address_gets_no_header() -> None:
+    """Clients ignore the header there (RFC 7469, 2.3.3)."""
+    rules = Rules({"192.0.2.1": TWO_PINS})
+    with pytest.raises(PolicyError, match="is an address, and clients ignore"):
+        dump_rules(rules, format="hpkp", allow=["expiry-needed"])
 
 
 # ---- curl --------------------------------------------------------------------------

@@ -35,6 +35,7 @@ __all__: list[str] = []
 
 A, B = ABSENT.removeprefix("sha256/"), OTHER.removeprefix("sha256/")
 DIGEST = "SPKI-SHA256-BASE64"
+EXCLUDE = "kSKExcludeSubdomainFromParentPolicy"  # TSKTrustKitConfig.m spells it so
 
 
 def load(name: str, data: bytes) -> Loaded:
@@ -79,7 +80,7 @@ class TrustKit:
             ]
             found = self.domains[max(above, key=len)] if above else {}
         hashes = found.get("TSKPublicKeyHashes")
-        if not hashes or found.get("TSKExcludeSubdomainFromParentPolicy"):
+        if not hashes or found.get(EXCLUDE):
             return True
         if date := found.get("TSKExpirationDate"):
             end = dt.datetime.fromisoformat(date + "T00:00:00+00:00")
@@ -140,7 +141,7 @@ def trustkit_domains(draw: st.DrawFn) -> dict[str, Any]:
     domains: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True)):
         if domains and draw(st.integers(0, 4)) == 0:
-            domains[name] = {"TSKExcludeSubdomainFromParentPolicy": True}
+            domains[name] = {EXCLUDE: True}
             continue
         table: dict[str, Any] = {
             "TSKPublicKeyHashes": [pool()[number].spki for number in draw(NUMBERS)]
@@ -259,17 +260,64 @@ def test_every_key_of_trustkit_has_its_meaning() -> None:
             "TSKExpirationDate": "2030-01-31",
             "TSKReportUris": ["https://r.example/"],
         },
-        "a.x.org": {"TSKExcludeSubdomainFromParentPolicy": True},
+        "a.x.org": {EXCLUDE: True},
     }
     loaded = load_domains("trustkit", domains)
     moment = dt.datetime(2030, 1, 31, tzinfo=dt.UTC)
     pinset = PinSet([ABSENT], mode="report", expires=moment, after_expiry="allow")
-    assert loaded == (Rules({"**.x.org": pinset, "a.x.org": UNPINNED}), ())
+    assert loaded == Loaded(Rules({"**.x.org": pinset, "a.x.org": UNPINNED}))
     document = whole("trustkit", domains)
     key = "TSKIgnorePinningForUserDefinedTrustAnchors"
     document["TSKConfiguration"][key] = True
     (notice,) = load("trustkit", plistlib.dumps(document)).notices
     assert "the pins always count" in notice
+
+
+def test_an_exemption_has_the_key_that_trustkit_looks_up() -> None:
+    """With another one, the domain has no pins, and TrustKit ends the app."""
+    two = PinSet([ABSENT, OTHER])
+    dumped = dump(Rules({"**.x.org": two, "a.x.org": UNPINNED}), "trustkit")
+    assert dumped is not None
+    assert domains_of("trustkit", str(dumped.text))["a.x.org"] == {EXCLUDE: True}
+
+
+@pytest.mark.parametrize(
+    "pattern", ["192.0.2.1", "nas", "**.nas", "api.internal", "localhost", "**.co.uk"]
+)
+def test_a_domain_that_ends_the_app_is_not_written(pattern: str) -> None:
+    """TrustKit raises for names outside of the DNS, and for whole suffixes."""
+    two = PinSet([ABSENT, OTHER])
+    dumped = dump(Rules({"x.org": two, pattern: two}), "trustkit")
+    assert dumped is not None
+    assert list(domains_of("trustkit", str(dumped.text))) == ["x.org"]
+    assert [(loss.kind, loss.where) for loss in dumped.losses] == [
+        ("left-out", pattern)
+    ]
+    table = {"TSKPublicKeyHashes": [A, B], "TSKIncludeSubdomains": "*" in pattern}
+    with pytest.raises(PolicyError, match="TrustKit ends the app"):
+        load_domains("trustkit", {pattern.removeprefix("**."): table})
+
+
+@pytest.mark.parametrize("name", ["trustkit", "apple"])
+def test_a_key_that_the_system_passes_over_is_a_notice(name: str) -> None:
+    """The file pins what it pins for the system; the notice names the right key."""
+    cases: dict[str, tuple[str, str, dict[str, Any]]] = {
+        "trustkit": (
+            "TSKIncludeSubdomains",
+            "TSKIncludeSubdomain",
+            {"TSKPublicKeyHashes": [A, B]},
+        ),
+        "apple": (
+            "NSIncludesSubdomains",
+            "NSIncludeSubdomains",
+            {"NSPinnedLeafIdentities": [{DIGEST: A}]},
+        ),
+    }
+    known, wrong, pins = cases[name]
+    loaded = load_domains(name, {"x.org": {**pins, wrong: True}})
+    assert loaded.rules == load_domains(name, {"x.org": pins}).rules
+    (notice,) = loaded.notices
+    assert f"unknown key {wrong!r} is left out; is it {known}?" in notice
 
 
 BAD_DOMAINS: list[tuple[str, Any, str]] = [
@@ -285,11 +333,6 @@ BAD_DOMAINS: list[tuple[str, Any, str]] = [
     ("trustkit", {"x.org": {"TSKPublicKeyHashes": [A, 5]}}, "expected strings"),
     ("trustkit", {"x.org": {"TSKPublicKeyHashes": [A, ABSENT]}}, "remove what stands"),
     ("trustkit", {"x.org": {"TSKPublicKeyHashes": A}}, "expected an array"),
-    (
-        "trustkit",
-        {"x.org": {"TSKPublicKeyHashes": [A, B], "TSKEnforcePining": False}},
-        "unknown key 'TSKEnforcePining'",
-    ),
     (
         "trustkit",
         {"x.org": {"TSKPublicKeyHashes": [A, B], "TSKEnforcePinning": "NO"}},
@@ -310,10 +353,15 @@ BAD_DOMAINS: list[tuple[str, Any, str]] = [
         {
             "x.org": {
                 "TSKPublicKeyHashes": [A, B],
-                "TSKExcludeSubdomainFromParentPolicy": True,
+                EXCLUDE: True,
             }
         },
         "must be the only key",
+    ),
+    (
+        "trustkit",
+        {"x.org": {"TSKExcludeSubdomainFromParentPolicy": True}},
+        "passes over TSKExcludeSubdomainFromParentPolicy; write kSKExclude",
     ),
     ("trustkit", {"*.x.org": {"TSKPublicKeyHashes": [A, B]}}, "a domain has no '*'"),
     ("trustkit", {"https://x.org": {"TSKPublicKeyHashes": [A, B]}}, "without scheme"),
@@ -337,22 +385,12 @@ BAD_DOMAINS: list[tuple[str, Any, str]] = [
     (
         "apple",
         {"x.org": {"NSPinnedLeafIdentities": [{"SPKI-SHA256-Base64": A}]}},
-        "unknown key 'SPKI-SHA256-Base64'",
+        "unknown key 'SPKI-SHA256-Base64'; write that",
     ),
     (
         "apple",
         {"x.org": {"NSPinnedLeafIdentities": [{DIGEST: A[:-1]}]}},
         "the padding is wrong",
-    ),
-    (
-        "apple",
-        {
-            "x.org": {
-                "NSPinnedLeafIdentities": [{DIGEST: A}],
-                "NSIncludeSubdomains": True,
-            }
-        },
-        "unknown key 'NSIncludeSubdomains'",
     ),
     ("apple", {"*.x.org": {"NSPinnedCAIdentities": [{DIGEST: A}]}}, "has no '*'"),
     (

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 import client_servers
 from other_systems import (
     FAST,
-    HOSTS_HERE,
     LONG,
     NAMES,
     SOME_CHAINS,
@@ -33,6 +32,7 @@ from other_systems import (
 from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules, dump_rules
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import FORMATS
+from pinverify.policy import Unpinned
 from pki import Pki
 from policy_samples import ABSENT, OTHER
 from tls_servers import server_context
@@ -136,15 +136,21 @@ def _read_policies_agree(drawn: tuple[Table, str], chains: list[list[Cert]]) -> 
     agree(Policy(load(text).rules), Postfix(table), chains)
 
 
-def _written_rules_agree(rules: Rules, host: str, chains: list[list[Cert]]) -> None:
-    dumped = dump(rules, "postfix", host=host)
+def _written_rules_agree(rules: Rules, chains: list[list[Cert]]) -> None:
+    dumped = dump(rules, "postfix")
     if dumped is None:
         return
-    lines = str(dumped.text).split("\n")
-    assert lines[:3] == MAIN.replace("= \n", "=\n").rstrip().split("\n")
-    written = [line.strip().replace(":", "").lower() for line in lines[3:] if line]
-    model = Postfix({host: written})
-    losses_are_true(rules, dumped, model, chains, hosts=[host])
+    first, *lines = str(dumped.text).splitlines()
+    assert first == "# In main.cf: smtp_tls_fingerprint_digest = sha256"
+    table: Table = {}
+    for line in lines:
+        name, level, *match = line.split()
+        assert (level, len(match)) in {("fingerprint", 1), ("may", 0)}
+        digests = "".join(match).removeprefix("match=").replace(":", "").lower()
+        assert name not in table
+        table[name] = digests.split("|") if match else None
+    losses_are_true(rules, dumped, Postfix(table), chains)
+    agree(Policy(load(str(dumped.text)).rules), Postfix(table), chains)
 
 
 @FAST
@@ -157,19 +163,19 @@ def test_a_policy_that_is_read_decides_like_postfix(
 
 
 @FAST
-@given(small_rules(), HOSTS_HERE, SOME_CHAINS)
+@given(small_rules(), SOME_CHAINS)
 def test_what_postfix_cannot_say_is_told(
-    rules: Rules, host: str, chains: list[list[Cert]]
+    rules: Rules, chains: list[list[Cert]]
 ) -> None:
-    """About the host that is written."""
-    _written_rules_agree(rules, host, chains)
+    """About each destination of the table."""
+    _written_rules_agree(rules, chains)
 
 
 @pytest.mark.slow
 def test_many_policies_decide_like_postfix() -> None:
     """The long form of the tests above."""
     LONG(given(tables(), SOME_CHAINS)(_read_policies_agree))()
-    LONG(given(small_rules(), HOSTS_HERE, SOME_CHAINS)(_written_rules_agree))()
+    LONG(given(small_rules(), SOME_CHAINS)(_written_rules_agree))()
 
 
 # ---- main.cf -----------------------------------------------------------------------
@@ -224,8 +230,9 @@ def test_a_parent_domain_is_not_for_itself() -> None:
             "c.y.org": pins(HEX_B),
         }
     )
-    (notice,) = found.notices
-    assert notice.startswith("file: digests are taken as SHA-256, as by smtp_tls_")
+    assert found.notices == ()
+    (remark,) = found.remarks
+    assert remark.startswith("file: digests are taken as SHA-256, as by smtp_tls_")
 
 
 def test_addresses_are_destinations() -> None:
@@ -332,15 +339,44 @@ def test_a_table_names_its_hosts() -> None:
 # ---- writing -----------------------------------------------------------------------
 
 
-def test_main_cf_is_written() -> None:
-    """A digest stands for a key or for a certificate."""
+def test_a_table_is_written() -> None:
+    """A digest stands for a key or for a certificate; main.cf would pin everybody."""
     value = PinSet(leaf=[ABSENT, "cert-sha256:" + HEX_B])
-    dumped = dump(Rules({"x.org": value}), "postfix")
+    hosts: dict[str, PinSet | Unpinned] = {
+        "**.x.org": value,
+        "a.x.org": UNPINNED,
+        "192.0.2.1": value,
+        "::1": value,
+    }
+    dumped = dump(Rules(hosts), "postfix")
     assert dumped is not None
     assert dumped.losses == ()
     zeros = bytes.fromhex(HEX).hex(":").upper()
-    assert dumped.text == f"{MAIN.rstrip()}\n    {zeros}\n    {COLONS}\n"
-    assert load(str(dumped.text), "x.org").rules == Rules({"x.org": pins(HEX, HEX_B)})
+    assert dumped.text == (
+        "# In main.cf: smtp_tls_fingerprint_digest = sha256\n"
+        f".x.org fingerprint match={zeros}|{COLONS}\n"
+        f"x.org fingerprint match={zeros}|{COLONS}\n"
+        f"[192.0.2.1] fingerprint match={zeros}|{COLONS}\n"
+        f"[ipv6:::1] fingerprint match={zeros}|{COLONS}\n"
+        "a.x.org may\n"
+    )
+    both = pins(HEX, HEX_B)
+    assert load(str(dumped.text)).rules == Rules(
+        {
+            "**.x.org": both,
+            "x.org": both,
+            "a.x.org": UNPINNED,
+            "192.0.2.1": both,
+            "::1": both,
+        }
+    )
+
+
+@pytest.mark.parametrize("blank", ["\t", "\t\t", " \t ", "\n\t"])
+def test_a_table_may_have_tabs(blank: str) -> None:
+    """Most tables are aligned with them, and postmap takes any blank."""
+    text = f"x.org{blank}fingerprint{blank}match={HEX}\n"
+    assert load(text).rules == Rules({"x.org": pins(HEX)})
 
 
 # ---- Postfix itself ----------------------------------------------------------------
@@ -377,7 +413,7 @@ def postfix(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.mark.parametrize("other", ["key", "certificate", "nothing", "authority"])
 def test_postfix_reads_what_is_written_and_decides_alike(
-    other: str, pki: Pki, postfix: Callable[..., str]
+    other: str, pki: Pki, postfix: Callable[..., str], tmp_path: Path
 ) -> None:
     """Its digests may be of the leaf's key or certificate, and of nothing above it."""
     leaf, ca = pki.server, pki.ca
@@ -389,22 +425,22 @@ def test_postfix_reads_what_is_written_and_decides_alike(
     }[other]
     rules = Rules({"localhost": PinSet(leaf=[Pin.spki(digest), OTHER])})
     text = str(dump_rules(rules, format="postfix").text)
-    level, hashed, digests = (
-        postfix(text, "postconf", "-h", f"smtp_tls_{name}").strip()
-        for name in ("security_level", "fingerprint_digest", "fingerprint_cert_match")
-    )
-    assert (level, hashed) == ("fingerprint", "sha256")
-    assert len(digests.split()) == 2
+    table = tmp_path / "table"
+    table.write_text(text, encoding="utf-8")
+    found = postfix("", "postmap", "-q", "localhost", f"texthash:{table}")
+    level, match = found.split()
+    hashed, digests = "sha256", match.removeprefix("match=").split("|")
+    assert (level, len(digests)) == ("fingerprint", 2)
     server = client_servers.Server(
         client_servers.smtp, server_context(leaf), tls_first=False
     )
     try:
         destination = f"[127.0.0.1]:{server.port}"
-        words = ("-c", "-l", level, "-d", hashed, destination, *digests.split())
-        told = postfix(text, "posttls-finger", *words)
+        words = ("-c", "-l", level, "-d", hashed, destination, *digests)
+        told = postfix("", "posttls-finger", *words)
     finally:
         server.close()
-    read = load(text, "localhost").rules
+    read = load(text).rules
     report = Policy(read).evaluate("localhost", [leaf.der, ca.der])
     assert ("Verified TLS connection" in told) == report.accepted
     assert ("Untrusted TLS connection" in told) == (not report.accepted)

@@ -67,6 +67,7 @@ LOSSES: dict[str, tuple[str, Rules, dict[str, Any]]] = {
     "clients": ("okhttp", Rules({"x.org": [ABSENT]}, clients=PinSet([OTHER])), {}),
     "left-out": ("okhttp", Rules({"x.org": [ABSENT], "y.org": [CERT]}), {}),
     "position": ("okhttp", Rules({"x.org": PinSet(leaf=[ABSENT])}), {}),
+    "validation": ("tlsa", Rules({"x.org": PinSet(leaf=[ABSENT])}), {}),
     "union": ("okhttp", Rules({"**.x.org": [ABSENT], "x.org": [OTHER]}), {}),
     "exempt": ("okhttp", Rules({"**.x.org": [ABSENT], "a.x.org": UNPINNED}), {}),
     "expiry-rejects": (
@@ -100,13 +101,51 @@ LOSSES: dict[str, tuple[str, Rules, dict[str, Any]]] = {
         Rules({"**.x.org": [ABSENT, OTHER], "a.x.org": [ABSENT]}),
         {"host": "**.x.org"},
     ),
-    "any-position": ("curl", Rules({"x.org": [ABSENT]}), {}),
+    "any-position": ("curl", Rules({"x.org": [ABSENT]}), {"position": "leaf"}),
     "report-mode": (
         "okhttp",
         Rules({"x.org": [ABSENT], "y.org": PinSet([ABSENT], mode="report")}),
         {},
     ),
 }
+
+
+EITHER = {  # formats that know positions, and the words that the README's pins get
+    "apple": ({"leaf": "NSPinnedLeafIdentities", "ca": "NSPinnedCAIdentities"}),
+    "curl": {"leaf": "sha256//"},
+    "envoy": {"leaf": "verify_certificate_spki"},
+    "postfix": {"leaf": "x.org fingerprint match="},
+    "kubeadm": {"ca": "sha256:"},
+}
+
+
+@pytest.mark.parametrize("name", EITHER)
+def test_pins_for_any_position_are_not_guessed_to_be_of_a_leaf_or_a_ca(
+    name: str, tmp_path: Path
+) -> None:
+    """Taken for the other, they lock everybody out."""
+    rules = Rules({"x.org": [ABSENT, OTHER]})
+    with pytest.raises(PolicyError, match=f"nothing is written: {name} has to know"):
+        dump_rules(rules, format=name, allow=KINDS)
+    for position in ("leaf", "ca"):
+        words = EITHER[name].get(position)
+        if words is None:
+            with pytest.raises(PolicyError, match="there is no rule to write"):
+                dump_rules(rules, format=name, allow=KINDS, position=position)
+            continue
+        dumped = dump_rules(rules, format=name, position=position)
+        assert [loss.kind for loss in dumped.losses] == ["any-position"]
+        assert words in str(dumped.text)
+    file = tmp_path / "pins.toml"
+    file.write_text(str(dump_rules(rules).text), encoding="utf-8")
+    asked = run("convert", "toml", name, file)
+    assert (asked.code, asked.out) == (2, "")
+    assert "--as leaf" in asked.err
+    assert (
+        run("convert", "toml", name, file, "--as", next(iter(EITHER[name]))).code == 0
+    )
+    with pytest.raises(PolicyError, match="position: "):
+        dump_rules(rules, format=name, position="root")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -172,8 +211,8 @@ def test_formats_are_chosen_by_name_alone(tmp_path: Path) -> None:
         load_rules(path, format="kotlin")
     with pytest.raises(PolicyError, match="no policy format 'kotlin'; there is toml"):
         dump_rules(Rules({"x.org": [ABSENT]}), format="kotlin")
-    with pytest.raises(PolicyError, match="'firefox' can only be read; what can: toml"):
-        dump_rules(Rules({"x.org": [ABSENT]}), format="firefox")
+    with pytest.raises(PolicyError, match="'chromium' can only be read; what can: "):
+        dump_rules(Rules({"x.org": [ABSENT]}), format="chromium")
     with pytest.raises(PolicyError, match="'haproxy' can only be written; what can: t"):
         load_rules(path, format="haproxy")
 
@@ -270,7 +309,8 @@ def test_a_notice_is_a_line_on_stderr_in_the_command(noticed: Path) -> None:
 def test_at_most_twenty_mistakes_are_told(tmp_path: Path) -> None:
     """The others are counted."""
     path = tmp_path / "pins.kt"
-    path.write_text('.add("x.org")\n' * 25, encoding="utf-8")
+    code = "val b = CertificatePinner.Builder()\n" + 'b.add("x.org")\n' * 25
+    path.write_text(code, encoding="utf-8")
     with pytest.raises(PolicyError) as caught:
         load_rules(path, format="okhttp")
     lines = str(caught.value).splitlines()
@@ -347,7 +387,8 @@ def test_convert_refuses_to_widen(tmp_path: Path) -> None:
 def test_the_command_tells_each_mistake_on_a_line(tmp_path: Path) -> None:
     """In JSON they are one text."""
     path = tmp_path / "Pins.kt"
-    path.write_text('.add("x.org")\n.add(x)\n', encoding="utf-8")
+    code = 'CertificatePinner.Builder()\n.add("x.org")\n.add(x)\n'
+    path.write_text(code, encoding="utf-8")
     done = run("convert", "okhttp", "toml", path)
     assert (done.code, done.out) == (2, "")
     lines = done.err.splitlines()

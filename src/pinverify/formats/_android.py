@@ -86,13 +86,13 @@ def loads(data: bytes, given: Given) -> Loaded:
     return reading.loaded("no domain has pins; name the file that has a <pin-set>")
 
 
-def dumps(rules: Rules, _: Given) -> Dumped:
+def dumps(rules: Rules, given: Given) -> Dumped:
     """Write a network security configuration.
 
     Raises:
         PolicyError: there is no rule that Android can say.
     """
-    losses = Losses()
+    losses = Losses(given.position)
     fitted = fit(rules, _CAN, losses)
     if not any(isinstance(value, PinSet) for value in fitted.hosts.values()):
         msg = "android: there is no rule to write; add a host with pins of keys"
@@ -189,7 +189,7 @@ def _read_pins(element: Element, reading: Reading) -> _PinSet:
             msg = f"expiration={shown(expiration)}: write a date, as 2030-01-31"
             reading.mistake(where, msg, "expiry")
         else:
-            reading.notice(
+            reading.remark(
                 where,
                 f"the pins end on {expiration} at midnight of each phone; here at "
                 f"{found.expires:%Y-%m-%dT%H:%M:%SZ}, when it is over everywhere",
@@ -209,15 +209,15 @@ def _read_pins(element: Element, reading: Reading) -> _PinSet:
 def _known_children(element: Element, reading: Reading) -> list[Element]:
     """Return the children about pins; note those that nobody knows.
 
-    Android passes over unknown elements and attributes. One with a slip of the pen
-    would leave a host without pins that its author believes to be pinned.
+    Android passes over unknown elements and attributes. An element may be one with pins
+    and a slip of the pen; an attribute changes nothing, and is a notice.
     """
     for attribute in sorted(element.attributes.keys() - _ATTRIBUTES[element.name]):
         if attribute.startswith(_OF_TOOLS):
             continue
         where = f"line {element.line}"
-        msg = f"<{element.name}> has no attribute {shown(attribute)}; remove it"
-        reading.mistake(where, msg, "key")
+        msg = f"<{element.name}> has no attribute {shown(attribute)}, and Android"
+        reading.notice(where, f"{msg} passes over it; remove it")
     found = []
     for child in element.children:
         where = f"line {child.line}"

@@ -58,7 +58,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     Raises:
         PolicyError: there is no rule that Apple can say.
     """
-    losses = Losses()
+    losses = Losses(given.position)
     hosts = dict(fit(rules, _CAN, losses).hosts)
     _one_label_more(hosts, losses)
     domains = {}
@@ -145,6 +145,10 @@ def _read_list(where: str, identities: list[Any], reading: Reading) -> list[Pin]
         if _DIGEST in said:
             pin = reading.key_pin(where, said[_DIGEST])
             pins += [pin] if pin else []
-        elif isinstance(identity, dict) and not identity:
-            reading.mistake(where, f"an identity without {_DIGEST}; add it")
+        elif isinstance(identity, dict):
+            found = (
+                f"unknown key {shown(next(iter(identity)))}" if identity else "empty"
+            )
+            msg = f"an identity without {_DIGEST}: {found}; write that"
+            reading.mistake(where, msg, "key")
     return pins

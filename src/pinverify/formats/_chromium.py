@@ -12,12 +12,12 @@ pins. A pinset may also have bad pins, which no chain may hold.
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.errors import DERError, PolicyError
 from pinverify.formats import _json
-from pinverify.formats._plist import checked
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import UNPINNED, Pin, PinSet
 from pinverify.policy._hosts import covering
@@ -45,9 +45,9 @@ _ENTRY_KEYS: dict[str, type] = {
     "include_subdomains": bool,
     "include_subdomains_for_pinning": bool,
     "pins": str,
-    "expect_ct": bool,
-    "expect_ct_report_uri": str,
 }
+# Keys of other years, which are about other things than pins.
+_PASSED_OVER = {"include_subdomains_for_expect_staple"}
 _TOP_KEYS: dict[str, type] = {"pinsets": list, "entries": list}
 _NO_PINS = (
     "the keys of the pins are in another file; put it beside the list, with the ending "
@@ -58,24 +58,63 @@ _NO_PINS = (
 def loads(data: bytes, given: Given) -> Loaded:
     """Read a list, and the pins beside it.
 
+    Today's list has its pinsets, and the entries with pins, in a second JSON file. If
+    a host is in both, either one's ``include_subdomains`` is for the pins, too: the
+    generator writes one bit for it.
+
     Raises:
         PolicyError: one of the files has mistakes.
     """
-    text = re.sub(r"(?m)^[ \t]*//.*$", "", text_of(data, given, "list"))
-    document = _json.parsed(text, given.name)
     reading = Reading(given)
-    top = checked(document, _TOP_KEYS, "", reading)
-    pins = {} if given.beside is None else _read_pins(given.beside, given, reading)
-    if given.beside is None and top.get("pinsets"):
-        reading.mistake("", _NO_PINS)
+    texts = [text_of(part, given, "list") for part in (data, *given.beside)]
+    is_list = [text.lstrip().startswith(("{", "//")) for text in texts]
+    lists = [text for text, yes in zip(texts, is_list, strict=True) if yes] or texts[:1]
+    keys = [text for text in texts[1:] if text not in lists]
+    tables = [_list(text, given, reading) for text in lists]
+    top = {key: [one for table in tables for one in table[key]] for key in _TOP_KEYS}
+    pins = _read_pins("\n".join(keys), reading)
     sets: dict[str, PinSet] = {}
-    if given.beside is not None:
-        for number, table in enumerate(top.get("pinsets", [])):
-            _read_set(f"pinsets[{number}]", table, pins, sets, reading)
+    if not keys and top["pinsets"]:
+        reading.mistake("", _NO_PINS)
+    for number, table in enumerate(top["pinsets"] if keys else ()):
+        _read_set(f"pinsets[{number}]", table, pins, sets, reading)
     reading.check()
-    _note_unused(pins, top.get("pinsets", []), reading)
-    _add_entries(top.get("entries", []), sets, reading)
+    _note_unused(pins, top["pinsets"], reading)
+    _add_entries(top["entries"], sets, reading)
     return reading.loaded(_NOTHING)
+
+
+def _list(text: str, given: Given, reading: Reading) -> dict[str, list[Any]]:
+    """Return the pinsets and the entries of a list; each may be missing."""
+    document = _json.parsed(re.sub(r"(?m)^[ \t]*//.*$", "", text), given.name)
+    top = _checked(document, _TOP_KEYS, "", reading)
+    return {key: top.get(key, []) for key in _TOP_KEYS}
+
+
+def _checked(
+    table: object, known: dict[str, type], where: str, reading: Reading
+) -> dict[str, Any]:
+    """Return what is known of a table; a key that is nearly known is a mistake."""
+    if not isinstance(table, dict):
+        reading.mistake(where, "expected a dictionary")
+        return {}
+    found = {}
+    for key, value in table.items():
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+        if key not in known and near and key not in _PASSED_OVER:
+            msg = f"unknown key {shown(key)}; is it {near[0]}?"
+            reading.mistake(where, msg, "key")
+        elif key in known and not isinstance(value, known[key]):
+            kind = {bool: "a boolean", list: "an array", str: "a string"}[known[key]]
+            reading.mistake(where, f"{key}: expected {kind}")
+        elif key in known:
+            found[key] = value
+        elif key not in reading.told_keys:
+            reading.told_keys.add(key)
+            reading.notice(
+                where, f"unknown key {shown(key)} is left out, here and below"
+            )
+    return found
 
 
 # ---- the list ----------------------------------------------------------------------
@@ -89,7 +128,7 @@ def _read_set(
     reading: Reading,
 ) -> None:
     """Read a pinset."""
-    said = checked(table, _SET_KEYS, where, reading)
+    said = _checked(table, _SET_KEYS, where, reading)
     lists: dict[str, list[Pin]] = {}
     for key in _LISTS:
         lists[key] = []
@@ -134,14 +173,13 @@ def _add_entries(entries: list[Any], sets: dict[str, PinSet], reading: Reading) 
     found: dict[str, _Entry] = {}
     for number, table in enumerate(entries):
         where = f"entries[{number}]"
-        said = checked(table, _ENTRY_KEYS, where, reading)
+        said = _checked(table, _ENTRY_KEYS, where, reading)
         text = said.get("name", "")
         pattern = reading.pattern(where, text)
         if pattern is None:
             continue
-        if pattern in found or "*" in pattern:
-            msg = f"{shown(text)} is there already, or has a '*'; keep one, without"
-            reading.mistake(where, msg, "twice")
+        if "*" in pattern:
+            reading.mistake(where, f"{shown(text)} has a '*'; remove it", "host")
         used = said.get("pins")
         if used is not None and used not in sets:
             reading.mistake(where, f"{shown(text)}: no pinset {shown(used)}; add it")
@@ -149,7 +187,12 @@ def _add_entries(entries: list[Any], sets: dict[str, PinSet], reading: Reading) 
             said.get(key, False)
             for key in ("include_subdomains", "include_subdomains_for_pinning")
         )
-        found[pattern] = _Entry(None if used is None else sets.get(used), is_below)
+        pins = None if used is None else sets.get(used)
+        before = found.get(pattern, _Entry(pins, is_below))
+        if None not in {before.pins, pins} and before.pins != pins:
+            msg = f"{shown(text)} is there already, with other pins; keep one"
+            reading.mistake(where, msg, "twice")
+        found[pattern] = _Entry(before.pins or pins, before.is_below or is_below)
     for name, entry in found.items():
         for pattern, value in _rules_of(name, entry, found):
             reading.rule("entries", pattern, value)
@@ -177,11 +220,11 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _TIMESTAMP = "PinsListTimestamp"  # seconds of the list, in place of a key
 
 
-def _read_pins(data: bytes, given: Given, reading: Reading) -> dict[str, Pin]:
+def _read_pins(keys: str, reading: Reading) -> dict[str, Pin]:
     """Return the pins of a .pins file by their names."""
     found: dict[str, Pin] = {}
     name = ""
-    for number, text in _pieces(text_of(data, given, "file of pins")):
+    for number, text in _pieces(keys):
         where = f".pins, line {number}"
         if not name:
             if not _NAME.fullmatch(text) or text in found:

@@ -2,6 +2,8 @@
 
     sha256//<base64>;sha256//<base64>
 
+It is read alone, from a configuration file (.curlrc) and from a command.
+
 curl compares the key of the server's own certificate, whether the chain is verified or
 not, and nothing above it. A command line has one host, which the argument does not
 name. A file has one public key, PEM or DER; of a certificate curl reads nothing.
@@ -9,6 +11,7 @@ name. A file has one public key, PEM or DER; of a certificate curl reads nothing
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pinverify.errors import DERError, PolicyError
@@ -56,13 +59,38 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     return Dumped(";".join(texts) + "\n", losses.found())
 
 
+_OPTION = re.compile(
+    r"""(?m)^[^\n\#]*?(?<![\w-])(?:--)?pinnedpubkey\b["']?[ \t]*[=:]?[ \t]*(?:\\\n\s*)?
+    (?P<quote>["']?)(?P<value>[^\s"']*)(?P=quote)""",
+    re.VERBOSE,
+)
+
+
 def _listed(text: str, reading: Reading) -> list[Pin]:
+    """Return the pins of an argument, a configuration file or a command."""
+    values = [(1, text.strip())]
+    if found := list(_OPTION.finditer(text)):
+        lines = [1 + text.count("\n", 0, one.start("value")) for one in found]
+        values = list(zip(lines, [one["value"] for one in found], strict=True))
+    read: list[list[Pin]] = []
+    for line, value in values:
+        where = f"line {line}" if found else ""
+        read.append(_pins(where, value, reading))
+        if set(read[-1]) != set(read[0]):
+            msg = "a second pinnedpubkey with other pins; give a file with one of both"
+            reading.mistake(where, msg)
+    return read[0]
+
+
+def _pins(where: str, value: str, reading: Reading) -> list[Pin]:
     pins = []
-    for number, part in enumerate(text.strip().split(";"), start=1):
-        where = f"pin {number}"
+    for number, part in enumerate(value.split(";"), start=1):
+        place = ", ".join(filter(None, (where, f"pin {number}")))
         if not part.startswith(_PREFIX):
-            reading.mistake(where, f"{shown(part)}: write {_PREFIX} and base64", "pin")
-        elif pin := reading.key_pin(where, part.removeprefix(_PREFIX)):
+            told = "pinnedpubkey: " if where else ""
+            msg = f"{told}{shown(part)}: write {_PREFIX} and base64"
+            reading.mistake(place, msg, "pin")
+        elif pin := reading.key_pin(place, part.removeprefix(_PREFIX)):
             pins.append(pin)
     return pins
 

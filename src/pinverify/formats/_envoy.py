@@ -55,7 +55,10 @@ _TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3."
 _MODE = "trust_chain_verification"
 _MODES = {"0": "VERIFY_TRUST_CHAIN", "1": "ACCEPT_UNTRUSTED"}
 _CUSTOM = "custom_validator_config"
-_NAMES = ("match_typed_subject_alt_names", "match_subject_alt_names")
+_NAMES = (
+    *("match_typed_subject_alt_names", "match_subject_alt_names"),
+    "verify_subject_alt_name",
+)
 # The fields of a validation context. Another one may be a slip of the pen, which pins
 # nothing.
 _KNOWN = {
@@ -89,7 +92,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     Raises:
         PolicyError: no host is given, or it has no pins that Envoy can say.
     """
-    losses = Losses()
+    losses = Losses(given.position)
     if rules.clients is not None and not rules.hosts:
         host, one = "clients", Rules({"clients": rules.clients}, blocked=rules.blocked)
         head = [f'"@type": {_TYPE}DownstreamTlsContext']

@@ -72,8 +72,8 @@ def documents(text: str, given: Given) -> list[Any]:
         yaml: Any = importlib.import_module("pinverify.formats._yaml")
     except ModuleNotFoundError:
         msg = (
-            f"{given.name}: YAML needs PyYAML: pip install 'pinverify[yaml]'; or give "
-            "the configuration as JSON"
+            f"{given.name}: YAML needs PyYAML: pip install '.[yaml]' in the checkout; "
+            "or give the configuration as JSON"
         )
         raise PolicyError(msg) from None
 

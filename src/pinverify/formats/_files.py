@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import PolicyError
-from pinverify.formats._reading import Given
+from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import format_named
+from pinverify.policy._compiled import read_compiled
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Loaded
-    from pinverify.formats._table import Format
+    from collections.abc import Sequence
 
-__all__ = ["load_file"]
+    from pinverify.formats._table import Format
+    from pinverify.policy import Policy
+
+__all__ = ["compiled_from", "load_file", "ordinary_policy", "policy_in"]
 
 
 def load_file(
@@ -22,41 +26,124 @@ def load_file(
     name_of_format: str,
     *,
     host: str | None = None,
-    pins: str | os.PathLike[str] | None = None,
+    pins: Sequence[str | os.PathLike[str]] = (),
 ) -> Loaded:
     """Read a file, and return its rules and the notices of the reader.
 
     The arguments and the errors are those of `pinverify.load_policy`.
     """
+    row, data, given = _read(path, name_of_format, host, pins)
+    return row.reader(data, given)
+
+
+def ordinary_policy(
+    path: str | os.PathLike[str],
+    name_of_format: str,
+    *,
+    host: str | None = None,
+    pins: Sequence[str | os.PathLike[str]] = (),
+) -> Policy | Loaded:
+    """Read a file that is to be compiled.
+
+    The arguments and the errors are those of `pinverify.load_policy`.
+
+    Returns:
+        The policy, if `lint` has nothing to say about it; or what was read.
+    """
+    row, data, given = _read(path, name_of_format, host, pins)
+    read = row.compiler(data, given)
+    if isinstance(read, Loaded):
+        return read
+    found = read.policy() if read.is_ordinary() else None
+    return found or row.reader(data, given)
+
+
+def _read(
+    path: str | os.PathLike[str],
+    name_of_format: str,
+    host: str | None,
+    pins: Sequence[str | os.PathLike[str]],
+) -> tuple[Format, bytes, Given]:
     name = os.fspath(path)
     row = format_named(name_of_format, name)
     if host is not None and row.host == "says":
-        msg = f"{name}: a {row.name} file names its hosts; leave out `host` (--host)"
+        msg = f"{name}: a file of {row.name} names its hosts; leave out `host` (--host)"
         raise PolicyError(msg)
     if host is None and row.host == "given":
-        msg = f"{name}: a {row.name} file names no host; give `host` (--host)"
+        msg = f"{name}: a file of {row.name} names no host; give `host` (--host)"
         raise PolicyError(msg)
-    if pins is not None and not row.beside:
-        msg = f"{name}: a {row.name} file has its pins in it; leave pins out"
+    if pins and not row.beside:
+        msg = f"{name}: a file of {row.name} has its pins in it; leave pins out"
         raise PolicyError(msg)
-    beside = None
-    if pins is not None:
-        beside = _bytes(os.fspath(pins), row)
-    elif row.beside and (second := Path(name).with_suffix(row.beside)).is_file():
-        beside = _bytes(str(second), row)
-    return row.reader(_bytes(name, row), Given(name, host, beside=beside))
+    paths = [Path(one) for one in pins] or (_beside(Path(name)) if row.beside else [])
+    beside = tuple(_bytes(str(one), row) for one in paths)
+    return row, _bytes(name, row), Given(name, host, beside=beside)
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return the files that belong to a list: Chromium has three of one stem."""
+    stem = path.stem.removesuffix("_pins")
+    ends = ("_pins.json", ".json", ".pins")
+    others = [path.with_name(f"{stem}{end}") for end in ends]
+    return [other for other in others if other != path and other.is_file()]
+
+
+def policy_in(
+    data: bytes, name: str, name_of_format: str
+) -> tuple[Policy, Sequence[str]]:
+    """Return the policy in the bytes of a file, and the notices of the reader.
+
+    Raises:
+        PolicyError: they have mistakes; or the format is not one of one file alone.
+    """
+    row = format_named(name_of_format, name)
+    if row.max_bytes is None:
+        try:
+            return policy.Policy.open(data), ()
+        except PolicyError as error:
+            raise _not_compiled(name, error) from None
+    if row.beside or row.host == "given":
+        msg = f"{name}: a file of {row.name} does not say all of a policy: convert it"
+        raise PolicyError(msg)
+    _check_size(data, name, row)
+    read = row.compiler(data, Given(name, None))
+    if isinstance(read, Loaded):
+        return policy.Policy(read.rules), read.notices
+    found = read.policy()
+    if found is not None:
+        return found, ()
+    loaded = row.reader(data, Given(name, None))  # it finds all mistakes
+    return policy.Policy(loaded.rules), loaded.notices
 
 
 def _bytes(name: str, row: Format) -> bytes:
     """Return the contents of a file, if they are not longer than its format allows."""
     with Path(name).open("rb") as file:
         if row.max_bytes is None:
-            return file.read()
+            return compiled_from(file, name)
         data = file.read(row.max_bytes + 1)
-    if len(data) > row.max_bytes:
+    _check_size(data, name, row)
+    return data
+
+
+def _check_size(data: bytes, name: str, row: Format) -> None:
+    if row.max_bytes is not None and len(data) > row.max_bytes:
         msg = (
             f"{name}: more than {row.max_bytes:,} bytes; no {row.name} file of a "
             "policy is so large: is it another file?"
         )
         raise PolicyError(msg)
-    return data
+
+
+def compiled_from(file: IO[bytes], name: str) -> bytes:
+    """Read a compiled policy from a file or a pipe, which errors call *name*."""
+    try:
+        return read_compiled(file)
+    except PolicyError as error:
+        raise _not_compiled(name, error) from None
+
+
+def _not_compiled(name: str, error: PolicyError) -> PolicyError:
+    return PolicyError(
+        f"{name}: {error}; of a policy in another format give the format"
+    )

@@ -35,7 +35,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     Raises:
         PolicyError: no host is given, or it has no pins of certificates.
     """
-    losses = Losses()
+    losses = Losses(given.position)
     if rules.clients is not None and not rules.hosts:
         fetch = "ssl_c_der"
         one = Rules({"clients": rules.clients}, blocked=rules.blocked)

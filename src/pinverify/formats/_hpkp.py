@@ -1,12 +1,10 @@
-"""HPKP (RFC 7469): the header Public-Key-Pins, alone or in a server's configuration.
+"""HPKP (RFC 7469): the header Public-Key-Pins, alone or in a response that was saved.
 
     Public-Key-Pins: pin-sha256="…"; pin-sha256="…"; max-age=5184000; includeSubDomains
 
 A header does not name its host. A client kept the pins for max-age seconds after it had
 seen the header, so pins that are read begin now. It ignored a header with one pin
 alone, and one that is not in the grammar: both are errors here.
-
-Apache and nginx send the header from a line of their configuration, in quotes.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinverify.core._hosts import is_address
 from pinverify.errors import PolicyError
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host, rule_to_write
 from pinverify.formats._reading import Reading, text_of
-from pinverify.formats._server_lines import apache_words, nginx_words
 from pinverify.policy import UNPINNED, PinSet, Rules
 from pinverify.policy._epoch_seconds import seconds_of
 from pinverify.policy._hosts import split_pattern
@@ -29,20 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinverify.formats._reading import Given, Loaded
-    from pinverify.formats._server_lines import Words
     from pinverify.policy import Pin
 
-__all__ = [
-    "dump_apache",
-    "dump_nginx",
-    "dumps",
-    "load_apache",
-    "load_nginx",
-    "loads",
-]
+__all__ = ["dumps", "loads"]
 
 _HEADER = "Public-Key-Pins"
 _REPORT_ONLY = "Public-Key-Pins-Report-Only"
+_FIELD = re.compile(
+    r"^(?P<name>Public-Key-Pins(?:-Report-Only)?):(?P<value>.*(?:\n[ \t].*)*)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NAMES = {name.lower(): name for name in (_HEADER, _REPORT_ONLY)}
 _CAN = Abilities(report=True, expiry=True, min_pins=2)
 _DEFAULT_AGE = 60 * 24 * 3600  # the longest that Chromium kept pins
@@ -50,28 +44,37 @@ _LAST = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 
 
 def loads(data: bytes, given: Given) -> Loaded:
-    """Read a header: its value, or its name and value.
+    """Read a header: its value, its name and value, or a response with it.
 
     Raises:
         PolicyError: it is not in the grammar of RFC 7469, or a client would ignore it.
     """
     text = text_of(data, given, "header").strip()
-    name, colon, value = text.partition(":")
-    if colon and name.lower() in _NAMES:
-        return _load(_NAMES[name.lower()], value, "", given)
-    return _load(_HEADER, text, "", given)
+    reading = Reading(given)
+    name, value, where = _HEADER, text, ""
+    if text.startswith("HTTP/") or len(_FIELD.findall(text)) > 1:
+        name, value, where = _in_response(text, reading)
+    elif field := _FIELD.match(text):
+        name, value = _NAMES[field["name"].lower()], text[field.start("value") :]
+    return _load(name, value, where, given, reading)
 
 
-def load_apache(data: bytes, given: Given) -> Loaded:
-    """Read the header from a configuration of Apache."""
-    text = text_of(data, given, "configuration")
-    return _load_line(_apache_headers(apache_words(text, given)), given)
-
-
-def load_nginx(data: bytes, given: Given) -> Loaded:
-    """Read the header from a configuration of nginx."""
-    text = text_of(data, given, "configuration")
-    return _load_line(_nginx_headers(nginx_words(text, given)), given)
+def _in_response(text: str, reading: Reading) -> tuple[str, str, str]:
+    """Return the name, the value and the line of the header that a client takes."""
+    head = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
+    fields = list(_FIELD.finditer(head))
+    if not fields:
+        reading.mistake("", f"the response has no header {_HEADER}; give one that has")
+        reading.check()
+    enforced = [field for field in fields if field["name"].lower() == _HEADER.lower()]
+    taken = (enforced or fields)[0]
+    for field in fields:
+        if field is not taken:
+            where = f"line {1 + text.count(chr(10), 0, field.start())}"
+            msg = f"{field['name']} is left out; clients take another header"
+            reading.notice(where, msg)
+    where = f"line {1 + text.count(chr(10), 0, taken.start())}"
+    return _NAMES[taken["name"].lower()], taken["value"], where
 
 
 def dumps(rules: Rules, given: Given) -> Dumped:
@@ -80,21 +83,26 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     Raises:
         PolicyError: no host is given, or it has no pins.
     """
-    name, value, losses = _written(rules, given)
-    return Dumped(f"{name}: {value}\n", losses.found())
-
-
-def dump_apache(rules: Rules, given: Given) -> Dumped:
-    """Write the line of a configuration of Apache."""
-    name, value, losses = _written(rules, given)
-    quoted = value.replace('"', '\\"')
-    return Dumped(f'Header always set {name} "{quoted}"\n', losses.found())
-
-
-def dump_nginx(rules: Rules, given: Given) -> Dumped:
-    """Write the line of a configuration of nginx."""
-    name, value, losses = _written(rules, given)
-    return Dumped(f"add_header {name} '{value}' always;\n", losses.found())
+    losses = Losses(given.position)
+    host, one = rule_to_write(rules, given, losses, below=True)
+    if is_address(host):
+        why = f"{host} is an address, and clients ignore its header"
+        msg = f"{given.name}: there is no rule to write: {why}"
+        raise PolicyError(msg)
+    fitted = fit(one, _CAN, losses)
+    ((pattern, value),) = fitted.hosts.items() if fitted.hosts else ((host, UNPINNED),)
+    if not isinstance(value, PinSet):
+        msg = (
+            f"{given.name}: there is no rule to write: a header needs two pins of keys "
+            f"for {host!r}, one of them a backup"
+        )
+        raise PolicyError(msg)
+    pins = [f'pin-sha256="{str(pin).removeprefix("sha256/")}"' for pin in value.pins]
+    below = ["includeSubDomains"] if pattern.startswith("**.") else []
+    age = f"max-age={_age(pattern, value, given, losses)}"
+    name = _REPORT_ONLY if value.mode == "report" else _HEADER
+    text = f"{name}: {'; '.join([*pins, age, *below])}\n"
+    return Dumped(text, losses.found())
 
 
 # ---- reading -----------------------------------------------------------------------
@@ -108,9 +116,8 @@ class _Directives(NamedTuple):
     is_below: bool
 
 
-def _load(name: str, value: str, where: str, given: Given) -> Loaded:
+def _load(name: str, value: str, where: str, given: Given, reading: Reading) -> Loaded:
     """Return the rules of a header."""
-    reading = Reading(given)
     wildcard, host = split_pattern(given_host(given))
     if wildcard:
         msg = "give the host itself; includeSubDomains is in the header"
@@ -241,92 +248,7 @@ def _end(max_age: int, given: Given) -> dt.datetime:
         return _LAST
 
 
-# ---- configurations of servers -----------------------------------------------------
-
-
-class _Header(NamedTuple):
-    """A header that a configuration sends; what is wrong, if it cannot be read."""
-
-    line: int
-    name: str
-    value: str
-    problem: str = ""
-
-
-def _load_line(headers: Iterator[_Header], given: Given) -> Loaded:
-    """Return the rules of the only header of a configuration."""
-    found = list(headers)
-    if not found:
-        msg = f"{given.name}: no line sends {_HEADER}; lines in comments do not count"
-        raise PolicyError(msg)
-    reading = Reading(given)
-    for header in found:
-        if header.problem:
-            reading.mistake(f"line {header.line}", header.problem)
-    for header in found[1:]:
-        msg = "a second header with pins; give a file with one of them"
-        reading.mistake(f"line {header.line}", msg)
-    reading.check()
-    (header,) = found
-    return _load(header.name, header.value, f"line {header.line}", given)
-
-
-def _apache_headers(lines: Iterator[Words]) -> Iterator[_Header]:
-    """Yield what ``Header [always] set NAME VALUE`` sends."""
-    for line, words in lines:
-        if not words or words[0].lower() != "header":
-            continue
-        rest = words[1:]
-        if rest and rest[0].lower() in {"always", "onsuccess"}:
-            rest = rest[1:]
-        if len(rest) < 2 or rest[1].rstrip(":").lower() not in _NAMES:  # noqa: PLR2004
-            continue
-        action, name, *values = rest
-        name = _NAMES[name.rstrip(":").lower()]
-        problem = ""
-        if action.lower() != "set":
-            problem = f"Header {action} is not understood; write Header always set"
-        elif len(values) != 1:
-            problem = 'more than one value; escape the quotes inside: \\"'
-        elif "%" in values[0]:
-            problem = "the value has a '%', which Apache replaces; write the pins"
-        yield _Header(line, name, values[0] if values else "", problem)
-
-
-def _nginx_headers(lines: Iterator[Words]) -> Iterator[_Header]:
-    """Yield what ``add_header NAME VALUE [always]`` sends."""
-    for line, words in lines:
-        if len(words) < 2 or words[0] != "add_header" or words[1].lower() not in _NAMES:  # noqa: PLR2004
-            continue
-        values = words[2:-1] if words[-1] == "always" else words[2:]
-        problem = ""
-        if len(values) != 1:
-            problem = "more than one value; put the whole value in single quotes"
-        elif "$" in values[0]:
-            problem = "the value has a variable; write the pins themselves"
-        yield _Header(line, _NAMES[words[1].lower()], "".join(values[:1]), problem)
-
-
 # ---- writing -----------------------------------------------------------------------
-
-
-def _written(rules: Rules, given: Given) -> tuple[str, str, Losses]:
-    """Return the name and the value of a header."""
-    losses = Losses()
-    host, one = rule_to_write(rules, given, losses, below=True)
-    fitted = fit(one, _CAN, losses)
-    ((pattern, value),) = fitted.hosts.items() if fitted.hosts else ((host, UNPINNED),)
-    if not isinstance(value, PinSet):
-        msg = (
-            f"{given.name}: there is no rule to write: a header needs two pins of keys "
-            f"for {host!r}, one of them a backup"
-        )
-        raise PolicyError(msg)
-    pins = [f'pin-sha256="{str(pin).removeprefix("sha256/")}"' for pin in value.pins]
-    below = ["includeSubDomains"] if pattern.startswith("**.") else []
-    age = f"max-age={_age(pattern, value, given, losses)}"
-    name = _REPORT_ONLY if value.mode == "report" else _HEADER
-    return name, "; ".join([*pins, age, *below]), losses
 
 
 def _age(pattern: str, value: PinSet, given: Given, losses: Losses) -> int:

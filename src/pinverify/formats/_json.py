@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
+from pinverify.formats._columns import columns_of
 from pinverify.formats._json_mistakes import look_again
 from pinverify.formats._json_values import (
     NotJSONError,
@@ -27,10 +28,11 @@ from pinverify.policy import PinSet
 from pinverify.policy._rules import LISTS
 
 if TYPE_CHECKING:
+    from pinverify.formats._columns import Columns
     from pinverify.formats._reading import Given
     from pinverify.policy import Pin, Rules
 
-__all__ = ["dumps", "loads", "parsed"]
+__all__ = ["compiles", "dumps", "loads", "parsed"]
 
 
 def loads(data: bytes, given: Given) -> Loaded:
@@ -47,6 +49,36 @@ def loads(data: bytes, given: Given) -> Loaded:
     except PolicyError as error:
         first = error
     raise _all_mistakes(text, given.name, first, tables=True)
+
+
+def compiles(data: bytes, given: Given) -> Columns | Loaded:
+    """Read JSON that is to be compiled; as columns, where it can be.
+
+    Raises:
+        PolicyError: as in `loads`.
+    """
+    return _columns(text_of(data, given, "policy")) or loads(data, given)
+
+
+def _columns(text: str) -> Columns | None:
+    """Return the columns of a text; None if it has, or may have, anything else in it.
+
+    The parser is not told to look at each object, which takes far longer than all the
+    rest. So a key that is there twice shows in another way: there are more colons than
+    keys, since no name or pin has one but an address.
+    """
+    if "\\" in text or _has_too_many_values(text):
+        return None
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    found = columns_of(document) if isinstance(document, dict) else None
+    if found is None:
+        return None
+    num_keys = len(document) + 2 * len(found.hosts)
+    in_names = sum(host.count(":") for host in found.hosts)
+    return found if text.count(":") == num_keys + in_names else None
 
 
 def dumps(rules: Rules, _: Given) -> Dumped:
@@ -96,14 +128,21 @@ def parsed(text: str, name: str) -> Any:  # noqa: ANN401 - any JSON
 def _all_mistakes(
     text: str, name: str, first: PolicyError, *, tables: bool
 ) -> PolicyError:
-    """Return the error with all mistakes of a text that is JSON, and their lines."""
+    """Return the error with all mistakes of a text that is JSON."""
     first.__traceback__ = first.__context__ = None  # they hold the whole document
-    return all_mistakes(*look_again(text, name, tables=tables), name, first)
+    return all_mistakes(
+        look_again(text, name, tables=tables), lambda _: {}, name, first
+    )
+
+
+def _has_too_many_values(text: str) -> bool:
+    num_values = sum(text.count(mark) for mark in _BEFORE_VALUES)
+    return num_values > _FREE_VALUES + len(text) // _BYTES_FOR_VALUE
 
 
 def _parsed(text: str, name: str) -> Any:  # noqa: ANN401 - any JSON
-    num_values = sum(text.count(mark) for mark in _BEFORE_VALUES)
-    if num_values > _FREE_VALUES + len(text) // _BYTES_FOR_VALUE:
+    if _has_too_many_values(text):
+        num_values = sum(text.count(mark) for mark in _BEFORE_VALUES)
         msg = f"{name}: {num_values:,} values of a few bytes each; this is no policy"
         raise NotJSONError(msg)
     document = decoded(text, name, _object, _no_constant)
@@ -144,8 +183,7 @@ def _table(pinset: PinSet) -> dict[str, Any]:
     table: dict[str, Any] = {
         name: _texts(getattr(pinset, name)) for name in LISTS if getattr(pinset, name)
     }
-    # A table with the single key ca is refused in TOML, where it may be a host.
-    if pinset.mode != "enforce" or table.keys() == {"ca"}:
+    if pinset.mode != "enforce":
         table["mode"] = pinset.mode
     if pinset.expires is not None:
         table["expires"] = pinset.expires.isoformat().replace("+00:00", "Z")

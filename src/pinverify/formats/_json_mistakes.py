@@ -1,16 +1,14 @@
-"""All mistakes of a policy file in JSON, and their lines.
+"""All mistakes of a policy file in JSON.
 
-The parser stops at the first value that is wrong, and tells no lines of what it has
-read. So a file that has a mistake is parsed again, with everything noted that JSON
-itself allows, and the lines are counted in the text.
+The parser stops at the first value that is wrong. So a file that has a mistake is
+parsed again, with everything noted that JSON itself allows. The parser tells no lines
+of what it has read, and programs write JSON: a mistake has the keys that lead to it.
 """
 
 from __future__ import annotations
 
-import functools
 import json
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
@@ -25,27 +23,24 @@ from pinverify.formats._json_values import (
     with_times,
 )
 from pinverify.formats._own_tables import SOUND, Mistake, mistakes_in, name_of
+from pinverify.policy._printable import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Iterator
 
     from pinverify.formats._own_tables import Place
 
 __all__ = ["look_again"]
 
 _MAX_KEYS = 6  # of a place: those of a policy have four
-
-# The number of what comes between them does not matter.
-_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:\n]|[^\s\[\]{},:"]+', re.DOTALL)
+_MAX_NAME = 256
 
 _Twice = dict[int, tuple[dict[str, Any], str]]
 """Objects with a key that is there twice, and the key, by the address of the object."""
 
 
-def look_again(
-    text: str, name: str, *, tables: bool
-) -> tuple[Iterator[Mistake], Callable[[Collection[Place]], Mapping[Place, int]]]:
-    """Return the mistakes of a text, and a function that finds lines of places.
+def look_again(text: str, name: str, *, tables: bool) -> Iterator[Mistake]:
+    """Yield the mistakes of a text.
 
     Args:
         text: the file.
@@ -55,10 +50,6 @@ def look_again(
     Raises:
         NotJSONError: it is not JSON, behind the first mistake.
     """
-    return _mistakes(text, name, tables=tables), functools.partial(_lines_of, text)
-
-
-def _mistakes(text: str, name: str, *, tables: bool) -> Iterator[Mistake]:
     twice: _Twice = {}
 
     def noting(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,11 +78,11 @@ def _bad_values(document: object, twice: _Twice) -> Iterator[Mistake]:
             place[-1] = key
             if problem := _problem(key) or _problem(value):
                 at = tuple(place[1 : _MAX_KEYS + 1])
-                yield Mistake(at, "", problem, "syntax")
+                yield Mistake(at, _name(at), problem, "syntax")
             if id(value) in twice:
                 _, again = twice[id(value)]
                 keys = (*place[1:], again)[:_MAX_KEYS]
-                yield Mistake(keys, "", told_twice(again), "twice")
+                yield Mistake(keys, _name(keys[:-1]), told_twice(again), "twice")
             if isinstance(value, dict | list):
                 pairs = value.items() if isinstance(value, dict) else enumerate(value)
                 waiting.append(iter(pairs))
@@ -100,6 +91,11 @@ def _bad_values(document: object, twice: _Twice) -> Iterator[Mistake]:
         else:
             waiting.pop()
             place.pop()
+
+
+def _name(place: Place) -> str:
+    """Return the name of a place; the whole document has none."""
+    return shortened(name_of(place), _MAX_NAME) if place else ""
 
 
 def _problem(value: object) -> str:
@@ -131,41 +127,3 @@ def _in_tables(document: object) -> Iterator[Mistake]:
         yield Mistake((), "", str(error))
     else:
         yield from mistakes_in(tables)
-
-
-# ---- lines -------------------------------------------------------------------------
-
-
-def _lines_of(text: str, places: Collection[Place]) -> dict[Place, int]:
-    """Return the lines of places, and of what is around them; of two the last."""
-    wanted = {place[:length] for place in places for length in range(1, len(place) + 1)}
-    lines: dict[Place, int] = {}
-    line = 1
-    here: list[str | int] = []  # of each open object the key, of each array the index
-    comes_key = False
-    for match in _WORD.finditer(text):
-        word = match[0]
-        if word == "\n":
-            line += 1
-        elif word in _CLOSING:
-            here.pop()
-            comes_key = False
-        elif word == ",":
-            last = here[-1]
-            comes_key = isinstance(last, str)
-            here[-1] = last if isinstance(last, str) else last + 1
-        elif word == ":":
-            comes_key = False
-        else:
-            if comes_key:
-                here[-1] = json.loads(word)
-            if len(here) <= _MAX_KEYS and tuple(here) in wanted:
-                lines[tuple(here)] = line
-            if word in _OPENING:
-                here.append("" if word == "{" else 0)
-                comes_key = word == "{"
-    return lines
-
-
-_OPENING = ("{", "[")
-_CLOSING = ("}", "]")

@@ -2,7 +2,7 @@
 
 Each is of the public key (SPKI) of an authority of the cluster: kubeadm joins a cluster
 if one of its authorities has one of the hashes, and believes servers of that authority.
-A file has one hash a line; it does not name the host.
+A file does not name the host. It may be what kubeadm prints, or a JoinConfiguration.
 """
 
 from __future__ import annotations
@@ -23,32 +23,41 @@ if TYPE_CHECKING:
 __all__ = ["dumps", "loads"]
 
 _CAN = Abilities(shapes=frozenset({""}), lists=frozenset({"ca"}))
+_BEGINS = re.compile(r"kubeadm\s+join|caCertHashes")  # a command, a configuration
+_NEAR = re.compile(r"(?i)\bsha256[:/][^\s\"',\]\\]*")
 _HASH = re.compile(r"sha256:([0-9a-fA-F]{64})", re.ASCII)
 
 
 def loads(data: bytes, given: Given) -> Loaded:
-    """Read hashes, one a line.
+    """Read the hashes of a list, a command, or a JoinConfiguration.
 
     Raises:
-        PolicyError: a line is something else.
+        PolicyError: there is none, or something is nearly one.
     """
     reading = Reading(given)
     pattern = given_host(given)
-    pins = []
+    commands: list[set[Pin]] = []
     for number, line in lines_of(text_of(data, given, "list")):
-        text = line.strip()
-        if match := _HASH.fullmatch(text):
-            pins.append(Pin.spki(match[1]))
-        elif text:
-            msg = f"{shown(text)} is not sha256: and 64 hex digits"
-            if text.startswith("SHA256:"):
+        where = f"line {number}"
+        if not commands or _BEGINS.search(line):
+            commands.append(set())
+        words = [] if line.lstrip().startswith("#") else _NEAR.findall(line)
+        for word in words:
+            if match := _HASH.fullmatch(word):
+                commands[-1].add(Pin.spki(match[1]))
+                continue
+            msg = f"{shown(word)} is not sha256: and 64 hex digits"
+            if word.startswith("SHA256:"):
                 msg += "; SHA256: and base64 is the hash of an SSH key"
-            reading.mistake(f"line {number}", msg, "pin")
+            reading.mistake(where, msg, "pin")
+    found = [pins for pins in commands if pins]
+    if any(pins != found[0] for pins in found):
+        reading.mistake("", "commands with other hashes; give a file with one of them")
     reading.check()
-    if not pins:
+    if not found:
         msg = f"{given.name}: there is no hash; write sha256: and 64 hex digits"
         raise PolicyError(msg)
-    reading.rule("", pattern, PinSet(ca=pins))
+    reading.rule("", pattern, PinSet(ca=sorted(found[0], key=str)))
     return reading.loaded("")
 
 

@@ -12,7 +12,6 @@ direction: what the changed rules may do that the rules did not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.policy import UNPINNED, PinKind, PinSet, Rules
@@ -23,7 +22,16 @@ if TYPE_CHECKING:
 
     from pinverify.policy import Pin, Unpinned
 
-__all__ = ["KINDS", "Abilities", "Direction", "Dumped", "Loss", "Losses", "fit"]
+__all__ = [
+    "KINDS",
+    "Abilities",
+    "Direction",
+    "Dumped",
+    "Loss",
+    "Losses",
+    "Position",
+    "fit",
+]
 
 Direction: TypeAlias = Literal["wider", "narrower", "dropped"]
 
@@ -38,6 +46,7 @@ KINDS: Mapping[str, tuple[Direction, str]] = {
     "many-labels": ("wider", "a rule for any number of labels more"),
     "exact-and-below": ("wider", "other pins for a name than for those below it"),
     "backup": ("wider", "a rule with fewer pins than the system takes"),
+    "validation": ("wider", "validation of the certificate beside its pin"),
     "union": ("wider", "a rule that replaces a wider one"),
     "expiry-rejects": ("wider", "rejection after the expiry"),
     "expiry-needed": ("wider", "pins without an end"),
@@ -45,7 +54,7 @@ KINDS: Mapping[str, tuple[Direction, str]] = {
     "expiry-date": ("narrower", "the time of day of an expiry"),
     "certificate-pins": ("narrower", "pins of whole certificates beside others"),
     "key-pins": ("narrower", "pins of keys beside others"),
-    "any-position": ("narrower", "pins that match at any position"),
+    "any-position": ("narrower", "pins for any position; --as says which they are"),
     "exempt": ("narrower", "an exemption from a wider rule"),
     "report-mode": ("dropped", "report mode"),
 }
@@ -96,8 +105,7 @@ class Dumped(NamedTuple):
 Loss.__module__ = Dumped.__module__ = "pinverify"
 
 
-@dataclass(frozen=True)
-class Abilities:
+class Abilities(NamedTuple):
     """The words that a system has for one rule.
 
     Attributes:
@@ -123,10 +131,19 @@ class Abilities:
     min_pins: int = 1
 
 
-class Losses:
-    """Collects losses."""
+Position: TypeAlias = Literal["leaf", "ca"]
 
-    def __init__(self) -> None:
+
+class Losses:
+    """Collects losses.
+
+    Attributes:
+        position: of pins for any position, where a system needs to know it; None if
+            the caller has not said it.
+    """
+
+    def __init__(self, position: Position | None = None) -> None:
+        self.position = position
         self._found: list[Loss] = []
 
     def add(self, kind: str, where: str, was: str, became: str) -> None:
@@ -249,23 +266,24 @@ def _fit_positions(
     pattern: str, lists: dict[str, tuple[Pin, ...]], can: Abilities, losses: Losses
 ) -> dict[str, tuple[Pin, ...]]:
     """Return lists that the system knows, with as much of the pins as fits."""
-    pins, leaf, ca = lists["pins"], lists["leaf"], lists["ca"]
-    named = " and ".join(name for name, found in lists.items() if found)
+    kept: dict[str, tuple[Pin, ...]] = {
+        name: lists[name] for name in ("leaf", "ca") if name in can.lists
+    }
+    lost = [name for name in ("leaf", "ca") if lists[name] and name not in kept]
+    pins = lists["pins"]
     if "pins" in can.lists:
-        losses.add("position", pattern, named, "any position")
-        return {"pins": pins + leaf + ca}
-    if can.lists == {"leaf", "ca"}:
-        if ca:
-            losses.add("position", pattern, named, "one list for CAs")
-        else:
-            losses.add("any-position", pattern, "any position", "CAs")
-        return {"leaf": leaf, "ca": pins + ca}
-    (only,) = can.lists
-    if len([found for found in lists.values() if found]) > 1:
-        losses.add("position", pattern, named, f"{only} alone")
+        losses.add("position", pattern, " and ".join(lost), "any position")
+        return {"pins": pins + lists["leaf"] + lists["ca"]}
+    position: str = losses.position or next(iter(kept))
+    if pins and kept.get(position) == ():
+        became = f"{position} alone" if losses.position else "one that nobody has said"
+        losses.add("any-position", pattern, "any position", became)
+        kept[position] = pins
     elif pins:
-        losses.add("any-position", pattern, "any position", f"{only} alone")
-    return {only: lists[only] or pins}
+        lost.append("pins")
+    if lost and any(kept.values()):
+        losses.add("position", pattern, " and ".join(lost), "none")
+    return kept
 
 
 # ---- patterns --------------------------------------------------------------------

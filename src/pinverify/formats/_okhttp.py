@@ -6,25 +6,24 @@ the reader gives each pattern the pins of all patterns that cover it, and adds t
 hosts where two patterns meet and none covers the other: ``*.x`` and ``**.l.x`` meet in
 ``l.x``. Then the most specific rule has the pins that OkHttp unites.
 
-The reader finds the calls in source code, and reads string literals only. It reads
-every ``add`` of the file: one that it passed over might pin a host. It takes all calls
-as made, and knows nothing of conditions in the code.
+`_calls` finds the calls in source code, and what they say. It takes a builder as used,
+and knows nothing of conditions around it.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pinverify.errors import PolicyError
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._source import language_of, read_source
 from pinverify.policy import PinSet, Rules
 from pinverify.policy._hosts import covering, split_pattern
 from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from pinverify.formats._reading import Given, Loaded
     from pinverify.policy import Pin
@@ -41,11 +40,18 @@ def loads(data: bytes, given: Given) -> Loaded:
         PolicyError: a call is not understood, or there is none.
     """
     reading = Reading(given)
+    text = text_of(data, given, "source file")
+    language = language_of(given.name)
+    found = read_source(text, [language] if language else ["kotlin", "java"], given)
     pins: dict[str, set[Pin]] = {}
     places: dict[str, str] = {}
-    for call in _calls(text_of(data, given, "source file"), reading):
-        where = f"line {call.line}"
-        first, *others = call.literals
+    said = [*found["calls"], *found["mistakes"]]
+    for line, literals in sorted(said, key=lambda one: one[0]):
+        where = f"line {line}"
+        if isinstance(literals, str):
+            reading.mistake(where, literals)
+            continue
+        first, *others = literals or [""]
         pattern = reading.pattern(where, first)
         if not others:
             reading.mistake(where, f"{shown(first)} has no pins; add one")
@@ -57,18 +63,17 @@ def loads(data: bytes, given: Given) -> Loaded:
     for pattern in _with_meetings(pins):
         reading.rule(places.get(pattern, ""), pattern, PinSet(_united(pattern, pins)))
     return reading.loaded(
-        'there is no call of .add("host", "sha256/…"); name the file that builds the '
-        "CertificatePinner"
+        "there is no CertificatePinner.Builder with pins; name the file that has one"
     )
 
 
-def dumps(rules: Rules, _: Given) -> Dumped:
+def dumps(rules: Rules, given: Given) -> Dumped:
     """Write a CertificatePinner in Kotlin.
 
     Raises:
         PolicyError: there is no rule that OkHttp can say.
     """
-    losses = Losses()
+    losses = Losses(given.position)
     fitted = fit(rules, _CAN, losses)
     pins = {
         pattern: value.pins
@@ -119,97 +124,6 @@ def _tell_unions(
             losses.add("union", pattern, "its pins alone", "also those of wider rules")
         else:
             losses.add("exempt", pattern, "no pins", "those of wider rules")
-
-
-# ---- source code -------------------------------------------------------------------
-
-
-class _Call(NamedTuple):
-    """One call of ``add``: the line, and its arguments."""
-
-    line: int
-    literals: list[str]
-
-
-# What can stand in source code: each token is matched as a whole, so that a quotation
-# mark in a comment begins no string. Comments nest in Kotlin and not in Java; one
-# inside of another is refused.
-_TOKEN = re.compile(
-    r"""
-      (?P<blank>\s+)
-    | (?P<comment>//[^\n]*|/\*(?:[^*/]|\*(?!/)|/(?!\*))*+\*/)
-    | (?P<broken>/\*|\"{3}|\\|`)
-    | (?P<string>"(?:[^"\\\n]|\\.)*+")
-    | (?P<character>'(?:[^'\\\n]|\\.)*+')
-    | (?P<builder>CertificatePinner\s*\.\s*Builder\s*\()
-    | (?P<name>[^\W\d]\w*)
-    | (?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
-_BROKEN = (
-    "begins something that cannot be read here; use strings in simple quotes, and "
-    "comments that end and do not nest"
-)
-_SECOND = (
-    "a second CertificatePinner.Builder, whose pins would be mixed with those of the "
-    "first; keep one of them in the file"
-)
-_NO_LITERALS = (
-    "an add that is no call with string literals alone; write the pins as in "
-    '.add("host", "sha256/…"), or take what adds other things out of the file'
-)
-
-
-def _calls(text: str, reading: Reading) -> Iterator[_Call]:
-    """Yield the calls of ``add``; note those that cannot be read."""
-    tokens = _TOKEN.finditer(text)
-    line, at, num_builders = 1, 0, 0
-    for token in tokens:
-        is_add = token.lastgroup == "name" and token[0] == "add"
-        if not is_add and token.lastgroup not in {"broken", "builder"}:
-            continue
-        line, at = line + text.count("\n", at, token.start()), token.start()
-        where = f"line {line}"
-        if token.lastgroup == "broken":
-            reading.mistake(where, f"{token[0]} {_BROKEN}")
-            return
-        if token.lastgroup == "builder":
-            num_builders += 1
-            if num_builders > 1:
-                reading.mistake(where, _SECOND)
-        elif literals := _literals(tokens):
-            yield _Call(line, literals)
-        else:
-            reading.mistake(where, _NO_LITERALS)
-
-
-def _literals(tokens: Iterator[re.Match[str]]) -> list[str] | None:
-    """Return the strings in the brackets that follow; None if there is anything else.
-
-    A template of Kotlin (``$name``) and an escape are something else: no pattern and no
-    pin needs them.
-    """
-    inside = (token for token in tokens if token.lastgroup not in {"blank", "comment"})
-    if next(inside, _NO_TOKEN)[0] != "(":
-        return None
-    found: list[str] = []
-    comma = True
-    for token in inside:
-        if token[0] == ")":  # Kotlin allows a comma before it
-            return found
-        if token[0] == "," and not comma:
-            comma = True
-        elif token.lastgroup == "string" and comma and not set(token[0]) & {"$", "\\"}:
-            found.append(token[0][1:-1])
-            comma = False
-        else:
-            return None
-    return None
-
-
-_NO_TOKEN = ("",)
 
 
 def _pin(reading: Reading, where: str, text: str) -> Pin | None:

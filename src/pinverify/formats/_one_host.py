@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pinverify.core._hosts import is_address
 from pinverify.errors import PolicyError
 from pinverify.formats._losses import Losses, fit
 from pinverify.policy import PinSet, Rules
@@ -12,6 +13,7 @@ from pinverify.policy._hosts import canonical_pattern, covering, split_pattern
 if TYPE_CHECKING:
     from pinverify.formats._losses import Abilities
     from pinverify.formats._reading import Given
+    from pinverify.policy import Unpinned
 
 __all__ = ["fitted", "given_host", "pins_to_write", "rule_to_write"]
 
@@ -37,7 +39,7 @@ def rule_to_write(
     Args:
         rules: all rules.
         given: its host may be left out if there is one rule only.
-        losses: told of other rules that the file decides about.
+        losses: told of the names below the host, if the file says other things of them.
         below: the file may say that its pins are also those of the names below.
 
     Returns:
@@ -57,20 +59,30 @@ def rule_to_write(
     if wildcard == "*.":
         msg = f"{given.name}: {pattern!r} is no host; give one host"
         raise PolicyError(msg)
-    decided = next((p for p in covering(host) if p in rules.hosts), None)
-    value = None if decided is None else rules.hosts[decided]
-    if decided is None or not isinstance(value, PinSet):
+    value = _decided(host, rules)
+    if not isinstance(value, PinSet):
         msg = f"{given.name}: there is no rule to write: {host!r} has no pins"
         raise PolicyError(msg)
-    is_below = below and wildcard == "**."
+    value_below = None if is_address(host) else _decided(f"**.{host}", rules)
+    is_below = below and (wildcard == "**." or value_below == value)
     if is_below:
         _tell_others(rules, host, value, losses)
+    elif isinstance(value_below, PinSet) and (below or f"**.{host}" in rules.hosts):
+        losses.add("many-labels", f"**.{host}", "pins", "none: the name alone has some")
+    if below and not is_below and isinstance(rules.hosts.get(f"*.{host}"), PinSet):
+        losses.add("one-label", f"*.{host}", "pins", "none: the name alone has some")
     one = Rules(
         {f"**.{host}" if is_below else host: value},
         unpinned="allow",
         blocked=rules.blocked,
+        clients=rules.clients,
     )
     return host, one
+
+
+def _decided(pattern: str, rules: Rules) -> PinSet | Unpinned | None:
+    """Return what decides about a host, or about all names of a wildcard."""
+    return next((rules.hosts[p] for p in covering(pattern) if p in rules.hosts), None)
 
 
 def pins_to_write(
@@ -87,7 +99,7 @@ def pins_to_write(
     Raises:
         PolicyError: no host is given, or it has no pins that the system can say.
     """
-    losses = Losses()
+    losses = Losses(given.position)
     _, one = rule_to_write(rules, given, losses, below=False)
     return fitted(one, given, can, what, losses), losses
 
@@ -109,9 +121,7 @@ def fitted(
 
 def _tell_others(rules: Rules, host: str, value: PinSet, losses: Losses) -> None:
     """Tell of rules below *host* that the file replaces."""
-    above = (p for p in covering(f"**.{host}") if p in rules.hosts)
-    decides_below = next((rules.hosts[pattern] for pattern in above), None)
-    if decides_below != value:
+    if _decided(f"**.{host}", rules) != value:
         losses.add(
             "other-hosts", f"**.{host}", "other pins, or none", f"those of {host}"
         )

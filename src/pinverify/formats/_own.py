@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import PolicyError
 from pinverify.formats import toml
+from pinverify.formats._columns import Columns, columns_of
 from pinverify.formats._losses import Dumped
+from pinverify.formats._own_tables import rules_of
 from pinverify.formats._reading import Loaded
-from pinverify.policy import Policy
 
 if TYPE_CHECKING:
     from pinverify.formats._reading import Given
     from pinverify.policy import Rules
 
-__all__ = ["dump_compiled", "dump_toml", "load_compiled", "load_toml"]
+__all__ = [
+    "columns_or_rules",
+    "compile_toml",
+    "dump_compiled",
+    "dump_toml",
+    "load_compiled",
+    "load_toml",
+]
 
 
 def load_toml(data: bytes, given: Given) -> Loaded:
     """Read a policy file; see docs/policy-toml.md."""
+    return Loaded(toml.loads(_text(data, given), given.name))
+
+
+def compile_toml(data: bytes, given: Given) -> Columns | Loaded:
+    """Read a policy file that is to be compiled; as columns, where it can be."""
+    return toml.read(_text(data, given), given.name, columns_or_rules)
+
+
+def columns_or_rules(document: dict[str, Any], name: str) -> Columns | Loaded:
+    """Return the columns of a document, or else its rules."""
+    return columns_of(document) or Loaded(rules_of(document, name))
+
+
+def _text(data: bytes, given: Given) -> str:
     try:
-        text = data.decode("utf-8")  # keep line ends
+        return data.decode("utf-8-sig")  # keep line ends
     except UnicodeDecodeError as error:
         msg = (
             f"{given.name}: not UTF-8 at byte {error.start}; save a toml file as "
             "UTF-8; the format of a compiled policy is `compiled`"
         )
         raise PolicyError(msg, kind="syntax") from None
-    return Loaded(toml.loads(text, given.name))
 
 
 def dump_toml(rules: Rules, _: Given) -> Dumped:
@@ -38,7 +60,7 @@ def dump_toml(rules: Rules, _: Given) -> Dumped:
 def load_compiled(data: bytes, given: Given) -> Loaded:
     """Read the rules back from a compiled policy."""
     try:
-        return Loaded(Policy.open(data).rules)
+        return Loaded(policy.Policy.open(data).rules)
     except PolicyError as error:
         msg = f"{given.name}: {error}; of a policy in another format give the format"
         raise PolicyError(msg) from None
@@ -46,4 +68,4 @@ def load_compiled(data: bytes, given: Given) -> Loaded:
 
 def dump_compiled(rules: Rules, _: Given) -> Dumped:
     """Compile rules."""
-    return Dumped(Policy(rules).compile())
+    return Dumped(policy.Policy(rules).compile())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import plistlib
+import re
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
@@ -19,6 +21,24 @@ __all__ = ["checked", "has_wildcard", "parsed", "written"]
 # would be more than ten times as large as the file.
 _BYTES_FOR_PIECE = 8
 _FREE_PIECES = 4096
+_MAX_HEAD = 4096  # bytes in which source code shows that it is none
+
+
+SOURCE = "source code"
+_OTHERS = {
+    "source code in Objective-C": r"#import|@[\"{\[]|@implementation",
+    "an OpenStep property list": r'\A\s*\{\s*"?\w+"?\s*=',
+    SOURCE: r"(?m)^\s*(?:import|let|var|func|TrustKit)\b",
+}
+
+
+def kind_of(text: str) -> str:
+    """Return what a text is that is no property list; empty if it may be one."""
+    head = text.lstrip()[:_MAX_HEAD]
+    if head.startswith("<"):
+        is_part = head.startswith("<key>")
+        return "a part of a property list, without <plist>" if is_part else ""
+    return next((kind for kind in _OTHERS if re.search(_OTHERS[kind], head)), "")
 
 
 class _Once(dict[str, Any]):
@@ -44,6 +64,12 @@ def parsed(data: bytes, given: Given) -> dict[str, Any]:
         msg = f"{given.name}: this is a binary property list; {advice}"
         raise PolicyError(msg, kind="syntax")
     text = text_of(data, given, "property list")
+    if kind := kind_of(text):
+        msg = (
+            f"{given.name}: this is {kind}, which is not read; write the dictionary as "
+            "a property list in XML (plutil -convert xml1 does it) or as JSON"
+        )
+        raise PolicyError(msg, kind="syntax")
     num_pieces = text.count("<") + text.count("\n") + text.count("&")
     if num_pieces > _FREE_PIECES + len(text) // _BYTES_FOR_PIECE:
         msg = f"{given.name}: {num_pieces:,} pieces of a few bytes; this is no policy"
@@ -60,7 +86,7 @@ def parsed(data: bytes, given: Given) -> dict[str, Any]:
         raise PolicyError(msg, kind="syntax") from None
     except (plistlib.InvalidFileException, ValueError, TypeError, LookupError):
         # plistlib lets through what its converters raise.
-        msg = f"{given.name}: not a property list; run plutil -lint FILE"
+        msg = f"{given.name}: not a property list; write one in XML"
         raise PolicyError(msg, kind="syntax") from None
     except AttributeError:  # of a date that it cannot read
         msg = f"{given.name}: not a property list: a <date> is not a time"
@@ -92,7 +118,7 @@ def checked(
 ) -> dict[str, Any]:
     """Return the entries of *table* that have a known key and the right type.
 
-    An unknown key may be a known one with a slip of the pen: it is a mistake.
+    An unknown key is a notice: the other system passes over it, too.
     """
     if not isinstance(table, dict):
         reading.mistake(where, "expected a dictionary")
@@ -101,9 +127,9 @@ def checked(
     for key, value in table.items():
         expected = known.get(key)
         if expected is None:
-            names = ", ".join(known)
-            msg = f"unknown key {shown(key)}; the keys are {names}"
-            reading.mistake(where, msg, "key")
+            near = difflib.get_close_matches(key, known, n=1)
+            advice = f"is it {near[0]}?" if near else f"the keys are {', '.join(known)}"
+            reading.notice(where, f"unknown key {shown(key)} is left out; {advice}")
         elif type(value) is not expected and not (
             issubclass(expected, dict) and isinstance(value, dict)
         ):

@@ -16,10 +16,13 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pinverify.formats._losses import Abilities, Dumped
-from pinverify.formats._one_host import given_host, pins_to_write
+from pinverify.core._hosts import is_address
+from pinverify.errors import PolicyError
+from pinverify.formats._losses import Abilities, Dumped, Losses, fit
+from pinverify.formats._one_host import given_host
 from pinverify.formats._reading import Reading, lines_of, text_of
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
+from pinverify.policy._hosts import split_pattern
 from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
@@ -29,9 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["dumps", "loads"]
 
-_CAN = Abilities(
-    shapes=frozenset({""}), lists=frozenset({"leaf"}), kinds=frozenset(PinKind)
-)
+_CAN = Abilities(lists=frozenset({"leaf"}), kinds=frozenset(PinKind), exempt=True)
 _LEVEL = "smtp_tls_security_level"
 _DIGEST = "smtp_tls_fingerprint_digest"
 _MATCH = "smtp_tls_fingerprint_cert_match"
@@ -89,16 +90,35 @@ def loads(data: bytes, given: Given) -> Loaded:
 
 
 def dumps(rules: Rules, given: Given) -> Dumped:
-    """Write the lines of main.cf for one host.
+    """Write a table of smtp_tls_policy_maps: digests in main.cf are for everybody.
 
     Raises:
-        PolicyError: no host is given, or it has no pins that Postfix can say.
+        PolicyError: there is no rule that Postfix can say.
     """
-    value, losses = pins_to_write(rules, given, _CAN, "a leaf")
-    digests = sorted({pin.digest.hex(":").upper() for pin in value.leaf})
-    lines = [f"{_LEVEL} = {_FINGERPRINT}", f"{_DIGEST} = sha256", f"{_MATCH} ="]
-    lines += [f"    {digest}" for digest in digests]
+    losses = Losses(given.position)
+    hosts = fit(rules, _CAN, losses).hosts
+    if not any(isinstance(value, PinSet) for value in hosts.values()):
+        msg = f"{given.name}: there is no rule to write; add a host with pins of a leaf"
+        raise PolicyError(msg)
+    lines = [f"# In main.cf: {_DIGEST} = sha256"]
+    for pattern, value in sorted(hosts.items()):
+        level = "may"
+        if isinstance(value, PinSet):
+            digests = sorted({pin.digest.hex(":").upper() for pin in value.leaf})
+            level = f"{_FINGERPRINT} match={'|'.join(digests)}"
+        _, name = split_pattern(pattern)
+        if name != pattern:
+            lines.append(f".{name} {level}")
+        if name == pattern or name not in hosts:
+            lines.append(f"{_destination(name)} {level}")
     return Dumped("\n".join(lines) + "\n", losses.found())
+
+
+def _destination(name: str) -> str:
+    """Return a host as the key of a table: an address is in brackets."""
+    if not is_address(name):
+        return name
+    return f"[ipv6:{name}]" if ":" in name else f"[{name}]"
 
 
 # ---- lines -------------------------------------------------------------------------
@@ -221,8 +241,8 @@ _Table: TypeAlias = dict[str, _Said]
 
 def _read_destination(line: _Line, table: _Table, reading: Reading) -> None:
     """Read a line of a table."""
-    key, _, words = line.value.partition(" ")
-    value = _value(_Line(line.number, words.strip()), reading)
+    key, *words = line.value.split(maxsplit=1)
+    value = _value(_Line(line.number, "".join(words)), reading)
     name = _name(key, line, reading)
     if value is None or name is None:
         return
@@ -279,7 +299,7 @@ def _add_destinations(table: _Table, given: Given, reading: Reading) -> None:
         reading.mistake("host", "a table names its hosts; leave out `host` (--host)")
     if any(isinstance(said.value, PinSet) for said in table.values()):
         msg = f"digests are taken as SHA-256, as by {_DIGEST} = sha256 in main.cf"
-        reading.notice("", msg)
+        reading.remark("", msg)
     for key, said in table.items():
         where = f"line {said.number}"
         if _holds_for_less(key, said, table):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Sequence
 
+    from pinverify.formats._losses import Position
     from pinverify.policy import Unpinned
 
 __all__ = [
@@ -52,21 +53,30 @@ class Given(NamedTuple):
         name: of the file, for messages.
         host: the host or pattern of the pins, where the format does not say it.
         now: the current time, where a format counts from it; None reads the clock.
-        beside: the contents of a second file, where a format has two; None if it is
-            not there.
+        beside: the contents of other files, where a format has several.
+        position: of pins for any position, where a system needs to know it to write
+            them.
     """
 
     name: str = "<bytes>"
     host: str | None = None
     now: dt.datetime | None = None
-    beside: bytes | None = None
+    beside: tuple[bytes, ...] = ()
+    position: Position | None = None
 
 
 class Loaded(NamedTuple):
-    """Rules that were read, and notices of what the reader left out."""
+    """Rules that were read.
+
+    Attributes:
+        rules: the rules.
+        notices: what the reader left out, and accepts no more for it.
+        remarks: what a person may want to know though nothing is left out; for `lint`.
+    """
 
     rules: Rules
     notices: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class MistakesError(PolicyError):
@@ -114,9 +124,11 @@ class Reading:
         self._origins: dict[str, str] = {}
         self._clients: PinSet | None = None
         self._notices: list[str] = []
+        self._remarks: list[str] = []
         self._mistakes: list[str] = []
         self._kinds: list[Kind] = []
         self._num_mistakes = 0
+        self.told_keys: set[str] = set()  # unknown keys, each of which is told once
 
     def mistake(self, where: str, text: str, kind: Kind = "") -> None:
         """Note a mistake; *where* is a line or a key, or empty for the whole file."""
@@ -128,6 +140,10 @@ class Reading:
     def notice(self, where: str, text: str) -> None:
         """Note something that was left out and makes no policy accept more."""
         self._tell(self._notices, where, text)
+
+    def remark(self, where: str, text: str) -> None:
+        """Note how something is read that is not left out."""
+        self._tell(self._remarks, where, text)
 
     def _tell(self, told: list[str], where: str, text: str) -> None:
         if len(told) < MAX_TOLD:  # a hostile file has a million of them
@@ -221,7 +237,7 @@ class Reading:
             self.mistake("", nothing)
         self.check()
         rules = Rules(self._hosts, clients=self._clients, origins=self._origins)
-        return Loaded(rules, tuple(self._notices))
+        return Loaded(rules, tuple(self._notices), tuple(self._remarks))
 
 
 def lines_of(text: str) -> Iterator[tuple[int, str]]:

@@ -7,14 +7,14 @@ program that reads TOML has no use for parsers of XML.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pinverify.formats._columns import Columns
     from pinverify.formats._losses import Dumped
     from pinverify.formats._reading import Given, Loaded
     from pinverify.policy import Rules
@@ -27,8 +27,7 @@ __all__ = ["FORMATS", "Format", "format_named", "one_way", "readable", "writable
 _MIB = 2**20
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """One row: a format, and how it is read and written.
 
     Attributes:
@@ -36,10 +35,14 @@ class Format:
         system: what uses the format, in words.
         reads: ``file:function`` of the reader, or empty.
         writes: ``file:function`` of the writer, or empty.
+        compiles: ``file:function`` of a reader for a file that is only to be compiled,
+            which is faster; or empty.
         media: the media type of a file.
         host: whether a reader needs to be told the host: the format "says" it, it is
             to be "given", or it is given where the file does not say it ("either").
-        max_bytes: the largest file that is read; None if there is no limit.
+        host_to_write: whether a file that is written has all hosts, and "says" them, or
+            the pins of one, which has to be "given" if there are several.
+        max_bytes: the largest file that is read; None if its header tells its size.
         beside: the ending of a second file that a reader needs, or empty.
     """
 
@@ -49,13 +52,22 @@ class Format:
     writes: str
     media: str
     host: Literal["says", "given", "either"] = "says"
+    host_to_write: Literal["says", "given"] = "says"
     max_bytes: int | None = 4 * _MIB
     beside: str = ""
+    compiles: str = ""
 
     @property
     def reader(self) -> Reader:
         """The function that reads a file."""
         read: Reader = _function(self.reads)
+        return read
+
+    @property
+    def compiler(self) -> Callable[[bytes, Given], Columns | Loaded]:
+        """The function that reads a file which is only to be compiled."""
+        read: Callable[[bytes, Given], Columns | Loaded]
+        read = _function(self.compiles or self.reads)
         return read
 
     @property
@@ -72,7 +84,8 @@ _ROWS = (
         "_own:load_toml",
         "_own:dump_toml",
         "application/toml",
-        max_bytes=None,  # a million hosts are welcome
+        compiles="_own:compile_toml",
+        max_bytes=1024 * _MIB,  # a million hosts are welcome
     ),
     Format(
         "json",
@@ -80,6 +93,7 @@ _ROWS = (
         "_json:loads",
         "_json:dumps",
         "application/json",
+        compiles="_json:compiles",
         max_bytes=1024 * _MIB,
     ),
     Format(
@@ -128,35 +142,14 @@ _ROWS = (
         beside=".pins",
     ),
     Format(
-        "firefox",
-        "Firefox: preload list StaticHPKPins.h",
-        "_firefox:loads",
-        "",
-        "text/x-c",
-    ),
-    Format(
         "hpkp",
         "RFC 7469: header Public-Key-Pins",
         "_hpkp:loads",
         "_hpkp:dumps",
         "text/plain",
         host="given",
-    ),
-    Format(
-        "apache",
-        "Apache: line that sends the header",
-        "_hpkp:load_apache",
-        "_hpkp:dump_apache",
-        "text/plain",
-        host="given",
-    ),
-    Format(
-        "nginx",
-        "nginx: line that sends the header",
-        "_hpkp:load_nginx",
-        "_hpkp:dump_nginx",
-        "text/plain",
-        host="given",
+        host_to_write="given",
+        max_bytes=_MIB,  # servers send no header of that size
     ),
     Format(
         "curl",
@@ -165,6 +158,7 @@ _ROWS = (
         "_curl:dumps",
         "text/plain",
         host="given",
+        host_to_write="given",
     ),
     Format(
         "envoy",
@@ -173,6 +167,7 @@ _ROWS = (
         "_envoy:dumps",
         "application/yaml",
         host="either",
+        host_to_write="given",
     ),
     Format(
         "tlsa",
@@ -180,6 +175,7 @@ _ROWS = (
         "_tlsa:loads",
         "_tlsa:dumps",
         "text/dns",
+        host="either",
     ),
     Format(
         "haproxy",
@@ -187,6 +183,7 @@ _ROWS = (
         "",
         "_haproxy:dumps",
         "text/plain",
+        host_to_write="given",
     ),
     Format(
         "postfix",
@@ -203,6 +200,7 @@ _ROWS = (
         "_kubeadm:dumps",
         "text/plain",
         host="given",
+        host_to_write="given",
     ),
 )
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinverify.core._hosts import is_address
 from pinverify.errors import DERError, PolicyError
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
+from pinverify.formats._one_host import given_host
 from pinverify.formats._reading import Reading, text_of
 from pinverify.formats._zone import records, whole_name
 from pinverify.policy import Pin, PinKind, PinSet, Rules
@@ -60,9 +61,14 @@ def loads(data: bytes, given: Given) -> Loaded:
         PolicyError: the file has mistakes.
     """
     reading = Reading(given)
-    sets, ends = _collected(text_of(data, given, "zone file"), reading)
+    origin = None if given.host is None else given_host(given)
+    sets, ends = _collected(text_of(data, given, "zone file"), origin, reading)
     for owner, found in sets.items():
         if owner in ends and not _SERVICE.fullmatch(owner):
+            continue
+        if not owner.startswith(("_", "*")):
+            msg = f"{shown(owner)} has no port and protocol, so no client looks there"
+            reading.notice(f"line {found[0].line}", msg)
             continue
         where = f"line {found[0].line}"
         pattern, value = _host(where, owner, reading), _pin_set(found, reading)
@@ -70,7 +76,9 @@ def loads(data: bytes, given: Given) -> Loaded:
             continue
         if reading.rules_so_far.get(pattern) != value:  # a rule holds for all ports
             reading.rule(where, pattern, value)
-    return reading.loaded("there is no TLSA record; name a zone file that has one")
+    return reading.loaded(
+        "there is no TLSA record of a service, as _443._tcp; name a zone file with one"
+    )
 
 
 def dumps(rules: Rules, given: Given) -> Dumped:
@@ -79,7 +87,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     Raises:
         PolicyError: there is no rule that a record can say.
     """
-    losses = Losses()
+    losses = Losses(given.position)
     lines = []
     for pattern, value in sorted(fit(rules, _CAN, losses).hosts.items()):
         if not isinstance(value, PinSet):
@@ -91,6 +99,9 @@ def dumps(rules: Rules, given: Given) -> Dumped:
         said = [name for name, pins in lists.items() if pins]
         if len(said) > 1:
             losses.add("position", pattern, " and ".join(said), f"{said[0]} alone")
+        if lists["leaf"] or lists["pins"]:
+            was = "the certificate must be valid, and of this name"
+            losses.add("validation", pattern, was, "any with the key (usage 3)")
         usages = {"leaf": [_DANE_EE], "ca": [_PKIX_TA], "pins": [_DANE_EE, _PKIX_TA]}
         lines += [
             f"*._tcp.{pattern}. IN TLSA {usage} {_selector(pin)} {_SHA_256} "
@@ -122,18 +133,20 @@ class _Tlsa(NamedTuple):
     data: bytes
 
 
-def _collected(text: str, reading: Reading) -> tuple[dict[str, list[_Tlsa]], set[str]]:
+def _collected(  # noqa: C901 - by type
+    text: str, origin: str | None, reading: Reading
+) -> tuple[dict[str, list[_Tlsa]], set[str]]:
     """Return the records of each owner, and the owners that aliases lead to."""
+    moved: dict[str, tuple[int, str]] = {}  # owners of a DNAME, its line and target
     sets: dict[str, list[_Tlsa]] = {}
     aliases: dict[str, tuple[int, str]] = {}
     left = _FREE_RECORDS + len(text) // _LENGTH_FOR_RECORD
-    for record in records(text, _TYPES, reading):
+    for record in records(text, _TYPES, origin, reading):
         if record.type not in _TYPES:
             _note_type(record, reading)
             continue
         if record.type == "DNAME":
-            msg = "a DNAME is not followed; write records for the names below it"
-            reading.mistake(f"line {record.line}", msg)
+            moved[record.owner] = record.line, _target(record, reading) or ""
         elif record.type == "CNAME":
             if not record.owner.startswith(("_", "*._")):
                 continue
@@ -151,6 +164,12 @@ def _collected(text: str, reading: Reading) -> tuple[dict[str, list[_Tlsa]], set
             msg = "very many very small records; this is no policy"
             reading.mistake(f"line {record.line}", msg)
             break
+    for above, (line, target) in moved.items():
+        for owner in (*sets, *aliases):
+            if f".{owner}".endswith((f".{above}", f".{target}")):
+                msg = f"a DNAME is not followed, and {shown(owner)} has records; write"
+                reading.mistake(f"line {line}", f"{msg} those of the names below it")
+                break
     return sets, _follow(aliases, sets, reading)
 
 

@@ -3,6 +3,10 @@
 The policy of a host is that of its exact domain, else that of the longest domain with
 TSKIncludeSubdomains: as in `Rules`. TrustKit takes no domain with one pin that it shall
 enforce. Pins end at midnight UTC of a date, and the domain is then not pinned.
+
+Names of keys are the values in TSKTrustKitConfig.m: one of them begins with ``kSK``.
+TrustKit ends an app whose configuration has a domain without a registered ending, or a
+public suffix with TSKIncludeSubdomains.
 """
 
 from __future__ import annotations
@@ -11,12 +15,15 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
+from pinverify.core._hosts import is_address
 from pinverify.errors import PolicyError
 from pinverify.formats import _json, _plist
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._source import language_of, read_source
 from pinverify.policy import UNPINNED, PinSet, Rules
 from pinverify.policy._hosts import covering
+from pinverify.policy._lint.names import is_local, is_public_suffix
 from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
@@ -30,7 +37,8 @@ _CONFIGURATION = "TSKConfiguration"
 _DOMAINS = "TSKPinnedDomains"
 _NOTHING = f"no domain has pins; name a file with {_DOMAINS} in {_CONFIGURATION}"
 _HASHES = "TSKPublicKeyHashes"
-_EXCLUDE = "TSKExcludeSubdomainFromParentPolicy"
+_EXCLUDE = "kSKExcludeSubdomainFromParentPolicy"
+_MISNAMED = "TSKExcludeSubdomainFromParentPolicy"  # the name in its documentation
 _BELOW = "TSKIncludeSubdomains"
 _ENFORCE = "TSKEnforcePinning"
 _EXPIRES = "TSKExpirationDate"
@@ -57,11 +65,15 @@ def loads(data: bytes, given: Given) -> Loaded:
     Raises:
         PolicyError: the file has mistakes.
     """
-    if data.lstrip().startswith(b"{"):
-        document = _json.parsed(text_of(data, given, "configuration"), given.name)
-    else:
-        document = _plist.parsed(data, given)
     reading = Reading(given)
+    text = "" if data.startswith(b"bplist") else text_of(data, given, "configuration")
+    if language_of(given.name) == "swift" or _plist.kind_of(text) == _plist.SOURCE:
+        document = _in_swift(text, given, reading)
+    elif re.match(r'\s*\{\s*("|\})', text):
+        document = _json.parsed(text, given.name)
+    else:
+        del text  # it is as large as the file
+        document = _plist.parsed(data, given)
     if _CONFIGURATION in document:  # of an Info.plist, which has much else
         document = document[_CONFIGURATION]
     elif _DOMAINS not in document:
@@ -77,17 +89,36 @@ def loads(data: bytes, given: Given) -> Loaded:
     return reading.loaded(_NOTHING)
 
 
+def _in_swift(text: str, given: Given, reading: Reading) -> dict[str, Any]:
+    """Return the only configuration of a Swift file."""
+    found = read_source(text, ["swift"], given)
+    for line, message in found["mistakes"]:
+        reading.mistake(f"line {line}", message)
+    if not found["found"]:
+        if not reading.is_wrong:
+            msg = f"there is no configuration with k{_DOMAINS}; name the file that has"
+            reading.mistake("", f"{msg} one")
+        reading.check()
+    ((_, document),) = found["found"]
+    return document  # type: ignore[no-any-return]
+
+
 def dumps(rules: Rules, given: Given) -> Dumped:
     """Write a property list with the configuration.
 
     Raises:
         PolicyError: there is no rule that TrustKit can say.
     """
-    losses = Losses()
+    losses = Losses(given.position)
     fitted = fit(rules, _CAN, losses)
     domains: dict[str, Any] = {}
     for pattern, value in fitted.hosts.items():
         name = pattern.removeprefix("**.")
+        why = _refused(name, below=pattern != name)
+        if why and isinstance(value, PinSet):
+            losses.add("left-out", pattern, "pins", f"no rule: {why}")
+        if why:
+            continue
         if isinstance(value, PinSet):
             domains[name] = _table(pattern, value, losses)
             continue
@@ -110,6 +141,16 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     return Dumped(text, losses.found())
 
 
+def _refused(name: str, *, below: bool) -> str:
+    """Return why TrustKit takes no such domain, or nothing."""
+    last = name.rpartition(".")[2]
+    if is_address(name) or "." not in name or is_local(last):
+        return f"{name} does not end in a registered domain"
+    if below and is_public_suffix(name):
+        return f"{name} is a public suffix"
+    return ""
+
+
 # ---- one domain --------------------------------------------------------------------
 
 
@@ -118,7 +159,7 @@ def _read_domain(domain: str, table: object, reading: Reading) -> None:
     if _plist.has_wildcard(domain, _BELOW, where, reading):
         return
     pattern = reading.pattern(where, domain)
-    said = _plist.checked(table, _DOMAIN_KEYS, where, reading)
+    said = _checked(table, pattern, where, reading)
     if said.get(_EXCLUDE):
         if len(said) > 1:
             reading.mistake(where, f"{_EXCLUDE} must be the only key")
@@ -146,6 +187,21 @@ def _read_domain(domain: str, table: object, reading: Reading) -> None:
         after_expiry=None if expires is None else "allow",
     )
     _add(where, f"**.{pattern}" if said.get(_BELOW) else pattern, value, reading)
+
+
+def _checked(
+    table: object, pattern: str | None, where: str, reading: Reading
+) -> dict[str, Any]:
+    """Return the entries of a domain; note what would end the app at its start."""
+    if isinstance(table, dict) and _MISNAMED in table:
+        msg = f"TrustKit passes over {_MISNAMED}; write {_EXCLUDE}"
+        reading.mistake(where, msg, "key")
+        return {_EXCLUDE: True}
+    said = _plist.checked(table, _DOMAIN_KEYS, where, reading)
+    if pattern is not None and (why := _refused(pattern, below=bool(said.get(_BELOW)))):
+        msg = f"{why}, and TrustKit ends the app that has it; remove the domain"
+        reading.mistake(where, msg, "host")
+    return said
 
 
 def _add(where: str, pattern: str, value: PinSet | Unpinned, reading: Reading) -> None:

@@ -6,6 +6,7 @@ policy needs one.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.parsers import expat
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Element", "parsed"]
 
 _MAX_DEPTH = 32
+# Expat takes ten microseconds for an attribute; no element of a policy has ten of them.
+_LONG_TAG = re.compile(r"<[^\s<>/!?][^<>]{8192}")
 # Fewer bytes for an element, and the objects would be many times as large as the file.
 _BYTES_FOR_ELEMENT = 25
 _FREE_ELEMENTS = 1024
@@ -43,6 +46,11 @@ def parsed(text: str, given: Given) -> Element:
     Raises:
         PolicyError: *text* is not XML, or has a document type, or is nested deeply.
     """
+    if long := _LONG_TAG.search(text):
+        line = text.count("\n", 0, long.start()) + 1
+        problem = "a tag of many thousand characters; this is no policy"
+        msg = f"{given.name}: line {line}: {problem}"
+        raise PolicyError(msg, kind="syntax")
     builder = _Builder(1 + _FREE_ELEMENTS + len(text) // _BYTES_FOR_ELEMENT)
     parser = builder.parser
     try:

@@ -71,7 +71,9 @@ class Record(NamedTuple):
     data: Sequence[str]
 
 
-def records(text: str, types: set[str], reading: Reading) -> Iterator[Record]:
+def records(
+    text: str, types: set[str], origin: str | None, reading: Reading
+) -> Iterator[Record]:
     """Yield the records of these types, and of types that nobody knows.
 
     One of those may be one of these that is misspelt. What is not understood is noted.
@@ -79,9 +81,9 @@ def records(text: str, types: set[str], reading: Reading) -> Iterator[Record]:
     Args:
         text: a zone file, or a part of one.
         types: in capitals.
+        origin: the name of the zone, which a server's configuration has.
         reading: collects the mistakes.
     """
-    origin: str | None = None
     owner: tuple[str, str | None] | None = None  # with the origin of its own line
     for line, words in _entries(text, reading):
         where = f"line {line}"
@@ -120,7 +122,7 @@ def whole_name(
     if text.endswith("."):
         return text[:-1].lower()
     if origin is None:
-        msg = f"{shown(text)} is relative; write $ORIGIN before, or a dot at its end"
+        msg = f"{shown(text)} is relative; give the zone (--origin), or write $ORIGIN"
         reading.mistake(where, msg)
         return None
     return origin if text == "@" else f"{text.lower()}.{origin}"

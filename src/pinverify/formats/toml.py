@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pinverify.errors import PolicyError
 from pinverify.formats._own_tables import VERSION, all_mistakes, quoted, rules_of
@@ -15,9 +15,13 @@ from pinverify.formats._toml_mistakes import look_again
 from pinverify.policy import PinSet, Rules
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pinverify.policy import Pin
 
 __all__ = ["dumps", "loads"]
+
+_Read = TypeVar("_Read")
 
 
 def loads(text: str, name: str = "<string>") -> Rules:
@@ -31,6 +35,15 @@ def loads(text: str, name: str = "<string>") -> Rules:
         PolicyError: the text has a mistake; the message begins with *name*, says
             where and what it is, and names the next step.
     """
+    return read(text, name, rules_of)
+
+
+def read(text: str, name: str, use: Callable[[dict[str, Any], str], _Read]) -> _Read:
+    """Return what a function makes of the tables of a policy file and of its name.
+
+    Raises:
+        PolicyError: as in `loads`, also for a mistake that the function finds.
+    """
     if text.startswith("\ufeff"):
         msg = (
             f"{name}: the file begins with a byte order mark; save it as UTF-8 "
@@ -41,7 +54,8 @@ def loads(text: str, name: str = "<string>") -> Rules:
     document: dict[str, Any] | None = None
     try:
         document = tomllib.loads(text)
-        return rules_of(document, name)
+        _note_quoted(document, text)
+        return use(document, name)
     except PolicyError as error:
         first = error
     except RecursionError:
@@ -75,6 +89,21 @@ def _check_keys_of_lines(text: str, name: str) -> None:
                 'is named in quotes, as in [hosts."api.example.com"]'
             )
             raise PolicyError(msg, kind="syntax")
+
+
+def _note_quoted(document: dict[str, Any], text: str) -> None:
+    """Say of a host with the single key ca that the source has quotes around it.
+
+    Without them, hosts.shop.ca would be a key of shop, and shop.ca have no pins.
+    """
+    hosts = document.get("hosts")
+    for name, table in hosts.items() if isinstance(hosts, dict) else ():
+        if isinstance(table, dict) and table.keys() == {"ca"}:
+            bare = re.escape(name)
+            start = r"(?m)^[ \t]*(?:\[?[ \t]*hosts[ \t]*\.[ \t]*)?"
+            is_quoted = re.search(rf"{start}[\"']{bare}[\"'][ \t]*[].=]", text)
+            if is_quoted and not re.search(rf"{start}{bare}[ \t]*\.", text):
+                table["mode"] = "enforce"
 
 
 def dumps(rules: Rules) -> str:
@@ -114,8 +143,7 @@ def _pinset_as_toml(pinset: PinSet) -> list[str]:
         name for name in ("pins", "leaf", "ca", "blocked") if getattr(pinset, name)
     ]
     lines = [f"{name} = {_pins_as_toml(getattr(pinset, name))}" for name in lists]
-    # A table with the single key ca is refused: see _check_that_ca_is_a_key.
-    if pinset.mode != "enforce" or lists == ["ca"]:
+    if pinset.mode != "enforce":
         lines.append(f'mode = "{pinset.mode}"')
     if pinset.expires is not None:
         expires = pinset.expires.isoformat().replace("+00:00", "Z")
