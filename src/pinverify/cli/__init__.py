@@ -6,6 +6,7 @@ has not installed it.
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -18,10 +19,13 @@ _INTERRUPTED = 130
 def main() -> int:
     """Run the command with the arguments of the process; exit, or return a code."""
     try:
-        from pinverify.cli.commands import commands  # needs the extra
         from pinverify.cli.output import prepare_streams
 
         prepare_streams()
+        if _is_plain_show(sys.argv[1:]):
+            return _show(sys.argv[2])
+        from pinverify.cli.commands import commands  # needs the extra
+
         return commands.main(prog_name="pinverify")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -29,8 +33,34 @@ def main() -> int:
             raise
         sys.stderr.write(
             f"pinverify: the command line needs {package}; "
-            "run pip install 'pinverify[cli]'\n"
+            "run pip install '.[cli]' in the checkout\n"
         )
         return _WRONG_USE
     except KeyboardInterrupt:  # while Python still loads
         return _INTERRUPTED
+
+
+# ---- without click -----------------------------------------------------------
+# To import it takes longer than to read a policy and to print it.
+
+
+def _is_plain_show(words: list[str]) -> bool:
+    """Return True for `show FILE` without options, if click would find no fault."""
+    match words:
+        case ["show", source] if not source.startswith("-"):
+            return os.path.isfile(source) and os.access(source, os.R_OK)  # noqa: PTH113
+    return False
+
+
+def _show(source: str) -> int:
+    """Do as the command `show` does."""
+    from pathlib import Path
+
+    from pinverify.cli.output import Output, in_one_line
+    from pinverify.cli.show import show_file
+
+    out = Output()
+    with in_one_line(out):
+        show_file(out, Path(source), "toml", None)
+        sys.stdout.flush()
+    return out.exit_code

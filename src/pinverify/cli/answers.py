@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pinverify.cli.servers import Shown
     from pinverify.cli.way import Way
 
-__all__ = ["Answer", "Entry", "answer_of", "is_server", "tell_warnings"]
+__all__ = ["Answer", "Entry", "answer_of", "contents", "is_server", "tell_warnings"]
 
 
 class Entry(NamedTuple):
@@ -110,13 +110,13 @@ def is_server(source: str) -> bool:
     """
     if _SERVERS.fullmatch(source):
         return True
-    return not (_FILE_NAMES.fullmatch(source) or os.path.exists(source))  # noqa: PTH110 - see _contents
+    return not (_FILE_NAMES.fullmatch(source) or os.path.exists(source))  # noqa: PTH110 - see contents
 
 
 def _read(source: str) -> Answer:
     answer = Answer(source, [], [])
     try:
-        data = _contents(source)
+        data = contents(source)
     except OSError as error:
         msg = f"{source}: {error.strerror}; give a file or a server"
         answer.errors.append(msg)
@@ -129,7 +129,7 @@ def _read(source: str) -> Answer:
     return answer
 
 
-def _contents(source: str) -> bytes:
+def contents(source: str) -> bytes:
     """Read a file or stdin, without pathlib, which nothing else here imports."""
     if source == "-":
         return sys.stdin.buffer.read()

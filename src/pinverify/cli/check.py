@@ -13,6 +13,7 @@ from pinverify.cli.problems import connection_problem
 from pinverify.cli.servers import connect, context_for, verified_chain
 from pinverify.cli.x509 import facts
 from pinverify.errors import PolicyError
+from pinverify.formats._files import compiled_from
 from pinverify.policy import PinningError, PinSet, Policy, Reason, Report
 from pinverify.policy._message import key_pin
 from pinverify.policy._policy import handle_of
@@ -137,7 +138,10 @@ def load(out: Output, path: Path, policy_format: str, host: str | None) -> Polic
     """Read or open a policy; of one that is read, mistakes are told as warnings."""
     if policy_format == "compiled":
         with out.progress(f"opening {path.name}"):
-            return Policy.open(path)
+            if not path.is_fifo():
+                return Policy.open(path)
+            with path.open("rb") as pipe:  # <(…) in a shell
+                return Policy.open(compiled_from(pipe, str(path)))
     return Policy(rules_from(out, path, policy_format, host=host))
 
 

@@ -39,6 +39,7 @@ def check_policy(  # noqa: PLR0913 - one per option
     policy_format: str,
     host: str | None,
     port: int | None,
+    problems_only: bool,
     way: Way,
 ) -> None:
     """Check every host that a policy pins by name, and print a table.
@@ -49,6 +50,7 @@ def check_policy(  # noqa: PLR0913 - one per option
         policy_format: its format.
         host: of the pins, for a format that does not name it.
         port: of all servers; None for the usual one.
+        problems_only: leave out servers of which a pin matches.
         way: how they are reached.
 
     Raises:
@@ -66,14 +68,17 @@ def check_policy(  # noqa: PLR0913 - one per option
     answers = _ask(out, servers, context, way)
     codes = {_code(answer) for answer in answers}
     out.exit_code = next((code for code in _WORST_FIRST if code in codes), 0)
+    both = list(zip(servers, answers, strict=True))
+    if problems_only:
+        both = [(server, answer) for server, answer in both if _code(answer)]
     if out.as_json:
-        shown = [
-            _as_json(server, answer)
-            for server, answer in zip(servers, answers, strict=True)
-        ]
-        out.json({"servers": shown, "left_out": left_out})
+        shown = [_as_json(server, answer) for server, answer in both]
+        out.json({"servers": shown, "left_out": left_out, "checked": len(servers)})
         return
-    _print(out, servers, answers)
+    if problems_only and not both:
+        out.line(f"a pin matches at all of the servers: {len(servers):,}")
+    else:
+        _print(out, both)
     if left_out:
         out.line()
         text = f"not checked, because they name no host: {', '.join(left_out)}"
@@ -143,12 +148,10 @@ def _as_json(server: Server, answer: Checked | NoAnswerError) -> dict[str, Any]:
     }
 
 
-def _print(
-    out: Output, servers: Sequence[Server], answers: Sequence[Checked | NoAnswerError]
-) -> None:
+def _print(out: Output, both: Sequence[tuple[Server, Checked | NoAnswerError]]) -> None:
     rows = []
     errors, rejections = [], []
-    for server, answer in zip(servers, answers, strict=True):
+    for server, answer in both:
         if isinstance(answer, NoAnswerError):
             result, why = Cell("no answer", "bold yellow"), ""
             errors.append(str(answer))

@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pinverify._version import __version__
@@ -25,6 +27,7 @@ from pinverify.cli.options import (
     formats_of_text,
     host_option,
     json_option,
+    position_option,
     readable_formats,
     refuse_ignored,
     refuse_needless_host,
@@ -33,7 +36,10 @@ from pinverify.cli.options import (
 )
 from pinverify.cli.output import NoAnswerError, Output, do_not_log_rejections
 from pinverify.cli.spellings import SPELLINGS
-from pinverify.cli.way import Way, way_options
+from pinverify.cli.way import WAY, Way, way_options
+
+if TYPE_CHECKING:
+    from pinverify.formats._losses import Position
 
 __all__ = ["commands"]
 
@@ -86,6 +92,7 @@ commands.add_command(authserver)
 @click.option(
     "--host", metavar="PATTERN", help="Host of that policy, if no server names it."
 )
+@position_option
 @allow_option
 @way_options
 @json_option
@@ -97,6 +104,7 @@ def pin(  # noqa: PLR0913, PLR0917 - one per option
     pem: bool,  # noqa: FBT001 - click's
     stanza: str | None,
     host: str | None,
+    position: Position | None,
     allow: tuple[str, ...],
     way: Way,
 ) -> None:
@@ -108,30 +116,58 @@ def pin(  # noqa: PLR0913, PLR0917 - one per option
     file exists; ./NAME is always a file, and HOST:443 is always a server.
     """
     if out.as_json:
-        refuse_ignored("with --json", "spelling", "pem", "stanza", "host", "allow")
+        only_for_people = ("spelling", "pem", "stanza", "host", "position", "allow")
+        refuse_ignored("with --json", *only_for_people)
     elif stanza is not None:
         refuse_ignored("with --stanza", "spelling", "pem")
     else:
-        refuse_ignored("without --stanza", "host", "allow")
+        refuse_ignored("without --stanza", "host", "position", "allow")
     if pem:
         refuse_ignored("with --pem", "spelling")
     from pinverify.cli.pin import Wanted, print_pins
 
-    print_pins(out, sources, Wanted(spelling, pem, stanza, host, allow), way)
+    policy = None
+    if stanza is not None:
+        from pinverify.cli.stanza import Stanza  # formats, which others do not need
+
+        policy = Stanza(stanza, host, position, allow)
+    print_pins(out, sources, Wanted(spelling, pem, policy), way)
 
 
 @commands.command(
     epilog="Exit codes: 0 a pin matches; 1 rejected; 2 wrong usage, no connection, or "
     "no valid certificate; 3 accepted although no pin matched (no rule, expired, "
-    "report mode). Of several servers the first of 1, 2, 3 that one has."
+    "report mode). Of several servers or policies the first of 1, 2, 3 that one has."
 )
 @click.argument("server", required=False)
 @click.option(
     "--pin", "pins", multiple=True, metavar="PIN", help="A pin; repeat for several."
 )
-@click.option("--policy", type=existing_file, metavar="FILE", help="A policy file.")
+@click.option(
+    "--policy",
+    "policies",
+    type=existing_file,
+    multiple=True,
+    metavar="FILE",
+    help="A policy file; with --chain repeat for all that are in force anywhere.",
+)
+@click.option(
+    "--chain",
+    metavar="FILE",
+    help="Judge this before it is deployed: a chain, a request or a public key.",
+)
 @format_option
-@host_option
+@click.option(
+    "--host",
+    metavar="NAME",
+    help="Host of the pins, where a file of the format does not name it; with --chain "
+    "the host to judge for, if not all that the certificate names.",
+)
+@click.option(
+    "--problems-only",
+    is_flag=True,
+    help="Print no server or host of which a pin matches.",
+)
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
@@ -145,17 +181,40 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     out: Output,
     server: str | None,
     pins: tuple[str, ...],
-    policy: str | None,
+    policies: tuple[str, ...],
+    chain: str | None,
     policy_format: str,
     host: str | None,
+    problems_only: bool,  # noqa: FBT001 - click's
     port: int | None,
     way: Way,
 ) -> None:
-    """Check a server's key against pins or a policy.
+    """Check a server's key, or the next one, against pins or a policy.
 
     SERVER is host, host:port or https://host. Without it, every host is checked that
-    the policy pins by its name.
+    the policy pins by its name; with --chain the certificates or the key in a file.
     """
+    if chain is not None:
+        if pins or server is not None or not policies:
+            msg = "--chain is judged by one --policy or more, and without a SERVER"
+            raise click.UsageError(msg)
+        others = (name for name in WAY if name != "cafile")
+        refuse_ignored("with --chain", "port", "problems_only", *others)
+        from pinverify.cli.check_next import check_chain
+
+        check_chain(
+            out,
+            chain,
+            policies,
+            policy_format=policy_format,
+            host=host,
+            cafile=way.cafile,
+        )
+        return
+    if len(policies) > 1:
+        msg = "several policies judge what is to be deployed: add --chain FILE"
+        raise click.UsageError(msg)
+    policy = next(iter(policies), None)
     if bool(pins) == (policy is not None):
         msg = "give either --pin (once or more) or --policy"
         raise click.UsageError(msg)
@@ -178,9 +237,11 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
             policy_format=policy_format,
             host=host,
             port=port,
+            problems_only=problems_only,
             way=way,
         )
         return
+    refuse_ignored("with a SERVER", "problems_only")
     from pinverify.cli.check import check_server
 
     check_server(
@@ -232,6 +293,90 @@ def explain(  # noqa: PLR0913, PLR0917 - one per option
     )
 
 
+@commands.command(
+    epilog="Exit codes: 0 done; of `check` 1 if there is a mistake, or if a next key "
+    "must not be deployed yet; 2 wrong usage, or no answer."
+)
+@click.argument("action", type=click.Choice(["plan", "check"]))
+@click.argument("policy", type=existing_file, metavar="FILE")
+@format_option
+@click.option("--host", metavar="NAME", help="The host, if the policy pins several.")
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    metavar="SERVER",
+    help="What is in use: a server, or a file with its chain; repeat for all.",
+)
+@click.option(
+    "--next",
+    "made",
+    multiple=True,
+    type=click.Path(exists=True),
+    metavar="PATH",
+    help="The next key: a request, a public key, a chain, or a folder of them.",
+)
+@click.option(
+    "--other",
+    "others",
+    multiple=True,
+    type=existing_file,
+    metavar="FILE",
+    help="A policy from before that may still be in force somewhere; repeat for all.",
+)
+@click.option(
+    "--scrape",
+    "scrapes",
+    multiple=True,
+    type=existing_file,
+    metavar="FILE",
+    help="What processes export for Prometheus: each policy in it must be named.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(0, 3650),
+    default=30,
+    show_default=True,
+    metavar="DAYS",
+    help="No rule may expire in this time: longer than clients are offline.",
+)
+@click.option(
+    "--cafile",
+    type=existing_file,
+    metavar="FILE",
+    help="PEM certificates to trust instead of the system's.",
+)
+@timeout_option
+@json_option
+@click.pass_obj
+def rotate(  # noqa: PLR0913, PLR0917 - one per option
+    out: Output,
+    action: str,
+    policy: str,
+    policy_format: str,
+    host: str | None,
+    servers: tuple[str, ...],
+    made: tuple[str, ...],
+    others: tuple[str, ...],
+    scrapes: tuple[str, ...],
+    days: int,
+    cafile: str | None,
+    timeout: float,
+) -> None:
+    """Say which step of a rotation is next, and whether it is safe.
+
+    `plan` prints it, `check` also fails if a next key must not be deployed yet, or if
+    the policy would lock somebody out. FILE is the policy that is to be published, or
+    was.
+    """
+    from pinverify.cli.rotate import Files, rotate_key
+
+    files = Files(
+        policy, policy_format, host, servers, made, others, scrapes, cafile, timeout
+    )
+    rotate_key(out, files, days, to_check=action == "check")
+
+
 @commands.command("compile")
 @click.argument("source", type=existing_file, metavar="FILE")
 @click.option(
@@ -278,6 +423,7 @@ def compile_(
     help="File to write, replaced as a whole; without it, or with -, stdout.",
 )
 @host_option
+@position_option
 @allow_option
 @json_option
 @click.pass_obj
@@ -288,6 +434,7 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
     source: str,
     target: str | None,
     host: str | None,
+    position: Position | None,
     allow: tuple[str, ...],
 ) -> None:
     """Convert a policy from the format FROM to the format TO.
@@ -301,9 +448,11 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
     from pinverify.cli.convert import convert_file
 
     formats = source_format, target_format
-    refuse_needless_host(*formats)
+    refuse_needless_host(source_format, to_write=target_format)
     file = None if target is None or target == "-" else Path(target)
-    convert_file(out, formats, Path(source), file, host=host, allow=allow)
+    convert_file(
+        out, formats, Path(source), file, host=host, position=position, allow=allow
+    )
 
 
 @commands.command(
@@ -394,6 +543,11 @@ def show(out: Output, source: str, policy_format: str, host: str | None) -> None
     help="Format of NEW, if it is another than that of OLD.",
 )
 @host_option
+@click.option(
+    "--in-use",
+    metavar="FILE",
+    help="The chain or key that is deployed now: tell if it stays accepted.",
+)
 @json_option
 @click.pass_obj
 def diff(  # noqa: PLR0913, PLR0917 - one per option
@@ -403,6 +557,7 @@ def diff(  # noqa: PLR0913, PLR0917 - one per option
     policy_format: str,
     new_format: str | None,
     host: str | None,
+    in_use: str | None,
 ) -> None:
     """Compare what two policies accept.
 
@@ -415,8 +570,9 @@ def diff(  # noqa: PLR0913, PLR0917 - one per option
     from pinverify.cli.diff import diff_files
 
     formats = policy_format, new_format or policy_format
-    refuse_needless_host(*formats)
-    diff_files(out, (Path(old), Path(new)), formats, host)
+    if in_use is None:
+        refuse_needless_host(*formats)
+    diff_files(out, (Path(old), Path(new)), formats, host, in_use)
 
 
 @commands.command()

@@ -105,31 +105,34 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises:
         OSError: the file cannot be written; the old file is still there, as after any
-            exception in the block.
+            exception in the block. Windows replaces no file that a process has mapped.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with _removed_by_signals(temporary):
         try:
-            descriptor = os.open(temporary, flags, 0o666)  # minus the umask
-            with os.fdopen(descriptor, "wb") as file:
-                if path.exists():
-                    os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+            with temporary.open("xb") as file:
+                # Without it, as on Windows, the folder decides who may do what.
+                if hasattr(os, "fchmod") and path.exists():
+                    os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
                 yield file
                 file.flush()
-                os.fsync(descriptor)
+                os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:  # also on Ctrl-C
             temporary.unlink(missing_ok=True)
             raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # so that the rename survives a power failure
-    finally:
-        os.close(folder)
+    if hasattr(os, "O_DIRECTORY"):  # Windows opens no folders
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # so that the rename survives a power failure
+        finally:
+            os.close(folder)
 
 
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+# Windows has no SIGHUP.
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 @contextlib.contextmanager

@@ -12,9 +12,11 @@ from pinverify.formats import dump_rules
 from pinverify.formats._table import FORMATS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from pinverify.formats import Dumped
+    from pinverify.formats import Loss
+    from pinverify.formats._losses import Position
 
 __all__ = ["ACCEPTS_MORE", "convert_file", "tell_losses"]
 
@@ -28,6 +30,7 @@ def convert_file(  # noqa: PLR0913 - one per option
     target: Path | None,
     *,
     host: str | None,
+    position: Position | None,
     allow: tuple[str, ...],
 ) -> None:
     """Write *source* in another format to *target* or stdout; tell what was lost.
@@ -38,6 +41,7 @@ def convert_file(  # noqa: PLR0913 - one per option
         source: a policy file.
         target: a file, or None for stdout.
         host: of the pins, for a format that does not name it.
+        position: whose keys pins for any position are, where the target says it.
         allow: kinds of losses that may make the target accept more.
     """
     if target is not None:
@@ -45,10 +49,13 @@ def convert_file(  # noqa: PLR0913 - one per option
     source_format, target_format = formats
     told = None if FORMATS[source_format].host == "says" else host
     rules = rules_from(out, source, source_format, host=told, to_convert=True)
-    dumped = dump_rules(rules, format=target_format, allow=allow, host=host)
+    to_write = host if FORMATS[target_format].host_to_write == "given" else None
+    dumped = dump_rules(
+        rules, format=target_format, allow=allow, host=to_write, position=position
+    )
     written = dumped.text
     data = written.encode("utf-8") if isinstance(written, str) else written
-    tell_losses(out, target_format, dumped)
+    tell_losses(out, target_format, dumped.losses)
     if target is not None:
         replace_file(target, data)
     elif isinstance(written, bytes) and not out.as_json:
@@ -72,9 +79,9 @@ def convert_file(  # noqa: PLR0913 - one per option
         sys.stdout.write(written)
 
 
-def tell_losses(out: Output, target_format: str, dumped: Dumped) -> None:
+def tell_losses(out: Output, target_format: str, losses: Sequence[Loss]) -> None:
     """Warn of what a format cannot say; the exit code tells if it accepts more."""
-    for loss in dumped.losses:
+    for loss in losses:
         out.warn(f"{target_format}: {loss}")
-    if any(loss.direction == "wider" for loss in dumped.losses):
+    if any(loss.direction == "wider" for loss in losses):
         out.exit_code = ACCEPTS_MORE

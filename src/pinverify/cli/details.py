@@ -6,20 +6,16 @@ Its author may write anything there, and nothing is decided by it.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pinverify.policy._loose_der import (
     element,
-    extensions,
     inside,
     tbs_fields,
     validity_of,
 )
 from pinverify.policy._printable import shortened
-from pinverify.policy._subject import dotted, name_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from pinverify.policy._subject import dotted, name_text, names_of
 
 __all__ = ["Details", "details", "key_text"]
 
@@ -79,7 +75,7 @@ class Details(NamedTuple):
 
 def details(cert: bytes, spki: bytes) -> Details:
     """Return the details of a certificate that has a key."""
-    return Details(key_text(spki), _issuer(cert), _names(cert), validity_of(cert))
+    return Details(key_text(spki), _issuer(cert), names_of(cert), validity_of(cert))
 
 
 def _issuer(cert: bytes) -> str:
@@ -88,30 +84,6 @@ def _issuer(cert: bytes) -> str:
         return name_text(cert, issuer)
     except (IndexError, ValueError):
         return ""
-
-
-_SUBJECT_ALT_NAME = b"\x55\x1d\x11"
-_EMAIL, _DNS, _URI, _ADDRESS = 0x81, 0x82, 0x86, 0x87
-
-
-def _names(cert: bytes) -> tuple[str, ...]:
-    """Return the names of subjectAltName (RFC 5280, 4.2.1.6) that are texts."""
-    try:
-        value = dict(extensions(cert)).get(_SUBJECT_ALT_NAME, b"")
-        return tuple(_general_names(value)) if value else ()
-    except (IndexError, ValueError):
-        return ()
-
-
-def _general_names(value: bytes) -> Iterator[str]:
-    for name in inside(value, element(value, 0)):
-        contents = value[name.start : name.end]
-        if name.tag in {_EMAIL, _DNS, _URI}:
-            yield contents.decode("ascii")
-        elif name.tag == _ADDRESS:
-            import ipaddress
-
-            yield str(ipaddress.ip_address(contents))
 
 
 # ---- keys ----------------------------------------------------------------------

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
-from pinverify.cli.rule_lines import Line, of_default, of_rule, text_of
-from pinverify.policy import diff
+from pinverify.cli.rule_lines import Line, of_default, of_expired, of_rule, text_of
+from pinverify.policy import PinSet, Policy, diff
+from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from pinverify.cli.output import Output
-    from pinverify.policy import Change, Rules
+    from pinverify.policy import Change, Rules, Unpinned
 
 __all__ = ["NARROWER", "WIDER", "diff_files"]
 
@@ -25,7 +26,11 @@ _LINES_MAX = 40  # of one change, gone or come
 
 
 def diff_files(
-    out: Output, files: tuple[Path, Path], formats: tuple[str, str], host: str | None
+    out: Output,
+    files: tuple[Path, Path],
+    formats: tuple[str, str],
+    host: str | None,
+    in_use: str | None = None,
 ) -> None:
     """Print the differences in what two policies accept.
 
@@ -33,7 +38,8 @@ def diff_files(
         out: gets the differences; its exit code tells the direction.
         files: the old policy and the new one.
         formats: theirs.
-        host: of the pins, for formats that do not name it.
+        host: of the pins, for formats that do not name it; and of what is in use.
+        in_use: a file with the chain or key that is deployed now, or None.
     """
     from pinverify.formats._table import FORMATS
 
@@ -50,13 +56,42 @@ def diff_files(
     directions = {change.direction for change in changes}
     if directions:
         out.exit_code = NARROWER if directions == {"narrower"} else WIDER
+    kept = {} if in_use is None else _kept(in_use, old, new, host)
     if out.as_json:
-        out.json({"changes": [_as_json(change) for change in changes]})
+        answer: dict[str, Any] = {"changes": [_as_json(change) for change in changes]}
+        if in_use is not None:
+            answer["in_use"] = kept
+        out.json(answer)
         return
     sides = _sides(old, new)
     for title, change in _titled(changes):
         _print(out, title, change, sides)
     out.line(_summary(directions))
+    for name, stays in kept.items():
+        text = "stays accepted" if stays else "does not stay accepted"
+        style = "bold green" if stays else "bold red"
+        out.line(Cell(f"{printable(name)}: the key in use {text}", style))
+
+
+def _kept(in_use: str, old: Rules, new: Rules, host: str | None) -> dict[str, bool]:
+    """Return for each host whether both policies accept the key that is in use.
+
+    Raises:
+        NoAnswerError: the file is none of a chain or a key, or names no host.
+    """
+    from pinverify.cli.check_next import decisions, read_evidence
+
+    evidence = read_evidence(in_use)
+    both = Policy(old), Policy(new)
+    hosts = [one.host for policy in both for one in decisions(evidence, policy, host)]
+    return {
+        name or "clients": all(
+            decision.report.accepted
+            for policy in both
+            for decision in decisions(evidence, policy, name)
+        )
+        for name in dict.fromkeys(hosts)
+    }
 
 
 class _Side(NamedTuple):
@@ -175,7 +210,15 @@ def _lines(pattern: str | None, side: _Side, change: Change) -> tuple[list[Line]
     if pattern is None:
         return [Line("rule", f"none, {side.default}")], True
     value = side.rules.hosts.get(pattern, side.rules.clients)
+    if _is_over(value, change):
+        return [Line("rule", pattern), *of_expired(value)], True
     return [Line("rule", pattern), *(of_rule(value) if value else ())], True
+
+
+def _is_over(value: PinSet | Unpinned | None, change: Change) -> TypeGuard[PinSet]:
+    """Return True if the pins of a rule expire before a change begins."""
+    expires = value.expires if isinstance(value, PinSet) else None
+    return expires is not None and change.since is not None and expires <= change.since
 
 
 def _summary(directions: Collection[str]) -> Cell:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pinverify.cli.addresses import Server
+from pinverify.cli.answers import is_server
 from pinverify.cli.check import (
     ACCEPTED_UNMATCHED,
     REASONS,
@@ -13,9 +14,12 @@ from pinverify.cli.check import (
     RESULTS,
     rule_text,
 )
+from pinverify.cli.check_next import chains_in
+from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.servers import chain_of, context_for
+from pinverify.formats._table import FORMATS
 from pinverify.policy import Policy, Reason, explain
 from pinverify.policy._message import key_pin, subject_line
 from pinverify.policy._printable import printable
@@ -44,27 +48,38 @@ def explain_server(  # noqa: PLR0913 - one per option
     The arguments are those of `check_server`.
     """
     context = context_for(way)
-    server = Server.parse(address, way)
-    policy = Policy(loaded_from(out, Path(policy_file), policy_format, host).rules)
-    with out.progress(f"connecting to {server}"):
-        chain = chain_of(server, context, way)
+    name: object = address
+    if is_server(address):
+        name = server = Server.parse(address, way)
+        policy = Policy(loaded_from(out, Path(policy_file), policy_format, host).rules)
+        with out.progress(f"connecting to {server}"):
+            chain = chain_of(server, context, way)
+        peer = server.host
+    else:
+        of_pins = None if FORMATS[policy_format].host == "says" else host
+        policy = Policy(
+            loaded_from(out, Path(policy_file), policy_format, of_pins).rules
+        )
+        chains = chains_in(address, policy.rules, host)
+        if len(chains) > 1:
+            msg = f"{address}: for {', '.join(chains)}: name one of them (--host)"
+            raise NoAnswerError(msg)
+        ((peer, chain),) = chains.items()
     authorities = context.get_ca_certs(binary_form=True)
-    told = explain(policy, server.host, chain, authorities=authorities)
+    told = explain(policy, peer, chain, authorities=authorities)
     if not told.report.accepted:
         out.exit_code = REJECTED
     elif told.report.reason is not Reason.MATCH:
         out.exit_code = ACCEPTED_UNMATCHED
     if out.as_json:
-        out.json(_as_json(server, chain, told))
+        out.json(_as_json(str(name), chain, told))
     else:
-        _print(out, server, chain, told, rule_text(policy, told.report))
+        _print(out, str(name), chain, told, rule_text(policy, told.report))
 
 
-def _as_json(
-    server: Server, chain: Sequence[bytes], told: Explanation
-) -> dict[str, Any]:
+def _as_json(server: str, chain: Sequence[bytes], told: Explanation) -> dict[str, Any]:
     return {
-        "server": str(server),
+        "server": server,
         "accepted": told.report.accepted,
         "reason": told.report.reason.name,
         "candidates": told.candidates,
@@ -76,11 +91,11 @@ def _as_json(
 
 
 def _print(
-    out: Output, server: Server, chain: Sequence[bytes], told: Explanation, rule: str
+    out: Output, server: str, chain: Sequence[bytes], told: Explanation, rule: str
 ) -> None:
     reason = told.report.reason
     rows = [
-        ("server", Cell(str(server))),
+        ("server", Cell(printable(server))),
         ("result", RESULTS[out.exit_code]),
         ("reason", Cell(f"{reason.name}, {REASONS[reason]}")),
         ("rule", Cell(rule)),

@@ -1,4 +1,4 @@
-"""The group of commands: exceptions become one line on stderr and an exit code."""
+"""The group of commands: what is wrong with the words of a call is told in one line."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pinverify.cli.output import NoAnswerError, Output, abandon_stdout
-from pinverify.errors import PinverifyError
+from pinverify.cli.output import NoAnswerError, Output, in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 __all__ = ["Commands"]
 
 _WORDS = "pinverify.words"  # of the command line
-_WRONG_USE = 2
-_INTERRUPTED = 130
 
 
 class Commands(click.Group):
@@ -42,39 +39,14 @@ class Commands(click.Group):
 def _in_one_line(ctx: click.Context) -> Iterator[Output]:
     """Turn exceptions into one line on stderr and an exit code."""
     out = ctx.ensure_object(Output)
-    try:
-        yield out
-    except KeyboardInterrupt:
-        out.exit_code = _INTERRUPTED
-    except BrokenPipeError:
-        pass  # the reader closed the pipe; keep the exit code
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else ctx.command_path
-        problem = error.format_message().rstrip(".")
-        # It may stand behind the mistake, and has not been read then.
-        out.as_json = out.as_json or "--json" in ctx.meta.get(_WORDS, ())
-        end = " See" if problem.endswith("?") else "; see"
-        _fail(out, f"{problem}{end} {command} --help", exit_code=_WRONG_USE)
-    except NoAnswerError as error:
-        _fail(out, str(error), exit_code=error.exit_code)
-    except PinverifyError as error:  # a policy file may have several mistakes
-        lines: Sequence[str] = getattr(error, "lines", (str(error),))
-        _fail(out, *lines, exit_code=_WRONG_USE)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(out, f"{where}{error.strerror or error}", exit_code=_WRONG_USE)
-    else:
-        return
-    try:
-        sys.stdout.flush()
-    except OSError:
-        abandon_stdout()
-    ctx.exit(out.exit_code)
-
-
-def _fail(out: Output, *lines: str, exit_code: int) -> None:
-    for line in lines:
-        out.fail(line, exit_code)
-    if out.as_json:
-        with contextlib.suppress(OSError):  # stdout itself may be what failed
-            out.json({"error": "\n".join(lines)})
+    with in_one_line(out):
+        try:
+            yield out
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else ctx.command_path
+            problem = error.format_message().rstrip(".")
+            # It may stand behind the mistake, and has not been read then.
+            out.as_json = out.as_json or "--json" in ctx.meta.get(_WORDS, ())
+            end = " See" if problem.endswith("?") else "; see"
+            msg = f"{problem}{end} {command} --help"
+            raise NoAnswerError(msg) from error

@@ -15,7 +15,7 @@ from pinverify.policy._subject import name_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Item", "Kind", "read_items"]
+__all__ = ["Item", "Kind", "is_private_key", "read_items"]
 
 Kind: TypeAlias = Literal["certificate", "public key"]
 
@@ -82,6 +82,26 @@ def read_items(data: bytes) -> Iterator[Item | DERError]:
             yield error
     if not found:
         raise DERError(_nothing_in(others))
+
+
+def is_private_key(data: bytes) -> bool:
+    """Return True for a private key without a certificate, in PEM or DER."""
+    if is_pem(data):
+        labels = [block.label for block in blocks(data)]
+        return any("PRIVATE KEY" in each for each in labels) and not any(
+            each in _KINDS for each in labels
+        )
+    try:
+        first, *_ = inside(data, element(data, 0))
+    except (IndexError, ValueError):
+        return False
+    # PKCS #8, PKCS #1 and SEC 1 begin with a version; an encrypted key is not told.
+    return (
+        data[:1] == b"\x30" and first.tag == _INTEGER and first.end - first.start == 1
+    )
+
+
+_INTEGER = 2
 
 
 def _item_of_der(data: bytes) -> Item:

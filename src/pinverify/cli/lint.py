@@ -6,9 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._version import __version__
+from pinverify.cli.answers import is_server
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.errors import PolicyError
+from pinverify.formats._table import FORMATS
 from pinverify.policy._lint import (
     CHECKS,
     LEVELS,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from pinverify.cli.output import Output
     from pinverify.errors import Kind
+    from pinverify.policy import Rules
 
 __all__ = ["FOUND", "Beside", "lint_file"]
 
@@ -85,8 +88,13 @@ def lint_file(  # noqa: PLR0913 - one per option
 def _read_and_lint(
     out: Output, source: Path, policy_format: str, host: str | None, beside: Beside
 ) -> list[Finding]:
+    of_pins = host
+    if FORMATS[policy_format].host == "says" and not all(
+        map(is_server, beside.servers)
+    ):
+        of_pins = None  # it is that of a file with a chain
     try:
-        loaded = loaded_from(out, source, policy_format, host)
+        loaded = loaded_from(out, source, policy_format, of_pins)
     except PolicyError as error:  # what the reader tells, in the same form
         lines: Sequence[str] = getattr(error, "lines", (str(error),))
         kinds: Sequence[Kind] = getattr(error, "kinds", (error.kind,))
@@ -96,25 +104,32 @@ def _read_and_lint(
             for line, kind in zip(lines, [*kinds, *others], strict=False)
         ]
     notices = [_told_by_reader("PV102", source, line) for line in loaded.notices]
-    chains, authorities = _certificates(beside)
+    notices += [_told_by_reader("PV110", source, line) for line in loaded.remarks]
+    chains, authorities = _certificates(beside, loaded.rules, host)
     found = placed(
         lint(loaded.rules, chains=chains, authorities=authorities), str(source)
     )
     return sorted([*notices, *found], key=lambda finding: LEVELS.index(finding.level))
 
 
-def _certificates(beside: Beside) -> tuple[dict[str, list[bytes]], list[bytes]]:
-    """Return the verified chain of each server, and the authorities that are known."""
+def _certificates(
+    beside: Beside, rules: Rules, host: str | None
+) -> tuple[dict[str, list[bytes]], list[bytes]]:
+    """Return the chain of each server or file, and the authorities that are known."""
     if not beside.servers and beside.bundle is None:
         return {}, []
     from pinverify.cli.addresses import Server
+    from pinverify.cli.check_next import chains_in
     from pinverify.cli.servers import chain_of, trusting
     from pinverify.cli.way import Way
 
     way = Way(cafile=beside.bundle, timeout=beside.timeout)
     context = trusting(beside.bundle)
-    chains = {}
+    chains: dict[str, list[bytes]] = {}
     for address in beside.servers:
+        if not is_server(address):
+            chains |= chains_in(address, rules, host)
+            continue
         server = Server.parse(address, way)
         chains[server.host] = chain_of(server, context, way)
     return chains, context.get_ca_certs(binary_form=True)

@@ -21,6 +21,7 @@ __all__ = [
     "json_option",
     "kinds_of_losses",
     "one_of",
+    "position_option",
     "readable_formats",
     "refuse_ignored",
     "refuse_needless_host",
@@ -32,6 +33,10 @@ __all__ = [
 
 def _set_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's order
     ctx.ensure_object(Output).as_json = value
+
+
+def _set_pins(ctx: click.Context, _: click.Parameter, value: tuple[str, ...]) -> None:
+    ctx.ensure_object(Output).pins = value
 
 
 json_option = click.option(
@@ -130,16 +135,23 @@ def refuse_ignored(because: str, *names: str) -> None:
         source = ctx.get_parameter_source(parameter.name or "")
         given = source is click.core.ParameterSource.COMMANDLINE
         if given and parameter.name in names:
-            option = max(parameter.opts, key=len)
+            option = next(name for name in parameter.opts if name.startswith("--"))
             msg = f"{option} has no effect {because}; leave {option} out"
             raise click.UsageError(msg)
 
 
-def refuse_needless_host(*formats: str) -> None:
-    """Refuse --host if files of all these formats name their hosts."""
+def refuse_needless_host(*formats: str, to_write: str = "") -> None:
+    """Refuse --host if files of all these formats name their hosts.
+
+    Args:
+        formats: of files that are read.
+        to_write: the format of a file that is written.
+    """
     from pinverify.formats._table import FORMATS
 
-    if all(FORMATS[name].host == "says" for name in formats):
+    needs_it = bool(to_write) and FORMATS[to_write].host_to_write == "given"
+    formats += (to_write,) if to_write else ()
+    if not needs_it and all(FORMATS[name].host == "says" for name in formats):
         names = " and ".join(dict.fromkeys(formats))
         refuse_ignored(f"with {names}, whose files name their hosts", "host")
 
@@ -153,17 +165,45 @@ format_option = click.option(
     show_default=True,
     help="Format of the policy file.",
 )
-host_option = click.option(
+_host = click.option(
     "--host",
+    "--origin",
+    "host",
     metavar="PATTERN",
-    help="Host of the pins, where a file of the format does not name it.",
+    help="Host of the pins, where a file of the format does not name it; the zone of "
+    "TLSA records.",
 )
+_pins = click.option(
+    "--pins",
+    "other_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    expose_value=False,
+    callback=_set_pins,
+    metavar="FILE",
+    help="Other file of a Chromium list; repeat for several. Without it, those beside "
+    "the list.",
+)
+
+
+def host_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for what a policy file does not say itself."""
+    return _host(_pins(command))
+
+
 allow_option = click.option(
     "--allow",
     multiple=True,
     callback=one_of(kinds_of_losses),
     metavar="KIND",
     help="Kind of loss that may make what is written accept more; repeat for several.",
+)
+position_option = click.option(
+    "--as",
+    "position",
+    type=click.Choice(["leaf", "ca"]),
+    help="Whose keys the pins for any position are, where a format has to say it: of "
+    "the servers themselves, or of authorities (ca).",
 )
 existing_file = click.Path(exists=True, dir_okay=False)
 

@@ -14,10 +14,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pinverify.cli.plain import Cell, Printer, is_surely_plain
+from pinverify.errors import PinverifyError
 from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 __all__ = [
@@ -25,14 +26,19 @@ __all__ = [
     "Output",
     "abandon_stdout",
     "do_not_log_rejections",
+    "in_one_line",
     "prepare_streams",
 ]
+
+
+_WRONG_USE = 2
+_INTERRUPTED = 130
 
 
 class NoAnswerError(Exception):
     """Raised when a command cannot answer: one line of text, and an exit code."""
 
-    def __init__(self, text: str, exit_code: int = 2) -> None:
+    def __init__(self, text: str, exit_code: int = _WRONG_USE) -> None:
         super().__init__(text)
         self.exit_code = exit_code
 
@@ -42,12 +48,14 @@ class Output:
 
     Attributes:
         as_json: True if the answer is one JSON value on stdout.
+        pins: other files of the policy that is read.
         exit_code: exit code of the command. It is set before the answer is
             printed, so that it is right even if the reader closes the pipe.
     """
 
     def __init__(self) -> None:
         self.as_json = False
+        self.pins: tuple[str, ...] = ()
         self.exit_code = 0
 
     @cached_property
@@ -114,7 +122,7 @@ class Output:
         """Print a warning on stderr."""
         self._complain(Cell("pinverify: warning: ", "bold yellow"), text)
 
-    def fail(self, text: str, exit_code: int = 2) -> None:
+    def fail(self, text: str, exit_code: int = _WRONG_USE) -> None:
         """Print an error on stderr, and set the exit code."""
         self.exit_code = exit_code
         self._complain(Cell("pinverify: ", "bold red"), text)
@@ -148,6 +156,46 @@ def _printer(name: Literal["stdout", "stderr"]) -> Printer:
     from pinverify.cli.terminal import TerminalPrinter
 
     return TerminalPrinter(name)
+
+
+# ---- exceptions --------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def in_one_line(out: Output) -> Iterator[None]:
+    """Turn exceptions into one line on stderr and an exit code, and exit with that."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        out.exit_code = _INTERRUPTED
+    except BrokenPipeError:
+        pass  # the reader closed the pipe; keep the exit code
+    except NoAnswerError as error:
+        _fail(out, str(error), exit_code=error.exit_code)
+    except PinverifyError as error:  # a policy file may have several mistakes
+        lines: Sequence[str] = getattr(error, "lines", (str(error),))
+        _fail(out, *lines)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(out, f"{where}{error.strerror or error}")
+    else:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        abandon_stdout()
+    sys.exit(out.exit_code)
+
+
+def _fail(out: Output, *lines: str, exit_code: int = _WRONG_USE) -> None:
+    for line in lines:
+        out.fail(line, exit_code)
+    if out.as_json:
+        with contextlib.suppress(OSError):  # stdout itself may be what failed
+            out.json({"error": "\n".join(lines)})
+
+
+# ---- streams -----------------------------------------------------------------
 
 
 def prepare_streams() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pinverify.cli.answers import Answer, Entry
     from pinverify.cli.output import Output
+    from pinverify.cli.stanza import Stanza
     from pinverify.cli.way import Way
 
 __all__ = ["Wanted", "print_pins"]
@@ -29,16 +30,12 @@ class Wanted(NamedTuple):
     Attributes:
         spelling: the fingerprints in one spelling.
         pem: the certificates and keys themselves.
-        stanza: a policy in this format.
-        host: the pattern of that policy, instead of the servers' names.
-        allow: kinds of losses that it may have.
+        stanza: a policy.
     """
 
     spelling: str | None = None
     pem: bool = False
-    stanza: str | None = None
-    host: str | None = None
-    allow: tuple[str, ...] = ()
+    stanza: Stanza | None = None
 
 
 def print_pins(out: Output, sources: Sequence[str], wanted: Wanted, way: Way) -> None:
@@ -70,7 +67,7 @@ def _print(out: Output, answers: Sequence[Answer], wanted: Wanted) -> None:
     elif wanted.stanza is not None:
         from pinverify.cli.stanza import print_stanza  # formats, which others do not
 
-        print_stanza(out, answers, wanted.stanza, wanted.host, wanted.allow)
+        print_stanza(out, answers, wanted.stanza)
     elif wanted.pem:
         for answer in answers:
             _print_pem(out, answer)

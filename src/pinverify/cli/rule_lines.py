@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pinverify.policy import Rules, Unpinned
 
-__all__ = ["Line", "by_name", "of_default", "of_rule", "text_of"]
+__all__ = ["Line", "by_name", "of_default", "of_expired", "of_rule", "text_of"]
 
 
 class Line(NamedTuple):
@@ -32,6 +32,12 @@ def of_rule(value: PinSet | Unpinned) -> list[Line]:
         then = "accepted" if value.after_expiry == "allow" else "rejected"
         lines.append(Line("until", f"{text_of(value.expires)}, then {then}"))
     return lines
+
+
+def of_expired(value: PinSet) -> list[Line]:
+    """Return the lines of a rule whose pins are over: whom it accepts from then on."""
+    is_open = value.after_expiry == "allow" or value.mode == "report"
+    return [Line("pins", f"over, everybody is {'accepted' if is_open else 'rejected'}")]
 
 
 def of_default(rules: Rules) -> list[Line]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.rule_lines import by_name, of_default, of_rule
+from pinverify.core._open_policy import OpenPolicy
 from pinverify.formats import dump_rules
-from pinverify.policy import Policy
+from pinverify.policy._compiled import compile_rules
 from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ def show_file(out: Output, source: Path, policy_format: str, host: str | None) -
     for notice in loaded.notices:
         out.warn(notice)
     rules = loaded.rules
-    digest = Policy(rules).digest.hex()
+    digest = OpenPolicy(compile_rules(rules)).digest.hex()
     if out.as_json:
+        import json
+
         written = json.loads(dump_rules(rules, format="json").text)
         out.json({"policy": str(source), "digest": digest, "rules": written})
         return

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.cli.answers import tell_warnings
 from pinverify.cli.convert import tell_losses
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.policies import tell_findings
-from pinverify.errors import PolicyError
 from pinverify.formats import dump_rules
 from pinverify.policy import Pin, PinSet, Rules
 from pinverify.policy._printable import printable
@@ -20,47 +18,58 @@ if TYPE_CHECKING:
 
     from pinverify.cli.answers import Answer, Entry
     from pinverify.cli.output import Output
+    from pinverify.formats._losses import Position
 
-__all__ = ["print_stanza"]
+__all__ = ["Stanza", "print_stanza"]
 
 # A list for HAProxy has nothing else than hashes of whole certificates of leaves.
 _OF_CERTIFICATES = {"haproxy"}
 
 
-def print_stanza(
-    out: Output,
-    answers: Sequence[Answer],
-    name: str,
-    host: str | None,
-    allow: tuple[str, ...],
-) -> None:
+class Stanza(NamedTuple):
+    """A policy that is wanted.
+
+    Attributes:
+        format: its format.
+        host: the pattern of all keys, instead of the servers' names.
+        position: whose keys they are, where the format has to say it.
+        allow: kinds of losses that it may have.
+    """
+
+    format: str
+    host: str | None = None
+    position: Position | None = None
+    allow: tuple[str, ...] = ()
+
+
+def print_stanza(out: Output, answers: Sequence[Answer], wanted: Stanza) -> None:
     """Print a policy that pins the leaf of each server, and beside it each file.
 
-    So a file with the next key is the backup of every server.
+    So a file with the next key is the backup of every server. Without the certificate
+    of an authority among the files, all keys are those of leaves.
 
     Args:
         out: gets warnings.
         answers: the servers and files.
-        name: the format.
-        host: the pattern of all keys; None for the servers' own names.
-        allow: kinds of losses that may make the policy accept more.
+        wanted: the policy that is printed.
 
     Raises:
         NoAnswerError: a source could not be read, or nothing names a host.
+        PolicyError: the format has to know whose keys they are, or cannot say them.
     """
     if any(answer.errors for answer in answers):
         msg = "no policy is printed without all of its keys"
         raise NoAnswerError(msg)
-    hosts = _pinned(out, answers, name, host)
+    name = wanted.format
+    hosts = _pinned(out, answers, name, wanted.host)
     rules = Rules({pattern: PinSet(pins) for pattern, pins in hosts.items()})
     tell_findings(out, rules, "policy")
-    dumped = dump_rules(rules, format=name, allow=allow)
-    by_position = any(loss.kind == "any-position" for loss in dumped.losses)
-    if by_position and not _has_authorities(answers):
-        leaf = Rules({pattern: PinSet(leaf=pins) for pattern, pins in hosts.items()})
-        with contextlib.suppress(PolicyError):  # it has no list of leaves
-            dumped = dump_rules(leaf, format=name, allow=allow)
-    tell_losses(out, name, dumped)
+    position = wanted.position
+    if position is None and not _has_authorities(answers):
+        position = "leaf"
+    dumped = dump_rules(rules, format=name, allow=wanted.allow, position=position)
+    told = [loss for loss in dumped.losses if loss.kind != "any-position"]
+    tell_losses(out, name, told)
     if name == "toml":
         for line in _whose(answers):
             sys.stdout.write(f"# {line}\n")

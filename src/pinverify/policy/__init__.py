@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pinverify._lazy import lazily
 
 if TYPE_CHECKING:
+    from pinverify.policy._check_next import Next, check_next
     from pinverify.policy._diff import Change, diff
     from pinverify.policy._explain import Explanation, Hit, explain
     from pinverify.policy._lint import Finding, lint
@@ -29,6 +30,7 @@ __all__ = [
     "Finding",
     "Hit",
     "Mode",
+    "Next",
     "Pin",
     "PinKind",
     "PinSet",
@@ -41,6 +43,7 @@ __all__ = [
     "Rules",
     "Side",
     "Unpinned",
+    "check_next",
     "diff",
     "explain",
     "find_pinning_error",
@@ -50,9 +53,16 @@ __all__ = [
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
         __name__,
-        (
-            *("_pin", "_rules", "_report", "_reports", "_pinning_error", "_policy"),
-            *("_lint", "_diff", "_explain"),
-        ),
-        __all__,
+        {
+            "_check_next": "Next check_next",
+            "_diff": "Change diff",
+            "_explain": "Explanation Hit explain",
+            "_lint": "Finding lint",
+            "_pin": "Pin PinKind",
+            "_pinning_error": "PinningError find_pinning_error",
+            "_policy": "Policy",
+            "_report": "Mode Reason Report Side",
+            "_reports": "Reports",
+            "_rules": "UNPINNED Pins PinSet Rules Unpinned",
+        },
     )

@@ -10,12 +10,13 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 
 from pinverify.core._columns import Column
 from pinverify.core._compile import PINSET_LEN, Source
 from pinverify.core._compile import UNPINNED as NO_PINSET
 from pinverify.core._library import DIGEST_LEN
+from pinverify.core._open_policy import OpenPolicy, begins_as_policy
 from pinverify.core._pins import pack
 from pinverify.errors import PolicyError
 from pinverify.policy._epoch_seconds import moment, seconds_of
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pinverify.core._library import Buffer
-    from pinverify.core._open_policy import OpenPolicy
 
 __all__ = [
     "PinTable",
@@ -35,6 +35,7 @@ __all__ = [
     "digests_of",
     "flags_of",
     "lay_out_pinsets",
+    "read_compiled",
     "read_rules",
 ]
 
@@ -42,9 +43,12 @@ _HEAD = struct.Struct("<BB6xq")
 _RUN = struct.Struct("<II")
 _TWO_RUNS = struct.Struct("<IIII")  # pins of keys, pins of certificates
 _NUM_ROWS = struct.Struct("<Q")
+_SIZE = struct.Struct("<Q")
+_SIZE_AT = 40
 _NUM_ROWS_AT = 64
 _BLOCKED_AT = 80
 _HEADER_LEN = 128
+_PIECE = 2**24
 
 # An item of a list that shares its pins takes 8 bytes: as many as the file, and more.
 _BYTES_FOR_ITEM = 8
@@ -323,3 +327,61 @@ class _Lists:
                 "more memory than the compiled policy; compile fewer pins"
             )
             raise PolicyError(msg)
+
+
+# ---- files -------------------------------------------------------------------
+
+
+def read_compiled(file: IO[bytes], file_len: int | None = None) -> bytes:
+    """Return the bytes of a compiled policy; no more are read than its header says.
+
+    What else it may be, such as a device that never ends, is refused by its first
+    bytes. All others are checked when it is opened.
+
+    Args:
+        file: unbuffered or buffered; at its first byte.
+        file_len: its length; None if it is not known before it is read.
+
+    Raises:
+        PolicyError: it is too short or too long, or not a compiled policy.
+    """
+    data = _read(file, _HEADER_LEN)
+    if not data:
+        msg = "it is empty; compile the policy again"
+        raise PolicyError(msg)
+    if len(data) < _HEADER_LEN or not begins_as_policy(data):
+        OpenPolicy(data)  # raises
+    (size,) = _SIZE.unpack_from(data, _SIZE_AT)
+    if size < _HEADER_LEN or (file_len is not None and file_len != size):
+        there = len(data) if file_len is None else file_len
+        raise PolicyError(_other_size(there, size))
+    data += _read(file, size - len(data))
+    longer = file.read(1)
+    if len(data) == size and not longer:
+        return data
+    if file_len is None:
+        raise PolicyError(_other_size(len(data), size, "more than " * bool(longer)))
+    msg = (
+        f"it had {file_len:,} bytes, and {'grew' if longer else 'shrank'} while it was "
+        "read; write a new file, and rename it, as pinverify compile does"
+    )
+    raise PolicyError(msg)
+
+
+def _read(file: IO[bytes], num: int) -> bytes:
+    """Return some bytes, or fewer where there are no more: in pieces.
+
+    The header of a pipe may lie: no more memory is taken than bytes have come.
+    """
+    pieces = []
+    while num > 0 and (piece := file.read(min(num, _PIECE))):
+        pieces.append(piece)
+        num -= len(piece)
+    return b"".join(pieces)
+
+
+def _other_size(there: int, size: int, more: str = "") -> str:
+    return (
+        f"not a compiled policy: it is truncated, or bytes were appended: it has {more}"
+        f"{there:,} bytes, and its header says {size:,}; fetch or compile it again"
+    )

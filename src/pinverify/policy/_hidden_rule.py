@@ -7,7 +7,6 @@ real one, about which the narrower rule has no say.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from pinverify.policy._hosts import canonical, covering
@@ -24,18 +23,20 @@ _LEVELS = 8  # names above the host that are tried
 _LABEL = "pinverify-asks"
 
 
-def hidden_rule(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -> str:
+def hidden_rule(
+    report: Report, chain: Sequence[bytes], handle: OpenPolicy, now: int
+) -> str:
     """Return the pattern of a wider rule whose pins match; empty if there is none.
 
     Args:
         report: a mismatch.
         chain: the DER certificates that were judged, leaf first.
         handle: the policy.
+        now: the moment of the decision, in seconds since 1970.
     """
     if report.host is None or report.rule is None:
         return ""
     wider = set(covering(canonical(report.host))) - {report.rule}
-    now = int(time.time())
     for host in _hosts_beside(report.host):
         raw, spkis = handle.evaluate(host.encode("ascii"), chain, now)
         other = Report(raw, spkis, host, handle.digest)

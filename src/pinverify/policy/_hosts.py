@@ -7,10 +7,7 @@ U-labels (RFC 5890) become A-labels, unless they are ambiguous.
 from __future__ import annotations
 
 import functools
-import unicodedata
 from typing import TYPE_CHECKING
-
-import idna
 
 from pinverify.core._columns import Column
 from pinverify.core._compile import BadPatternError, canonical_column
@@ -89,6 +86,11 @@ def least_len(label: str) -> int:
 def _a_label(host: str, label: str) -> str:
     if label.isascii():
         return label
+    # Few processes meet a U-label, and the tables take long to import.
+    import unicodedata  # noqa: PLC0415
+
+    import idna  # noqa: PLC0415
+
     if any(unicodedata.category(c) == "Nd" and not c.isascii() for c in label):
         msg = f"{host!r} is not a host: it has a digit that is not ASCII"
         raise PolicyError(msg, kind="host")

@@ -22,7 +22,7 @@ from pinverify.policy._report import Reason, Report, raw_of, seen_of
 from pinverify.policy._subject import subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pinverify.core._open_policy import OpenPolicy, RawPinSet
 
@@ -32,21 +32,23 @@ __all__ = [
     "headline_from",
     "headline_of",
     "key_pin",
+    "pinset_behind",
     "rejection_text",
     "subject_line",
 ]
 
 LINES_MAX = 40
 
-Judged: TypeAlias = "tuple[Sequence[bytes], OpenPolicy]"
-"""The evidence of a rejection, from which `rejection_text` makes the text: the chain
-and the policy. A plain tuple, since one is made for each stranger."""
+Judged: TypeAlias = "tuple[Sequence[bytes], OpenPolicy, int]"
+"""The evidence of a rejection, from which `rejection_text` makes the text: the chain,
+the policy, and the time in seconds since 1970. A plain tuple, since one is made for
+each stranger."""
 
 _SHOWN_MAX = 8  # pins of a list, certificates of a chain
 _SUBJECT_MAX = 64
-# Of the numbers of pins in a PinSet: both kinds of its lists `pins` and `ca`.
-_PINS = slice(0, 2)
-_CA = slice(4, 6)
+# The lists that must match, by their numbers.
+_PINS, _LEAF, _CA = 0, 1, 2
+_LIST_NAMES = ("pinned", "leaf", "ca")
 
 
 def key_pin(cert: bytes) -> str:
@@ -98,6 +100,12 @@ _TEXTS = {
     ),
 }
 
+_WITHOUT_A_NAME = (
+    "the client gives no name, so no rule can be looked up: pin its context with a "
+    "PinSet, which needs none, or make it send one (SNI: server_hostname); install() "
+    "lets all such connections pass with nameless='allow'"
+)
+
 
 def headline_of(report: Report, when: str = "") -> str:
     """Return the first line; the peer cannot choose any word of it."""
@@ -110,20 +118,11 @@ def headline_from(report: Report, handle: OpenPolicy) -> str:
     """Return the first line, with what the policy tells beyond the report."""
     if report.reason is Reason.EXPIRED:
         return headline_of(report, _when_expired(report, handle))
-    if seen_of(report).hidden and _lacks_evidence(
-        report, _pinset_behind(report, handle)
-    ):
-        host = report.host
-        who = "this peer" if host is None else repr(host)
-        return (
-            f"the session with {who} was resumed and shows no chain, and its leaf "
-            "alone does not match the pins"
-        )
     return headline_of(report)
 
 
 def _when_expired(report: Report, handle: OpenPolicy) -> str:
-    pinset = _pinset_behind(report, handle)
+    pinset = pinset_behind(report, handle)
     if pinset is None or pinset.raw.expires is None:
         return ""
     seconds = pinset.raw.expires
@@ -134,19 +133,9 @@ def _when_expired(report: Report, handle: OpenPolicy) -> str:
     return f" {seconds} seconds after 1970"
 
 
-def _lacks_evidence(report: Report, pinset: _PinSetBehind | None) -> bool:
-    """Return True for a mismatch that certificates above the leaf could have cured.
-
-    The session was resumed, so nobody saw them: the peer may be the right one.
-    """
-    hidden = report.reason is Reason.MISMATCH and seen_of(report).hidden
-    return hidden and pinset is not None and _pins_above(pinset)
-
-
-def _pins_above(pinset: _PinSetBehind) -> bool:
-    """Return True if a certificate above the leaf can match."""
-    lists = pinset.raw.num_pins
-    return any(lists[_PINS]) or any(lists[_CA])
+def _num_pins(pinset: _PinSetBehind, number: int) -> int:
+    """Return how many pins of both kinds are in a list."""
+    return sum(pinset.raw.num_pins[2 * number : 2 * number + 2])
 
 
 # ---- the rest ----------------------------------------------------------------
@@ -159,7 +148,9 @@ class _PinSetBehind(NamedTuple):
     raw: RawPinSet
 
 
-def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -> str:
+def rejection_text(
+    report: Report, chain: Sequence[bytes], handle: OpenPolicy, now: int
+) -> str:
     """Return the whole text of a rejection.
 
     The first line says what happened. A certificate's subject cannot break out of its
@@ -169,25 +160,29 @@ def rejection_text(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -
         report: a rejection.
         chain: the DER certificates that were judged, leaf first.
         handle: the policy that rejected the peer.
+        now: the moment of the decision, in seconds since 1970.
     """
     reason = report.reason
     headline = headline_from(report, handle)
     rule = report.rule
-    pinset = _pinset_behind(report, handle)
+    pinset = pinset_behind(report, handle)
     above: list[tuple[str, list[str]]] = []
     if rule is not None and rule != report.host:
         above.append(("rule", [repr(rule)]))
     below: list[tuple[str, list[str]]] = []
     mistake = ""
     if reason is Reason.MISMATCH and pinset is not None:
-        for number, name in enumerate(("pinned", "leaf", "ca")):
+        for number, name in enumerate(_LIST_NAMES):
             below.append((name, _pin_lines(handle, pinset, number)))
-        mistake = _mistake_in_pins(dict(below), chain) or _hidden(report, chain, handle)
+        mistake = _mistake_in_pins(handle, pinset, chain) or _hidden(
+            report, chain, handle, now
+        )
         doubt = seen_of(report).doubt
         if doubt:
             below.append(("note", [doubt]))
     below.append(("next", [_next_step(report, chain, pinset, mistake)]))
-    if reason is Reason.MISMATCH and len(chain) > 1 and pinset and _pins_above(pinset):
+    looks_above = pinset is not None and pinset.raw.looks_above_leaf
+    if reason is Reason.MISMATCH and len(chain) > 1 and looks_above:
         below.insert(0, ("ends", [_end_of(chain[-1])]))
     if chain and reason is not Reason.BAD_HOST:
         used = 1 + sum(len(lines) for _, lines in above + below)
@@ -208,36 +203,70 @@ def _end_of(last: bytes) -> str:
     return f"at {name}, which the trust store holds; no pin above it can match"
 
 
-def _mistake_in_pins(shown: Mapping[str, list[str]], chain: Sequence[bytes]) -> str:
+def _mistake_in_pins(
+    handle: OpenPolicy, pinset: _PinSetBehind, chain: Sequence[bytes]
+) -> str:
     """Return the next step if a pin was meant for a certificate of the chain.
 
     It is the pin of one where its list does not look, or the hash of something else.
-    Of long lists only the pins that are shown are compared.
+    The core looks for these among all pins, however many there are.
 
     Args:
-        shown: the lines of each list.
+        handle: the policy.
+        pinset: the PinSet that decided.
         chain: the DER certificates that were judged, leaf first.
     """
-    for depth, cert in enumerate(chain[:_SHOWN_MAX]):
-        wrong, right = ("leaf", "ca") if depth else ("ca", "leaf")
-        for own in pins_of(cert):
-            if str(own) in shown[wrong]:
-                return (
-                    f"{own} is the pin of certificate {depth}, where {wrong} does not "
-                    f"look; if you mean that one, move it to {right}"
-                )
-        for pin, mistaken in mistaken_pins(cert).items():
-            if any(str(pin) in lines for lines in shown.values()):
-                return (
-                    f"{pin} is the hash of {mistaken.hashed} of certificate {depth}; "
-                    f"if you mean that one, write {mistaken.right}"
-                )
+    guesses = [
+        guess
+        for depth, cert in enumerate(chain[:_SHOWN_MAX])
+        for guess in _guesses(depth, cert)
+    ]
+    listed = {
+        (number, kind, digest)
+        for number in range(len(_LIST_NAMES))
+        for kind in PinKind
+        for digest in handle.pinned_among(
+            (pinset.number, number, kind),
+            [guess.pin.digest for guess in guesses if guess.pin.kind is kind],
+        )
+    }
+    for guess in guesses:
+        pin = guess.pin
+        if any((number, pin.kind, pin.digest) in listed for number in guess.lists):
+            return f"{pin} is {guess.advice}"
     return ""
 
 
-def _hidden(report: Report, chain: Sequence[bytes], handle: OpenPolicy) -> str:
-    """Return the next step if the pins of a wider rule match."""
-    wider = hidden_rule(report, chain, handle)
+class _Guess(NamedTuple):
+    """A pin that is a mistake in some lists, by their numbers, and the next step."""
+
+    pin: Pin
+    lists: tuple[int, ...]
+    advice: str
+
+
+def _guesses(depth: int, cert: bytes) -> Iterator[_Guess]:
+    """Yield the mistakes that people make with the pins of one certificate."""
+    wrong, right = (_LEAF, _CA) if depth else (_CA, _LEAF)
+    for own in pins_of(cert):
+        advice = (
+            f"the pin of certificate {depth}, where {_LIST_NAMES[wrong]} does not "
+            f"look; if you mean that one, move it to {_LIST_NAMES[right]}"
+        )
+        yield _Guess(own, (wrong,), advice)
+    for pin, mistaken in mistaken_pins(cert).items():
+        advice = (
+            f"the hash of {mistaken.hashed} of certificate {depth}; if you mean that "
+            f"one, write {mistaken.right}"
+        )
+        yield _Guess(pin, (_PINS, _LEAF, _CA), advice)
+
+
+def _hidden(
+    report: Report, chain: Sequence[bytes], handle: OpenPolicy, now: int
+) -> str:
+    """Return the next step if the pins of a wider rule matched at that time."""
+    wider = hidden_rule(report, chain, handle, now)
     if not wider:
         return ""
     return (
@@ -251,12 +280,10 @@ def _next_step(
 ) -> str:
     depth = report.depth
     alone = report.reason is Reason.MISMATCH and len(chain) == 1
-    if _lacks_evidence(report, pinset):
-        return (
-            "the key need not have changed: connect again without the session, because "
-            "a full handshake shows the chain"
-        )
-    if alone and seen_of(report).doubt and pinset is not None and _pins_above(pinset):
+    if seen_of(report).hidden and report.reason is Reason.NOT_CHECKED:
+        return "the key need not have changed; a full handshake shows the chain"
+    looks_above = pinset is not None and pinset.raw.looks_above_leaf
+    if alone and seen_of(report).doubt and looks_above:
         return (
             "only the leaf counts then: keep verification on (CERT_REQUIRED) as long "
             "as the context is in use, or pin the leaf"
@@ -273,10 +300,12 @@ def _next_step(
             "the rule leaves this host unpinned: add pins, or make the policy with "
             "unpinned = 'allow'"
         )
-    return mistake or _TEXTS[report.reason][1]
+    nameless = report.reason is Reason.BAD_HOST and not report.host
+    return mistake or (_WITHOUT_A_NAME if nameless else _TEXTS[report.reason][1])
 
 
-def _pinset_behind(report: Report, handle: OpenPolicy) -> _PinSetBehind | None:
+def pinset_behind(report: Report, handle: OpenPolicy) -> _PinSetBehind | None:
+    """Return the PinSet of the rule that decided, or None if there is no rule."""
     raw = raw_of(report)
     index: int | None = None
     if raw.shape == CLIENTS:

@@ -11,7 +11,7 @@ import base64
 import binascii
 import enum
 import re
-from dataclasses import dataclass, fields
+from functools import total_ordering
 
 from pinverify import core
 from pinverify.core._library import DIGEST_LEN
@@ -19,6 +19,7 @@ from pinverify.errors import DERError, PolicyError
 from pinverify.policy._near_pins import near_pin
 from pinverify.policy._pem import one_der
 from pinverify.policy._printable import shown
+from pinverify.policy._value import Value
 
 __all__ = ["Pin", "PinKind"]
 
@@ -40,8 +41,8 @@ class PinKind(enum.IntEnum):
     """The whole certificate."""
 
 
-@dataclass(frozen=True, slots=True, order=True, init=False)
-class Pin:
+@total_ordering
+class Pin(Value):
     """One pin: its kind, and the 32 bytes of a SHA-256 digest.
 
     Attributes:
@@ -50,6 +51,9 @@ class Pin:
     """
 
     __module__ = "pinverify"
+
+    __match_args__ = ("kind", "digest")
+    __slots__ = __match_args__
 
     kind: PinKind
     digest: bytes
@@ -67,6 +71,12 @@ class Pin:
             raise PolicyError(msg, kind="pin")
         _fill_kind(self, kind)
         _fill_digest(self, digest)
+
+    def __lt__(self, other: object) -> bool:
+        """Order pins by kind, then by digest."""
+        if not isinstance(other, Pin):
+            return NotImplemented
+        return (self.kind, self.digest) < (other.kind, other.digest)
 
     def __repr__(self) -> str:
         """Return a call that makes the same pin."""
@@ -165,7 +175,7 @@ class Pin:
 
 # The value is frozen, so its fields are written through their slots. A policy may have
 # millions of pins, and object.__setattr__ takes twice as long.
-_fill_kind, _fill_digest = (vars(Pin)[one.name].__set__ for one in fields(Pin))
+_fill_kind, _fill_digest = (vars(Pin)[name].__set__ for name in Pin.__match_args__)
 
 
 # ---- spellings ---------------------------------------------------------------

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from pinverify.core._library import as_bytes
 from pinverify.core._open_policy import OpenPolicy
 from pinverify.core._peers import Hosts, as_chain, chains_of
 from pinverify.errors import PolicyError
-from pinverify.policy._compiled import compile_rules, read_rules
+from pinverify.policy._compiled import compile_rules, read_compiled, read_rules
 from pinverify.policy._epoch_seconds import checked_moment, seconds_of
 from pinverify.policy._from_columns import compile_columns
 from pinverify.policy._hosts import canonical
@@ -40,6 +40,7 @@ __all__ = [
     "evaluate_at",
     "handle_of",
     "name_for_core",
+    "open_at_once",
     "verify_at",
 ]
 
@@ -152,12 +153,14 @@ class Policy:
         cannot know that, give its path: then the policy is a private copy.
 
         Args:
-            source: its bytes; the path of a file, which is read; or a read-only
-                `mmap.mmap`, which is used without a copy. ``bytes(map)`` is a
-                private copy, too.
+            source: its bytes; the path of a regular file, which is read; or a
+                read-only `mmap.mmap`, which is used without a copy. ``bytes(map)`` is
+                a private copy, too. Of a pipe, give the bytes:
+                ``Policy.open(sys.stdin.buffer.read())``.
 
         Raises:
-            PolicyError: *source* is not a complete, unchanged compiled policy.
+            PolicyError: *source* is not a complete, unchanged compiled policy, or no
+                regular file.
             OSError: the file cannot be read.
         """
         self = cls.__new__(cls)
@@ -166,7 +169,10 @@ class Policy:
         except PolicyError as error:
             if not isinstance(source, str | os.PathLike):
                 raise
-            msg = f"{source}: {error}; a policy in TOML is read by load_policy"
+            advice = "; a policy in TOML is read by load_policy"
+            if isinstance(error, _NoFileError):
+                advice = ""
+            msg = f"{os.fspath(source)}: {error}{advice}"
             raise PolicyError(msg) from None
         return self
 
@@ -235,11 +241,11 @@ class Policy:
         Raises:
             PinningError: the peer is rejected; its ``report`` has the reason.
         """
-        chain = as_chain(verified_chain)
-        report = self._evaluate(host, chain, _seconds(now))
+        chain, seconds = as_chain(verified_chain), _seconds(now)
+        report = self._evaluate(host, chain, seconds)
         if report.accepted:
             return report
-        raise PinningError(report, ([*map(as_bytes, chain)], self._handle))
+        raise PinningError(report, ([*map(as_bytes, chain)], self._handle, seconds))
 
     def evaluate(
         self,
@@ -289,7 +295,9 @@ class Policy:
                 chain_offsets[i + 1]; None if each certificate is a chain by itself,
                 a leaf alone.
             now: timezone-aware; None is the current time.
-            threads: the number of threads that decide, each about a part of the peers.
+            threads: the number of threads that decide, each about parts of at most
+                8,192 peers; at most as many as there are parts, and 256. All have ended
+                when the call ends, also by Ctrl-C.
 
         Returns:
             n reports, in the same order.
@@ -332,7 +340,7 @@ def verify_at(
     if report.accepted:
         return report
     chain = [*map(as_bytes, chain)]  # as it is now: the text is made later
-    raise PinningError(report, (chain, handle_of(policy)))
+    raise PinningError(report, (chain, handle_of(policy), seconds))
 
 
 def evaluate_at(
@@ -422,8 +430,42 @@ def _policy_bytes(
                 raise PolicyError(msg)
         return source
     if isinstance(source, str | os.PathLike):
-        return Path(source).read_bytes()
+        descriptor = open_at_once(source)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise _NoFileError(_kind_of(found.st_mode))
+            with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+                return read_compiled(file, found.st_size)
+        finally:
+            os.close(descriptor)
     return bytes(source)  # copies a bytearray, which could change
+
+
+def open_at_once(path: str | os.PathLike[str]) -> int:
+    """Return a descriptor for reading, of whatever is there.
+
+    A pipe without a writer, and some devices, would be waited for in vain.
+    """
+    flags = os.O_RDONLY
+    for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):
+        flags |= getattr(os, name, 0)  # Windows has the last one alone
+    return os.open(path, flags)
+
+
+class _NoFileError(PolicyError):
+    """Raised when a path is not that of a regular file."""
+
+
+def _kind_of(mode: int) -> str:
+    """Return what something is that is no regular file, and what to do instead."""
+    if stat.S_ISDIR(mode):
+        return "it is a directory; name the file of a compiled policy"
+    kind = "a pipe" if stat.S_ISFIFO(mode) else "no regular file"
+    return (
+        f"it is {kind}; read the policy, and give its bytes, as in "
+        "Policy.open(sys.stdin.buffer.read())"
+    )
 
 
 def _seconds(moment: dt.datetime | None) -> int:

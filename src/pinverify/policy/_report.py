@@ -21,6 +21,8 @@ from pinverify.policy._hosts import canonical
 from pinverify.policy._pin import Pin, PinKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pinverify.core._raw_report import RawReport
 
 __all__ = [
@@ -65,8 +67,8 @@ class Reason(enum.IntEnum):
     BAD_HOST = 7
     """The host has no canonical form."""
     NOT_CHECKED = 8
-    """The TLS library gave too little evidence, or something failed before the
-    decision. Only adapters give this reason; a policy never does."""
+    """A resumed session did not show the chain that the decision depends on, or
+    something failed before it. Only adapters give this reason; a policy never does."""
 
     def __str__(self) -> str:
         """Return the name, as in ``MISMATCH``."""
@@ -142,6 +144,7 @@ class Report(Answer):
         digest: bytes,
         detail: str,
         seen: Seen | None = None,
+        chain: Sequence[Pin] = (),
     ) -> Report:
         """Make the rejection of a peer that could not be checked.
 
@@ -150,8 +153,11 @@ class Report(Answer):
             digest: the digest of the policy in force.
             detail: the reason, in words.
             seen: the facts about the connection.
+            chain: the pins of the keys that were seen, leaf first.
         """
-        return cls(rejection(Reason.NOT_CHECKED), b"", host, digest, detail, seen)
+        raw = rejection(Reason.NOT_CHECKED, len(chain))
+        spkis = b"".join(pin.digest for pin in chain)
+        return cls(raw, spkis, host, digest, detail, seen)
 
     @property
     def accepted(self) -> bool:

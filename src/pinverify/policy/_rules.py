@@ -11,7 +11,6 @@ import datetime as dt
 import enum
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -20,6 +19,7 @@ from pinverify.errors import PolicyError
 from pinverify.policy._epoch_seconds import moment, seconds_of
 from pinverify.policy._hosts import canonical, canonical_patterns, covering
 from pinverify.policy._pin import Pin
+from pinverify.policy._value import Value
 
 if TYPE_CHECKING:
     from pinverify.policy._report import Mode
@@ -59,8 +59,7 @@ UNPINNED = Unpinned.UNPINNED
 like a host without any rule."""
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
-class PinSet:
+class PinSet(Value):
     """The pins of one rule, its mode and its expiry.
 
     Of each of `pins`, `leaf` and `ca` that is not empty, at least one pin must match;
@@ -85,13 +84,19 @@ class PinSet:
 
     __module__ = "pinverify"
 
-    pins: tuple[Pin, ...] = ()
-    leaf: tuple[Pin, ...] = ()
-    ca: tuple[Pin, ...] = ()
-    blocked: tuple[Pin, ...] = ()
-    mode: Mode = "enforce"
-    expires: dt.datetime | None = None
-    after_expiry: Literal["allow", "reject"] | None = None
+    __match_args__ = (
+        *("pins", "leaf", "ca", "blocked"),
+        *("mode", "expires", "after_expiry"),
+    )
+    __slots__ = __match_args__
+
+    pins: tuple[Pin, ...]
+    leaf: tuple[Pin, ...]
+    ca: tuple[Pin, ...]
+    blocked: tuple[Pin, ...]
+    mode: Mode
+    expires: dt.datetime | None
+    after_expiry: Literal["allow", "reject"] | None
 
     def __init__(  # noqa: PLR0913 - one per field
         self,
@@ -128,12 +133,12 @@ class PinSet:
     def __repr__(self) -> str:
         """Return a call that makes an equal PinSet, without defaults."""
         said = []
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if one.name in LISTS:
+        for name in self.__match_args__:
+            value = getattr(self, name)
+            if name in LISTS:
                 value = [str(pin) for pin in value]
-            if value and value != one.default:
-                said.append(f"{one.name}={value!r}")
+            if value and value != "enforce":
+                said.append(f"{name}={value!r}")
         return f"PinSet({', '.join(said)})"
 
 
@@ -146,11 +151,10 @@ class PinSet:
     _fill_mode,
     _fill_expires,
     _fill_after_expiry,
-) = (vars(PinSet)[one.name].__set__ for one in fields(PinSet))
+) = (vars(PinSet)[name].__set__ for name in PinSet.__match_args__)
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
-class Rules:
+class Rules(Value):
     """Rules for hosts and for clients: the input of a `Policy`.
 
     A pattern is a host name (``api.example.com``), ``*.`` and a name (exactly one
@@ -178,11 +182,14 @@ class Rules:
 
     __module__ = "pinverify"
 
+    __match_args__ = ("hosts", "unpinned", "blocked", "clients", "origins")
+    __slots__ = __match_args__
+
     hosts: Mapping[str, PinSet | Unpinned]
-    unpinned: Literal["allow", "reject"] = "allow"
-    blocked: tuple[Pin, ...] = ()
-    clients: PinSet | None = None
-    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    unpinned: Literal["allow", "reject"]
+    blocked: tuple[Pin, ...]
+    clients: PinSet | None
+    origins: Mapping[str, str]
 
     def __init__(
         self,
@@ -208,6 +215,12 @@ class Rules:
         fill(self, "blocked", read)
         fill(self, "clients", clients)
         fill(self, "origins", written)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all fields but `origins`."""
+        if not isinstance(other, Rules):
+            return NotImplemented
+        return bool(self._values[:-1] == other._values[:-1])
 
     def __hash__(self) -> int:
         """Agree with ``==``."""

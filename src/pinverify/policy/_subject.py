@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinverify.policy._loose_der import inside, tbs_fields
+from pinverify.core._hosts import canonical_host
+from pinverify.policy._loose_der import element, extensions, inside, tbs_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinverify.policy._loose_der import Element
 
-__all__ = ["dotted", "name_text", "subject_of"]
+__all__ = ["dotted", "name_text", "names_of", "subject_of"]
 
 _SUBJECT_MAX = 4096  # bytes that are read; no honest subject is that long
 
@@ -124,3 +125,44 @@ def dotted(oid: bytes) -> str:
             numbers.append(0)
     first = min(numbers[0] // 40, 2)
     return ".".join(map(str, [first, numbers[0] - 40 * first, *numbers[1:-1]]))
+
+
+# ---- other names --------------------------------------------------------------
+
+_SUBJECT_ALT_NAME = b"\x55\x1d\x11"
+_EMAIL, _DNS, _URI, _ADDRESS = 0x81, 0x82, 0x86, 0x87
+
+
+def names_of(cert: bytes) -> tuple[str, ...]:
+    """Return the names of subjectAltName (RFC 5280, 4.2.1.6) that are texts."""
+    try:
+        value = dict(extensions(cert)).get(_SUBJECT_ALT_NAME, b"")
+        return tuple(_general_names(value)) if value else ()
+    except (IndexError, ValueError):
+        return ()
+
+
+def _general_names(value: bytes) -> Iterator[str]:
+    for name in inside(value, element(value, 0)):
+        contents = value[name.start : name.end]
+        if name.tag in {_EMAIL, _DNS, _URI}:
+            yield contents.decode("ascii")
+        elif name.tag == _ADDRESS:
+            yield _address(contents)
+
+
+def _address(contents: bytes) -> str:
+    """Return an address of 4 or 16 bytes, as RFC 5952 writes it.
+
+    Raises:
+        ValueError: it has another length.
+    """
+    if len(contents) == _IPV4_LEN:
+        return ".".join(map(str, contents))
+    if len(contents) != _IPV6_LEN:
+        msg = "an address has 4 or 16 bytes"
+        raise ValueError(msg)
+    return canonical_host(contents.hex(":", 2))
+
+
+_IPV4_LEN, _IPV6_LEN = 4, 16

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NEEDS_PYARROW", "Inputs", "has_pyarrow"]
 
-NEEDS_PYARROW = "needs pyarrow; run pip install 'pinverify[audit]'"
+NEEDS_PYARROW = "needs pyarrow; run pip install '.[audit]' in the checkout"
 _TABLES = {"parquet", "ipc file", "ipc", "csv"}
 
 

@@ -75,9 +75,9 @@ class Judge:
         names = Hosts(None, None, bytes)
         valid = certs.valid
         if hosts is not None and not clients:
-            names = Hosts.of_column(hosts.strings)
+            names = Hosts.of_column(hosts.strings, hosts.kept)
             valid &= hosts.valid
-        peers = ColumnOfChains(certs.strings, None)
+        peers = ColumnOfChains(certs.strings, None, certs.kept)
         answers = self._handle.evaluate_many(names, peers, self._now, with_keys=False)
         reasons, statuses = answers.reasons, keys.statuses
         rules = memoryview(answers.rules).cast("I")
@@ -155,8 +155,8 @@ class Judge:
         if any(keys.statuses):
             found = {i: Reason.MALFORMED for i, s in enumerate(keys.statuses) if s}
         if self._stranger is not None:
-            names = Hosts.of_column(Column.of_list([self._stranger] * certs.num))
-            peers = ColumnOfChains(certs.strings, None)
+            names = Hosts.of_column(Column.of_list([self._stranger] * certs.num), None)
+            peers = ColumnOfChains(certs.strings, None, certs.kept)
             answers = self._handle.evaluate_many(
                 names, peers, self._now, with_keys=False
             )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-import idna
-
-__all__ = ["is_public_suffix", "mixed_scripts", "provider_of"]
+__all__ = ["is_local", "is_public_suffix", "mixed_scripts", "provider_of"]
 
 # ---- public suffixes -------------------------------------------------------------
 #
@@ -29,6 +27,7 @@ _BELOW = {
     "es": "com edu gob nom org",
     "fr": "asso com gouv nom",
     "gr": "com edu gov net org",
+    "gt": "com edu gob ind mil net org",
     "hk": "com edu gov idv net org",
     "hu": "co info org",
     "id": "ac co go mil net or sch web",
@@ -57,6 +56,7 @@ _BELOW = {
     "ve": "co com edu gob gov mil net org web",
     "vn": "ac com edu gov net org",
     "za": "ac co edu gov law mil net nom org school web",
+    "zw": "ac co gov mil org",
 }
 _SUFFIXES = {
     f"{label}.{country}"
@@ -65,6 +65,13 @@ _SUFFIXES = {
 }
 # Names at the top that nobody can register, and that networks use inside.
 _INSIDE = {"corp", "home", "internal", "intranet", "lan", "local", "private"}
+# Names at the top that RFC 2606, 6761, 7686 and 9476 keep out of the DNS.
+_SPECIAL = {"alt", "example", "invalid", "localhost", "onion", "test"}
+
+
+def is_local(label: str) -> bool:
+    """Return True if a name at the top is none of the public DNS."""
+    return label in _INSIDE or label in _SPECIAL
 
 
 def is_public_suffix(name: str) -> bool:
@@ -91,6 +98,7 @@ _PROVIDERS = {
         (
             *("googleapis.com", "google.com", "gstatic.com", "appspot.com", "web.app"),
             *("firebaseio.com", "firebaseapp.com", "run.app", "cloudfunctions.net"),
+            "blogspot.com",
         ),
         "Google",
     ),
@@ -102,6 +110,7 @@ _PROVIDERS = {
     **dict.fromkeys(("fastly.net", "fastlylb.net"), "Fastly"),
     **dict.fromkeys(("netlify.app", "netlify.com"), "Netlify"),
     **dict.fromkeys(("stripe.com", "stripe.network"), "Stripe"),
+    "ddns.net": "No-IP",
     "herokuapp.com": "Heroku",
     "vercel.app": "Vercel",
     "fly.dev": "Fly.io",
@@ -142,6 +151,8 @@ def mixed_scripts(name: str) -> str:
     for label in name.split("."):
         if label.startswith("xn--"):
             try:
+                import idna  # noqa: PLC0415 - see policy/_hosts.py
+
                 text = idna.decode(label)
             except UnicodeError:  # no IDN, but a name all the same
                 continue

@@ -60,6 +60,7 @@ _ROWS = (
     Check("PV107", "error", "unknown key", kind="key"),
     Check("PV108", "error", "there twice", kind="twice"),
     Check("PV109", "error", "digest beside a stronger one", kind="digest"),
+    Check("PV110", "hint", "how a part of the file is read"),
     # Pins.
     Check("PV201", "error", "hash of nothing", KNOWN_PIN, of.hashes_nothing),
     Check("PV202", "error", "placeholder", KNOWN_PIN, of.holds_a_placeholder),

@@ -1,0 +1,279 @@
+"""`pinverify rotate`: where a host is in the rotation of its key, and what is safe."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pinverify.cli.answers import is_server
+from pinverify.cli.check import load
+from pinverify.cli.check_next import Evidence, decisions, read_evidence
+from pinverify.cli.output import NoAnswerError
+from pinverify.cli.plain import Cell
+from pinverify.cli.policies import is_compiled
+from pinverify.live._rotation import Facts, Out, Step, advise
+from pinverify.policy import Pin, PinSet, Policy, Reason, Rules, lint
+from pinverify.policy._check_next import certificate_around
+from pinverify.policy._epoch_seconds import seconds_of
+from pinverify.policy._printable import printable
+from pinverify.policy._recipes import pins_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pinverify.cli.output import Output
+    from pinverify.live._rotation import Advice
+
+__all__ = ["Files", "rotate_key"]
+
+_NOT_SAFE = 1
+# What the advice itself tells; and one that a next key answers.
+_TOLD_HERE = {"PV204", "PV401", "PV402", "PV605", "PV606", "PV608"}
+_SHORT_LIVED = "PV607"
+_FOR_GOOD = {Reason.MATCH, Reason.NOT_PINNED, Reason.EXPIRED}
+
+
+class Files(NamedTuple):
+    """Files and options that the advice follows from.
+
+    Attributes:
+        policy: that is to be published, or was.
+        policy_format: its format, and that of the others.
+        host: whose key it is; None if the policy pins one host.
+        servers: servers, or files with chains: what is in use, all of it.
+        made: files or folders with the keys that are made for later.
+        others: policies that were before, and may still be in force somewhere.
+        scrapes: what processes export for Prometheus.
+        cafile: authorities to trust; None for those of the system.
+        timeout: seconds for each step of a server.
+    """
+
+    policy: str
+    policy_format: str
+    host: str | None
+    servers: Sequence[str]
+    made: Sequence[str]
+    others: Sequence[str]
+    scrapes: Sequence[str]
+    cafile: str | None
+    timeout: float
+
+
+def rotate_key(out: Output, files: Files, days: int, *, to_check: bool) -> None:
+    """Print the advice.
+
+    Args:
+        out: gets it. With *to_check* the exit code is 1 if there is a mistake, or if a
+            next key must not be deployed yet.
+        files: what it follows from.
+        days: for which every rule must still hold.
+        to_check: the command is `check`, and no plan.
+    """
+    policy = _policy(out, files.policy, files)
+    host = files.host or _only_host(policy.rules, files.policy)
+    facts, mistakes = _facts(out, files, policy, host, days)
+    advice = advise(facts)
+    advice = advice._replace(mistakes=(*advice.mistakes, *mistakes))
+    is_out = advice.is_out and not mistakes
+    waits = not facts.in_use.issuperset(facts.made) and not is_out
+    if to_check and (advice.mistakes or waits):
+        out.exit_code = _NOT_SAFE
+    if out.as_json:
+        out.json(
+            {
+                "host": host,
+                "step": advice.step.name,
+                "why": advice.why,
+                "may_deploy": is_out,
+                "mistakes": advice.mistakes,
+                "in_use": sorted(facts.in_use),
+                "next": facts.made,
+            }
+        )
+    else:
+        _print(out, host, facts, advice, is_out=is_out)
+
+
+def _policy(out: Output, file: str, files: Files) -> Policy:
+    name = "compiled" if is_compiled(Path(file)) else files.policy_format
+    return load(out, Path(file), name, None)
+
+
+def _only_host(rules: Rules, name: str) -> str:
+    pinned = [h for h, value in rules.hosts.items() if isinstance(value, PinSet)]
+    if len(pinned) != 1 or pinned[0].startswith("*"):
+        msg = f"{name} pins {len(pinned)} hosts: name one with --host"
+        raise NoAnswerError(msg)
+    return pinned[0]
+
+
+# ---- facts -------------------------------------------------------------------------
+
+
+def _facts(
+    out: Output, files: Files, policy: Policy, host: str, days: int
+) -> tuple[Facts, list[str]]:
+    """Return the facts, and the mistakes that `lint` and the scrapes tell."""
+    in_use = _by_key(_in_use(files, host))
+    if not in_use:
+        msg = "what is in use? name servers or files with --server"
+        raise NoAnswerError(msg)
+    made = _by_key(_made(files.made))
+    chain = next(iter(in_use.values())).chain
+    known = {**made, **in_use}
+    now = int(time.time())
+    rules = policy.rules
+    found = rules.deciding(host)
+    pinset = found[1] if found is not None else None
+    if found is None or not isinstance(pinset, PinSet):
+        msg = f"{files.policy}: no rule pins {host}"
+        raise NoAnswerError(msg)
+    hit = {pin for one in in_use.values() for pin in _pins(one)}
+    kept = hit | {pin for one in made.values() for pin in _pins(one)}
+    lists = [pins for pins in (pinset.pins, pinset.leaf, pinset.ca) if pins]
+    others = [(file, _policy(out, file, files)) for file in dict.fromkeys(files.others)]
+    facts = Facts(
+        in_use=frozenset(in_use),
+        made=tuple(made),
+        policy=_out(files.policy, policy, known, host, chain),
+        others=[_out(file, each, known, host, chain) for file, each in others],
+        backups=[frozenset(map(str, set(pins) - hit)) for pins in lists],
+        idle=frozenset(
+            str(pin) for pin in (*pinset.pins, *pinset.leaf) if pin not in kept
+        ),
+        now=now,
+        until=now + 86400 * days,
+    )
+    alone = Rules({found[0]: pinset}, blocked=rules.blocked)
+    ignored = _TOLD_HERE | ({_SHORT_LIVED} if made else set())
+    chains = {host: chain} if chain else {}
+    mistakes = [
+        f"{finding.code}: {finding.text}"
+        for finding in lint(alone, chains=chains)
+        if finding.level != "hint" and finding.code not in ignored
+    ]
+    digests = {each.digest.hex() for each in (policy, *(each for _, each in others))}
+    mistakes += [
+        f"a policy with the digest {digest} is in force and is none of these: name its "
+        "file with --other"
+        for digest in sorted(_digests(files.scrapes) - digests)
+    ]
+    return facts, mistakes
+
+
+def _out(
+    name: str,
+    policy: Policy,
+    known: dict[str, Evidence],
+    host: str,
+    chain: Sequence[bytes],
+) -> Out:
+    """Return which keys a policy accepts, and when its rule expires."""
+    accepts = set()
+    for key, evidence in known.items():
+        whole = evidence
+        if evidence.key is not None:  # its certificate comes from the same authority
+            around = certificate_around(evidence.key)
+            whole = Evidence(evidence.source, [around, *chain[1:]])
+        (found,) = decisions(whole, policy, host)
+        # What report mode accepts will be rejected when that ends.
+        if found.report.accepted and found.report.reason in _FOR_GOOD:
+            accepts.add(key)
+    rule = policy.rules.deciding(host)
+    pinset = rule[1] if rule is not None else None
+    expires = pinset.expires if isinstance(pinset, PinSet) else None
+    return Out(
+        name, frozenset(accepts), None if expires is None else seconds_of(expires)
+    )
+
+
+def _by_key(found: Iterator[Evidence]) -> dict[str, Evidence]:
+    """Return what was found, by the pin of its key; a chain rather than a key."""
+    keys: dict[str, Evidence] = {}
+    for one in found:
+        key = str(
+            Pin.from_certificate(one.chain[0])
+            if one.key is None
+            else Pin.from_public_key(one.key)
+        )
+        if key not in keys or one.key is None:
+            keys[key] = one
+    return keys
+
+
+def _pins(evidence: Evidence) -> list[Pin]:
+    if evidence.key is not None:
+        return [Pin.from_public_key(evidence.key)]
+    return [pin for cert in evidence.chain for pin in pins_of(cert)]
+
+
+def _in_use(files: Files, host: str) -> Iterator[Evidence]:
+    for source in files.servers:
+        if not is_server(source):
+            yield read_evidence(source)
+            continue
+        from pinverify.cli.addresses import Server
+        from pinverify.cli.servers import chain_of, trusting
+        from pinverify.cli.way import Way
+
+        way = Way(cafile=files.cafile, timeout=files.timeout, servername=host)
+        chain = chain_of(Server.parse(source, way), trusting(files.cafile), way)
+        yield Evidence(source, chain, is_verified=True)
+
+
+def _made(paths: Sequence[str]) -> Iterator[Evidence]:
+    """Yield the next keys; in a folder, private keys are passed over."""
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield read_evidence(str(path))
+            continue
+        problems = []
+        found = 0
+        for file in sorted(each for each in path.iterdir() if each.is_file()):
+            try:
+                yield read_evidence(str(file))
+                found += 1
+            except NoAnswerError as error:
+                problems.append(str(error))
+        if not found:
+            hint = f"; {problems[0]}" if problems else ""
+            msg = f"{path}: no chain, request or public key{hint}"
+            raise NoAnswerError(msg)
+
+
+_INFO = re.compile(
+    r'^pinverify_policy_info\{[^}]*\bdigest="([0-9a-f]{64})"', re.MULTILINE
+)
+
+
+def _digests(scrapes: Sequence[str]) -> set[str]:
+    """Return the digests of the policies that processes say they have."""
+    texts = (Path(file).read_text(encoding="utf-8") for file in scrapes)
+    return {digest for text in texts for digest in _INFO.findall(text)}
+
+
+# ---- printing ----------------------------------------------------------------------
+
+_STYLES = dict.fromkeys(Step, "bold cyan") | {
+    Step.DEPLOY: "bold green",
+    Step.WAIT: "bold yellow",
+}
+
+
+def _print(
+    out: Output, host: str, facts: Facts, advice: Advice, *, is_out: bool
+) -> None:
+    rows = [("host", Cell(printable(host)))]
+    rows += [("in use", Cell(key)) for key in sorted(facts.in_use)]
+    rows += [("next", Cell(key)) for key in facts.made if key not in facts.in_use]
+    text = "mend the mistakes below" if advice.mistakes else advice.step.value
+    style = "bold red" if advice.mistakes else _STYLES[advice.step]
+    rows.append(("step", Cell(text, style)))
+    rows.append(("because", Cell(printable(advice.why))))
+    rows.append(("deploy next", Cell("safe" if is_out else "not safe")))
+    out.fields(rows)
+    for mistake in advice.mistakes:
+        out.line()
+        out.hanging(f"mistake: {printable(mistake)}", indent=2)
