@@ -15,7 +15,7 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Ignore an environment that is active, and the settings it left behind.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow clients engines suites run-suites remedies each-remedy mutants anchors \
+.PHONY: help demo test lint bench slow wheels run-wheels clients engines suites run-suites remedies each-remedy mutants anchors \
     each-mutant sanitize fuzz differential coverage ct prove clean
 help:
 	@echo 'make demo      show pins at work, on this machine only'
@@ -23,19 +23,20 @@ help:
 	@echo 'make lint      run ruff and mypy'
 	@echo 'make bench     compare the speed of pinverify with others: three minutes'
 	@echo 'make slow      run the other tests: build, install and check sdist and wheel'
+	@echo 'make wheels    build wheels for all platforms, check them, and run those of Linux'
 	@echo 'make clients   test pins with HTTP and other clients, which are downloaded'
 	@echo 'make engines   test columns of certificates in Spark, which is downloaded: 455 MB'
 	@echo 'make suites    run tests of CPython, urllib3 and aiohttp with pinned contexts'
 	@echo 'make remedies  remove the remedy of each pitfall; its tests must fail'
 	@echo 'make mutants   plant small faults in the source; a test must fail for each'
-	@echo 'make anchors   with FIX=1: update the tables of remedies, mutants and prove'
+	@echo 'make anchors   with FIX=1: update the tables of remedies, mutants, prove, ct'
 	@echo '               after a rename since the last commit (FIX=REVISION: since that)'
 	@echo 'make sanitize  run the C core under ASan, UBSan, MSan and TSan (needs clang)'
 	@echo 'make fuzz      run each fuzz target for TIME=60 s (needs clang, libssl-dev)'
 	@echo 'make differential'
 	@echo '               compare pinverify with OpenSSL on MUTANTS=200000 mutants'
 	@echo 'make coverage  find the lines of the C core that no test reaches (needs clang)'
-	@echo 'make ct        check that the scan is constant-time, on binaries'
+	@echo 'make ct        check that pins are searched in constant time, on binaries'
 	@echo 'make prove     prove the C core, function by function (needs cbmc, cvc5)'
 	@echo 'make counts    compare instruction counts of the core with the stored ones'
 	@echo 'make install-c install the C library for other programs (needs meson):'
@@ -48,7 +49,7 @@ help:
 	@echo 'TESTS="tests/test_pin.py -x" is passed to pytest. JOBS=2 says how many run'
 	@echo 'side by side: tests, proofs, mutants.'
 
-demo: $(VENV)/built
+demo: $(VENV)/core
 	@$(RUN) -m pinverify demo
 
 # All tests run on each processor, JOBS=2 on two; the tests of a file stay together.
@@ -79,6 +80,17 @@ counts: $(VENV)/built
 
 slow: $(VENV)/built
 	@$(RUN) -m pytest -m slow $(TESTS)
+
+# WHEELS="win_amd64 win_arm64" makes those alone: csrc/python/cross/targets.toml. zig,
+# which compiles for each platform, is large, and has an environment of its own.
+WHEELS_FOLDER ?= dist/wheels
+wheels:
+	@$(MAKE) --no-print-directory run-wheels VENV='$(VENV)-wheels' \
+	    EXTRA_GROUP='--group wheels'
+run-wheels: $(VENV)/built
+	@$(RUN) csrc/python/cross.py '$(WHEELS_FOLDER)' $(WHEELS)
+	@PINVERIFY_WHEELS='$(WHEELS_FOLDER)' $(RUN) -m pytest -m 'slow or not slow' \
+	    tests/test_wheels.py $(TESTS)
 
 # Runners of tables find in tests/anchoring which place in the source a row means. With
 # FIX, they only let the tables follow the source: see follow_renames.py there.
@@ -145,7 +157,7 @@ fuzz differential: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/fuzz $@ PYTHON='$(abspath $(RUN))'
 
 ct: $(VENV)/built
-	@$(RUN) tests/ct/run.py
+	@$(TABLES) $(RUN) -m ct.run
 
 # The C library for other programs. DESTDIR is put before PREFIX, as everywhere.
 # Each compiler has a folder of its own, since meson keeps the first one of a folder.
@@ -173,28 +185,45 @@ clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
+# An environment has what the demo needs; and if it is for tests, the tools.
+$(VENV)/built: $(VENV)/packages $(VENV)/core
+	@touch $@
+
 # The compiled module is in src/pinverify and works with every interpreter, because
 # it uses only Python's stable ABI. It is compiled again when csrc has changed or
 # when it is missing.
 .PHONY: always
-$(VENV)/built: $(VENV)/packages setup.py $(wildcard csrc/* csrc/*/*) \
+$(VENV)/core: $(VENV)/minimum setup.py $(wildcard csrc/* csrc/*/*) \
     $(if $(wildcard src/pinverify/_core.*.so),,always)
 	@echo 'Compiling the C core.'
-	@CC='$(COMPILER)' $(PIP) install --no-build-isolation --editable .
+	@CC='$(COMPILER)' $(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-# Dependency groups need pip 25.1 or later.
-$(VENV)/packages: pyproject.toml
+# fetch,PACKAGES: what pip says of a failure stays in a file, after a line of ours.
+fetch = $(PIP) install --upgrade $(1) >'$(VENV)/pip.log' 2>&1 || { echo 'pinverify: \
+    pip could not fetch packages: is there a network? PIP_INDEX_URL names another \
+    index; $(VENV)/pip.log has what pip said' >&2; exit 1; }
+
+# Dependency groups need pip 25.1 or later. It comes first, and shows with one retry
+# whether the index can be reached at all.
+$(VENV)/minimum: pyproject.toml
 	@$(SHELL) -c "$$CHECK_MACHINE"
-	@echo 'Fetching the development tools into $(VENV), once: about a minute.'
+	@echo 'Fetching what the demo needs into $(VENV), once: 10 MB.'
 	@$(PIP) --version >/dev/null 2>&1 || '$(PYTHON)' -m venv --clear $(VENV)
-	@$(PIP) install --upgrade 'pip>=25.1'
-	@$(PIP) install --upgrade --group dev $(EXTRA_GROUP)
+	@$(call fetch,--retries 1 'pip>=25.1')
+	@$(call fetch,--group demo)
+	@touch $@
+
+$(VENV)/packages: $(VENV)/minimum
+	@echo 'Fetching the development tools into $(VENV), once: about a minute.'
+	@$(call fetch,--group dev $(EXTRA_GROUP))
+	@$(if $(findstring clients,$(EXTRA_GROUP)),$(call fetch,--target \
+	    '$(VENV)/gunicorn-21' --group gunicorn-21))
 	@touch $@
 
 # The solver comes from the package index, CBMC from the system.
 $(VENV)/prover: $(VENV)/packages
-	@$(PIP) install --group prove
+	@$(call fetch,--group prove)
 	@touch $@
 
 # Check the machine before downloading anything; each message names the next step.
@@ -203,6 +232,9 @@ need() {
   message=$$1; shift
   "$$@" >/dev/null 2>&1 || { echo "pinverify: $$message" >&2; exit 1; }
 }
+need "this checkout cannot be written, and make keeps its environments in .venv: \
+copy it to a folder of your own" \
+  test -w .
 need "'$(PYTHON)' does not run: install Python 3.11 or later (Debian and Ubuntu: \
 apt install python3 python3-venv python3-dev), or name one: make PYTHON=..." \
   '$(PYTHON)' -c ''

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import pinverify
-from pinverify import policy
+from pinverify import headers, policy, tls
 from pki import Pki
 
 __all__: list[str] = []
@@ -29,6 +29,11 @@ NO_COMMAND_NEEDS = {
     *("pinverify.policy._report", "pinverify.policy._rules"),
     *("pinverify.cli.check", "pinverify.cli.compile", "pinverify.cli.info"),
     *("pinverify.cli.servers", "pinverify.cli.terminal"),
+}
+# What pins a context reads no file and no URL, and few hosts are not in ASCII.
+NO_CONTEXT_NEEDS = {
+    *("idna", "json", "pathlib", "tomllib", "unicodedata", "urllib"),
+    *("pinverify.headers", "pinverify.tls._connect", "pinverify.tls._process_wide"),
 }
 NO_VERSION_NEEDS = {"_cffi_backend", "pinverify.core", "pinverify.cli.pin", "base64"}
 
@@ -85,6 +90,30 @@ def test_the_pins_of_a_file_need_no_tls(form: str, pki: Pki, tmp_path: Path) -> 
     assert without_need(modules, NO_COMMAND_NEEDS) == set()
 
 
+# Without an option there is nothing to parse, and with click comes inspect.
+NO_SHOW_NEEDS = {
+    *("click", "cryptography", "dataclasses", "inspect", "logging", "rich", "socket"),
+    *("ssl", "pinverify.demo", "pinverify.policy._lint", "pinverify.policy._message"),
+    *("pinverify.policy._policy", "pinverify.tls"),
+}
+SHOW = """
+    import io, sys
+    from pinverify.cli import main
+    said, sys.stdout = sys.stdout, io.TextIOWrapper(io.BytesIO())
+    print(main(), *sys.modules, file=said)
+"""
+
+
+def test_the_rules_of_a_file_need_neither_click_nor_tls(tmp_path: Path) -> None:
+    """Nor the log, nor what looks for mistakes: the file is read and printed."""
+    file = tmp_path / "pins.toml"
+    pin = f"sha256/{'A' * 43}="
+    file.write_text(f'version = 1\nhosts."a.example" = ["{pin}"]\n')
+    modules = imported(SHOW, "show", str(file))
+    assert "pinverify.formats.toml" in modules
+    assert without_need(modules, NO_SHOW_NEEDS) == set()
+
+
 def test_a_needless_import_is_seen() -> None:
     """The check above knows packages by their modules, and no other names."""
     modules = ["ssl", "rich.console", "sslx", "pinverify.core"]
@@ -93,12 +122,12 @@ def test_a_needless_import_is_seen() -> None:
 
 # ---- names that are imported when they are used --------------------------------
 
+# What these import is not ours to choose: in 3.15 it is pathlib, too.
 NAMES = """
-    import sys
+    import dataclasses, logging, ssl, sys
     before = set(sys.modules)
     {statement}
-    ours = sorted(name for name in set(sys.modules) - before if "pinverify" in name)
-    print(0, *ours)
+    print(0, *sorted(set(sys.modules) - before))
 """
 
 
@@ -126,20 +155,88 @@ NAMES = """
             "pinverify.formats._table",
             {"pinverify.tls", "pinverify.formats.toml", "pinverify.formats._xml"},
         ),
-        ("from pinverify import pin_context", "pinverify.tls._pin_context", set()),
+        (
+            "from pinverify import pin_context",
+            "pinverify.tls._pin_context",
+            {"pinverify.formats", "pinverify.policy._lint", *NO_CONTEXT_NEEDS},
+        ),
+        (
+            "from pinverify import install",
+            "pinverify.tls._process_wide",
+            {"pinverify.formats", "pinverify.policy._lint", "pinverify.tls._connect"},
+        ),
         ("import pinverify; pinverify.core", "pinverify.core", {"pinverify.policy"}),
     ],
 )
-def test_a_name_imports_what_is_below_it(
+def test_a_name_imports_what_it_needs(
     statement: str, needed: str, needless: set[str]
 ) -> None:
-    """Whoever checks pins only pays for no TLS."""
+    """Whoever checks pins only pays for no TLS, and who pins a context for no files."""
     modules = imported(NAMES.format(statement=statement))
     assert needed in modules
     assert without_need(modules, needless) == set()
 
 
-@pytest.mark.parametrize("package", [pinverify, policy], ids=lambda p: p.__name__)
+# A module more is a reason to think: this is what every pinned process pays.
+A_CONTEXT_NEEDS = {
+    *("contextlib", "datetime", "importlib", "mmap", "threading", "typing", "weakref"),
+    *("array", "copyreg", "re", "struct"),  # which ssl has imported before 3.15
+    *("annotationlib", "ast"),  # of typing, since 3.14
+    *("errors", "core", "policy", "tls"),
+    *("core._answers", "core._arrow", "core._certificates", "core._columns"),
+    *("core._compile", "core._hosts", "core._kernels", "core._library"),
+    *("core._open_policy", "core._peers", "core._pins", "core._raw_report"),
+    *("core._sha256", "policy._compiled", "policy._epoch_seconds"),
+    *("policy._from_columns", "policy._hidden_rule", "policy._hosts"),
+    *("policy._loose_der", "policy._message", "policy._near_pins", "policy._pem"),
+    *("policy._pin", "policy._pinning_error", "policy._policy", "policy._printable"),
+    *("policy._recipes", "policy._report", "policy._reports", "policy._rules"),
+    *("policy._subject", "policy._value", "tls._checking_classes"),
+    *(
+        "tls._connections",
+        "tls._counts",
+        "tls._evidence",
+        "tls._fork_safe",
+        "tls._guarded_context",
+    ),
+    *("tls._guarded_object", "tls._in_force", "tls._memo", "tls._names"),
+    *("tls._notices", "tls._pin_context", "tls._ssl_internals"),
+}
+BESIDE_SSL = """
+    import ssl, sys
+    before = set(sys.modules)
+    from pinverify import pin_context
+    print(0, *set(sys.modules) - before)
+"""
+
+
+def test_a_pinned_context_imports_what_it_needs_and_no_more() -> None:
+    """Neither the log, nor dataclasses: each would take half as long as ssl does."""
+    modules = {
+        name.removeprefix("pinverify.")
+        for name in imported(BESIDE_SSL)
+        # Python's own halves of the modules above differ between versions.
+        if not name.startswith(("_", "importlib.", "re.", "typing.", "pinverify._"))
+    }
+    assert modules - {"pinverify"} <= A_CONTEXT_NEEDS
+    assert {name for name in A_CONTEXT_NEEDS if "." in name} <= modules
+
+
+def test_a_name_that_is_not_ascii_is_read() -> None:
+    """Its tables are imported then: a policy and a decision need nothing before."""
+    modules = imported(
+        NAMES.format(
+            statement="from pinverify import Policy; "
+            "Policy({'b\u00fccher.example': ['sha256/' + 'A' * 43 + '=']})"
+        )
+    )
+    assert "idna" in modules
+
+
+PACKAGES = [pinverify, policy, tls, headers]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.__name__)
 def test_every_name_is_there_and_listed(package: object) -> None:
     """Also for whoever looks with dir(), as an editor does."""
     names = package.__all__  # type: ignore[attr-defined]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Explanation,
         Finding,
         Hit,
+        Next,
         Pin,
         PinKind,
         PinningError,
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
         Report,
         Reports,
         Rules,
+        check_next,
         diff,
         explain,
         find_pinning_error,
         lint,
     )
     from pinverify.tls import (
+        Installed,
         check,
         create_connection,
         install,
@@ -58,7 +61,9 @@ __all__ = [
     "Explanation",
     "Finding",
     "Hit",
+    "Installed",
     "Loss",
+    "Next",
     "Pin",
     "PinKind",
     "PinSet",
@@ -72,6 +77,7 @@ __all__ = [
     "Reports",
     "Rules",
     "check",
+    "check_next",
     "create_connection",
     "diff",
     "dump_rules",
@@ -91,6 +97,24 @@ __all__ = [
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
         __name__,
-        ("errors", "core", "policy", "formats", "tls", "headers", "arrow", "ct"),
-        __all__,
+        {
+            "errors": "DERError PinverifyError PolicyError",
+            "formats": (
+                "Dumped Loss PolicyWarning dump_rules load_policy load_rules violation"
+            ),
+            "policy": (
+                "UNPINNED Change Explanation Finding Hit Next Pin PinKind PinningError "
+                "PinSet Policy Reason Report Reports Rules check_next diff explain "
+                "find_pinning_error lint"
+            ),
+            "tls": (
+                "Installed check create_connection install pin_context report_of "
+                "uninstall wrap_socket"
+            ),
+            "core": "",
+            "headers": "",
+            "live": "",
+            "arrow": "",
+            "ct": "",
+        },
     )

@@ -2,7 +2,7 @@
 
 A process pays for the parts that it uses: `pinverify --version` needs no TLS. Decisions
 and handshakes import nothing by this: a module that decides imports all that it needs
-when it is imported itself.
+when it is imported itself (but for `idna`, which reads names that are not in ASCII).
 """
 
 from __future__ import annotations
@@ -12,38 +12,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
 __all__ = ["lazily"]
 
 
 def lazily(
-    package: str, modules: Sequence[str], names: Sequence[str]
+    package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a package.
 
     Args:
         package: its name.
-        modules: the modules that define the names, the lowest first: none is imported
-            that is above the one with the name.
-        names: the names that the package hands on. Each is in the ``__all__`` of a
-            module.
+        homes: by module, the names in it that the package hands on, with blanks between
+            them. The modules are attributes of the package too.
     """
+    module_of = {
+        name: module for module, names in homes.items() for name in names.split()
+    }
 
     def getattr_(name: str) -> Any:  # noqa: ANN401 - any object
-        if name in modules:
+        if name in module_of:
+            value = getattr(import_module(f"{package}.{module_of[name]}"), name)
+            setattr(sys.modules[package], name, value)  # next time at once
+            return value
+        if name in homes:
             return import_module(f"{package}.{name}")
-        if name in names:
-            for each in modules:
-                module = import_module(f"{package}.{each}")
-                if name in module.__all__:
-                    value = getattr(module, name)
-                    setattr(sys.modules[package], name, value)  # next time at once
-                    return value
         msg = f"module {package!r} has no attribute {name!r}"
         raise AttributeError(msg)
 
     def dir_() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *modules, *names})
+        return sorted({*vars(sys.modules[package]), *homes, *module_of})
 
     return getattr_, dir_

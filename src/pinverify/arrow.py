@@ -176,7 +176,7 @@ def verdicts(
         chains: n verified chains: lists of certificates, leaf first; or n leaf
             certificates, as in `spki_sha256`.
         now: timezone-aware; None is the current time.
-        threads: the number of threads that decide, each about a part of an array.
+        threads: the number of threads that decide, as in `Policy.evaluate_many`.
 
     Returns:
         n structs with the fields ``accepted`` (bool), ``reason`` (uint8, a `Reason`),
@@ -200,9 +200,9 @@ def verdicts(
         known = Hosts(None, None, bytes)
         valid = certs.valid
         if names is not None:
-            known = Hosts.of_column(names.strings)
+            known = Hosts.of_column(names.strings, names.kept)
             valid &= names.valid
-        peers = ColumnOfChains(certs.strings, certs.lists)
+        peers = ColumnOfChains(certs.strings, certs.lists, certs.kept)
         answers = decide(known, peers, seconds, threads, with_keys=False)
         found.add(answers, valid)
     return Column(found.column())

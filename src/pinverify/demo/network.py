@@ -187,6 +187,12 @@ class Network:
         """Return what the last client sent inside TLS."""
         return self._requests.get(timeout=_LIMIT)
 
+    def forget(self) -> None:
+        """Drop what clients have sent so far."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._requests.get_nowait()
+
     def __enter__(self) -> Self:
         """Start to answer."""
         self._thread.start()

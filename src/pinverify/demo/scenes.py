@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.demo.cost import cost
@@ -32,6 +33,7 @@ class Cast(NamedTuple):
         proxy: another authority that the client trusts: computers trust many,
             and companies add their own.
         impostor: a server with a certificate for the same name from *proxy*.
+        moved: the real server, with a certificate from *proxy*.
     """
 
     ca: Authority
@@ -39,13 +41,15 @@ class Cast(NamedTuple):
     renewed: Identity
     proxy: Authority
     impostor: Identity
+    moved: Identity
 
     @classmethod
     def new(cls) -> Cast:
         """Create fresh keys for all of them."""
         ca = Authority.new("Example CA")
         proxy = Authority.new("Proxy CA")
-        return cls(ca, ca.issue(HOST), ca.issue(HOST), proxy, proxy.issue(HOST))
+        servers = ca.issue(HOST), ca.issue(HOST)
+        return cls(ca, *servers, proxy, proxy.issue(HOST), proxy.issue(HOST))
 
 
 def run(console: Console) -> dict[str, object]:
@@ -58,7 +62,11 @@ def run(console: Console) -> dict[str, object]:
         NotShownError: something did not happen as described.
     """
     cast = Cast.new()
-    with Network() as network, _log_is_printed():
+    with (
+        Network() as network,
+        _log_is_printed(),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         stage = Stage(
             console,
             {
@@ -67,6 +75,8 @@ def run(console: Console) -> dict[str, object]:
                 "IN_USE": cast.server.pin,
                 "BACKUP": cast.renewed.pin,
                 "CA": cast.ca.pin,
+                "MOVED": cast.moved.pin,
+                "folder": folder,
                 "chain_as_sent": lambda context: _chain_as_sent(context, network),
             },
         )
@@ -202,6 +212,80 @@ def _report_only(stage: Stage, network: Network, cast: Cast) -> None:
     stage.must(network.request() != b"", "the request was sent")
 
 
+def _drill(stage: Stage, network: Network, cast: Cast) -> None:
+    network.lead_to(cast.server)
+    stage.say(
+        """Pinning fails in operation: a key changes, and everybody is locked out. So
+        here is a drill: fifty clients connect all the time, and each follows the
+        policy in one file."""
+    )
+    stage.run(r"""
+        import pathlib, threading
+        from pinverify.live import PolicyFile
+        file = pathlib.Path(folder, "pins.toml")
+        def publish(*pins):
+            new = file.with_suffix(".new")
+            rule = f'[hosts."api.example.com"]\npins = {list(pins)}\n'
+            new.write_text(f"version = 1\n{rule}")
+            new.replace(file)
+        publish(IN_USE, BACKUP)
+        followed = PolicyFile(file, every=None)
+        lost, turns, over = [], [0] * 50, threading.Event()
+        def client(number):
+            context = followed.follow(ssl.create_default_context(cadata=trusted))
+            while not over.is_set():
+                try:
+                    sock = socket.create_connection(network, timeout=60)
+                    name = "api.example.com"
+                    with context.wrap_socket(sock, server_hostname=name) as tls:
+                        tls.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                        tls.recv(4096)
+                except OSError as error:
+                    lost.append(error)
+                turns[number] += 1
+        def all_again():  # until each has begun and ended another connection
+            before = [*turns]
+            while any(now < then + 2 for then, now in zip(before, turns)):
+                over.wait(0.01)
+            print(len(lost), "lost")
+        fleet = [threading.Thread(target=client, args=[n]) for n in range(50)]
+        for thread in fleet:
+            thread.start()
+        all_again()
+    """)
+    try:
+        _drilled(stage, network, cast)
+    finally:
+        stage.names["over"].set()
+        for thread in stage.names["fleet"]:
+            thread.join()
+        stage.names["followed"].close()
+        network.forget()
+
+
+def _drilled(stage: Stage, network: Network, cast: Cast) -> None:
+    network.lead_to(cast.renewed)
+    stage.say("The server changes to the backup key, which all have pinned.")
+    stage.run("all_again()")
+    stage.say("Somebody publishes half of a file. The old policy stays:")
+    stage.run("""
+        text = file.read_text()
+        size = file.write_text(text[:-30])
+        print(followed.reload())
+        all_again()
+    """)
+    stage.must(stage.names["followed"].failures == 1, "the broken file is counted")
+    stage.say("Another authority takes over. The pin of its key is published first:")
+    stage.run("""
+        publish(BACKUP, MOVED)
+        print(followed.reload())
+        all_again()
+    """)
+    network.lead_to(cast.moved)
+    stage.run("all_again()")
+    stage.must(not stage.names["lost"], "no client was ever refused")
+
+
 def _cost(stage: Stage, network: Network, cast: Cast) -> dict[str, object]:
     network.lead_to(cast.server)
     context = ssl.create_default_context(cadata=cast.ca.pem)
@@ -220,6 +304,7 @@ _SCENES = {
     "A change of keys": _rotation,
     "A forged chain": _forged_chain,
     "Report mode": _report_only,
+    "A drill": _drill,
 }
 _COST_TITLE = "What it costs"
 
