@@ -25,7 +25,7 @@ import pytest
 import machine
 import measure
 from bench_growth import least_seconds
-from pinverify import Pin, Policy, Rules, dump_rules, load_rules
+from pinverify import Pin, Policy, Rules, dump_rules, load_policy
 from pinverify.policy._policy import handle_of
 
 __all__ = [
@@ -98,7 +98,7 @@ def times(num: int = HOSTS) -> dict[str, float]:
 
 
 def figures(rounds: int = 5, num: int = HOSTS_IN_FILES) -> list[measure.Figure]:
-    """Compare `load_rules` with the parser that it uses."""
+    """Compare `load_policy` with the parser that it uses."""
     found = []
     rules = Rules(Columns(num).objects())
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +111,7 @@ def figures(rounds: int = 5, num: int = HOSTS_IN_FILES) -> list[measure.Figure]:
                     FILES,
                     name,
                     measure.Task.call(
-                        "load_rules", partial(load_rules, format=name), path
+                        "load_policy", partial(load_policy, format=name), path
                     ),
                     measure.Task.call(f"{name} alone", parse, text),
                     unit="host",

@@ -2,7 +2,7 @@
 
 It writes, into a folder of results, ``figures.json`` (everything measured),
 ``table.md`` (the gates and their verdicts) and the plots. ``--publish`` puts the table
-and the plots into docs/performance.md, too.
+into bench/NOTES.md, and what users buy and the plots into docs/performance.md.
 
     make bench                 a quarter of an hour on two cores
     make bench PUBLISH=1       ... and into the docs
@@ -35,6 +35,7 @@ import bench_counts
 import bench_doors
 import bench_growth
 import bench_handshake
+import bench_live
 import bench_many
 import bench_openssl
 import bench_single
@@ -54,9 +55,25 @@ __all__ = ["Results", "collect", "table"]
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 PUBLISHED = RESULTS / "published.json"
+NOTES = ROOT / "bench" / "NOTES.md"
 PAGE = ROOT / "docs" / "performance.md"
 PLOTS = ROOT / "docs" / "performance"
 MARKS = re.compile(r"(<!-- figures: begin -->\n).*?(<!-- figures: end -->)", re.DOTALL)
+
+BOUGHT = (
+    "16 leaf",
+    "17 chain of two",
+    "1 P-256",
+    "10 contiguous",
+    "19 leaf alone",
+    "29 keys of a Parquet file",
+    "22 memory buffers, leaf pin",
+    "22 memory buffers, CA pin",
+    "22 memory buffers, host without pins",
+    "23 sockets, leaf pin",
+    "28 pin FILE",
+)
+"""The gates that the page for users shows, by their keys."""
 
 HANDSHAKES = (60, 60)  # rounds, and handshakes of each kind in one
 CONNECTIONS = (200, 3)  # the same, on each way to shake hands
@@ -131,6 +148,7 @@ def _steps(
             print("  no valgrind: instructions are not counted")
             return
         results.counts |= bench_counts.count_all(compiler, folder)
+        results.counts |= bench_start.instructions()
 
     def compilers() -> None:
         results.cycles = bench_compilers.cycles()
@@ -150,6 +168,7 @@ def _steps(
         "memory for them": lambda: results.counts.update(bench_many.memory()),
         "policies of many hosts": lambda: results.counts.update(bench_compile.times()),
         "policies from files": from_python(bench_compile.figures),
+        "reloads and counts": lambda: results.counts.update(bench_live.times()),
         "an audit in SQL": from_python(bench_audit.figures),
         "start of a process": from_python(bench_start.figures),
         "TLS handshakes": handshakes,
@@ -235,6 +254,15 @@ def table(results: Results) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def bought(results: Results) -> str:
+    """Return what users buy, and the machine, in Markdown."""
+    found = {row.gate.key: row for row in rows(results)}
+    lines = [_table_row(found[key])[1:3] for key in BOUGHT]
+    shown = ("date", "processor", "system", "Python", "libraries")
+    facts = {name: results.facts[name] for name in shown}
+    return _markdown(["what", "measured"], lines) + "\n" + _machine(facts)
+
+
 def _growth(curves: list[Curve]) -> str:
     lines = [
         [
@@ -298,23 +326,28 @@ def _write_plots(results: Results, folder: Path) -> None:
 
 
 def publish(results: Results) -> None:
-    """Put the table and the plots into the docs, and the figures beside the benches."""
+    """Put the tables and the plots into their pages, and the figures beside them."""
     PUBLISHED.write_text(results.to_json(), encoding="utf-8")
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(_with_table(page, results), encoding="utf-8")
+    for page, figures in _pages(results).items():
+        text = page.read_text(encoding="utf-8")
+        page.write_text(_with_figures(text, figures), encoding="utf-8")
     _write_plots(results, PLOTS)
 
 
-def _with_table(page: str, results: Results) -> str:
-    """Return the page with the table between its marks."""
-    return MARKS.sub(lambda marks: f"{marks[1]}{table(results)}{marks[2]}", page)
+def _pages(results: Results) -> dict[Path, str]:
+    return {NOTES: table(results), PAGE: bought(results)}
+
+
+def _with_figures(page: str, figures: str) -> str:
+    """Return the page with the figures between its marks."""
+    return MARKS.sub(lambda marks: f"{marks[1]}{figures}{marks[2]}", page)
 
 
 def main(arguments: list[str]) -> int:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(description="All benches.")
     parser.add_argument("--cc", default="gcc", help="the C compiler")
-    parser.add_argument("--publish", action="store_true", help="into the docs, too")
+    parser.add_argument("--publish", action="store_true", help="into the pages, too")
     parser.add_argument("--from", dest="source", type=Path, help="figures.json to read")
     options = parser.parse_args(arguments)
     if options.source:
@@ -336,12 +369,13 @@ def _published() -> Results:
     return Results.from_json(PUBLISHED.read_text(encoding="utf-8"))
 
 
-def test_the_page_shows_what_was_measured() -> None:
-    """Nobody edits a figure: table and plots are what the figures make of them."""
+def test_the_pages_show_what_was_measured() -> None:
+    """Nobody edits a figure: tables and plots are what the figures make of them."""
     results = _published()
-    page = PAGE.read_text(encoding="utf-8")
-    assert MARKS.search(page)
-    assert page == _with_table(page, results)
+    for page, figures in _pages(results).items():
+        text = page.read_text(encoding="utf-8")
+        assert MARKS.search(text)
+        assert text == _with_figures(text, figures)
     for name, svg in plots.all_plots(rows(results), results).items():
         assert (PLOTS / f"{name}.svg").read_text(encoding="utf-8") == svg, name
 

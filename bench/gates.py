@@ -96,10 +96,13 @@ MANY_IN_LISTS = "time of evaluate_many from lists, by that of hashing alone, {}"
 COMPILE = "compile a million hosts with 2 pins, per host, {}"
 FILES = "time to read 100,000 hosts, by that of the parser alone, {}"
 AUDIT = "time of an audit in DuckDB, by that with its own sha256, {}"
+CONTEXT = "instructions to import pin_context beyond ssl, by those at 2905595"
+SHOW = "instructions of `pinverify show`, by those of `python -c pass`, {}"
 START = "time of a process, by that of `python -c pass`, {}"
 HANDSHAKE = "CPU added to a TLS 1.3 handshake, both ends, {}"
 ON_EACH_WAY = "CPU added to a handshake, {}"
 REFUSAL = "CPU of a client that a server refuses, by that of others, {}"
+LATE = "an event loop late beside a reload of 10,000 hosts, {}"
 ADAPTER = "CPU added to a handshake of OpenSSL in C, {}"
 
 GATES = (
@@ -216,6 +219,11 @@ GATES = (
         for kind in ("full", "resumed")
         for who in ("client", "server", "both ends")
     ),
+    Gate(32, CONTEXT, "", 0.5, at_most=True, edge=0.33),
+    Gate(33, SHOW, "two rules", 6, at_most=True, edge=4),
+    Gate(34, LATE, "compiled", 5_000_000, unit="ns", at_most=True, edge=1_000_000),
+    Gate(34, LATE, "text", 5_000_000, unit="ns", at_most=True, edge=1_000_000),
+    Gate(35, "counting a connection", "", 100, unit="ns", at_most=True),
 )
 
 

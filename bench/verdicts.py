@@ -8,6 +8,7 @@ import bench_audit
 import bench_compile
 import bench_doors
 import bench_growth
+import bench_live
 import bench_many
 import bench_start
 import gates
@@ -68,6 +69,11 @@ FROM_COUNTS = {
     "25 from objects": bench_compile.FROM_OBJECTS,
     "25 from columns": bench_compile.FROM_COLUMNS,
     "27": bench_compile.OPENING,
+    "32": bench_start.CONTEXT,
+    "33 two rules": bench_start.SHOW,
+    "34 compiled": bench_live.BESIDE_A_LOOP,
+    "34 text": bench_live.BESIDE_A_PARSER,
+    "35": bench_live.COUNTING,
 }
 """The number that is the value of a gate."""
 

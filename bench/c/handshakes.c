@@ -21,7 +21,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../../csrc/openssl/pinverify_openssl.h"
+#include "../../csrc/pinverify_openssl.h"
 
 enum { WARM_UP = 5, SIDES = 3, PINNED = 2 };
 

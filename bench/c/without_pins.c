@@ -1,6 +1,6 @@
 // without_pins.c: stands in the place of the adapter of OpenSSL, and pins
 // nothing. The gateway in C is linked with it to be measured beside itself.
-#include "openssl/pinverify_openssl.h"
+#include "pinverify_openssl.h"
 
 int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
                    const pv_openssl_options *options) {

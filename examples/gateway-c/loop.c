@@ -198,7 +198,7 @@ static void read_signals(gateway *g) {
     if (signal.ssi_signo == SIGHUP) {
       reload(g);
     } else if (signal.ssi_signo == SIGUSR1) {
-      record_log(&g->shared.record);
+      record_log(&g->shared.record, g->shared.tls.server, g->shared.tls.client);
     } else {
       stop(g);
     }
@@ -289,7 +289,7 @@ bool loop_run(gateway *g) {
     set_accepting(g, g->unused != NULL && g->resume_at == 0);
   }
   close(g->shared.epoll);
-  record_log(&g->shared.record);
+  record_log(&g->shared.record, g->shared.tls.server, g->shared.tls.client);
   log_number_event("stopped", "cut", g->num_cut);
   return true;
 }

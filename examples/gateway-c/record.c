@@ -87,15 +87,6 @@ void record_decision(record *out, side peer,
                      const pv_openssl_decision *decision, X509 *leaf,
                      const char *address) {
   const pv_report *report = &decision->report;
-  if (report->reason >= NUM_REASONS) {
-    return;  // not in this version of the core
-  }
-  if (report->accepted) {
-    out->accepted[peer][report->reason]++;
-  } else {
-    out->rejected[peer][report->reason]++;
-  }
-  out->resumed[peer] += report->accepted && decision->is_resumed;
   if (report->accepted && report->reason == PV_MATCH) {
     return;
   }
@@ -149,15 +140,21 @@ static void log_row(log_line *line, const char *title, const uint64_t *counts,
   log_close(line);
 }
 
-void record_log(const record *counters) {
+void record_log(const record *counters, const SSL_CTX *server,
+                const SSL_CTX *client) {
+  const SSL_CTX *const contexts[NUM_SIDES] = {server, client};
   log_line line;
+  pv_openssl_counters decided;
   log_begin(&line, "counters");
   for (size_t i = 0; i < NUM_SIDES; i++) {
+    if (pv_openssl_count(contexts[i], &decided) != 1) {
+      continue;  // not pinned yet
+    }
     log_open(&line, SIDES[i]);
-    log_row(&line, "accepted", counters->accepted[i], REASONS, NUM_REASONS);
-    log_row(&line, "rejected", counters->rejected[i], REASONS, NUM_REASONS);
+    log_row(&line, "accepted", decided.accepted, REASONS, NUM_REASONS);
+    log_row(&line, "rejected", decided.rejected, REASONS, NUM_REASONS);
     log_row(&line, "failed", counters->failed[i], FAILURES, NUM_FAILURES);
-    log_number(&line, "resumed", counters->resumed[i]);
+    log_number(&line, "resumed", decided.resumed);
     log_number(&line, "bytes", counters->bytes[i]);
     log_close(&line);
   }

@@ -1,7 +1,7 @@
 // record.h: counters, and the peers that the log has named.
 //
-// Each decision is counted, by side, outcome and reason. A peer that is
-// refused, or would be in report mode, is named once for each load of the
+// The adapter counts decisions; what else happens is counted here. A peer that
+// is refused, or would be in report mode, is named once for each load of the
 // policies, however often it comes back: the log of a roll-out is the list of
 // those who are not pinned yet.
 #ifndef GATEWAY_RECORD_H
@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "openssl/pinverify_openssl.h"
+#include "pinverify_openssl.h"
 
 typedef enum side { CLIENT, UPSTREAM, NUM_SIDES } side;
 
@@ -37,9 +37,6 @@ typedef struct name_list {
 } name_list;
 
 typedef struct record {
-  uint64_t rejected[NUM_SIDES][NUM_REASONS];
-  uint64_t accepted[NUM_SIDES][NUM_REASONS];
-  uint64_t resumed[NUM_SIDES];
   uint64_t failed[NUM_SIDES][NUM_FAILURES];
   uint64_t bytes[NUM_SIDES];  // that came from this side
   uint64_t reloads;
@@ -48,8 +45,8 @@ typedef struct record {
   name_list named[NUM_STANDINGS];
 } record;
 
-// record_decision counts a decision, and names the peer if the pins do not
-// match. `leaf` is its certificate, or NULL.
+// record_decision names the peer if the pins do not match. `leaf` is its
+// certificate, or NULL.
 void record_decision(record *out, side peer,
                      const pv_openssl_decision *decision, X509 *leaf,
                      const char *address);
@@ -62,7 +59,8 @@ void record_failure(record *out, side peer, failure kind, const char *address,
 // record_forget lets the log name everybody anew: the policies have changed.
 void record_forget(record *out);
 
-// record_log writes the counters to the log.
-void record_log(const record *counters);
+// record_log writes the counters to the log, with those of both contexts.
+void record_log(const record *counters, const SSL_CTX *server,
+                const SSL_CTX *client);
 
 #endif

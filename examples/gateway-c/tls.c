@@ -6,14 +6,10 @@
 #include "tls.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "log.h"
 
@@ -23,70 +19,29 @@ enum { OF_CLIENTS, OF_UPSTREAM };
 
 // A loaded policy, or the reason why there is none.
 typedef struct loaded {
-  pv_policy policy;
-  uint8_t *bytes;
+  pv_policy_file file;
   char why[LOG_TEXT_MAX];
 } loaded;
 
 static bool refuse(loaded *out, const char *path, const char *why) {
   snprintf(out->why, sizeof(out->why), "%s: %s", path, why);
-  free(out->bytes);
-  out->bytes = NULL;
+  pv_policy_unmap(&out->file);
   return false;
 }
 
-// Opens a file, and nothing else: a pipe would wait for who writes to it.
-static FILE *open_file(const char *path, size_t *len, const char **why) {
-  struct stat about;
-  const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (fd == -1 || fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
-    *why = fd == -1 ? strerror(errno) : "it is no file";
-    if (fd != -1) {
-      close(fd);
-    }
-    return NULL;
-  }
-  *len = (size_t)about.st_size;
-  FILE *file = fdopen(fd, "rb");
-  if (file == NULL) {
-    *why = strerror(errno);
-    close(fd);
-  }
-  return file;
-}
-
+// A copy of the file, so that a person who writes into it in place changes
+// nothing before the next reload.
 static bool read_policy(loaded *out, const char *path) {
-  const char *why = NULL;
-  size_t end = 0;
-  size_t len = 0;
-  *out = (loaded){.bytes = NULL};
-  FILE *file = open_file(path, &end, &why);
-  if (file == NULL) {
-    return refuse(out, path, why);
-  }
-  if (end > 0) {
-    out->bytes = malloc(end);
-  }
-  if (out->bytes != NULL) {
-    len = fread(out->bytes, 1, end, file);
-  }
-  fclose(file);
-  if (len == 0 || len != end) {
-    return refuse(out, path, "it is empty, or cannot be read");
-  }
-  const pv_status status = pv_policy_open(&out->policy, out->bytes, len);
-  if (status == PV_ERR_POLICY_MAGIC) {
-    return refuse(out, path,
-                  "not a compiled policy; make one with `pinverify compile "
-                  "pins.toml --output pins.pvpol`");
-  }
-  return status == PV_OK || refuse(out, path, pv_status_text(status));
+  return pv_policy_read(&out->file, path) == 1 ||
+         refuse(
+             out, path,
+             out->file.error != 0 ? strerror(out->file.error) : out->file.why);
 }
 
 // A policy without pins for clients would refuse all of them.
 static bool read_clients(loaded *out, const char *path) {
   return read_policy(out, path) &&
-         (pv_policy_has_clients(&out->policy) ||
+         (pv_policy_has_clients(&out->file.policy) ||
           refuse(out, path, "no pins for clients; add [clients]"));
 }
 
@@ -96,9 +51,9 @@ static bool read_upstream(loaded *out, const char *path, const char *host) {
   if (!read_policy(out, path)) {
     return false;
   }
-  const uint32_t index = pv_policy_find(&out->policy, host, strlen(host));
+  const uint32_t index = pv_policy_find(&out->file.policy, host, strlen(host));
   if (index == PV_NO_RULE ||
-      pv_policy_rule(&rule, &out->policy, index) != PV_OK ||
+      pv_policy_rule(&rule, &out->file.policy, index) != PV_OK ||
       rule.pinset == PV_UNPINNED) {
     char why[160];
     snprintf(why, sizeof(why), "no pins; add [hosts.\"%.100s\"]", host);
@@ -109,13 +64,13 @@ static bool read_upstream(loaded *out, const char *path, const char *host) {
 
 // Reads both policies, or neither; then the first has the reason.
 static bool read_both(loaded out[2], const options *chosen) {
-  out[OF_UPSTREAM] = (loaded){.bytes = NULL};
+  out[OF_UPSTREAM] = (loaded){.file = {.bytes = NULL}};
   if (!read_clients(&out[OF_CLIENTS], chosen->client_policy)) {
     return false;
   }
   if (!read_upstream(&out[OF_UPSTREAM], chosen->upstream_policy,
                      chosen->upstream.host)) {
-    free(out[OF_CLIENTS].bytes);
+    pv_policy_unmap(&out[OF_CLIENTS].file);
     memcpy(out[OF_CLIENTS].why, out[OF_UPSTREAM].why,
            sizeof(out[OF_CLIENTS].why));
     return false;
@@ -130,7 +85,7 @@ static void log_policies(const loaded read[2]) {
   for (size_t i = 0; i < 2; i++) {
     uint8_t digest[PV_DIGEST_LEN];
     char hex[2 * PV_DIGEST_LEN + 1];
-    pv_policy_digest(digest, &read[i].policy);
+    pv_policy_digest(digest, &read[i].file.policy);
     for (size_t j = 0; j < PV_DIGEST_LEN; j++) {
       snprintf(hex + 2 * j, 3, "%02x", digest[j]);
     }
@@ -139,12 +94,12 @@ static void log_policies(const loaded read[2]) {
   log_end(&line);
 }
 
-// Keeps the bytes of new policies in the place of the old ones, which nobody
-// uses any more when a swap has returned.
+// Keeps new policies in the place of the old ones, which nobody uses any more
+// when a swap has returned.
 static void keep(tls *out, loaded read[2]) {
   for (size_t i = 0; i < 2; i++) {
-    free(out->bytes[i]);
-    out->bytes[i] = read[i].bytes;
+    pv_policy_unmap(&out->policies[i]);
+    out->policies[i] = read[i].file;
   }
   log_policies(read);
 }
@@ -156,8 +111,8 @@ bool tls_reload(tls *out, const options *chosen) {
     return false;
   }
   // Both contexts are pinned and both policies are open: neither can fail.
-  if (pv_openssl_swap(out->server, &read[OF_CLIENTS].policy) != 1 ||
-      pv_openssl_swap(out->client, &read[OF_UPSTREAM].policy) != 1) {
+  if (pv_openssl_swap(out->server, &read[OF_CLIENTS].file.policy) != 1 ||
+      pv_openssl_swap(out->client, &read[OF_UPSTREAM].file.policy) != 1) {
     log_event("a fault of the gateway", "error", "a policy cannot be swapped");
     abort();
   }
@@ -276,17 +231,17 @@ bool tls_begin(tls *out, const options *chosen) {
   if (!read_both(read, chosen)) {
     return trouble(read[0].why);
   }
-  keep(out, read);  // the contexts point into the bytes
-  return make_server(out, chosen, &read[OF_CLIENTS].policy) &&
-         make_client(out, chosen, &read[OF_UPSTREAM].policy);
+  keep(out, read);  // the contexts point into their bytes
+  return make_server(out, chosen, &read[OF_CLIENTS].file.policy) &&
+         make_client(out, chosen, &read[OF_UPSTREAM].file.policy);
 }
 
 void tls_free(tls *contexts) {
   SSL_SESSION_free(contexts->session);
   SSL_CTX_free(contexts->server);
   SSL_CTX_free(contexts->client);
-  free(contexts->bytes[OF_CLIENTS]);
-  free(contexts->bytes[OF_UPSTREAM]);
+  pv_policy_unmap(&contexts->policies[OF_CLIENTS]);
+  pv_policy_unmap(&contexts->policies[OF_UPSTREAM]);
 }
 
 // ---- connections ------------------------------------------------------------

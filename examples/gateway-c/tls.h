@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "openssl/pinverify_openssl.h"
 #include "options.h"
+#include "pinverify_map.h"
+#include "pinverify_openssl.h"
 
 // A tls_peer is what is known of the peer of one connection.
 typedef struct tls_peer {
@@ -15,14 +16,13 @@ typedef struct tls_peer {
   bool was_told;  // the adapter has told of a decision
 } tls_peer;
 
-// The contexts, and the bytes of the policies in force. All zero before
-// tls_begin.
+// The contexts, and the policies in force. All zero before tls_begin.
 typedef struct tls {
   SSL_CTX *server;
   SSL_CTX *client;
-  const char *upstream;  // the name that is verified and pinned
-  uint8_t *bytes[2];     // of the policies: for clients, for the upstream
-  SSL_SESSION *session;  // the latest one with the upstream, or NULL
+  const char *upstream;        // the name that is verified and pinned
+  pv_policy_file policies[2];  // for clients, for the upstream
+  SSL_SESSION *session;        // the latest one with the upstream, or NULL
 } tls;
 
 // tls_begin makes both contexts and pins them. It returns false, and has

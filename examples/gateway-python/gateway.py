@@ -27,12 +27,15 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
-from record import REQUEST_MAX, JSONLines, Record, tell
+from record import JSONLines, Record, open_connections, tell
 
 import pinverify
+from pinverify.live import PolicyFile, serve_probes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pinverify.live import Followed
 
 __all__ = ["Gateway", "main"]
 
@@ -50,58 +53,64 @@ class Gateway:
     """One listening port, its upstreams, and the two policies."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        """Make both contexts. They have no policy until `load` is called."""
+        """Make both contexts, and let each follow its policy.
+
+        Raises:
+            OSError: a file cannot be read.
+            PolicyError: a policy is wrong; the message says where.
+        """
         self.record = Record()
         self._options = options
         self._turns: Iterator[int] = itertools.count()
         self._room = asyncio.Semaphore(options.connections)
         self._tasks: set[asyncio.Task[None]] = set()
+        open_connections.set_function(lambda: len(self._tasks))
         self._server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._server.load_cert_chain(options.certificate)
         self._server.load_verify_locations(options.client_authorities)
         self._server.verify_mode = ssl.CERT_REQUIRED
         trusted = options.upstream_authorities
         self._client = ssl.create_default_context(cafile=trusted)
+        followers = (
+            (options.client_policy, self._pin_clients),
+            (options.upstream_policy, self._pin_upstream),
+        )
+        self.policies = [
+            PolicyFile(path, every=options.look_seconds, on_event=self._tell)
+            for path, _ in followers
+        ]
+        for file, (_, use) in zip(self.policies, followers, strict=True):
+            file.follow(use)
 
     # ---- policies ----------------------------------------------------------------
 
-    async def load(self) -> None:
-        """Read both policies, and put both in force; or neither.
-
-        Raises:
-            OSError: a file cannot be read.
-            PolicyError: a policy is wrong; the message says where.
-        """
-        # In a thread: a large file takes seconds, and connections must not wait.
-        clients, upstream = await asyncio.to_thread(self._read)
-        pinverify.pin_context(self._server, clients)
-        pinverify.pin_context(self._client, upstream)
-        self.record.forget()
-        tell("policies", clients=clients.digest.hex(), upstream=upstream.digest.hex())
-
-    def _read(self) -> tuple[pinverify.Policy, pinverify.Policy]:
-        options = self._options
-        clients = pinverify.load_policy(options.client_policy)
-        if not clients.has_clients:
-            msg = f"{options.client_policy}: no pins for clients; add [clients]"
+    def _pin_clients(self, policy: pinverify.Policy) -> None:
+        if not policy.has_clients:
+            msg = "no pins for clients; add [clients]"
             raise pinverify.PolicyError(msg)
-        upstream = pinverify.load_policy(options.upstream_policy)
-        rules = upstream.rules
-        for host, _ in options.upstream:
+        pinverify.pin_context(self._server, policy)
+
+    def _pin_upstream(self, policy: pinverify.Policy) -> None:
+        rules = policy.rules
+        for host, _ in self._options.upstream:
             rule = rules.deciding(host)
             if rule is None or rule[1] is pinverify.UNPINNED:
-                msg = f'{options.upstream_policy}: no pins; add [hosts."{host}"]'
+                msg = f'no pins; add [hosts."{host}"]'
                 raise pinverify.PolicyError(msg)
-        return clients, upstream
+        pinverify.pin_context(self._client, policy)
 
-    async def reload(self, wanted: asyncio.Event) -> None:
-        """Load again each time it is wanted; wrong policies leave the old in force."""
-        while await wanted.wait():
-            wanted.clear()
-            try:
-                await self.load()
-            except (OSError, pinverify.PinverifyError) as error:
-                tell("policies kept", level=logging.ERROR, error=str(error))
+    def _tell(self, event: Followed) -> None:
+        if event.error is not None:
+            level, error = logging.ERROR, event.error
+            tell("policy kept", level=level, file=event.path, error=error)
+        else:
+            self.record.forget()
+            tell("policy", file=event.path, digest=event.new.digest.hex())
+
+    def wake(self) -> None:
+        """Have both policies read at once."""
+        for file in self.policies:
+            file.wake()
 
     # ---- connections -------------------------------------------------------------
 
@@ -119,12 +128,10 @@ class Gateway:
                 continue
             task = asyncio.create_task(self.serve(plain, _spelt(address)))
             self._tasks.add(task)
-            self.record.open = len(self._tasks)
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self.record.open = len(self._tasks)
         self._room.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             tell("a fault of the gateway", level=logging.ERROR, error=repr(error))
@@ -191,7 +198,7 @@ class Gateway:
     def _accepted(self, writer: asyncio.StreamWriter, address: str) -> None:
         report = pinverify.report_of(writer)
         if report is None:
-            msg = "the context has no pins"  # `load` was not called
+            msg = "the context has no pins"
             raise RuntimeError(msg)
         self.record.decided(report, address)
 
@@ -276,23 +283,20 @@ def _address(text: str) -> tuple[str, int]:
 async def run(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT, then let open connections finish."""
     gateway = Gateway(options)
-    stop, wanted = asyncio.Event(), asyncio.Event()
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, wanted.set)
-    await gateway.load()
+    loop.add_signal_handler(signal.SIGHUP, gateway.wake)
     family = socket.AF_INET6 if ":" in options.listen[0] else socket.AF_INET
     listener = socket.create_server(options.listen, family=family, backlog=1024)
     listener.settimeout(0)  # asyncio must not wait in it
-    metrics = await asyncio.start_server(
-        gateway.record.answer, "127.0.0.1", options.metrics_port, limit=REQUEST_MAX
-    )
-    listens, shows = (s.getsockname() for s in (listener, metrics.sockets[0]))
+    shown = socket.create_server(("127.0.0.1", options.metrics_port))
+    listens, shows = (each.getsockname() for each in (listener, shown))
+    metrics = await serve_probes(shown)
     tell("listening", address=_spelt(listens), metrics=_spelt(shows))
     chores = [
-        asyncio.create_task(chore)
-        for chore in (stop.wait(), gateway.accept(listener), gateway.reload(wanted))
+        asyncio.create_task(chore) for chore in (stop.wait(), gateway.accept(listener))
     ]
     await asyncio.wait(chores, return_when=asyncio.FIRST_COMPLETED)
     for chore in chores:
@@ -320,6 +324,7 @@ def main() -> None:
     add("--connections", type=int, default=1000, help="at most open at a time")
     add("--handshake-seconds", type=float, default=10.0)
     add("--idle-seconds", type=float, default=60.0)
+    add("--look-seconds", type=float, default=1.0, help="from look to look at files")
     add("--stop-seconds", type=float, default=30.0, help="to finish after SIGTERM")
     options = parser.parse_args()
     handler = logging.StreamHandler()

@@ -1,31 +1,32 @@
-"""Logs and counters of the gateway: every refusal can be seen, and none floods the log.
+"""The log of the gateway: every refusal can be seen, and none floods it.
 
-Every decision is counted, by side, reason and mode. A peer that is refused, or would be
-in report mode, is named in the log once for each pair of policies, however often it
-comes back. So the log of a roll-out is the list of those who are not pinned yet.
+A peer that is refused, or would be in report mode, is named once for each policy,
+however often it comes back. So the log of a roll-out is the list of those who are not
+pinned yet. pinverify counts the decisions; what else goes wrong is counted here.
 """
 # ruff: noqa: INP001 - part of a script, in no package
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import logging
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cryptography import x509
+from prometheus_client import Counter, Gauge
 
 if TYPE_CHECKING:
     import pinverify
 
-__all__ = ["JSONLines", "Record", "tell"]
+__all__ = ["JSONLines", "Record", "open_connections", "tell"]
 
 NAMED_MAX = 10_000  # a stranger can have a new key each time: memory is bounded
 SUBJECT_MAX = 200  # characters of a text that the peer has chosen
-REQUEST_MAX = 8192  # bytes of a request for metrics
-REQUEST_SECONDS = 5.0
+
+failures = Counter(
+    "gateway_failures", "Connections that ended badly, not for pins.", ["side", "kind"]
+)
+open_connections = Gauge("gateway_open_connections", "Open connections of clients.")
 
 log = logging.getLogger("gateway")
 
@@ -52,28 +53,20 @@ def tell(event: str, *, level: int = logging.INFO, **fields: object) -> None:
 
 
 class Record:
-    """Counters of one process, and the peers that its log has named.
-
-    Attributes:
-        open: the connections of clients that are open.
-    """
+    """The peers that the log has named."""
 
     def __init__(self) -> None:
-        """Begin at zero."""
-        self.open = 0
-        self._decisions: Counter[tuple[str, str, str]] = Counter()
-        self._failures: Counter[tuple[str, str]] = Counter()
+        """Begin with nobody."""
         self._named: set[object] = set()
 
     def decided(self, report: pinverify.Report, address: str) -> None:
-        """Count a decision; name the peer if its pins do not match.
+        """Name the peer if its pins do not match.
 
         Args:
             report: the decision.
             address: the peer's, which a report of asyncio does not have.
         """
         reason = report.reason.name
-        self._decisions[report.side or "unknown", reason, report.mode] += 1
         key = str(report.chain[0]) if report.chain else None
         if reason != "MATCH" and self._first((report.side, key or address, reason)):
             tell(
@@ -99,7 +92,7 @@ class Record:
             address: the peer's.
             error: the reason.
         """
-        self._failures[side, kind] += 1
+        failures.labels(side, kind).inc()
         if self._first((side, kind, address.rpartition(":")[0])):
             said = f"{type(error).__name__}: {error}"[:SUBJECT_MAX]
             tell("failed", side=side, kind=kind, address=address, error=said)
@@ -116,35 +109,6 @@ class Record:
     def forget(self) -> None:
         """Name everybody anew: the policies have changed."""
         self._named.clear()
-
-    def text(self) -> str:
-        """Return the counters in Prometheus' text format, version 0.0.4."""
-        lines = ["# TYPE gateway_decisions_total counter"]
-        for (side, reason, mode), count in sorted(self._decisions.items()):
-            labels = f'side="{side}",reason="{reason}",mode="{mode}"'
-            lines.append(f"gateway_decisions_total{{{labels}}} {count}")
-        lines.append("# TYPE gateway_failures_total counter")
-        for (side, kind), count in sorted(self._failures.items()):
-            labels = f'side="{side}",kind="{kind}"'
-            lines.append(f"gateway_failures_total{{{labels}}} {count}")
-        lines += ["# TYPE gateway_open_connections gauge"]
-        lines += [f"gateway_open_connections {self.open}", ""]
-        return "\n".join(lines)
-
-    async def answer(self, reader: Any, writer: Any) -> None:  # noqa: ANN401 - streams
-        """Answer a request for metrics, whatever its path, and close."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
-            async with asyncio.timeout(REQUEST_SECONDS):  # its error is an OSError
-                await reader.readuntil(b"\r\n\r\n")
-                body = self.text().encode("ascii")
-                head = (
-                    "HTTP/1.1 200 OK\r\nConnection: close\r\n"
-                    "Content-Type: text/plain; version=0.0.4\r\n"
-                    f"Content-Length: {len(body)}\r\n\r\n"
-                )
-                writer.write(head.encode("ascii") + body)
-                await writer.drain()
-        writer.close()
 
 
 def subject_of(certificate: bytes | None) -> str | None:

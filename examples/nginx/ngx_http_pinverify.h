@@ -11,7 +11,7 @@
 #include <ngx_http.h>
 #include <stdbool.h>
 
-#include "openssl/pinverify_openssl.h"
+#include "pinverify_openssl.h"
 
 typedef enum {
   PINVERIFY_OFF = 0,
