@@ -21,6 +21,7 @@ __all__ = [
     "STRINGS",
     "Chunks",
     "Given",
+    "Lent",
     "lists",
     "strings",
     "values",
@@ -138,6 +139,18 @@ class Given:
             yield
         finally:
             exec(f"{path} = value", names | {"value": before})  # noqa: S102
+
+
+class Lent:
+    """An array that whoever reads it is the only one to hold."""
+
+    def __init__(self, column: ArrowColumn) -> None:
+        """Make the structs."""
+        self._capsules = [(_arrow.schema_capsule(column), _arrow.array_capsule(column))]
+
+    def __arrow_c_array__(self) -> tuple[object, object]:
+        """Give them away."""
+        return self._capsules.pop()
 
 
 class Chunks:

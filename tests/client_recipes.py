@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import re
 import ssl
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ import pinverify
 from client_servers import HELLO, Conversation, Record, Server
 from optional import client_library
 from pinverify import PinningError, Policy, Reason, find_pinning_error
+from pinverify.tls import _pin_context, _process_wide
 from pki import Identity, Pki
 from tls_servers import client_context, server_context
 
@@ -43,8 +45,10 @@ __all__ = [
     "assert_said_nothing",
     "heading_of",
     "named",
+    "names_given",
     "recipe",
     "run",
+    "sections",
     "where",
 ]
 
@@ -52,6 +56,9 @@ __all__ = [
 # and leave the rest to the garbage collector.
 MARKS = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    # ldap3 uses names of pyasn1 and ssl that are deprecated.
+    pytest.mark.filterwarnings("ignore:(tag|type)Map is:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:ssl.match_hostname:DeprecationWarning"),
     pytest.mark.usefixtures("client_table"),
 ]
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "clients.md"
@@ -128,6 +135,10 @@ class Client:
     """Its bytes in clear, before TLS."""
     by_fingerprint: bool = False
     """It is about fingerprints: no context is pinned."""
+    by_pinset: bool = False
+    """Its context is pinned for one server, and knows no host."""
+    makes_errors_anew: bool = False
+    """Its exceptions have the text of the `PinningError`, and not the report."""
     reads_in_a_thread: bool = False
     """One thread reads while another writes, which OpenSSL does not promise to bear: a
     ticket that comes meanwhile can stop both."""
@@ -234,6 +245,21 @@ CLIENTS = [
         answer=True,
         path="install",
     ),
+    Client(
+        "ldap3",
+        ("ldap3",),
+        client_servers.ldap,
+        answer=True,
+        path="install",
+        makes_errors_anew=True,
+    ),
+    Client(
+        "oracledb",
+        ("oracledb", "cryptography"),
+        client_servers.oracle,
+        answer="19.0.0.0.0",
+        by_pinset=True,
+    ),
     _upgraded(
         "asyncpg",
         "asyncpg",
@@ -265,6 +291,34 @@ def heading_of(client: Client) -> str:
 
 any_client = pytest.mark.parametrize("client", CLIENTS, ids=heading_of)
 any_proxied = pytest.mark.parametrize("client", PROXIED, ids=heading_of)
+
+
+@contextlib.contextmanager
+def names_given(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str | None]]:
+    """Record the names that clients give to ssl for their connections."""
+    names: list[str | None] = []
+
+    def recording(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def wrap(*args: Any, **how: Any) -> Any:  # noqa: ANN401
+            tls = original(*args, **how)
+            if not tls.server_side and tls.server_hostname not in names:
+                names.append(tls.server_hostname)
+            return tls
+
+        return wrap
+
+    with monkeypatch.context() as patch:
+        # What pinverify makes to try a context has no server.
+        patch.setattr(_pin_context, "_made_without_a_peer", lambda _: [])
+        patch.setattr(_process_wide, "_made_with_a_peer", lambda _: [])
+        for name in ("wrap_socket", "wrap_bio"):
+            original = getattr(ssl.SSLContext, name)
+            patch.setattr(ssl.SSLContext, name, recording(original))
+        try:
+            yield names
+        finally:
+            pinverify.uninstall()  # what it has changed since then
 
 
 # ---- the stage ---------------------------------------------------------------
@@ -343,13 +397,14 @@ class Stage:
         if policy is not None and not client.by_fingerprint:
             pinverify.pin_context(context, policy)
         pins = [self.pki.server.pin, self.pki.server.certificate_pin]
-        if policy is None:  # a recipe about fingerprints can't do without one
+        if policy is None:  # a recipe that makes pins of them can't do without one
             pins.append(self.pki.impostor.pin)
         self.names = names = {
             "pinverify": pinverify,
             "context": context,
             "policy": policy or Policy({}, unpinned="allow"),
             "fingerprints": tuple(pins),
+            "pins": pins,
             "cafile": str(self.cafile),
             "host": "localhost",
             "port": served.origin.port,
@@ -442,5 +497,10 @@ def assert_refused(client: Client, error: BaseException, host: str) -> None:
     found = find_pinning_error(error)
     assert found is not None, repr(error)
     assert found.report is not None
+    if client.makes_errors_anew:
+        assert found.report.reason is Reason.NOT_CHECKED
+        assert f"no pin of {host!r} is in the chain" in str(found)
+        return
     assert found.report.reason is Reason.MISMATCH
-    assert found.report.host == (None if client.by_fingerprint else host)
+    nobody = client.by_fingerprint or client.by_pinset
+    assert found.report.host == (None if nobody else host)

@@ -38,6 +38,7 @@ __all__ = [
     "ldap",
     "mqtt",
     "mysql",
+    "oracle",
     "pop3",
     "postgres",
     "redis",
@@ -559,8 +560,9 @@ def ldap(line: Line) -> None:
     while header := line.read(2):
         body = line.read(header[1])
         number, operation = body[2], body[3]
-        # The answer to an extended request is one tag higher; others are not asked.
-        done = bytes([operation + 1, 7, 10, 1, 0, 4, 0, 4, 0])
+        # The answer is one tag higher, but nothing is found before that of a search.
+        tag = operation + (2 if operation == 0x63 else 1)
+        done = bytes([tag, 7, 10, 1, 0, 4, 0, 4, 0])
         able = line.context is not None and not line.tls
         if operation == 0x77 and not able:
             done = done[:4] + b"\x34" + done[5:]  # unavailable
@@ -581,3 +583,108 @@ def mqtt(line: Line) -> None:
             line.write(b"\x40\x02" + body[2 + topic : 4 + topic])
         elif kind == 14:  # DISCONNECT
             return
+
+
+# The password of every user of the Oracle Database below. It is never sent: who knows
+# it can read the key that the server chose.
+ORACLE_PASSWORD = b"swordfish"
+
+
+def oracle(line: Line) -> None:
+    """Oracle Net: a user logs on with a password (the verifier of 11g), and off."""
+    packet = _oracle_packet(line, long=False)
+    if len(packet) == 74:  # the connect string comes in a packet of its own
+        _oracle_packet(line, long=False)
+    accept = struct.pack("!HH20xI", 317, 0, 8192)
+    line.write(struct.pack("!HxxBxxx", 8 + len(accept), 2) + accept)
+    capable = bytearray(64)
+    capable[7] = 7  # that of 12.2
+    answers = [
+        b"\x01\x06\x00Fake\x00"
+        + struct.pack("<HBH", 873, 0, 0)  # UTF-8
+        + struct.pack("!H11s", 11, bytes(9) + b"\x07\xd0")
+        + _oracle_bytes(bytes(capable))
+        + _oracle_bytes(bytes(11)),
+        b"\x02\x00\x00",  # the types that the client asked for
+    ]
+    for answer in answers:
+        _oracle_packet(line)
+        _oracle_answer(line, answer)
+    _oracle_packet(line)
+    log_on = _OracleLogOn()
+    _oracle_answer(line, log_on.challenge())
+    _oracle_answer(line, log_on.welcome(_oracle_packet(line)))
+    while _oracle_packet(line)[10:11]:  # log off, and the end
+        _oracle_answer(line, b"\x09\x00\x00")
+
+
+def _oracle_packet(line: Line, *, long: bool = True) -> bytes:
+    header = line.read(8)
+    if not header:
+        return b""
+    length = int.from_bytes(header[: 4 if long else 2], "big")
+    return header + line.read(length - 8)
+
+
+def _oracle_answer(line: Line, body: bytes) -> None:
+    line.write(struct.pack("!IBxxxH", 10 + len(body), 6, 0) + body)
+
+
+def _oracle_bytes(data: bytes) -> bytes:
+    return bytes([len(data)]) + data
+
+
+def _oracle_number(number: int) -> bytes:
+    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return _oracle_bytes(data)
+
+
+class _OracleLogOn:
+    """The keys of one log-on, with the verifier of 11g."""
+
+    def __init__(self) -> None:
+        self._salt = bytes(range(10))
+        digest = hashlib.sha1(ORACLE_PASSWORD + self._salt, usedforsecurity=False)
+        self._password_key = digest.digest() + bytes(4)
+        self._ours = bytes(range(48))
+
+    def challenge(self) -> bytes:
+        """Answer the name of a user."""
+        key = self._cipher(self._password_key).encryptor().update(self._ours)
+        return self._parameters(
+            {"AUTH_SESSKEY": key.hex().upper(), "AUTH_VFR_DATA": self._salt.hex()}
+        )
+
+    def welcome(self, packet: bytes) -> bytes:
+        """Answer the key and the password of the client."""
+        found = re.search(rb"AUTH_SESSKEY.*?([0-9A-F]{96})", packet, re.DOTALL)
+        assert found is not None
+        sent = bytes.fromhex(found[1].decode())
+        theirs = self._cipher(self._password_key).decryptor().update(sent)
+        mixed = bytes(a ^ b for a, b in zip(self._ours, theirs, strict=True))
+        parts = mixed[16:32], mixed[32:40]
+        key = b"".join(hashlib.md5(p, usedforsecurity=False).digest() for p in parts)
+        proof = bytes(16) + b"SERVER_TO_CLIENT" + 16 * b"\x10"
+        sealed = self._cipher(key[:24]).encryptor().update(proof)
+        return self._parameters(
+            {
+                "AUTH_SVR_RESPONSE": sealed.hex().upper(),
+                "AUTH_VERSION_NO": str(19 << 24),
+                "AUTH_SESSION_ID": "1",
+                "AUTH_SERIAL_NUM": "1",
+            }
+        )
+
+    @staticmethod
+    def _cipher(key: bytes) -> Any:  # noqa: ANN401
+        ciphers: Any = importlib.import_module("cryptography.hazmat.primitives.ciphers")
+        return ciphers.Cipher(ciphers.algorithms.AES(key), ciphers.modes.CBC(bytes(16)))
+
+    @staticmethod
+    def _parameters(values: dict[str, str]) -> bytes:
+        data = b"\x08" + _oracle_number(len(values))
+        for name, value in values.items():
+            for text in (name.encode(), value.encode()):
+                data += _oracle_number(len(text)) + _oracle_bytes(text)
+            data += _oracle_number(0x1B25 if name == "AUTH_VFR_DATA" else 0)
+        return data + b"\x09\x00\x00"

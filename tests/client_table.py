@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from client_recipes import Client
 from server_recipes import ServerSide
 
-__all__ = ["row", "short", "tell_events", "text_of_tables"]
+__all__ = ["row", "short", "tell_events", "tell_forgeries", "text_of_tables"]
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Row:
 
 _rows: dict[str, Row] = {}
 _events: list[tuple[str, ...]] = []
+_forgeries: list[tuple[str, ...]] = []
 
 
 def row(client: Client | ServerSide) -> Row:
@@ -45,6 +46,11 @@ def tell_events(server: str, version: ssl.TLSVersion, mode: str, *counts: int) -
     _events.append((server, short(version), mode, *map(str, counts)))
 
 
+def tell_forgeries(proxy: str, server: str, sent: int, *honest: int) -> None:
+    """Add a row: forgeries, of which none passed, and answers to the pinned client."""
+    _forgeries.append((proxy, server, str(sent), *map(str, honest)))
+
+
 def text_of_tables() -> str:
     """Return what was seen since the last call, as tables; empty if nothing was."""
     python = f"Python {sys.version.split()[0]}"
@@ -61,8 +67,14 @@ def text_of_tables() -> str:
         ("server", "TLS", "mode", "accepted", "refused", "told", "logged"),
         _events,
     )
-    _rows.clear()
-    _events.clear()
+    text += _laid_out(
+        f"{python}, with the number of forged requests, of which none passed, and the "
+        "answers to the pinned client",
+        ("proxy", "server", "forged", "no secret", "chunked", "secret", "chunked"),
+        _forgeries,
+    )
+    for rows in (_rows, _events, _forgeries):
+        rows.clear()
     return text
 
 

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import signal
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import pytest
 import pinverify
 from client_recipes import Stage
 from client_table import text_of_tables
+from connection_states import unjudged
+from optional import is_expected
 from pinverify.tls import _notices
 from pki import Identity, Pki, example_pki
 from tls_clients import pinning
@@ -27,8 +29,11 @@ from tls_servers import TLSServer
 
 __all__: list[str] = []
 
-# No test depends on how fast the machine is, or on what else it does.
-hypothesis.settings.register_profile("untimed", deadline=None)
+# No test depends on how fast the machine is, or on what else it does. A checkout that
+# cannot be written keeps no examples for the next run.
+_writable = os.access(Path(__file__).parent.parent, os.W_OK)
+_kept = hypothesis.settings().database if _writable else None
+hypothesis.settings.register_profile("untimed", deadline=None, database=_kept)
 hypothesis.settings.load_profile("untimed")
 
 # A shell lets what it starts in the background ignore Ctrl-C, and children inherit
@@ -38,13 +43,37 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # For who asks whether a test fails, and not for how little it takes: `make mutants`.
 _phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-hypothesis.settings.register_profile("unshrunk", deadline=None, phases=_phases)
+hypothesis.settings.register_profile(
+    "unshrunk", parent=hypothesis.settings.get_profile("untimed"), phases=_phases
+)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip a test that needs tree-sitter, where it is not installed."""
+    report = yield
+    told = str(report.longrepr)
+    if report.failed and "source code needs tree-sitter" in told and not is_expected():
+        path, line, _ = item.location
+        report.outcome = "skipped"
+        report.longrepr = (path, line or 0, "Skipped: tree_sitter is not installed")
+    return report
 
 
 @pytest.fixture(autouse=True)
 def _log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the log of each test begin anew: it names a peer once a minute."""
     monkeypatch.setattr(_notices, "limit", _notices.Limit())
+
+
+@pytest.fixture(autouse=True)
+def _nothing_unjudged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test of connections, none lives that passed without a decision."""
+    yield
+    if request.node.path.name.startswith(("test_tls_", "test_clients_")):
+        assert unjudged() == []
 
 
 @pytest.fixture(scope="session")

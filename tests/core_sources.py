@@ -1,12 +1,17 @@
-"""C files of the core, and those of the adapter of OpenSSL, which stands on it."""
+"""C files of the core, and those that stand on it and need other libraries."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["CSRC", "adapter_sources", "core_sources"]
+__all__ = ["BESIDE", "CSRC", "MAP", "adapter_sources", "core_sources"]
 
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
+
+# Folders that need more than a compiler: OpenSSL, and files of POSIX.
+BESIDE = ("openssl", "map")
+
+MAP = CSRC / "map" / "policy_map.c"
 
 
 def core_sources(csrc: Path = CSRC, suffix: str = ".c") -> list[Path]:
@@ -16,10 +21,8 @@ def core_sources(csrc: Path = CSRC, suffix: str = ".c") -> list[Path]:
         csrc: the folder, or a copy of it.
         suffix: that of the files.
     """
-    adapter = csrc / "openssl"
-    return sorted(
-        path for path in csrc.rglob(f"*{suffix}") if adapter not in path.parents
-    )
+    found = csrc.rglob(f"*{suffix}")
+    return sorted(path for path in found if path.parent.name not in BESIDE)
 
 
 def adapter_sources(csrc: Path = CSRC, suffix: str = ".c") -> list[Path]:

@@ -17,7 +17,17 @@ from pinverify import PinSet, Report, report_of
 from pinverify.headers import Form, PinnedASGI, PinnedWSGI, Proxy
 from pki import Identity
 
-__all__ = ["DOORS", "HEADERS", "PEER", "Answer", "Lines", "Sent", "value_of"]
+__all__ = [
+    "DOORS",
+    "HEADERS",
+    "OWN_HEADER",
+    "PEER",
+    "Answer",
+    "Lines",
+    "Sent",
+    "lines_of",
+    "value_of",
+]
 
 Lines = Sequence[tuple[str, str]]
 
@@ -51,6 +61,22 @@ def value_of(form: Form, identity: Identity) -> str:
         "caddy": text,
         "alb": urllib.parse.quote(identity.pem, safe="+/="),
     }[form]
+
+
+# The forms whose secret has a header of its own.
+OWN_HEADER: tuple[Form, ...] = ("envoy", "traefik", "alb")
+
+
+def lines_of(form: Form, identity: Identity, secret: str | None = None) -> Lines:
+    """Return the lines that a proxy passes for a client: certificate and secret."""
+    header, value = HEADERS[form], value_of(form, identity)
+    if secret is None:
+        return [(header, value)]
+    if form in OWN_HEADER:
+        return [(header, value), ("X-Pinverify-Secret", secret)]
+    if form == "rfc9440":
+        return [(header, f'{value};secret="{secret}"')]
+    return [(header, f"{secret} {value}")]
 
 
 class Answer(NamedTuple):
@@ -89,11 +115,13 @@ class Sent(NamedTuple):
         lines: its headers.
         address: of the peer; None for a Unix socket.
         on_report: is called after the report was kept.
+        software: the name of the server of WSGI.
     """
 
     lines: Lines
     address: str | None = PEER
     on_report: Callable[[Report], object] = id
+    software: str | None = "gunicorn/23.0.0"
 
 
 def http(sent: Sent, pins: PinSet, proxy: Proxy) -> Answer:
@@ -153,6 +181,8 @@ def wsgi(sent: Sent, pins: PinSet, proxy: Proxy) -> Answer:
         return [b"hello"]
 
     environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "SERVER_PORT": "80"}
+    if sent.software is not None:
+        environ |= {"SERVER_SOFTWARE": sent.software}
     if sent.address is None:
         environ |= {"REMOTE_ADDR": ""}
     else:

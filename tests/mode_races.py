@@ -161,10 +161,11 @@ def outcome(connect: Connect, peers: Peers, name: str) -> str:
     try:
         connect(peers, name)
     except Exception as error:  # noqa: BLE001 - clients raise what they like
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return "by OpenSSL"
         found = find_pinning_error(error)
         if found is not None:
             told = any(reason in str(found) for reason in _TRUE_REASONS)
-            return "by pins" if told else "by pins, without a reason"
-        refused = "CERTIFICATE_VERIFY_FAILED" in str(error)
-        return "by OpenSSL" if refused else repr(error)
+            return "by pins" if told else f"by pins, with another reason: {found}"
+        return repr(error)
     return "accepted"

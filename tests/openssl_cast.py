@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from evidence_cases import NOT_SHOWN, policy_of, read
 from oracle_der import SEQUENCE, encode
 from pinverify import PinSet, Policy, Rules
 from pki import LOCAL_HOSTS, Authority, Identity, Pki, example_pki, self_signed
 
-__all__ = ["write_cast"]
+__all__ = ["Cases", "write_cases", "write_cast"]
 
 HOST = "localhost"
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -151,6 +154,45 @@ def write_cast(folder: Path, pki: Pki) -> Path:
     for name, policy in _policies(pki, made).items():
         (folder / f"{name}.pvpol").write_bytes(policy.compile())
     return folder
+
+
+class Cases(NamedTuple):
+    """The cases of the rule of evidence that a library can show.
+
+    Attributes:
+        file: the cases, for the program c/openssl/evidence_cases.c.
+        num: their number.
+        left_out: the number of the others, by the reason.
+    """
+
+    file: Path
+    num: int
+    left_out: dict[str, int]
+
+
+def write_cases(folder: Path, pki: Pki, library: str) -> Cases:
+    """Write the cases of the rule of evidence, and their policies, beside a cast.
+
+    Args:
+        folder: has the cast.
+        pki: that of the cast.
+        library: the name of the library that will run them.
+    """
+    lines, left_out = [], Counter[str]()
+    for case, outcome in read():
+        reasons = [why for why, hides in NOT_SHOWN[library].items() if hides(case)]
+        if reasons:
+            left_out[reasons[0]] += 1
+            continue
+        lines.append("\t".join((*case, *outcome.words())) + "\n")
+        leaf = pki.client if case.peer == "client" else pki.server
+        file = folder / f"{case.policy}.pvpol"
+        if not file.exists():
+            policy = policy_of(case, HOST, leaf.pin, pki.ca.pin)
+            file.write_bytes(policy.compile())
+    cases = folder / "cases.tsv"
+    cases.write_text("".join(lines), encoding="ascii")
+    return Cases(cases, len(lines), dict(left_out))
 
 
 if __name__ == "__main__":

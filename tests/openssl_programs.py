@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from c_objects import FLAGS, compile_object, compiler, core_objects, ended
-from core_sources import CSRC, adapter_sources
+from core_sources import CSRC, MAP, adapter_sources
 
 __all__ = [
     "BORINGSSL",
@@ -99,14 +99,20 @@ class Objects:
         program = "#include <openssl/ssl.h>\nint main(void) { return 0; }\n"
         probe.write_text(program, encoding="ascii")
         flags = [*library.compiling(), str(probe), *library.linking()]
-        if ended([*self.compiler, "-o", folder / "probe", *flags])[0] != 0:
+        # Without its folder, the compiler would find those of another library.
+        is_there = library.include is None or Path(library.include).is_dir()
+        if (
+            not is_there
+            or ended([*self.compiler, "-o", folder / "probe", *flags])[0] != 0
+        ):
             pytest.skip(f"no headers of {library.name} here")
-        sources = [*adapter_sources(), *PROGRAMS.glob("*.c")]
+        sources = [*adapter_sources(), *PROGRAMS.glob("*.c"), MAP]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             compiled = list(pool.map(self.compiled, sources))
         made = dict(zip(sources, compiled, strict=True))
         self.adapter = {path.name: made[path] for path in adapter_sources()}
-        self._programs = {path.stem: made[path] for path in PROGRAMS.glob("*.c")}
+        programs = (*PROGRAMS.glob("*.c"), MAP)
+        self._programs = {path.stem: made[path] for path in programs}
 
     def compiled(self, source: Path, folder: Path | None = None, *flags: str) -> Path:
         """Compile one C file, which may not warn; return its object."""
@@ -123,7 +129,8 @@ class Objects:
 
         Args:
             program: the file to write.
-            programs: names of C files in tests/c/openssl, without suffix, or objects.
+            programs: names of C files in tests/c/openssl, without suffix, or objects;
+                and policy_map.
             instead: other objects of files of the adapter, by their names.
         """
         files = [self._programs.get(str(name), Path(name)) for name in programs]

@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from corpora import SHARED
+from optional import client_library
 from pinverify import (
     UNPINNED,
     Dumped,
@@ -37,7 +38,9 @@ from pinverify import (
     Rules,
     dump_rules,
 )
+from pinverify.formats import _source
 from pinverify.formats._losses import KINDS
+from pinverify.formats._reading import Given
 from pinverify.formats._table import FORMATS
 from pinverify.policy import Unpinned
 from pki import Identity, example_pki
@@ -57,6 +60,7 @@ __all__ = [
     "Decides",
     "agree",
     "dump",
+    "here",
     "losses_are_true",
     "pool",
     "readable_formats",
@@ -159,7 +163,11 @@ def losses_are_true(  # noqa: PLR0913 - the last two are for one host
 
 
 def dump(rules: Rules, name: str, **given: Any) -> Dumped | None:  # noqa: ANN401
-    """Write rules, whatever is lost; None if no rule is left to write."""
+    """Write rules, whatever is lost; None if no rule is left to write.
+
+    Pins for any position are those of leaves, and of authorities for kubeadm.
+    """
+    given.setdefault("position", "ca" if name == "kubeadm" else "leaf")
     try:
         return dump_rules(rules, format=name, allow=ALL_KINDS, **given)
     except PolicyError as error:
@@ -230,6 +238,17 @@ def _pin_sets(draw: st.DrawFn, simple: bool) -> PinSet | Unpinned:  # noqa: FBT0
         expires=expires,
         after_expiry=after,
     )
+
+
+# ---- source code -------------------------------------------------------------------
+
+
+def here(text: str, languages: list[str], _: Given) -> Any:  # noqa: ANN401 - JSON
+    """Look into source code in this process; a child takes a tenth of a second."""
+    for language in languages:
+        client_library(f"tree_sitter_{language}")
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    return json.loads(json.dumps(_source.look_into(plain, languages)))
 
 
 # ---- vectors -----------------------------------------------------------------------

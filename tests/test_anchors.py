@@ -269,6 +269,8 @@ def git(folder: Path, *arguments: str) -> None:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Return a repository with a source, its tests and its tables."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
     for name, text in TREE.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

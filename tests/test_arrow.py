@@ -36,7 +36,7 @@ from pinverify.core import _arrow_read
 from pinverify.core._arrow import ArrowColumn
 from pinverify.errors import DERError
 from pki import Pki, example_pki
-from policy_samples import ABSENT, NOON
+from policy_samples import ABSENT, NOON, SECOND
 
 __all__: list[str] = []
 
@@ -324,6 +324,26 @@ def test_each_peer_needs_a_host_and_a_chain(pki: Pki) -> None:
         arrow.verdicts(policy(), Given(hosts[0]), Given(one), threads=0)
     with pytest.raises(TypeError, match="expected a Policy or a PinSet, got dict"):
         arrow.verdicts({}, Given(hosts[0]), Given(one))  # type: ignore[arg-type]
+
+
+def test_verdicts_are_those_of_the_moment_that_is_given(pki: Pki) -> None:
+    """Of pins that had not expired then, or have expired since; each second counts."""
+    pins = [pki.server.pin]
+    rules = {
+        "lapses.example": PinSet(pins, expires=NOON, after_expiry="reject"),
+        "opens.example": PinSet([ABSENT], expires=NOON, after_expiry="allow"),
+    }
+    expiring = Policy(rules)
+    hosts, chains = [*rules], [[pki.server.der]] * 2
+    columns = strings([host.encode() for host in hosts], "u"), lists(chains, "+l", "z")
+    seen = []
+    for moment in (NOON - SECOND, NOON, NOON + SECOND, None):
+        found = values(arrow.verdicts(expiring, *map(Given, columns), now=moment))
+        alone = expiring.evaluate_many(hosts, chains, now=moment)
+        assert [row["accepted"] for row in found] == [one.accepted for one in alone]
+        assert [row["reason"] for row in found] == [one.reason for one in alone]
+        seen.append([row["accepted"] for row in found])
+    assert seen == [[True, False], *[[False, True]] * 3]
 
 
 # ---- copies ------------------------------------------------------------------

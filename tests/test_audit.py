@@ -458,7 +458,7 @@ def test_without_pyarrow_the_next_step_is_named(
 ) -> None:
     """Tables and -o need it; the other inputs are read all the same."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    step = "needs pyarrow; run pip install 'pinverify[audit]'"
+    step = "needs pyarrow; run pip install '.[audit]' in the checkout"
     done = run("audit", folder, "--policy", policy, "-o", tmp_path / "found.parquet")
     assert_no_answer(done, f"-o {step}")
     for name, data in (("a.parquet", b"PAR1"), ("b", b"ARROW1"), ("c", b"\xff" * 9)):

@@ -76,6 +76,16 @@ def test_every_host_that_is_named_is_checked(
     assert done.out.endswith("not checked, because they name no host: *.x.org\n")
     said = answer(*command)
     assert said["left_out"] == ["*.x.org"]
+    assert said["checked"] == 2
+    # Of a fleet, only what is wrong; the code is that of all.
+    brief = run(*command, "--problems-only")
+    assert (brief.code, results(brief.out)) == (1, {"127.0.0.1": "rejected"})
+    shown = answer(*command, "--problems-only")
+    assert [one["accepted"] for one in shown["servers"]] == [False]
+    assert shown["checked"] == 2
+    right = policy_file(tmp_path, {"localhost": good})
+    done = run("check", "--policy", right, *command[3:], "--problems-only")
+    assert (done.code, done.out) == (0, "a pin matches at all of the servers: 1\n")
     rejected, accepted = said["servers"]
     assert rejected["server"] == address(server)
     assert (rejected["accepted"], rejected["reason"]) == (False, "MISMATCH")

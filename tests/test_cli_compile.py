@@ -140,7 +140,11 @@ def test_compile_replaces_no_link_device_folder_or_source(
         done = run("compile", source, "-o", tmp_path / name)
         assert_no_answer(done, "is not a regular file")
     text = source.read_bytes()
-    assert_no_answer(run("compile", source, "-o", source), "the policy file itself")
+    hard_link = tmp_path / "hard"
+    hard_link.hardlink_to(source)
+    for target in (source, hard_link):
+        done = run("compile", source, "-o", target)
+        assert_no_answer(done, "the policy file itself")
     missing = tmp_path / "missing" / "pins.pvpol"
     assert_no_answer(run("compile", source, "-o", missing), "create it first")
     assert source.read_bytes() == text

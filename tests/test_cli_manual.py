@@ -38,6 +38,7 @@ __all__: list[str] = []
 
 
 MANUAL = ROOT / "docs" / "cli.md"
+ROTATION = ROOT / "docs" / "rotate.md"
 COLUMNS = 80
 TERMINAL = {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": str(COLUMNS)}
 
@@ -192,6 +193,17 @@ def test_the_manual_shows_what_happens() -> None:
         MANUAL.write_text(page.text, encoding="utf-8")
     assert page.text == MANUAL.read_text(encoding="utf-8")
     assert page.run == set(commands.commands) - {"demo"}
+
+
+@pytest.mark.usefixtures("example_network", "terminal")
+def test_the_page_on_rotation_shows_what_happens() -> None:
+    """So does each command of docs/rotate.md."""
+    page = Page(ROTATION)
+    page.read()
+    if os.environ.get("UPDATE"):
+        ROTATION.write_text(page.text, encoding="utf-8")
+    assert page.text == ROTATION.read_text(encoding="utf-8")
+    assert page.run == {"check", "rotate"}
 
 
 def test_the_manual_fits_a_terminal() -> None:

@@ -42,6 +42,13 @@ from cli_runs import (
 
 __all__: list[str] = []
 
+SHOWN = {
+    "rules": f'version = 1\nhosts."a.example" = ["{ABSENT}"]\n',
+    "two mistakes": 'version = 1\nhosts."a.example" = ["sha256/A"]\nhost = 1\n',
+    "not TOML": "version = ",
+    "a compiled policy": "pinvpol\0",
+}
+
 
 # ---- info and help -----------------------------------------------------------
 
@@ -160,14 +167,20 @@ def test_work_shows_a_bar_on_a_terminal_if_it_takes_a_while(
     assert bool(FRAMES.search(written.getvalue())) is (patience == 0)
 
 
-@pytest.mark.parametrize("command", ["check", "pin", "--help"])
+@pytest.mark.parametrize("command", ["check", "pin", "show", "--help"])
 def test_a_closed_pipe_is_no_error(
-    command: str, pki: Pki, serve: Serve, trust: tuple[str, Path]
+    command: str, pki: Pki, serve: Serve, trust: tuple[str, Path], tmp_path: Path
 ) -> None:
     """A reader of the first line alone gets no complaint; check keeps its verdict."""
     server = serve(server_context(pki.impostor))
     options = ("--pin", pki.server.pin) if command == "check" else ()
-    rest = () if command == "--help" else (address(server), *options, *trust)
+    rest: tuple[object, ...] = (address(server), *options, *trust)
+    if command == "show":
+        file = tmp_path / "pins.toml"
+        file.write_text(SHOWN["rules"])
+        rest = (file,)
+    elif command == "--help":
+        rest = ()
     child = process(command, *rest)
     assert child.stdout is not None
     child.stdout.close()
@@ -177,14 +190,16 @@ def test_a_closed_pipe_is_no_error(
     assert done.err == ""
 
 
-def test_a_full_disk_is_told(tmp_path: Path, pki: Pki) -> None:
+@pytest.mark.parametrize("command", ["pin", "show"])
+def test_a_full_disk_is_told(command: str, tmp_path: Path, pki: Pki) -> None:
     """An answer that was not written was not given."""
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
-    file = tmp_path / "leaf.pem"
-    file.write_text(pki.server.pem, encoding="ascii")
+    file = tmp_path / "file"
+    text = pki.server.pem if command == "pin" else SHOWN["rules"]
+    file.write_text(text, encoding="ascii")
     with Path("/dev/full").open("w", encoding="ascii") as full:
-        done = ended(process("pin", file, stdout=full))
+        done = ended(process(command, file, stdout=full))
     assert done.code == 2
     assert done.err.startswith("pinverify: ")
     assert done.err.count("\n") == 1
@@ -221,6 +236,21 @@ def test_the_module_and_the_entry_point_are_one_command() -> None:
     assert 'pinverify = "pinverify.cli:main"' in project
 
 
+@pytest.mark.parametrize("name", [*SHOWN, "nothing", "a folder", "-x"])
+def test_show_without_options_is_the_same_without_click(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves click out if the words of the call have no mistake."""
+    monkeypatch.chdir(tmp_path)
+    if name == "a folder":
+        Path(name).mkdir()
+    elif name != "nothing":
+        Path(name).write_text(SHOWN.get(name, SHOWN["rules"]))
+    by_click = run("show", name)
+    assert by_click == ended(process("show", name))
+    assert by_click.code == (0 if name == "rules" else 2)
+
+
 @pytest.mark.parametrize("package", ["click", "rich", "cryptography"])
 def test_without_the_extra_it_says_what_to_install(package: str) -> None:
     """One line, exit code 2: the library works without these packages."""
@@ -232,7 +262,7 @@ def test_without_the_extra_it_says_what_to_install(package: str) -> None:
     assert (done.code, done.out) == (2, "")
     assert done.err == (
         f"pinverify: the command line needs {package}; "
-        "run pip install 'pinverify[cli]'\n"
+        "run pip install '.[cli]' in the checkout\n"
     )
 
 

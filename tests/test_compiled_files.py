@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import mmap
-from collections.abc import Iterator, Mapping
+import os
+import threading
+import tracemalloc
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 import policy_model as model
 from compiled_model import CLIENTS, small, status_of
-from pinverify import Pin, Policy, PolicyError, Reason
+from pinverify import Pin, Policy, PolicyError, Reason, load_policy
 from pinverify.core._open_policy import OpenPolicy
 from pinverify.policy._policy import handle_of
 from pki import Pki
@@ -47,11 +52,126 @@ def test_a_policy_opens_from_a_path(tmp_path: Path) -> None:
         assert policy.compile() == small()
     with pytest.raises(FileNotFoundError):
         Policy.open(path)
-    with pytest.raises(IsADirectoryError):
-        Policy.open(tmp_path)
-    path.touch()
-    with pytest.raises(PolicyError, match="not a compiled policy"):
+
+
+class Opened(NamedTuple):
+    """A path that is no compiled policy, and what is said of it."""
+
+    path: Path
+    said: str
+
+
+@pytest.fixture(
+    params=[
+        *("a pipe", "/dev/zero", "/dev/null", "a directory", "1 GiB of zeros"),
+        *("a header that says 1 GiB", "1 GiB behind a header", "empty", "7 bytes"),
+        *("a header", "truncated", "appended", "another version", "TOML"),
+    ]
+)
+def unusual(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+    """Return each of them."""
+    path, gib, head = tmp_path / "policy.bin", 2**30, small()[:128]
+    contents: dict[str, tuple[bytes, int, str]] = {
+        "1 GiB of zeros": (b"", gib, "does not begin like one"),
+        "a header that says 1 GiB": (
+            head[:40] + gib.to_bytes(8, "little") + head[48:],
+            128,
+            r"truncated.* has 128 bytes, and its header says 1,073,741,824",
+        ),
+        "1 GiB behind a header": (head, gib, r"appended.* has 1,073,741,824 bytes"),
+        "empty": (b"", 0, "it is empty; compile the policy again"),
+        "7 bytes": (head[:7], 7, "does not begin like one"),
+        "a header": (head, 128, "truncated, .* has 128 bytes"),
+        "truncated": (small()[:-1], len(small()) - 1, "truncated, or bytes were"),
+        "appended": (small() + b"!", len(small()) + 1, "or bytes were appended"),
+        "another version": (b"pinvpol1" + small()[8:], 128, "compile it again"),
+        "TOML": (b"version = 1\n" * 20, 240, "in TOML is read by load_policy"),
+    }
+    device = "no regular file; read the policy, and give its bytes, as in Policy.open"
+    if request.param.startswith("/dev"):
+        return Opened(Path(request.param), device)
+    if request.param == "a pipe":
+        os.mkfifo(path)
+        return Opened(path, r"a pipe; .* Policy\.open\(sys\.stdin\.buffer\.read\(\)\)$")
+    if request.param == "a directory":
+        return Opened(
+            tmp_path, "it is a directory; name the file of a compiled policy$"
+        )
+    data, length, said = contents[request.param]
+    path.write_bytes(data)
+    os.truncate(path, length)
+    return Opened(path, said)
+
+
+LITTLE = 2**22
+"""So many bytes may be read of what is no policy."""
+
+
+def test_a_path_that_is_no_policy_is_refused_at_once(unusual: Opened) -> None:
+    """Before it is read: a pipe may have no writer, and a device no end."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(PolicyError, match=unusual.said) as caught:
+            Policy.open(unusual.path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert str(caught.value).startswith(f"{unusual.path}: ")
+    assert peak < LITTLE
+
+
+@pytest.mark.parametrize("change", [1, -1])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: int
+) -> None:
+    """Another process writes it in place: the message says how to do it."""
+    path = tmp_path / "policy.bin"
+    path.write_bytes(small())
+    look = os.fstat
+
+    def late(descriptor: int) -> os.stat_result:
+        found = look(descriptor)
+        os.truncate(path, len(small()) + change)
+        return found
+
+    monkeypatch.setattr(os, "fstat", late)
+    what = "grew" if change > 0 else "shrank"
+    with pytest.raises(PolicyError, match=f"{what} while it was read; write a new"):
         Policy.open(path)
+
+
+@pytest.mark.filterwarnings("ignore::pinverify.PolicyWarning")
+def test_a_compiled_policy_may_come_from_a_pipe(tmp_path: Path) -> None:
+    """In commands and load_policy, as of <(…) in a shell, but no more than it says."""
+    path = tmp_path / "policy.bin"
+    whole, chunk = small(), 2**16
+    endless = itertools.chain([whole], itertools.repeat(bytes(chunk)))
+    lying = whole[:40] + (2**62).to_bytes(8, "little") + whole[48:]
+    pipes: list[tuple[Iterable[bytes], str]] = [
+        ([whole[:99], whole[99:]], ""),
+        ([whole[:-1]], "truncated"),
+        ([lying], r"truncated.* header says 4,611,686,018,427,387,904"),
+        (endless, "has more than"),
+        (itertools.repeat(bytes(chunk)), "does not begin like one"),
+    ]
+    for pieces, said in pipes:
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        writer = threading.Thread(target=write, args=(path, pieces))
+        writer.start()
+        if said:
+            with pytest.raises(PolicyError, match=said):
+                load_policy(path, format="compiled")
+        else:
+            assert load_policy(path, format="compiled").compile() == whole
+        writer.join()
+
+
+def write(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write to a pipe until nobody reads it."""
+    with contextlib.suppress(BrokenPipeError), path.open("wb", buffering=0) as pipe:
+        for piece in pieces:
+            pipe.write(piece)
 
 
 @contextmanager

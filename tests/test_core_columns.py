@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import mmap
+import os
 import subprocess
 import sys
 import threading
@@ -253,6 +254,24 @@ def test_offsets_that_lead_outside_are_refused(
         offsets = [offset % 2 ** (8 * size) for offset in offsets]
     with pytest.raises(ValueError, match="offsets descend, or exceed the end"):
         batch(bytes(10), array(code, offsets))
+
+
+def test_a_negative_offset_is_refused_beside_any_number_of_bytes(
+    tmp_path: Path,
+) -> None:
+    """As one of 4 bytes without a sign it would be inside of 4 GiB."""
+    path = tmp_path / "sparse"
+    path.touch()
+    os.truncate(path, 2**32)
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        for offsets in ([0, -5], [-(2**31), -1], [0, 0, -(2**31)]):
+            with pytest.raises(ValueError, match="offsets descend, or exceed"):
+                core.spki_sha256_many(data, array("i", offsets))
+        unsigned = array("I", [2**31 + 5, 2**31 + 9])
+        assert core.spki_sha256_many(data, unsigned) == (bytes(32), [0])
 
 
 @every_batch

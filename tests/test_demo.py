@@ -37,7 +37,8 @@ HEADINGS = [
     "3. A change of keys",
     "4. A forged chain",
     "5. Report mode",
-    "6. What it costs",
+    "6. A drill",
+    "7. What it costs",
     "For your own code",
 ]
 
@@ -62,10 +63,10 @@ def scene(text: str, number: int) -> str:
 
 
 def test_every_scene_is_played_in_order(played: str) -> None:
-    """Each has its heading, and each of the first five shows what it shows."""
+    """Each has its heading, and each of the first six shows what it shows."""
     places = [played.index(heading) for heading in HEADINGS]
     assert places == sorted(places)
-    assert all("\u2713 " in scene(played, number) for number in range(1, 6))
+    assert all("\u2713 " in scene(played, number) for number in range(1, 7))
 
 
 def test_a_pipe_gets_plain_text(played: str) -> None:
@@ -102,9 +103,17 @@ def test_report_mode_accepts_and_logs(played: str) -> None:
     assert "WARNING:pinverify:accepted without a match: server MISMATCH" in text
 
 
+def test_the_drill_loses_nobody(played: str) -> None:
+    """A key, a broken file and an authority: the old policy stays where it has to."""
+    text = scene(played, 6)
+    assert text.count("\n0 lost\n") == 5
+    assert "the old policy stays: " in text
+    assert "\nFalse\n" in text
+
+
 def test_the_costs_are_ratios_with_a_caveat(played: str) -> None:
     """Ratios to cryptography and pure Python, and a caveat about the times."""
-    text = scene(played, 6)
+    text = scene(played, 7)
     for way in ("core.matcher", "Policy.verify", "pure Python", "cryptography"):
         assert re.search(rf"{way}.* \d+\.\d\d µs ", text), way
     assert text.count(" times\n") == 3

@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import event, given, settings
@@ -418,6 +418,25 @@ def test_each_period_is_shown_for_all_its_names(tmp_path: Path) -> None:
         "**.x.org  accepts more, until 2040-01-01 00:00:00Z",
         "**.x.org  accepts less, from 2040-01-01 00:00:00Z on",
     ]
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ("allow", ["- pins over, everybody is accepted", f"+ pins {B}"]),
+        ("reject", ["- pins over, everybody is rejected", f"+ pins {B}"]),
+    ],
+)
+def test_a_rule_that_is_over_is_one_line(
+    tmp_path: Path, after: Literal["allow", "reject"], words: list[str]
+) -> None:
+    """Its pins were told for the time before, and decide nothing any more."""
+    expires = dt.datetime(2040, 1, 1, tzinfo=dt.UTC)
+    old = Rules({"x.org": PinSet([A], expires=expires, after_expiry=after)})
+    new = Rules({"x.org": PinSet([B])})
+    done = run("diff", written(tmp_path, old, "old"), written(tmp_path, new, "new"))
+    *_, last, _ = done.out.split("\n\n")
+    assert last.splitlines()[1:] == words
 
 
 def test_a_difference_is_shown_by_its_lines(tmp_path: Path) -> None:

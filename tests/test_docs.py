@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+import c_coverage
 import pinverify
 import pki
+from core_sources import MAP
 from pages import blocks, run
 from pinverify import PolicyWarning
 from tls_servers import TLSServer, server_context
@@ -262,7 +264,7 @@ int main(int argc, char **argv) {
   if (!swap_under_load(right, argv[1])) {
     return 7;
   }
-  free(current);
+  pv_policy_unmap(&current);
   return 0;
 }
 """
@@ -281,7 +283,7 @@ def test_the_program_of_the_page_on_c_runs(cast: Cast, tmp_path: Path) -> None:
     source, program = tmp_path / "program.c", tmp_path / "program"
     text = "\n".join(block.text for block in page if block.language == "c")
     source.write_text(text + C_PROGRAM, encoding="ascii")
-    core = sorted([*CSRC.glob("*.c"), *CSRC.glob("kernels/*.c")])
+    core = sorted([*CSRC.glob("*.c"), *CSRC.glob("kernels/*.c"), MAP])
     command = [*c_compiler(), "-pthread", "-O1", "-o", program, source, *core]
     subprocess.run(list(map(str, command)), check=True, timeout=120)
     done = subprocess.run(
@@ -291,7 +293,7 @@ def test_the_program_of_the_page_on_c_runs(cast: Cast, tmp_path: Path) -> None:
     shown = [block.text for block in page if block.language == "text"]
     assert [done.stdout] == shown
     why = "it is truncated, or bytes were appended"
-    broken = f"{files[-1]}: no compiled policy: {why}\n"
+    broken = f"{files[-1]}: {why}\n"
     assert done.stderr == 2 * broken
 
 
@@ -301,6 +303,8 @@ def test_no_block_is_left_out() -> None:
         *("python", "text", "toml", "xml", "zone", "c", "console", "json", "log"),
         # Configurations of proxies, which test_clients_proxies.py runs.
         *("nginx", "haproxy", "apache", "caddyfile", "yaml"),
+        # A deploy hook, which test_check_next.py runs.
+        "sh",
     }
     for page in PAGES:
         assert {block.language for block in blocks(page)} <= known, page
@@ -345,6 +349,15 @@ def test_commands_are_real() -> None:
             assert command == "pip install '.[cli]'"
 
 
+def test_nothing_is_installed_by_a_name_that_is_not_ours() -> None:
+    """Somebody else may own the name on the index: pages and errors say `.[cli]`."""
+    sources = (ROOT / "src").rglob("*.py")
+    for file in (*PAGES, *ROOT.glob("*.md"), *ROOT.glob("*/*/*.md"), *sources):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            found = re.search(r"pip install\b[^`]*\bpinverify\b", line)
+            assert found is None, f"{file}: {line}"
+
+
 def test_links_lead_somewhere() -> None:
     """Relative links of each page name a file that is there."""
     for page in PAGES:
@@ -366,3 +379,36 @@ def test_the_page_of_benches_lists_them_all() -> None:
     page = (ROOT / "bench" / "README.md").read_text(encoding="utf-8")
     named = re.findall(r"(?m)^\| `(bench_\w+\.py)` \|", page)
     assert sorted(named) == sorted(p.name for p in (ROOT / "bench").glob("bench_*.py"))
+
+
+# Names and versions with digits: these are no counts.
+NO_COUNTS = re.compile(
+    r"`[^`\n]*`|\b(?:RFC|FIPS|version|TLS 1\.2 and) [\d.-]+|\b[a-zA-Z](?:\w|-\d)*"
+)
+
+
+def test_the_page_on_verification_has_no_number_that_goes_stale() -> None:
+    """But for those of a dated record, of the bounds of a check, and in tables.
+
+    Tables of proofs and of handshakes are compared with what they are about, by
+    test_prove_models.py and test_tls_wire.py.
+    """
+    page = (ROOT / "docs" / "verification.md").read_text(encoding="utf-8")
+    page, _, record = page.partition("\n## Record\n")
+    rows = re.findall(r"^\|.*\|$", record, re.MULTILINE)[2:]
+    assert rows
+    assert all(
+        re.match(r"\| 20\d\d-\d\d-\d\d \| `[0-9a-f]{7}` \| ", row) for row in rows
+    )
+    text = "\n".join(line for line in page.splitlines() if not line.startswith("|"))
+    numbers = re.findall(r"\d[\d,.]*(?: %)?", NO_COUNTS.sub("", text))
+    bounds = [c_coverage.LEAST_LINES, c_coverage.LEAST_BRANCHES]
+    assert numbers == [f"{100 * bound:.0f} %" for bound in bounds]
+
+
+def test_soundness_and_security_count_nothing() -> None:
+    """How many faults, proofs and forgeries there are is said by their tables."""
+    for name in ("SECURITY.md", "SOUNDNESS.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        counts = r"\d[\d,]* (?:such )?(?:faults|mutants|proofs|proved|forgeries|tests)"
+        assert not re.search(counts, text)

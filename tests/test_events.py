@@ -5,19 +5,28 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import pickle
 import ssl
 import threading
-from collections.abc import Callable
+import unittest.mock
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from OpenSSL import SSL
 
+import pinverify
 import pyopenssl_connections as pyopenssl
+from optional import client_library
 from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
+from pinverify.headers import PinnedASGI, PinnedWSGI, Proxy
 from pinverify.policy import Mode
 from pinverify.tls import _notices
+from pinverify.tls._in_force import in_force
+from pinverify.tls.pyopenssl import pin_connection, verify
 from pki import Identity, Pki
 from policy_samples import ABSENT
 from tls_clients import (
@@ -325,6 +334,18 @@ def one_report(pki: Pki, number: int = 0) -> Report:
     )
 
 
+TOLD = [
+    *("accepted", "chain", "detail", "digest", "host", "peer", "peer_address"),
+    *("reason", "rule", "side"),
+]
+
+
+def like(report: Report, **change: Any) -> Any:  # noqa: ANN401
+    """Return a report that differs from another in some fields."""
+    fields = {name: getattr(report, name) for name in TOLD}
+    return SimpleNamespace(**fields | change)
+
+
 def test_a_peer_is_logged_once_a_minute_with_the_number_held_back() -> None:
     """A client that tries again all day does not fill the disk."""
     limit = _notices.Limit()
@@ -332,6 +353,27 @@ def test_a_peer_is_logged_once_a_minute_with_the_number_held_back() -> None:
     said = [held for held in admitted if held is not None]
     assert [held.alike for held in said] == [0, 5, 5]
     assert limit.admit("two", 1.0) == (0, 0)
+
+
+def test_events_that_differ_are_not_held_back(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An acceptance is told though a rejection was, and what another policy says."""
+    monkeypatch.setattr(_notices, "limit", _notices.Limit())
+    report = one_report(pki)
+    others: list[dict[str, Any]] = [
+        {"accepted": not report.accepted},
+        {"digest": bytes(32)},
+        {"host": "other.example"},
+        {"host": None},
+        {"host": None, "chain": ("another key",)},
+        {"reason": Reason.BLOCKED},
+        {"side": "other"},
+    ]
+    for change in [{}, *others]:
+        for _ in range(2):
+            _notices.log(like(report, **change))
+    assert len(lines(caplog)) == 1 + len(others)
 
 
 def test_strangers_with_new_keys_do_not_fill_the_log() -> None:
@@ -385,6 +427,16 @@ def test_a_subject_cannot_break_out_of_its_line(pki: Pki, name: str) -> None:
     assert line.endswith("(3 more like it held back) (4 of other peers held back)")
 
 
+def test_a_detail_cannot_look_like_a_field_of_its_line(pki: Pki) -> None:
+    """Programs that read lines split them at blanks that are in no quotes."""
+    report = one_report(pki)
+    for detail in ("why host=other.example policy=00", "'why' rule=all", "\"'\\ key=1"):
+        line = str(_notices.Line(like(report, detail=detail), _notices.Held(0, 0)))
+        assert f" detail={detail!r} policy=" in line
+        plain = str(_notices.Line(report, _notices.Held(0, 0)))
+        assert line.replace(f" detail={detail!r}", "") == plain
+
+
 def test_the_text_of_a_line_is_made_for_a_handler_alone(
     pki: Pki, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -434,7 +486,9 @@ def test_pitfall_43_a_resumed_session_is_not_called_an_interception(
         ):
             tls.sendall(SECRET)
         text = str(caught.value)
-        assert text.startswith("the session with 'localhost' was resumed")
+        told = "'localhost' was not checked: a resumed session shows no chain"
+        assert text.startswith(told)
+        assert "the key need not have changed" in text
         assert "connect again without the session" in text
         assert "intercepted" not in text
     pin_context(context, Policy({"localhost": PinSet(leaf=[ABSENT])}))
@@ -461,3 +515,111 @@ def test_pitfall_49_a_rejection_says_where_the_chain_ends(
     with pytest.raises(PinningError) as caught:
         connect(context, server)
     assert "ends:" not in str(caught.value)  # a root would not help here
+
+
+# ---- callbacks that would never run ------------------------------------------
+
+
+async def _awaited(_: Report) -> None:
+    """Never run: nobody awaits it."""
+
+
+class _Awaited:
+    async def __call__(self, _: Report) -> None:
+        """Never run, either."""
+
+    async def method(self, _: Report) -> None:
+        """Never run, either."""
+
+
+def _generator(_: Report) -> Iterator[None]:
+    yield
+
+
+async def _async_generator(_: Report) -> AsyncIterator[None]:
+    yield
+
+
+NEVER_RUN: dict[str, Any] = {
+    "async def": _awaited,
+    "partial": functools.partial(_awaited),
+    "partial of a partial": functools.partial(functools.partial(_awaited)),
+    "object": _Awaited(),
+    "partial of an object": functools.partial(_Awaited()),
+    "method": _Awaited().method,
+    "generator": _generator,
+    "async generator": _async_generator,
+    "AsyncMock": unittest.mock.AsyncMock(),
+}
+RUN: list[Any] = [
+    [].append,
+    print,
+    functools.partial(print, "peer:"),
+    unittest.mock.Mock(),
+    Interrupting(),
+    lambda _: None,
+]
+
+TAKEN: dict[str, Callable[[PinSet, Any], object]] = {
+    "pin_context": lambda pins, on_report: pin_context(
+        ssl.create_default_context(), pins, on_report=on_report
+    ),
+    "install": lambda pins, on_report: pinverify.install(pins, on_report=on_report),
+    "create_connection": lambda pins, on_report: pinverify.create_connection(
+        ("localhost", 9), pins, on_report=on_report
+    ),
+    "wrap_socket": lambda pins, on_report: pinverify.wrap_socket(
+        cast("Any", "no socket"), pins, server_hostname="localhost", on_report=on_report
+    ),
+    "check": lambda pins, on_report: pinverify.check(
+        "localhost:9", pins, on_report=on_report
+    ),
+    "pyOpenSSL": lambda pins, on_report: pin_connection(
+        SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None),
+        pins,
+        host="localhost",
+        on_report=on_report,
+    ),
+    "pyOpenSSL afterwards": lambda pins, on_report: verify(
+        SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None),
+        pins,
+        on_report=on_report,
+    ),
+    "Twisted": lambda pins, on_report: client_library(
+        "pinverify.tls.twisted"
+    ).PinnedConnectionCreator("localhost", pins, on_report=on_report),
+    "Twisted's Agent": lambda pins, on_report: client_library(
+        "pinverify.tls.twisted"
+    ).PinnedPolicyForHTTPS(pins, on_report=on_report),
+    "requests": lambda pins, on_report: client_library(
+        "pinverify.tls.requests"
+    ).PinnedAdapter(pins, on_report=on_report),
+    "headers (ASGI)": lambda pins, on_report: PinnedASGI(
+        cast("Any", _awaited),
+        pins,
+        Proxy("rfc9440", peers=["unix"]),
+        on_report=on_report,
+    ),
+    "headers (WSGI)": lambda pins, on_report: PinnedWSGI(
+        cast("Any", _generator),
+        pins,
+        Proxy("rfc9440", peers=["unix"]),
+        on_report=on_report,
+    ),
+}
+
+
+@pytest.mark.parametrize("taken", TAKEN)
+@pytest.mark.parametrize("callback", NEVER_RUN)
+def test_pitfall_66_a_callback_that_never_runs_is_refused_at_once(
+    taken: str, callback: str
+) -> None:
+    """A roll-out in report mode that tells nobody looks like one without a fault."""
+    with pytest.raises(TypeError, match=r"on_report: .* would never run"):
+        TAKEN[taken](PinSet([ABSENT]), NEVER_RUN[callback])
+
+
+def test_pitfall_66_whatever_runs_is_taken() -> None:
+    """Functions, methods, partials and objects, of C and of Python."""
+    for callback in RUN:
+        assert in_force(PinSet([ABSENT]), callback).on_report is callback

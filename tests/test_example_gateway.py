@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -52,7 +54,8 @@ class Running(GatewayProcess):
             *("--client-authorities", trusted, "--upstream-authorities", trusted),
             *("--client-policy", str(folder / "clients.toml")),
             *("--upstream-policy", str(folder / "upstream.toml")),
-            *("--listen", "127.0.0.1:0", "--metrics-port", "0", *options),
+            *("--listen", "127.0.0.1:0", "--metrics-port", "0"),
+            *("--look-seconds", "3600", *options),
         ]
         super().__init__(command, {**os.environ, "PYTHONPATH": str(SOURCE)})
 
@@ -82,13 +85,27 @@ class Running(GatewayProcess):
         text = toml.dumps(Rules({"localhost": pins}))
         (self.folder / "upstream.toml").write_text(text, encoding="utf-8")
 
+    def reload(self, event: str = "policy") -> dict[str, Any]:
+        """Let it read both files again; return the last event of this name."""
+        self.process.send_signal(signal.SIGHUP)
+        self._told_of_a_file()
+        self._told_of_a_file()
+        return self.told(event)[-1]
+
+    def _told_of_a_file(self) -> None:
+        assert self.process.stderr is not None
+        while line := self.process.stderr.readline():
+            self.events.append(json.loads(line))
+            if self.events[-1]["event"] in {"policy", "policy kept"}:
+                return
+
     def counters(self) -> dict[str, int]:
         """Return its counters, by name and labels."""
         with socket.create_connection(("127.0.0.1", self.metrics_port), LIMIT) as sock:
             sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             with sock.makefile("rb") as file:
                 _, _, body = file.read().decode("ascii").partition("\r\n\r\n")
-        found = re.findall(r"(?m)^gateway_(\S+) (\d+)$", body)
+        found = re.findall(r"(?m)^(?:gateway|pinverify)_(\S+) (\d+)\.0$", body)
         return {name: int(value) for name, value in found}
 
     def connect(self, client: Identity | None) -> ssl.SSLSocket:
@@ -125,7 +142,9 @@ def start(pki: Pki, tmp_path: Path, serve: Serve) -> Iterator[Start]:
 
 def decisions(side: str, reason: str, mode: str = "enforce") -> str:
     """Return the name of a counter."""
-    return f'decisions_total{{side="{side}",reason="{reason}",mode="{mode}"}}'
+    accepted = str(reason == "MATCH" or mode == "report").lower()
+    labels = f'accepted="{accepted}",mode="{mode}",reason="{reason}",side="{side}"'
+    return f"decisions_total{{{labels}}}"
 
 
 TASKS, TURNS = 10, 20
@@ -252,10 +271,9 @@ def forget_clients(gateway: Running) -> str:
 
 
 def forget_upstream(gateway: Running) -> str:
-    """Leave the upstream without pins, and let in another client, which must wait."""
+    """Leave the upstream without pins."""
     text = toml.dumps(Rules({"other.example": [gateway.pki.server.pin]}))
     (gateway.folder / "upstream.toml").write_text(text, encoding="utf-8")
-    gateway.pin_clients(gateway.pki.stranger)
     return 'upstream.toml: no pins; add [hosts."localhost"]'
 
 
@@ -265,18 +283,33 @@ def remove(gateway: Running) -> str:
     return "No such file"
 
 
-def test_a_wrong_policy_leaves_both_old_ones_in_force(start: Start, pki: Pki) -> None:
+def test_a_wrong_policy_leaves_the_old_one_in_force(start: Start, pki: Pki) -> None:
     """The log has the message; the pins are those of before."""
     gateway = start()
     for spoil in (break_text, forget_clients, forget_upstream, remove):
         message = spoil(gateway)
-        assert message in gateway.reload("policies kept")["error"]
+        gateway.reload("policy kept")
+        kept = [event["error"] for event in gateway.told("policy kept")[-2:]]
+        assert any(message in error for error in kept)
         assert gateway.served(pki.client), spoil
         assert not gateway.served(pki.stranger), spoil
     gateway.pin_clients(pki.stranger)
     gateway.pin_upstream(pki.server)
     gateway.reload()
     assert gateway.served(pki.stranger)
+
+
+def test_a_policy_that_is_replaced_is_noticed_without_a_signal(
+    start: Start, pki: Pki
+) -> None:
+    """The gateway looks at its files, and one that is wrong does not stop the other."""
+    gateway = start("--look-seconds", "0.05")
+    forget_upstream(gateway)
+    assert "upstream.toml: no pins" in gateway.until("policy kept")["error"]
+    gateway.pin_clients(pki.stranger)
+    assert gateway.until("policy")["file"].endswith("clients.toml")
+    assert gateway.served(pki.stranger)
+    assert not gateway.served(pki.client)
 
 
 def test_a_wrong_policy_at_the_start_ends_the_program(pki: Pki, tmp_path: Path) -> None:
@@ -320,7 +353,7 @@ def test_a_client_without_a_certificate_is_counted(start: Start) -> None:
     told = gateway.until("failed")
     assert (told["kind"], told["side"]) == ("handshake", "client")
     assert "PEER_DID_NOT_RETURN_A_CERTIFICATE" in told["error"]
-    assert gateway.counters()['failures_total{side="client",kind="handshake"}'] == 1
+    assert gateway.counters()['failures_total{kind="handshake",side="client"}'] == 1
 
 
 def test_a_client_that_says_nothing_does_not_stay(start: Start) -> None:
@@ -329,7 +362,7 @@ def test_a_client_that_says_nothing_does_not_stay(start: Start) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port), LIMIT) as silent:
         assert silent.recv(1) == b""
     assert gateway.until("failed")["kind"] == "handshake"
-    assert gateway.counters()['failures_total{side="client",kind="handshake"}'] == 1
+    assert gateway.counters()['failures_total{kind="handshake",side="client"}'] == 1
 
 
 GREETING = bytes(64 * 2**20)

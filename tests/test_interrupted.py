@@ -19,6 +19,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -175,7 +176,11 @@ def each_point(
         if fault is allocation_fails:
             endings += apart(attempt, numbers)
         else:
-            endings += map(attempt, numbers)
+            # An interrupt between two lines of an `except` leaves CPython with the
+            # exception in hand, as long as the thread lives: later ones would have it
+            # as their context.
+            with ThreadPoolExecutor(1) as pool:
+                endings += pool.map(attempt, numbers)
     assert endings.count(DIED) < len(endings) / 4, "too few were looked at"
     return endings[: num_that_matter(endings, usual)]
 
@@ -246,8 +251,10 @@ class Handshake:
     def go_on(self) -> bool:
         """Send the secret, as if nothing had happened; return whether it arrived."""
         # CPython 3.13 may lose the attributes of an object whose class it can't change
-        # for want of memory. Such a connection is of no use to anybody.
-        with contextlib.suppress(PinningError, AttributeError):
+        # for want of memory. And an interrupt in the last line of a handshake, where no
+        # signal comes, leaves the connection in the middle of it. Such connections are
+        # of no use to anybody.
+        with contextlib.suppress(PinningError, AttributeError, ValueError):
             self.link.run(lambda: self.link.client.write(SECRET))
         return bool(self.link.application)
 
@@ -289,7 +296,8 @@ def test_the_error_that_comes_of_a_fault_names_it(
         assert not (arrived and isinstance(error, PinningError)), number
         return f"{ending(error)}, {'arrived' if arrived else 'lost'}"
 
-    assert len(each_point(attempt, fault, usual="NoneType, arrived")) > 5
+    # From 3.14 on, the usual way to a decision has one allocation less.
+    assert len(each_point(attempt, fault, usual="NoneType, arrived")) >= 5
 
 
 # ---- calls -------------------------------------------------------------------------

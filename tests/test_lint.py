@@ -347,6 +347,8 @@ def test_pins_that_are_blocked_for_all_hosts_count() -> None:
         ("*.com", True),
         ("**.co.uk", True),
         ("**.com.br", True),
+        ("**.co.zw", True),
+        ("**.com.gt", True),
         ("**.bakery.co.uk", False),
         ("**.go.com", False),
         ("**.bakery.internal", False),
@@ -365,7 +367,13 @@ def test_only_wildcards_below_public_suffixes_are_told(
 
 @pytest.mark.parametrize(
     ("name", "provider"),
-    [("api.stripe.com", "Stripe"), ("x.s3.amazonaws.com", "Amazon"), ("stripe.co", "")],
+    [
+        ("api.stripe.com", "Stripe"),
+        ("x.s3.amazonaws.com", "Amazon"),
+        ("camera.ddns.net", "No-IP"),
+        ("bakery.blogspot.com", "Google"),
+        ("stripe.co", ""),
+    ],
 )
 def test_providers_are_named(name: str, provider: str) -> None:
     """At any depth below the name that they own."""
@@ -673,23 +681,35 @@ def test_reading_warns_twenty_times_at_most(tmp_path: Path) -> None:
         (
             "okhttp",
             "PV104",
-            f'.add("x.org", "{GOOD}")'.replace("/", "/sha256/", 1),
+            f'CertificatePinner.Builder().add("x.org", "{GOOD}")'.replace(
+                "sha256/", "sha256/sha256/", 1
+            ),
             "before",
         ),
         (
             "okhttp",
             "PV104",
-            f'.add("x.org", "{str(GOOD).rstrip("=")}")',
+            f'CertificatePinner.Builder().add("x.org", "{str(GOOD).rstrip("=")}")',
             "padding is wrong",
         ),
         (
             "okhttp",
             "PV104",
-            '.add("x.org", "sha256/' + "B" * 43 + '=")',
+            'CertificatePinner.Builder().add("x.org", "sha256/' + "B" * 43 + '=")',
             "last character",
         ),
-        ("okhttp", "PV104", '.add("x.org", "sha256/' + "A" * 27 + '=")', "20 bytes"),
-        ("okhttp", "PV105", f'.add("https://x.org", "{GOOD}")', "only the host"),
+        (
+            "okhttp",
+            "PV104",
+            'CertificatePinner.Builder().add("x.org", "sha256/' + "A" * 27 + '=")',
+            "20 bytes",
+        ),
+        (
+            "okhttp",
+            "PV105",
+            f'CertificatePinner.Builder().add("https://x.org", "{GOOD}")',
+            "only the host",
+        ),
     ],
 )
 def test_mistakes_that_readers_know_get_a_code(
@@ -740,7 +760,9 @@ def test_findings_are_counted(tmp_path: Path) -> None:
 def test_json_has_all_of_a_finding(tmp_path: Path) -> None:
     """A line where the reader knows it, else null."""
     file = tmp_path / "Pins.kt"
-    file.write_text(f'\n\n.add("x.org", "{ABSENT}")', encoding="utf-8")
+    file.write_text(
+        f'CertificatePinner.Builder()\n\n.add("x.org", "{ABSENT}")', encoding="utf-8"
+    )
     shown = answer("lint", file, "--format", "okhttp")
     assert shown["counts"] == {"errors": 1, "warnings": 1, "hints": 0}
     first = shown["findings"][0]
@@ -757,7 +779,9 @@ def test_json_has_all_of_a_finding(tmp_path: Path) -> None:
 def test_sarif_names_rules_files_and_lines(tmp_path: Path) -> None:
     """As code hosts read it: version 2.1.0, a rule for each code, a result for each."""
     file = tmp_path / "Pins.kt"
-    file.write_text(f'\n\n.add("*.x.org", "{ABSENT}")', encoding="utf-8")
+    file.write_text(
+        f'CertificatePinner.Builder()\n\n.add("*.x.org", "{ABSENT}")', encoding="utf-8"
+    )
     log = answer("lint", file, "--format", "okhttp", "--sarif")
     assert log["version"] == "2.1.0"
     (one,) = log["runs"]

@@ -392,6 +392,38 @@ def test_installed_release_works(
     assert "works:" in run(installed, "-I", "-c", SMOKE, cwd=tmp_path)
 
 
+WITHOUT_HEADERS = """
+import sysconfig
+real = sysconfig.get_path
+sysconfig.get_path = lambda name, *rest, **more: (
+    "/no/such/folder" if name == "include" else real(name, *rest, **more)
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("compiler", "no C compiler (/no/such/cc): install one (Debian and Ubuntu: "),
+        ("headers", f"'{sys.executable}' has no Python.h: install its headers "),
+    ],
+)
+def test_an_installation_that_cannot_compile_ends_with_the_next_step(
+    release: Release, tmp_path: Path, missing: str, said: str
+) -> None:
+    """One sentence, as the last word of the build before those of pip."""
+    variables = {"CC": "/no/such/cc"}
+    if missing == "headers":
+        (tmp_path / "sitecustomize.py").write_text(WITHOUT_HEADERS)
+        variables = {"PYTHONPATH": str(tmp_path)}
+    pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation")
+    done = attempt(*pip, release.sdist, cwd=tmp_path, **variables)
+    assert done.returncode != 0
+    last = done.stdout.partition("[end of output]")[0].splitlines()[-2]
+    assert last.strip().startswith(f"error: pinverify: {said}")
+    assert last.endswith(", and install again")
+
+
 def test_command_without_its_extra_says_what_to_install(
     release: Release, tmp_path: Path
 ) -> None:
@@ -399,7 +431,7 @@ def test_command_without_its_extra_says_what_to_install(
     command = install(sys.executable, release.wheel, tmp_path).with_name("pinverify")
     done = attempt(command, cwd=tmp_path)
     assert done.returncode == 2
-    assert "pip install 'pinverify[cli]'" in done.stdout
+    assert "pip install '.[cli]' in the checkout" in done.stdout
     assert done.stdout.count("\n") == 1
 
 

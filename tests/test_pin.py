@@ -7,6 +7,7 @@ not exactly one pin in one spelling is refused, with a message that says what to
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import itertools
 import textwrap
@@ -412,6 +413,11 @@ def test_a_pin_is_a_value() -> None:
     assert one not in others
     with pytest.raises(AttributeError):
         one.digest = low  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        del one.digest
+    assert copy.copy(one) == one
+    with pytest.raises(TypeError):
+        one < BASE64  # noqa: B015
 
 
 # ---- certificates and keys ---------------------------------------------------

@@ -24,6 +24,7 @@ from pinverify import (
     find_pinning_error,
     pin_context,
 )
+from pinverify.tls.pyopenssl import PinningSSLError
 from pki import Pki
 from policy_samples import ABSENT, HOST, NOON
 from rejections import hostile_chain, many_pins, refusal, rejected
@@ -191,7 +192,81 @@ def test_a_rejection_travels_with_its_text(
             assert copied.__notes__ == ["seen in the test"]
 
 
+# ---- errors that a library makes anew ----------------------------------------
+
+TEXT = "no pin of 'api.example.com' is in the chain\n  chain: sha256/…"
+MADE_ANEW: dict[str, tuple[Callable[[], PinningError], str]] = {
+    "text": (lambda: PinningError(TEXT), TEXT),
+    "the text of an error": (lambda: PinningError(str(PinningError(TEXT))), TEXT),
+    "arguments": (lambda: PinningError(1, "no pin"), "no pin"),
+    "its own arguments": (
+        lambda: PinningError(*PinningError(TEXT).args),
+        TEXT.partition("\n")[0],
+    ),
+    "a number": (lambda: PinningError(1), "1"),
+    "of pyOpenSSL": (lambda: PinningSSLError(TEXT), TEXT),
+}
+
+
+@pytest.mark.parametrize("how", MADE_ANEW)
+def test_pitfall_67_an_error_can_be_made_of_its_text(how: str) -> None:
+    """ldap3 does that, and a TypeError would take the place of the refusal."""
+    make, text = MADE_ANEW[how]
+    error = make()
+    headline = text.partition("\n")[0]
+    assert str(error) == text
+    assert error.strerror == error.verify_message == headline
+    assert (error.errno, error.verify_code) == (1, 50)
+    report = error.report
+    assert isinstance(report, Report)
+    assert not report.accepted
+    assert (report.reason, report.mode) == (Reason.NOT_CHECKED, "enforce")
+    assert (report.host, report.rule, report.matched) == (None, None, None)
+    assert (report.detail, report.digest) == (headline, bytes(32))
+    for copied in (
+        pickle.loads(pickle.dumps(error)),  # noqa: S301  (ours)
+        copy.copy(error),
+        copy.deepcopy(error),
+    ):
+        _same(error, copied)
+
+
+def test_an_error_that_is_made_of_a_long_text_has_a_short_report() -> None:
+    """The text may be a peer's, and go into a log."""
+    error = PinningError("x" * 10**6)
+    assert len(error.report.detail) <= 1000
+    assert len(pickle.dumps(error.report)) < 2000
+
+
+def test_pitfall_67_the_original_is_found_behind_its_copy(error: PinningError) -> None:
+    """The copy knows the text alone; a copy is better than nothing."""
+    copied = type(error)(str(error))
+    assert find_pinning_error(copied) is copied
+    copied.__context__ = OSError("in between")
+    assert find_pinning_error(copied) is copied
+    copied.__context__.__context__ = error
+    assert find_pinning_error(copied) is error
+    assert find_pinning_error(RuntimeError(copied, error)) is error
+
+
 # ---- its report --------------------------------------------------------------
+
+
+def test_an_error_that_is_made_anew_from_its_text_keeps_the_text(
+    error: PinningError,
+) -> None:
+    """Some libraries do that, as ldap3 does; they would raise a TypeError instead.
+
+    The report is lost then, and says so: it accepts nothing.
+    """
+    anew = type(error)(str(error))
+    assert str(anew) == str(error)
+    assert anew.args == error.args
+    assert anew.report.reason is Reason.NOT_CHECKED
+    assert not anew.report.accepted
+    assert anew.report.detail == error.strerror
+    again = pickle.loads(pickle.dumps(anew))  # noqa: S301  (ours)
+    assert (str(again), again.report) == (str(anew), anew.report)
 
 
 def test_an_error_always_has_a_report() -> None:
@@ -234,6 +309,9 @@ WRAPPINGS: dict[str, Callable[[BaseException], BaseException]] = {
     "__context__": lambda e: _with(__context__=e),
     "reason": lambda e: _with(reason=e),
     "os_error": lambda e: _with(os_error=e),
+    "inner_exception": lambda e: _with(inner_exception=e),
+    "errors-in-a-list": lambda e: _with(errors=[OSError("one"), e]),
+    "errors-in-a-dict": lambda e: _with(errors={"a": OSError("one"), "b": e}),
     "args": lambda e: RuntimeError("why", e),
     "args-in-a-subclass": lambda e: ConnectionError(5, e),
     "a-group": lambda e: BaseExceptionGroup("all", [OSError("one"), e]),

@@ -41,7 +41,7 @@ def build(folder: Path, source: Path, compiler: str, *flags: str) -> Path:
     program = folder / source.stem
     command = [compiler, *FLAGS, *flags, "-o", str(program), str(source)]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=120
+        command, capture_output=True, text=True, check=False, timeout=600
     )
     assert (done.returncode, done.stderr) == (0, "")
     return program
@@ -120,17 +120,25 @@ def test_specification_agrees_with_hashlib(tmp_path: Path) -> None:
     ],
 )
 def test_every_function_of_these_files_is_proved(name: str, table: str) -> None:
-    """Each function has a row, and each row is in the pages."""
+    """Each function has a row."""
     source = (PROVE.parent.parent / "csrc" / name).read_text(encoding="ascii")
     code = re.sub(r"//[^\n]*", "", source)
     functions = re.findall(r"^\w[\w \n*]*?\b(\w+)\([^;{}]*\)\s*\{", code, re.MULTILINE)
     rows = tomllib.loads((PROVE / f"{table}.toml").read_text(encoding="utf-8"))["proof"]
     assert set(functions) <= {row["function"] for row in rows}
-    page = (PROVE.parent.parent / "docs" / "verification.md").read_text(
-        encoding="utf-8"
-    )
-    for row in rows:
-        assert f"| `{row['function']}` | {row['shows']} | " in page
+
+
+def test_the_page_lists_the_proofs() -> None:
+    """With the words of their tables, and no other."""
+    page = PROVE.parent.parent / "docs" / "verification.md"
+    proofs = page.read_text(encoding="utf-8").partition("\n## Proofs\n")[2]
+    listed = re.findall(r"\| `(\w+)` \| ([^|\n]+) \|$", proofs, re.MULTILINE)
+    rows = [
+        row
+        for table in PROVE.glob("*.toml")
+        for row in tomllib.loads(table.read_text(encoding="utf-8"))["proof"]
+    ]
+    assert set(listed) == {(row["function"], row["shows"]) for row in rows}
 
 
 def test_stand_ins_stand_for_what_is_proved() -> None:

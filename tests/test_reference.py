@@ -22,6 +22,7 @@ MODULES = (
     "pinverify.formats",
     "pinverify.formats.toml",
     "pinverify.headers",
+    "pinverify.live",
     "pinverify.tls.compat",
     "pinverify.tls.pyopenssl",
     "pinverify.tls.requests",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
+import itertools
+import re
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,7 +21,9 @@ from pinverify import (
     core,
 )
 from pinverify.policy._message import LINES_MAX
+from pinverify.policy._policy import verify_at
 from pinverify.policy._printable import printable, shortened
+from pinverify.policy._recipes import mistaken_pins
 from pki import Authority, Identity, Pki
 from policy_samples import ABSENT, HOST, NOON, OTHER
 from rejections import hostile_chain, many_pins, refusal, rejected
@@ -97,6 +102,82 @@ def test_the_message_tells_the_hash_of_something_else(pki: Pki) -> None:
     pem = Pin.spki(core.sha256(pki.server.public_key_pem.encode("ascii")))
     told = next_step(chain, PinSet([pem]))
     assert "is the hash of the PEM text of the key of certificate 0" in told
+
+
+NUMBERS_OF_PINS = (1, 9, 10_000)
+LISTS = ("pins", "leaf", "ca")
+
+
+def mistakes(pki: Pki) -> Iterator[tuple[str, Pin, str]]:
+    """Yield each mistake that the message knows: a list, the pin in it, the advice."""
+    for depth, cert in enumerate(pki.server.chain_der):
+        wrong = "leaf" if depth else "ca"
+        for own in (Pin.from_certificate(cert), Pin.certificate(core.sha256(cert))):
+            yield wrong, own, f"{own} is the pin of certificate {depth}, where {wrong}"
+        recipes = mistaken_pins(cert).items()
+        assert len({mistaken.hashed for _, mistaken in recipes}) > 8
+        for (pin, mistaken), name in zip(recipes, itertools.cycle(LISTS), strict=False):
+            yield name, pin, f"{pin} is the hash of {mistaken.hashed} of certificate"
+
+
+def test_advice_does_not_depend_on_the_length_of_the_list(pki: Pki) -> None:
+    """The same mistake in a rule of 1, 9 and 10,000 pins: the same text but for those.
+
+    A pin that is not shown is compared, too: otherwise the advice for a long list would
+    be to treat the connection as intercepted.
+    """
+    chain = pki.server.chain_der
+    others = many_pins(max(NUMBERS_OF_PINS) - 1)
+    others_of_certificates = many_pins(max(NUMBERS_OF_PINS) - 1, PinKind.CERTIFICATE)
+    for name, pin, advice in mistakes(pki):
+        more = others if pin.kind is PinKind.SPKI else others_of_certificates
+        texts = []
+        for num in NUMBERS_OF_PINS:
+            lists: dict[str, list[Pin]] = {key: [] for key in LISTS}
+            lists[name] = [*more[: num - 1], pin]
+            pinset = PinSet(lists["pins"], leaf=lists["leaf"], ca=lists["ca"])
+            policy = Policy({HOST: pinset}, blocked=many_pins(3))
+            lines = str(rejected(policy, chain)).splitlines()
+            texts.append([line for line in lines if not is_of_a_list(line)])
+        assert texts[0] == texts[1] == texts[2]
+        assert texts[0][-1].startswith(f"  next:    {advice}")
+
+
+def is_of_a_list(line: str) -> bool:
+    """Return True for a line with a pin of the rule, or with the number of others."""
+    return bool(re.fullmatch(r"(sha256/|cert-sha256:)\S+|… and [\d,]+ more", line[11:]))
+
+
+@pytest.mark.parametrize("num", NUMBERS_OF_PINS)
+def test_a_wider_rule_is_told_however_many_pins_there_are(num: int, pki: Pki) -> None:
+    """Its pins and those of the rule that decided may be as many as they are."""
+    others = many_pins(num - 1)
+    authority = Pin.parse(pki.ca.pin)
+    rules = {"**.example.com": [*others, authority], HOST: [*others, Pin.parse(ABSENT)]}
+    text = str(rejected(Policy(rules), pki.server.chain_der))
+    assert "  next:    the pins of **.example.com match, but " in text
+
+
+@pytest.mark.parametrize(
+    ("expires", "days", "told"), [(2001, -1, 1), (2099, 1, 0)], ids=["then", "today"]
+)
+def test_a_wider_rule_is_judged_at_the_moment_of_the_decision(
+    pki: Pki, expires: int, days: int, told: int
+) -> None:
+    """It matched then, and has expired today; or it had expired then, and has not yet.
+
+    Decisions about other days are those of an audit, and texts are made later.
+    """
+    last = dt.datetime(expires, 1, 1, tzinfo=dt.UTC)
+    wider = PinSet([pki.ca.pin], expires=last, after_expiry="reject")
+    policy = Policy({"**.example.com": wider, HOST: [ABSENT]})
+    now = last + dt.timedelta(days=days)
+    with pytest.raises(PinningError) as caught:
+        policy.verify(HOST, pki.server.chain_der, now=now)
+    assert str(caught.value).count("the pins of **.example.com match") == told
+    with pytest.raises(PinningError) as caught:
+        verify_at(policy, HOST, pki.server.chain_der, int(now.timestamp()))
+    assert str(caught.value).count("the pins of **.example.com match") == told
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_where_rules_were_written_is_known_and_does_not_count() -> None:
     rules = toml.loads(text, "pins.toml")
     assert rules.origins == {HOST: 'pins.toml: [hosts."API.example.com"]'}
     assert rules == Rules({HOST: [ABSENT]})
+    assert rules not in (Rules({HOST: [OTHER]}), {HOST: [ABSENT]})
     assert Policy(rules).rules.origins == {}
     assert pickle.loads(pickle.dumps(rules)).origins == rules.origins  # noqa: S301
     with pytest.raises(

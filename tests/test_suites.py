@@ -87,23 +87,29 @@ def test_a_test_counts_if_it_passes_without_pins() -> None:
     assert verdict.gone == {"saved", "nowhere"}
 
 
-def test_a_failure_counts_unless_it_comes_without_pins_too(
+def test_a_failure_counts_unless_it_comes_without_pins_too_or_only_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A test that fails now and then without pins is no fault of theirs."""
     suite = Suite("some", "unittest", ())
-    rounds: list[list[str]] = []
+    rounds: dict[str, list[list[str]]] = {"plain": [], "pinned": []}
+    fail = {("plain", 3, "shaky"), ("pinned", 9, "firm"), ("pinned", 2, "shaky")}
 
     def again(_: Suite, pins: str, tests: list[str]) -> run.Run:
-        assert pins == "plain"
-        rounds.append(tests)
-        third = "failed" if len(rounds) == 3 else "passed"
-        return run.Run(dict.fromkeys(tests, "passed") | {"shaky": third}, 0, 0, "")
+        rounds[pins].append(tests)
+        number = len(rounds[pins])
+        outcomes = {
+            test: "failed" if (pins, number, test) in fail else "passed"
+            for test in tests
+        }
+        return run.Run(outcomes, 0, 0, "")
 
     monkeypatch.setattr(run, "ran", again)
-    assert run.unsteady(suite, frozenset({"firm", "shaky"})) == {"shaky"}
-    assert len(rounds) == run.REPEATS
-    assert rounds[3:] == [["firm"]] * (run.REPEATS - 3)
+    tests = frozenset({"firm", "once", "shaky"})
+    assert run.unsteady(suite, tests) == {"once", "shaky"}
+    assert len(rounds["plain"]) == len(rounds["pinned"]) == run.REPEATS
+    assert rounds["plain"][3:] == [["firm", "once"]] * (run.REPEATS - 3)
+    assert rounds["pinned"][9:] == [["once"]]
 
 
 @pytest.mark.parametrize("what", ["unittest test_others", "pytest test_others.py"])

@@ -19,7 +19,6 @@ from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import FORMATS
 from policy_samples import ABSENT, NOON
-from test_formats_firefox import Entry, written
 
 __all__ = ["SYSTEMS", "Case"]
 
@@ -69,6 +68,9 @@ def files(folder: str) -> Iterator[tuple[str, bytes, Any]]:
         yield name, (path / name).read_bytes(), known
 
 
+_NEW = "val pinner = CertificatePinner.Builder()"
+
+
 # ---- applications ------------------------------------------------------------------
 
 
@@ -77,12 +79,12 @@ def okhttp() -> Cases:
     known = vectors("okhttp", "matching.json")
     letters = dict(zip("ABC", pool(), strict=False))
     for case in known["matching"]:
-        rules = load("okhttp", f'.add("{case["pattern"]}", "{ABSENT}")').rules
+        rules = load("okhttp", f'{_NEW}.add("{case["pattern"]}", "{ABSENT}")').rules
         reason = Policy(rules).evaluate(case["host"], [pool()[0].der]).reason.name
         equal = reason == ("MISMATCH" if case["matches"] else "NOT_PINNED")
         yield Case(f"{case['pattern']} for {case['host']}", equal)
     for case in known["decisions"]:
-        text = ""
+        text = _NEW
         for pattern, names in case["rules"].items():
             words = (pattern, *(letters[name].pin for name in names))
             text += f".add({', '.join(map(json.dumps, words))})"
@@ -91,7 +93,7 @@ def okhttp() -> Cases:
         name = f"{case['test']} for {case['host']}"
         yield Case(name, report.accepted == case["accepted"])
     for case in known["pins"]:
-        taken = read("okhttp", f'.add("{case["pattern"]}", "{case["pin"]}")')
+        taken = read("okhttp", f'{_NEW}.add("{case["pattern"]}", "{case["pin"]}")')
         equal = (taken is not None) == (case["result"] == "accepted")
         yield Case(f"{case['pin']} for {case['pattern']}", equal)
 
@@ -170,14 +172,6 @@ def chromium_headers() -> Cases:
         yield Case(f"header {case['id']}", _is_header(rules, wanted))
 
 
-def servers() -> Cases:
-    """Compare lines of Apache and nginx with the header that these send."""
-    for name, data, known in files("apache-nginx"):
-        rules = read(name.partition("-")[0], data, "x.org")
-        wanted = None if "mistake" in known else known["header"]
-        yield Case(name, _is_header(rules, wanted))
-
-
 def _is_header(rules: Rules | None, wanted: Any) -> bool:  # noqa: ANN401 - JSON
     """Return whether rules are those of a header; None is one that is refused."""
     if rules is None or wanted is None:
@@ -204,7 +198,7 @@ def chromium_list() -> Cases:
     folder = vectors_folder("chromium")
     beside = (folder / "sample.pins").read_bytes()
     data = (folder / "sample.json").read_bytes()
-    rules = FORMATS["chromium"].reader(data, Given("list", beside=beside)).rules
+    rules = FORMATS["chromium"].reader(data, Given("list", beside=(beside,))).rules
     known = vectors("chromium", "expected.json")
     for host, wanted in known["hosts"].items():
         value = value_for(rules, host)
@@ -213,34 +207,6 @@ def chromium_list() -> Cases:
             list(keys(pinset["pins"])), blocked=list(keys(pinset["blocked"]))
         )
         yield Case(host, value == wanted_value)
-
-
-def firefox() -> Cases:
-    """Compare the hosts of Firefox's list, written again as its program writes it."""
-    facts = vectors("firefox", "pinsets.json")
-    entries = {
-        host["host"]: Entry(
-            [
-                f"sha256/{facts['fingerprints'][name]}"
-                for name in facts["pinsets"][host["pinset"]]
-            ],
-            host["include_subdomains"],
-            host["test_mode"],
-        )
-        for host in facts["hosts"]
-    }
-    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    end = epoch + dt.timedelta(microseconds=facts["expires"])
-    rules = load("firefox", written(entries, end)).rules
-    for host, entry in entries.items():
-        wanted = PinSet(
-            entry.pins,
-            mode="report" if entry.test else "enforce",
-            expires=end.replace(microsecond=0),
-            after_expiry="allow",
-        )
-        found = rules.deciding(host)
-        yield Case(host, found == ("**." * entry.below + host, wanted))
 
 
 # ---- servers and tools -------------------------------------------------------------
@@ -347,8 +313,6 @@ SYSTEMS: dict[str, Callable[[], Cases]] = {
     "Apple": apple,
     "Chromium, headers": chromium_headers,
     "Chromium, list": chromium_list,
-    "Firefox": firefox,
-    "Apache and nginx": servers,
     "curl": curl,
     "Envoy": envoy,
     "Postfix": postfix,

@@ -120,6 +120,7 @@ C_CORE = Layer(
         "policy_model",
         "policy_c",
         "policy_arguments",
+        "policy_map",
         "c_programs",
         "other_processors",
     ),
