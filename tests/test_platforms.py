@@ -96,6 +96,8 @@ SIMULATED = """
     if no_modules:
         del asyncio.SelectorEventLoop.add_signal_handler
         shutil._use_fd_functions = False
+        if hasattr(shutil, "_rmtree_unsafe"):  # chosen at the import, before 3.14 later
+            shutil._rmtree_impl = shutil._rmtree_unsafe
 """
 IMPORTS = """
     import pinverify

@@ -180,7 +180,7 @@ def test_a_name_imports_what_it_needs(
 # A module more is a reason to think: this is what every pinned process pays.
 A_CONTEXT_NEEDS = {
     *("contextlib", "datetime", "importlib", "mmap", "threading", "typing", "weakref"),
-    *("array", "copyreg", "re", "struct"),  # which ssl has imported before 3.15
+    *("array", "copyreg", "functools", "re", "struct"),  # ssl imported them before 3.14
     *("annotationlib", "ast"),  # of typing, since 3.14
     *("errors", "core", "policy", "tls"),
     *("core._answers", "core._arrow", "core._certificates", "core._columns"),

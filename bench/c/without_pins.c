@@ -21,3 +21,9 @@ uint32_t pv_openssl_report(const SSL *ssl, pv_openssl_decision *out) {
   out->report.reason = PV_NOT_PINNED;
   return is_over;
 }
+
+int pv_openssl_count(const SSL_CTX *ctx, pv_openssl_counters *out) {
+  (void)ctx;
+  *out = (pv_openssl_counters){0};
+  return 1;
+}
