@@ -34,8 +34,8 @@ from pinverify import (
     check_next,
     core,
 )
-from pinverify.formats import toml
-from pinverify.policy._check_next import certificate_around
+from pinverify.files import toml
+from pinverify.review._check_next import certificate_around
 from pki import Authority, Identity, Pki, example_pki
 from policy_model import Cert, ModelPin, ModelPinSet, ModelPolicy
 from policy_samples import NOW, SHAPES

@@ -23,8 +23,8 @@ from pinverify import (
     load_policy,
     load_rules,
 )
-from pinverify.formats import _columns
-from pinverify.formats._columns import columns_of
+from pinverify.files import _columns
+from pinverify.files._columns import columns_of
 from pinverify.formats._files import policy_in
 
 __all__: list[str] = []
@@ -127,8 +127,8 @@ def test_a_plain_file_makes_no_rules(
     def no_rules(*_: object) -> None:
         raise AssertionError
 
-    for owner in ("_own", "_json"):
-        monkeypatch.setattr(f"pinverify.formats.{owner}.rules_of", no_rules)
+    for owner in ("files._read", "formats._own", "formats._json"):
+        monkeypatch.setattr(f"pinverify.{owner}.rules_of", no_rules)
     for name, path in paths.items():
         assert load_policy(path, format=name) == expected
         assert policy_in(path.read_bytes(), str(path), name) == (expected, ())
@@ -162,15 +162,14 @@ def test_a_key_of_json_that_is_there_twice_is_no_column(
             read()
 
 
-def test_what_lint_may_warn_of_is_not_ordinary() -> None:
-    """A wildcard, an A-label, a provider's host, a placeholder among the pins."""
+def test_what_a_loader_warns_of_is_not_ordinary() -> None:
+    """A placeholder among the pins; but no name, which `lint` alone looks at."""
     plain = {"pins": PINS[:2]}
     zero = {"pins": [PINS[0], "sha256/" + "A" * 43 + "="]}
     for host, table, ordinary in (
         ("a.bakery.test1", plain, True),
-        ("*.bakery.test1", plain, False),
-        ("xn--bcher-kva.test1", plain, False),
-        ("shop.github.io", plain, False),
+        ("*.bakery.test1", plain, True),
+        ("shop.github.io", plain, True),
         ("a.bakery.test1", zero, False),
     ):
         found = columns_of({"version": 1, "hosts": {host: table}})

@@ -27,7 +27,7 @@ from pinverify import (
     diff,
     dump_rules,
 )
-from pinverify.policy._diff import _Both
+from pinverify.review._diff import _Both
 from policy_model import Cert, ModelPin, ModelPinSet, ModelPolicy
 from policy_samples import NOON, NOW
 

@@ -25,7 +25,7 @@ import pytest
 import pinverify
 from gateway_process import GatewayProcess
 from pinverify import PinSet, Rules
-from pinverify.formats import toml
+from pinverify.files import toml
 from pki import Identity, Pki
 from tls_clients import SECRET, Serve, client_of, echo
 from tls_servers import LIMIT, server_context

@@ -22,7 +22,7 @@ import pytest
 
 import pinverify
 from pinverify import PinSet, Rules
-from pinverify.formats import toml
+from pinverify.files import toml
 from pinverify.policy import Mode
 from pki import Identity, Pki
 from tls_clients import client_of

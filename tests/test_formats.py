@@ -23,7 +23,7 @@ from pinverify import (
     load_policy,
     load_rules,
 )
-from pinverify.formats import toml
+from pinverify.files import toml
 from pinverify.policy._compiled import compile_rules
 from pinverify.policy._hosts import canonical
 from policy_samples import ABSENT

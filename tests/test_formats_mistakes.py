@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinverify import Pin, PolicyError, Rules, dump_rules, load_rules
+from pinverify.errors import MAX_TOLD, MistakesError
+from pinverify.files._toml_mistakes import tokens
+from pinverify.files.toml import _check_keys_of_lines
 from pinverify.formats import _json, toml
-from pinverify.formats._reading import MAX_TOLD, Given, MistakesError
-from pinverify.formats._toml_mistakes import tokens
-from pinverify.formats.toml import _check_keys_of_lines
+from pinverify.formats._reading import Given
 from policy_samples import ABSENT, OTHER
 from test_formats import edited_examples
 

@@ -30,15 +30,15 @@ from pinverify import (
     lint,
 )
 from pinverify.errors import Kind
-from pinverify.policy._lint import CHECKS, LEVELS, OF_READERS, serious
-from pinverify.policy._lint.digests import (
+from pinverify.files._digests import (
     example_of,
     is_placeholder,
     known_among,
     nothing_hashed,
 )
-from pinverify.policy._lint.operators import INTERMEDIATES, ROOTS
-from pinverify.policy._lint.rule import each_rule
+from pinverify.review._lint import CHECKS, LEVELS, OF_READERS, serious
+from pinverify.review._lint.operators import INTERMEDIATES, ROOTS
+from pinverify.review._lint.rule import each_rule
 from policy_samples import ABSENT
 
 if TYPE_CHECKING:

@@ -30,10 +30,11 @@ from pinverify import (
     lint,
     load_rules,
 )
-from pinverify.formats._reading import Given, MistakesError, Reading
+from pinverify.errors import MistakesError
+from pinverify.formats._reading import Given, Reading
 from pinverify.formats._table import FORMATS
-from pinverify.policy._lint import CHECKS, OF_READERS
-from pinverify.policy._lint.operators import INTERMEDIATES, ROOTS
+from pinverify.review._lint import CHECKS, OF_READERS
+from pinverify.review._lint.operators import INTERMEDIATES, ROOTS
 from pki import Identity, Pki
 from tls_servers import TLSServer, server_context
 

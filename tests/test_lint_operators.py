@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from cli_runs import ROOT
 from pinverify import Pin, PinSet, Rules, core, lint
-from pinverify.policy._lint.operators import INTERMEDIATES, ROOTS
+from pinverify.review._lint.operators import INTERMEDIATES, ROOTS
 from pki import Authority
 
 __all__: list[str] = []

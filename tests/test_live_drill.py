@@ -16,7 +16,7 @@ import pytest
 
 from cli_runs import answer, run
 from pinverify import PinSet, Report, Rules
-from pinverify.formats import toml
+from pinverify.files import toml
 from pinverify.live import PolicyFile, _policy_file
 from pki import Authority, Identity, Pki
 from test_live_policy_file import put, report, until

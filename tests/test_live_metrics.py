@@ -35,7 +35,7 @@ from pinverify import (
     report_of,
     uninstall,
 )
-from pinverify.formats import toml
+from pinverify.files import toml
 from pinverify.headers import Proxy
 from pinverify.headers._gate import Gate, Request
 from pinverify.live import PolicyFile, _policy_file

@@ -18,9 +18,9 @@ import pytest
 
 from cli_runs import answer, run
 from pinverify import PinSet, Policy, Rules
-from pinverify.formats import toml
+from pinverify.files import toml
 from pinverify.live._rotation import Facts, Out, Step, advise
-from pinverify.policy._lint.operators import INTERMEDIATES
+from pinverify.review._lint.operators import INTERMEDIATES
 from pki import Authority, Identity, example_pki
 
 __all__: list[str] = []

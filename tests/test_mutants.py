@@ -49,8 +49,8 @@ ENFORCING = {
     "formats/_android.py": 2,
     "formats/_losses.py": 2,
     "formats/_okhttp.py": 2,
-    "formats/_own_tables.py": 10,
-    "formats/toml.py": 3,
+    "files/_tables.py": 10,
+    "files/toml.py": 3,
     "headers/_asgi.py": 2,
     "headers/_auth_service.py": 1,
     "headers/_forms.py": 2,
@@ -152,7 +152,7 @@ def test_a_name_that_no_mutant_has_is_an_error() -> None:
         "der.h",
     }
     assert {mutant.where for mutant in run.chosen(["is_oid"])} == {"is_oid"}
-    assert {mutant.file for mutant in run.chosen(["toml"])} == {"formats/toml.py"}
+    assert {mutant.file for mutant in run.chosen(["toml"])} == {"files/toml.py"}
     assert {mutant.file for mutant in run.chosen(["rules"])} == {"policy/_rules.py"}
     assert {mutant.where for mutant in run.chosen(["is_answered"])} == {"is_answered"}
     assert {mutant.layer for mutant in run.chosen(["python"])} == {PYTHON}

@@ -90,7 +90,8 @@ def test_every_other_module_looks_private() -> None:
     """A module is listed, or begins with an underscore, or is a program."""
     package = Path(pinverify.__file__).parent
     programs = {"__main__", "cli", "demo"}
-    behind = {"errors"}  # its names are listed with those of pinverify
+    # Their names are listed with those of pinverify, and of formats.toml.
+    behind = {"errors", "files", "files.toml", "review"}
     public = set()
     for path in package.rglob("*.py"):
         parts = path.relative_to(package).with_suffix("").parts

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pinverify import UNPINNED, Pin, PinKind, PinSet, Policy, PolicyError, Rules
-from pinverify.formats import toml
+from pinverify.files import toml
 from pinverify.policy import Unpinned
 
 __all__: list[str] = []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pinverify import UNPINNED, PinSet, Policy, PolicyError, Rules
-from pinverify.formats import toml
+from pinverify.files import toml
 from policy_samples import ABSENT, HOST, NOON, OTHER
 
 __all__: list[str] = []

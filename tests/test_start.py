@@ -93,7 +93,7 @@ def test_the_pins_of_a_file_need_no_tls(form: str, pki: Pki, tmp_path: Path) -> 
 # Without an option there is nothing to parse, and with click comes inspect.
 NO_SHOW_NEEDS = {
     *("click", "cryptography", "dataclasses", "inspect", "logging", "rich", "socket"),
-    *("ssl", "pinverify.demo", "pinverify.policy._lint", "pinverify.policy._message"),
+    *("ssl", "pinverify.demo", "pinverify.review", "pinverify.policy._message"),
     *("pinverify.policy._policy", "pinverify.tls"),
 }
 SHOW = """
@@ -110,7 +110,7 @@ def test_the_rules_of_a_file_need_neither_click_nor_tls(tmp_path: Path) -> None:
     pin = f"sha256/{'A' * 43}="
     file.write_text(f'version = 1\nhosts."a.example" = ["{pin}"]\n')
     modules = imported(SHOW, "show", str(file))
-    assert "pinverify.formats.toml" in modules
+    assert "pinverify.files.toml" in modules
     assert without_need(modules, NO_SHOW_NEEDS) == set()
 
 
@@ -152,18 +152,18 @@ NAMES = """
         ),
         (
             "from pinverify import load_policy",
-            "pinverify.formats._table",
-            {"pinverify.tls", "pinverify.formats.toml", "pinverify.formats._xml"},
+            "pinverify.files.toml",
+            {"pinverify.tls", "pinverify.formats", "pinverify.review"},
         ),
         (
             "from pinverify import pin_context",
             "pinverify.tls._pin_context",
-            {"pinverify.formats", "pinverify.policy._lint", *NO_CONTEXT_NEEDS},
+            {"pinverify.formats", "pinverify.review", *NO_CONTEXT_NEEDS},
         ),
         (
             "from pinverify import install",
             "pinverify.tls._process_wide",
-            {"pinverify.formats", "pinverify.policy._lint", "pinverify.tls._connect"},
+            {"pinverify.formats", "pinverify.review", "pinverify.tls._connect"},
         ),
         ("import pinverify; pinverify.core", "pinverify.core", {"pinverify.policy"}),
     ],

@@ -11,22 +11,10 @@ from pinverify._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from pinverify.errors import DERError, PinverifyError, PolicyError
-    from pinverify.formats import (
-        Dumped,
-        Loss,
-        PolicyWarning,
-        dump_rules,
-        load_policy,
-        load_rules,
-        violation,
-    )
+    from pinverify.files import PolicyWarning, load_policy, load_rules
+    from pinverify.formats import Dumped, Loss, dump_rules, violation
     from pinverify.policy import (
         UNPINNED,
-        Change,
-        Explanation,
-        Finding,
-        Hit,
-        Next,
         Pin,
         PinKind,
         PinningError,
@@ -36,10 +24,17 @@ if TYPE_CHECKING:
         Report,
         Reports,
         Rules,
+        find_pinning_error,
+    )
+    from pinverify.review import (
+        Change,
+        Explanation,
+        Finding,
+        Hit,
+        Next,
         check_next,
         diff,
         explain,
-        find_pinning_error,
         lint,
     )
     from pinverify.tls import (
@@ -99,13 +94,14 @@ if not TYPE_CHECKING:
         __name__,
         {
             "errors": "DERError PinverifyError PolicyError",
-            "formats": (
-                "Dumped Loss PolicyWarning dump_rules load_policy load_rules violation"
-            ),
+            "files": "PolicyWarning load_policy load_rules",
+            "formats": "Dumped Loss dump_rules violation",
             "policy": (
-                "UNPINNED Change Explanation Finding Hit Next Pin PinKind PinningError "
-                "PinSet Policy Reason Report Reports Rules check_next diff explain "
-                "find_pinning_error lint"
+                "UNPINNED Pin PinKind PinningError PinSet Policy Reason Report Reports "
+                "Rules find_pinning_error"
+            ),
+            "review": (
+                "Change Explanation Finding Hit Next check_next diff explain lint"
             ),
             "tls": (
                 "Installed check create_connection install pin_context report_of "

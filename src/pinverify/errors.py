@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-__all__ = ["DERError", "Kind", "PinverifyError", "PolicyError"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "MAX_TOLD",
+    "DERError",
+    "Kind",
+    "MistakesError",
+    "PinverifyError",
+    "PolicyError",
+    "told",
+]
 
 Kind: TypeAlias = Literal[
     "", "syntax", "pin", "host", "expiry", "key", "twice", "digest"
@@ -38,3 +49,43 @@ class PolicyError(PinverifyError, ValueError):
         """Take the message."""
         super().__init__(*args)
         self.kind: Kind = kind
+
+
+MAX_TOLD = 20
+"""The number of mistakes, and of notices, that are told of one file."""
+
+
+class MistakesError(PolicyError):
+    """Raised for all mistakes of a file together.
+
+    Attributes:
+        lines: one for each mistake; at most twenty, and one that counts the others.
+        kinds: those of the lines, but for the one that counts. If all are one, it is
+            the kind of the error.
+    """
+
+    def __init__(
+        self, lines: Sequence[str], name: str, num: int, kinds: Sequence[Kind] = ()
+    ) -> None:
+        """Take the first mistakes, the name of the file, and the number of all."""
+        self.lines = told(lines, name, num)
+        self.kinds = tuple(kinds[: len(lines)])
+        kind: Kind = self.kinds[0] if len({*self.kinds}) == 1 else ""
+        super().__init__("\n".join(self.lines), kind=kind)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the message, for processes that read policies for others."""
+        return PolicyError, self.args, self.__dict__
+
+
+def told(lines: Sequence[str], name: str, num: int) -> tuple[str, ...]:
+    """Return the first lines that are told of a file, and one that counts the others.
+
+    Args:
+        lines: the first of them, or all.
+        name: of the file.
+        num: the number of all.
+    """
+    first = tuple(lines[:MAX_TOLD])
+    more = num - len(first)
+    return (*first, f"{name}: … and {more:,} more") if more else first

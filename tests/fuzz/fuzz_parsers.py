@@ -28,7 +28,7 @@ from other_systems import dump
 from pinverify import Pin, PinSet, Policy, Rules, core, ct
 from pinverify.core._hosts import canonical_host
 from pinverify.errors import DERError, PolicyError
-from pinverify.formats import toml
+from pinverify.files import toml
 from pinverify.formats._table import FORMATS
 from policy_samples import ABSENT, NOON, OTHER
 from test_ct import entries, tile

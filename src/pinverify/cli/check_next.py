@@ -12,17 +12,19 @@ from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import is_compiled
 from pinverify.errors import DERError, PolicyError
-from pinverify.policy import Pin, Reason, check_next
-from pinverify.policy._check_next import hosts_of
+from pinverify.policy import Pin, Reason
 from pinverify.policy._pem import blocks
 from pinverify.policy._printable import printable
+from pinverify.review import check_next
+from pinverify.review._check_next import hosts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pinverify.cli.key_files import Item
     from pinverify.cli.output import Output
-    from pinverify.policy import Next, Policy, Report, Rules
+    from pinverify.policy import Policy, Report, Rules
+    from pinverify.review import Next
 
 __all__ = ["Evidence", "chains_in", "check_chain", "decisions", "read_evidence"]
 

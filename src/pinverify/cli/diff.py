@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.rule_lines import Line, of_default, of_expired, of_rule, text_of
-from pinverify.policy import PinSet, Policy, diff
+from pinverify.policy import PinSet, Policy
 from pinverify.policy._printable import printable
+from pinverify.review import diff
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from pinverify.cli.output import Output
-    from pinverify.policy import Change, Rules, Unpinned
+    from pinverify.policy import Rules, Unpinned
+    from pinverify.review import Change
 
 __all__ = ["NARROWER", "WIDER", "diff_files"]
 

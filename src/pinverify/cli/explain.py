@@ -20,16 +20,17 @@ from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.servers import chain_of, context_for
 from pinverify.formats._table import FORMATS
-from pinverify.policy import Policy, Reason, explain
+from pinverify.policy import Policy, Reason
 from pinverify.policy._message import key_pin, subject_line
 from pinverify.policy._printable import printable
+from pinverify.review import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinverify.cli.output import Output
     from pinverify.cli.way import Way
-    from pinverify.policy import Explanation, Hit
+    from pinverify.review import Explanation, Hit
 
 __all__ = ["explain_server"]
 

@@ -11,7 +11,8 @@ from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.errors import PolicyError
 from pinverify.formats._table import FORMATS
-from pinverify.policy._lint import (
+from pinverify.policy._printable import printable
+from pinverify.review._lint import (
     CHECKS,
     LEVELS,
     OF_READERS,
@@ -20,7 +21,6 @@ from pinverify.policy._lint import (
     lint,
     placed,
 )
-from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

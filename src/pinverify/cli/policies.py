@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinverify.cli.output import NoAnswerError, Output
-from pinverify.errors import PolicyError
+from pinverify.errors import MAX_TOLD, PolicyError, told
 from pinverify.formats._files import load_file
-from pinverify.formats._reading import MAX_TOLD, told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +87,7 @@ def followed_file(out: Output, path: Path, policy_format: str) -> PolicyFile:
 
 def tell_findings(out: Output, rules: Rules, name: str) -> None:
     """Warn of errors and warnings of `lint`; *name* is that of the policy."""
-    from pinverify.policy._lint import serious
+    from pinverify.review._lint import serious
 
     found, num = serious(rules, name, MAX_TOLD)
     texts = [f"{one.where}: {one.code}: {one.text}" for one in found]

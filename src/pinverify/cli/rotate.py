@@ -14,11 +14,12 @@ from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import is_compiled
 from pinverify.live._rotation import Facts, Out, Step, advise
-from pinverify.policy import Pin, PinSet, Policy, Reason, Rules, lint
-from pinverify.policy._check_next import certificate_around
+from pinverify.policy import Pin, PinSet, Policy, Reason, Rules
 from pinverify.policy._epoch_seconds import seconds_of
 from pinverify.policy._printable import printable
 from pinverify.policy._recipes import pins_of
+from pinverify.review import lint
+from pinverify.review._check_next import certificate_around
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

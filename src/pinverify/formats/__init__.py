@@ -1,27 +1,23 @@
-"""Policy files: `load_rules` reads one; the format is an argument, never guessed."""
+"""Policies of other systems: one file each, found by a table."""
 
 from __future__ import annotations
 
-import os
-import warnings
 from typing import TYPE_CHECKING
 
-from pinverify import policy  # a part is imported when it is used
-from pinverify.errors import PolicyError
-from pinverify.formats._files import load_file, ordinary_policy
+from pinverify.errors import MistakesError, PolicyError
+from pinverify.files import PolicyWarning, load_policy, load_rules
 from pinverify.formats._losses import KINDS, Dumped, Loss
-from pinverify.formats._reading import MAX_TOLD, Given, MistakesError, told
+from pinverify.formats._reading import Given
 from pinverify.formats._table import format_named
 from pinverify.formats._violations import violation
 from pinverify.policy._rules import check_choice, check_rules
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     from pinverify.formats._losses import Position
-    from pinverify.formats._reading import Loaded
-    from pinverify.policy import Policy, Rules
+    from pinverify.policy import Rules
 
 __all__ = [
     "Dumped",
@@ -32,58 +28,6 @@ __all__ = [
     "load_rules",
     "violation",
 ]
-
-
-class PolicyWarning(UserWarning):
-    """Warning of a policy file that was read.
-
-    A reader left something out, and accepts no more for it; or `lint` finds that a rule
-    can never match, never rejects anybody, or will break.
-    """
-
-    __module__ = "pinverify"
-
-
-def load_policy(
-    path: str | os.PathLike[str],
-    *,
-    format: str = "toml",  # noqa: A002 - the usual word
-    host: str | None = None,
-    pins: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
-) -> Policy:
-    """Read a policy file, and compile it.
-
-    Args:
-        path: the file.
-        format: "toml", pinverify's own format, or that of another system; see
-            docs/formats.md.
-        host: the host or pattern of the pins, where the format does not say it.
-        pins: the other file of a format that has several, or a list of them; without
-            it, those beside the first.
-
-    Raises:
-        PolicyError: the file has mistakes; the message names them and their places.
-        OSError: the file cannot be read.
-    """
-    found = ordinary_policy(path, format, host=host, pins=_paths(pins))
-    if isinstance(found, policy.Policy):
-        return found
-    _warn(found, os.fspath(path))
-    return policy.Policy(found.rules)
-
-
-def load_rules(
-    path: str | os.PathLike[str],
-    *,
-    format: str = "toml",  # noqa: A002 - the usual word
-    host: str | None = None,
-    pins: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
-) -> Rules:
-    """Read the rules of a policy file, to inspect, compare or compile them.
-
-    The arguments and the errors are those of `load_policy`.
-    """
-    return _loaded(path, format, host, pins).rules
 
 
 def dump_rules(  # noqa: PLR0913 - each is for some formats
@@ -145,29 +89,3 @@ def dump_rules(  # noqa: PLR0913 - each is for some formats
         )
         raise MistakesError([advice, *lines], row.name, len(lines) + 1)
     return dumped
-
-
-def _loaded(
-    path: str | os.PathLike[str],
-    name_of_format: str,
-    host: str | None,
-    pins: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-) -> Loaded:
-    """Read a file, and warn of what the reader and `lint` tell."""
-    loaded = load_file(path, name_of_format, host=host, pins=_paths(pins))
-    _warn(loaded, os.fspath(path), stacklevel=4)
-    return loaded
-
-
-def _paths(
-    pins: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-) -> Sequence[str | os.PathLike[str]]:
-    return [pins] if isinstance(pins, str | os.PathLike) else pins
-
-
-def _warn(loaded: Loaded, name: str, stacklevel: int = 3) -> None:
-    serious = policy._lint.serious  # noqa: SLF001 - of ours
-    found, num = serious(loaded.rules, name, MAX_TOLD)
-    texts = [str(finding) for finding in found]
-    for text in (*loaded.notices, *told(texts, name, num)):
-        warnings.warn(text, PolicyWarning, stacklevel=stacklevel)

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import PolicyError
+from pinverify.files._read import bytes_of, check_size
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import format_named
 from pinverify.policy._compiled import read_compiled
@@ -105,7 +106,7 @@ def policy_in(
     if row.beside or row.host == "given":
         msg = f"{name}: a file of {row.name} does not say all of a policy: convert it"
         raise PolicyError(msg)
-    _check_size(data, name, row)
+    check_size(data, name, row.max_bytes, row.name)
     read = row.compiler(data, Given(name, None))
     if isinstance(read, Loaded):
         return policy.Policy(read.rules), read.notices
@@ -118,21 +119,10 @@ def policy_in(
 
 def _bytes(name: str, row: Format) -> bytes:
     """Return the contents of a file, if they are not longer than its format allows."""
+    if row.max_bytes is not None:
+        return bytes_of(name, row.max_bytes, row.name)
     with Path(name).open("rb") as file:
-        if row.max_bytes is None:
-            return compiled_from(file, name)
-        data = file.read(row.max_bytes + 1)
-    _check_size(data, name, row)
-    return data
-
-
-def _check_size(data: bytes, name: str, row: Format) -> None:
-    if row.max_bytes is not None and len(data) > row.max_bytes:
-        msg = (
-            f"{name}: more than {row.max_bytes:,} bytes; no {row.name} file of a "
-            "policy is so large: is it another file?"
-        )
-        raise PolicyError(msg)
+        return compiled_from(file, name)
 
 
 def compiled_from(file: IO[bytes], name: str) -> bytes:

@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
-from pinverify.formats._columns import columns_of
+from pinverify.files._columns import columns_of
+from pinverify.files._tables import all_mistakes, rules_of
 from pinverify.formats._json_mistakes import look_again
 from pinverify.formats._json_values import (
     NotJSONError,
@@ -22,13 +23,12 @@ from pinverify.formats._json_values import (
     with_times,
 )
 from pinverify.formats._losses import Dumped
-from pinverify.formats._own_tables import all_mistakes, rules_of
 from pinverify.formats._reading import Loaded, text_of
 from pinverify.policy import PinSet
 from pinverify.policy._rules import LISTS
 
 if TYPE_CHECKING:
-    from pinverify.formats._columns import Columns
+    from pinverify.files._columns import Columns
     from pinverify.formats._reading import Given
     from pinverify.policy import Pin, Rules
 

@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
+from pinverify.files._tables import SOUND, Mistake, mistakes_in, name_of
 from pinverify.formats._json_values import (
     check_text,
     decoded,
@@ -22,13 +23,12 @@ from pinverify.formats._json_values import (
     told_twice,
     with_times,
 )
-from pinverify.formats._own_tables import SOUND, Mistake, mistakes_in, name_of
 from pinverify.policy._printable import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.formats._own_tables import Place
+    from pinverify.files._tables import Place
 
 __all__ = ["look_again"]
 

@@ -14,7 +14,7 @@ from pinverify.policy._printable import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pinverify.formats._own_tables import Place
+    from pinverify.files._tables import Place
 
 __all__ = [
     "NotJSONError",

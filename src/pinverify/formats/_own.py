@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import PolicyError
-from pinverify.formats import toml
-from pinverify.formats._columns import Columns, columns_of
+from pinverify.files import toml
+from pinverify.files._columns import Columns, columns_of
+from pinverify.files._read import text_of
+from pinverify.files._tables import rules_of
 from pinverify.formats._losses import Dumped
-from pinverify.formats._own_tables import rules_of
 from pinverify.formats._reading import Loaded
 
 if TYPE_CHECKING:
@@ -28,28 +29,17 @@ __all__ = [
 
 def load_toml(data: bytes, given: Given) -> Loaded:
     """Read a policy file; see docs/policy-toml.md."""
-    return Loaded(toml.loads(_text(data, given), given.name))
+    return Loaded(toml.loads(text_of(data, given.name), given.name))
 
 
 def compile_toml(data: bytes, given: Given) -> Columns | Loaded:
     """Read a policy file that is to be compiled; as columns, where it can be."""
-    return toml.read(_text(data, given), given.name, columns_or_rules)
+    return toml.read(text_of(data, given.name), given.name, columns_or_rules)
 
 
 def columns_or_rules(document: dict[str, Any], name: str) -> Columns | Loaded:
     """Return the columns of a document, or else its rules."""
     return columns_of(document) or Loaded(rules_of(document, name))
-
-
-def _text(data: bytes, given: Given) -> str:
-    try:
-        return data.decode("utf-8-sig")  # keep line ends
-    except UnicodeDecodeError as error:
-        msg = (
-            f"{given.name}: not UTF-8 at byte {error.start}; save a toml file as "
-            "UTF-8; the format of a compiled policy is `compiled`"
-        )
-        raise PolicyError(msg, kind="syntax") from None
 
 
 def dump_toml(rules: Rules, _: Given) -> Dumped:

@@ -10,7 +10,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.errors import Kind, PolicyError
+from pinverify.errors import MAX_TOLD, Kind, MistakesError, PolicyError
 from pinverify.policy import Pin, PinSet, Rules
 from pinverify.policy._hosts import (
     canonical_pattern,
@@ -22,28 +22,22 @@ from pinverify.policy._printable import printable, shortened, shown
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from pinverify.formats._losses import Position
     from pinverify.policy import Unpinned
 
 __all__ = [
-    "MAX_TOLD",
     "Given",
     "Loaded",
-    "MistakesError",
     "Reading",
     "lines_of",
     "text_of",
-    "told",
 ]
 
 _BASE64_LENGTH = 44
 _MAX_WHERE = 256
 _MAX_PATTERN = 512  # a host has 253 bytes; a message quotes a pattern as a whole
-
-MAX_TOLD = 20
-"""The number of mistakes, and of notices, that are told of one file."""
 
 
 class Given(NamedTuple):
@@ -77,42 +71,6 @@ class Loaded(NamedTuple):
     rules: Rules
     notices: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-
-
-class MistakesError(PolicyError):
-    """Raised for all mistakes of a file together.
-
-    Attributes:
-        lines: one for each mistake; at most twenty, and one that counts the others.
-        kinds: those of the lines, but for the one that counts. If all are one, it is
-            the kind of the error.
-    """
-
-    def __init__(
-        self, lines: Sequence[str], name: str, num: int, kinds: Sequence[Kind] = ()
-    ) -> None:
-        """Take the first mistakes, the name of the file, and the number of all."""
-        self.lines = told(lines, name, num)
-        self.kinds = tuple(kinds[: len(lines)])
-        kind: Kind = self.kinds[0] if len({*self.kinds}) == 1 else ""
-        super().__init__("\n".join(self.lines), kind=kind)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the message, for processes that read policies for others."""
-        return PolicyError, self.args, self.__dict__
-
-
-def told(lines: Sequence[str], name: str, num: int) -> tuple[str, ...]:
-    """Return the first lines that are told of a file, and one that counts the others.
-
-    Args:
-        lines: the first of them, or all.
-        name: of the file.
-        num: the number of all.
-    """
-    first = tuple(lines[:MAX_TOLD])
-    more = num - len(first)
-    return (*first, f"{name}: … and {more:,} more") if more else first
 
 
 class Reading:

@@ -23,8 +23,8 @@ from pinverify.formats._reading import Reading, text_of
 from pinverify.formats._source import language_of, read_source
 from pinverify.policy import UNPINNED, PinSet, Rules
 from pinverify.policy._hosts import covering
-from pinverify.policy._lint.names import is_local, is_public_suffix
 from pinverify.policy._printable import shown
+from pinverify.review._lint.names import is_local, is_public_suffix
 
 if TYPE_CHECKING:
     from pinverify.formats._reading import Given, Loaded

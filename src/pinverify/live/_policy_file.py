@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 from pinverify.core import sha256
 from pinverify.errors import PolicyError
 from pinverify.formats._files import policy_in
-from pinverify.policy import diff
 from pinverify.policy._policy import handle_of, open_at_once
+from pinverify.review import diff
 from pinverify.tls._in_force import rule_of
 from pinverify.tls._pin_context import pin_context
 from pinverify.tls._ssl_internals import inner_context, is_context
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from pinverify.policy import Change, Policy
+    from pinverify.policy import Policy
+    from pinverify.review import Change
 
 __all__ = ["Followed", "PolicyFile", "policy_files"]
 

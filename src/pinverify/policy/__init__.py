@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING
 from pinverify._lazy import lazily
 
 if TYPE_CHECKING:
-    from pinverify.policy._check_next import Next, check_next
-    from pinverify.policy._diff import Change, diff
-    from pinverify.policy._explain import Explanation, Hit, explain
-    from pinverify.policy._lint import Finding, lint
     from pinverify.policy._pin import Pin, PinKind
     from pinverify.policy._pinning_error import PinningError, find_pinning_error
     from pinverify.policy._policy import Policy
@@ -25,12 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNPINNED",
-    "Change",
-    "Explanation",
-    "Finding",
-    "Hit",
     "Mode",
-    "Next",
     "Pin",
     "PinKind",
     "PinSet",
@@ -43,21 +34,13 @@ __all__ = [
     "Rules",
     "Side",
     "Unpinned",
-    "check_next",
-    "diff",
-    "explain",
     "find_pinning_error",
-    "lint",
 ]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "_check_next": "Next check_next",
-            "_diff": "Change diff",
-            "_explain": "Explanation Hit explain",
-            "_lint": "Finding lint",
             "_pin": "Pin PinKind",
             "_pinning_error": "PinningError find_pinning_error",
             "_policy": "Policy",

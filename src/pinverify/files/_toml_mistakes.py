@@ -12,13 +12,13 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.formats._own_tables import Mistake, mistakes_in
+from pinverify.files._tables import Mistake, mistakes_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pinverify.errors import Kind
-    from pinverify.formats._own_tables import Place
+    from pinverify.files._tables import Place
 
 __all__ = ["look_again", "tokens"]
 

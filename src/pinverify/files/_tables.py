@@ -16,8 +16,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pinverify.errors import Kind, PolicyError
-from pinverify.formats._reading import MAX_TOLD, MistakesError
+from pinverify.errors import MAX_TOLD, Kind, MistakesError, PolicyError
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
 from pinverify.policy._hosts import canonical_pattern
 from pinverify.policy._printable import shortened, shown

@@ -1,55 +1,26 @@
-"""The table of checks: a row for each code."""
+"""The table of checks: a row for each code; those of `files._checks` are in it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
 
-from pinverify.policy._lint import of_rules as of
-from pinverify.policy._lint.rule import (
-    ALONE,
+from pinverify.files._checks import (
     ANY,
-    BLOCKED,
     ENDS,
     IDN,
     KNOWN_PIN,
     PROVIDER,
     REPORTS,
     WILDCARD,
+    Check,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pinverify.errors import Kind
-    from pinverify.policy._lint.finding import Level
-    from pinverify.policy._lint.rule import Rule
+from pinverify.files._checks import CHECKS as OF_FILES
+from pinverify.review._lint import of_rules as of
 
 __all__ = ["CHECKS", "OF_READERS", "Check"]
 
-
-@dataclass(frozen=True)
-class Check:
-    """One row.
-
-    Attributes:
-        code: its name; docs/lint.md has a section for it.
-        level: the level of its findings.
-        title: the mistake, in a few words.
-        needs: the sum of traits of which a rule has one if `of_rule` yields anything.
-        of_rule: yields the findings of one rule; None if they are found elsewhere.
-        kind: of the mistakes of readers that it is for.
-    """
-
-    code: str
-    level: Level
-    title: str
-    needs: int = ANY
-    of_rule: Callable[[Rule], Iterator[str]] | None = None
-    kind: Kind | None = None
-
-
 _ROWS = (
+    *OF_FILES.values(),
     # Told by a reader.
     Check("PV101", "error", "the file has a mistake", kind=""),
     Check("PV102", "warning", "a part of the file is left out"),
@@ -62,14 +33,6 @@ _ROWS = (
     Check("PV109", "error", "digest beside a stronger one", kind="digest"),
     Check("PV110", "hint", "how a part of the file is read"),
     # Pins.
-    Check("PV201", "error", "hash of nothing", KNOWN_PIN, of.hashes_nothing),
-    Check("PV202", "error", "placeholder", KNOWN_PIN, of.holds_a_placeholder),
-    Check(
-        "PV203", "warning", "example of a documentation", KNOWN_PIN, of.holds_an_example
-    ),
-    Check("PV204", "warning", "no backup pin", ALONE, of.has_no_backup),
-    Check("PV205", "error", "all pins are blocked", BLOCKED, of.blocks_a_whole_list),
-    Check("PV206", "warning", "a pin is blocked", BLOCKED, of.blocks_a_pin),
     Check("PV207", "hint", "certificates alone", ANY, of.pins_certificates_only),
     Check(
         "PV208", "warning", "rotating intermediate", KNOWN_PIN, of.pins_an_intermediate
@@ -83,8 +46,6 @@ _ROWS = (
     ),
     Check("PV304", "warning", "letters of several scripts", IDN, of.mixes_scripts),
     # Time and mode.
-    Check("PV401", "error", "expired", ENDS, of.has_ended),
-    Check("PV402", "warning", "expires within 30 days", ENDS, of.ends_soon),
     Check("PV403", "hint", "report mode without an end", REPORTS, of.only_reports),
     # Rules together.
     Check("PV501", "hint", "rule without effect", ANY, of.has_no_effect),
@@ -103,7 +64,7 @@ _ROWS = (
     Check("PV608", "warning", "certificate that ends, and no pin to follow"),
 )
 
-CHECKS = {row.code: row for row in _ROWS}
+CHECKS = {row.code: row for row in sorted(_ROWS, key=attrgetter("code"))}
 """Every check by its code."""
 
 OF_READERS = {row.kind: row for row in _ROWS if row.kind is not None}

@@ -6,8 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.policy._lint import operators
-from pinverify.policy._lint.finding import CLIENTS
+from pinverify.files._checks import CLIENTS
 from pinverify.policy._loose_der import issuer_and_subject, validity_of
 from pinverify.policy._message import subject_line
 from pinverify.policy._pin import Pin
@@ -15,6 +14,7 @@ from pinverify.policy._policy import Policy
 from pinverify.policy._recipes import mistaken_pins, pins_of
 from pinverify.policy._report import Reason
 from pinverify.policy._rules import LISTS, PinSet, Rules
+from pinverify.review._lint import operators
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence

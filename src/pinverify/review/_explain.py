@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.policy._epoch_seconds import checked_moment
 from pinverify.policy._hosts import canonical, covering
-from pinverify.policy._lint import lint
 from pinverify.policy._policy import Policy
 from pinverify.policy._recipes import pins_of
 from pinverify.policy._rules import LISTS, PinSet, Rules, in_place_of_a_policy
+from pinverify.review._lint import lint
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from pinverify.policy._lint import Finding
     from pinverify.policy._pin import Pin
     from pinverify.policy._report import Report
+    from pinverify.review._lint import Finding
 
 __all__ = ["Explanation", "Hit", "explain"]
 

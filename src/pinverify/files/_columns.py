@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pinverify import policy  # a part is imported when it is used
 from pinverify.core._library import DIGEST_LEN
 from pinverify.errors import PolicyError
+from pinverify.files._digests import known_among
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -52,20 +53,12 @@ class Columns(NamedTuple):
             return None
 
     def is_ordinary(self) -> bool:
-        """Return True if `lint` has neither an error nor a warning about any rule.
+        """Return True if there is nothing to tell about any rule.
 
-        Every rule has two pins or more that nobody knows, and a name that is no
-        wildcard, no A-label, and not under a provider's.
+        Each has two pins or more, and `known_among` knows none of them.
         """
-        lint = policy._lint  # noqa: SLF001 - of ours
-        if any(
-            "*" in host or "xn--" in host or lint.names.provider_of(host.lower())
-            for host in self.hosts
-        ):
-            return False
         starts = range(0, len(self.pins), DIGEST_LEN)
-        each = [self.pins[at : at + DIGEST_LEN] for at in starts]
-        return not (lint.digests.known_among(each) or lint.operators.keys_among(each))
+        return not known_among([self.pins[at : at + DIGEST_LEN] for at in starts])
 
 
 def columns_of(document: dict[str, Any]) -> Columns | None:

@@ -1,8 +1,10 @@
 """Lint: mistakes in rules that are allowed, and that lock out or pin nothing.
 
-    finding    the answer            digests, names, operators   facts about values
-    table      a row for each code   of_rules                    a function for each row
-    rule       what is looked at     of_chains                   those of certificates
+    table      a row for each code   names, operators   facts about values
+    rule       what is looked at     of_rules           a function for each row
+                                     of_chains          those of certificates
+
+The checks that whoever loads a policy is told are in `files._checks`.
 
 `lint` looks at rules as they are after reading: a reader has told the mistakes of the
 file before. No finding changes a decision.
@@ -15,28 +17,30 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from pinverify.policy._epoch_seconds import checked_moment
-from pinverify.policy._hosts import canonical
-from pinverify.policy._lint.finding import (
+from pinverify.files._checks import (
     CLIENTS,
     LEVELS,
     POLICY,
+    Check,
     Finding,
     Level,
     placed,
 )
-from pinverify.policy._lint.of_chains import Authorities, found_at_server, served
-from pinverify.policy._lint.rule import ANY, each_rule
-from pinverify.policy._lint.table import CHECKS, OF_READERS, Check
+from pinverify.files._checks import serious as _serious
+from pinverify.policy._epoch_seconds import checked_moment
+from pinverify.policy._hosts import canonical
 from pinverify.policy._rules import PinSet, check_rules
+from pinverify.review._lint.of_chains import Authorities, found_at_server, served
+from pinverify.review._lint.rule import each_rule
+from pinverify.review._lint.table import CHECKS, OF_READERS
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Sequence
 
-    from pinverify.policy._lint.of_chains import Served
-    from pinverify.policy._lint.rule import Rule
+    from pinverify.files._checks import Rule
     from pinverify.policy._rules import Rules
+    from pinverify.review._lint.of_chains import Served
 
 __all__ = [
     "CHECKS",
@@ -95,31 +99,8 @@ def lint(
     return _worst_first(found)
 
 
-def serious(rules: Rules, name: str, most: int) -> tuple[list[Finding], int]:
-    """Return the errors and warnings about a file, for who reads it to use it.
-
-    Hints are not even looked for, and few findings are kept: reading a file is to stay
-    fast, and to take little memory, also if each of a million rules has a mistake.
-
-    Args:
-        rules: were read from it.
-        name: of the file.
-        most: the number of findings to keep.
-
-    Returns:
-        The findings that are kept, the worst first; and the number of all.
-    """
-    known = Authorities(())
-    kept: dict[Level, list[Finding]] = {level: [] for level in LEVELS}
-    num = 0
-    ordinary = bool(_asked(ANY, hints=False))
-    for rule in each_rule(rules, checked_moment(None), ordinary=ordinary):
-        for one in _of(rule, _asked(rule.traits, hints=False), known):
-            num += 1
-            if len(kept[one.level]) < most:
-                kept[one.level].append(one)
-    found = [one for level in LEVELS for one in kept[level]]
-    return placed(found[:most], name), num
+serious = functools.partial(_serious, checks=CHECKS, look=each_rule)
+"""Return the errors and warnings about a file, of all checks."""
 
 
 def _worst_first(found: list[Finding]) -> list[Finding]:
@@ -140,12 +121,12 @@ _Rows: TypeAlias = "Sequence[tuple[str, Callable[[Rule], Iterator[str]]]]"
 
 
 @functools.cache
-def _asked(traits: int, *, hints: bool = True) -> _Rows:
+def _asked(traits: int) -> _Rows:
     """Return the codes and checks that may find something in a rule with *traits*."""
     return [
         (row.code, row.of_rule)
         for row in CHECKS.values()
-        if row.of_rule and row.needs & traits and (hints or row.level != "hint")
+        if row.of_rule and row.needs & traits
     ]
 
 

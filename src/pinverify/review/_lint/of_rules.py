@@ -1,4 +1,4 @@
-"""Mistakes that show in the rules themselves: one function for each code.
+"""Mistakes that show in the rules, beside those that whoever loads them is told.
 
 A function gets one rule, and yields the text of each finding: the mistake, and after a
 semicolon the next step.
@@ -6,32 +6,24 @@ semicolon the next step.
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
+from pinverify.files._checks import is_in_force, matching
+from pinverify.files._digests import is_for_examples
 from pinverify.policy._hosts import covering, takes_any_labels
-from pinverify.policy._lint import digests, names, operators
-from pinverify.policy._lint.rule import is_in_force, is_over
 from pinverify.policy._pin import PinKind
 from pinverify.policy._rules import UNPINNED, PinSet
+from pinverify.review._lint import names, operators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.policy._lint.rule import Rule
+    from pinverify.files._checks import Rule
     from pinverify.policy._pin import Pin
 
 __all__ = [
-    "blocks_a_pin",
-    "blocks_a_whole_list",
-    "ends_soon",
-    "has_ended",
-    "has_no_backup",
     "has_no_effect",
-    "hashes_nothing",
     "hides_enforcement",
-    "holds_a_placeholder",
-    "holds_an_example",
     "is_for_a_provider",
     "is_for_a_public_suffix",
     "is_hidden",
@@ -43,107 +35,14 @@ __all__ = [
     "pins_some_roots",
 ]
 
-_RECIPE = "`pinverify pin` prints the pins of a server or a file"
-_SOON = dt.timedelta(days=30)
-
-
-def _matching(rule: Rule) -> Iterator[tuple[str, tuple[Pin, ...]]]:
-    """Yield the lists of which a pin must match."""
-    return (one for one in rule.lists if one[0] != "blocked")
-
-
 # ---- 2: pins -----------------------------------------------------------------------
-
-
-def hashes_nothing(rule: Rule) -> Iterator[str]:
-    """Find the hash of an empty input: the command before it failed."""
-    for name, pins in rule.lists:
-        for pin in pins:
-            nothing = digests.nothing_hashed(pin.digest)
-            if nothing:
-                yield (
-                    f"{name}: {pin} is the hash of {nothing}, because a command "
-                    f"before the hash failed; {_RECIPE}"
-                )
-
-
-def holds_a_placeholder(rule: Rule) -> Iterator[str]:
-    """Find a pin that somebody typed."""
-    for name, pins in rule.lists:
-        for pin in pins:
-            if digests.is_placeholder(pin.digest):
-                yield f"{name}: {pin} is a placeholder and the pin of no key; {_RECIPE}"
-
-
-def holds_an_example(rule: Rule) -> Iterator[str]:
-    """Find a pin that a documentation shows, unless the host is an example too.
-
-    Clients have no name that would tell, so they are passed over.
-    """
-    if not rule.name:
-        return
-    for name, pins in _matching(rule):
-        for pin in pins:
-            owner = digests.example_of(pin.digest)
-            if owner and not digests.is_for_examples(rule.name):
-                yield (
-                    f"{name}: {pin} is an example in the documentation of {owner}, and "
-                    f"not a key of yours; {_RECIPE}"
-                )
-
-
-def has_no_backup(rule: Rule) -> Iterator[str]:
-    """Find a list with a single pin."""
-    if rule.is_in_force:
-        for name, pins in rule.lists:
-            if len(pins) == 1 and name != "blocked":
-                yield (
-                    f"{name}: there is one pin and no backup, so every peer is "
-                    "rejected once its key is lost or replaced; add the pin of the "
-                    "next key"
-                )
-
-
-def blocks_a_whole_list(rule: Rule) -> Iterator[str]:
-    """Find a list whose pins are all blocked."""
-    for name, pins, blocked in _blocked_lists(rule):
-        if len(blocked) == len(pins):
-            yield (
-                f"{name}: each of its pins is blocked too, so no peer can match; "
-                "remove the pins from one of the lists"
-            )
-
-
-def blocks_a_pin(rule: Rule) -> Iterator[str]:
-    """Find a pin that is blocked too, in a list that has others."""
-    for name, pins, blocked in _blocked_lists(rule):
-        if len(blocked) < len(pins):
-            for pin in blocked:
-                yield (
-                    f"{name}: {pin} is blocked too, so it never helps to accept a "
-                    "peer; remove it from one of the lists"
-                )
-
-
-def _blocked_lists(
-    rule: Rule,
-) -> Iterator[tuple[str, tuple[Pin, ...], list[Pin]]]:
-    """Yield each list with blocked pins: its name, its pins, the blocked ones."""
-    value = rule.value
-    if not isinstance(value, PinSet) or not (value.blocked or rule.rules.blocked):
-        return
-    own = frozenset(value.blocked)
-    for name, pins in _matching(rule):
-        blocked = [pin for pin in pins if pin in rule.blocked or pin in own]
-        if blocked:
-            yield name, pins, blocked
 
 
 def pins_certificates_only(rule: Rule) -> Iterator[str]:
     """Find a list that ends with the next renewal of a certificate."""
     if not rule.is_in_force:
         return
-    for name, pins in _matching(rule):
+    for name, pins in matching(rule):
         if all(pin.kind is PinKind.CERTIFICATE for pin in pins):
             yield (
                 f"{name}: it pins whole certificates alone, and each of them is "
@@ -207,7 +106,7 @@ def is_for_a_public_suffix(rule: Rule) -> Iterator[str]:
     name = rule.name
     if not rule.wildcard or not isinstance(rule.value, PinSet):
         return
-    if names.is_public_suffix(name) and not digests.is_for_examples(name):
+    if names.is_public_suffix(name) and not is_for_examples(name):
         yield (
             f"everybody can register names below {name}, and the rule rejects the "
             "hosts of all others; name your own host or domain"
@@ -249,38 +148,6 @@ def mixes_scripts(rule: Rule) -> Iterator[str]:
 
 
 # ---- 4: time and mode --------------------------------------------------------------
-
-
-def has_ended(rule: Rule) -> Iterator[str]:
-    """Find pins that have expired."""
-    value = rule.value
-    if isinstance(value, PinSet) and is_over(value, rule.now):
-        yield (
-            f"the pins expired at {_day(value)}, and every peer is {_then(value)}; set "
-            "a later date"
-        )
-
-
-def ends_soon(rule: Rule) -> Iterator[str]:
-    """Find pins that expire within 30 days."""
-    value = rule.value
-    if not isinstance(value, PinSet) or value.expires is None:
-        return
-    if not is_over(value, rule.now) and value.expires - rule.now < _SOON:
-        yield (
-            f"the pins expire at {_day(value)}, and every peer is {_then(value)} from "
-            "then on; deploy a policy with a later date"
-        )
-
-
-def _then(value: PinSet) -> str:
-    """Return the fate of every peer after the expiry."""
-    rejects = value.after_expiry == "reject" and value.mode == "enforce"
-    return "rejected" if rejects else "accepted"
-
-
-def _day(value: PinSet) -> str:
-    return str(value.expires).replace("+00:00", "Z")
 
 
 def only_reports(rule: Rule) -> Iterator[str]:

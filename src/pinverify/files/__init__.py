@@ -1,0 +1,135 @@
+"""Policy files: `load_policy` reads one; the format is an argument, never guessed.
+
+pinverify's own files are read here, with all their mistakes. `pinverify.formats` has
+the readers of other systems; it is looked up when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from pinverify import policy  # a part is imported when it is used
+from pinverify.errors import MAX_TOLD, PolicyError, told
+from pinverify.files import toml
+from pinverify.files._read import MAX_BYTES, bytes_of, policy_or_rules, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pinverify.policy import Policy, Rules
+
+__all__ = ["PolicyWarning", "load_policy", "load_rules"]
+
+
+class PolicyWarning(UserWarning):
+    """Warning of a policy file that was read.
+
+    A reader left something out, and accepts no more for it; or a rule can never match,
+    never rejects anybody, or will break. `lint` tells more.
+    """
+
+    __module__ = "pinverify"
+
+
+def load_policy(
+    path: str | os.PathLike[str],
+    *,
+    format: str = "toml",  # noqa: A002 - the usual word
+    host: str | None = None,
+    pins: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+) -> Policy:
+    """Read a policy file, and compile it.
+
+    Args:
+        path: the file.
+        format: "toml", pinverify's own format, or that of another system; see
+            docs/formats.md.
+        host: the host or pattern of the pins, where the format does not say it.
+        pins: the other file of a format that has several, or a list of them; without
+            it, those beside the first.
+
+    Raises:
+        PolicyError: the file has mistakes; the message names them and their places.
+        OSError: the file cannot be read.
+    """
+    name = os.fspath(path)
+    notices: Sequence[str] = ()
+    if _is_own(format, host, pins):
+        found = policy_or_rules(bytes_of(name, MAX_BYTES, format), name)
+    else:
+        found = _readers(name, format).ordinary_policy(
+            path, format, host=host, pins=_paths(pins)
+        )
+        if not isinstance(found, policy.Policy):
+            found, notices = found.rules, found.notices
+    if isinstance(found, policy.Policy):
+        return found
+    _warn(found, notices, name)
+    return policy.Policy(found)
+
+
+def load_rules(
+    path: str | os.PathLike[str],
+    *,
+    format: str = "toml",  # noqa: A002 - the usual word
+    host: str | None = None,
+    pins: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+) -> Rules:
+    """Read the rules of a policy file, to inspect, compare or compile them.
+
+    The arguments and the errors are those of `load_policy`.
+    """
+    name = os.fspath(path)
+    notices: Sequence[str] = ()
+    if _is_own(format, host, pins):
+        text = text_of(bytes_of(name, MAX_BYTES, format), name)
+        rules = toml.loads(text, name)
+    else:
+        loaded = _readers(name, format).load_file(
+            path, format, host=host, pins=_paths(pins)
+        )
+        rules, notices = loaded.rules, loaded.notices
+    _warn(rules, notices, name)
+    return rules
+
+
+def _is_own(kind: str, host: str | None, pins: object) -> bool:
+    """Return True for the file that is read here, if nothing is wrong about it."""
+    return kind == "toml" and host is None and not pins
+
+
+def _readers(name: str, kind: str) -> Any:  # noqa: ANN401 - a module
+    """Return the readers of all formats.
+
+    Raises:
+        PolicyError: they are not installed.
+    """
+    try:
+        return importlib.import_module("pinverify.formats._files")
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("pinverify."):
+            raise
+        msg = (
+            f"{name}: nothing here reads the format {kind!r}: install the whole of "
+            "pinverify, or convert the file to TOML where it is"
+        )
+        raise PolicyError(msg) from None
+
+
+def _paths(
+    pins: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+) -> Sequence[str | os.PathLike[str]]:
+    return [pins] if isinstance(pins, str | os.PathLike) else pins
+
+
+def _warn(rules: Rules, notices: Sequence[str], name: str) -> None:
+    # Who only prints a file has no use for the checks.
+    from pinverify.files._checks import serious  # noqa: PLC0415
+
+    found, num = serious(rules, name, MAX_TOLD)
+    texts = [str(finding) for finding in found]
+    for text in (*notices, *told(texts, name, num)):
+        warnings.warn(text, PolicyWarning, stacklevel=3)
