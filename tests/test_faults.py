@@ -406,7 +406,7 @@ def shake_hands(pki: Pki, pins: PinSet) -> bool:
 def set_clock(patch: pytest.MonkeyPatch, now: float) -> None:
     """Let pinverify see another time; OpenSSL keeps its own."""
     patch.setattr("time.time", lambda: now)
-    patch.setattr("pinverify.tls._evidence._time", lambda: now)
+    patch.setattr("pinverify.tls._judge._time", lambda: now)
 
 
 @pytest.mark.parametrize("after_expiry", ["allow", "reject"])
@@ -446,7 +446,7 @@ def test_a_clock_that_fails_is_named_in_the_error(
         msg = "the clock has stopped"
         raise OSError(msg)
 
-    monkeypatch.setattr("pinverify.tls._evidence._time", fail)
+    monkeypatch.setattr("pinverify.tls._judge._time", fail)
     link = MemoryLink(
         pin_context(client_context(pki.root), PinSet([pki.server.pin])),
         server_context(pki.server),

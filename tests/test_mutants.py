@@ -66,7 +66,7 @@ ENFORCING = {
     "policy/_rules.py": 8,
     "tls/_connect.py": 4,
     "tls/_connections.py": 12,
-    "tls/_evidence.py": 10,
+    "tls/_judge.py": 10,
     "tls/_pin_context.py": 4,
     "tls/_process_wide.py": 2,
     "tls/_pyopenssl_check.py": 8,
@@ -87,7 +87,7 @@ def test_every_file_that_enforces_pins_has_mutants() -> None:
 
 
 # A decision is made in judge.c, and what leads to it in these.
-ADAPTER_FILES = {"evidence.c", "handshake.c", "in_force.c", "judge.c", "rejection.c"}
+ADAPTER_FILES = {"memo.c", "handshake.c", "in_force.c", "judge.c", "rejection.c"}
 ADAPTER_FILES |= {"pinverify_openssl.c", "verification.c"}
 ADAPTER_MUTANTS = 20
 

@@ -195,7 +195,7 @@ A_CONTEXT_NEEDS = {
     *(
         "tls._connections",
         "tls._counts",
-        "tls._evidence",
+        "tls._judge",
         "tls._fork_safe",
         "tls._guarded_context",
     ),

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
-from pinverify.tls import _connections, _evidence, _pyopenssl_check
-from pinverify.tls._evidence import Peer
+from pinverify.tls import _connections, _judge, _pyopenssl_check
+from pinverify.tls._judge import Peer
 from pki import Pki
 from pyopenssl_connections import connecting, for_clients
 from pyopenssl_connections import session_of as pyopenssl_session_of
@@ -82,7 +82,7 @@ def test_pitfall_48_an_adapter_asks_the_rule_of_evidence(
 
     def judge(in_force: Any, _: Any, peer: Peer, shown: Any) -> Any:  # noqa: ANN401
         asked.append((peer, shown.leaf()))
-        raise _evidence.rejection(in_force, peer[0], "the rule says no")
+        raise _judge.rejection(in_force, peer[0], "the rule says no")
 
     monkeypatch.setattr(_connections, "judge", judge)
     monkeypatch.setattr(_pyopenssl_check, "judge", judge)

@@ -14,7 +14,8 @@ import pytest
 
 from evidence_cases import ELSEWHERE, FILE, Case, Expected, policy_of, read, table
 from pinverify import PinningError, PinSet, Policy, Reason, Report, Rules
-from pinverify.tls._evidence import (
+from pinverify.tls._in_force import InForce, in_force
+from pinverify.tls._judge import (
     Peer,
     judge,
     refusal,
@@ -22,7 +23,6 @@ from pinverify.tls._evidence import (
     rejection,
     report_of_accepted,
 )
-from pinverify.tls._in_force import InForce, in_force
 from pinverify.tls._memo import Memo
 from pinverify.tls._notices import CallbackError
 from pki import Pki

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
-from pinverify.tls import _connections, _evidence
+from pinverify.tls import _connections, _judge
 from pki import Pki
 from tls_clients import SECRET, Serve, assert_nothing_said, later, pinning, trusting
 from tls_servers import MemoryLink, server_context
@@ -37,9 +37,9 @@ def test_an_error_inside_the_check_is_a_refusal(
 
     with later(context, server) as tls:
         with monkeypatch.context() as patch:
-            patch.setattr(_evidence, "_time", fail)
-            patch.setattr(_evidence, "evaluate_at", fail)
-            patch.setattr(_evidence, "verify_at", fail)
+            patch.setattr(_judge, "_time", fail)
+            patch.setattr(_judge, "evaluate_at", fail)
+            patch.setattr(_judge, "verify_at", fail)
             with pytest.raises(PinningError) as caught:
                 tls.sendall(SECRET)
         assert isinstance(caught.value.__cause__, kind)
@@ -65,8 +65,8 @@ def test_an_interrupt_inside_the_check_does_not_open_the_socket(
     with later(context, server) as tls:
         with monkeypatch.context() as patch:
             patch.setattr(ssl.SSLSocket, "getpeercert", interrupt)
-            patch.setattr(_evidence, "evaluate_at", interrupt)
-            patch.setattr(_evidence, "verify_at", interrupt)
+            patch.setattr(_judge, "evaluate_at", interrupt)
+            patch.setattr(_judge, "verify_at", interrupt)
             with pytest.raises((KeyboardInterrupt, PinningError)):
                 tls.sendall(SECRET)
         with pytest.raises(PinningError):
@@ -95,7 +95,7 @@ def test_nobody_gets_a_connection_whose_check_did_not_end(
         return socket.socket.getpeername(sock)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_evidence, "_time", fail)
+        patch.setattr(_judge, "_time", fail)
         patch.setattr(ssl.SSLSocket, "getpeername", note, raising=False)
         with pytest.raises(
             KeyboardInterrupt if kind is KeyboardInterrupt else PinningError

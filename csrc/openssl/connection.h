@@ -2,7 +2,7 @@
 #ifndef PINVERIFY_OPENSSL_CONNECTION_H
 #define PINVERIFY_OPENSSL_CONNECTION_H
 
-#include "evidence.h"
+#include "memo.h"
 #include "in_force.h"
 
 typedef void pv__info_callback(const SSL *ssl, int where, int ret);

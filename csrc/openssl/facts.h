@@ -19,7 +19,7 @@ void pv__session_keep(SSL_SESSION *session, const pv__buffer *bytes);
 
 // pv__session_evidence finds the chain above the leaf of a session. `*out` is a
 // view of the session, or of `*bytes`, which the caller frees.
-bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes,
+bool pv__session_evidence(pv__memo *out, pv__buffer *bytes,
                           pv__connection *connection, SSL *ssl,
                           SSL_SESSION *session, const char *host);
 

@@ -82,22 +82,22 @@ static bool write_chain(pv__buffer *out, pv__known *known,
                         X509_STORE_CTX *store, const char *host) {
   hashed_cert leaf;
   return pv__cert_hashed(&leaf, known, X509_STORE_CTX_get0_cert(store)) &&
-         pv__evidence_write(out, known, &leaf, X509_STORE_CTX_get0_chain(store),
+         pv__memo_write(out, known, &leaf, X509_STORE_CTX_get0_chain(store),
                             host);
 }
 
-bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes,
+bool pv__session_evidence(pv__memo *out, pv__buffer *bytes,
                           pv__connection *connection, SSL *ssl,
                           SSL_SESSION *session, const char *host) {
   pv__pinned *rule = pv__rule_of(ssl, connection);
-  *out = (pv__evidence){.num_issuers = 0};
+  *out = (pv__memo){.num_issuers = 0};
   ERR_set_mark();  // a session that does not pass is no error
   STACK_OF(X509) *sent = session == NULL ? NULL : sent_chain(session);
   X509_STORE_CTX *store = X509_STORE_CTX_new();
   const bool is_verified = store != NULL && verify(store, ssl, sent) &&
                            rule != NULL &&
                            write_chain(bytes, &rule->known, store, host) &&
-                           pv__evidence_read(out, bytes->data, bytes->len);
+                           pv__memo_read(out, bytes->data, bytes->len);
   X509_STORE_CTX_free(store);
   sk_X509_pop_free(sent, X509_free);
   ERR_pop_to_mark();

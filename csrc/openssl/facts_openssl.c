@@ -41,26 +41,26 @@ bool pv__verified_name(char out[PV_HOST_MAX + 2], const char **out_why,
 void pv__session_keep(SSL_SESSION *session, const pv__buffer *bytes) {
   void *data = NULL;
   size_t len = 0;
-  pv__evidence ours;
+  pv__memo ours;
   if (session == NULL ||
       !SSL_SESSION_get0_ticket_appdata(session, &data, &len) ||
-      (len != 0 && !pv__evidence_read(&ours, data, len))) {
+      (len != 0 && !pv__memo_read(&ours, data, len))) {
     return;
   }
   // If memory is short, the session has no evidence, and is rejected later.
   (void)SSL_SESSION_set1_ticket_appdata(session, bytes->data, bytes->len);
 }
 
-bool pv__session_evidence(pv__evidence *out, pv__buffer *bytes,
+bool pv__session_evidence(pv__memo *out, pv__buffer *bytes,
                           pv__connection *connection, SSL *ssl,
                           SSL_SESSION *session, const char *host) {
   void *data = NULL;
   size_t len = 0;
   (void)bytes, (void)connection, (void)ssl, (void)host;
-  *out = (pv__evidence){.num_issuers = 0};
+  *out = (pv__memo){.num_issuers = 0};
   return session != NULL &&
          SSL_SESSION_get0_ticket_appdata(session, &data, &len) &&
-         data != NULL && pv__evidence_read(out, data, len);
+         data != NULL && pv__memo_read(out, data, len);
 }
 
 // The security callback notes the context that was selected early. If it did

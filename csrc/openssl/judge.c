@@ -1,6 +1,6 @@
 // judge.c: the certificates that count, and the decision about them.
 //
-// The rules are those of src/pinverify/tls/_evidence.py: a verified chain, or
+// The rules are those of src/pinverify/tls/_judge.py: a verified chain, or
 // the leaf alone; resumed sessions are judged again, with the chain that their
 // first handshake showed; an unknown chain must not hide a blocked key.
 #include <string.h>
@@ -64,7 +64,7 @@ bool pv__host_of(char out[PV_HOST_MAX + 2], const char **out_why,
 // Fills an array with the certificates that count, leaf first.
 static size_t list_chain(hashed_cert out[PV_OPENSSL_CERTS_MAX],
                          const pv__connection *connection,
-                         const pv__evidence *evidence) {
+                         const pv__memo *evidence) {
   if (connection->leaf == NULL) {
     return 0;
   }
@@ -133,7 +133,7 @@ static void ask(pv__connection *connection, pv__pinned *rule,
 }
 
 // The evidence in a session is for one leaf, and on a client for one name.
-static bool is_for(const pv__evidence *evidence, const hashed_cert *leaf,
+static bool is_for(const pv__memo *evidence, const hashed_cert *leaf,
                    const char *host) {
   return memcmp(leaf->digests.of[PV_CERTIFICATE], evidence->leaf_sha256,
                 PV_DIGEST_LEN) == 0 &&
@@ -143,7 +143,7 @@ static bool is_for(const pv__evidence *evidence, const hashed_cert *leaf,
 
 // Finds the evidence of a session. A client that verifies does not rely on a
 // handshake that did not.
-static bool is_known(pv__evidence *out, pv__buffer *bytes,
+static bool is_known(pv__memo *out, pv__buffer *bytes,
                      pv__connection *connection, SSL *ssl, SSL_SESSION *session,
                      const char *host) {
   return connection->leaf != NULL &&
@@ -154,14 +154,14 @@ static bool is_known(pv__evidence *out, pv__buffer *bytes,
 
 // Finds the evidence that counts; it may be a view of `*bytes`. It returns
 // false if there may be a chain that OpenSSL verified, and it is not known.
-static bool find_evidence(pv__evidence *out, pv__buffer *bytes,
+static bool find_evidence(pv__memo *out, pv__buffer *bytes,
                           pv__connection *connection, SSL *ssl,
                           const pv__shown *shown, const char *host) {
-  *out = (pv__evidence){.num_issuers = 0};
+  *out = (pv__memo){.num_issuers = 0};
   bool is_clear = false;
   if (shown->session == NULL) {
     is_clear = !shown->has_chain ||
-               (pv__evidence_read(out, connection->evidence.data,
+               (pv__memo_read(out, connection->evidence.data,
                                   connection->evidence.len) &&
                 connection->leaf != NULL &&
                 is_for(out, &connection->leaf_hashed, host));
@@ -173,7 +173,7 @@ static bool find_evidence(pv__evidence *out, pv__buffer *bytes,
   if (is_clear) {
     return true;
   }
-  *out = (pv__evidence){.num_issuers = 0};
+  *out = (pv__memo){.num_issuers = 0};
   return false;
 }
 
@@ -241,7 +241,7 @@ bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown) {
     pv__not_checked(out, UNREADABLE);
     return false;
   }
-  pv__evidence evidence;
+  pv__memo evidence;
   pv__buffer bytes = {NULL, 0};
   hashed_cert chain[PV_OPENSSL_CERTS_MAX];
   const bool is_hidden =

@@ -21,7 +21,7 @@ bool pv__keep_chain(pv__connection *connection, SSL *ssl, X509 *leaf,
   connection->asked.is_answered = false;
   pv__buffer_free(&connection->evidence);
   return pv__leaf_kept(connection, &rule->known, leaf) &&
-         pv__evidence_write(&connection->evidence, &rule->known,
+         pv__memo_write(&connection->evidence, &rule->known,
                             &connection->leaf_hashed, chain, host);
 }
 

@@ -29,14 +29,14 @@ from pinverify.errors import PolicyError
 from pinverify.headers._forms import VALUE_MAX, read_leaf
 from pinverify.headers._proxy import TRANSFER_ENCODING, declared
 from pinverify.headers._rfc9440 import FormError, byte_sequences, secrets_of_list
-from pinverify.tls._evidence import (
+from pinverify.tls._in_force import in_force
+from pinverify.tls._judge import (
     announce,
     judge,
     refusal,
     rejection,
     report_of_accepted,
 )
-from pinverify.tls._in_force import in_force
 from pinverify.tls._memo import Memo
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from pinverify.headers._forms import WithSecret
     from pinverify.headers._proxy import Declared, Proxy
     from pinverify.policy import PinSet, Policy, Report
-    from pinverify.tls._evidence import Peer
     from pinverify.tls._in_force import InForce
+    from pinverify.tls._judge import Peer
     from pinverify.tls._notices import OnReport
 
 __all__ = ["Gate", "Request", "refusal_text"]

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pinverify.errors import PolicyError
 from pinverify.policy import PinSet, Policy
-from pinverify.tls._evidence import rejection
 from pinverify.tls._in_force import ContextRule, in_force
+from pinverify.tls._judge import rejection
 from pinverify.tls._pin_context import hook, require_our_class
 
 if TYPE_CHECKING:

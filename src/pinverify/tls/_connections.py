@@ -1,6 +1,6 @@
 """Connections of `ssl` that are judged before data moves: sockets and objects.
 
-`_evidence` describes the states of a connection, and the certificates that count. This
+`_judge` describes the states of a connection, and the certificates that count. This
 file enforces that for the two kinds of connections of ssl. A class here is mixed into
 a class of ssl, or into an application's subclass of one, and is the class of a
 connection while it is PENDING. Afterwards the connection gets a class that adds next
@@ -22,7 +22,10 @@ from pinverify.tls._checking_classes import (
     class_with_the_check,
     verified_class,
 )
-from pinverify.tls._evidence import (
+from pinverify.tls._guarded_context import GuardedContext, guard, may_offer
+from pinverify.tls._guarded_object import GuardedObject
+from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
+from pinverify.tls._judge import (
     ASKED_FOR_RENEGOTIATION,
     Accepted,
     Peer,
@@ -35,9 +38,6 @@ from pinverify.tls._evidence import (
     rejection,
     report_of_accepted,
 )
-from pinverify.tls._guarded_context import GuardedContext, guard, may_offer
-from pinverify.tls._guarded_object import GuardedObject
-from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
 from pinverify.tls._memo import note_session
 from pinverify.tls._ssl_internals import (
     ShownBySSL,

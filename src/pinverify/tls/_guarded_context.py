@@ -24,9 +24,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from pinverify.tls._evidence import is_worth_offering
 from pinverify.tls._fork_safe import ForkSafeLock
 from pinverify.tls._in_force import ContextRule, installed
+from pinverify.tls._judge import is_worth_offering
 from pinverify.tls._memo import leaf_of
 from pinverify.tls._ssl_internals import (
     C_OPTIONS,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pinverify.errors import PinverifyError, PolicyError
 from pinverify.policy import Pin, PinKind, PinSet, Policy
-from pinverify.tls._evidence import rejection
+from pinverify.tls._judge import rejection
 
 if TYPE_CHECKING:
     import asyncio

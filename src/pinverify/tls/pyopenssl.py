@@ -8,7 +8,7 @@ that it raises in the context, where another thread's connection may get it.
 `pin_connection` checks the pins in the connection's verify callback. A wrong pin then
 ends the handshake with an alert, before a client certificate is sent. It also gives the
 connection a class with the states PENDING, VERIFIED and FAILED, because OpenSSL calls
-back in full handshakes only. `pinverify.tls._evidence` explains the states, and which
+back in full handshakes only. `pinverify.tls._judge` explains the states, and which
 certificates count.
 """
 
@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from OpenSSL import SSL
 
 from pinverify.errors import PolicyError
-from pinverify.tls._evidence import (
+from pinverify.tls._in_force import in_force
+from pinverify.tls._judge import (
     ASKED_FOR_RENEGOTIATION,
     announce,
     judge,
     rejection,
     report_of_accepted,
 )
-from pinverify.tls._in_force import in_force
 from pinverify.tls._memo import Memo
 from pinverify.tls._pyopenssl_check import (
     Check,

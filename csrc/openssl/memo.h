@@ -1,6 +1,6 @@
-// evidence.h: the chain of a handshake as bytes, which a session can carry.
-#ifndef PINVERIFY_OPENSSL_EVIDENCE_H
-#define PINVERIFY_OPENSSL_EVIDENCE_H
+// memo.h: the chain of a handshake as bytes, which a session can carry.
+#ifndef PINVERIFY_OPENSSL_MEMO_H
+#define PINVERIFY_OPENSSL_MEMO_H
 
 #include "../pinverify_openssl.h"
 #include "known.h"
@@ -17,24 +17,24 @@
 //       44         the host; then a hashed_cert for each issuer
 //
 // The leaf itself is in the session. Its digest binds the bytes to it.
-typedef struct pv__evidence {
+typedef struct pv__memo {
   bool is_verified;
   const char *host;
   size_t host_len;
   const uint8_t *leaf_sha256;
   size_t num_issuers;
   const hashed_cert *issuers;
-} pv__evidence;
+} pv__memo;
 
-// pv__evidence_write encodes a chain, leaf first, which OpenSSL has verified;
+// pv__memo_write encodes a chain, leaf first, which OpenSSL has verified;
 // or, if `chain` is NULL, that it verified none. It returns false, and `*out`
 // is empty, if there are too many certificates or memory is short.
-bool pv__evidence_write(pv__buffer *out, pv__known *known,
+bool pv__memo_write(pv__buffer *out, pv__known *known,
                         const hashed_cert *leaf, STACK_OF(X509) *chain,
                         const char *host);
 
-// pv__evidence_read makes a view of these bytes. It returns false if they are
-// anything else than what pv__evidence_write wrote.
-bool pv__evidence_read(pv__evidence *out, const uint8_t *data, size_t len);
+// pv__memo_read makes a view of these bytes. It returns false if they are
+// anything else than what pv__memo_write wrote.
+bool pv__memo_read(pv__memo *out, const uint8_t *data, size_t len);
 
-#endif  // PINVERIFY_OPENSSL_EVIDENCE_H
+#endif  // PINVERIFY_OPENSSL_MEMO_H

@@ -1,5 +1,5 @@
-// evidence.c: the chain of a handshake as bytes, which a session can carry.
-#include "evidence.h"
+// memo.c: the chain of a handshake as bytes, which a session can carry.
+#include "memo.h"
 
 #include <string.h>
 
@@ -9,7 +9,7 @@ enum { HOST_AT = 44 };
 
 _Static_assert(sizeof(hashed_cert) == 65, "a session keeps it as it is");
 
-bool pv__evidence_write(pv__buffer *out, pv__known *known,
+bool pv__memo_write(pv__buffer *out, pv__known *known,
                         const hashed_cert *leaf, STACK_OF(X509) *chain,
                         const char *host) {
   const pv__stack_index num = chain == NULL ? 1 : sk_X509_num(chain);
@@ -41,14 +41,14 @@ bool pv__evidence_write(pv__buffer *out, pv__known *known,
   return true;
 }
 
-bool pv__evidence_read(pv__evidence *out, const uint8_t *data, size_t len) {
-  *out = (pv__evidence){.num_issuers = 0};
+bool pv__memo_read(pv__memo *out, const uint8_t *data, size_t len) {
+  *out = (pv__memo){.num_issuers = 0};
   if (len < HOST_AT || memcmp(data, MAGIC, sizeof(MAGIC)) != 0 || data[8] > 1 ||
       data[9] >= PV_OPENSSL_CERTS_MAX || data[11] != 0 ||
       len != HOST_AT + data[10] + sizeof(hashed_cert) * data[9]) {
     return false;
   }
-  *out = (pv__evidence){
+  *out = (pv__memo){
       .is_verified = data[8] == 1,
       .host = (const char *)data + HOST_AT,
       .host_len = data[10],
