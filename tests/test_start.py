@@ -187,20 +187,14 @@ A_CONTEXT_NEEDS = {
     *("core._compile", "core._hosts", "core._kernels", "core._library"),
     *("core._open_policy", "core._peers", "core._pins", "core._raw_report"),
     *("core._sha256", "policy._compiled", "policy._epoch_seconds"),
-    *("policy._from_columns", "policy._hidden_rule", "policy._hosts"),
-    *("policy._loose_der", "policy._message", "policy._near_pins", "policy._pem"),
-    *("policy._pin", "policy._pinning_error", "policy._policy", "policy._printable"),
-    *("policy._recipes", "policy._report", "policy._reports", "policy._rules"),
-    *("policy._subject", "policy._value", "tls._checking_classes"),
-    *(
-        "tls._connections",
-        "tls._counts",
-        "tls._judge",
-        "tls._fork_safe",
-        "tls._guarded_context",
-    ),
-    *("tls._guarded_object", "tls._in_force", "tls._memo", "tls._names"),
-    *("tls._notices", "tls._pin_context", "tls._ssl_internals"),
+    *("policy._hosts", "policy._loose_der", "policy._message", "policy._pem"),
+    "policy._pin",
+    *("policy._pinning_error", "policy._policy", "policy._printable"),
+    *("policy._report", "policy._reports", "policy._rules", "policy._subject"),
+    *("policy._value", "tls._checking_classes", "tls._connections", "tls._counts"),
+    *("tls._fork_safe", "tls._guarded_context", "tls._in_force", "tls._judge"),
+    *("tls._memo", "tls._names", "tls._notices", "tls._pin_context"),
+    "tls._ssl_internals",
 }
 BESIDE_SSL = """
     import ssl, sys

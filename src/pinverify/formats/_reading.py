@@ -17,7 +17,7 @@ from pinverify.policy._hosts import (
     split_pattern,
     takes_any_labels,
 )
-from pinverify.policy._near_pins import near_base64
+from pinverify.policy._pin import near_base64
 from pinverify.policy._printable import printable, shortened, shown
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ whatever the peer shows and however many pins there are.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime as dt
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -14,10 +15,10 @@ from pinverify import core
 from pinverify.core._raw_report import CLIENTS, NO_RULE
 from pinverify.errors import DERError, PolicyError
 from pinverify.policy._epoch_seconds import moment
-from pinverify.policy._hidden_rule import hidden_rule
+from pinverify.policy._hosts import canonical, covering
+from pinverify.policy._loose_der import element, inside
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._printable import shortened
-from pinverify.policy._recipes import mistaken_pins, pins_of
 from pinverify.policy._report import Reason, Report, raw_of, seen_of
 from pinverify.policy._subject import subject_of
 
@@ -29,13 +30,142 @@ if TYPE_CHECKING:
 __all__ = [
     "LINES_MAX",
     "Judged",
+    "Mistaken",
     "headline_from",
     "headline_of",
+    "hidden_rule",
     "key_pin",
+    "mistaken_pins",
+    "pins_of",
     "pinset_behind",
     "rejection_text",
     "subject_line",
 ]
+
+# ---- pins that were computed in a wrong way, and what was hashed in their place ----
+
+# People hash what a command printed: the PEM text, the hex of a digest, the key without
+# its algorithm. Such a pin matches nothing, and looks like a right one. Who has the
+# certificate can compute all of these, and tell which one it is.
+
+
+class Mistaken(NamedTuple):
+    """A wrong pin that belongs to a certificate.
+
+    Attributes:
+        hashed: the bytes that were hashed, in words.
+        right: the pin that was meant.
+    """
+
+    hashed: str
+    right: Pin
+
+
+def pins_of(cert: bytes) -> tuple[Pin, ...]:
+    """Return the pins of a certificate and of its key; none if it is not strict DER."""
+    try:
+        key = core.spki_sha256(cert)
+    except DERError:
+        return ()
+    return Pin(PinKind.SPKI, key), Pin(PinKind.CERTIFICATE, core.sha256(cert))
+
+
+def mistaken_pins(cert: bytes) -> dict[Pin, Mistaken]:
+    """Return every pin that a wrong recipe makes of a certificate.
+
+    Empty for what is not strict DER. The right pins are not among them.
+    """
+    right = pins_of(cert)
+    if not right:
+        return {}
+    key, whole = right
+    found = {
+        Pin(PinKind.SPKI, core.sha256(data)): Mistaken(hashed, key)
+        for hashed, data in _hashed_instead(cert, core.spki(cert), key.digest)
+    }
+    found[Pin(PinKind.SPKI, whole.digest)] = Mistaken("the whole certificate", whole)
+    found[Pin(PinKind.CERTIFICATE, key.digest)] = Mistaken("the public key", key)
+    return found
+
+
+def _hashed_instead(
+    cert: bytes, spki: bytes, digest: bytes
+) -> Iterator[tuple[str, bytes]]:
+    """Yield what people hash in place of a SubjectPublicKeyInfo, in words and bytes."""
+    _, bits = inside(spki, element(spki, 0))
+    yield "the key without its algorithm", spki[bits.start + 1 : bits.end]
+    for what, der, label in (
+        ("the key", spki, "PUBLIC KEY"),
+        ("the certificate", cert, "CERTIFICATE"),
+    ):
+        pem = _pem(der, label)
+        yield f"the PEM text of {what}", pem
+        yield f"the PEM text of {what}", pem.rstrip(b"\n")
+        yield f"the base64 text of {what}", base64.b64encode(der)
+        yield f"the hex text of {what}", der.hex().encode()
+    yield "the hex text of its hash", digest.hex().encode()
+    yield "the base64 text of its hash", base64.b64encode(digest)
+
+
+_PEM_LINE = 64  # characters; RFC 7468, 2
+
+
+def _pem(der: bytes, label: str) -> bytes:
+    text = base64.b64encode(der).decode("ascii")
+    lines = [text[i : i + _PEM_LINE] for i in range(0, len(text), _PEM_LINE)]
+    whole = [f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]
+    return "\n".join(whole).encode("ascii")
+
+
+# ---- the rule that would have matched, had a narrower one not decided alone --------
+
+# Other systems unite rules, and people expect it of all. A compiled policy finds the
+# rule of a host, and no rule by its pattern; so it is asked about made-up hosts beside
+# the real one, about which the narrower rule has no say.
+
+_LEVELS = 8  # names above the host that are tried
+_LABEL = "pinverify-asks"
+
+
+def hidden_rule(
+    report: Report, chain: Sequence[bytes], handle: OpenPolicy, now: int
+) -> str:
+    """Return the pattern of a wider rule whose pins match; empty if there is none.
+
+    Args:
+        report: a mismatch.
+        chain: the DER certificates that were judged, leaf first.
+        handle: the policy.
+        now: the moment of the decision, in seconds since 1970.
+    """
+    if report.host is None or report.rule is None:
+        return ""
+    wider = set(covering(canonical(report.host))) - {report.rule}
+    for host in _hosts_beside(report.host):
+        raw, spkis = handle.evaluate(host.encode("ascii"), chain, now)
+        other = Report(raw, spkis, host, handle.digest)
+        if other.reason is Reason.MATCH and other.rule in wider:
+            return str(other.rule)
+    return ""
+
+
+def _hosts_beside(host: str) -> Iterator[str]:
+    """Yield hosts with one and with two labels before each name above a host.
+
+    The first kind is decided by a rule for ``*.`` and the name, if there is one; the
+    second by one for ``**.`` and the name, or a wider one. A host that is too long is
+    rejected, and matches nothing.
+    """
+    name = host
+    for _ in range(_LEVELS):
+        yield f"{_LABEL}.{name}"
+        yield f"{_LABEL}.{_LABEL}.{name}"
+        _, _, name = name.partition(".")
+        if not name:
+            return
+
+
+# ---- message -----------------------------------------------------------------
 
 LINES_MAX = 40
 
