@@ -13,7 +13,7 @@ from pinverify.cli.check_next import Evidence, decisions, read_evidence
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import is_compiled
-from pinverify.live._rotation import Facts, Out, Step, advise
+from pinverify.live._rotation import Facts, Out, Step, advise, is_rolling
 from pinverify.policy import Pin, PinSet, Policy, Reason, Rules
 from pinverify.policy._epoch_seconds import seconds_of
 from pinverify.policy._message import pins_of
@@ -22,7 +22,7 @@ from pinverify.review import lint
 from pinverify.review._check_next import certificate_around
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pinverify.cli.output import Output
     from pinverify.live._rotation import Advice
@@ -74,12 +74,9 @@ def rotate_key(out: Output, files: Files, days: int, *, to_check: bool) -> None:
     """
     policy = _policy(out, files.policy, files)
     host = files.host or _only_host(policy.rules, files.policy)
-    facts, mistakes = _facts(out, files, policy, host, days)
+    facts = _facts(out, files, policy, host, days)
     advice = advise(facts)
-    advice = advice._replace(mistakes=(*advice.mistakes, *mistakes))
-    is_out = advice.is_out and not mistakes
-    waits = not facts.in_use.issuperset(facts.made) and not is_out
-    if to_check and (advice.mistakes or waits):
+    if to_check and (advice.mistakes or advice.unsafe):
         out.exit_code = _NOT_SAFE
     if out.as_json:
         out.json(
@@ -87,14 +84,17 @@ def rotate_key(out: Output, files: Files, days: int, *, to_check: bool) -> None:
                 "host": host,
                 "step": advice.step.name,
                 "why": advice.why,
-                "may_deploy": is_out,
+                "todo": advice.todo,
+                "may_deploy": bool(facts.made) and not advice.unsafe,
                 "mistakes": advice.mistakes,
                 "in_use": sorted(facts.in_use),
-                "next": facts.made,
+                "next": [
+                    {"pin": key, "unsafe": advice.unsafe.get(key)} for key in facts.made
+                ],
             }
         )
     else:
-        _print(out, host, facts, advice, is_out=is_out)
+        _print(out, host, facts, advice)
 
 
 def _policy(out: Output, file: str, files: Files) -> Policy:
@@ -113,101 +113,125 @@ def _only_host(rules: Rules, name: str) -> str:
 # ---- facts -------------------------------------------------------------------------
 
 
-def _facts(
-    out: Output, files: Files, policy: Policy, host: str, days: int
-) -> tuple[Facts, list[str]]:
-    """Return the facts, and the mistakes that `lint` and the scrapes tell."""
+def _facts(out: Output, files: Files, policy: Policy, host: str, days: int) -> Facts:
+    """Return the facts, with the mistakes that `lint` and the scrapes tell."""
+    found = policy.rules.deciding(host)
+    pinset = found[1] if found is not None else None
+    if found is None or not isinstance(pinset, PinSet):
+        msg = f"{files.policy}: no rule pins {host}"
+        raise NoAnswerError(msg)
     in_use = _by_key(_in_use(files, host))
     if not in_use:
         msg = "what is in use? name servers or files with --server"
         raise NoAnswerError(msg)
     made = _by_key(_made(files.made))
-    chain = next(iter(in_use.values())).chain
-    known = {**made, **in_use}
-    now = int(time.time())
-    rules = policy.rules
-    found = rules.deciding(host)
-    pinset = found[1] if found is not None else None
-    if found is None or not isinstance(pinset, PinSet):
-        msg = f"{files.policy}: no rule pins {host}"
-        raise NoAnswerError(msg)
-    hit = {pin for one in in_use.values() for pin in _pins(one)}
-    kept = hit | {pin for one in made.values() for pin in _pins(one)}
-    lists = [pins for pins in (pinset.pins, pinset.leaf, pinset.ca) if pins]
+    used = [one for each in in_use.values() for one in each]
+    chains = _with_chains(in_use, made)
     others = [(file, _policy(out, file, files)) for file in dict.fromkeys(files.others)]
+    now = int(time.time())
     facts = Facts(
         in_use=frozenset(in_use),
         made=tuple(made),
-        policy=_out(files.policy, policy, known, host, chain),
-        others=[_out(file, each, known, host, chain) for file, each in others],
-        backups=[frozenset(map(str, set(pins) - hit)) for pins in lists],
-        idle=frozenset(
-            str(pin) for pin in (*pinset.pins, *pinset.leaf) if pin not in kept
-        ),
+        hits={key: [*map(_hits, each)] for key, each in chains.items()},
+        lists={
+            name: frozenset(map(str, getattr(pinset, name)))
+            for name in ("pins", "leaf", "ca")
+            if getattr(pinset, name)
+        },
+        policy=_out(files.policy, policy, chains, host),
+        others=[_out(file, each, chains, host) for file, each in others],
         now=now,
         until=now + 86400 * days,
     )
-    alone = Rules({found[0]: pinset}, blocked=rules.blocked)
-    ignored = _TOLD_HERE | ({_SHORT_LIVED} if made else set())
-    chains = {host: chain} if chain else {}
-    mistakes = [
-        f"{finding.code}: {finding.text}"
-        for finding in lint(alone, chains=chains)
-        if finding.level != "hint" and finding.code not in ignored
-    ]
+    alone = Rules({found[0]: pinset}, blocked=policy.rules.blocked)
+    has_next = is_rolling(facts) or not facts.in_use.issuperset(facts.made)
+    mistakes = _linted(alone, host, used, has_next=has_next)
     digests = {each.digest.hex() for each in (policy, *(each for _, each in others))}
     mistakes += [
         f"a policy with the digest {digest} is in force and is none of these: name its "
         "file with --other"
         for digest in sorted(_digests(files.scrapes) - digests)
     ]
-    return facts, mistakes
+    return facts._replace(found=tuple(mistakes))
+
+
+def _linted(
+    rules: Rules, host: str, used: list[Evidence], *, has_next: bool
+) -> list[str]:
+    """Return what `lint` finds about the rule and each chain in use."""
+    ignored = _TOLD_HERE | ({_SHORT_LIVED} if has_next else set())
+    chains = [{host: one.chain} for one in used if one.chain] or [{}]
+    findings = [finding for each in chains for finding in lint(rules, chains=each)]
+    texts = [
+        f"{finding.code}: {finding.text}"
+        for finding in findings
+        if finding.level != "hint" and finding.code not in ignored
+    ]
+    return [*dict.fromkeys(texts)]
 
 
 def _out(
-    name: str,
-    policy: Policy,
-    known: dict[str, Evidence],
-    host: str,
-    chain: Sequence[bytes],
+    name: str, policy: Policy, chains: dict[str, list[Evidence]], host: str
 ) -> Out:
     """Return which keys a policy accepts, and when its rule expires."""
-    accepts = set()
-    for key, evidence in known.items():
-        whole = evidence
-        if evidence.key is not None:  # its certificate comes from the same authority
-            around = certificate_around(evidence.key)
-            whole = Evidence(evidence.source, [around, *chain[1:]])
-        (found,) = decisions(whole, policy, host)
-        # What report mode accepts will be rejected when that ends.
-        if found.report.accepted and found.report.reason in _FOR_GOOD:
-            accepts.add(key)
+    accepts = frozenset(
+        key
+        for key, each in chains.items()
+        if all(_accepts(policy, one, host) for one in each)
+    )
     rule = policy.rules.deciding(host)
     pinset = rule[1] if rule is not None else None
     expires = pinset.expires if isinstance(pinset, PinSet) else None
-    return Out(
-        name, frozenset(accepts), None if expires is None else seconds_of(expires)
-    )
+    return Out(name, accepts, None if expires is None else seconds_of(expires))
 
 
-def _by_key(found: Iterator[Evidence]) -> dict[str, Evidence]:
-    """Return what was found, by the pin of its key; a chain rather than a key."""
-    keys: dict[str, Evidence] = {}
+def _accepts(policy: Policy, evidence: Evidence, host: str) -> bool:
+    """Return True if a policy accepts a chain; report mode does not: it will end."""
+    (found,) = decisions(evidence, policy, host)
+    return found.report.accepted and found.report.reason in _FOR_GOOD
+
+
+def _with_chains(
+    in_use: dict[str, list[Evidence]], made: dict[str, list[Evidence]]
+) -> dict[str, list[Evidence]]:
+    """Return the chains of each key, in use or next.
+
+    A key alone may be deployed on each of the servers. So its certificate is taken to
+    come from the authority of each of them.
+    """
+    used = [one.chain[1:] for each in in_use.values() for one in each if one.chain]
+    chains = {}
+    for key in in_use | made:
+        known = [*in_use.get(key, ()), *made.get(key, ())]
+        found = [one for one in known if one.chain]
+        above = [one.chain[1:] for one in found]
+        for one in known:
+            if one.key is not None:
+                leaf = certificate_around(one.key)
+                for rest in used or [[]]:
+                    if rest not in above:
+                        above.append(rest)
+                        found.append(Evidence(one.source, [leaf, *rest]))
+        chains[key] = found
+    return chains
+
+
+def _by_key(found: Iterable[Evidence]) -> dict[str, list[Evidence]]:
+    """Return what was found by the pin of its key: one key may be in several chains."""
+    keys: dict[str, list[Evidence]] = {}
     for one in found:
         key = str(
             Pin.from_certificate(one.chain[0])
             if one.key is None
             else Pin.from_public_key(one.key)
         )
-        if key not in keys or one.key is None:
-            keys[key] = one
+        keys.setdefault(key, []).append(one)
     return keys
 
 
-def _pins(evidence: Evidence) -> list[Pin]:
-    if evidence.key is not None:
-        return [Pin.from_public_key(evidence.key)]
-    return [pin for cert in evidence.chain for pin in pins_of(cert)]
+def _hits(evidence: Evidence) -> frozenset[str]:
+    """Return the pins that match the certificates of a chain."""
+    return frozenset(str(pin) for cert in evidence.chain for pin in pins_of(cert))
 
 
 def _in_use(files: Files, host: str) -> Iterator[Evidence]:
@@ -263,17 +287,23 @@ _STYLES = dict.fromkeys(Step, "bold cyan") | {
 }
 
 
-def _print(
-    out: Output, host: str, facts: Facts, advice: Advice, *, is_out: bool
-) -> None:
+def _print(out: Output, host: str, facts: Facts, advice: Advice) -> None:
     rows = [("host", Cell(printable(host)))]
     rows += [("in use", Cell(key)) for key in sorted(facts.in_use)]
-    rows += [("next", Cell(key)) for key in facts.made if key not in facts.in_use]
-    text = "mend the mistakes below" if advice.mistakes else advice.step.value
+    for key in facts.made:
+        why = advice.unsafe.get(key)
+        rows.append(("next", Cell(key)))
+        rows.append(
+            ("", Cell("may be deployed", "bold green"))
+            if why is None
+            else ("", Cell(f"must not be deployed yet: {printable(why)}", "bold red"))
+        )
     style = "bold red" if advice.mistakes else _STYLES[advice.step]
-    rows.append(("step", Cell(text, style)))
-    rows.append(("because", Cell(printable(advice.why))))
-    rows.append(("deploy next", Cell("safe" if is_out else "not safe")))
+    rows += [
+        ("step", Cell(advice.step.value, style)),
+        ("because", Cell(printable(advice.why))),
+        ("do now", Cell(printable(advice.todo))),
+    ]
     out.fields(rows)
     for mistake in advice.mistakes:
         out.line()

@@ -12,6 +12,11 @@ A step is safe if it makes no client refuse an honest server, whichever of the p
 it has: a policy may be replaced by one that accepts each key in use, and a key may be
 deployed that each policy accepts. A client that is offline keeps its policy; so one
 that was replaced counts until nobody can have it any more.
+
+A host may have several servers. They get the next key one after the other, and until
+the last one has it both keys are in use: the advice is to go on. A key has a backup if
+each list of the rule has a pin that its chain does not hit: the next key, one that is
+kept elsewhere, or that of another server.
 """
 
 from __future__ import annotations
@@ -20,19 +25,19 @@ import enum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Advice", "Facts", "Out", "Step", "advise"]
+__all__ = ["Advice", "Facts", "Out", "Step", "advise", "is_rolling"]
 
 
 class Step(enum.Enum):
     """The step that is next."""
 
     MAKE = "make the next key"
-    PIN = "pin the next key, in every policy"
+    PIN = "pin the next key"
     WAIT = "wait until that is in force everywhere"
     DEPLOY = "deploy the next key"
-    DROP = "drop the pins that no key needs"
+    DROP = "drop pins that no key needs"
 
 
 class Out(NamedTuple):
@@ -40,7 +45,8 @@ class Out(NamedTuple):
 
     Attributes:
         name: for the text of an advice.
-        accepts: those of the keys, in use or next, that it accepts.
+        accepts: those of the keys, in use or next, that it accepts wherever they are
+            or may be deployed.
         expires: when its rule expires, in seconds since 1970; None if it does not.
     """
 
@@ -54,24 +60,26 @@ class Facts(NamedTuple):
 
     Attributes:
         in_use: the keys that servers have now: all of them.
-        made: those that are made for later, in the order of their use.
+        made: those that are made for later, in the order of their use. One of them may
+            be in use already, on some of the servers.
+        hits: of each key, the pins that match its chain, for each of its chains.
+        lists: the lists of pins of the rule by name, each of which must match.
         policy: the policy that is to be published, or was.
         others: policies that were before, and may still be in force somewhere.
-        backups: pins of the policy that nothing in use hits, for each list of the rule
-            that must match: without one, the rule has no way out.
-        idle: pins of the policy that neither a key in use nor one that is made needs.
         now: seconds since 1970.
         until: no rule may expire before, in seconds since 1970.
+        found: mistakes that were found elsewhere.
     """
 
     in_use: frozenset[str]
     made: tuple[str, ...]
+    hits: Mapping[str, Sequence[frozenset[str]]]
+    lists: Mapping[str, frozenset[str]]
     policy: Out
     others: Sequence[Out]
-    backups: Sequence[frozenset[str]]
-    idle: frozenset[str]
     now: int
     until: int
+    found: tuple[str, ...] = ()
 
 
 class Advice(NamedTuple):
@@ -80,72 +88,174 @@ class Advice(NamedTuple):
     Attributes:
         step: the step that is next.
         why: what it follows from.
-        is_out: True if a next key may be deployed: each policy accepts it.
-        mistakes: what would refuse honest servers, now or soon: each has to be mended
-            before the step.
+        todo: what to do now.
+        unsafe: why a next key must not be deployed yet, by key; one that is not in it
+            may be deployed.
+        mistakes: what refuses honest servers, now or soon, each with its remedy.
     """
 
     step: Step
     why: str
-    is_out: bool
+    todo: str
+    unsafe: Mapping[str, str]
     mistakes: tuple[str, ...]
 
 
 def advise(facts: Facts) -> Advice:
     """Return the advice that follows from the facts."""
-    mistakes = [*_rejections(facts), *_lapses(facts)]
-    made = [key for key in facts.made if key not in facts.in_use]
-    if facts.made and not made and not all(facts.backups):
-        mistakes.append("the next key is the one in use: it is no backup; make another")
-    elif not all(facts.backups):
-        mistakes.append(
-            "no backup: every pin of a list is of what is in use; make the next key, "
-            "and pin it"
-        )
-    if not made:
-        return Advice(
-            Step.MAKE,
-            "there is no next key, or it is in use",
-            is_out=False,
-            mistakes=tuple(mistakes),
-        )
-    key = made[0]
-    missing = [each.name for each in facts.others if key not in each.accepts]
-    if key not in facts.policy.accepts:
-        step, why = Step.PIN, f"{facts.policy.name} does not accept it"
-    elif missing:
-        step, why = Step.WAIT, f"these do not accept it: {', '.join(missing)}"
-    elif facts.idle:
-        step, why = (
-            Step.DROP,
-            f"neither in use nor next: {', '.join(sorted(facts.idle))}",
-        )
-    else:
-        step, why = Step.DEPLOY, "every policy that is out there accepts it"
-    is_out = step in {Step.DEPLOY, Step.DROP} and not mistakes
-    return Advice(step, why, is_out, tuple(mistakes))
+    refused = _refused_already(facts)
+    bare = _no_backup(facts)
+    mistakes = [*_refused_soon(facts), *bare, *facts.found]
+    unsafe = {}
+    for key in dict.fromkeys(facts.made):
+        missing = [
+            each.name
+            for each in (facts.policy, *facts.others)
+            if key not in each.accepts
+        ]
+        if missing:
+            unsafe[key] = f"not accepted by {', '.join(missing)}"
+        elif mistakes:
+            unsafe[key] = "mend the mistakes below before"
+        elif _without_backup(facts, [key]):
+            unsafe[key] = "its rule would have no backup left: pin another key before"
+    step, why = next(_steps(facts))
+    todo = _TODO[step].format(policy=facts.policy.name)
+    if mistakes and not (mistakes == bare and step in {Step.MAKE, Step.PIN}):
+        todo = f"mend the mistakes below; then {todo}"
+    return Advice(step, why, todo, unsafe, (*refused, *mistakes))
 
 
-def _rejections(facts: Facts) -> list[str]:
+_TODO = {
+    Step.MAKE: "make a key, keep it where the present one is kept, and name its "
+    "request or its public key with --next",
+    Step.PIN: "add the missing pins to {policy}, and publish it",
+    Step.WAIT: "publish {policy}, if you have not yet; leave out --other for a policy "
+    "when no client can have it any more",
+    Step.DROP: "remove them from {policy}, and publish it; if you still have the key "
+    "of one, as a backup, name that key with --next, too",
+    Step.DEPLOY: "deploy it when you want to, on one server after the other, until all "
+    "have it",
+}
+
+
+def _steps(facts: Facts) -> Iterator[tuple[Step, str]]:
+    """Yield steps and what they follow from; the first one is the next step."""
+    policy = facts.policy.name
+    waiting = [key for key in facts.made if key not in facts.in_use]
+    bare = _without_backup(facts, facts.in_use)
+    if is_rolling(facts):
+        if not bare:
+            old = _spelt(facts.in_use.difference(facts.made))
+            yield Step.DEPLOY, f"some servers have it, and others still have {old}"
+    elif not waiting:
+        is_named = "the next key is in use" if facts.made else "no next key is named"
+        yield Step.MAKE, is_named
+    unpinned = [key for key in waiting if key not in facts.policy.accepts]
+    if unpinned:
+        yield Step.PIN, f"{policy} does not accept {_spelt(unpinned)}"
+    if bare:
+        yield Step.PIN, f"{policy} has no backup in {_needs(bare)}"
+    spent = _without_backup(facts, waiting[:1])
+    if spent:
+        yield (
+            Step.PIN,
+            f"with the next key in use, no backup would be left in {_needs(spent)}",
+        )
+    missing = [each.name for each in facts.others if waiting[0] not in each.accepts]
+    if missing:
+        yield Step.WAIT, f"these do not accept it: {', '.join(missing)}"
+    idle = _idle(facts)
+    if idle:
+        yield Step.DROP, f"neither in use nor named with --next: {_spelt(idle)}"
+    yield Step.DEPLOY, "every policy that is named here accepts it"
+
+
+def is_rolling(facts: Facts) -> bool:
+    """Return True if some servers have a next key, and others have none yet."""
+    old = facts.in_use.difference(facts.made)
+    return bool(old) and len(old) < len(facts.in_use)
+
+
+def _refused_already(facts: Facts) -> list[str]:
+    """Return the policies from before that reject a key in use.
+
+    They are out, and nothing that is published changes them. So this keeps no key from
+    being deployed that all policies accept: that is the remedy.
+    """
     return [
-        f"{policy.name} rejects the key in use, {key}: publish a policy that has it"
-        for policy in (facts.policy, *facts.others)
+        f"clients that still have {policy.name} refuse {key}, which is in use: deploy "
+        "a key in its place that every policy accepts, and name that with --next"
+        for policy in facts.others
         for key in sorted(facts.in_use - policy.accepts)
     ]
 
 
-def _lapses(facts: Facts) -> list[str]:
-    """Return the rules that expire too soon.
+def _refused_soon(facts: Facts) -> list[str]:
+    """Return how the policy rejects what is in use, now or when its rule expires.
 
     Of a policy that was replaced it matters only whether it has expired: nothing can be
     done about it any more.
     """
-    ends = facts.policy.expires
-    told = []
+    policy = facts.policy
+    told = [
+        f"{policy.name} refuses {key}, which is in use: put its pin into {policy.name} "
+        "before that is published"
+        for key in sorted(facts.in_use - policy.accepts)
+    ]
+    ends = policy.expires
     if ends is not None and ends < facts.until:
         days = max(0, (ends - facts.now) // 86400)
         told.append(
-            f"the rule in {facts.policy.name} expires in {days} days: publish it with "
-            "a later date"
+            f"the rule in {policy.name} expires in {days} days: publish it with a "
+            "later date"
         )
     return told
+
+
+def _no_backup(facts: Facts) -> list[str]:
+    """Return what is wrong if a list has no pin left for the day a key is lost."""
+    bare = _without_backup(facts, facts.in_use)
+    if not bare:
+        return []
+    text = f"no backup in {_needs(bare)}"
+    if facts.made and facts.in_use.issuperset(facts.made):
+        text += "; the next key is in use: it is no backup, make another one"
+    return [text]
+
+
+def _without_backup(facts: Facts, keys: Iterable[str]) -> list[str]:
+    """Return the lists without a backup for some keys, if these are in use."""
+    used = _chains(facts, keys)
+    return [
+        name for name, pins in facts.lists.items() if any(pins <= hit for hit in used)
+    ]
+
+
+def _idle(facts: Facts) -> list[str]:
+    """Return pins that can be dropped, so that each list still has a backup."""
+    used = frozenset().union(*_chains(facts, facts.in_use))
+    needed = used.union(*_chains(facts, facts.made))
+    droppable: set[str] = set()
+    kept: set[str] = set()
+    for pins in facts.lists.values():
+        has_backup = bool((pins & needed) - used)
+        (droppable if has_backup else kept).update(pins - needed)
+    return sorted(droppable - kept)
+
+
+def _chains(facts: Facts, keys: Iterable[str]) -> list[frozenset[str]]:
+    """Return what each chain of some keys hits."""
+    return [hit for key in keys for hit in facts.hits[key]]
+
+
+def _needs(lists: list[str]) -> str:
+    """Return the names of lists without a backup, and what makes one."""
+    names = " and ".join(f"`{name}`" for name in lists)
+    keys = {"ca": "of another authority"}
+    needed = [keys.get(name, "of a key that is kept for later") for name in lists]
+    return f"{names}: pin one {' and one '.join(dict.fromkeys(needed))}"
+
+
+def _spelt(keys: Iterable[str]) -> str:
+    return ", ".join(sorted(keys))
