@@ -117,7 +117,7 @@ def advise(facts: Facts) -> Advice:
             unsafe[key] = f"not accepted by {', '.join(missing)}"
         elif mistakes:
             unsafe[key] = "mend the mistakes below before"
-        elif _without_backup(facts, [key]):
+        elif _bare_lists(facts, [key]):
             unsafe[key] = "its rule would have no backup left: pin another key before"
     step, why = next(_steps(facts))
     todo = _TODO[step].format(policy=facts.policy.name)
@@ -143,7 +143,7 @@ def _steps(facts: Facts) -> Iterator[tuple[Step, str]]:
     """Yield steps and what they follow from; the first one is the next step."""
     policy = facts.policy.name
     waiting = [key for key in facts.made if key not in facts.in_use]
-    bare = _without_backup(facts, facts.in_use)
+    bare = _bare_lists(facts, facts.in_use)
     if is_rolling(facts):
         if not bare:
             old = _spelt(facts.in_use.difference(facts.made))
@@ -156,7 +156,7 @@ def _steps(facts: Facts) -> Iterator[tuple[Step, str]]:
         yield Step.PIN, f"{policy} does not accept {_spelt(unpinned)}"
     if bare:
         yield Step.PIN, f"{policy} has no backup in {_needs(bare)}"
-    spent = _without_backup(facts, waiting[:1])
+    spent = _bare_lists(facts, waiting[:1])
     if spent:
         yield (
             Step.PIN,
@@ -215,7 +215,7 @@ def _refused_soon(facts: Facts) -> list[str]:
 
 def _no_backup(facts: Facts) -> list[str]:
     """Return what is wrong if a list has no pin left for the day a key is lost."""
-    bare = _without_backup(facts, facts.in_use)
+    bare = _bare_lists(facts, facts.in_use)
     if not bare:
         return []
     text = f"no backup in {_needs(bare)}"
@@ -224,7 +224,7 @@ def _no_backup(facts: Facts) -> list[str]:
     return [text]
 
 
-def _without_backup(facts: Facts, keys: Iterable[str]) -> list[str]:
+def _bare_lists(facts: Facts, keys: Iterable[str]) -> list[str]:
     """Return the lists without a backup for some keys, if these are in use."""
     used = _chains(facts, keys)
     return [

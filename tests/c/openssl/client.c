@@ -603,6 +603,84 @@ static void swapped_before_the_end(void) {
   freed(client, server);
 }
 
+// Counts of a context, in a row: matches, mismatches in report mode, rejected
+// mismatches, rejected because nothing could be checked; resumed; and all.
+static void check_counts(const SSL_CTX *ctx, const uint64_t expected[5]) {
+  pv_openssl_counters counters;
+  uint64_t all = 0, expected_all = 0;
+  memset(&counters, 0xaa, sizeof(counters));
+  CHECK(pv_openssl_count(ctx, &counters) == 1);
+  CHECK(counters.accepted[PV_MATCH] == expected[0]);
+  CHECK(counters.accepted[PV_MISMATCH] == expected[1]);
+  CHECK(counters.rejected[PV_MISMATCH] == expected[2]);
+  CHECK(counters.rejected[PV_NOT_CHECKED] == expected[3]);
+  CHECK(counters.resumed == expected[4]);
+  for (size_t i = 0; i <= PV_NOT_CHECKED; i++) {
+    all += counters.accepted[i] + counters.rejected[i];
+  }
+  for (size_t i = 0; i < 4; i++) {
+    expected_all += expected[i];
+  }
+  CHECK(all == expected_all);
+}
+
+// Each handshake is counted once, by its outcome, however often it was decided;
+// a swap keeps the counters, and an SSL that is used again counts again.
+static void decisions_are_counted(void) {
+  SSL_CTX *client = pinned_client("root");
+  SSL_CTX *server = honest_server();
+  SSL_CTX *impostor = server_context("impostor", SSL_VERIFY_NONE);
+  SSL_CTX *longer = server_context("longer_chain", SSL_VERIFY_NONE);
+  check_counts(client, (const uint64_t[]){0, 0, 0, 0, 0});
+  answer first = connect_once(client, server, NULL);
+  check_counts(client, (const uint64_t[]){1, 0, 0, 0, 0});
+  answer again = connect_once(client, server, first.session);
+  CHECK(again.is_resumed);
+  check_counts(client, (const uint64_t[]){2, 0, 0, 0, 1});
+  forget(&again);
+  again = connect_once(client, longer, NULL);
+  check_counts(client, (const uint64_t[]){2, 0, 0, 1, 1});
+  forget(&again);
+  CHECK(pv_openssl_swap(client, policy_of("watched")) == 1);
+  again = connect_once(client, impostor, NULL);
+  check_counts(client, (const uint64_t[]){2, 1, 0, 1, 1});
+  forget(&again);
+  freed(client, server);
+  forget(&first);
+
+  // Accepted, and then rejected by another policy.
+  server = honest_server();
+  client = client_context();
+  SSL_CTX_set_info_callback(client, swap_after_the_decision);
+  pin(client, "watched");
+  to_swap = client;
+  first = connect_once(client, impostor, NULL);
+  CHECK(!first.client_accepts);
+  check_counts(client, (const uint64_t[]){0, 0, 1, 0, 0});
+  forget(&first);
+  freed(client, server);
+
+  // The same SSL, for two servers.
+  server = honest_server();
+  client = pinned_client("leaf");
+  dialogue d = opened(client, server);
+  expect_host(d.client, HOST);
+  talk(&d);
+  check_counts(client, (const uint64_t[]){1, 0, 0, 0, 0});
+  renew(&d, impostor);
+  talk(&d);
+  check_counts(client, (const uint64_t[]){1, 0, 1, 0, 0});
+  closed(&d);
+
+  pv_openssl_counters none;
+  memset(&none, 0xaa, sizeof(none));
+  CHECK(pv_openssl_count(server, &none) == 0);
+  CHECK(none.accepted[PV_MATCH] == 0 && none.rejected[PV_NOT_CHECKED] == 0);
+  freed(client, server);
+  SSL_CTX_free(impostor);
+  SSL_CTX_free(longer);
+}
+
 // Pitfall 9: a session of another name is judged by the pins of this one, and
 // its chain is no evidence for it.
 static void session_of_another_name(void) {
@@ -736,6 +814,7 @@ const scenario client_scenarios[] = {
     {"pin_removed_in_between", pin_removed_in_between},
     {"swapped_while_resuming", swapped_while_resuming},
     {"swapped_before_the_end", swapped_before_the_end},
+    {"decisions_are_counted", decisions_are_counted},
     {"session_of_another_name", session_of_another_name},
 #ifndef OPENSSL_IS_BORINGSSL
     {"damaged_evidence", damaged_evidence},
