@@ -660,10 +660,29 @@ static void decisions_are_counted(void) {
   forget(&first);
   freed(client, server);
 
+  // Rejected without an alert, and asked again by a loop that ignores it.
+  server = server_context("server", SSL_VERIFY_PEER);
+  client = client_with("client");
+  pin(server, "clients_leaf");
+  first = connect_once(client, server, NULL);
+  CHECK(first.server_accepts && first.session != NULL);
+  CHECK(pv_openssl_swap(server, policy_of("clients_stranger")) == 1);
+  dialogue d = opened(client, server);
+  expect_host(d.client, HOST);
+  offer(d.client, first.session);
+  talk(&d);
+  for (int tries = 0; tries < 3; tries++) {
+    check_counts(server, (const uint64_t[]){1, 0, 1, 0, 0});
+    CHECK(SSL_do_handshake(d.server) != 1);
+  }
+  closed(&d);
+  forget(&first);
+  freed(client, server);
+
   // The same SSL, for two servers.
   server = honest_server();
   client = pinned_client("leaf");
-  dialogue d = opened(client, server);
+  d = opened(client, server);
   expect_host(d.client, HOST);
   talk(&d);
   check_counts(client, (const uint64_t[]){1, 0, 0, 0, 0});
