@@ -171,11 +171,13 @@ static void log_number_event(const char *event, const char *name,
 }
 
 static void reload(gateway *g) {
-  if (tls_reload(&g->shared.tls, &g->options)) {
+  char why[LOG_TEXT_MAX];
+  if (tls_load(&g->shared.tls, &g->options, why)) {
     g->shared.record.reloads++;
     record_forget(&g->shared.record);
   } else {
     g->shared.record.reloads_refused++;
+    log_event("policies kept", "error", why);
   }
 }
 

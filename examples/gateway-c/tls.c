@@ -11,115 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
-
-enum { OF_CLIENTS, OF_UPSTREAM };
-
-// ---- policies ---------------------------------------------------------------
-
-// A loaded policy, or the reason why there is none.
-typedef struct loaded {
-  pv_policy_file file;
-  char why[LOG_TEXT_MAX];
-} loaded;
-
-static bool refuse(loaded *out, const char *path, const char *why) {
-  snprintf(out->why, sizeof(out->why), "%s: %s", path, why);
-  pv_policy_unmap(&out->file);
-  return false;
-}
-
-// A copy of the file, so that a person who writes into it in place changes
-// nothing before the next reload.
-static bool read_policy(loaded *out, const char *path) {
-  return pv_policy_read(&out->file, path) == 1 ||
-         refuse(
-             out, path,
-             out->file.error != 0 ? strerror(out->file.error) : out->file.why);
-}
-
-// A policy without pins for clients would refuse all of them.
-static bool read_clients(loaded *out, const char *path) {
-  return read_policy(out, path) &&
-         (pv_policy_has_clients(&out->file.policy) ||
-          refuse(out, path, "no pins for clients; add [clients]"));
-}
-
-// A policy without pins for the upstream would accept each key.
-static bool read_upstream(loaded *out, const char *path, const char *host) {
-  pv_rule rule;
-  if (!read_policy(out, path)) {
-    return false;
-  }
-  const uint32_t index = pv_policy_find(&out->file.policy, host, strlen(host));
-  if (index == PV_NO_RULE ||
-      pv_policy_rule(&rule, &out->file.policy, index) != PV_OK ||
-      rule.pinset == PV_UNPINNED) {
-    char why[160];
-    snprintf(why, sizeof(why), "no pins; add [hosts.\"%.100s\"]", host);
-    return refuse(out, path, why);
-  }
-  return true;
-}
-
-// Reads both policies, or neither; then the first has the reason.
-static bool read_both(loaded out[2], const options *chosen) {
-  out[OF_UPSTREAM] = (loaded){.file = {.bytes = NULL}};
-  if (!read_clients(&out[OF_CLIENTS], chosen->client_policy)) {
-    return false;
-  }
-  if (!read_upstream(&out[OF_UPSTREAM], chosen->upstream_policy,
-                     chosen->upstream.host)) {
-    pv_policy_unmap(&out[OF_CLIENTS].file);
-    memcpy(out[OF_CLIENTS].why, out[OF_UPSTREAM].why,
-           sizeof(out[OF_CLIENTS].why));
-    return false;
-  }
-  return true;
-}
-
-static void log_policies(const loaded read[2]) {
-  static const char *const names[] = {"clients", "upstream"};
-  log_line line;
-  log_begin(&line, "policies");
-  for (size_t i = 0; i < 2; i++) {
-    uint8_t digest[PV_DIGEST_LEN];
-    char hex[2 * PV_DIGEST_LEN + 1];
-    pv_policy_digest(digest, &read[i].file.policy);
-    for (size_t j = 0; j < PV_DIGEST_LEN; j++) {
-      snprintf(hex + 2 * j, 3, "%02x", digest[j]);
-    }
-    log_text(&line, names[i], hex);
-  }
-  log_end(&line);
-}
-
-// Keeps new policies in the place of the old ones, which nobody uses any more
-// when a swap has returned.
-static void keep(tls *out, loaded read[2]) {
-  for (size_t i = 0; i < 2; i++) {
-    pv_policy_unmap(&out->policies[i]);
-    out->policies[i] = read[i].file;
-  }
-  log_policies(read);
-}
-
-bool tls_reload(tls *out, const options *chosen) {
-  loaded read[2];
-  if (!read_both(read, chosen)) {
-    log_event("policies kept", "error", read[0].why);
-    return false;
-  }
-  // Both contexts are pinned and both policies are open: neither can fail.
-  if (pv_openssl_swap(out->server, &read[OF_CLIENTS].file.policy) != 1 ||
-      pv_openssl_swap(out->client, &read[OF_UPSTREAM].file.policy) != 1) {
-    log_event("a fault of the gateway", "error", "a policy cannot be swapped");
-    abort();
-  }
-  keep(out, read);
-  return true;
-}
-
 // ---- callbacks --------------------------------------------------------------
 
 // Remembers the certificate of a peer: of one that is refused OpenSSL keeps
@@ -152,6 +43,72 @@ static int on_session(SSL *ssl, SSL_SESSION *session) {
   return 1;
 }
 
+// ---- policies ---------------------------------------------------------------
+
+// Reads a copy of a policy, so that a person who writes into the file in place
+// changes nothing before the next reload. A policy without pins for its peers
+// is refused: clients have no name, and the upstream has one.
+static bool read_policy(pv_policy_file *out, const char *path, const char *host,
+                        char why[LOG_TEXT_MAX]) {
+  pv_rule rule;
+  if (pv_policy_read(out, path) != 1) {
+    snprintf(why, LOG_TEXT_MAX, "%s: %s", path,
+             out->error != 0 ? strerror(out->error) : out->why);
+    return false;
+  }
+  if (host == NULL) {
+    snprintf(why, LOG_TEXT_MAX, "%s: no pins for clients; add [clients]", path);
+    return pv_policy_has_clients(&out->policy);
+  }
+  const uint32_t index = pv_policy_find(&out->policy, host, strlen(host));
+  snprintf(why, LOG_TEXT_MAX, "%s: no pins; add [hosts.\"%.100s\"]", path, host);
+  return index != PV_NO_RULE &&
+         pv_policy_rule(&rule, &out->policy, index) == PV_OK &&
+         rule.pinset != PV_UNPINNED;
+}
+
+static void log_policies(const tls *contexts) {
+  static const char *const names[] = {"clients", "upstream"};
+  log_line line;
+  log_begin(&line, "policies");
+  for (size_t i = 0; i < 2; i++) {
+    uint8_t digest[PV_DIGEST_LEN];
+    char hex[2 * PV_DIGEST_LEN + 1];
+    pv_policy_digest(digest, &contexts->policies[i].policy);
+    for (size_t j = 0; j < PV_DIGEST_LEN; j++) {
+      snprintf(hex + 2 * j, 3, "%02x", digest[j]);
+    }
+    log_text(&line, names[i], hex);
+  }
+  log_end(&line);
+}
+
+bool tls_load(tls *out, const options *chosen, char why[LOG_TEXT_MAX]) {
+  static const pv_openssl_options told = {.on_report = on_report};
+  SSL_CTX *const contexts[] = {out->server, out->client};
+  pv_policy_file read[2] = {{.bytes = NULL}, {.bytes = NULL}};
+  if (!read_policy(&read[0], chosen->client_policy, NULL, why) ||
+      !read_policy(&read[1], chosen->upstream_policy, out->upstream, why)) {
+    pv_policy_unmap(&read[0]);
+    pv_policy_unmap(&read[1]);
+    return false;
+  }
+  for (size_t i = 0; i < 2; i++) {
+    pv_policy_file old = out->policies[i];
+    out->policies[i] = read[i];  // the context points into its bytes
+    if (old.bytes == NULL
+            ? pv_openssl_pin(contexts[i], &read[i].policy, &told) != 1
+            : pv_openssl_swap(contexts[i], &read[i].policy) != 1) {
+      // The policies are open: memory is short, at the start.
+      log_event("a fault of the gateway", "error", "a context is not pinned");
+      abort();
+    }
+    pv_policy_unmap(&old);  // nobody uses it when a swap has returned
+  }
+  log_policies(out);
+  return true;
+}
+
 // ---- contexts ---------------------------------------------------------------
 
 static bool trouble(const char *what) {
@@ -177,10 +134,8 @@ static SSL_CTX *new_context(const SSL_METHOD *method, int mode) {
 
 // A client without a certificate is refused in report mode, too: pins add to
 // the verification, and take nothing from it.
-static bool make_server(tls *out, const options *chosen,
-                        const pv_policy *policy) {
+static bool make_server(tls *out, const options *chosen) {
   static const unsigned char name[] = "gateway";
-  const pv_openssl_options told = {.on_report = on_report};
   const char *issuers = chosen->client_authorities;
   out->server = new_context(TLS_server_method(),
                             SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
@@ -198,17 +153,12 @@ static bool make_server(tls *out, const options *chosen,
     return trouble("--client-authorities cannot be used");
   }
   SSL_CTX_set_client_CA_list(out->server, SSL_load_client_CA_file(issuers));
-  if (SSL_CTX_set_session_id_context(out->server, name, sizeof(name) - 1) !=
-          1 ||
-      pv_openssl_pin(out->server, policy, &told) != 1) {
-    return trouble("clients cannot be pinned");
-  }
-  return true;
+  return SSL_CTX_set_session_id_context(out->server, name, sizeof(name) - 1) ==
+             1 ||
+         trouble("sessions cannot be told from those of others");
 }
 
-static bool make_client(tls *out, const options *chosen,
-                        const pv_policy *policy) {
-  const pv_openssl_options told = {.on_report = on_report};
+static bool make_client(tls *out, const options *chosen) {
   out->client = new_context(TLS_client_method(), SSL_VERIFY_PEER);
   if (out->client == NULL) {
     return trouble("OpenSSL makes no context");
@@ -221,27 +171,22 @@ static bool make_client(tls *out, const options *chosen,
   SSL_CTX_set_session_cache_mode(
       out->client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(out->client, on_session);
-  return pv_openssl_pin(out->client, policy, &told) == 1 ||
-         trouble("the upstream cannot be pinned");
+  return true;
 }
 
 bool tls_begin(tls *out, const options *chosen) {
-  loaded read[2];
+  char why[LOG_TEXT_MAX];
   *out = (tls){.upstream = chosen->upstream.host};
-  if (!read_both(read, chosen)) {
-    return trouble(read[0].why);
-  }
-  keep(out, read);  // the contexts point into their bytes
-  return make_server(out, chosen, &read[OF_CLIENTS].file.policy) &&
-         make_client(out, chosen, &read[OF_UPSTREAM].file.policy);
+  return make_server(out, chosen) && make_client(out, chosen) &&
+         (tls_load(out, chosen, why) || trouble(why));
 }
 
 void tls_free(tls *contexts) {
   SSL_SESSION_free(contexts->session);
   SSL_CTX_free(contexts->server);
   SSL_CTX_free(contexts->client);
-  pv_policy_unmap(&contexts->policies[OF_CLIENTS]);
-  pv_policy_unmap(&contexts->policies[OF_UPSTREAM]);
+  pv_policy_unmap(&contexts->policies[0]);
+  pv_policy_unmap(&contexts->policies[1]);
 }
 
 // ---- connections ------------------------------------------------------------

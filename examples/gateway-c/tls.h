@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "log.h"
 #include "options.h"
 #include "pinverify_map.h"
 #include "pinverify_openssl.h"
@@ -29,9 +30,10 @@ typedef struct tls {
 // written a message, if that fails: then free it, and do not go on.
 bool tls_begin(tls *out, const options *chosen);
 
-// tls_reload reads both policies again, and puts both in force. It returns
-// false, has logged the reason, and has changed nothing, if one is wrong.
-bool tls_reload(tls *out, const options *chosen);
+// tls_load reads both policies, and puts both in force; tls_begin does it, and
+// a reload. It returns false, with the reason in `why`, and has changed
+// nothing, if one is wrong.
+bool tls_load(tls *out, const options *chosen, char why[LOG_TEXT_MAX]);
 
 void tls_free(tls *contexts);
 
