@@ -447,39 +447,123 @@ def hook() -> str:
     return "#!/bin/sh\n" + text
 
 
-def test_the_hook_of_the_page_passes_the_right_certificate_and_refuses_the_wrong_one(
-    files: Files, tmp_path: Path
-) -> None:
-    """It is six lines, and runs as certbot runs it: with RENEWED_LINEAGE."""
+class Hook(NamedTuple):
+    """The deploy hook of the page, with folders of its own in place of those in /etc.
+
+    Attributes:
+        script: the hook.
+        policies: the folder of the policies that are out there.
+        served: the folder of the copies that a server reads.
+        reloaded: a file that is made in place of a reload.
+        env: the environment that certbot gives it, but for the certificate.
+    """
+
+    script: Path
+    policies: Path
+    served: Path
+    reloaded: Path
+    env: dict[str, str]
+
+    def passes(self, lineage: Path) -> bool:
+        """Run it for one certificate; return True if it let that pass."""
+        env = {**self.env, "RENEWED_LINEAGE": str(lineage)}
+        self.reloaded.unlink(missing_ok=True)
+        done = subprocess.run([self.script], env=env, capture_output=True, check=False)
+        assert self.reloaded.exists() == (done.returncode == 0), done.stderr
+        return done.returncode == 0
+
+
+@pytest.fixture
+def deploy(tmp_path: Path) -> Hook:
+    """Install the hook, and a command for it."""
     text = hook()
     assert len(text.splitlines()) <= 6
-    script = tmp_path / "hook"
-    deployed, policies = tmp_path / "deployed", tmp_path / "policies"
-    policies.mkdir()
-    served = tmp_path / "served"
-    served.mkdir()
-    here = text
+    policies, served = tmp_path / "etc pins", tmp_path / "served"
+    reloaded = tmp_path / "reloaded"
     for written, put in (
-        ("/etc/pins", policies),
-        ("/etc/nginx/tls", served),
-        ("systemctl reload nginx", f"touch {deployed}"),
+        ("/etc/pins/", f"'{policies}'/"),
+        ("/etc/nginx/tls", f"{served}"),
+        ("systemctl reload nginx", f"touch {reloaded}"),
     ):
-        assert here.count(written) == 1
-        here = here.replace(written, str(put))
-    script.write_text(here, encoding="utf-8")
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        assert text.count(written) == 1
+        text = text.replace(written, put)
+    policies.mkdir()
     programs = tmp_path / "bin"
     programs.mkdir()
-    command = programs / "pinverify"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m pinverify "$@"\n', "ascii")
-    command.chmod(0o755)
-    path = f"{programs}:/usr/bin:/bin"
-    env = environment(RENEWED_LINEAGE=str(files.chain.parent), PATH=path)
-    for name, accepted in ((files.good, True), (files.bad, False)):
-        deployed.unlink(missing_ok=True)
-        (policies / "pins.toml").write_bytes(name.read_bytes())
-        done = subprocess.run([script], env=env, capture_output=True, check=False)
-        assert (done.returncode == 0) is accepted, done.stderr
-        assert deployed.exists() is accepted
-        assert (served / "fullchain.pem").exists() is accepted
-        (served / "fullchain.pem").unlink(missing_ok=True)
+    for path, written in (
+        (tmp_path / "hook", text),
+        (
+            programs / "pinverify",
+            f'#!/bin/sh\nexec {sys.executable} -m pinverify "$@"\n',
+        ),
+    ):
+        path.write_text(written, encoding="utf-8")
+        path.chmod(0o755)
+    env = environment(PATH=f"{programs}:/usr/bin:/bin")
+    return Hook(tmp_path / "hook", policies, served, reloaded, env)
+
+
+def lineage_of(folder: Path, identity: Identity, ca: Authority) -> Path:
+    """Write what certbot keeps of a certificate: links to files of the archive."""
+    archive = folder / "archive" / folder.name
+    archive.mkdir(parents=True)
+    for name, text in (
+        ("fullchain", identity.pem + ca.pem),
+        ("privkey", identity.key_pem),
+    ):
+        (archive / f"{name}1.pem").write_text(text, encoding="ascii")
+        (folder / f"{name}.pem").symlink_to(archive / f"{name}1.pem")
+    (folder / "README").write_text("what the files are", encoding="ascii")
+    return folder
+
+
+def test_the_hook_of_the_page_passes_the_right_certificate_and_refuses_the_wrong_one(
+    files: Files, deploy: Hook, tmp_path: Path
+) -> None:
+    """It is six lines, and runs as certbot runs it: with RENEWED_LINEAGE."""
+    given_next = next_of("p256")
+    lineage = lineage_of(tmp_path / "live.example", given_next.leaf, given_next.ca)
+    assert not deploy.passes(lineage)  # without a policy it knows nothing
+    for name, accepted in (
+        (files.bad, False),
+        (files.good, True),
+        (files.report, True),
+    ):
+        (deploy.policies / "pins.toml").write_bytes(name.read_bytes())
+        assert deploy.passes(lineage) is accepted
+        copy = deploy.served / "live.example"
+        assert copy.exists() is accepted
+        if accepted:
+            assert {path.name for path in copy.iterdir()} == {
+                "fullchain.pem",
+                "privkey.pem",
+            }
+            assert stat.S_IMODE((copy / "privkey.pem").stat().st_mode) == 0o600
+    # One policy of several that rejects is enough.
+    (deploy.policies / "of an old release.toml").write_bytes(files.bad.read_bytes())
+    assert not deploy.passes(lineage)
+
+
+def test_the_hook_keeps_apart_what_certbot_renews_in_one_run(
+    files: Files, deploy: Hook, tmp_path: Path
+) -> None:
+    """A certificate of a host without a rule passes; one that is refused stops none."""
+    given_next = next_of("p256")
+    ca = given_next.ca
+    (deploy.policies / "pins.toml").write_bytes(files.good.read_bytes())
+    wrong, other = ca.leaf(HOST), ca.leaf("other.example")
+    for name, identity, accepted in (
+        ("right", given_next.leaf, True),
+        ("wrong", wrong, False),
+        ("other", other, True),
+    ):
+        lineage = lineage_of(tmp_path / name, identity, ca)
+        assert deploy.passes(lineage) is accepted, name
+    served = {
+        path.parent.name: path.read_text("ascii")
+        for path in deploy.served.glob("*/fullchain.pem")
+    }
+    assert served == {
+        "right": given_next.leaf.pem + ca.pem,
+        "other": other.pem + ca.pem,
+    }

@@ -61,7 +61,8 @@ static bool read_policy(pv_policy_file *out, const char *path, const char *host,
     return pv_policy_has_clients(&out->policy);
   }
   const uint32_t index = pv_policy_find(&out->policy, host, strlen(host));
-  snprintf(why, LOG_TEXT_MAX, "%s: no pins; add [hosts.\"%.100s\"]", path, host);
+  snprintf(why, LOG_TEXT_MAX, "%s: no pins; add [hosts.\"%.100s\"]", path,
+           host);
   return index != PV_NO_RULE &&
          pv_policy_rule(&rule, &out->policy, index) == PV_OK &&
          rule.pinset != PV_UNPINNED;

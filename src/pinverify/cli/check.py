@@ -33,6 +33,7 @@ __all__ = [
     "REJECTED",
     "RESULTS",
     "Checked",
+    "as_json",
     "check_one",
     "check_server",
     "load",
@@ -186,15 +187,21 @@ def _answer(server: Server, checked: Checked, said: list[Facts]) -> dict[str, An
         {"pin": key_pin(cert), "subject": one.subject or None}
         for cert, one in zip(chain, said, strict=True)
     ]
-    decided = report.to_dict()
-    for name in ("side", "peer", "peer_address", "resumed"):  # the server is named
-        del decided[name]
+    decided = as_json(report)
     return {
         "server": str(server),
         **decided,
         "chain": shown or [{"pin": key, "subject": None} for key in decided["chain"]],
         "message": message or None,
     }
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return a decision in JSON; whoever prints it names the peer."""
+    decided = report.to_dict()
+    for name in ("side", "peer", "peer_address", "resumed"):
+        del decided[name]
+    return decided
 
 
 def rule_text(policy: Policy, report: Report) -> str:

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pinverify.cli.addresses import Server, default_port
-from pinverify.cli.check import REASONS, REJECTED, RESULTS, Checked, check_one, load
+from pinverify.cli.check import (
+    REASONS,
+    REJECTED,
+    RESULTS,
+    Checked,
+    as_json,
+    check_one,
+    load,
+)
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.servers import context_for
@@ -135,17 +143,8 @@ def _code(answer: Checked | NoAnswerError) -> int:
 def _as_json(server: Server, answer: Checked | NoAnswerError) -> dict[str, Any]:
     if isinstance(answer, NoAnswerError):
         return {"server": str(server), "error": str(answer)}
-    report = answer.report
-    return {
-        "server": str(server),
-        "accepted": report.accepted,
-        "reason": report.reason.name,
-        "rule": report.rule,
-        "mode": report.mode,
-        "matched": None if report.matched is None else str(report.matched),
-        "depth": report.depth,
-        "message": answer.message or None,
-    }
+    message = answer.message or None
+    return {"server": str(server), **as_json(answer.report), "message": message}
 
 
 def _print(out: Output, both: Sequence[tuple[Server, Checked | NoAnswerError]]) -> None:

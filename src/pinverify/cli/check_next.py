@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.cli.answers import contents
-from pinverify.cli.check import ACCEPTED_UNMATCHED, REASONS, REJECTED, RESULTS, load
+from pinverify.cli.check import (
+    ACCEPTED_UNMATCHED,
+    REASONS,
+    REJECTED,
+    RESULTS,
+    as_json,
+    load,
+)
 from pinverify.cli.key_files import is_private_key, read_items
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
@@ -120,7 +127,15 @@ def check_chain(  # noqa: PLR0913 - one per option
     pin = Pin.from_certificate(evidence.chain[0]) if key is None else None
     shown = str(pin or Pin.from_public_key(key or b""))
     if out.as_json:
-        results = [_as_json(file, one) for file, one in decided]
+        results = [
+            {
+                "policy": file,
+                **as_json(one.report),
+                "host": one.host,
+                "unsaid": one.unsaid,
+            }
+            for file, one in decided
+        ]
         out.json({"source": source, "pin": shown, "results": results})
     else:
         _print(out, source, shown, decided)
@@ -232,22 +247,6 @@ def _verified(evidence: Evidence, cafile: str, name: str | None) -> Evidence:
 
 
 # ---- printing ----------------------------------------------------------------------
-
-
-def _as_json(file: str, one: Next) -> dict[str, Any]:
-    report = one.report
-    return {
-        "policy": file,
-        "host": one.host,
-        "accepted": report.accepted,
-        "reason": report.reason.name,
-        "rule": report.rule,
-        "mode": report.mode,
-        "matched": None if report.matched is None else str(report.matched),
-        "depth": report.depth,
-        "digest": report.digest.hex(),
-        "unsaid": one.unsaid,
-    }
 
 
 def _print(out: Output, source: str, pin: str, decided: list[tuple[str, Next]]) -> None:
