@@ -468,8 +468,17 @@ def test_a_fleet_gets_the_next_key_on_one_server_after_the_other(case: Case) -> 
     use = ["--server", case.chain(0), "--server", case.chain(1)]
     found = answer("rotate", "plan", policy, *use, "--next", case.chain(1))
     assert (found["step"], found["mistakes"]) == ("DEPLOY", [])
-    assert first.pin in found["why"]
+    assert str(case.chain(0)) in found["why"]
+    assert str(case.chain(1)) not in found["why"]
     assert run("rotate", "check", policy, *use, "--next", case.chain(1)).code == 0
+    # The first server got it too early: the second one is not to follow.
+    old = case.policy("old.toml", pinned(first, third))
+    early = [policy, *use, "--other", old, "--next"]
+    found = answer("rotate", "plan", *early, case.chain(1))
+    assert (found["step"], found["may_deploy"]) == ("WAIT", False)
+    found = answer("rotate", "plan", *early, case.chain(0))  # the way back
+    assert (found["step"], found["may_deploy"]) == ("DEPLOY", True)
+    assert str(case.chain(1)) in found["why"]
     # Keys of their own, of which each is replaced by itself.
     own = case.policy("own.toml", pinned(first, second, third))
     found = answer("rotate", "plan", own, *use, "--next", case.chain(2))

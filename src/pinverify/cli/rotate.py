@@ -33,6 +33,7 @@ _NOT_SAFE = 1
 # What the advice itself tells; and one that a next key answers.
 _TOLD_HERE = {"PV204", "PV401", "PV402", "PV605", "PV606", "PV608"}
 _SHORT_LIVED = "PV607"
+_ALSO = {_SHORT_LIVED: "; or make the next key, and name it with --next"}
 _FOR_GOOD = {Reason.MATCH, Reason.NOT_PINNED, Reason.EXPIRED}
 
 
@@ -118,7 +119,7 @@ def _facts(out: Output, files: Files, policy: Policy, host: str, days: int) -> F
     found = policy.rules.deciding(host)
     pinset = found[1] if found is not None else None
     if found is None or not isinstance(pinset, PinSet):
-        msg = f"{files.policy}: no rule pins {host}"
+        msg = f"{files.policy}: no rule pins {host}; pin it, or name another --host"
         raise NoAnswerError(msg)
     in_use = _by_key(_in_use(files, host))
     if not in_use:
@@ -142,6 +143,7 @@ def _facts(out: Output, files: Files, policy: Policy, host: str, days: int) -> F
         others=[_out(file, each, chains, host) for file, each in others],
         now=now,
         until=now + 86400 * days,
+        servers={key: [one.source for one in each] for key, each in in_use.items()},
     )
     alone = Rules({found[0]: pinset}, blocked=policy.rules.blocked)
     has_next = is_rolling(facts) or not facts.in_use.issuperset(facts.made)
@@ -163,7 +165,7 @@ def _linted(
     chains = [{host: one.chain} for one in used if one.chain] or [{}]
     findings = [finding for each in chains for finding in lint(rules, chains=each)]
     texts = [
-        f"{finding.code}: {finding.text}"
+        f"{finding.code}: {finding.text}{_ALSO.get(finding.code, '')}"
         for finding in findings
         if finding.level != "hint" and finding.code not in ignored
     ]

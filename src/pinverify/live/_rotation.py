@@ -22,6 +22,7 @@ kept elsewhere, or that of another server.
 from __future__ import annotations
 
 import enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Facts(NamedTuple):
         now: seconds since 1970.
         until: no rule may expire before, in seconds since 1970.
         found: mistakes that were found elsewhere.
+        servers: the names of the servers that have a key, by key, for the text.
     """
 
     in_use: frozenset[str]
@@ -80,6 +82,7 @@ class Facts(NamedTuple):
     now: int
     until: int
     found: tuple[str, ...] = ()
+    servers: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Advice(NamedTuple):
@@ -142,29 +145,34 @@ _TODO = {
 def _steps(facts: Facts) -> Iterator[tuple[Step, str]]:
     """Yield steps and what they follow from; the first one is the next step."""
     policy = facts.policy.name
-    waiting = [key for key in facts.made if key not in facts.in_use]
-    bare = _bare_lists(facts, facts.in_use)
-    if is_rolling(facts):
-        if not bare:
-            old = _spelt(facts.in_use.difference(facts.made))
-            yield Step.DEPLOY, f"some servers have it, and others still have {old}"
-    elif not waiting:
+    is_half_way = is_rolling(facts)
+    following = [key for key in facts.made if (key in facts.in_use) == is_half_way]
+    if not following:
         is_named = "the next key is in use" if facts.made else "no next key is named"
         yield Step.MAKE, is_named
-    unpinned = [key for key in waiting if key not in facts.policy.accepts]
+    unpinned = [key for key in following if key not in facts.policy.accepts]
     if unpinned:
         yield Step.PIN, f"{policy} does not accept {_spelt(unpinned)}"
+    bare = _bare_lists(facts, facts.in_use)
     if bare:
         yield Step.PIN, f"{policy} has no backup in {_needs(bare)}"
-    spent = _bare_lists(facts, waiting[:1])
+    spent = _bare_lists(facts, following[:1])
     if spent:
         yield (
             Step.PIN,
             f"with the next key in use, no backup would be left in {_needs(spent)}",
         )
-    missing = [each.name for each in facts.others if waiting[0] not in each.accepts]
-    if missing:
+    # Half-way, servers may have next keys of their own, and one may be for them all.
+    some = following if is_half_way else following[:1]
+    if not any(all(key in each.accepts for each in facts.others) for key in some):
+        missing = [
+            each.name for each in facts.others if not each.accepts.issuperset(some)
+        ]
         yield Step.WAIT, f"these do not accept it: {', '.join(missing)}"
+    if is_half_way:
+        old = facts.in_use.difference(facts.made)
+        left = [name for key in old for name in facts.servers.get(key, (key,))]
+        yield Step.DEPLOY, f"some servers have it, and these do not: {_spelt(left)}"
     idle = _idle(facts)
     if idle:
         yield Step.DROP, f"neither in use nor named with --next: {_spelt(idle)}"
