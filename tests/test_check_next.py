@@ -299,6 +299,12 @@ def policies_of(*paths: Path) -> list[str]:
     return [word for path in paths for word in ("--policy", str(path))]
 
 
+DECIDED = {
+    *("accepted", "reason", "host", "rule", "mode", "matched", "depth"),
+    *("chain", "digest", "detail"),
+}
+
+
 def test_the_worst_verdict_of_all_policies_is_the_exit_code(files: Files) -> None:
     """0 if a pin matches in each, 1 if one rejects, 3 if one accepts without."""
     good, report = (files.good, files.compiled), files.report
@@ -320,6 +326,9 @@ def test_the_worst_verdict_of_all_policies_is_the_exit_code(files: Files) -> Non
                 path != files.bad for path in chosen
             ]
             assert found["pin"] == next_of("p256").leaf.pin
+            # A decision has the same fields as those that `check` prints of servers.
+            for one in found["results"]:
+                assert one.keys() > DECIDED
     done = run("check", "--chain", files.chain, *policies_of(files.bad))
     assert f"add {next_of('p256').leaf.pin}" in " ".join(done.out.split())
 

@@ -92,6 +92,8 @@ def test_every_host_that_is_named_is_checked(
     assert rejected["message"].startswith("no pin of '127.0.0.1'")
     assert (accepted["accepted"], accepted["matched"]) == (True, pki.ca.pin)
     assert (accepted["rule"], accepted["depth"]) == ("**.localhost", 1)
+    alone = answer("check", accepted["server"], "--policy", file, *trust)
+    assert alone.keys() == accepted.keys()
 
 
 @pytest.mark.parametrize(
