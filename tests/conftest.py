@@ -9,7 +9,7 @@ import importlib.util
 import os
 import signal
 import ssl
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import pinverify
 from client_recipes import Stage
 from client_table import text_of_tables
 from connection_states import unjudged
-from optional import is_expected
+from optional import lacks_parsers
+from pinverify.formats import _okhttp, _trustkit
 from pinverify.tls import _notices
 from pki import Identity, Pki, example_pki
 from tls_clients import pinning
@@ -48,18 +49,16 @@ hypothesis.settings.register_profile(
 )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Skip a test that needs tree-sitter, where it is not installed."""
-    report = yield
-    told = str(report.longrepr)
-    if report.failed and "source code needs tree-sitter" in told and not is_expected():
-        path, line, _ = item.location
-        report.outcome = "skipped"
-        report.longrepr = (path, line or 0, "Skipped: tree_sitter is not installed")
-    return report
+@pytest.fixture(autouse=True)
+def _without_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip a test where it needs tree-sitter, if that is not installed."""
+
+    def read_source(*_: object) -> None:
+        pytest.skip("tree_sitter is not installed")
+
+    if lacks_parsers():
+        for module in (_okhttp, _trustkit):
+            monkeypatch.setattr(module, "read_source", read_source)
 
 
 @pytest.fixture(autouse=True)

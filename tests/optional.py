@@ -9,12 +9,13 @@ update that broke it would go unnoticed otherwise.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from typing import Any
 
 import pytest
 
-__all__ = ["ALL_CLIENTS", "client_library", "is_expected"]
+__all__ = ["ALL_CLIENTS", "client_library", "is_expected", "lacks_parsers"]
 
 ALL_CLIENTS = "PINVERIFY_ALL_CLIENTS"
 """The environment variable; the Makefile sets it."""
@@ -30,3 +31,14 @@ def client_library(name: str) -> Any:  # noqa: ANN401 - a module
     if is_expected():
         return importlib.import_module(name)
     return pytest.importorskip(name, reason=f"{name} is not installed")
+
+
+def lacks_parsers() -> bool:
+    """Return True if tests of source code are skipped: tree-sitter is not installed.
+
+    That it is there and cannot be imported, or that the child process fails, is no
+    reason to skip a test.
+    """
+    names = [f"tree_sitter{one}" for one in ("", "_kotlin", "_java", "_swift")]
+    is_absent = any(importlib.util.find_spec(name) is None for name in names)
+    return is_absent and not is_expected()

@@ -26,7 +26,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from corpora import SHARED
-from optional import client_library
 from pinverify import (
     UNPINNED,
     Dumped,
@@ -245,8 +244,6 @@ def _pin_sets(draw: st.DrawFn, simple: bool) -> PinSet | Unpinned:  # noqa: FBT0
 
 def here(text: str, languages: list[str], _: Given) -> Any:  # noqa: ANN401 - JSON
     """Look into source code in this process; a child takes a tenth of a second."""
-    for language in languages:
-        client_library(f"tree_sitter_{language}")
     plain = text.replace("\r\n", "\n").replace("\r", "\n")
     return json.loads(json.dumps(_source.look_into(plain, languages)))
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from cli_runs import answer, run
+from optional import lacks_parsers
 from other_systems import here
 from pinverify import (
     UNPINNED,
@@ -204,6 +205,8 @@ def test_lint_finds_nothing_untrue(
 
 def test_a_real_program_reads_source_code_in_another_process(tmp_path: Path) -> None:
     """The child has the limits, and nothing of it stays here."""
+    if lacks_parsers():
+        pytest.skip("tree_sitter is not installed")
     name, text = next((n, t) for n, t in TEXTS if n == "okhttp" and "why" not in t)
     file = tmp_path / text["file"]
     file.write_text(source_of(text), encoding="utf-8")

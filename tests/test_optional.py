@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
-from optional import ALL_CLIENTS, client_library
+from optional import ALL_CLIENTS, client_library, lacks_parsers
 
 __all__: list[str] = []
 
@@ -24,3 +26,18 @@ def test_where_all_libraries_should_be_a_missing_one_fails(
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         client_library("no_such_library")
     assert client_library("json").loads("1") == 1
+
+
+def test_only_missing_parsers_skip_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child process that fails is a failure, whatever its error says."""
+    monkeypatch.delenv(ALL_CLIENTS, raising=False)
+    found = {f"tree_sitter{one}" for one in ("", "_kotlin", "_java", "_swift")}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name in found or None)
+    assert not lacks_parsers()
+    for name in sorted(found):
+        found.remove(name)
+        assert lacks_parsers()
+        found.add(name)
+    found.clear()
+    monkeypatch.setenv(ALL_CLIENTS, "1")
+    assert not lacks_parsers()
