@@ -217,12 +217,14 @@ def test_java_is_read_as_kotlin_is() -> None:
 def test_the_language_follows_from_the_text_where_no_ending_says_it() -> None:
     """A snippet may have any name."""
     java = f'A a = new CertificatePinner.Builder().add("x.org", "{ABSENT}").build();'
-    assert loads(java, "pins") == loads(f'{NEW}.add("x.org", "{ABSENT}")', "pins")
+    assert loads(java, "pins") == loads(
+        f'{NEW}.add("x.org", "{ABSENT}").build()', "pins"
+    )
 
 
 def test_several_calls_for_one_pattern_are_united() -> None:
     """As in OkHttp."""
-    text = f'{NEW}.add("X.org", "{ABSENT}").add("x.org", "{OTHER}")'
+    text = f'{NEW}.add("X.org", "{ABSENT}").add("x.org", "{OTHER}").build()'
     assert loads(text) == Rules({"x.org": [ABSENT, OTHER]})
 
 
@@ -267,7 +269,7 @@ MISTAKES = {
         "is a builder that this file does not make"
     ),
     f'other.add("x.org", "{ABSENT}")': "adds pins to no builder",
-    f'val a = mutableListOf("{ABSENT}")\na.add(x)\n'
+    f'private val a = mutableListOf("{ABSENT}")\na.add(x)\n'
     f'{NEW}.add("x.org", *a.toTypedArray())': "is changed in this file",
     f'var h = "x.org"\nfun f() {{\nh = "y.org"\n}}\n{NEW}.add(h, "{ABSENT}")': (
         "`h` is changed in this file"
@@ -294,7 +296,7 @@ def test_what_is_not_understood_is_an_error(text: str) -> None:
 def test_all_mistakes_are_told_with_their_lines() -> None:
     """A person who corrects a file runs the command once, not once for each."""
     with pytest.raises(PolicyError) as caught:
-        loads(f'{NEW}.add("x.org")\n.add(y)\n.add("z.org", "sha256/x")\n')
+        loads(f'{NEW}.add("x.org")\n.add(y)\n.add("z.org", "sha256/x").build()\n')
     lines = str(caught.value).splitlines()
     assert sorted(line[:16] for line in lines) == [
         "Pins.kt: line 1:",
@@ -403,7 +405,7 @@ def test_the_model_decides_as_the_vectors_of_okhttp() -> None:
 def test_pins_are_those_of_the_text() -> None:
     """No digest is changed on the way."""
     cert = pool()[0]
-    assert loads(f'{NEW}.add("x.org", "{cert.pin}")') == Rules(
+    assert loads(f'{NEW}.add("x.org", "{cert.pin}").build()') == Rules(
         {"x.org": [Pin.spki(cert.spki)]}
     )
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optional import client_library
+from optional import lacks_parsers
 from other_systems import here
 from pinverify import PolicyError, Rules
 from pinverify.formats import _okhttp, _source, _trustkit
-from pinverify.formats._reading import Given
+from pinverify.formats._reading import Given, Loaded
 from policy_samples import ABSENT
+from test_formats_corpus import rules_of, source_of
 
 __all__: list[str] = []
 
@@ -26,14 +29,14 @@ CODE = f'val p = CertificatePinner.Builder().add("x.org", "{ABSENT}").build()'
 
 @pytest.fixture(autouse=True)
 def _needs_parsers() -> None:
-    for name in ("kotlin", "java", "swift"):
-        client_library(f"tree_sitter_{name}")
+    if lacks_parsers():
+        pytest.skip("tree_sitter is not installed")
 
 
 def test_a_child_reads_the_code() -> None:
     """Its findings come back as JSON."""
     found = _source.read_source(CODE, ["kotlin"], GIVEN)
-    assert found == {"calls": [[1, ["x.org", ABSENT]]], "mistakes": []}
+    assert found == {"calls": [[1, ["x.org", ABSENT]]], "mistakes": [], "notices": []}
     assert found == here(CODE, ["kotlin"], GIVEN)
 
 
@@ -171,3 +174,51 @@ def test_any_code_is_calls_or_mistakes(language: str, text: str) -> None:
     for line, values in found.get("calls", []):
         assert line >= 1
         assert all(value in text for value in values)
+
+
+# ---- pins that are not there ---------------------------------------------------------
+
+HIDDEN = tomllib.loads(
+    (Path(__file__).parent / "hidden_pins.toml").read_text(encoding="utf-8")
+)["text"]
+
+
+def loaded(text: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Loaded:
+    """Read a text in this process."""
+    reader: Any = _trustkit if text["file"].endswith(".swift") else _okhttp
+    monkeypatch.setattr(reader, "read_source", here)
+    found: Loaded = reader.loads(source_of(text).encode(), Given(text["file"]))
+    return found
+
+
+@pytest.mark.parametrize("text", HIDDEN, ids=lambda text: text["name"])
+def test_no_pin_is_read_that_the_application_may_not_have(
+    text: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And none is missed: what the reader does not follow is an error that names it."""
+    if "pins" in text:
+        assert loaded(text, monkeypatch).rules == rules_of(text)
+        return
+    with pytest.raises(PolicyError) as caught:
+        loaded(text, monkeypatch)
+    for words in text["says"]:
+        assert words in str(caught.value)
+
+
+def test_conditions_around_a_whole_pinner_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The policy then has pins where the application may have none."""
+    told = {}
+    for text in [text for text in HIDDEN if "pins" in text]:
+        told[text["name"]] = [str(n) for n in loaded(text, monkeypatch).notices]
+    (pinner,) = told.pop("a pinner under a condition")
+    (started,) = told.pop("a start of TrustKit under a condition")
+    assert "line 3: the pinner is under the condition of line 2" in pinner
+    assert "line 5: TrustKit is started under the condition of line 4" in started
+    assert not any(told.values())
+    empty = 'val a = CertificatePinner.Builder().add("x.org", "sha256/{1}").build()\n'
+    empty += "val b = CertificatePinner.Builder().build()\n"
+    both = loaded({"file": "Pins.kt", "text": empty}, monkeypatch)
+    (notice,) = map(str, both.notices)
+    assert "line 2: a builder without pins" in notice

@@ -4,6 +4,8 @@ A call belongs to the builder that its receiver leads to: through calls in a cha
 variables, and the blocks of `apply`, `also`, `let`, `run` and `with`. Wherever else a
 builder goes, something may add pins to it, or change them: then the file does not say
 them. Neither does it where a call is under a condition: in a debug build, for a user.
+So all that may stand between a builder, its calls of ``add`` and its only ``build`` is
+listed here, and everything else is a mistake.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pinverify.formats._code import (
+    CALLS,
     CHOICES,
     FUNCTIONS,
     LAMBDAS,
     NAMES,
     PATHS,
+    TOPS,
     Code,
     UnknownError,
     line_of,
@@ -36,22 +40,40 @@ _CLASS = "CertificatePinner"
 _THIS, _IT = {"apply", "run", "with"}, {"also", "let"}
 _CHAIN = {"add", "apply", "also"}  # what returns the builder
 _KNOWN = {*_CHAIN, *_THIS, *_IT, "build"}
-_CONDITIONS = {
-    *(*CHOICES, "if_statement", "when_entry", "switch_block_statement_group"),
-    *("while_statement", "do_statement", "do_while_statement", "for_statement"),
-    *("catch_clause", "catch_block", "switch_rule", "conjunction_expression"),
+_OKHTTP = re.compile(r"\bokhttp3\.")
+_CONDITIONS = {*CHOICES, "if_statement", "while_statement", "do_statement"}
+_STATEMENTS = {"expression_statement", "block", "statements", *TOPS}
+# What always runs, if what is around it does.
+_ALWAYS = {
+    *(*_STATEMENTS, *PATHS, *CALLS, "control_structure_body", "annotated_lambda"),
+    *("value_argument", "value_arguments", "argument_list", "call_suffix"),
+    *("parenthesized_expression", "assignment", "assignment_expression"),
+    *("property_declaration", "variable_declarator", "local_variable_declaration"),
+    *("field_declaration", "return_statement", "return_expression", "function_body"),
+    *("anonymous_initializer", "static_initializer", "variable_declaration"),
 }
-_STATEMENTS = {"expression_statement", "block", "statements", "source_file", "program"}
-_IMPORT = re.compile(rf"([\w.*]+\.)?{_CLASS}(\.Builder|\.\*)?(?:\s+as\s+(\w+))?\s*;?$")
+_JUMPS = {
+    *("return_statement", "return_expression", "break_statement", "jump_expression"),
+    *("continue_statement", "throw_statement", "throw_expression"),
+}
+# Functions that cannot be of a builder, and so may stand in a block where it is `this`.
+_APART = re.compile(r"[A-Z]\w*|\w+Of|println|print|String\.format")
+_OTHER = "is another builder for a variable that has one; use a new name"
+_ESCAPE = re.compile(r"\\u+00[0-7][0-9a-fA-F]")
+_PIN = re.compile(r"sha(1|256)/")
+_IMPORT = re.compile(
+    rf"([\w.*]+\.|\b){_CLASS}(\.Builder|\.\*)?(?:\s+as\s+(\w+))?\s*;?$"
+)
 
 
-def found_in(root: Node) -> dict[str, Any]:
+def found_in(root: Node, language: str) -> dict[str, Any]:
     """Return the calls of ``add``, and what is not understood, each with its line."""
-    reader = _Reader(Code(root))
+    reader = _Reader(Code(root, language))
     calls = reader.read()
     if root.has_error:
         reader.check_errors(root)
-    return {"calls": calls, "mistakes": sorted(set(reader.mistakes))}
+    mistakes, notices = sorted(set(reader.mistakes)), sorted(reader.notices)
+    return {"calls": calls, "mistakes": mistakes, "notices": notices}
 
 
 class _Reader:
@@ -59,31 +81,30 @@ class _Reader:
 
     def __init__(self, code: Code) -> None:
         self.mistakes: list[tuple[int, str]] = []
+        self.notices: set[tuple[int, str]] = set()
         self._code = code
         self._classes, self._builders = {_CLASS}, {f"{_CLASS}.Builder"}
+        self._foreign: set[str] = set()
+        self._adds: dict[int, list[Node]] = {}
+        self._builds: dict[int, list[Node]] = {}
         for node in code.nodes:
             self._note_names(node)
 
     def read(self) -> list[tuple[int, list[str]]]:
         """Return the calls of the only builder with pins."""
-        adds: dict[int, list[Node]] = {}
-        builds: list[int] = []
         made = {n.id: n for n in self._code.nodes if self._class_of(n, self._builders)}
         for node in self._code.nodes:
-            call = self._code.call(node)
-            if call is None:
-                continue
-            if call.name == "add":
-                self._note_add(node, call, adds)
-            elif call.name == "build" and (builder := self._builder(node, call)):
-                builds.append(builder.id)
-            elif self._class_of(node, {f"{name}.Pin" for name in self._classes}):
-                self._mistake(node, "is a pin without add; write it as an add")
-        found = [(made[key], self._pins_of(made[key], adds[key])) for key in adds]
+            self._note_call(node)
+        found = [
+            (made[key], self._pins_of(made[key], self._adds[key])) for key in self._adds
+        ]
         for node in made.values():
             self._check_way(node, set())
-            if node.id in adds and builds.count(node.id) > 1:
-                self._mistake(node, "is built more than once; build each by itself")
+            if node.id in self._adds:
+                self._check_built(node)
+            elif found:
+                msg = "a builder without pins; the file is read as if it were not used"
+                self.notices.add((line_of(node), msg))
         for node, calls in found[1:]:
             if sorted(v for _, v in calls) != sorted(v for _, v in found[0][1]):
                 msg = (
@@ -91,7 +112,109 @@ class _Reader:
                     f"{line_of(found[0][0])}; keep one of them in the file"
                 )
                 self.mistakes.append((line_of(node), msg))
+        self._check_clients()
+        self._check_escapes()
+        if not self.mistakes:
+            self._check_texts()
         return found[0][1] if found else []
+
+    def _note_call(self, node: Node) -> None:
+        """Note a call of ``add`` or ``build``, or of another class."""
+        call = self._code.call(node)
+        if call is None:
+            return
+        if call.name == "add":
+            self._note_add(node, call)
+        elif call.name == "build" and (builder := self._builder(node, call)):
+            self._builds.setdefault(builder.id, []).append(node)
+        elif self._class_of(node, self._foreign):
+            self._mistake(node, "is of another class than that of okhttp3")
+        elif self._class_of(node, {f"{name}.Pin" for name in self._classes}):
+            self._mistake(node, "is a pin without add; write it as an add")
+
+    def _check_texts(self) -> None:
+        """Refuse a pin that nothing has read: a host may be pinned in another way."""
+        for node in self._code.nodes:
+            is_text = node.type.endswith("string_literal")
+            is_pin = is_text and _PIN.match(text_of(node).strip('"'))
+            if is_pin and node.id not in self._code.read:
+                self._mistake(node, "is a pin that no add has which is read; remove it")
+
+    def _check_escapes(self) -> None:
+        """Refuse escapes of Java that may end a comment or a text."""
+        root = self._code.nodes[0]
+        for match in _ESCAPE.finditer(text_of(root)):
+            line = 1 + match.string.count("\n", 0, match.start())
+            msg = f"the escape {match[0]} may hide code; write the character itself"
+            self.mistakes.append((line, msg))
+
+    def _check_clients(self) -> None:
+        """Refuse a client that gets the pinner without pins, or one after the other."""
+        seen: set[tuple[int, str]] = set()
+        for node in self._code.nodes:
+            text = re.sub(r"\s", "", text_of(node)) if node.type in PATHS else ""
+            if text.rpartition(".")[0] in self._classes and text.endswith(".DEFAULT"):
+                self._mistake(node, "pins nothing; give the client one pinner alone")
+            call = self._code.call(node)
+            if call is None or call.name != "certificatePinner" or not call.arguments:
+                continue
+            receiver = call.receiver
+            while receiver and (before := self._code.call(receiver)):
+                if before.name == "certificatePinner":
+                    self._mistake(node, "replaces the pinner before it; keep one")
+                receiver = before.receiver
+            declared = None
+            if receiver is not None and receiver.type in NAMES:
+                declared = self._code.find(receiver)
+            key = (declared.name.id, text_of(declared.name)) if declared else None
+            if key in seen:
+                self._mistake(node, "replaces a pinner of the client; keep one")
+            elif key:
+                seen.add(key)
+
+    def _check_built(self, made: Node) -> None:
+        """Refuse a builder unless it is built once, after all its calls, and used."""
+        builds = self._builds.get(made.id, [])
+        if len(builds) != 1:
+            why = "built more than once; build each by itself"
+            self._mistake(made, f"is {why if builds else 'not built; add .build()'}")
+            return
+        (built,) = builds
+        for add in self._adds[made.id]:
+            is_inside = built.start_byte <= add.start_byte < built.end_byte
+            is_before = add.end_byte <= built.start_byte
+            if not is_before and not (is_inside and add.end_byte < built.end_byte):
+                self._mistake(add, "comes after build(), which has the pins before")
+        if not self._is_used(built):
+            self._mistake(built, "is a pinner that nothing gets; give it to the client")
+        around = [o for o in self._code.around(made) if o.type in _CONDITIONS]
+        for outer in around[:1]:
+            msg = f"the pinner is under the condition of line {line_of(outer)}"
+            self.notices.add((line_of(made), f"{msg}; it is read as if always used"))
+
+    def _is_used(self, built: Node) -> bool:
+        """Return whether a pinner goes anywhere: not if a statement of it drops it."""
+        outer = next(self._code.around(built))
+        while outer.type in {"parenthesized_expression", "variable_declarator"}:
+            built, outer = outer, next(self._code.around(outer))
+        if outer.type in {"local_variable_declaration", "property_declaration"}:
+            name = (
+                built.child_by_field_name("name")
+                or outer.child_by_field_name("name")
+                or next(c for c in outer.named_children if "variable_decl" in c.type)
+            )
+            scope = next(self._code.around(outer))
+            return scope.type not in {"block", "statements"} or (
+                len(self._code.uses_of(name)) > 1
+            )
+        if outer.type == "expression_statement":
+            return next(self._code.around(outer)).type in TOPS
+        if outer.type not in {"block", "statements"}:
+            return True
+        function = next(self._code.around(outer))
+        return outer.named_children[-1].id == built.id and (
+            function.type not in {"function_body", *FUNCTIONS}
+        )
 
     def check_errors(self, root: Node) -> None:
         """Refuse what the parser did not understand, if a pin may be hidden there.
@@ -122,9 +245,15 @@ class _Reader:
 
     def _note_names(self, node: Node) -> None:
         """Note the other names of the class that imports and aliases give it."""
-        if node.type == "type_alias":
-            words = re.split(r"[\s=]+", text_of(node))
-            text = f"import x.{words[-1]} as {words[-2]}"
+        is_alias = node.type == "type_alias"
+        name = node.child_by_field_name("type" if is_alias else "name")
+        is_named = "declaration" in node.type or is_alias
+        if is_named and name and text_of(name) == _CLASS and "var" not in node.type:
+            self._mistake(name, "is a class of this file, and not that of okhttp3")
+        if is_alias:
+            *_, alias, of = re.split(r"[\s=]+", text_of(node))
+            is_ours = of.removeprefix("okhttp3.") in self._classes | self._builders
+            text = f"import {'okhttp3' if is_ours else 'other'}.{of} as {alias}"
         elif node.type.startswith("import"):
             text = " ".join(text_of(node).split())
         else:
@@ -132,11 +261,16 @@ class _Reader:
         match = _IMPORT.search(text)
         if match is None or (match[1] is None and "." not in text):
             return
+        if not _OKHTTP.search(text):
+            name_of = f"{match[3] or _CLASS}.Builder"
+            self._foreign.add((match[3] or "Builder") if match[2] else name_of)
+            self._builders -= self._foreign
+            return
         if match[2]:
             self._builders.add(match[3] or "Builder")
         else:
             self._classes.add(match[3] or _CLASS)
-            self._builders |= {f"{name}.Builder" for name in self._classes}
+            self._builders |= {f"{match[3] or _CLASS}.Builder"}
 
     def _class_of(self, node: Node, names: set[str]) -> bool:
         """Return whether a node makes an object of a class."""
@@ -147,16 +281,16 @@ class _Reader:
             target = node.named_children[0]
         if target is None or "call" in target.type:
             return False
-        text = re.sub(r"[\s`]", "", text_of(target))
-        return any(text == name or text.endswith(f".{name}") for name in names)
+        text = re.sub(r"[\s`]", "", text_of(target)).removeprefix("okhttp3.")
+        return text in names
 
     # ---- builders ------------------------------------------------------------------
 
-    def _note_add(self, node: Node, call: Call, adds: dict[int, list[Node]]) -> None:
+    def _note_add(self, node: Node, call: Call) -> None:
         """Note a call of ``add`` with its builder, or that it may be of another."""
         made = self._builder(node, call)
         if made is not None:
-            adds.setdefault(made.id, []).append(node)
+            self._adds.setdefault(made.id, []).append(node)
             return
         declared = None
         if call.receiver is not None and call.receiver.type in NAMES:
@@ -165,8 +299,19 @@ class _Reader:
         if around is not None and f"{_CLASS}.Builder" in text_of(around):
             why = "is a builder that this file does not make; name the file that does"
             self._mistake(call.receiver or node, why)
-        elif any(re.search(r'"sha(1|256)/', text_of(a)) for _, a in call.arguments):
+        elif any(self._may_be_pin(one) for _, one in call.arguments[1:]):
             self._mistake(node, "adds pins to no builder that this file makes")
+
+    def _may_be_pin(self, argument: Node) -> bool:
+        """Return whether an argument is a pin, or has words that say so."""
+        if re.search(r"(?i)sha(1|256)|pin", text_of(argument)):
+            return True
+        try:
+            value = self._code.value(argument, {})
+        except UnknownError:
+            return False
+        values = value if isinstance(value, list) else [value]
+        return any(isinstance(v, str) and _PIN.match(v) for v in values)
 
     def _builder(self, node: Node, call: Call) -> Node | None:
         """Return the place where the builder is made; note why it is unknown."""
@@ -222,13 +367,18 @@ class _Reader:
             found = self._code.call_of(outer) if outer.type in LAMBDAS else None
             if found is None or found[1].name not in names:
                 continue
-            call = found[1]
-            of = call.arguments[0][1] if call.name == "with" else call.receiver
-            made = None if of is None else self._leads_to(of, depth + 1)
-            if made is not None and call.is_safe:
+            made = self._of_scope(found[1], depth)
+            if made is not None and found[1].is_safe:
                 raise UnknownError(found[0], "is under a condition, `?.`")
             return made
         return None
+
+    def _of_scope(self, call: Call, depth: int) -> Node | None:
+        """Return the builder that is in the block of `apply`, `let` and the like."""
+        of = call.receiver
+        if call.name == "with":
+            of = call.arguments[0][1] if call.arguments else None
+        return None if of is None else self._leads_to(of, depth + 1)
 
     def _check_way(self, node: Node, seen: set[int]) -> None:  # noqa: C901, PLR0912
         """Refuse a builder that goes where the file does not say what becomes of it."""
@@ -242,6 +392,8 @@ class _Reader:
                 is_receiver = call.receiver.start_byte == node.start_byte
                 if not is_receiver or call.name not in _KNOWN:
                     break
+                if call.name not in {"add", "build"}:
+                    self._check_block(outer, call, seen)
                 if call.name not in _CHAIN:
                     return
             node, outer = outer, next(self._code.around(outer))
@@ -250,6 +402,7 @@ class _Reader:
                 c for o in self._code.around(node) if (c := self._code.call(o))
             )
             if within.name == "with":
+                self._check_block(node, within, seen)
                 return
         declared = None
         if outer.type in {"variable_declarator", "property_declaration"}:
@@ -262,6 +415,9 @@ class _Reader:
         elif outer.type in {"assignment", "assignment_expression"}:
             left = outer.named_children[0]
             declared = self._code.find(left) if left.type in NAMES else None
+            if declared and self._origin_of(declared.name) != self._origin_of(node):
+                self._mistake(node, _OTHER)
+                return
         elif outer.type in {*_STATEMENTS, *LAMBDAS}:
             found = self._code.call_of(outer) if outer.type in LAMBDAS else None
             if outer.type not in LAMBDAS or (
@@ -272,28 +428,65 @@ class _Reader:
             why = "is a builder, and the builder is handed on; call build() here"
             self._mistake(node, why)
             return
-        for use in self._code.nodes:
+        around = next(self._code.around(declared.name))
+        words = text_of(next(self._code.around(around))).partition("=")[0].split()
+        if declared.owner and "private" not in words:
+            why = "is a builder to which other files can add pins; make it private"
+            self._mistake(declared.name, why)
+        for use in self._code.uses_of(declared.name):
             outer = next(self._code.around(use), use)
-            if use.type in NAMES and text_of(use) == text_of(declared.name):
-                is_name = outer.type in PATHS and outer.named_children[0].id != use.id
-                if is_name and self._code.member(outer) == declared:
-                    self._check_use(outer, seen)
-                elif is_name or use.id == declared.name.id:
-                    continue
-                elif self._code.find(use) == declared:
-                    self._check_use(use, seen)
+            is_name = outer.type in PATHS and outer.named_children[0].id != use.id
+            if is_name and self._code.member(outer) == declared:
+                self._check_use(outer, seen)
+            elif is_name or use.id == declared.name.id:
+                continue
+            elif self._code.find(use) == declared:
+                self._check_use(use, seen)
+
+    def _origin_of(self, node: Node) -> Node | None:
+        try:
+            return self._leads_to(node, 0)
+        except UnknownError:
+            return None
+
+    def _check_block(self, node: Node, call: Call, seen: set[int]) -> None:
+        """Refuse a block that does something else with its builder than to call it."""
+        block = call.block
+        if block is None:
+            self._mistake(node, "hands the builder on; write its calls in a block")
+            return
+        named = {text_of(name) for name in self._code.declared_in(block)}
+        for inner in [one for one in self._code.nodes_in(block) if one.id != block.id]:
+            outer = next(self._code.around(inner))
+            within = self._code.call(inner)
+            if call.name in _IT:
+                is_it = inner.type in NAMES and text_of(inner) in (named or {"it"})
+                if is_it and self._origin_of(inner) is not None:
+                    self._check_use(inner, seen)
+            elif inner.type in {"this_expression", "this"}:
+                self._check_use(inner, seen)
+            elif within is not None and within.receiver is None:
+                is_known = within.name in {*_KNOWN, "forEach"}
+                if not is_known and not _APART.fullmatch(within.name):
+                    self._mistake(inner, "may be a call of the builder; move it out")
+                elif within.name == "add" and self._code.is_hidden("add"):
+                    self._mistake(inner, "may be the `add` that this file has")
+            elif outer.type == "callable_reference":
+                self._mistake(outer, "may be of the builder; write its calls")
 
     def _check_use(self, use: Node, seen: set[int]) -> None:
         """Refuse a use of a builder that is no call which is known."""
         outer = next(self._code.around(use))
         if outer.type in PATHS:
             whole = next(self._code.around(outer))
-            if "call" not in whole.type:
+            if "call" not in whole.type and whole.type != "method_invocation":
                 self._mistake(outer, "changes the pins in another way; write add")
                 return
         is_left = "assign" in outer.type and outer.named_children[0].id == use.id
         if not is_left:
             self._check_way(use, seen)
+        elif self._origin_of(outer.named_children[-1]) != self._origin_of(use):
+            self._mistake(outer, _OTHER)
 
     # ---- pins ----------------------------------------------------------------------
 
@@ -327,16 +520,42 @@ class _Reader:
         for outer in self._code.around(add):
             if outer.id in shared:
                 break
+            self._code.check_always(outer)
             found = self._code.call_of(outer) if outer.type in LAMBDAS else None
-            if self._turn(outer) is not None:
+            is_block = self._turn(outer) is not None
+            if is_block:
                 loops.insert(0, outer)
-            elif outer.type in _CONDITIONS:
-                raise UnknownError(add, "is under a condition")
-            elif outer.type in LAMBDAS and (not found or found[1].name not in _KNOWN):
-                raise UnknownError(add, "is in a block that may not run")
+            elif outer.type in LAMBDAS:
+                is_block = found is not None and self._is_scope_of(found[1], made)
+                if not is_block:
+                    raise UnknownError(add, "is in a block that may not run")
             elif outer.type in FUNCTIONS:
                 raise UnknownError(add, "is in another function than its builder")
+            elif outer.type not in _ALWAYS:
+                kind = outer.type.replace("_", " ")
+                raise UnknownError(add, f"is under a condition, or in `{kind}`")
+            elif (call := self._code.call(outer)) and call.is_safe:
+                raise UnknownError(outer, "is under a condition, `?.`")
+            if is_block and (jump := self._jump_in(outer)):
+                why = f"may be left out: line {line_of(jump)} leaves the block"
+                raise UnknownError(add, why)
         return loops
+
+    def _is_scope_of(self, call: Call, made: Node) -> bool:
+        """Return whether a call is one of `apply`, `let` and the like of a builder."""
+        if call.name not in _THIS | _IT or self._code.is_hidden(call.name):
+            return False
+        return self._of_scope(call, 0) == made and not call.is_safe
+
+    def _jump_in(self, block: Node) -> Node | None:
+        """Return what ends a block, or a turn of a loop, before its end."""
+        for node in self._code.nodes_in(block):
+            is_word = node.type in NAMES and text_of(node) in {"break", "continue"}
+            call = self._code.call(node)
+            is_change = call is not None and call.name == "setValue"
+            if is_word or is_change or node.type in _JUMPS or text_of(node) == "throw":
+                return node
+        return None
 
     def _turn(self, node: Node) -> Node | None:
         """Return what a loop goes through; None if it is none that is known."""
@@ -346,7 +565,7 @@ class _Reader:
             return node.named_children[1]
         found = self._code.call_of(node) if node.type in LAMBDAS else None
         if found and found[1].name == "forEach" and not found[1].is_safe:
-            return found[1].receiver
+            return None if self._code.is_hidden("forEach") else found[1].receiver
         return None
 
     def _arguments(self, add: Node, loops: list[Node], env: Env) -> Iterator[list[str]]:
@@ -368,10 +587,17 @@ class _Reader:
         call = self._code.call(add)
         arguments = sorted(call.arguments, key=lambda a: a[0] == "pins") if call else []
         found: list[str] = []
-        for _, argument in arguments:
+        for label, argument in arguments:
             value = self._code.value(argument, env)
+            if isinstance(value, list) and not self._is_spread(label, argument):
+                raise UnknownError(argument, "is a list; write `*` before it")
             for one in value if isinstance(value, list) else [value]:
                 if not isinstance(one, str):
                     raise UnknownError(argument, "is no text")
                 found.append(one)
         yield found
+
+    def _is_spread(self, label: str, argument: Node) -> bool:
+        """Return whether a list is the rest of the arguments, as in each language."""
+        is_java = next(self._code.around(argument)).type == "argument_list"
+        return is_java or label == "pins" or text_of(argument).startswith("*")

@@ -4,8 +4,10 @@ tree-sitter parses; `_source` runs this in a process of its own. A value counts 
 the file alone says it: literals, constants, what is put together of these, and a few
 functions of the languages' libraries. Everything else is unknown, with the reason.
 
-A name means the declaration in the innermost scope around it. A variable counts if
-nothing in the file changes it, and no other file can.
+A name means the declaration in the innermost scope around it, unless something between
+them may hide that: a class that inherits, a block whose `this` has names of its own. A
+variable counts if nothing in the file changes it, and no other file can: each place
+where its name stands must be one that is known to read it.
 """
 
 from __future__ import annotations
@@ -31,41 +33,87 @@ CHOICES = {
     *("if_expression", "ternary_expression", "when_expression", "switch_expression"),
     *("elvis_expression", "nil_coalescing_expression", "try_expression"),
 }
-FUNCTIONS = {"function_declaration", "method_declaration", "getter", "setter"}
+FUNCTIONS = {
+    *("function_declaration", "method_declaration", "getter", "setter"),
+    *("constructor_declaration", "secondary_constructor", "anonymous_function"),
+    *("init_declaration", "subscript_declaration", "compact_constructor_declaration"),
+    *("computed_getter", "computed_setter", "deinit_declaration"),
+}
+TOPS = {"source_file", "program"}
+_BODIES = {"class_body", "enum_class_body", "enum_body", "interface_body"}
 _SCOPES = {
-    *(*FUNCTIONS, *LAMBDAS, "constructor_declaration", "secondary_constructor"),
+    *(*FUNCTIONS, *LAMBDAS, *_BODIES, *TOPS, "for_statement"),
     *("class_declaration", "block", "statements", "catch_clause", "catch_block"),
 }
-_TOPS = {"source_file", "program"}
-_BODIES = {"class_body", "enum_class_body", "enum_body", "interface_body"}
+_CLASSES = {
+    *("class_declaration", "object_declaration", "companion_object", "object_literal"),
+    *("enum_declaration", "interface_declaration", "record_declaration"),
+    *("object_creation_expression", "protocol_declaration"),
+}
+_BASES = {
+    *("delegation_specifiers", "superclass", "super_interfaces", "extends_interfaces"),
+    *("inheritance_specifier", "class_body"),  # a body is of `new Base() {…}`
+}
+# Classes of the systems, which have no members with the names of constants.
+_PLAIN_BASES = {
+    *("extends", "implements", "UIResponder", "UIApplicationDelegate", "NSObject"),
+    *("Activity", "AppCompatActivity", "ComponentActivity", "FragmentActivity"),
+    *("Application", "Service", "Fragment", "ViewModel", "Interceptor"),
+}
+# Blocks with no `this` of their own, or with one of a class that is known.
+_PLAIN_BLOCKS = {
+    *("also", "let", "forEach", "lazy", "map", "use", "forEachIndexed", "onEach"),
+    *("runBlocking", "launch", "async", "withContext", "synchronized", "thread"),
+    *("single", "factory", "module"),
+}
+_EXTENDED = {"function_declaration", "property_declaration", "anonymous_function"}
+_TYPES = {"user_type", "nullable_type", "parenthesized_type", "context_receiver"}
+_HEADS = {*_TYPES, *NAMES, "variable_declaration", "function_value_parameters"}
+_BUILDERS = re.compile(
+    r"(?:okhttp3\.)?(?:CertificatePinner|OkHttpClient|Retrofit|Request)"
+    r"(?:\.Builder\(\).*|\.Builder|)",
+    re.DOTALL,
+)
+# The places where a name stands that is read, by the node around it; and those where it
+# is not the name of a variable.
+_READS = {
+    *(*PATHS, *LAMBDAS, *CHOICES, "value_argument", "argument_list", "interpolation"),
+    *("interpolated_expression", "binary_expression", "additive_expression"),
+    *("infix_expression", "equality_expression", "comparison_expression"),
+    *("conjunction_expression", "disjunction_expression", "parenthesized_expression"),
+    *("tuple_expression", "spread_expression", "as_expression", "variable_declarator"),
+    *("property_declaration", "array_literal", "collection_literal", "when_subject"),
+    *("array_initializer", "dictionary_literal", "return_statement", "statements"),
+    *("return_expression", "control_transfer_statement", "function_body", "block"),
+    *("expression_statement", "for_statement", "enhanced_for_statement", "assignment"),
+    *("assignment_expression", "call_expression", "index_expression", "array_access"),
+    *("if_statement", "guard_statement", "directly_assignable_expression"),
+}
+_NO_VARIABLES = {
+    *("value_argument_label", "navigation_suffix", "user_type", "qualified_identifier"),
+    *("scoped_identifier", "import", "package_header", "package_declaration"),
+    *("annotation", "marker_annotation", "type_alias", "directive", "label"),
+}
+# Where a list may stand that something could change under another name.
+_LOOPS = {"for_statement", "enhanced_for_statement"}
+_LIST_READS = {
+    *("spread_expression", "interpolation", "interpolated_expression"),
+    *("binary_expression", "additive_expression", "parenthesized_expression", *_LOOPS),
+}
 _INSIDE = {
-    *(
-        "parenthesized_expression",
-        "as_expression",
-        "value_argument",
-        "tuple_expression",
-    ),
+    *("parenthesized_expression", "as_expression", "tuple_expression"),
     *("spread_expression", "interpolation", "interpolated_expression"),
 }
+_FROZEN = {"listOf", "setOf", "mapOf", "of"}
 _LISTS = {
-    *("arrayOf", "listOf", "setOf", "asList", "of", "mutableListOf", "arrayListOf"),
-    *("mutableSetOf", "hashSetOf", "mapOf", "mutableMapOf", "hashMapOf", "linkedMapOf"),
+    *(*_FROZEN, "arrayOf", "asList", "mutableListOf", "arrayListOf"),
+    *("mutableSetOf", "hashSetOf", "mutableMapOf", "hashMapOf", "linkedMapOf"),
 }
-_SAME = {
-    "toTypedArray",
-    "toList",
-    "toSet",
-    "toArray",
-    "entrySet",
-    "entries",
-    "toString",
-}
-_CHANGERS = {
-    *("add", "addAll", "append", "clear", "merge", "put", "putAll", "remove", "set"),
-    *("removeAll", "removeValue", "updateValue", "removeIf", "replaceAll", "insert"),
-    *("plusAssign", "minusAssign", "compute", "putIfAbsent", "retainAll", "removeAt"),
-}
-_ADDRESSES = {"URL", "URI", "create", "parse", "toHttpUrl", "toUri"}
+_COPIES = {"toTypedArray", "toList", "toSet", "toArray", "toString"}
+_VIEWS = {"entries", "entrySet"}  # through which a map can be changed
+_SAME = _COPIES | _VIEWS
+_ADDRESSES = {"URL", "URI", "URI.create", "Uri.parse", "HttpUrl.parse", "HttpUrl.get"}
+_TO_ADDRESSES = {"toHttpUrl", "toUri"}
 _OF_TEXTS: dict[str, Any] = {
     "removePrefix": str.removeprefix,
     "removeSuffix": str.removesuffix,
@@ -73,6 +121,12 @@ _OF_TEXTS: dict[str, Any] = {
     "concat": lambda text, more: text + more,
 }
 _ADDRESS = re.compile(r"[a-z]+://([\w.-]+)(?::\d+)?(?:[/?#]|\Z)")
+_OURS = re.compile(r"(?:kotlinx?|java|javax|android|androidx|okhttp3)\.")
+_CHANGED = "is changed in this file, or may be"
+_PARAMETERS = {
+    *("parameter", "class_parameter", "formal_parameter", "lambda_parameter"),
+    *("catch_formal_parameter", "resource", "type_pattern"),
+}
 _AT_RUN_TIME = "is computed when the application runs"
 _PARAMETER = "is a parameter"
 _MAX_DEPTH = 30
@@ -148,13 +202,22 @@ class Code:
 
     Attributes:
         nodes: all that have names, from the first to the last.
+        read: the texts that values are made of, by their nodes.
     """
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, language: str) -> None:
         self.nodes: list[Node] = []
+        self.read: set[int] = set()
+        self._language = language
         self._parents: dict[int, Node] = {}
         self._declared: dict[str, list[Declared]] = {}
         self._changed: set[str] = set()
+        self._uses: dict[str, list[Node]] = {}
+        self._functions: set[str] = set()
+        self._imported: set[str] = set()
+        self._classes: dict[str, set[str]] = {}
+        self._checked: set[tuple[int, bool]] = set()
+        self._optional: list[tuple[int, int]] = []
         waiting = [root]
         while waiting:
             node = waiting.pop()
@@ -163,7 +226,9 @@ class Code:
                 self._parents[child.id] = node
                 waiting.append(child)
         for node in self.nodes:
+            self._note(node)
             self._note_change(node)
+        self._note_directives()
         for node in self.nodes:
             for one in self._declarations(node):
                 self._declared.setdefault(text_of(one.name), []).append(one)
@@ -174,6 +239,58 @@ class Code:
         while outer is not None:
             yield outer
             outer = self._parents.get(outer.id)
+
+    def nodes_in(self, whole: Node) -> Iterator[Node]:
+        """Yield a node and all in it, from the first to the last."""
+        waiting = [whole]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += reversed(node.named_children)
+
+    def _note(self, node: Node) -> None:
+        """Note names: where they stand, those of functions, classes and imports."""
+        name = node.child_by_field_name("name")
+        if node.type in NAMES:
+            self._uses.setdefault(text_of(node), []).append(node)
+        elif node.type in FUNCTIONS and name:
+            self._functions.add(text_of(name))
+        elif node.type in _CLASSES and name:
+            path = self._path_of(node)
+            self._classes.setdefault(path.rpartition(".")[2], set()).add(path)
+        elif node.type.startswith("import"):
+            words = text_of(node).rstrip(";").split()
+            if len(words) > 1 and not _OURS.match(words[-1 if len(words) < 4 else 1]):  # noqa: PLR2004
+                self._imported.add(words[-1].rpartition(".")[2])
+
+    def _note_directives(self) -> None:
+        """Note the lines that a build may leave out."""
+        began: list[int] = []
+        for node in [one for one in self.nodes if one.type == "directive"]:
+            if text_of(node).startswith("#if"):
+                began.append(node.start_byte)
+            elif text_of(node).startswith("#endif") and began:
+                self._optional.append((began.pop(), node.end_byte))
+        self._optional += [(start, self.nodes[0].end_byte) for start in began]
+
+    def check_always(self, node: Node) -> None:
+        """Refuse what a build may leave out.
+
+        Raises:
+            UnknownError: it is between ``#if`` and ``#endif``.
+        """
+        if any(start <= node.start_byte < end for start, end in self._optional):
+            raise UnknownError(node, "is under #if, so the build decides what counts")
+
+    def _path_of(self, node: Node) -> str:
+        """Return the names of a class and of those around it, with dots between."""
+        around = [o for o in (node, *self.around(node)) if o.type in _CLASSES]
+        names = [o.child_by_field_name("name") for o in reversed(around)]
+        return ".".join(text_of(name) for name in names if name)
+
+    def is_hidden(self, name: str) -> bool:
+        """Return whether a function of a library may be another one in this file."""
+        return name in self._functions or name in self._imported
 
     # ---- calls ---------------------------------------------------------------------
 
@@ -209,6 +326,8 @@ class Code:
             callee = callee.named_children[0]
         if callee.type != "navigation_expression":
             return Call(line_of(callee), None, text_of(callee), arguments, block)
+        if len(_named(callee)) < 2:  # noqa: PLR2004 - of what the parser lost
+            return Call(line_of(callee), None, text_of(callee), arguments, block)
         receiver, *_, last = _named(callee)
         name = text_of(last).lstrip(".?").strip("`")
         is_safe = any(child.type.startswith("?") for child in callee.children)
@@ -225,12 +344,10 @@ class Code:
     # ---- declarations --------------------------------------------------------------
 
     def _note_change(self, node: Node) -> None:
-        """Note a name whose value, or whose elements, something changes."""
-        left = None
-        if "assignment" in node.type or node.type == "update_expression":
-            left = node.named_children[0]
-        elif (call := self.call(node)) and call.name in _CHANGERS:
-            left = call.receiver
+        """Note a name to which something is assigned, or to an element of it."""
+        if "assignment" not in node.type:
+            return
+        left: Node | None = node.named_children[0]
         while left is not None and left.type not in NAMES:
             if left.type in PATHS:
                 self._changed.add(text_of(left).rpartition(".")[2])
@@ -238,7 +355,7 @@ class Code:
         if left is not None:
             self._changed.add(text_of(left))
 
-    def _declarations(self, node: Node) -> Iterator[Declared]:  # noqa: C901 - by type
+    def _declarations(self, node: Node) -> Iterator[Declared]:  # noqa: C901, PLR0912 - by type
         """Yield what a node declares."""
         kind, outer = node.type, self._parents.get(node.id)
         name = node.child_by_field_name("name")
@@ -258,12 +375,14 @@ class Code:
                 heads = [listed] if listed.type != "formal_parameters" else []
             for one in [name for head in heads for name in _names_in(head)]:
                 yield Declared(one, node, None, _PARAMETER)
-        elif kind in {"parameter", "class_parameter", "formal_parameter"} or (
-            kind in {"catch_formal_parameter", "resource", "type_pattern"}
-        ):
+        elif kind in _PARAMETERS:
             found = [name] if name else [c for c in _named(node) if c.type in NAMES]
             for one in found[-1:]:
-                yield Declared(one, self._scope(one), None, _PARAMETER)
+                scope = self._scope(one)
+                if kind == "class_parameter":  # which hides a property of the class
+                    bodies = [c for c in scope.named_children if c.type in _BODIES]
+                    scope = bodies[0] if bodies else scope
+                yield Declared(one, scope, None, _PARAMETER)
         elif kind == "catch_block":
             for one in _names_in(node)[:1]:
                 yield Declared(one, node, None, _AT_RUN_TIME)
@@ -272,8 +391,7 @@ class Code:
             yield Declared(bound, self._scope(bound), None, _AT_RUN_TIME)
 
     def _scope(self, node: Node) -> Node:
-        kinds = _SCOPES | _TOPS
-        return next(outer for outer in self.around(node) if outer.type in kinds)
+        return next(outer for outer in self.around(node) if outer.type in _SCOPES)
 
     def _property(self, node: Node, named: Node | None) -> Iterator[Declared]:
         tokens = [child.type for child in node.children]
@@ -286,6 +404,9 @@ class Code:
                 names = _names_in(child)
             elif child.type == "property_delegate":
                 value = child.named_children[0]
+                call = self.call(value)
+                if call is None or call.name != "lazy" or call.arguments:
+                    value = None
             elif child.type in {"getter", "computed_property"}:
                 value = None
         is_fixed = {"val", "let"} & {
@@ -302,15 +423,20 @@ class Code:
         """Return the declaration of a variable, or of a member."""
         scope = self._parents.get(node.id) or node
         head = text_of(node).partition("=")[0].split()
-        is_wide, owner = scope.type in _TOPS, ""
+        is_wide, owner = scope.type in TOPS, ""
         if scope.type in _BODIES:
             is_wide = True
             scope, owner = self._class(scope)
+            head += ["final"] if node.type == "constant_declaration" else []
         why = ""
         if value is None:
             why = _AT_RUN_TIME
         elif text_of(name) in self._changed:
-            why = "is changed in this file"
+            why = _CHANGED
+        elif "NSMutable" in text_of(node).partition("=")[0]:
+            why = "is an object that can be changed; write a dictionary of Swift"
+        elif is_wide and self._is_open(value) and "private" not in head:
+            why = "is a list that other files can change; make it private"
         elif is_wide and fixed_by and fixed_by not in head and "private" not in head:
             why = f"can be changed by other files; declare it {fixed_by}"
         elif {"open", "override", "lateinit"} & {*head}:
@@ -323,8 +449,14 @@ class Code:
         if declared.type == "companion_object":
             body = self._parents[declared.id]
             declared = self._parents[body.id]
-        name = declared.child_by_field_name("name")
-        return body, text_of(name) if name else ""
+        is_class = declared.type in _CLASSES - {"object_literal"}
+        return body, self._path_of(declared) if is_class else ""
+
+    def _is_open(self, value: Node | None) -> bool:
+        """Return whether a list is one that who has it can add to, or remove from."""
+        call = self.call(value) if value else None
+        name = call.name if call and call.receiver is None else ""
+        return name in _LISTS - {*_FROZEN, "arrayOf", "asList"}
 
     def declared_in(self, scope: Node) -> list[Node]:
         """Return the names that a loop or a lambda declares, in their order."""
@@ -340,7 +472,11 @@ class Code:
         found: list[Declared] = []
         for one in self._declared.get(text_of(use), ()):
             inside = one.scope.start_byte <= use.start_byte < one.scope.end_byte
-            is_wide = one.owner or one.scope.type in {*_TOPS, "class_declaration"}
+            is_wide = one.owner or one.scope.type in {
+                *TOPS,
+                *_BODIES,
+                "class_declaration",
+            }
             if inside and (is_wide or one.name.start_byte <= use.start_byte):
                 found.append(one)
         size = min((_size(one.scope) for one in found), default=0)
@@ -349,18 +485,147 @@ class Code:
             raise UnknownError(use, "is declared more than once")
         return nearest[0] if nearest else None
 
+    def check_meaning(self, use: Node, declared: Declared) -> None:
+        """Refuse a name that something between it and its declaration may hide.
+
+        Raises:
+            UnknownError: a class inherits, or a block has a `this`, of other files; or
+                an import has the name, too.
+        """
+        scope = declared.scope
+        is_local = not declared.owner and scope.type not in TOPS
+        if scope.type in TOPS and text_of(use) in self._imported:
+            raise UnknownError(use, "is imported, and declared in this file as well")
+        for outer in self.around(use):
+            if outer.id == scope.id:
+                return
+            hides = self._hides(outer, is_local=is_local)
+            if hides:
+                why = f"is in {hides}, which may have this name; write Class.name"
+                raise UnknownError(use, why)
+
+    def _hides(self, outer: Node, *, is_local: bool) -> str:
+        """Return what may hide a name inside of a node, or nothing."""
+        if outer.type in _CLASSES:
+            bases = [c for c in outer.named_children if c.type in _BASES]
+            if outer.type != "object_creation_expression":
+                bases = [c for c in bases if c.type not in _BODIES]
+            words = {*re.findall(r"\w+", " ".join(map(text_of, bases)))}
+            is_known = words <= _PLAIN_BASES and not words & self._classes.keys()
+            return "" if is_known else "a class that inherits"
+        if self._language != "kotlin":
+            return ""
+        if outer.type in LAMBDAS and not is_local:
+            return "" if self._is_plain(outer) else "a block with its own `this`"
+        if outer.type in _EXTENDED:
+            of = next((c for c in outer.named_children if c.type in _HEADS), outer)
+            if of.type in _TYPES and not _BUILDERS.fullmatch(text_of(of)):
+                return "a function of another class"
+        return ""
+
+    def _is_plain(self, block: Node) -> bool:
+        """Return whether a block has no `this` that can hide names of the file."""
+        found = self.call_of(block)
+        if found is None:
+            return False
+        call = found[1]
+        if call.name in _PLAIN_BLOCKS:
+            return call.receiver is None or call.name not in {"single", "factory"}
+        of = call.receiver
+        if call.name == "with" and call.arguments:
+            of = call.arguments[0][1]
+        if of is None or call.name not in {"apply", "run", "with"}:
+            return False
+        declared = self.find(of) if of.type in NAMES else None
+        if declared is not None and declared.value is not None:
+            of = declared.value
+        return _BUILDERS.fullmatch(re.sub(r"\s", "", text_of(of))) is not None
+
     def member(self, path: Node) -> Declared | None:
         """Return the declaration that ``Class.name`` or ``this.name`` means."""
-        *_, owner, name = ["", *text_of(path).replace("?", "").split(".")]
-        is_this = owner.strip() in {"this", "self", "Self", "Companion"}
-        around = list(self.around(path)) if is_this else []
+        owner, _, name = re.sub(r"[\s?`]", "", text_of(path)).rpartition(".")
+        owner = owner.removesuffix(".Companion")
+        found = [one for one in self._declared.get(name, ()) if one.owner]
+        around = [o for o in self.around(path) if o.type in {*_BODIES, *LAMBDAS}]
+        if owner in {"this", "self", "Self", "Companion"}:
+            if owner == "this" and self._language == "kotlin":
+                around = around[:1]  # in a block, `this` is something else
+            bodies = [outer.id for outer in around if outer.type in _BODIES][:1]
+            found = [one for one in found if one.scope.id in bodies]
+            return found[0] if len(found) == 1 else None
+        first, last = owner.partition(".")[0], owner.rpartition(".")[2]
+        if first in self._imported or first in self._declared:
+            return None
+        here = [self._path_of(outer) for outer in self.around(path)]
         found = [
             one
-            for one in self._declared.get(name.strip(), ())
-            if one.owner
-            and (one.owner == owner.strip() or (is_this and one.scope in around))
+            for one in found
+            if one.owner == owner
+            or (
+                one.owner.endswith(f".{owner}")
+                and one.owner.removesuffix(f".{owner}") in here
+            )
         ]
-        return found[0] if len(found) == 1 else None
+        is_clear = len(found) == 1 and len(self._classes.get(last, ())) <= 1
+        return found[0] if is_clear else None
+
+    def uses_of(self, name: Node) -> list[Node]:
+        """Return all places where the text of a name stands as a name."""
+        return self._uses.get(text_of(name), [])
+
+    def check_uses(self, declared: Declared, *, is_list: bool) -> None:
+        """Refuse a variable whose name stands where it may be changed.
+
+        Raises:
+            UnknownError: it stands in a place that is not known to read it alone.
+        """
+        key = (declared.name.id, is_list)
+        if key in self._checked:
+            return
+        self._checked.add(key)
+        names = {one.name.id for one in self._declared[text_of(declared.name)]}
+        for use in self._uses[text_of(declared.name)]:
+            node = use
+            outer = self._parents[use.id]
+            if use.id in names or outer.type in _NO_VARIABLES:
+                if outer.type != "navigation_suffix":
+                    continue
+                outer = self._parents[outer.id]
+            if outer.type in PATHS and _named(outer)[0].id != node.id:
+                if self.member(outer) != declared:
+                    continue
+                node, outer = outer, self._parents[outer.id]
+            elif self.find(use) != declared or self._is_name_of(use, outer):
+                continue
+            if not self._is_read(node, outer, is_list=is_list):
+                raise UnknownError(node, f"{_CHANGED}: see line {line_of(use)}")
+
+    def _is_name_of(self, use: Node, outer: Node) -> bool:
+        """Return whether a name is one of a function or a class, or of a type."""
+        kinds = {*FUNCTIONS, *_CLASSES, "method_invocation"}
+        named = outer.child_by_field_name("name")
+        return outer.type in kinds and named is not None and named.id == use.id
+
+    def _is_read(self, node: Node, outer: Node, *, is_list: bool) -> bool:
+        """Return whether a place of a name reads it, and hands no list on."""
+        if not is_list or outer.type not in _READS:
+            is_call = outer.type == "method_invocation"
+            if not (is_call and is_list):
+                return outer.type in _READS or is_call
+        if outer.type in _LIST_READS:
+            return True
+        if outer.type not in PATHS and self._language == "swift":
+            return True  # it reads a copy
+        if outer.type in {"value_argument", "argument_list"}:
+            call = next(c for o in self.around(node) if (c := self.call(o)))
+            return call.name == "add" and len(call.arguments) > 1
+        name = re.sub(r"[\s?]", "", text_of(outer)).rpartition(".")[2]
+        if outer.type == "method_invocation":
+            name = text_of(outer.child_by_field_name("name") or outer)
+        if name in _VIEWS:
+            around = [o for o in self.around(outer) if o.type not in CALLS]
+            return around[0].type in _LOOPS or "forEach" in text_of(around[0])[-9:]
+        return name in {*_COPIES, "forEach", "getKey", "getValue", "key", "value"}
 
     # ---- values --------------------------------------------------------------------
 
@@ -372,6 +637,9 @@ class Code:
         """
         if depth > _MAX_DEPTH:
             raise UnknownError(node, "is nested too deeply")
+        if node.has_error:
+            raise UnknownError(node, "is not understood by the parser")
+        self.check_always(node)
         found = self._value(node, env, depth + 1)
         if isinstance(found, str | list) and len(found) > _MAX_SIZE:
             raise UnknownError(node, "is too long")
@@ -385,8 +653,10 @@ class Code:
             return self._meant(node, env, depth)
         if kind in CHOICES:
             raise UnknownError(node, "is a choice")
-        if kind in _INSIDE and inner:
+        if kind in _INSIDE and (len(inner) == 1 or kind == "as_expression"):
             return self.value(inner[0], env, depth)
+        if kind == "value_argument" and inner:
+            return self.value(inner[-1], env, depth)
         if kind == "boolean_literal":
             return text_of(node) == "true"
         if kind in {"binary_expression", "additive_expression"} and len(inner) == 2:  # noqa: PLR2004
@@ -395,12 +665,20 @@ class Code:
                 if isinstance(left, str) and isinstance(right, str):
                     return left + right
                 if isinstance(left, list) and isinstance(right, list):
+                    if any(isinstance(one, tuple) for one in left + right):
+                        raise UnknownError(node, "is a map, of which parts replace")
+                    if self.is_hidden("plus"):
+                        raise UnknownError(node, "is a sum of this file's own `plus`")
                     return left + right
         elif kind in {"array_initializer", "array_literal", "collection_literal"}:
             return self._flat(inner, env, depth)
         elif kind == "array_creation_expression" and "initializer" in inner[-1].type:
             return self.value(inner[-1], env, depth)
-        elif kind == "infix_expression" and text_of(inner[1]) == "to":
+        elif (
+            kind == "infix_expression"
+            and text_of(inner[1]) == "to"
+            and not self.is_hidden("to")
+        ):
             return self.value(inner[0], env, depth), self.value(inner[-1], env, depth)
         elif kind == "dictionary_literal":
             keys = node.children_by_field_name("key")
@@ -433,31 +711,32 @@ class Code:
         parts: list[str] = []
         for child in node.named_children:
             if child.type.startswith("interpol"):
-                parts.append(str(self.value(child, env, depth)))
+                value = self.value(child, env, depth)
+                if not isinstance(value, str):
+                    raise UnknownError(child, "is no text")
+                parts.append(value)
             elif "escape" in child.type or "\\" in text_of(child):
                 raise UnknownError(node, "has an escape; write the character itself")
             else:
                 parts.append((child.text or b"").decode("utf-8"))
+        self.read.add(node.id)
         return "".join(parts)
 
     def _meant(self, node: Node, env: Env, depth: int) -> Any:  # noqa: ANN401
         """Return the value of a name, or of a path of names."""
         text = text_of(node)
         last = text.rpartition(".")[2].strip()
-        if last.startswith("kTSK"):  # TrustKit's names of keys, of which one is odd
+        if last.startswith("kTSK") and last not in self._declared:
+            # TrustKit's names of keys, of which one is odd
             is_odd = last.startswith("kTSKExclude")
             return f"{'kSK' if is_odd else 'TSK'}{last.removeprefix('kTSK')}"
-        if text == "it":
-            for outer in self.around(node):
-                if outer.id in env:
-                    return env[outer.id]
         declared = self.find(node) if node.type in NAMES else self.member(node)
+        if declared is None and text == "it":
+            loop = self._loop_of_it(node)
+            if loop is not None and loop.id in env:
+                return env[loop.id]
         if declared is not None:
-            if declared.name.id in env:
-                return env[declared.name.id]
-            if declared.why or declared.value is None:
-                raise UnknownError(node, declared.why or _AT_RUN_TIME)
-            return self.value(declared.value, env, depth)
+            return self._of_declared(node, declared, env, depth)
         if node.type in NAMES:
             raise UnknownError(node, "is declared nowhere in this file")
         first = _named(node)[0]
@@ -465,13 +744,49 @@ class Code:
             raise UnknownError(node, "is made when the application is built")
         return self._part(node, first, last, env, depth)
 
+    def _of_declared(self, node: Node, declared: Declared, env: Env, depth: int) -> Any:  # noqa: ANN401
+        """Return the value of a variable that nothing but its declaration gives one."""
+        if declared.name.id in env and text_of(node) not in self._changed:
+            value = env[declared.name.id]
+        elif declared.why or declared.value is None:
+            raise UnknownError(node, declared.why or _AT_RUN_TIME)
+        else:
+            if node.type in NAMES:
+                self.check_meaning(node, declared)
+            value = self.value(declared.value, env, depth)
+        is_list = not isinstance(value, str | bool) and self.can_change(declared)
+        self.check_uses(declared, is_list=is_list)
+        return value
+
+    def _loop_of_it(self, node: Node) -> Node | None:
+        """Return the block whose `it` a node is."""
+        for outer in self.around(node):
+            if outer.type in LAMBDAS and not self._is_of_this(outer):
+                return outer
+        return None
+
+    def _is_of_this(self, block: Node) -> bool:
+        """Return whether a block has a `this`, and so no `it`."""
+        found = self.call_of(block)
+        return found is not None and found[1].name in {"apply", "run", "with"}
+
+    def can_change(self, declared: Declared) -> bool:
+        """Return whether a list or a map can be changed through the name of it."""
+        call = self.call(declared.value) if declared.value else None
+        if call is not None and call.name in _FROZEN:
+            return False
+        around = self._parents.get(declared.name.id)
+        outer = self._parents.get(around.id) if around else None
+        is_let = outer and "let" in {text_of(c) for c in outer.named_children}
+        return self._language != "swift" or not is_let
+
     def _part(self, node: Node, of: Node, name: str, env: Env, depth: int) -> Any:  # noqa: ANN401
         """Return a property of a value: of an address, a pair, a list."""
         if name == "host":
             return self._host(node, of, env, depth)
         if name in {"key", "value", *_SAME}:
             value = self.value(of, env, depth)
-            if name in _SAME:
+            if name in _SAME and isinstance(value, str) == (name == "toString"):
                 return value
             if isinstance(value, tuple):
                 return value[name == "value"]
@@ -483,23 +798,43 @@ class Code:
     def _host(self, whole: Node, node: Node, env: Env, depth: int) -> str:
         """Return the host of an address that is made of a text."""
         call = self.call(node)
-        if call is not None and call.name in _ADDRESSES:
-            texts = [one for _, one in call.arguments] or [call.receiver or node]
-            address = self.value(texts[0], env, depth)
+        text = None
+        if call is not None and not self.is_hidden(call.name):
+            of = f"{text_of(call.receiver)}." if call.receiver else ""
+            if f"{of}{call.name}" in _ADDRESSES and len(call.arguments) == 1:
+                text = call.arguments[0][1]
+            elif call.name in _TO_ADDRESSES and not (call.is_safe or call.arguments):
+                text = call.receiver
+        if text is not None and call and call.name not in self._classes:
+            address = self.value(text, env, depth)
             match = _ADDRESS.match(address) if isinstance(address, str) else None
             if match is not None:
                 return match[1]
         declared = self.find(node) if node.type in NAMES else None
         if declared is None or declared.value is None or declared.why:
             raise UnknownError(whole, "is declared nowhere in this file")
-        return self._host(whole, declared.value, env, depth)
+        if depth > _MAX_DEPTH:
+            raise UnknownError(node, "is nested too deeply")
+        host = self._host(whole, declared.value, env, depth + 1)
+        self.check_meaning(node, declared)
+        self.check_uses(declared, is_list=False)
+        return host
 
     def _called(self, node: Node, call: Call, env: Env, depth: int) -> Any:  # noqa: ANN401
         """Return the value of a call of a function that is known."""
         arguments = [one for _, one in call.arguments]
-        is_plain = call.receiver is None or text_of(call.receiver) in {"List", "Arrays"}
-        if call.name in _LISTS and is_plain:
-            return self._flat(arguments, env, depth)
+        is_plain = (call.receiver is None) == (call.name not in {"of", "asList"})
+        if call.receiver and text_of(call.receiver) not in {"List", "Set", "Arrays"}:
+            is_plain = False
+        if self.is_hidden(call.name):
+            raise UnknownError(node, _AT_RUN_TIME)
+        if call.name in _LISTS and is_plain and call.block is None:
+            values = self._flat(arguments, env, depth)
+            pairs = [one for one in values if isinstance(one, tuple)]
+            keys = [one[0] for one in pairs if isinstance(one[0], str)]
+            if call.name.lower().endswith("mapof") and len({*keys}) < len(values):
+                raise UnknownError(node, "has a key twice, or one that is no text")
+            return values
         if call.name == "lazy" and call.block and len(_named(call.block)) == 1:
             return self.value(_named(call.block)[0], env, depth)
         if call.receiver is not None and not call.is_safe:

@@ -43,6 +43,8 @@ def loads(data: bytes, given: Given) -> Loaded:
     text = text_of(data, given, "source file")
     language = language_of(given.name)
     found = read_source(text, [language] if language else ["kotlin", "java"], given)
+    for line, notice in found["notices"]:
+        reading.notice(f"line {line}", notice)
     pins: dict[str, set[Pin]] = {}
     places: dict[str, str] = {}
     said = [*found["calls"], *found["mistakes"]]

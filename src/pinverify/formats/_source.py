@@ -118,4 +118,4 @@ def look_into(text: str, languages: list[str]) -> Any:  # noqa: ANN401
     name, root = next((r for r in roots if not r[1].has_error), roots[0])
     kind = "_swift" if name == "swift" else "_calls"
     reader: Any = importlib.import_module(f"pinverify.formats.{kind}")
-    return reader.found_in(root)
+    return reader.found_in(root, name)

@@ -1,48 +1,136 @@
-"""TrustKit's configuration in Swift: the dictionary with the pinned domains."""
+"""TrustKit's configuration in Swift: the dictionary with the pinned domains.
+
+It counts where it is written, if nothing can change it before TrustKit gets it: it is
+an argument, or a constant, or a variable that is only read. What TrustKit is given must
+be that dictionary.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pinverify.formats._code import Code, UnknownError, line_of, text_of
+from pinverify.formats._code import CHOICES, NAMES, Code, UnknownError, line_of, text_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+    from pinverify.formats._code import Call
+
 __all__ = ["found_in"]
 
 _DOMAINS = "TSKPinnedDomains"
+_STARTS = {"initSharedInstance", "initialize", "TrustKit"}
+_CONDITIONS = {*CHOICES, "if_statement", "switch_statement", "catch_block"}
+_LABELS = {"withConfiguration", "configuration"}
+_PLACES = {
+    *("as_expression", "tuple_expression", "control_transfer_statement", "statements"),
+    *("value_argument", "computed_property"),
+}
 
 
-def found_in(root: Node) -> dict[str, Any]:
+def found_in(root: Node, language: str) -> dict[str, Any]:
     """Return the configuration and its line, and what is not understood."""
-    code = Code(root)
-    mistakes: list[tuple[int, str]] = []
-    found: list[tuple[int, Any]] = []
-    for node in code.nodes:
-        keys = node.children_by_field_name("key")
-        text = text_of(node)
-        if node.type == "dictionary_literal" and any(_is_domains(key) for key in keys):
-            try:
-                found.append((line_of(node), code.value(node, {})))
-            except UnknownError as error:
-                told = f"{error}; write a text, or a constant of this file"
-                mistakes.append((error.line, told))
-        elif node.type == "assignment" and "TSK" in text.partition("=")[0]:
-            msg = "a key is set behind the dictionary; write the dictionary as a whole"
-            mistakes.append((line_of(node), msg))
-        elif (
-            (node.is_error or "comment" in node.type)
-            and root.has_error
-            and "TSK" in text
-        ):
-            msg = "the parser does not understand this; give the dictionary alone"
-            mistakes.append((line_of(node), msg))
+    reader = _Reader(Code(root, language))
+    for node in reader.code.nodes:
+        reader.look_at(node, is_whole=not root.has_error)
+    for node in reader.code.nodes:
+        call = reader.code.call(node)
+        if call is not None and call.name in _STARTS:
+            reader.check_start(node, call)
+    found, mistakes = reader.found, reader.mistakes
     for line, document in found[1:]:
         if document != found[0][1]:
             msg = f"a second configuration than that of line {found[0][0]}; keep one"
             mistakes.append((line, msg))
-    return {"found": found[:1], "mistakes": sorted(set(mistakes))}
+    notices = sorted(set(reader.notices))
+    return {
+        "found": found[:1],
+        "mistakes": sorted(set(mistakes)),
+        "notices": notices,
+    }
+
+
+class _Reader:
+    """Finds the configurations of a file."""
+
+    def __init__(self, code: Code) -> None:
+        self.code = code
+        self.found: list[tuple[int, Any]] = []
+        self.mistakes: list[tuple[int, str]] = []
+        self.notices: list[tuple[int, str]] = []
+
+    def look_at(self, node: Node, *, is_whole: bool) -> None:
+        """Note a configuration, or why a node may hide one."""
+        text = text_of(node) if node.is_error or "comment" in node.type else ""
+        keys = node.children_by_field_name("key")
+        if node.type == "dictionary_literal" and any(_is_domains(key) for key in keys):
+            try:
+                value = self.code.value(node, {})
+                self._check_way(node)
+                self.found.append((line_of(node), value))
+            except UnknownError as error:
+                told = f"{error}; write a text, or a constant of this file"
+                self.mistakes.append((error.line, told))
+        elif node.type == "assignment" and "TSK" in text_of(node).partition("=")[0]:
+            msg = "a key is set behind the dictionary; write the dictionary as a whole"
+            self.mistakes.append((line_of(node), msg))
+        elif "TSK" in text and not is_whole:
+            msg = "the parser does not understand this; give the dictionary alone"
+            self.mistakes.append((line_of(node), msg))
+
+    def _check_way(self, node: Node) -> None:
+        """Refuse a dictionary where something may change it.
+
+        Raises:
+            UnknownError: it is no argument, and no variable that is only read.
+        """
+        for outer in self.code.around(node):
+            if outer.type == "property_declaration":
+                name = next(
+                    one for one in self.code.nodes_in(outer) if one.type in NAMES
+                )
+                declared = self.code.find(name)
+                if declared is None or declared.why:
+                    why = declared.why if declared else "is no variable"
+                    raise UnknownError(name, why)
+                is_list = self.code.can_change(declared)
+                self.code.check_uses(declared, is_list=is_list)
+                return
+            if outer.type == "value_argument":
+                call = next(c for o in self.code.around(outer) if (c := _of(self, o)))
+                if call.name not in _STARTS:
+                    raise UnknownError(
+                        node, f"goes to {call.name}, which may change it"
+                    )
+                return
+            if outer.type not in _PLACES:
+                kind = outer.type.replace("_", " ")
+                raise UnknownError(node, f"is in `{kind}`, which may change it")
+            if outer.type in {"statements", "computed_property"}:
+                return
+
+    def check_start(self, node: Node, call: Call) -> None:
+        """Refuse to read anything else than what TrustKit is given."""
+        around = [o for o in self.code.around(node) if o.type in _CONDITIONS]
+        for outer in around[:1]:
+            msg = f"TrustKit is started under the condition of line {line_of(outer)}"
+            self.notices.append((call.line, f"{msg}; it is read as if always started"))
+        for label, argument in call.arguments:
+            if label not in _LABELS:
+                continue
+            try:
+                value = self.code.value(argument, {})
+            except UnknownError as error:
+                told = f"{error}; write the dictionary of TrustKit in this file"
+                self.mistakes.append((error.line, told))
+                continue
+            if [value] != [document for _, document in self.found[:1]]:
+                msg = f"TrustKit gets a dictionary without {_DOMAINS}; write one"
+                self.mistakes.append((call.line, msg))
+
+
+def _of(reader: _Reader, node: Node) -> Call | None:
+    return reader.code.call(node)
 
 
 def _is_domains(key: Node) -> bool:

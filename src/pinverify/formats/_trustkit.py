@@ -92,6 +92,8 @@ def loads(data: bytes, given: Given) -> Loaded:
 def _in_swift(text: str, given: Given, reading: Reading) -> dict[str, Any]:
     """Return the only configuration of a Swift file."""
     found = read_source(text, ["swift"], given)
+    for line, notice in found["notices"]:
+        reading.notice(f"line {line}", notice)
     for line, message in found["mistakes"]:
         reading.mistake(f"line {line}", message)
     if not found["found"]:
