@@ -7,11 +7,15 @@ so the names are listed here as they stand in the code of each system.
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from typing import NamedTuple
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from cli_runs import ROOT
+from other_systems import vectors, vectors_folder
 
 __all__: list[str] = []
 
@@ -66,6 +70,41 @@ SYSTEMS = {
         """NSAppTransportSecurity NSPinnedDomains NSIncludesSubdomains
         NSPinnedLeafIdentities NSPinnedCAIdentities SPKI-SHA256-BASE64""",
     ),
+    "envoy": Names(
+        "envoyproxy/data-plane-api envoy/extensions/transport_sockets/tls/v3/ "
+        "common.proto, secret.proto and tls.proto "
+        "84e84367f2560cdb47b9bb78fd3e615feb80c3e4",
+        "_envoy _envoy_contexts",
+        """verify_certificate_spki verify_certificate_hash common_tls_context
+        validation_context combined_validation_context default_validation_context
+        validation_context_sds_secret_config UpstreamTlsContext DownstreamTlsContext sni
+        require_client_certificate trust_chain_verification VERIFY_TRUST_CHAIN
+        ACCEPT_UNTRUSTED custom_validator_config match_typed_subject_alt_names
+        match_subject_alt_names trusted_ca crl watched_directory system_root_certs
+        ca_certificate_provider_instance require_signed_certificate_timestamp
+        allow_expired_certificate only_verify_leaf_cert_crl max_verify_depth""",
+    ),
+    "postfix": Names(
+        "vdukhovni/postfix postfix/src/global/mail_params.h, smtp/smtp_tls_policy.c "
+        "and tls/tls_level.c 17830e5c13c160d51c95cb971d137a46de84e48c",
+        "_postfix",
+        """smtp_tls_security_level smtp_tls_fingerprint_digest compatibility_level
+        smtp_tls_fingerprint_cert_match smtp_tls_policy_maps fingerprint match=
+        none may encrypt dane dane-only half-dane verify secure""",
+    ),
+    "hpkp": Names(
+        "hanpfei/chromium-net net/http/http_security_headers.cc "
+        "9df8ce98c2a14fb60c2f581853011e32eb4bed0f",
+        "_hpkp",
+        """Public-Key-Pins Public-Key-Pins-Report-Only pin-sha256 max-age
+        includesubdomains report-uri""",
+    ),
+    "okhttp": Names(
+        "square/okhttp okhttp/src/commonJvmAndroid/kotlin/okhttp3/CertificatePinner.kt "
+        "and OkHttpClient.kt 1682d9bac8c03dffde2969b0b74d47649d0dbb52",
+        "_okhttp _calls",
+        "CertificatePinner .Builder add build pins certificatePinner .DEFAULT sha256/",
+    ),
 }
 
 
@@ -97,3 +136,40 @@ def test_trustkit_has_no_other_keys() -> None:
     dictionary = {"TSKConfiguration"}  # TSKTrustKitConfig has it as an argument
     misnamed = {"TSKExcludeSubdomainFromParentPolicy"}
     assert ours == theirs | dictionary | misnamed
+
+
+# ---- vectors -----------------------------------------------------------------------
+
+# Of the anchors of Android, and of its Certificate Transparency.
+PASSED_OVER = {"certificates", "src", "certificateTransparency", "enabled"}
+
+
+def test_words_of_the_vectors_are_keys() -> None:
+    """Android's own files have no element and no attribute that is spelt otherwise."""
+    words: set[str] = set()
+    for file in vectors_folder("android-nsc").glob("*.xml"):
+        for _, element in ET.iterparse(file):  # noqa: S314 - of the vectors
+            words |= {element.tag, *element.attrib}
+    assert len(words) > 10
+    assert words - PASSED_OVER <= {*SYSTEMS["android"].keys.split()}
+
+
+def test_directives_of_the_vectors_are_keys() -> None:
+    """Each header that Chromium's test accepts has the names that ours has."""
+    words: Counter[str] = Counter()
+    for case in vectors("hpkp", "headers.json")["cases"]:
+        if case["result"] == "accepted":
+            parts = re.sub(r'"[^"]*"', "", case["header"]).split(";")
+            words.update(part.partition("=")[0].strip().lower() for part in parts)
+    ours = {*SYSTEMS["hpkp"].keys.lower().split()}
+    assert {"pin-sha256", "max-age", "includesubdomains"} <= words.keys() & ours
+
+
+def test_pins_of_the_vectors_begin_as_ours() -> None:
+    """OkHttp's test builds no other pins than SHA-1, which is refused, and SHA-256."""
+    pins = vectors("okhttp", "matching.json")["pins"]
+    starts = {
+        one["pin"].partition("/")[0] for one in pins if one["result"] != "refused"
+    }
+    assert starts <= {"sha1", "sha256"}
+    assert "sha256" in starts
