@@ -310,6 +310,7 @@ def test_at_most_twenty_mistakes_are_told(tmp_path: Path) -> None:
     """The others are counted."""
     path = tmp_path / "pins.kt"
     code = "val b = CertificatePinner.Builder()\n" + 'b.add("x.org")\n' * 25
+    code += "val pinner = b.build()\n"
     path.write_text(code, encoding="utf-8")
     with pytest.raises(PolicyError) as caught:
         load_rules(path, format="okhttp")

@@ -68,7 +68,7 @@ def files(folder: str) -> Iterator[tuple[str, bytes, Any]]:
         yield name, (path / name).read_bytes(), known
 
 
-_NEW = "val pinner = CertificatePinner.Builder()"
+_NEW = "CertificatePinner.Builder()"
 
 
 # ---- applications ------------------------------------------------------------------

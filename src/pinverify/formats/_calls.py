@@ -175,6 +175,8 @@ class _Reader:
     def _check_built(self, made: Node) -> None:
         """Refuse a builder unless it is built once, after all its calls, and used."""
         builds = self._builds.get(made.id, [])
+        if not builds and self._is_fragment(made):
+            return
         if len(builds) != 1:
             why = "built more than once; build each by itself"
             self._mistake(made, f"is {why if builds else 'not built; add .build()'}")
@@ -191,6 +193,12 @@ class _Reader:
         for outer in around[:1]:
             msg = f"the pinner is under the condition of line {line_of(outer)}"
             self.notices.add((line_of(made), f"{msg}; it is read as if always used"))
+
+    def _is_fragment(self, made: Node) -> bool:
+        """Return whether a builder is all that a snippet has, from which it is cut."""
+        kinds = {*PATHS, *CALLS, "expression_statement"}
+        outer = next(o for o in self._code.around(made) if o.type not in kinds)
+        return outer.type in TOPS
 
     def _is_used(self, built: Node) -> bool:
         """Return whether a pinner goes anywhere: not if a statement of it drops it."""
