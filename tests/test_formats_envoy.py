@@ -368,8 +368,8 @@ def test_names_are_left_to_the_library() -> None:
     document = context(sni="x.org")
     validation = document["common_tls_context"]["validation_context"]
     validation["match_typed_subject_alt_names"] = [{"san_type": "DNS"}]
-    (notice,) = load(json.dumps({"a": document})).notices
-    assert notice.startswith("file: a: match_typed_subject_alt_names is left out")
+    (remark,) = load(json.dumps({"a": document})).remarks
+    assert remark.startswith("file: a: match_typed_subject_alt_names is left out")
 
 
 def fields(text: str) -> str:

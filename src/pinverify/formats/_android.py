@@ -224,7 +224,7 @@ def _known_children(element: Element, reading: Reading) -> list[Element]:
         if child.name in _CHILDREN[element.name] - _PASSED_OVER - _TOLD.keys():
             found.append(child)
         elif child.name in _TOLD:
-            reading.notice(where, _TOLD[child.name])
+            reading.remark(where, _TOLD[child.name])
         elif child.name in _PASSED_OVER:
             _tell_overrides(child, reading)
         else:

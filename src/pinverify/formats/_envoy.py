@@ -213,7 +213,7 @@ class _Reader:
         for name in _NAMES:
             if name in said:
                 msg = f"{name} is left out; names are for the TLS library to check"
-                self._reading.notice(context.where, msg)
+                self._reading.remark(context.where, msg)
         is_open = self._mode(said) == "ACCEPT_UNTRUSTED"
         return PinSet(leaf=pins, mode="report" if is_open else "enforce")
 
