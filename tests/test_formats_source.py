@@ -213,8 +213,10 @@ def test_conditions_around_a_whole_pinner_are_told(
     for text in [text for text in HIDDEN if "pins" in text]:
         told[text["name"]] = [str(n) for n in loaded(text, monkeypatch).notices]
     (pinner,) = told.pop("a pinner under a condition")
+    (unused,) = told.pop("a private function that nothing calls")
     (started,) = told.pop("a start of TrustKit under a condition")
     assert "line 3: the pinner is under the condition of line 2" in pinner
+    assert "line 2: the pinner is in debug, which nothing calls" in unused
     assert "line 5: TrustKit is started under the condition of line 4" in started
     assert not any(told.values())
     empty = 'val a = CertificatePinner.Builder().add("x.org", "sha256/{1}").build()\n'

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from pinverify.formats._code import Call, Env
+    from pinverify.formats._code import Call, Declared, Env
 
 __all__ = ["found_in"]
 
@@ -150,7 +150,7 @@ class _Reader:
 
     def _check_clients(self) -> None:
         """Refuse a client that gets the pinner without pins, or one after the other."""
-        seen: set[tuple[int, str]] = set()
+        seen: set[Declared | None] = {None}
         for node in self._code.nodes:
             text = re.sub(r"\s", "", text_of(node)) if node.type in PATHS else ""
             if text.rpartition(".")[0] in self._classes and text.endswith(".DEFAULT"):
@@ -158,19 +158,14 @@ class _Reader:
             call = self._code.call(node)
             if call is None or call.name != "certificatePinner" or not call.arguments:
                 continue
-            receiver = call.receiver
-            while receiver and (before := self._code.call(receiver)):
-                if before.name == "certificatePinner":
-                    self._mistake(node, "replaces the pinner before it; keep one")
-                receiver = before.receiver
-            declared = None
-            if receiver is not None and receiver.type in NAMES:
-                declared = self._code.find(receiver)
-            key = (declared.name.id, text_of(declared.name)) if declared else None
-            if key in seen:
+            of, is_second = call.receiver, False
+            while of and (before := self._code.call(of)):
+                is_second = is_second or before.name == call.name
+                of = before.receiver
+            declared = self._code.find(of) if of and of.type in NAMES else None
+            if is_second or declared in seen - {None}:
                 self._mistake(node, "replaces a pinner of the client; keep one")
-            elif key:
-                seen.add(key)
+            seen.add(declared)
 
     def _check_built(self, made: Node) -> None:
         """Refuse a builder unless it is built once, after all its calls, and used."""
@@ -189,10 +184,18 @@ class _Reader:
                 self._mistake(add, "comes after build(), which has the pins before")
         if not self._is_used(built):
             self._mistake(built, "is a pinner that nothing gets; give it to the client")
-        around = [o for o in self._code.around(made) if o.type in _CONDITIONS]
-        for outer in around[:1]:
-            msg = f"the pinner is under the condition of line {line_of(outer)}"
-            self.notices.add((line_of(made), f"{msg}; it is read as if always used"))
+        for outer in self._code.around(made):
+            name = outer.child_by_field_name("name")
+            is_private = "private" in text_of(outer).partition("(")[0].split()
+            where = ""
+            if outer.type in _CONDITIONS:
+                where = f"under the condition of line {line_of(outer)}"
+            elif outer.type in FUNCTIONS and name and is_private:
+                is_called = len(self._code.uses_of(name)) > 1
+                where = "" if is_called else f"in {text_of(name)}, which nothing calls"
+            if where:
+                msg = f"the pinner is {where}; it is read as if always used"
+                self.notices.add((line_of(made), msg))
 
     def _is_fragment(self, made: Node) -> bool:
         """Return whether a builder is all that a snippet has, from which it is cut."""
@@ -206,15 +209,10 @@ class _Reader:
         while outer.type in {"parenthesized_expression", "variable_declarator"}:
             built, outer = outer, next(self._code.around(outer))
         if outer.type in {"local_variable_declaration", "property_declaration"}:
-            name = (
-                built.child_by_field_name("name")
-                or outer.child_by_field_name("name")
-                or next(c for c in outer.named_children if "variable_decl" in c.type)
-            )
-            scope = next(self._code.around(outer))
-            return scope.type not in {"block", "statements"} or (
-                len(self._code.uses_of(name)) > 1
-            )
+            of = built if built.type == "variable_declarator" else outer
+            name = next(one for one in self._code.nodes_in(of) if one.type in NAMES)
+            is_local = next(self._code.around(outer)).type in {"block", "statements"}
+            return not is_local or len(self._code.uses_of(name)) > 1
         if outer.type == "expression_statement":
             return next(self._code.around(outer)).type in TOPS
         if outer.type not in {"block", "statements"}:
@@ -406,20 +404,14 @@ class _Reader:
                     return
             node, outer = outer, next(self._code.around(outer))
         if outer.type in {"value_argument", "value_arguments"}:
-            within = next(
-                c for o in self._code.around(node) if (c := self._code.call(o))
-            )
+            within = next(filter(None, map(self._code.call, self._code.around(node))))
             if within.name == "with":
                 self._check_block(node, within, seen)
                 return
         declared = None
         if outer.type in {"variable_declarator", "property_declaration"}:
-            name = outer.child_by_field_name("name")
-            pattern = [
-                c for c in outer.named_children if c.type == "variable_declaration"
-            ]
-            name = name or pattern[0].named_children[0]
-            declared = self._code.find(name)
+            names = [one for one in self._code.nodes_in(outer) if one.type in NAMES]
+            declared = self._code.find(names[0])
         elif outer.type in {"assignment", "assignment_expression"}:
             left = outer.named_children[0]
             declared = self._code.find(left) if left.type in NAMES else None

@@ -25,47 +25,51 @@ __all__ = ["Code", "Declared", "Env", "UnknownError", "line_of", "text_of"]
 Env: TypeAlias = "dict[int, Any]"
 """Values of variables of loops, by the nodes that declare them."""
 
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
 NAMES = {"identifier", "simple_identifier"}
 PATHS = {"navigation_expression", "field_access"}
 LAMBDAS = {"lambda_literal", "lambda_expression"}
 CALLS = {"call_expression", "method_invocation", "object_creation_expression"}
-CHOICES = {
-    *("if_expression", "ternary_expression", "when_expression", "switch_expression"),
-    *("elvis_expression", "nil_coalescing_expression", "try_expression"),
-}
-FUNCTIONS = {
-    *("function_declaration", "method_declaration", "getter", "setter"),
-    *("constructor_declaration", "secondary_constructor", "anonymous_function"),
-    *("init_declaration", "subscript_declaration", "compact_constructor_declaration"),
-    *("computed_getter", "computed_setter", "deinit_declaration"),
-}
+CHOICES = _words("""
+    if_expression ternary_expression when_expression switch_expression elvis_expression
+    nil_coalescing_expression try_expression
+""")
+FUNCTIONS = _words("""
+    function_declaration method_declaration getter setter constructor_declaration
+    secondary_constructor anonymous_function init_declaration subscript_declaration
+    compact_constructor_declaration computed_getter computed_setter deinit_declaration
+""")
 TOPS = {"source_file", "program"}
 _BODIES = {"class_body", "enum_class_body", "enum_body", "interface_body"}
-_SCOPES = {
-    *(*FUNCTIONS, *LAMBDAS, *_BODIES, *TOPS, "for_statement"),
-    *("class_declaration", "block", "statements", "catch_clause", "catch_block"),
-}
-_CLASSES = {
-    *("class_declaration", "object_declaration", "companion_object", "object_literal"),
-    *("enum_declaration", "interface_declaration", "record_declaration"),
-    *("object_creation_expression", "protocol_declaration"),
-}
-_BASES = {
-    *("delegation_specifiers", "superclass", "super_interfaces", "extends_interfaces"),
-    *("inheritance_specifier", "class_body"),  # a body is of `new Base() {…}`
-}
+_SCOPES = _words("""
+    for_statement class_declaration block statements catch_clause catch_block
+""").union(FUNCTIONS, LAMBDAS, _BODIES, TOPS)
+_NAMED = {*FUNCTIONS, *_BODIES, "method_invocation"}
+_WIDE = {*TOPS, *_BODIES, "class_declaration"}
+_CLASSES = _words("""
+    class_declaration object_declaration companion_object object_literal
+    enum_declaration interface_declaration record_declaration object_creation_expression
+    protocol_declaration
+""")
+_BASES = _words("""
+    delegation_specifiers superclass super_interfaces extends_interfaces
+    inheritance_specifier class_body
+""")
 # Classes of the systems, which have no members with the names of constants.
-_PLAIN_BASES = {
-    *("extends", "implements", "UIResponder", "UIApplicationDelegate", "NSObject"),
-    *("Activity", "AppCompatActivity", "ComponentActivity", "FragmentActivity"),
-    *("Application", "Service", "Fragment", "ViewModel", "Interceptor"),
-}
+_PLAIN_BASES = _words("""
+    extends implements UIResponder UIApplicationDelegate NSObject Activity
+    AppCompatActivity ComponentActivity FragmentActivity Application Service Fragment
+    ViewModel Interceptor
+""")
 # Blocks with no `this` of their own, or with one of a class that is known.
-_PLAIN_BLOCKS = {
-    *("also", "let", "forEach", "lazy", "map", "use", "forEachIndexed", "onEach"),
-    *("runBlocking", "launch", "async", "withContext", "synchronized", "thread"),
-    *("single", "factory", "module"),
-}
+_PLAIN_BLOCKS = _words("""
+    also let forEach lazy map use forEachIndexed onEach runBlocking launch async
+    withContext synchronized thread single factory module
+""")
 _EXTENDED = {"function_declaration", "property_declaration", "anonymous_function"}
 _TYPES = {"user_type", "nullable_type", "parenthesized_type", "context_receiver"}
 _HEADS = {*_TYPES, *NAMES, "variable_declaration", "function_value_parameters"}
@@ -76,39 +80,38 @@ _BUILDERS = re.compile(
 )
 # The places where a name stands that is read, by the node around it; and those where it
 # is not the name of a variable.
-_READS = {
-    *(*PATHS, *LAMBDAS, *CHOICES, "value_argument", "argument_list", "interpolation"),
-    *("interpolated_expression", "binary_expression", "additive_expression"),
-    *("infix_expression", "equality_expression", "comparison_expression"),
-    *("conjunction_expression", "disjunction_expression", "parenthesized_expression"),
-    *("tuple_expression", "spread_expression", "as_expression", "variable_declarator"),
-    *("property_declaration", "array_literal", "collection_literal", "when_subject"),
-    *("array_initializer", "dictionary_literal", "return_statement", "statements"),
-    *("return_expression", "control_transfer_statement", "function_body", "block"),
-    *("expression_statement", "for_statement", "enhanced_for_statement", "assignment"),
-    *("assignment_expression", "call_expression", "index_expression", "array_access"),
-    *("if_statement", "guard_statement", "directly_assignable_expression"),
-}
-_NO_VARIABLES = {
-    *("value_argument_label", "navigation_suffix", "user_type", "qualified_identifier"),
-    *("scoped_identifier", "import", "package_header", "package_declaration"),
-    *("annotation", "marker_annotation", "type_alias", "directive", "label"),
-}
+_READS = _words("""
+    value_argument argument_list interpolation interpolated_expression binary_expression
+    additive_expression infix_expression equality_expression comparison_expression
+    conjunction_expression disjunction_expression parenthesized_expression
+    tuple_expression spread_expression as_expression variable_declarator
+    property_declaration array_literal collection_literal when_subject array_initializer
+    dictionary_literal return_statement statements return_expression
+    control_transfer_statement function_body block expression_statement for_statement
+    enhanced_for_statement assignment assignment_expression call_expression
+    index_expression array_access if_statement guard_statement
+    directly_assignable_expression
+""").union(PATHS, LAMBDAS, CHOICES)
+_NO_VARIABLES = _words("""
+    value_argument_label navigation_suffix user_type qualified_identifier
+    scoped_identifier import package_header package_declaration annotation
+    marker_annotation type_alias directive label
+""")
 # Where a list may stand that something could change under another name.
 _LOOPS = {"for_statement", "enhanced_for_statement"}
-_LIST_READS = {
-    *("spread_expression", "interpolation", "interpolated_expression"),
-    *("binary_expression", "additive_expression", "parenthesized_expression", *_LOOPS),
-}
-_INSIDE = {
-    *("parenthesized_expression", "as_expression", "tuple_expression"),
-    *("spread_expression", "interpolation", "interpolated_expression"),
-}
+_LIST_READS = _LOOPS | _words("""
+    spread_expression interpolation interpolated_expression binary_expression
+    additive_expression parenthesized_expression
+""")
+_INSIDE = _words("""
+    parenthesized_expression as_expression tuple_expression spread_expression
+    interpolation interpolated_expression
+""")
 _FROZEN = {"listOf", "setOf", "mapOf", "of"}
-_LISTS = {
-    *(*_FROZEN, "arrayOf", "asList", "mutableListOf", "arrayListOf"),
-    *("mutableSetOf", "hashSetOf", "mutableMapOf", "hashMapOf", "linkedMapOf"),
-}
+_LISTS = _FROZEN | _words("""
+    arrayOf asList mutableListOf arrayListOf mutableSetOf hashSetOf mutableMapOf
+    hashMapOf linkedMapOf
+""")
 _COPIES = {"toTypedArray", "toList", "toSet", "toArray", "toString"}
 _VIEWS = {"entries", "entrySet"}  # through which a map can be changed
 _SAME = _COPIES | _VIEWS
@@ -123,10 +126,10 @@ _OF_TEXTS: dict[str, Any] = {
 _ADDRESS = re.compile(r"[a-z]+://([\w.-]+)(?::\d+)?(?:[/?#]|\Z)")
 _OURS = re.compile(r"(?:kotlinx?|java|javax|android|androidx|okhttp3)\.")
 _CHANGED = "is changed in this file, or may be"
-_PARAMETERS = {
-    *("parameter", "class_parameter", "formal_parameter", "lambda_parameter"),
-    *("catch_formal_parameter", "resource", "type_pattern"),
-}
+_PARAMETERS = _words("""
+    parameter class_parameter formal_parameter lambda_parameter catch_formal_parameter
+    resource type_pattern
+""")
 _AT_RUN_TIME = "is computed when the application runs"
 _PARAMETER = "is a parameter"
 _MAX_DEPTH = 30
@@ -206,7 +209,7 @@ class Code:
     """
 
     def __init__(self, root: Node, language: str) -> None:
-        self.nodes: list[Node] = []
+        self.nodes = list(self.nodes_in(root))
         self.read: set[int] = set()
         self._language = language
         self._parents: dict[int, Node] = {}
@@ -218,13 +221,8 @@ class Code:
         self._classes: dict[str, set[str]] = {}
         self._checked: set[tuple[int, bool]] = set()
         self._optional: list[tuple[int, int]] = []
-        waiting = [root]
-        while waiting:
-            node = waiting.pop()
-            self.nodes.append(node)
-            for child in reversed(node.named_children):
-                self._parents[child.id] = node
-                waiting.append(child)
+        for node in self.nodes:
+            self._parents |= {child.id: node for child in node.named_children}
         for node in self.nodes:
             self._note(node)
             self._note_change(node)
@@ -299,16 +297,13 @@ class Code:
         if node.type not in CALLS:
             return None
         if node.type != "call_expression":  # Java
-            target = node.child_by_field_name("name") or node.child_by_field_name(
-                "type"
-            )
-            listed = node.child_by_field_name("arguments")
+            of = node.child_by_field_name
+            target = of("name") or of("type") or node
+            listed = of("arguments")
             arguments = [("", one) for one in _named(listed)] if listed else []
             block = next((a for _, a in arguments if a.type in LAMBDAS), None)
-            name = text_of(target) if target else ""
-            line = line_of(target or node)
-            of = node.child_by_field_name("object")
-            return Call(line, of, name, arguments, block)
+            line, name = line_of(target), text_of(target)
+            return Call(line, of("object"), name, arguments, block)
         outer = self._parents.get(node.id)
         if outer and outer.type == node.type and outer.named_children[0].id == node.id:
             return None
@@ -324,9 +319,7 @@ class Code:
                 else:
                     arguments += [_argument(one) for one in _named(part)]
             callee = callee.named_children[0]
-        if callee.type != "navigation_expression":
-            return Call(line_of(callee), None, text_of(callee), arguments, block)
-        if len(_named(callee)) < 2:  # noqa: PLR2004 - of what the parser lost
+        if callee.type != "navigation_expression" or len(_named(callee)) == 1:
             return Call(line_of(callee), None, text_of(callee), arguments, block)
         receiver, *_, last = _named(callee)
         name = text_of(last).lstrip(".?").strip("`")
@@ -409,10 +402,8 @@ class Code:
                     value = None
             elif child.type in {"getter", "computed_property"}:
                 value = None
-        is_fixed = {"val", "let"} & {
-            *tokens,
-            *(text_of(c) for c in node.named_children),
-        }
+        words = {*tokens, *map(text_of, node.named_children)}
+        is_fixed = {"val", "let"} & words
         for name in names:
             one = value if len(names) == 1 else None
             yield self._variable(node, name, one, "" if is_fixed else "val or let")
@@ -472,11 +463,7 @@ class Code:
         found: list[Declared] = []
         for one in self._declared.get(text_of(use), ()):
             inside = one.scope.start_byte <= use.start_byte < one.scope.end_byte
-            is_wide = one.owner or one.scope.type in {
-                *TOPS,
-                *_BODIES,
-                "class_declaration",
-            }
+            is_wide = one.owner or one.scope.type in _WIDE
             if inside and (is_wide or one.name.start_byte <= use.start_byte):
                 found.append(one)
         size = min((_size(one.scope) for one in found), default=0)
@@ -526,20 +513,15 @@ class Code:
     def _is_plain(self, block: Node) -> bool:
         """Return whether a block has no `this` that can hide names of the file."""
         found = self.call_of(block)
-        if found is None:
-            return False
+        if found is None or found[1].name in _PLAIN_BLOCKS:
+            return found is not None
         call = found[1]
-        if call.name in _PLAIN_BLOCKS:
-            return call.receiver is None or call.name not in {"single", "factory"}
-        of = call.receiver
-        if call.name == "with" and call.arguments:
-            of = call.arguments[0][1]
-        if of is None or call.name not in {"apply", "run", "with"}:
-            return False
-        declared = self.find(of) if of.type in NAMES else None
-        if declared is not None and declared.value is not None:
-            of = declared.value
-        return _BUILDERS.fullmatch(re.sub(r"\s", "", text_of(of))) is not None
+        given = call.arguments[0][1] if call.arguments else None
+        of = given if call.name == "with" else call.receiver
+        declared = self.find(of) if of and of.type in NAMES else None
+        of = (declared.value if declared else None) or of
+        text = re.sub(r"\s", "", text_of(of)) if of else ""
+        return call.name in {"apply", "run", "with"} and bool(_BUILDERS.fullmatch(text))
 
     def member(self, path: Node) -> Declared | None:
         """Return the declaration that ``Class.name`` or ``this.name`` means."""
@@ -557,15 +539,8 @@ class Code:
         if first in self._imported or first in self._declared:
             return None
         here = [self._path_of(outer) for outer in self.around(path)]
-        found = [
-            one
-            for one in found
-            if one.owner == owner
-            or (
-                one.owner.endswith(f".{owner}")
-                and one.owner.removesuffix(f".{owner}") in here
-            )
-        ]
+        paths = {owner, *(f"{path}.{owner}" for path in here)}
+        found = [one for one in found if one.owner in paths]
         is_clear = len(found) == 1 and len(self._classes.get(last, ())) <= 1
         return found[0] if is_clear else None
 
@@ -585,33 +560,27 @@ class Code:
         self._checked.add(key)
         names = {one.name.id for one in self._declared[text_of(declared.name)]}
         for use in self._uses[text_of(declared.name)]:
-            node = use
-            outer = self._parents[use.id]
-            if use.id in names or outer.type in _NO_VARIABLES:
-                if outer.type != "navigation_suffix":
-                    continue
+            node, outer = use, self._parents[use.id]
+            if outer.type == "navigation_suffix":
                 outer = self._parents[outer.id]
+            elif use.id in names or outer.type in _NO_VARIABLES:
+                continue
             if outer.type in PATHS and _named(outer)[0].id != node.id:
                 if self.member(outer) != declared:
                     continue
                 node, outer = outer, self._parents[outer.id]
-            elif self.find(use) != declared or self._is_name_of(use, outer):
+            elif self.find(use) != declared or (
+                outer.type in _NAMED and outer.child_by_field_name("name") == use
+            ):
                 continue
             if not self._is_read(node, outer, is_list=is_list):
                 raise UnknownError(node, f"{_CHANGED}: see line {line_of(use)}")
 
-    def _is_name_of(self, use: Node, outer: Node) -> bool:
-        """Return whether a name is one of a function or a class, or of a type."""
-        kinds = {*FUNCTIONS, *_CLASSES, "method_invocation"}
-        named = outer.child_by_field_name("name")
-        return outer.type in kinds and named is not None and named.id == use.id
-
     def _is_read(self, node: Node, outer: Node, *, is_list: bool) -> bool:
         """Return whether a place of a name reads it, and hands no list on."""
-        if not is_list or outer.type not in _READS:
-            is_call = outer.type == "method_invocation"
-            if not (is_call and is_list):
-                return outer.type in _READS or is_call
+        is_call = outer.type == "method_invocation"
+        if not is_list or not (is_call or outer.type in _READS):
+            return outer.type in _READS or is_call
         if outer.type in _LIST_READS:
             return True
         if outer.type not in PATHS and self._language == "swift":
@@ -619,9 +588,8 @@ class Code:
         if outer.type in {"value_argument", "argument_list"}:
             call = next(c for o in self.around(node) if (c := self.call(o)))
             return call.name == "add" and len(call.arguments) > 1
-        name = re.sub(r"[\s?]", "", text_of(outer)).rpartition(".")[2]
-        if outer.type == "method_invocation":
-            name = text_of(outer.child_by_field_name("name") or outer)
+        named = outer.child_by_field_name("name") or outer
+        name = re.sub(r"[\s?]", "", text_of(named)).rpartition(".")[2]
         if name in _VIEWS:
             around = [o for o in self.around(outer) if o.type not in CALLS]
             return around[0].type in _LOOPS or "forEach" in text_of(around[0])[-9:]
@@ -759,16 +727,12 @@ class Code:
         return value
 
     def _loop_of_it(self, node: Node) -> Node | None:
-        """Return the block whose `it` a node is."""
-        for outer in self.around(node):
-            if outer.type in LAMBDAS and not self._is_of_this(outer):
+        """Return the block whose `it` a node is: no one that has a `this`."""
+        for outer in [outer for outer in self.around(node) if outer.type in LAMBDAS]:
+            found = self.call_of(outer)
+            if found is None or found[1].name not in {"apply", "run", "with"}:
                 return outer
         return None
-
-    def _is_of_this(self, block: Node) -> bool:
-        """Return whether a block has a `this`, and so no `it`."""
-        found = self.call_of(block)
-        return found is not None and found[1].name in {"apply", "run", "with"}
 
     def can_change(self, declared: Declared) -> bool:
         """Return whether a list or a map can be changed through the name of it."""
