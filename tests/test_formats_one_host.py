@@ -434,3 +434,13 @@ def test_kubeadm_hashes_are_of_authorities() -> None:
     }.items():
         with pytest.raises(PolicyError, match=words):
             load("kubeadm", bad)
+
+
+def test_a_header_tells_that_it_accepts_names_below_that_nobody_lists() -> None:
+    """With ``unpinned="reject"``, unless includeSubDomains pins them, too."""
+    for pattern, told in (("x.org", ["unlisted-hosts"]), ("**.x.org", [])):
+        rules = Rules({pattern: PinSet([ABSENT, OTHER])}, unpinned="reject")
+        allow = ["unlisted-hosts", "expiry-needed"]
+        dumped = dump_rules(rules, format="hpkp", host="x.org", allow=allow)
+        kinds = [loss.kind for loss in dumped.losses if loss.kind != "expiry-needed"]
+        assert kinds == told

@@ -73,7 +73,8 @@ def rule_to_write(
         losses.add("one-label", f"*.{host}", "pins", "none: the name alone has some")
     one = Rules(
         {f"**.{host}" if is_below else host: value},
-        unpinned="allow",
+        # Of names below the host, a file that may be about them says nothing.
+        unpinned=rules.unpinned if below and not is_below else "allow",
         blocked=rules.blocked,
         clients=rules.clients,
     )
