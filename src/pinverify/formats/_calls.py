@@ -69,7 +69,11 @@ _IMPORT = re.compile(
 def found_in(root: Node, language: str) -> dict[str, Any]:
     """Return the calls of ``add``, and what is not understood, each with its line."""
     reader = _Reader(Code(root, language))
-    calls = reader.read()
+    calls = []
+    try:
+        calls = reader.read()
+    except UnknownError as error:  # of a name that is declared twice
+        reader.mistakes.append((error.line, str(error)))
     if root.has_error:
         reader.check_errors(root)
     mistakes, notices = sorted(set(reader.mistakes)), sorted(reader.notices)
@@ -335,7 +339,7 @@ class _Reader:
         """
         receiver = call.receiver
         if receiver is None or text_of(receiver) == "this":
-            found = self._of_block(node, _THIS, depth)
+            found = self._of_this(node, depth)
         else:
             found = self._leads_to(receiver, depth)
         if found is not None and call.is_safe:
@@ -358,26 +362,33 @@ class _Reader:
         elif node.type in NAMES:
             declared = self._code.find(node)
             if text_of(node) == "it" and declared is None:
-                return self._of_block(node, _IT, depth)
+                block = self._code.block_of_it(node)
+                return self._of_lambda(block, depth) if block else None
         else:
             return None
         if declared is not None and declared.value is not None:
             return self._leads_to(declared.value, depth + 1)
         if declared is not None and declared.scope.type in LAMBDAS:
-            return self._of_block(declared.name, _IT, depth)
+            return self._of_lambda(declared.scope, depth)
         return None
 
-    def _of_block(self, node: Node, names: set[str], depth: int) -> Node | None:
-        """Return the builder that is `this`, or `it`, in the block around a node."""
+    def _of_this(self, node: Node, depth: int) -> Node | None:
+        """Return the builder that is `this` at a node."""
         for outer in self._code.around(node):
             found = self._code.call_of(outer) if outer.type in LAMBDAS else None
-            if found is None or found[1].name not in names:
-                continue
-            made = self._of_scope(found[1], depth)
-            if made is not None and found[1].is_safe:
-                raise UnknownError(found[0], "is under a condition, `?.`")
-            return made
+            if found is not None and found[1].name in _THIS:
+                return self._of_lambda(outer, depth)
         return None
+
+    def _of_lambda(self, block: Node, depth: int) -> Node | None:
+        """Return the builder that `apply`, `let` and the like hand to their block."""
+        found = self._code.call_of(block)
+        if found is None or found[1].name not in _THIS | _IT:
+            return None
+        made = self._of_scope(found[1], depth)
+        if made is not None and found[1].is_safe:
+            raise UnknownError(found[0], "is under a condition, `?.`")
+        return made
 
     def _of_scope(self, call: Call, depth: int) -> Node | None:
         """Return the builder that is in the block of `apply`, `let` and the like."""

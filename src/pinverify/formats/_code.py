@@ -384,7 +384,8 @@ class Code:
             yield Declared(bound, self._scope(bound), None, _AT_RUN_TIME)
 
     def _scope(self, node: Node) -> Node:
-        return next(outer for outer in self.around(node) if outer.type in _SCOPES)
+        around = (outer for outer in self.around(node) if outer.type in _SCOPES)
+        return next(around, self.nodes[0])  # of what the parser lost
 
     def _property(self, node: Node, named: Node | None) -> Iterator[Declared]:
         tokens = [child.type for child in node.children]
@@ -566,14 +567,17 @@ class Code:
             elif use.id in names or outer.type in _NO_VARIABLES:
                 continue
             if outer.type in PATHS and _named(outer)[0].id != node.id:
-                if self.member(outer) != declared:
-                    continue
+                member = self.member(outer)  # None may be the same of another object
+                of_other = member is not None and member != declared
                 node, outer = outer, self._parents[outer.id]
+                if not declared.owner or of_other or _calls(outer, node):
+                    continue
             elif self.find(use) != declared or (
                 outer.type in _NAMED and outer.child_by_field_name("name") == use
             ):
                 continue
-            if not self._is_read(node, outer, is_list=is_list):
+            is_key = "key_path" in node.named_children[0].type if node != use else False
+            if is_key or not self._is_read(node, outer, is_list=is_list):
                 raise UnknownError(node, f"{_CHANGED}: see line {line_of(use)}")
 
     def _is_read(self, node: Node, outer: Node, *, is_list: bool) -> bool:
@@ -700,7 +704,7 @@ class Code:
             return f"{'kSK' if is_odd else 'TSK'}{last.removeprefix('kTSK')}"
         declared = self.find(node) if node.type in NAMES else self.member(node)
         if declared is None and text == "it":
-            loop = self._loop_of_it(node)
+            loop = self.block_of_it(node)
             if loop is not None and loop.id in env:
                 return env[loop.id]
         if declared is not None:
@@ -726,7 +730,7 @@ class Code:
         self.check_uses(declared, is_list=is_list)
         return value
 
-    def _loop_of_it(self, node: Node) -> Node | None:
+    def block_of_it(self, node: Node) -> Node | None:
         """Return the block whose `it` a node is: no one that has a `this`."""
         for outer in [outer for outer in self.around(node) if outer.type in LAMBDAS]:
             found = self.call_of(outer)
@@ -817,6 +821,11 @@ class Code:
 
 # Keys of TrustKit about something else than pins, whose values may be anything.
 _PASSED_OVER = {"TSKReportUris", "TSKPublicKeyAlgorithms"}
+
+
+def _calls(call: Node, node: Node) -> bool:
+    """Return whether a node is what a call calls."""
+    return call.type == "call_expression" and call.named_children[0] == node
 
 
 def _size(node: Node) -> int:
