@@ -85,23 +85,24 @@ SYSTEMS = {
         allow_expired_certificate only_verify_leaf_cert_crl max_verify_depth""",
     ),
     "postfix": Names(
-        "vdukhovni/postfix postfix/src/global/mail_params.h, smtp/smtp_tls_policy.c "
-        "and tls/tls_level.c 17830e5c13c160d51c95cb971d137a46de84e48c",
+        "vdukhovni/postfix postfix/src/global/mail_params.h and smtp/smtp_tls_policy.c "
+        "17830e5c13c160d51c95cb971d137a46de84e48c, tls/tls_level.c "
+        "072fa2d1f7beaf41756c30a69ef96cb611461cec; half-dane: postconf(5)",
         "_postfix",
         """smtp_tls_security_level smtp_tls_fingerprint_digest compatibility_level
         smtp_tls_fingerprint_cert_match smtp_tls_policy_maps fingerprint match=
         none may encrypt dane dane-only half-dane verify secure""",
     ),
     "hpkp": Names(
-        "hanpfei/chromium-net net/http/http_security_headers.cc "
-        "9df8ce98c2a14fb60c2f581853011e32eb4bed0f",
+        "RFC 7469, sections 2.1 and 3",
         "_hpkp",
         """Public-Key-Pins Public-Key-Pins-Report-Only pin-sha256 max-age
         includesubdomains report-uri""",
     ),
     "okhttp": Names(
-        "square/okhttp okhttp/src/commonJvmAndroid/kotlin/okhttp3/CertificatePinner.kt "
-        "and OkHttpClient.kt 1682d9bac8c03dffde2969b0b74d47649d0dbb52",
+        "square/okhttp okhttp/src/main/kotlin/okhttp3/CertificatePinner.kt "
+        "1cf700cbff251f9b1016a35339843e322cd566ae and OkHttpClient.kt "
+        "0073f344963e060c3f34b2899d3a6a544f80780a",
         "_okhttp _calls",
         "CertificatePinner .Builder add build pins certificatePinner .DEFAULT sha256/",
     ),
