@@ -279,7 +279,8 @@ def fetched(port: int, path: str, method: str = "GET") -> tuple[int, str]:
         with urllib.request.urlopen(asked, timeout=LIMIT) as answer:  # noqa: S310
             return answer.status, answer.read().decode("utf-8")
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode("utf-8")
+        with error:  # it is the answer, with its connection
+            return error.code, error.read().decode("utf-8")
 
 
 @contextlib.contextmanager

@@ -431,7 +431,7 @@ print(PolicyFile(folder / "pins.toml").never_changes, PolicyFile(target).never_c
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="mounts of Linux")
+@pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare (util-linux) here")
 def test_a_file_that_is_a_mount_of_its_own_is_told_at_the_start(
     pki: Pki, tmp_path: Path
 ) -> None:

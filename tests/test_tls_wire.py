@@ -3,7 +3,7 @@
 A server sends each certificate of malformed.py byte for byte, validly signed, over
 TLS 1.2 and 1.3, as its leaf and as the authority above. OpenSSL completes many of
 these handshakes. What then happens is one of three things, and the tables in
-docs/verification.md say which:
+docs/malformed.md say which:
 
 ``refused``
     OpenSSL ends the handshake, with pins or without.
@@ -56,7 +56,7 @@ from wire_server import WireServer
 
 __all__: list[str] = []
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "verification.md"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "malformed.md"
 SECRET = b"a secret of the application"
 
 PLACES = ("leaf", "ca")
