@@ -7,8 +7,8 @@ they use in their imports, C files in the undefined symbols of their objects.
 Every check is a function from source text or symbols to a list of faults. For
 each there is a test that the tree has none, and one that a planted fault is seen.
 
-Last come rules for every file: its length, its first words, and its place in the
-map of the tests.
+Last come rules for every file: the length of its lines, its first words, and its place
+in the map of the tests.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pytest
 
+import map_of_tests
 from c_objects import compiler, core_objects
 from core_sources import MAP, adapter_sources, core_sources
 
@@ -844,38 +845,21 @@ def test_a_planted_question_is_seen() -> None:
 # ---- the map of the tests ----------------------------------------------------
 
 
-def map_faults(page: str, names: set[str], folders: set[str]) -> list[str]:
-    """Return what the map of the tests lacks, and what it names that is not there."""
-    named = re.findall(r"`(\w+\.py)`", page)
-    held = set(re.findall(r"(?m)^\| `(\w+)` \|", page))
-    return [
-        *(f"{name} is not on the map" for name in sorted(names - set(named))),
-        *(f"{name} is not there" for name in sorted(set(named) - names)),
-        *(f"{name} stands there twice" for name in names if named.count(name) > 1),
-        *(f"folders: {name}" for name in sorted(folders ^ held)),
-    ]
-
-
 def test_the_map_of_the_tests_is_whole() -> None:
-    """Every test, helper and folder can be found in tests/README.md."""
-    tests = ROOT / "tests"
-    inside = [
-        path.relative_to(tests).parts
-        for path in tracked()
-        if path.is_relative_to(tests)
-    ]
-    names = {parts[0] for parts in inside if parts[0].endswith(".py")}
-    folders = {parts[0] for parts in inside if len(parts) > 1}
-    page = (tests / "README.md").read_text(encoding="utf-8")
-    assert map_faults(page, names, folders) == []
+    """Every file says what it is about; every folder is in the table of folders."""
+    page = map_of_tests.PAGE.read_text(encoding="utf-8")
+    assert map_of_tests.page_with_map(page) == page, "run python -m map_of_tests"
+    assert not re.search(r"\|  \|$", page, re.MULTILINE)
+    tests = map_of_tests.TESTS
+    inside = [p.relative_to(tests) for p in tracked() if p.is_relative_to(tests)]
+    folders = {path.parts[0] for path in inside if len(path.parts) > 1}
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", page)) == folders
 
 
-def test_a_planted_gap_in_the_map_is_seen() -> None:
-    """A file or folder too many or too few, or a file that stands there twice."""
-    page = "| a | `a.py` |\n| `c` | programs |\n"
-    assert map_faults(page, {"a.py"}, {"c"}) == []
-    assert len(map_faults(page, {"a.py", "b.py"}, {"c"})) == 1
-    assert len(map_faults(page, set(), {"c"})) == 1
-    assert len(map_faults(page, {"a.py"}, {"c", "d"})) == 1
-    assert len(map_faults(page, {"a.py"}, set())) == 1
-    assert len(map_faults(page + "`a.py`", {"a.py"}, {"c"})) == 1
+def test_an_old_map_is_seen() -> None:
+    """A file that is missing in it, and a page without a place for it."""
+    page = map_of_tests.PAGE.read_text(encoding="utf-8")
+    gap = re.sub(r"\| `test_pin\.py` .*\n", "", page)
+    assert map_of_tests.page_with_map(gap) == page != gap
+    with pytest.raises(ValueError, match="no place"):
+        map_of_tests.page_with_map("# Tests")
