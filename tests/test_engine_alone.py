@@ -138,12 +138,12 @@ def test_the_engine_decides_and_reads_its_own_files(
 
 @pytest.mark.slow
 def test_the_files_of_the_engine_pass_without_the_workshop(alone: Path) -> None:
-    """Those that need it would fail with an import; ENGINE_TESTS=16 takes some."""
+    """Those that need it would fail with an import; ALONE=16 takes some."""
     files = files_of_the_engine()
     assert {"test_core_scan.py", "test_policy_decision.py", "test_tls_bypass.py"} <= {
         *files
     }
-    files = files[:: int(os.environ.get("ENGINE_TESTS", "1"))]
+    files = files[:: int(os.environ.get("ALONE", "1"))]
     done = run(
         alone,
         *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
