@@ -85,6 +85,8 @@ def test_a_test_counts_if_it_passes_without_pins() -> None:
     assert verdict.meant == {"listed"}
     assert verdict.new == {"new", "skips", "lost"}
     assert verdict.gone == {"saved", "nowhere"}
+    newer = run.compared(plain, pinned, ["listed", "saved", "nowhere"], ["nowhere"])
+    assert newer.gone == {"saved"}
 
 
 def test_a_failure_counts_unless_it_comes_without_pins_too_or_only_once(

@@ -77,12 +77,15 @@ def failures() -> list[dict[str, Any]]:
     return found
 
 
-def listed(suite: str) -> dict[str, str]:
-    """Return the failures of a suite that are meant: the reasons, by the tests."""
+def listed(suite: str, *, new: bool = False) -> dict[str, str]:
+    """Return the failures of a suite that are meant: the reasons, by the tests.
+
+    With *new* only those of tests that older releases of the project do not have.
+    """
     return {
         test: one["reason"]
         for one in failures()
-        if one["suite"] == suite
+        if one["suite"] == suite and (one.get("new", False) or not new)
         for test in one["tests"]
     }
 
@@ -207,9 +210,19 @@ class Verdict:
 
 
 def compared(
-    plain: dict[str, str], pinned: dict[str, str], expected: Iterable[str]
+    plain: dict[str, str],
+    pinned: dict[str, str],
+    expected: Iterable[str],
+    new_ones: Iterable[str] = (),
 ) -> Verdict:
-    """Compare the outcomes without pins and with them."""
+    """Compare the outcomes without pins and with them.
+
+    Args:
+        plain: those without pins, by the tests.
+        pinned: those with them.
+        expected: the tests that are meant to fail with them.
+        new_ones: those of them that older releases do not have.
+    """
     works, ailing, skipped = (
         frozenset(test for test, outcome in plain.items() if outcome == wanted)
         for wanted in ("passed", "failed", "skipped")
@@ -223,7 +236,7 @@ def compared(
         skipped=skipped,
         meant=frozenset(broken & expected),
         new=frozenset(broken - expected),
-        gone=frozenset(expected & worked | expected - set(plain)),
+        gone=frozenset(expected & worked | expected - set(plain) - set(new_ones)),
     )
 
 
@@ -257,7 +270,8 @@ def tried(suite: Suite) -> bool:
     ailing = sorted(test for test, how in plain.outcomes.items() if how == "failed")
     pinned = ran(suite, "pinned", without=without + ailing)
     reasons = listed(suite.name)
-    verdict = compared(plain.outcomes, pinned.outcomes, reasons)
+    new_ones = listed(suite.name, new=True)
+    verdict = compared(plain.outcomes, pinned.outcomes, reasons, new_ones)
     shaky = unsteady(suite, verdict.new)
     new = verdict.new - shaky
     for test in sorted(shaky):
