@@ -30,12 +30,13 @@ from pinverify.formats._files import policy_in
 __all__: list[str] = []
 
 PINS = [str(Pin.spki(hashlib.sha256(bytes([i])).digest())) for i in range(1, 9)]
+ZERO = "sha256/" + "A" * 43 + "="
 ODD_PINS: list[Any] = [
     PINS[0].replace("sha256/", "sha256//"),
     PINS[0][:-2] + "F=",  # bits beyond the end
     PINS[0].rstrip("="),
     "cert-sha256:" + "ab" * 32,
-    "sha256/" + "A" * 43 + "=",
+    ZERO,
     "",
     7,
 ]
@@ -111,6 +112,13 @@ def test_columns_and_rules_are_the_same_policy(
     assert found == expected
 
 
+@pytest.mark.parametrize("pin", [pin for pin in ODD_PINS if pin != ZERO], ids=repr)
+def test_a_pin_in_another_spelling_is_no_column(pin: object) -> None:
+    """Its reader knows the spelling, or says what is wrong with it."""
+    table = {"pins": [*PINS[:2], pin]}
+    assert columns_of({"version": 1, "hosts": {"a.example": table}}) is None
+
+
 def test_a_plain_file_makes_no_rules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +173,7 @@ def test_a_key_of_json_that_is_there_twice_is_no_column(
 def test_what_a_loader_warns_of_is_not_ordinary() -> None:
     """A placeholder among the pins; but no name, which `lint` alone looks at."""
     plain = {"pins": PINS[:2]}
-    zero = {"pins": [PINS[0], "sha256/" + "A" * 43 + "="]}
+    zero = {"pins": [PINS[0], ZERO]}
     for host, table, ordinary in (
         ("a.bakery.test1", plain, True),
         ("*.bakery.test1", plain, True),
