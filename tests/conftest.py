@@ -21,7 +21,6 @@ from client_recipes import Stage
 from client_table import text_of_tables
 from connection_states import unjudged
 from optional import lacks_parsers
-from pinverify.formats import _okhttp, _trustkit
 from pinverify.tls import _notices
 from pki import Identity, Pki, example_pki
 from tls_clients import pinning
@@ -56,9 +55,10 @@ def _without_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
     def read_source(*_: object) -> None:
         pytest.skip("tree_sitter is not installed")
 
-    if lacks_parsers():
-        for module in (_okhttp, _trustkit):
-            monkeypatch.setattr(module, "read_source", read_source)
+    # Named, so that tests of the engine run where there is no other package.
+    if lacks_parsers() and importlib.util.find_spec("pinverify.formats"):
+        for module in ("_okhttp", "_trustkit"):
+            monkeypatch.setattr(f"pinverify.formats.{module}.read_source", read_source)
 
 
 @pytest.fixture(autouse=True)
