@@ -39,6 +39,8 @@ __all__: list[str] = []
 
 MANUAL = ROOT / "docs" / "cli.md"
 ROTATION = ROOT / "docs" / "rotate.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 COLUMNS = 80
 TERMINAL = {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": str(COLUMNS)}
 
@@ -70,7 +72,8 @@ def example_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
     monkeypatch.chdir(tmp_path)
     with contextlib.ExitStack() as stack:
         context = server_context(identity)
-        server = stack.enter_context(TLSServer(context))
+        server = TLSServer(context, greeting=RESPONSE, echo=False)
+        stack.enter_context(server)
         device_context = server_context(self_signed("device.example.org"))
         device = stack.enter_context(TLSServer(device_context))
         mail = stack.enter_context(
@@ -204,6 +207,17 @@ def test_the_page_on_rotation_shows_what_happens() -> None:
         ROTATION.write_text(page.text, encoding="utf-8")
     assert page.text == ROTATION.read_text(encoding="utf-8")
     assert page.run == {"check", "rotate"}
+
+
+@pytest.mark.usefixtures("example_network", "terminal")
+def test_the_tutorial_shows_what_happens() -> None:
+    """So do each command and each block of Python of docs/tutorial.md."""
+    page = Page(TUTORIAL)
+    page.read()
+    if os.environ.get("UPDATE"):
+        TUTORIAL.write_text(page.text, encoding="utf-8")
+    assert page.text == TUTORIAL.read_text(encoding="utf-8")
+    assert page.run == {"lint", "pin", "show"}
 
 
 def test_the_manual_fits_a_terminal() -> None:

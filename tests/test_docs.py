@@ -35,7 +35,8 @@ CSRC = ROOT / "csrc"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # A program in C, of which a test below makes one; recipes for other packages, which
 # test_clients_*.py and test_spark.py run where those are installed; tiles of a log,
-# which test_ct.py makes; and policies with mistakes, which test_lint.py finds.
+# which test_ct.py makes; policies with mistakes, which test_lint.py finds; and the
+# tutorial, whose commands and code test_cli_manual.py runs.
 RUN_ELSEWHERE = {
     "arrow.md",
     "audit.md",
@@ -45,6 +46,7 @@ RUN_ELSEWHERE = {
     "ct.md",
     "lint.md",
     "spark.md",
+    "tutorial.md",
 }
 # A policy on this page shows what `pinverify lint` finds.
 WITH_MISTAKES = {"cli.md"}
