@@ -42,7 +42,7 @@ help:
 	@echo 'make install-c install the C library for other programs (needs meson):'
 	@echo '               PREFIX=/usr/local, DESTDIR=folder'
 	@echo 'make amalgamation'
-	@echo '               write the C library as one file and a header'
+	@echo '               write the C library as one file and its headers'
 	@echo 'make clean     remove everything that make has created'
 	@echo
 	@echo 'PYTHON=/usr/bin/python3 chooses an interpreter, CC=clang a compiler, and'
@@ -173,11 +173,11 @@ install-c:
 	    DESTDIR=$$stage meson install -C '$(BUILD_C)'
 	@test -n '$(DESTDIR)' || echo 'Now run ldconfig, or the loader may not find the library.'
 
-# The C library as one file and its header, in the folder AMALGAMATION.
+# The C library as one file and its headers, in the folder AMALGAMATION.
 AMALGAMATION ?= build/amalgamation
 amalgamation:
 	@'$(PYTHON)' csrc/amalgamate.py '$(AMALGAMATION)'
-	@echo 'pinverify.c and pinverify.h are in $(AMALGAMATION).'
+	@echo 'pinverify.c, pinverify.h and pinverify_compile.h are in $(AMALGAMATION).'
 
 clean:
 	rm -rf .venv build dist bench/c/build tests/c/build tests/fuzz/build

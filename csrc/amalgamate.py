@@ -1,10 +1,10 @@
-"""Write the whole C library as two files: pinverify.c and pinverify.h.
+"""Write the whole C library as one file, pinverify.c, and its public headers.
 
     python3 csrc/amalgamate.py FOLDER
 
-A program compiles the first like a file of its own, and includes the second. Each file
-of the library is in it as it is, but that a header stands in place of the line that
-includes it, the first time.
+A program compiles pinverify.c like a file of its own, and includes pinverify.h, or to
+compile policies pinverify_compile.h. Each file of the library is in it as it is, but
+that a header stands in place of the line that includes it, the first time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 __all__ = ["amalgamate"]
 
 CSRC = Path(__file__).resolve().parent
-HEADER = CSRC / "pinverify.h"
+HEADERS = (CSRC / "pinverify.h", CSRC / "pinverify_compile.h")  # copied as they are
 INCLUDE = re.compile(r'#include "([\w./]+)"')
 
 BEGINNING = """\
@@ -25,8 +25,10 @@ BEGINNING = """\
 //
 // csrc/amalgamate.py made it from the files that the lines of dashes name.
 // Compile it as C11 with gcc or clang, and with -O3; no other flag matters.
-// pinverify.h, beside it, is the public API and its manual.
+// pinverify.h and pinverify_compile.h, beside it, are the public API and its
+// manual.
 #include "pinverify.h"
+#include "pinverify_compile.h"
 """
 
 
@@ -74,20 +76,22 @@ def _is_guarded(text: str) -> bool:
 
 
 def amalgamate(folder: Path) -> None:
-    """Write both files into *folder*, which is made if it is not there."""
-    header = HEADER.read_text(encoding="ascii")
-    version = re.search(r'#define PV_VERSION "([\d.]+)"', header)
+    """Write the files into *folder*, which is made if it is not there."""
+    version = re.search(
+        r'#define PV_VERSION "([\d.]+)"', HEADERS[0].read_text(encoding="ascii")
+    )
     if version is None:
-        msg = f"{HEADER} has no line '#define PV_VERSION'"
+        msg = f"{HEADERS[0]} has no line '#define PV_VERSION'"
         raise ValueError(msg)
     parts = [BEGINNING.format(version=version[1])]
-    seen = {HEADER}
+    seen = set(HEADERS)
     for path in sources():
         name = path.relative_to(CSRC).as_posix()
         parts.append(f"\n// {f' {name} ':-^76}\n{inlined(path, seen)}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pinverify.c").write_text("".join(parts), encoding="ascii")
-    (folder / "pinverify.h").write_text(header, encoding="ascii")
+    for header in HEADERS:
+        (folder / header.name).write_bytes(header.read_bytes())
 
 
 if __name__ == "__main__":

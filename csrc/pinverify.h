@@ -145,7 +145,7 @@ typedef enum pv_status {
   PV_ERR_POLICY_RULE = 65,    // a rule: its name, labels, order or PinSet
   PV_ERR_POLICY_BUCKETS = 66,  // the index of the rules
 
-  // A pattern can't be compiled.
+  // A pattern can't be compiled (pinverify_compile.h).
   PV_ERR_POLICY_PATTERN = 70,  // it is not canonical, or "**." has more than
                                // PV_ANY_LABELS_MAX labels behind it
   PV_ERR_POLICY_ORDER = 71     // it is not above the pattern before it
@@ -251,19 +251,6 @@ typedef struct pv_pinset {
   int64_t expires;           // seconds since 1970-01-01T00:00:00Z
   uint32_t num_pins[8];      // of list `l` and kind `k`: [2 * l + k]
 } pv_pinset;
-
-// A pv_policy_source is what a policy is compiled from: its rules and pins, in
-// columns.
-typedef struct pv_policy_source {
-  pv_column patterns;         // "a.example", "*.a.example", "**.a.example"
-  const uint32_t *pinset_of;  // for each pattern: its PinSet, or PV_UNPINNED
-  const uint8_t *pins;        // num_rows x 32 bytes, as in section 5
-  uint64_t num_rows;
-  const uint8_t *pinsets;  // num_pinsets x 80 bytes, as in section 5
-  uint32_t num_pinsets;
-  uint32_t flags;       // as in the header of section 5
-  uint32_t blocked[4];  // two runs, as in the header of section 5
-} pv_policy_source;
 
 // ---------------------------------------------------------------------------
 // 1. The key of a certificate
@@ -436,70 +423,12 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 // 5. The compiled policy
 // ---------------------------------------------------------------------------
 //
-// A compiled policy is one byte string: little-endian, without pointers, the
-// same on every machine. It can be mapped from a file and shared by processes,
-// and the digest in its header identifies it. It is checked completely when it
-// is opened.
+// A compiled policy is one byte string, without pointers, the same on every
+// machine. It can be mapped from a file and shared by processes, and the digest
+// in its header identifies it. It is checked completely when it is opened.
 //
-//   offset  bytes  the header
-//        0      8  "pinvpol2": magic, with the version of this layout
-//        8     32  digest of everything from byte 40 on (below)
-//       40      8  size of the whole policy
-//       48      4  flags. bit 0: hosts without pins are rejected.
-//                  bit 1: PinSet 0 is that of clients. It applies to a peer
-//                  without a name (host_len == 0) and, if there are no
-//                  rules, to every peer
-//       52      4  num_rules
-//       56      4  num_buckets, a power of two from 1 to 2^31
-//       60      4  num_pinsets
-//       64      8  num_rows: 32-byte rows in the pins section
-//       72      8  names_len: bytes in the names section
-//       80      8  blocked SPKI pins, for every host: a run (below)
-//       88      8  blocked certificate pins, for every host: a run
-//       96     16  key of the hash of names: two numbers of 8 bytes
-//      112     16  zero
-//
-// The sections follow without gaps, in this order:
-//
-//   pins     num_rows x 32 bytes. Packed pins (section 3), run after run.
-//   pinsets  num_pinsets x 80 bytes
-//               0   1  mode: a pv_mode
-//               1   1  after_expiry: 0 never expires, 1 allow, 2 reject
-//               2   6  zero
-//               8   8  expires: signed, seconds since 1970-01-01T00:00:00Z;
-//                      zero if it never expires
-//              16  64  eight runs: for each of the lists pins, leaf, ca and
-//                      blocked, in this order, one run of SPKI pins and one
-//                      of certificate pins
-//            A run is stored as the index of its first row (4 bytes) and the
-//            number of its pins (4 bytes); an empty run is zero. Runs may be
-//            shared. At least one of the first six runs is not empty.
-//   rules    num_rules x 16 bytes, in the order of the buckets, and in a bucket
-//            ascending by pattern (as memcmp, then length)
-//               0   4  offset of its name in the names section: the names
-//                      follow each other in the order of the rules, without
-//                      gaps
-//               4   4  tag: the upper 32 bits of the name's hash
-//               8   4  index of its PinSet, or 0xffffffff for "unpinned"
-//              12   1  length of its name, 1 to 253
-//              13   1  shape: PV_EXACT, PV_ONE_LABEL or PV_ANY_LABELS
-//              14   2  zero
-//   buckets  (num_buckets + 1) x 4 bytes. Bucket b contains the rules from
-//            index buckets[b] up to, not including, buckets[b + 1]: those for
-//            which ((hash ^ shape) & (num_buckets - 1)) == b. No bucket has
-//            more than 16 rules.
-//   names    names_len bytes: canonical hosts, for a wildcard the part after
-//            "*." or "**.", of at most 16 labels after "**."; then zeros until
-//            the size of the whole policy is a multiple of 8.
-//
-// The hash of a name is SipHash-1-3 of its bytes in reverse order, 64 bits, so
-// that one pass over a host gives the hash of each of its suffixes.
-//
-// The digest is computed in steps. The first is the SHA-256 of bytes 40 to 127.
-// The bytes from 128 on are cut into blocks of 4,096; the last one may be
-// shorter. For every 256 blocks (the last time for those that are left), the
-// digest is replaced by the SHA-256 of itself and the SHA-256 of each of these
-// blocks.
+// pinverify_compile.h describes each byte and declares the functions that write
+// them. A program that opens policies and decides by them does not need it.
 
 // pv_policy_open checks a whole compiled policy and makes a view of it.
 //
@@ -550,50 +479,6 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
                                         const pv_policy *policy,
                                         uint32_t pinset, uint32_t list,
                                         uint32_t kind, uint32_t i);
-
-// pv_patterns_canonical writes the canonical spelling of every pattern of a
-// column: of a host (pv_host_canonical), or "*." or "**." and that of a name,
-// which has at most PV_ANY_LABELS_MAX labels behind "**.".
-//
-// `out` has room for out_len bytes; as many as the patterns have, and one more
-// for each, are always enough. Pattern i is written from out_offsets[i] up to,
-// not including, out_offsets[i + 1]; there are num + 1 offsets.
-//
-// Fails with PV_ERR_ARGUMENT if the column's offsets are wrong or out_len is
-// too small, and with PV_ERR_POLICY_PATTERN if a pattern has no canonical
-// spelling: `*out_row` is its number, and otherwise 0. On failure the offsets
-// are zero. Time: linear in the bytes.
-PV_API PV_CHECK pv_status pv_patterns_canonical(uint8_t *out, size_t out_len,
-                                                uint64_t *out_offsets,
-                                                size_t *out_row,
-                                                const pv_column *patterns);
-
-// pv_policy_compile writes a compiled policy to `out`. pv_policy_compiled_len
-// returns its length, which out_len must be; or 0 if offsets descend or exceed
-// the data, or if the patterns are 2^31 or more, or their data 2^32 bytes.
-//
-// The patterns are as pv_patterns_canonical writes them. They ascend, as memcmp
-// and then length compare them, and each is there once.
-// `pins`, `pinsets`, `flags` and `blocked` go into the policy as they are.
-//
-// The key of the hash of names is computed from the patterns, so that equal
-// sources give equal bytes, and nobody can choose names for a known key. The
-// digest above is the seed, with zeros in place of the first SHA-256, and with
-// patterns in place of blocks. The key is the first 16 bytes of the SHA-256 of
-// the seed and the first number, from 0 on (8 bytes), with which no bucket has
-// more than 16 rules. num_buckets is the lowest that is not below the number of
-// rules.
-//
-// Fails with PV_ERR_ARGUMENT if out_len is wrong, and with
-// PV_ERR_POLICY_PATTERN or PV_ERR_POLICY_ORDER if a pattern is: `*out_row` is
-// its number, and otherwise 0; with PV_ERR_POLICY_BUCKETS if none of 65,536
-// numbers will do, which no known names cause. On failure `out` is zero. Pins
-// and PinSets are not checked: pv_policy_open does that. Time: linear in the
-// bytes.
-PV_API size_t pv_policy_compiled_len(const pv_policy_source *source);
-PV_API PV_CHECK pv_status pv_policy_compile(uint8_t *out, size_t out_len,
-                                            size_t *out_row,
-                                            const pv_policy_source *source);
 
 // ---------------------------------------------------------------------------
 // 6. The decision

@@ -1,6 +1,6 @@
-// policy.h: the layout of a compiled policy (pinverify.h, section 5), for the
-// files that share it: compile/ writes one, policy_open.c checks all of it,
-// once, and policy.c relies on that.
+// policy.h: the layout of a compiled policy (pinverify_compile.h, section 1),
+// for the files that share it: compile/ writes one, policy_open.c checks all of
+// it, once, and policy.c relies on that.
 #ifndef PINVERIFY_POLICY_H
 #define PINVERIFY_POLICY_H
 

@@ -1,5 +1,5 @@
-// policy_hash.h: the two hashes of a compiled policy (pinverify.h, section 5):
-// a keyed one of names, for the index, and a digest of many pieces.
+// policy_hash.h: the two hashes of a compiled policy (pinverify_compile.h,
+// section 1): a keyed one of names, for the index, and a digest of many pieces.
 #ifndef PINVERIFY_POLICY_HASH_H
 #define PINVERIFY_POLICY_HASH_H
 

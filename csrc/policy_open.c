@@ -1,4 +1,4 @@
-// policy_open.c: opens a compiled policy; pinverify.h describes its bytes.
+// policy_open.c: opens a compiled policy (pinverify_compile.h, section 1).
 //
 // All of it is checked here, once, from the outside in: the frame and its
 // digest, the header, the PinSets, the buckets, the rules. The look-ups of

@@ -1,7 +1,8 @@
 """A reader of compiled policies in plain Python, for the tests of what opens.
 
-It is written from csrc/pinverify.h, section 5, and says of any bytes what is wrong with
-them, or what policy they are; `assert_opens_iff_well_formed` compares that with C.
+It is written from csrc/pinverify_compile.h, section 1, and says of any bytes what is
+wrong with them, or what policy they are; `assert_opens_iff_well_formed` compares that
+with C.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ __all__: list[str] = []
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
+HEADERS = ["pinverify.h", "pinverify_compile.h"]
 WARNINGS = (
     *("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"),
     *("-Wconversion", "-Wshadow"),
@@ -39,16 +40,37 @@ COMPILERS = {
 }
 
 CPP = """
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 
-#include "pinverify.h"
+#include "pinverify_compile.h"
 
 int main() {
   char host[PV_HOST_MAX + 1];
   std::size_t len = 0;
   const pv_status status = pv_host_canonical(host, &len, "A.Example.", 10);
   std::printf("%s %s\\n", host, pv_status_text(status));
+
+  const std::uint32_t ends[] = {0, 9};
+  const std::uint32_t unpinned = PV_UNPINNED;
+  pv_policy_source source = {};
+  source.patterns.data = reinterpret_cast<const std::uint8_t *>(host);
+  source.patterns.data_len = len;
+  source.patterns.offsets = {ends, sizeof ends[0], 1};
+  source.pinset_of = &unpinned;
+  std::uint8_t bytes[256];
+  std::size_t row = 0;
+  const std::size_t bytes_len = pv_policy_compiled_len(&source);
+  pv_policy policy;
+  if (bytes_len > sizeof bytes ||
+      pv_policy_compile(bytes, bytes_len, &row, &source) != PV_OK ||
+      pv_policy_open(&policy, bytes, bytes_len) != PV_OK) {
+    return 1;
+  }
+  std::printf("rule %u of %u\\n",
+              static_cast<unsigned>(pv_policy_find(&policy, host, len)),
+              static_cast<unsigned>(pv_policy_num_rules(&policy)));
   return std::strcmp(pv_version(), PV_VERSION);
 }
 """
@@ -75,22 +97,20 @@ def needs(program: str, package: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The two files, in a folder of their own."""
+    """The files, in a folder of their own."""
     needs("make", "make")
     out = tmp_path_factory.mktemp("one") / "pinverify"
     run("make", "-s", "-C", ROOT, "amalgamation", f"AMALGAMATION={out}")
     return out
 
 
-def test_there_are_two_files_that_need_no_other(folder: Path) -> None:
+def test_there_are_three_files_that_need_no_other(folder: Path) -> None:
     """Every file of the library is in them, and every header where it is used."""
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "pinverify.c",
-        "pinverify.h",
-    ]
-    assert (folder / "pinverify.h").read_bytes() == (CSRC / "pinverify.h").read_bytes()
+    assert sorted(path.name for path in folder.iterdir()) == ["pinverify.c", *HEADERS]
+    for name in HEADERS:
+        assert (folder / name).read_bytes() == (CSRC / name).read_bytes()
     text = (folder / "pinverify.c").read_text(encoding="ascii")
-    assert re.findall(r'#include "(.*)"', text) == ["pinverify.h"]
+    assert re.findall(r'#include "(.*)"', text) == HEADERS
     parts = re.findall(r"^// -{9,} (\S+\.c) -+$", text, re.MULTILINE)
     assert sorted(parts) == sorted(
         str(path.relative_to(CSRC))
@@ -102,7 +122,7 @@ def test_there_are_two_files_that_need_no_other(folder: Path) -> None:
 def test_it_is_written_the_same_twice(folder: Path, tmp_path: Path) -> None:
     """A difference between two of them is one of the library."""
     run(sys.executable, CSRC / "amalgamate.py", tmp_path)
-    for name in ("pinverify.c", "pinverify.h"):
+    for name in ("pinverify.c", *HEADERS):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
@@ -130,14 +150,14 @@ def test_each_compiler_compiles_it_alone(
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["g++", "clang++-19"])
 def test_a_cpp_program_uses_it(folder: Path, compiler: str, tmp_path: Path) -> None:
-    """The header has no word of C++ in it, and the names are those of C."""
+    """The headers have no word of C++, and the compiler of policies is there."""
     needs(compiler, "g++ or clang-19")
     main, program, obj = (tmp_path / name for name in ("main.cpp", "main", "c.o"))
     main.write_text(CPP, encoding="ascii")
     run("gcc", "-std=c11", "-O0", "-c", "-o", obj, folder / "pinverify.c")
     strict = ("-std=c++17", *WARNINGS[1:])
     run(compiler, *strict, f"-I{folder}", "-o", program, main, obj)
-    assert run(program) == "a.example no error\n"
+    assert run(program) == "a.example no error\nrule 0 of 1\n"
 
 
 # ---- the same answers --------------------------------------------------------
@@ -154,7 +174,7 @@ Libraries = tuple[Library, Library]
 
 
 def declarations() -> str:
-    """Return what cffi reads of the header."""
+    """Return what cffi reads of the headers."""
     path = CSRC / "python" / "build_cffi.py"
     spec = importlib.util.spec_from_file_location("build_cffi", path)
     assert spec is not None

@@ -540,6 +540,12 @@ def declared(header: str) -> set[str]:
     return set(re.findall(r"\b(pv_\w+)\s*\(", WITHOUT_COMMENTS.sub("", header)))
 
 
+def header_texts(*more: str) -> str:
+    """Return the public headers of the core, and other public headers, as one text."""
+    names = ("pinverify.h", "pinverify_compile.h", *more)
+    return "".join((CSRC / name).read_text(encoding="ascii") for name in names)
+
+
 def exported(folder: Path, *sources: Path, core: bool = False) -> set[str]:
     """Link C files as one library, or beside the core; return what it shows."""
     library = folder / "library.so"
@@ -606,8 +612,7 @@ def test_the_adapter_needs_openssl_and_a_clock(
 def test_the_adapter_exports_what_its_header_declares(tmp_path: Path) -> None:
     """Beside the core, whose functions its header includes."""
     skip_without_openssl(tmp_path)
-    headers = ("pinverify.h", "pinverify_openssl.h")
-    texts = "".join((CSRC / name).read_text(encoding="ascii") for name in headers)
+    texts = header_texts("pinverify_openssl.h")
     assert exported(tmp_path, *adapter_sources(), core=True) == declared(texts)
 
 
@@ -621,8 +626,7 @@ def test_the_file_of_maps_needs_the_core_and_posix(
     assert found.undefined - ours - LIBC <= POSIX_OF_MAP
     assert "mmap" in found.undefined
     assert found.writable == set()
-    headers = ("pinverify.h", "pinverify_map.h")
-    texts = "".join((CSRC / name).read_text(encoding="ascii") for name in headers)
+    texts = header_texts("pinverify_map.h")
     assert exported(tmp_path, MAP, core=True) == declared(texts)
 
 
@@ -641,11 +645,24 @@ def test_c_core_has_no_writable_globals(objects: list[Symbols]) -> None:
     assert writable_faults(objects) == []
 
 
-def test_c_core_exports_what_its_header_declares(tmp_path: Path) -> None:
-    """Each function of pinverify.h exists, and nothing else is visible."""
-    header = (CSRC / "pinverify.h").read_text(encoding="ascii")
-    assert "pv_evaluate" in declared(header)
-    assert exported(tmp_path, core=True) == declared(header)
+def test_c_core_exports_what_its_headers_declare(tmp_path: Path) -> None:
+    """Each function of both headers exists, and nothing else is visible."""
+    texts = header_texts()
+    assert {"pv_evaluate", "pv_policy_compile"} <= declared(texts)
+    assert exported(tmp_path, core=True) == declared(texts)
+
+
+def test_a_gateway_reads_a_header_without_the_compiler() -> None:
+    """Only the file that compiles policies includes the compiler's header."""
+    gateway = (CSRC / "pinverify.h").read_text(encoding="ascii")
+    assert {"pv_policy_open", "pv_decide"} <= declared(gateway)
+    assert not [name for name in declared(gateway) if "compile" in name]
+    users = {
+        path.relative_to(CSRC).as_posix()
+        for path in CSRC.rglob("*.[ch]")
+        if re.search(r'#include "\S*pinverify_compile\.h"', path.read_text("ascii"))
+    }
+    assert users == {"compile/policy_compile.c"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../csrc/pinverify.h"
+#include "../../csrc/pinverify_compile.h"
 #include "bench.h"
 
 enum {

@@ -1,4 +1,4 @@
-// policy_compile.c: writes a compiled policy; pinverify.h describes its bytes.
+// policy_compile.c: writes a compiled policy (pinverify_compile.h, section 1).
 //
 // Nothing is allocated: the rules are counted and placed where they are
 // written. Until the names are written, a rule has the position of its name in
@@ -6,6 +6,8 @@
 //
 // The patterns are read several times. Each place that is computed from them is
 // compared with the end of its section before it is used.
+#include "../pinverify_compile.h"
+
 #include <string.h>
 
 #include "../columns.h"

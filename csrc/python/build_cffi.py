@@ -20,25 +20,31 @@ from cffi import FFI
 
 CSRC = Path(__file__).resolve().parent.parent
 TARGETS = CSRC / "python" / "cross" / "targets.toml"
-HEADER = CSRC / "pinverify.h"
+HEADERS = (CSRC / "pinverify.h", CSRC / "pinverify_compile.h")
 VIEWS = CSRC / "python" / "arrow_views.h"
 
 # For C programs: Python's ssl has an OpenSSL of its own, and Python maps files itself.
 NOT_FOR_PYTHON = ("openssl", "map")
 
-# Macros of the header for C compilers, which cffi does not understand.
+# Macros of the headers for C compilers, which cffi does not understand.
 C_ONLY = re.compile(r"\bPV_(?:API|CHECK)\s+")
 
 
-def declarations(header: Path = HEADER) -> str:
-    """Return the declarations for Python: a header between its two cdef marks."""
-    text = header.read_text(encoding="ascii")
-    _, _, rest = text.partition("// cdef: begin\n")
-    public, end, _ = rest.partition("// cdef: end\n")
-    if not end:
-        msg = f"{header} has no lines '// cdef: begin' and '// cdef: end'"
-        raise ValueError(msg)
-    return C_ONLY.sub("", public)
+def declarations(*headers: Path) -> str:
+    """Return the declarations for Python: headers between their two cdef marks.
+
+    Without a header, those of the public ones.
+    """
+    found = ""
+    for header in headers or HEADERS:
+        text = header.read_text(encoding="ascii")
+        _, _, rest = text.partition("// cdef: begin\n")
+        public, end, _ = rest.partition("// cdef: end\n")
+        if not end:
+            msg = f"{header} has no lines '// cdef: begin' and '// cdef: end'"
+            raise ValueError(msg)
+        found += C_ONLY.sub("", public)
+    return found
 
 
 def found(pattern: str) -> list[str]:
@@ -153,7 +159,7 @@ struct ArrowArrayStream {
 
 
 def preamble() -> str:
-    """Return the C code in front of cffi's: the header, and calls that keep the GIL.
+    """Return the C code in front of cffi's: headers, and calls that keep the GIL.
 
     cffi has no hook to extend the module that it creates. So ``complete_module`` adds
     the other functions and types afterwards, and returns 1 on success.
@@ -165,7 +171,7 @@ def preamble() -> str:
 #include <errno.h>
 #include <string.h>
 
-#include "pinverify.h"
+#include "pinverify_compile.h"
 {ARROW}
 static inline int keeps_the_gil(const char *function) {{
   return {kept};

@@ -1,5 +1,5 @@
-# The compiled module. cffi makes it from csrc/pinverify.h and describes no
-# types; the package core, which alone imports it, gives them back.
+# The compiled module. cffi makes it from csrc/pinverify.h and pinverify_compile.h,
+# and describes no types; the package core, which alone imports it, gives them back.
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias, TypeVar
 

@@ -166,7 +166,7 @@ class Run(NamedTuple):
     num_pins: int
 
 
-# As csrc/pinverify.h describes them, section 5.
+# As csrc/pinverify_compile.h describes them, section 1.
 HEADER_LEN, NUM_ROWS_AT, BLOCKED_AT, RUNS_AT = 128, 64, 80, 16
 
 

@@ -117,8 +117,9 @@ class Finding:
 
 
 def header() -> str:
-    """Return pinverify.h."""
-    return (CSRC / "pinverify.h").read_text(encoding="ascii")
+    """Return the public headers of the core, as one text."""
+    names = ("pinverify.h", "pinverify_compile.h")
+    return "".join((CSRC / name).read_text(encoding="ascii") for name in names)
 
 
 def promised(text: str) -> list[str]:

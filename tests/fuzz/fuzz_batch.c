@@ -168,7 +168,7 @@ static void check_peers(const batch *in, bool good, const pv_policy *policy) {
   }
 }
 
-// Pins of clients alone, with one pin of zeros (pinverify.h, section 5).
+// Pins of clients alone, with one pin of zeros (pinverify_compile.h).
 static const pv_policy *clients(void) {
   static uint8_t bytes[248];
   static pv_policy policy;

@@ -2,7 +2,7 @@
 // against a plain search through all rules; and the decision. What opens is
 // compiled again, and patterns are compiled that are any bytes.
 #include "check.h"
-#include "pinverify.h"
+#include "pinverify_compile.h"
 #include "policy_hash.h"
 
 enum { DIGEST_AT = 8, SIZE_AT = 40, HEADER_LEN = 128 };

@@ -75,7 +75,7 @@ def _seen_from(csrc: Path, name: str) -> set[str]:
     """Return the files that go into the object of a C file."""
     if name == "_core.c":
         ours = {f"python/{path.name}" for path in (csrc / "python").iterdir()}
-        return {"_core.c", "pinverify.h", *ours}
+        return {"_core.c", "pinverify.h", "pinverify_compile.h", *ours}
     seen: set[str] = set()
     waiting = [name]
     while waiting:

@@ -34,7 +34,7 @@ class BadPatternError(PolicyError):
 
 
 class Source(NamedTuple):
-    """The rules and pins of a policy; see ``pv_policy_source`` in pinverify.h."""
+    """The rules and pins of a policy; see ``pv_policy_source`` in C."""
 
     patterns: Column
     """Canonical, ascending, each once."""

@@ -68,7 +68,7 @@ class RawPinSet(NamedTuple):
         return any(self.num_pins[at] for at in _MAY_MATCH_ABOVE_THE_LEAF)
 
 
-# Where the lists of a PinSet stand: csrc/pinverify.h, section 5.
+# Where the lists of a PinSet stand: csrc/pinverify_compile.h, section 1.
 _RUNS_AT, _RUN_LEN = 16, 8
 
 _SPANS = ffi.typeof("pv_span[]")

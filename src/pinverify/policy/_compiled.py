@@ -1,8 +1,8 @@
 """Compiled policies: conversion of rules to bytes, and back.
 
-csrc/pinverify.h, section 5, describes each byte. Here the pins and PinSets are laid
-out; the C core writes the index of the hosts and the digest. It checks all bytes when
-it opens a policy, so it does not trust what is written here.
+csrc/pinverify_compile.h, section 1, describes each byte. Here the pins and PinSets are
+laid out; the C core writes the index of the hosts and the digest. It checks all bytes
+when it opens a policy, so it does not trust what is written here.
 """
 
 from __future__ import annotations
