@@ -53,8 +53,6 @@ def texts() -> list[tuple[str, dict[str, Any]]]:
 
 TEXTS = texts()
 EACH = [pytest.param(name, text, id=f"{name}: {text['name']}") for name, text in TEXTS]
-# What the files say, and the readers do not find.
-NOT_READ = {("okhttp", "a function with a constant result")}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -127,15 +125,13 @@ def test_a_text_is_read_as_it_is_marked_or_refused(
     """Nothing is read wrongly, and an error says what the file does not."""
     assert ("why" in text) == ("says" in text)
     assert text["seen"]
-    if "why" not in text and (name, text["name"]) not in NOT_READ:
+    if "why" not in text:
         assert read(name, text) == rules_of(text)
         return
     with pytest.raises(PolicyError) as caught:
         read(name, text)
-    for words in text.get("says", []):
+    for words in text["says"]:
         assert words in str(caught.value)
-    if "why" not in text:
-        assert str(caught.value).count("`")  # it quotes what it does not follow
 
 
 def test_the_page_has_the_numbers_of_the_corpus() -> None:
@@ -145,7 +141,7 @@ def test_the_page_has_the_numbers_of_the_corpus() -> None:
         is_said = "why" not in text
         rows[name, "texts"] += 1
         rows[name, "say"] += is_said
-        rows[name, "read"] += is_said and (name, text["name"]) not in NOT_READ
+        rows[name, "read"] += is_said  # the test above reads each of them
     page = (HERE.parent / "docs" / "formats.md").read_text(encoding="utf-8")
     table = page.partition("## Texts that people have")[2].partition("\n## ")[0]
     found = {
@@ -161,8 +157,6 @@ def test_the_page_has_the_numbers_of_the_corpus() -> None:
         sum(column) for column in zip(*expected.values(), strict=True)
     )
     assert found == expected
-    _, num_said, num_read = expected["all"]
-    assert num_read >= 0.95 * num_said
     assert len(TEXTS) >= 150
 
 
@@ -180,7 +174,7 @@ def test_lint_finds_nothing_untrue(
     name: str, text: dict[str, Any], tmp_path: Path
 ) -> None:
     """A sound text passes with --strict; what is found in others is listed here."""
-    if "why" in text or (name, text["name"]) in NOT_READ or name == "hpkp":
+    if "why" in text or name == "hpkp":
         return  # a header of HPKP is of the time when it is seen
     file = tmp_path / text.get("file", "file")
     file.write_text(source_of(text), encoding="utf-8")

@@ -249,7 +249,7 @@ MISTAKES = {
     f'{NEW}.add("x.org", "{ABSENT[:-1]}")': "the padding is wrong",
     f'{NEW}.add("x.org", "sha256/{ABSENT}")': "remove what stands before the base64",
     f'CertificatePinner.Builder().add("x.org", "{ABSENT}").build()\n'
-    f'CertificatePinner . Builder ().add("y.org", "{ABSENT}").build()': (
+    f'CertificatePinner . Builder ().add("x.org", "{OTHER}").build()': (
         "line 2: a second CertificatePinner.Builder"
     ),
     f'{NEW}\nif (debug) pinner.add("x.org", "{ABSENT}")': "is under a condition",

@@ -19,6 +19,7 @@ from pinverify.formats._code import (
     FUNCTIONS,
     LAMBDAS,
     NAMES,
+    OPERATORS,
     PATHS,
     TOPS,
     Code,
@@ -80,6 +81,17 @@ def found_in(root: Node, language: str) -> dict[str, Any]:
     return {"calls": calls, "mistakes": mistakes, "notices": notices}
 
 
+def _are_apart(
+    some: list[tuple[int, list[str]]], others: list[tuple[int, list[str]]]
+) -> bool:
+    """Return whether no host is covered by calls of both: each has a name for some."""
+    first, second = (
+        {f".{values[0].lstrip('*.').lower()}" for _, values in calls if values}
+        for calls in (some, others)
+    )
+    return not any(a.endswith(b) or b.endswith(a) for a in first for b in second)
+
+
 class _Reader:
     """Finds the builders of a file, and their pins."""
 
@@ -95,8 +107,14 @@ class _Reader:
             self._note_names(node)
 
     def read(self) -> list[tuple[int, list[str]]]:
-        """Return the calls of the only builder with pins."""
+        """Return the calls of the builders with pins."""
         made = {n.id: n for n in self._code.nodes if self._class_of(n, self._builders)}
+        names = {name.partition(".")[0] for name in self._builders}
+        for node in made.values():
+            target = re.split(r"[(<]", text_of(node).removeprefix("new").lstrip())[0]
+            first = target.removeprefix("okhttp3.").partition(".")[0].strip()
+            if first in names and self._code.is_shadowed(first):
+                self._mistake(node, f"may be of the {first} that this file declares")
         for node in self._code.nodes:
             self._note_call(node)
         found = [
@@ -109,18 +127,32 @@ class _Reader:
             elif found:
                 msg = "a builder without pins; the file is read as if it were not used"
                 self.notices.add((line_of(node), msg))
-        for node, calls in found[1:]:
-            if sorted(v for _, v in calls) != sorted(v for _, v in found[0][1]):
-                msg = (
-                    f"a second {_CLASS}.Builder with other pins than that of line "
-                    f"{line_of(found[0][0])}; keep one of them in the file"
-                )
-                self.mistakes.append((line_of(node), msg))
+        calls = self._united(found)
         self._check_clients()
         self._check_escapes()
         if not self.mistakes:
             self._check_texts()
-        return found[0][1] if found else []
+        return calls
+
+    def _united(
+        self, found: list[tuple[Node, list[tuple[int, list[str]]]]]
+    ) -> list[tuple[int, list[str]]]:
+        """Return the calls of all builders, which have the same pins or other hosts."""
+        calls = found[0][1] if found else []
+        for node, others in found[1:]:
+            if sorted(v for _, v in others) == sorted(v for _, v in found[0][1]):
+                continue
+            if _are_apart(calls, others):
+                calls = calls + others
+                msg = f"a second {_CLASS}.Builder, for other hosts; both are read"
+                self.notices.add((line_of(node), msg))
+                continue
+            msg = (
+                f"a second {_CLASS}.Builder with other pins than that of line "
+                f"{line_of(found[0][0])}; keep one of them in the file"
+            )
+            self.mistakes.append((line_of(node), msg))
+        return calls
 
     def _note_call(self, node: Node) -> None:
         """Note a call of ``add`` or ``build``, or of another class."""
@@ -158,7 +190,15 @@ class _Reader:
         for node in self._code.nodes:
             text = re.sub(r"\s", "", text_of(node)) if node.type in PATHS else ""
             if text.rpartition(".")[0] in self._classes and text.endswith(".DEFAULT"):
-                self._mistake(node, "pins nothing; give the client one pinner alone")
+                around = [o for o in self._code.around(node) if o.type in _CONDITIONS]
+                if around:
+                    msg = f"no pins under the condition of line {line_of(around[0])}"
+                    told = f"{msg}; the file is read as if there were none"
+                    self.notices.add((line_of(node), told))
+                else:
+                    self._mistake(
+                        node, "pins nothing; give the client one pinner alone"
+                    )
             call = self._code.call(node)
             if call is None or call.name != "certificatePinner" or not call.arguments:
                 continue
@@ -466,12 +506,14 @@ class _Reader:
         if block is None:
             self._mistake(node, "hands the builder on; write its calls in a block")
             return
+        declared = {name.id for name in self._code.declared_in(block)}
         named = {text_of(name) for name in self._code.declared_in(block)}
         for inner in [one for one in self._code.nodes_in(block) if one.id != block.id]:
             outer = next(self._code.around(inner))
             within = self._code.call(inner)
             if call.name in _IT:
                 is_it = inner.type in NAMES and text_of(inner) in (named or {"it"})
+                is_it = is_it and inner.id not in declared
                 if is_it and self._origin_of(inner) is not None:
                     self._check_use(inner, seen)
             elif inner.type in {"this_expression", "this"}:
@@ -520,7 +562,7 @@ class _Reader:
                 self.mistakes.append((error.line, told))
         return calls
 
-    def _loops(self, add: Node, made: Node) -> list[Node]:
+    def _loops(self, add: Node, made: Node) -> list[Node]:  # noqa: C901 - by type
         """Return the loops around a call, from the outside.
 
         Raises:
@@ -542,6 +584,8 @@ class _Reader:
                     raise UnknownError(add, "is in a block that may not run")
             elif outer.type in FUNCTIONS:
                 raise UnknownError(add, "is in another function than its builder")
+            elif not self._code.runs_with(outer, made):
+                raise UnknownError(add, "is in an initializer of another time")
             elif outer.type not in _ALWAYS:
                 kind = outer.type.replace("_", " ")
                 raise UnknownError(add, f"is under a condition, or in `{kind}`")
@@ -579,10 +623,14 @@ class _Reader:
             return None if self._code.is_hidden("forEach") else found[1].receiver
         return None
 
-    def _arguments(self, add: Node, loops: list[Node], env: Env) -> Iterator[list[str]]:
+    def _arguments(  # noqa: C901
+        self, add: Node, loops: list[Node], env: Env
+    ) -> Iterator[list[str]]:
         """Yield the arguments of a call, for each turn of the loops around it."""
         if loops:
             through = self._turn(loops[0])
+            if any(map(self._code.is_hidden, OPERATORS)):
+                raise UnknownError(through or add, "has an operator of this file's own")
             values = self._code.value(through, env) if through else None
             if not isinstance(values, list):
                 raise UnknownError(through or add, "is no list that this file says")
@@ -598,7 +646,13 @@ class _Reader:
         call = self._code.call(add)
         arguments = sorted(call.arguments, key=lambda a: a[0] == "pins") if call else []
         found: list[str] = []
+        if call and call.block is not None:
+            raise UnknownError(add, "has a block, which OkHttp's `add` has not")
         for label, argument in arguments:
+            if label not in {"", "pattern", "pins"}:
+                raise UnknownError(
+                    add, f"names `{label}`, which OkHttp's `add` has not"
+                )
             value = self._code.value(argument, env)
             if isinstance(value, list) and not self._is_spread(label, argument):
                 raise UnknownError(argument, "is a list; write `*` before it")

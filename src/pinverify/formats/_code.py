@@ -63,13 +63,26 @@ _BASES = _words("""
 _PLAIN_BASES = _words("""
     extends implements UIResponder UIApplicationDelegate NSObject Activity
     AppCompatActivity ComponentActivity FragmentActivity Application Service Fragment
-    ViewModel Interceptor
+    ViewModel Interceptor OkHttpClientFactory
 """)
 # Blocks with no `this` of their own, or with one of a class that is known.
 _PLAIN_BLOCKS = _words("""
     also let forEach lazy map use forEachIndexed onEach runBlocking launch async
-    withContext synchronized thread single factory module
+    withContext synchronized thread
 """)
+_OF_KOIN = {"single", "factory", "module"}  # plain if the file imports that library
+# What a text, or something made of texts, may be declared as in Kotlin. A function of
+# another file can be meant by a name where it is of a wider type.
+_TYPES_OF_TEXTS = _words("""
+    String List Set Map Collection Iterable Array Pair Boolean out MutableList
+    MutableSet MutableMap ArrayList HashSet HashMap LinkedHashMap kotlin collections
+""")
+# Annotations that leave a name what it is.
+_PLAIN_ANNOTATIONS = _words("""
+    JvmField JvmStatic JvmSynthetic Suppress SuppressLint SuppressWarnings Keep NonNull
+    Nullable VisibleForTesting Named
+""")
+OPERATORS = {"iterator", "next", "hasNext", "component1", "component2"}
 _EXTENDED = {"function_declaration", "property_declaration", "anonymous_function"}
 _TYPES = {"user_type", "nullable_type", "parenthesized_type", "context_receiver"}
 _HEADS = {*_TYPES, *NAMES, "variable_declaration", "function_value_parameters"}
@@ -112,6 +125,12 @@ _LISTS = _FROZEN | _words("""
     arrayOf asList mutableListOf arrayListOf mutableSetOf hashSetOf mutableMapOf
     hashMapOf linkedMapOf
 """)
+_FIXED = {"private", "fileprivate", "static", "final"}  # no class has another one
+_MAKERS = {("Pair", 2), ("NSNumber", 1), ("Array", 1)}
+_WRAPS = _words("""
+    function_body block statements return_statement return_expression computed_property
+    control_transfer_statement
+""")
 _COPIES = {"toTypedArray", "toList", "toSet", "toArray", "toString"}
 _VIEWS = {"entries", "entrySet"}  # through which a map can be changed
 _SAME = _COPIES | _VIEWS
@@ -124,7 +143,7 @@ _OF_TEXTS: dict[str, Any] = {
     "concat": lambda text, more: text + more,
 }
 _ADDRESS = re.compile(r"[a-z]+://([\w.-]+)(?::\d+)?(?:[/?#]|\Z)")
-_OURS = re.compile(r"(?:kotlinx?|java|javax|android|androidx|okhttp3)\.")
+_OURS = re.compile(r"(?:kotlinx?|java|javax|android|androidx|okhttp3|org\.koin)\.")
 _CHANGED = "is changed in this file, or may be"
 _PARAMETERS = _words("""
     parameter class_parameter formal_parameter lambda_parameter catch_formal_parameter
@@ -217,7 +236,9 @@ class Code:
         self._changed: set[str] = set()
         self._uses: dict[str, list[Node]] = {}
         self._functions: set[str] = set()
+        self._bodies: list[tuple[Node, list[Node], Node]] = []
         self._imported: set[str] = set()
+        self._has_koin = False
         self._classes: dict[str, set[str]] = {}
         self._checked: set[tuple[int, bool]] = set()
         self._optional: list[tuple[int, int]] = []
@@ -253,13 +274,27 @@ class Code:
             self._uses.setdefault(text_of(node), []).append(node)
         elif node.type in FUNCTIONS and name:
             self._functions.add(text_of(name))
+            self._note_body(node, name)
         elif node.type in _CLASSES and name:
             path = self._path_of(node)
             self._classes.setdefault(path.rpartition(".")[2], set()).add(path)
         elif node.type.startswith("import"):
             words = text_of(node).rstrip(";").split()
-            if len(words) > 1 and not _OURS.match(words[-1 if len(words) < 4 else 1]):  # noqa: PLR2004
+            self._has_koin = self._has_koin or "org.koin." in words[-1]
+            is_alias = "as" in words[1:] and not words[1].startswith("okhttp3.")
+            if len(words) > 1 and (is_alias or not _OURS.match(words[-1])):
                 self._imported.add(words[-1].rpartition(".")[2])
+
+    def _note_body(self, node: Node, name: Node) -> None:
+        """Note a function with its parameters, if it has one expression alone."""
+        inner = _named(node)
+        body = _expression_of(inner[-1]) if inner else None
+        before = [one for one in inner if one.start_byte < name.start_byte]
+        listed = [*inner, *(one for part in inner for one in _named(part))]
+        names = [_names_in(one) for one in listed if one.type in _PARAMETERS]
+        is_plain = all(len(one) == 1 for one in names) and "vararg" not in text_of(node)
+        if body and is_plain and not any(one.type in _TYPES for one in before):
+            self._bodies.append((name, [one[0] for one in names], body))
 
     def _note_directives(self) -> None:
         """Note the lines that a build may leave out."""
@@ -289,6 +324,10 @@ class Code:
     def is_hidden(self, name: str) -> bool:
         """Return whether a function of a library may be another one in this file."""
         return name in self._functions or name in self._imported
+
+    def is_declared(self, name: str) -> bool:
+        """Return whether a name of a class of a library means something else here."""
+        return name in self._declared or name in self._classes or self.is_hidden(name)
 
     # ---- calls ---------------------------------------------------------------------
 
@@ -393,6 +432,7 @@ class Code:
         if value is None and "=" in tokens:
             value = node.children[tokens.index("=") + 1]
         names: list[Node] = _names_in(named) if named else []
+        is_fixed = {"val", "let"} & {*tokens, *map(text_of, node.named_children)}
         for child in node.named_children:
             if "variable_declaration" in child.type:
                 names = _names_in(child)
@@ -401,10 +441,12 @@ class Code:
                 call = self.call(value)
                 if call is None or call.name != "lazy" or call.arguments:
                     value = None
-            elif child.type in {"getter", "computed_property"}:
+            elif child.type == "computed_property":
+                head = text_of(node).partition("{")[0].split()
+                is_fixed = is_fixed | (_FIXED & {*head})
+                value = _expression_of(child) if _FIXED & {*head} else None
+            elif child.type == "getter":
                 value = None
-        words = {*tokens, *map(text_of, node.named_children)}
-        is_fixed = {"val", "let"} & words
         for name in names:
             one = value if len(names) == 1 else None
             yield self._variable(node, name, one, "" if is_fixed else "val or let")
@@ -473,6 +515,30 @@ class Code:
             raise UnknownError(use, "is declared more than once")
         return nearest[0] if nearest else None
 
+    def is_shadowed(self, name: str) -> bool:
+        """Return whether the name of a class means something else in this file."""
+        return name in self._declared or name in self._classes
+
+    def runs_with(self, block: Node, made: Node) -> bool:
+        """Return whether an initializer runs once for each of what is made.
+
+        True for any other node. Objects and their class begin at different times.
+        """
+        body = self._parents.get(block.id)
+        is_block = block.type == "block" and body is not None and body.type in _BODIES
+        if not is_block and not block.type.endswith("_initializer"):
+            return True
+        around = [made, *self.around(made)]
+        member = next(
+            o for o in around if self._parents[o.id].type in {*_BODIES, *TOPS}
+        )
+        if self._parents[member.id] != body:
+            return False
+        is_static = "static" in text_of(member).partition("=")[0].split()
+        return self._language != "java" or is_static == (
+            block.type == "static_initializer"
+        )
+
     def check_meaning(self, use: Node, declared: Declared) -> None:
         """Refuse a name that something between it and its declaration may hide.
 
@@ -482,15 +548,22 @@ class Code:
         """
         scope = declared.scope
         is_local = not declared.owner and scope.type not in TOPS
+        around = self.around(declared.name) if declared.owner else iter(())
+        home = next((o for o in around if o.type in _CLASSES), scope)
         if scope.type in TOPS and text_of(use) in self._imported:
             raise UnknownError(use, "is imported, and declared in this file as well")
         for outer in self.around(use):
-            if outer.id == scope.id:
+            is_end = outer.id in {scope.id, home.id}
+            if is_end and (home.type != "companion_object" or outer.id == home.id):
                 return
-            hides = self._hides(outer, is_local=is_local)
+            # What a class inherits comes before what its companion has.
+            within = self._parents[scope.id] if is_end else outer
+            hides = self._hides(within, is_local=is_local)
             if hides:
                 why = f"is in {hides}, which may have this name; write Class.name"
                 raise UnknownError(use, why)
+            if is_end:
+                return
 
     def _hides(self, outer: Node, *, is_local: bool) -> str:
         """Return what may hide a name inside of a node, or nothing."""
@@ -514,9 +587,11 @@ class Code:
     def _is_plain(self, block: Node) -> bool:
         """Return whether a block has no `this` that can hide names of the file."""
         found = self.call_of(block)
-        if found is None or found[1].name in _PLAIN_BLOCKS:
-            return found is not None
+        if found is None or self.is_hidden(found[1].name):
+            return False
         call = found[1]
+        if call.name in _PLAIN_BLOCKS or (call.name in _OF_KOIN and self._has_koin):
+            return True
         given = call.arguments[0][1] if call.arguments else None
         of = given if call.name == "with" else call.receiver
         declared = self.find(of) if of and of.type in NAMES else None
@@ -537,7 +612,8 @@ class Code:
             found = [one for one in found if one.scope.id in bodies]
             return found[0] if len(found) == 1 else None
         first, last = owner.partition(".")[0], owner.rpartition(".")[2]
-        if first in self._imported or first in self._declared:
+        is_module = self._language == "swift" and first in self._classes
+        if (first in self._imported and not is_module) or first in self._declared:
             return None
         here = [self._path_of(outer) for outer in self.around(path)]
         paths = {owner, *(f"{path}.{owner}" for path in here)}
@@ -626,6 +702,9 @@ class Code:
         if kind in CHOICES:
             raise UnknownError(node, "is a choice")
         if kind in _INSIDE and (len(inner) == 1 or kind == "as_expression"):
+            self._check_type(node)
+            return self.value(inner[0], env, depth)
+        if kind == "unary_expression" and text_of(node).endswith("!!"):
             return self.value(inner[0], env, depth)
         if kind == "value_argument" and inner:
             return self.value(inner[-1], env, depth)
@@ -718,6 +797,10 @@ class Code:
 
     def _of_declared(self, node: Node, declared: Declared, env: Env, depth: int) -> Any:  # noqa: ANN401
         """Return the value of a variable that nothing but its declaration gives one."""
+        self._check_type(self._parents[declared.name.id])
+        for outer in self.around(declared.name):
+            if outer.type == "property_declaration":
+                self._check_annotations(node, outer)
         if declared.name.id in env and text_of(node) not in self._changed:
             value = env[declared.name.id]
         elif declared.why or declared.value is None:
@@ -729,6 +812,32 @@ class Code:
         is_list = not isinstance(value, str | bool) and self.can_change(declared)
         self.check_uses(declared, is_list=is_list)
         return value
+
+    def _check_type(self, node: Node) -> None:
+        """Refuse a text of Kotlin that is declared as something wider, or cast to it.
+
+        Raises:
+            UnknownError: a function of another file may be meant where it is handed on.
+        """
+        types = [one for one in node.named_children if one.type in _TYPES]
+        words = {*re.findall(r"\w+", " ".join(map(text_of, types)))}
+        if self._language == "kotlin" and not words <= _TYPES_OF_TEXTS:
+            raise UnknownError(node, "is declared as something else than String")
+
+    def _check_annotations(self, use: Node, declaration: Node) -> None:
+        """Refuse a name whose annotation may hide it, as some of Kotlin do.
+
+        Raises:
+            UnknownError: it has one that is not known to leave it what it is.
+        """
+        marks = [c for c in declaration.named_children if c.type == "modifiers"]
+        for mark in [one for c in marks for one in c.named_children]:
+            words = re.findall(r"\w+", text_of(mark).partition("(")[0])
+            if mark.type != "annotation" or self._language != "kotlin":
+                continue
+            is_short = words == ["Deprecated"] and "," not in text_of(mark)
+            if not is_short and not _PLAIN_ANNOTATIONS.issuperset(words):
+                raise UnknownError(use, f"has the annotation @{words[-1]}; remove it")
 
     def block_of_it(self, node: Node) -> Node | None:
         """Return the block whose `it` a node is: no one that has a `this`."""
@@ -761,7 +870,8 @@ class Code:
         declared = self.find(of) if of.type in NAMES else None
         if declared is not None and declared.why:
             raise UnknownError(node, f"is of `{text_of(of)}`, which {declared.why}")
-        raise UnknownError(node, "is declared nowhere in this file")
+        why = "is declared nowhere in this file" if declared is None else _AT_RUN_TIME
+        raise UnknownError(node, why)
 
     def _host(self, whole: Node, node: Node, env: Env, depth: int) -> str:
         """Return the host of an address that is made of a text."""
@@ -769,8 +879,9 @@ class Code:
         text = None
         if call is not None and not self.is_hidden(call.name):
             of = f"{text_of(call.receiver)}." if call.receiver else ""
+            first = text_of(call.receiver) if call.receiver else call.name
             if f"{of}{call.name}" in _ADDRESSES and len(call.arguments) == 1:
-                text = call.arguments[0][1]
+                text = None if self.is_declared(first) else call.arguments[0][1]
             elif call.name in _TO_ADDRESSES and not (call.is_safe or call.arguments):
                 text = call.receiver
         if text is not None and call and call.name not in self._classes:
@@ -788,25 +899,39 @@ class Code:
         self.check_uses(declared, is_list=False)
         return host
 
-    def _called(self, node: Node, call: Call, env: Env, depth: int) -> Any:  # noqa: ANN401
+    def _called(self, node: Node, call: Call, env: Env, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912
         """Return the value of a call of a function that is known."""
         arguments = [one for _, one in call.arguments]
         is_plain = (call.receiver is None) == (call.name not in {"of", "asList"})
-        if call.receiver and text_of(call.receiver) not in {"List", "Set", "Arrays"}:
-            is_plain = False
+        if call.receiver:
+            of = text_of(call.receiver)
+            is_known = of in {"List", "Set", "Map", "Arrays"} and not self.is_declared(
+                of
+            )
+            is_plain = is_plain and is_known
         if self.is_hidden(call.name):
-            raise UnknownError(node, _AT_RUN_TIME)
+            return self._own(node, call, env, depth)
         if call.name in _LISTS and is_plain and call.block is None:
             values = self._flat(arguments, env, depth)
+            is_map = call.name.lower().endswith("mapof")
+            if call.receiver and text_of(call.receiver) == "Map":
+                is_map, values = True, [*zip(values[::2], values[1::2], strict=False)]
             pairs = [one for one in values if isinstance(one, tuple)]
             keys = [one[0] for one in pairs if isinstance(one[0], str)]
-            if call.name.lower().endswith("mapof") and len({*keys}) < len(values):
+            if is_map and len({*keys}) < len(values):
                 raise UnknownError(node, "has a key twice, or one that is no text")
             return values
+        if call.receiver is None and (call.name, len(arguments)) in _MAKERS:
+            values = [self.value(one, env, depth) for one in arguments]
+            return tuple(values) if call.name == "Pair" else values[0]
+        if call.name == "map" and call.receiver and call.block and not call.is_safe:
+            return self._mapped(node, call.receiver, call.block, env, depth)
         if call.name == "lazy" and call.block and len(_named(call.block)) == 1:
+            if self.is_hidden("getValue"):
+                raise UnknownError(node, _AT_RUN_TIME)
             return self.value(_named(call.block)[0], env, depth)
         if call.receiver is not None and not call.is_safe:
-            if call.name in {"getHost", "getKey", "getValue", *_SAME}:
+            if call.name in {"getHost", "host", "getKey", "getValue", *_SAME}:
                 name = call.name.removeprefix("get")
                 name = name if name in _SAME else name.lower()
                 return self._part(node, call.receiver, name, env, depth)
@@ -817,6 +942,65 @@ class Code:
                 if all(isinstance(one, str) and one for one in given):
                     return _OF_TEXTS[call.name](*given)
         raise UnknownError(node, _AT_RUN_TIME)
+
+    def _mapped(self, node: Node, of: Node, block: Node, env: Env, depth: int) -> Any:  # noqa: ANN401
+        """Return a list, each text of which a block with one expression has changed."""
+        inner = [one for one in _named(block) if one.type != "lambda_parameters"]
+        values = self.value(of, env, depth)
+        names = [one.id for one in self.declared_in(block)] or [block.id]
+        texts = isinstance(values, list) and all(isinstance(v, str) for v in values)
+        if texts and len(inner) == len(names) == 1:
+            given = [env | {names[0]: one} for one in values]
+            return [self.value(inner[0], one, depth) for one in given]
+        raise UnknownError(node, _AT_RUN_TIME)
+
+    def _own(self, node: Node, call: Call, env: Env, depth: int) -> Any:  # noqa: ANN401
+        """Return the value of a call of a function of this file, of one expression.
+
+        Raises:
+            UnknownError: it has more, or another file may have one for it.
+        """
+        found = [one for one in self._bodies if text_of(one[0]) == call.name]
+        if (
+            len(found) != 1
+            or call.name in self._imported
+            or call.receiver
+            or call.block
+        ):
+            raise UnknownError(node, _AT_RUN_TIME)
+        ((name, names, body),) = found
+        function = self._parents[name.id]
+        outer = self._parents[function.id]
+        scope, owner = self._class(outer) if outer.type in _BODIES else (outer, "")
+        head = {*text_of(function).partition("(")[0].split()}
+        is_fixed = head & _FIXED
+        is_final = self._language == "kotlin" and not head & {"open", "override"}
+        use = next(o for o in self.nodes_in(node) if text_of(o) == call.name)
+        labels = {label for label, _ in call.arguments}
+        if not (is_fixed or is_final or outer.type in TOPS) or (
+            len(names) != len(call.arguments) or not (labels <= {""})
+        ):
+            raise UnknownError(node, _AT_RUN_TIME)
+        self._check_type(function)
+        self.check_meaning(use, Declared(name, scope, None, "", owner))
+        given = [self.value(one, env, depth) for _, one in call.arguments]
+        return self.value(
+            body, dict(zip(map(_id_of, names), given, strict=True)), depth
+        )
+
+
+def _id_of(node: Node) -> int:
+    return node.id
+
+
+def _expression_of(body: Node | None) -> Node | None:
+    """Return the only expression of a body, returned or not."""
+    while body is not None and body.type in _WRAPS:
+        if text_of(body).startswith(("throw", "break", "continue")):
+            return None
+        inner = _named(body)
+        body = inner[0] if len(inner) == 1 else None
+    return body
 
 
 # Keys of TrustKit about something else than pins, whose values may be anything.

@@ -134,4 +134,5 @@ def _of(reader: _Reader, node: Node) -> Call | None:
 
 
 def _is_domains(key: Node) -> bool:
-    return text_of(key).strip('"').removeprefix("k") == _DOMAINS
+    name = text_of(key).partition(" as ")[0].strip('"')
+    return name.removeprefix("k") == _DOMAINS
