@@ -55,6 +55,7 @@ PYTHON_FLOORS = {
     "headers": 4,  # certificates that a proxy passes, judged as those of `tls`
     "demo": 4,
     "formats": 5,
+    "audit": 5,  # reads what `arrow` and `ct` read
     "live": 6,  # follows files, for whatever has `use`
     "cli": 7,  # `pinverify demo` is one of its commands
     # The public names, and `python -m pinverify`: they only hand on.
@@ -232,7 +233,7 @@ def test_the_engine_looks_for_the_workshop_in_one_place() -> None:
 # the core. These fall freely; a commit that raises one says why.
 ENGINE_MODULES = 63
 ENGINE_LINES = 13_350
-LONGEST_CHAIN = {"the engine": 15, "all": 24}
+LONGEST_CHAIN = {"the engine": 15, "all": 22}
 
 
 def used_by(sources: dict[str, str]) -> dict[str, set[str]]:

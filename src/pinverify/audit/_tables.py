@@ -8,22 +8,26 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.cli.audit.columns import (
+from pinverify.audit._rows import (
     BINARY,
     NAME_ANOTHER,
+    ROWS,
     TEXT,
+    Batch,
+    Fault,
     Place,
     chosen,
+    der_of_text,
     none_fits,
+    rows_of,
 )
-from pinverify.cli.audit.rows import ROWS, Batch, Fault, der_of_text, rows_of
 from pinverify.core._arrow_read import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pinverify.cli.audit.rows import Moved, Read, Wanted
+    from pinverify.audit._rows import Moved, Read, Wanted
 
 __all__ = ["read_ipc_file", "read_ipc_stream", "read_parquet"]
 
