@@ -291,9 +291,9 @@ def test_no_python_files_use_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("core._pins", "from pinverify.policy import Policy"),
-        ("core._pins", "from ..policy import Policy"),
-        ("core._pins", "from .. import policy"),
+        ("core._keys", "from pinverify.policy import Policy"),
+        ("core._keys", "from ..policy import Policy"),
+        ("core._keys", "from .. import policy"),
         ("policy._pin", "from pinverify import Policy"),
         ("policy._pin", "import pinverify"),
         ("policy._pin", "import pinverify.cli"),

@@ -15,7 +15,7 @@ import pytest
 
 import pinverify
 from pinverify import PinningError, PinSet, Policy, Reason
-from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._policies import OpenPolicy
 from pki import Pki
 from policy_samples import ABSENT, HOST
 from rejections import many_pins, rejected

@@ -183,10 +183,9 @@ A_CONTEXT_NEEDS = {
     *("array", "copyreg", "functools", "re", "struct"),  # ssl imported them before 3.14
     *("annotationlib", "ast"),  # of typing, since 3.14
     *("errors", "core", "policy", "tls"),
-    *("core._answers", "core._arrow", "core._certificates", "core._columns"),
-    *("core._compile", "core._hosts", "core._kernels", "core._library"),
-    *("core._open_policy", "core._peers", "core._pins", "core._raw_report"),
-    *("core._sha256", "policy._compiled", "policy._epoch_seconds"),
+    *("core._arrow", "core._columns", "core._hosts", "core._kernels", "core._keys"),
+    *("core._library", "core._peers", "core._policies"),
+    *("policy._compiled", "policy._epoch_seconds"),
     *("policy._hosts", "policy._loose_der", "policy._message", "policy._pem"),
     "policy._pin",
     *("policy._pinning_error", "policy._policy", "policy._printable"),

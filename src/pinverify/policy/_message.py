@@ -12,7 +12,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pinverify import core
-from pinverify.core._raw_report import CLIENTS, NO_RULE
+from pinverify.core._policies import CLIENTS, NO_RULE
 from pinverify.errors import DERError, PolicyError
 from pinverify.policy._epoch_seconds import moment
 from pinverify.policy._hosts import canonical, covering
@@ -25,7 +25,7 @@ from pinverify.policy._subject import subject_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pinverify.core._open_policy import OpenPolicy, RawPinSet
+    from pinverify.core._policies import OpenPolicy, RawPinSet
 
 __all__ = [
     "LINES_MAX",

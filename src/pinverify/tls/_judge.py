@@ -89,7 +89,7 @@ from pinverify.tls._notices import CallbackError, tell_accepted, tell_rejected
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pinverify.core._open_policy import OpenPolicy
+    from pinverify.core._policies import OpenPolicy
     from pinverify.policy import Policy
     from pinverify.tls._counts import Cell
     from pinverify.tls._in_force import InForce
