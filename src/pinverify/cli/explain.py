@@ -21,8 +21,8 @@ from pinverify.cli.policies import loaded_from
 from pinverify.cli.servers import chain_of, context_for
 from pinverify.formats._table import FORMATS
 from pinverify.policy import Policy, Reason
-from pinverify.policy._message import key_pin, subject_line
 from pinverify.policy._printable import printable
+from pinverify.policy._rejection import key_pin, subject_line
 from pinverify.review import explain
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from pinverify.policy._compiled import (
 )
 from pinverify.policy._epoch_seconds import checked_moment, seconds_of
 from pinverify.policy._hosts import canonical, canonical_pattern
-from pinverify.policy._pinning_error import PinningError
+from pinverify.policy._rejection import PinningError
 from pinverify.policy._report import Report, with_seen
 from pinverify.policy._reports import Reports
 from pinverify.policy._rules import (
