@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias, cast
 
 from pinverify.audit._rows import (
+    BATCH_BYTES,
     CERTIFICATE,
     ROWS,
     Batch,
@@ -394,7 +395,6 @@ FILE_READERS: dict[Kind, Callable[[IO[bytes], str, Moved], Read]] = {
 # ---- CSV ---------------------------------------------------------------------
 
 _CELL_MAX = 1 << 20
-_BATCH_BYTES = 1 << 23
 _DELIMITERS = ",;\t|"
 
 
@@ -466,7 +466,7 @@ def _pieces(
             if at_host is not None:
                 hosts.append(_cell(row, at_host, None))
             length += len(certs[-1] or b"")
-            if len(certs) == ROWS or length > _BATCH_BYTES:
+            if len(certs) == ROWS or length > BATCH_BYTES:
                 yield certs, hosts
                 certs, hosts, length = [], [], 0
     except csv.Error:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = [
+    "BATCH_BYTES",
     "BINARY",
     "CERTIFICATE",
     "ROWS",
@@ -34,7 +35,10 @@ __all__ = [
 ]
 
 ROWS = 4096
-"""The most rows of a batch: some megabytes of certificates."""
+"""The most rows of a batch."""
+
+BATCH_BYTES = 1 << 23
+"""The most bytes of its certificates, but for one that is larger."""
 
 CERTIFICATE = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
 """Labels of certificates in PEM (RFC 7468, 5.1 and 5.3)."""

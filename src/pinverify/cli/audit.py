@@ -20,6 +20,7 @@ from pinverify.audit._summary import (
 )
 from pinverify.cli.check import REASONS, load
 from pinverify.cli.compile import check_target, replace_file, replacing
+from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, FOUND, NO_ANSWER
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.errors import PinverifyError
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "audit_inputs"]
 
-_FOUND, _INCOMPLETE, _UNMATCHED = 1, 2, 3
 _TOLD_MAX = 100
 _STEP = 1 << 20
 
@@ -220,10 +220,10 @@ def _nothing_read(request: Request, summary: Summary) -> Exception:
 def _exit_code(summary: Summary) -> int:
     """Return the exit code: an audit that is not complete comes first."""
     if summary.num_faults:
-        return _INCOMPLETE
+        return NO_ANSWER
     if summary.malformed or summary.rejected:
-        return _FOUND
-    return _UNMATCHED if summary.unmatched else 0
+        return FOUND
+    return ACCEPTED_UNMATCHED if summary.unmatched else 0
 
 
 # ---- the summary -------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.cli.addresses import Server
+from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, REJECTED
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import rules_from
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
     from pinverify.cli.x509 import Facts, Role
 
 __all__ = [
-    "ACCEPTED_UNMATCHED",
     "REASONS",
-    "REJECTED",
     "RESULTS",
     "Checked",
     "as_json",
@@ -39,9 +38,6 @@ __all__ = [
     "load",
     "rule_text",
 ]
-
-REJECTED = 1
-ACCEPTED_UNMATCHED = 3
 
 
 def check_server(  # noqa: PLR0913 - one per option

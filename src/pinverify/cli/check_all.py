@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from pinverify.cli.addresses import Server, default_port
 from pinverify.cli.check import (
     REASONS,
-    REJECTED,
     RESULTS,
     Checked,
     as_json,
     check_one,
     load,
 )
+from pinverify.cli.exit_codes import NO_ANSWER, REJECTED
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.servers import context_for
@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["check_policy"]
 
 _THREADS = 16
-_NO_ANSWER = 2
 # The code of the whole run is that of the server which comes first here.
-_WORST_FIRST = (REJECTED, _NO_ANSWER, *(code for code in RESULTS if code > _NO_ANSWER))
+_WORST_FIRST = (REJECTED, NO_ANSWER, *(code for code in RESULTS if code > NO_ANSWER))
 
 
 def check_policy(  # noqa: PLR0913 - one per option

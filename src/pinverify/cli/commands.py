@@ -1,13 +1,4 @@
-"""The commands, their options and their exit codes.
-
-0    done; check: a pin matches
-1    check, audit: rejected; lint: errors; diff: accepts less; demo: something did not
-     happen as described
-2    wrong usage, or no answer: no such file, no connection, no valid certificate
-3    check, audit: accepted although no pin matched; convert: done, and may accept more;
-     diff: accepts more, or other peers
-130  Ctrl-C
-"""
+"""The commands and their options; their exit codes are in exit_codes.py."""
 
 from __future__ import annotations
 
@@ -16,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pinverify._version import __version__
+from pinverify.cli.exit_codes import NOT_SHOWN, WRONG_USE
 from pinverify.cli.group import Commands
 from pinverify.cli.options import (
     allow_option,
@@ -42,9 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-_NOT_SHOWN = 1
-_WRONG_USE = 2
-
 
 # Each command imports what it needs when it runs: for `--version` and for the pins of
 # a file, imports are most of the time that the command takes.
@@ -64,7 +53,7 @@ def commands(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
-        ctx.exit(_WRONG_USE)
+        ctx.exit(WRONG_USE)
 
 
 @commands.command()
@@ -746,6 +735,6 @@ def demo(out: Output) -> None:
     try:
         outcome = demonstration.run(console)
     except demonstration.NotShownError as error:
-        raise NoAnswerError(str(error), _NOT_SHOWN) from error
+        raise NoAnswerError(str(error), NOT_SHOWN) from error
     if out.as_json:
         out.json(outcome)

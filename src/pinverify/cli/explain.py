@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from pinverify.cli.addresses import Server
 from pinverify.cli.answers import is_server
 from pinverify.cli.check import (
-    ACCEPTED_UNMATCHED,
     REASONS,
-    REJECTED,
     RESULTS,
     rule_text,
 )
 from pinverify.cli.check_next import chains_in
+from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, REJECTED
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._version import __version__
 from pinverify.cli.answers import is_server
+from pinverify.cli.exit_codes import FOUND
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.errors import PolicyError
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from pinverify.errors import Kind
     from pinverify.policy import Rules
 
-__all__ = ["FOUND", "Beside", "lint_file"]
-
-FOUND = 1
+__all__ = ["Beside", "lint_file"]
 
 
 class Beside(NamedTuple):

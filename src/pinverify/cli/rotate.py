@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinverify.cli.answers import is_server
 from pinverify.cli.check import load
 from pinverify.cli.check_next import Evidence, decisions, read_evidence
+from pinverify.cli.exit_codes import NOT_SAFE
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import is_compiled
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Files", "rotate_key"]
 
-_NOT_SAFE = 1
 # What the advice itself tells; and one that a next key answers.
 _TOLD_HERE = {"PV204", "PV401", "PV402", "PV605", "PV606", "PV608"}
 _SHORT_LIVED = "PV607"
@@ -78,7 +78,7 @@ def rotate_key(out: Output, files: Files, days: int, *, to_check: bool) -> None:
     facts = _facts(out, files, policy, host, days)
     advice = advise(facts)
     if to_check and (advice.mistakes or advice.unsafe):
-        out.exit_code = _NOT_SAFE
+        out.exit_code = NOT_SAFE
     if out.as_json:
         out.json(
             {
