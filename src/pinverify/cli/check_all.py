@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pinverify.cli.addresses import Server, default_port
 from pinverify.cli.check import (
     REASONS,
     RESULTS,
@@ -18,7 +17,7 @@ from pinverify.cli.check import (
 from pinverify.cli.exit_codes import NO_ANSWER, REJECTED
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
-from pinverify.cli.servers import context_for
+from pinverify.cli.servers import Server, context_for, default_port
 from pinverify.policy import PinSet
 from pinverify.policy._hosts import split_pattern
 from pinverify.policy._printable import printable
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
+    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
-    from pinverify.cli.way import Way
     from pinverify.policy import Rules
 
 __all__ = ["check_policy"]

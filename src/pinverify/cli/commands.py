@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from pinverify._version import __version__
 from pinverify.cli.exit_codes import NOT_SHOWN, WRONG_USE
-from pinverify.cli.group import Commands
 from pinverify.cli.options import (
+    WAY,
+    Way,
     allow_option,
     existing_file,
     format_of,
@@ -23,17 +26,62 @@ from pinverify.cli.options import (
     refuse_ignored,
     refuse_needless_host,
     timeout_option,
+    way_options,
     writable_formats,
 )
-from pinverify.cli.output import NoAnswerError, Output, do_not_log_rejections
+from pinverify.cli.output import (
+    NoAnswerError,
+    Output,
+    do_not_log_rejections,
+    in_one_line,
+)
 from pinverify.cli.spellings import SPELLINGS
-from pinverify.cli.way import WAY, Way, way_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pinverify.formats._losses import Position
 
 __all__ = ["commands"]
 
+_WORDS = "pinverify.words"  # of the command line
+
+
+class Commands(click.Group):
+    """Group of commands that end with an exit code and at most one line on stderr."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        ctx.meta[_WORDS] = tuple(args)
+        with _in_one_line(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command."""
+        with _in_one_line(ctx) as out:
+            super().invoke(ctx)
+            sys.stdout.flush()
+        ctx.exit(out.exit_code)
+
+
+@contextlib.contextmanager
+def _in_one_line(ctx: click.Context) -> Iterator[Output]:
+    """Turn exceptions into one line on stderr and an exit code."""
+    out = ctx.ensure_object(Output)
+    with in_one_line(out):
+        try:
+            yield out
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else ctx.command_path
+            problem = error.format_message().rstrip(".")
+            # It may stand behind the mistake, and has not been read then.
+            out.as_json = out.as_json or "--json" in ctx.meta.get(_WORDS, ())
+            end = " See" if problem.endswith("?") else "; see"
+            msg = f"{problem}{end} {command} --help"
+            raise NoAnswerError(msg) from error
+
+
+# ---- the commands ------------------------------------------------------------
 
 # Each command imports what it needs when it runs: for `--version` and for the pins of
 # a file, imports are most of the time that the command takes.

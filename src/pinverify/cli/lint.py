@@ -117,10 +117,9 @@ def _certificates(
     """Return the chain of each server or file, and the authorities that are known."""
     if not beside.servers and beside.bundle is None:
         return {}, []
-    from pinverify.cli.addresses import Server
     from pinverify.cli.check_next import chains_in
-    from pinverify.cli.servers import chain_of, trusting
-    from pinverify.cli.way import Way
+    from pinverify.cli.options import Way
+    from pinverify.cli.servers import Server, chain_of, trusting
 
     way = Way(cafile=beside.bundle, timeout=beside.timeout)
     context = trusting(beside.bundle)

@@ -241,9 +241,8 @@ def _in_use(files: Files, host: str) -> Iterator[Evidence]:
         if not is_server(source):
             yield read_evidence(source)
             continue
-        from pinverify.cli.addresses import Server
-        from pinverify.cli.servers import chain_of, trusting
-        from pinverify.cli.way import Way
+        from pinverify.cli.options import Way
+        from pinverify.cli.servers import Server, chain_of, trusting
 
         way = Way(cafile=files.cafile, timeout=files.timeout, servername=host)
         chain = chain_of(Server.parse(source, way), trusting(files.cafile), way)
