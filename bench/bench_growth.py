@@ -22,7 +22,7 @@ import bench_policy
 import certificates
 import measure
 from pinverify import Policy, core
-from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._policies import OpenPolicy
 
 __all__ = ["HOT", "Curve", "curves"]
 

@@ -31,7 +31,7 @@ import pytest
 
 from pinverify import Pin, Policy, Reason, core
 from pinverify._core import ffi, lib
-from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._policies import OpenPolicy
 from pinverify.policy._policy import handle_of
 
 __all__: list[str] = []

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import certificates
 from pinverify import core
 from pinverify._core import ffi, lib
-from pinverify.core._pins import pack
+from pinverify.core._keys import pack
 
 __all__ = ["QUANTILES", "STALL_NS", "Latency", "latencies"]
 

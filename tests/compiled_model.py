@@ -21,7 +21,7 @@ from typing import Literal
 import policy_model as model
 from pinverify import Policy, PolicyError
 from pinverify._core import ffi, lib
-from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._policies import OpenPolicy
 from policy_model import ModelPin, ModelPinSet, ModelPolicy
 
 __all__ = [

@@ -27,7 +27,7 @@ from typing import Any, Self
 from arrow_arrays import Lent
 from optional import client_library
 from pinverify import PinSet, Policy, arrow
-from pinverify.core import _open_policy, _peers
+from pinverify.core import _peers, _policies
 from pinverify.core._arrow import ArrowColumn
 from pinverify.core._library import lib
 from pki import example_pki
@@ -68,12 +68,12 @@ class Parts:
 
     def __enter__(self) -> Self:
         """Stand where the core is."""
-        vars(_open_policy)["lib"] = self
+        vars(_policies)["lib"] = self
         return self
 
     def __exit__(self, *_: object) -> None:
         """Put the core back."""
-        vars(_open_policy)["lib"] = lib
+        vars(_policies)["lib"] = lib
 
 
 def num_threads(expected: int) -> int:

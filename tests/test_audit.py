@@ -28,8 +28,8 @@ from cli_runs import (
     run,
 )
 from pinverify import UNPINNED, Pin, Rules
-from pinverify.cli.audit import csv_files, files, summary
-from pinverify.cli.audit.names import Names
+from pinverify.audit import _inputs, _summary
+from pinverify.audit._judge import Names
 from pinverify.core._columns import Column
 from test_ct import tile
 
@@ -170,7 +170,7 @@ def test_rows_before_a_fault_of_csv_are_judged(
     tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cell that never ends is named by its line."""
-    monkeypatch.setattr(csv_files, "_CELL_MAX", 5000)
+    monkeypatch.setattr(_inputs, "_CELL_MAX", 5000)
     rows = [["host", "pem"], [MINE, cast().rogue.pem], [MINE, 6000 * "M"]]
     table = write_csv(tmp_path / "table.csv", rows)
     done = run("audit", table, "--policy", policy)
@@ -288,7 +288,7 @@ def test_names_that_cannot_be_read_are_findings(tmp_path: Path, policy: Path) ->
     damaged = der.replace(name, b"\x82\x7f" + name[2:])
     (tmp_path / "damaged.der").write_bytes(damaged)
     found = answer("audit", tmp_path / "damaged.der", "--policy", policy)
-    assert found["rejected"] == {summary.UNREADABLE: 1}
+    assert found["rejected"] == {_summary.UNREADABLE: 1}
     assert found["outside"][0]["host"] is None
 
 
@@ -500,7 +500,7 @@ def test_hosts_and_keys_and_faults_are_bounded(
 ) -> None:
     """Whatever is beyond the bounds is counted."""
     for name in ("HOSTS_MAX", "KEYS_MAX", "FAULTS_MAX"):
-        monkeypatch.setattr(summary, name, 2)
+        monkeypatch.setattr(_summary, name, 2)
     write_log(tmp_path / "log", NUM)
     for name in ("a", "b", "c"):
         (tmp_path / "log" / f"{name}.der").touch()
@@ -508,11 +508,11 @@ def test_hosts_and_keys_and_faults_are_bounded(
     assert (len(found["outside"]), found["more_outside"]) == (2, 2)
     assert (len(found["faults"]), found["more_faults"]) == (2, 1)
     assert found["rejected"] == {"MISMATCH": 5}
-    one = summary.HostSeen()
+    one = _summary.HostSeen()
     for i in range(5):
         key = bytes([i]) * 32
         found_one = ("a", i, None, "h", (), "MISMATCH", False, None, key, None)
-        one.add(summary.Finding(*found_one))
+        one.add(_summary.Finding(*found_one))
     assert (one.num, len(one.keys), one.more) == (5, 2, 3)
 
 
@@ -520,8 +520,8 @@ def test_files_that_are_too_long_are_named(
     tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a certificate nor a tile is read without a bound."""
-    monkeypatch.setattr(files, "_DER_MAX", 100)
-    monkeypatch.setattr(files, "_TILE_MAX", 100)
+    monkeypatch.setattr(_inputs, "_DER_MAX", 100)
+    monkeypatch.setattr(_inputs, "_TILE_MAX", 100)
     whole = tile(list(log_entries(2)))
     for name, data in (
         ("a.der", cast().pinned.der),
@@ -563,7 +563,7 @@ def test_the_picture_has_a_lane_for_each_pin_and_each_host(
 
 def test_steps_of_certificates_over_months() -> None:
     """Numbers rise and fall; a date that is none, or a time before its beginning."""
-    spans = summary.Spans()
+    spans = _summary.Spans()
     spans.add(("20260115000000Z", "20260301000000Z"))
     spans.add(("20260301000000Z", "20260302000000Z"))
     for wrong in (None, ("20270101000000Z", "20260101000000Z")):

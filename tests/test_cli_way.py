@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_runs import ABSENT, address, answer, assert_no_answer, run
-from pinverify.cli.addresses import Server
-from pinverify.cli.problems import connection_problem
-from pinverify.cli.way import Way
+from pinverify.cli.options import Way
+from pinverify.cli.servers import Server, connection_problem
 from pki import Pki, self_signed
 from tls_servers import LIMIT, TLSServer, server_context
 

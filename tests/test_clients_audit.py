@@ -24,9 +24,9 @@ from audit_samples import MINE, cast, keys_of_its_own, planted, write_log
 from cli_runs import ROOT, Ended, answer, assert_no_answer, ended, process, run
 from optional import client_library
 from pinverify import Pin, core, ct
-from pinverify.cli.audit.findings_file import FindingsFile
-from pinverify.cli.audit.rows import Wanted
-from pinverify.cli.audit.tables import read_parquet
+from pinverify.audit._findings_file import FindingsFile
+from pinverify.audit._rows import Wanted
+from pinverify.audit._tables import read_parquet
 from test_cli_manual import COLUMNS, TERMINAL, Page
 
 __all__: list[str] = []

@@ -23,8 +23,8 @@ from pinverify import (
     load_policy,
     load_rules,
 )
-from pinverify.files import _columns
-from pinverify.files._columns import columns_of
+from pinverify.files import _read
+from pinverify.files._read import columns_of
 from pinverify.formats._files import policy_in
 
 __all__: list[str] = []
@@ -186,5 +186,5 @@ def test_what_a_loader_warns_of_is_not_ordinary() -> None:
     lone = {"version": 1, "hosts": {"a.test1": {"pins": PINS[:1]}}}
     assert columns_of(lone) is None
     ends = array("Q", [0, 2])
-    wrong = _columns.Columns(["a..b"], bytes(64), ends, "allow")
+    wrong = _read.Columns(["a..b"], bytes(64), ends, "allow")
     assert wrong.policy() is None

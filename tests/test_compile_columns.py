@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from compiled_model import fault
 from pinverify import Pin, Policy, PolicyError, Rules
 from pinverify._core import ffi, lib
-from pinverify.core._compile import PINSET_LEN
+from pinverify.core._policies import PINSET_LEN
 from pinverify.policy._compiled import PinTable, lay_out_pinsets
 from policy_samples import ABSENT
 

@@ -30,7 +30,7 @@ from compiled_model import (
     taken_apart,
 )
 from pinverify import PinSet, Policy, PolicyError
-from pinverify.core._pins import pack
+from pinverify.core._keys import pack
 from policy_samples import ABSENT, HOST, NOON
 
 __all__: list[str] = []

@@ -19,7 +19,7 @@ import pytest
 import policy_model as model
 from compiled_model import CLIENTS, small, status_of
 from pinverify import Pin, Policy, PolicyError, Reason, load_policy
-from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._policies import OpenPolicy
 from pinverify.policy._policy import handle_of
 from pki import Pki
 

@@ -28,7 +28,7 @@ from oracle_der import SEQUENCE, encode
 from pinverify import Pin, Policy, core
 from pinverify._core import ffi, lib
 from pinverify.core._kernels import scan_kernels, use_scan_kernel
-from pinverify.core._pins import pack
+from pinverify.core._keys import pack
 
 __all__: list[str] = []
 

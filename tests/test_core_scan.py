@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pinverify import DERError, _core, core
 from pinverify._core import ffi, lib
 from pinverify.core._kernels import scan_kernel, scan_kernels, use_scan_kernel
-from pinverify.core._pins import pack
+from pinverify.core._keys import pack
 from pki import Pki
 
 __all__: list[str] = []

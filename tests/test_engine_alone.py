@@ -27,7 +27,9 @@ OF_THE_ENGINE = re.compile(
     r"|tls|twisted)(_\w+)?\.py"
 )
 # Their names of the workshop are in code that they run in other processes.
-BY_NAME = re.compile(r"pinverify\.(arrow|cli|ct|demo|formats|headers|live|review)\b")
+BY_NAME = re.compile(
+    r"pinverify\.(arrow|audit|cli|ct|demo|formats|headers|live|review)\b"
+)
 
 
 def _homes() -> dict[str, str]:

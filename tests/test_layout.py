@@ -55,6 +55,7 @@ PYTHON_FLOORS = {
     "headers": 4,  # certificates that a proxy passes, judged as those of `tls`
     "demo": 4,
     "formats": 5,
+    "audit": 5,  # reads what `arrow` and `ct` read
     "live": 6,  # follows files, for whatever has `use`
     "cli": 7,  # `pinverify demo` is one of its commands
     # The public names, and `python -m pinverify`: they only hand on.
@@ -230,9 +231,9 @@ def test_the_engine_looks_for_the_workshop_in_one_place() -> None:
 
 # What somebody has to hold who reads the engine, or follows a command from the shell to
 # the core. These fall freely; a commit that raises one says why.
-ENGINE_MODULES = 63
-ENGINE_LINES = 13_350
-LONGEST_CHAIN = {"the engine": 15, "all": 24}
+ENGINE_MODULES = 54
+ENGINE_LINES = 13_250
+LONGEST_CHAIN = {"the engine": 13, "all": 20}
 
 
 def used_by(sources: dict[str, str]) -> dict[str, set[str]]:
@@ -290,9 +291,9 @@ def test_no_python_files_use_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("core._pins", "from pinverify.policy import Policy"),
-        ("core._pins", "from ..policy import Policy"),
-        ("core._pins", "from .. import policy"),
+        ("core._keys", "from pinverify.policy import Policy"),
+        ("core._keys", "from ..policy import Policy"),
+        ("core._keys", "from .. import policy"),
         ("policy._pin", "from pinverify import Policy"),
         ("policy._pin", "import pinverify"),
         ("policy._pin", "import pinverify.cli"),

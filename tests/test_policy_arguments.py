@@ -19,9 +19,9 @@ from pinverify import (
     Rules,
     core,
 )
-from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._keys import pack
 from pinverify.core._peers import Chains, Hosts
-from pinverify.core._pins import pack
+from pinverify.core._policies import OpenPolicy
 from pki import Pki
 from policy_samples import ABSENT
 

@@ -15,7 +15,7 @@ import pytest
 
 import pinverify
 from pinverify import PinningError, PinSet, Policy, Reason
-from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._policies import OpenPolicy
 from pki import Pki
 from policy_samples import ABSENT, HOST
 from rejections import many_pins, rejected
@@ -140,7 +140,7 @@ def test_nothing_is_imported_late() -> None:
                         late.append(f"{path.stem}.{function.name}")
     # Of names that are not ASCII, which rules and callers give: ssl gives A-labels.
     of_names = "_hosts._a_label"
-    of_tools = "_value.__get__"  # of dataclasses
+    of_tools = "_pin.__get__"  # of dataclasses
     of_files = "__init__._warn"  # the checks of rules that were read
     of_child = "_source.limit"  # the process that reads source code
     assert late == [of_names, of_tools, of_files, of_child]

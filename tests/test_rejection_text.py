@@ -20,9 +20,9 @@ from pinverify import (
     Rules,
     core,
 )
-from pinverify.policy._message import LINES_MAX, mistaken_pins
 from pinverify.policy._policy import verify_at
 from pinverify.policy._printable import printable, shortened
+from pinverify.policy._rejection import LINES_MAX, mistaken_pins
 from pki import Authority, Identity, Pki
 from policy_samples import ABSENT, HOST, NOON, OTHER
 from rejections import hostile_chain, many_pins, refusal, rejected

@@ -93,7 +93,7 @@ def test_the_pins_of_a_file_need_no_tls(form: str, pki: Pki, tmp_path: Path) -> 
 # Without an option there is nothing to parse, and with click comes inspect.
 NO_SHOW_NEEDS = {
     *("click", "cryptography", "dataclasses", "inspect", "logging", "rich", "socket"),
-    *("ssl", "pinverify.demo", "pinverify.review", "pinverify.policy._message"),
+    *("ssl", "pinverify.demo", "pinverify.review", "pinverify.policy._rejection"),
     *("pinverify.policy._policy", "pinverify.tls"),
 }
 SHOW = """
@@ -183,15 +183,13 @@ A_CONTEXT_NEEDS = {
     *("array", "copyreg", "functools", "re", "struct"),  # ssl imported them before 3.14
     *("annotationlib", "ast"),  # of typing, since 3.14
     *("errors", "core", "policy", "tls"),
-    *("core._answers", "core._arrow", "core._certificates", "core._columns"),
-    *("core._compile", "core._hosts", "core._kernels", "core._library"),
-    *("core._open_policy", "core._peers", "core._pins", "core._raw_report"),
-    *("core._sha256", "policy._compiled", "policy._epoch_seconds"),
-    *("policy._hosts", "policy._loose_der", "policy._message", "policy._pem"),
-    "policy._pin",
-    *("policy._pinning_error", "policy._policy", "policy._printable"),
-    *("policy._report", "policy._reports", "policy._rules", "policy._subject"),
-    *("policy._value", "tls._checking_classes", "tls._connections", "tls._counts"),
+    *("core._arrow", "core._columns", "core._hosts", "core._kernels", "core._keys"),
+    *("core._library", "core._peers", "core._policies"),
+    *("policy._compiled", "policy._epoch_seconds"),
+    *("policy._hosts", "policy._loose_der", "policy._pem", "policy._pin"),
+    *("policy._policy", "policy._printable", "policy._rejection", "policy._report"),
+    *("policy._reports", "policy._rules"),
+    *("tls._checking_classes", "tls._connections", "tls._counts"),
     *("tls._fork_safe", "tls._guarded_context", "tls._in_force", "tls._judge"),
     *("tls._memo", "tls._names", "tls._notices", "tls._pin_context"),
     "tls._ssl_internals",

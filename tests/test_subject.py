@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from corpora import inputs
 from oracle_der import encode
-from pinverify.policy._loose_der import element
-from pinverify.policy._subject import name_text, subject_of
+from pinverify.policy._loose_der import element, name_text, subject_of
 from pki import Pki, self_signed
 
 __all__: list[str] = []

@@ -16,10 +16,9 @@ from pinverify.core._arrow import (
     stream_capsule,
 )
 from pinverify.core._arrow_read import Rows, read
-from pinverify.core._certificates import hash_keys
+from pinverify.core._keys import hash_keys, match_keys
 from pinverify.core._library import DIGEST_LEN
 from pinverify.core._peers import ColumnOfChains, Hosts
-from pinverify.core._pins import match_keys
 from pinverify.errors import PolicyError
 from pinverify.policy._epoch_seconds import checked_moment, seconds_of
 from pinverify.policy._pin import PinKind
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Iterator
 
-    from pinverify.core._answers import Answers
+    from pinverify.core._policies import Answers
     from pinverify.policy._pin import Pin
     from pinverify.policy._policy import Policy
     from pinverify.policy._rules import PinSet

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.arrow import Column
 from pinverify.core._arrow import ArrowColumn
-from pinverify.core._sha256 import sha256
+from pinverify.core._keys import sha256
 from pinverify.errors import PinverifyError
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 
+from pinverify.cli.exit_codes import INTERRUPTED, WRONG_USE
+
 __all__ = ["main"]
 
 _EXTRA = {"click", "cryptography", "markdown_it", "pygments", "rich"}
-_WRONG_USE = 2
-_INTERRUPTED = 130
 
 
 def main() -> int:
@@ -35,9 +35,9 @@ def main() -> int:
             f"pinverify: the command line needs {package}; "
             "run pip install '.[cli]' in the checkout\n"
         )
-        return _WRONG_USE
+        return WRONG_USE
     except KeyboardInterrupt:  # while Python still loads
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 # ---- without click -----------------------------------------------------------

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
+    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
     from pinverify.cli.servers import Shown
-    from pinverify.cli.way import Way
 
 __all__ = ["Answer", "Entry", "answer_of", "contents", "is_server", "tell_warnings"]
 
@@ -138,9 +138,7 @@ def contents(source: str) -> bytes:
 
 
 def _ask(source: str, context: ssl.SSLContext, way: Way) -> Answer:
-    from pinverify.cli.addresses import Server
-    from pinverify.cli.problems import connection_problem
-    from pinverify.cli.servers import look_at
+    from pinverify.cli.servers import Server, connection_problem, look_at
 
     server = Server.parse(source, way)
     try:

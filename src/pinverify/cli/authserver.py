@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from pinverify.cli.exit_codes import INTERRUPTED
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.policies import followed_file
 from pinverify.errors import PolicyError
@@ -31,7 +32,6 @@ __all__ = ["Wanted", "serve"]
 
 _PORT = 9180
 _UNIX = "unix:"
-_INTERRUPTED = 130
 _BACKLOG = 1024
 _NO_SIGNALS = (
     "authserver is told by signals to end and to read its policy again, and this "
@@ -108,7 +108,7 @@ async def _until_a_signal(
     ended = asyncio.Event()
 
     def interrupt() -> None:
-        out.exit_code = _INTERRUPTED
+        out.exit_code = INTERRUPTED
         ended.set()
 
     loop.add_signal_handler(signal.SIGTERM, ended.set)

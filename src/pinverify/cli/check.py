@@ -5,32 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.cli.addresses import Server
+from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, REJECTED
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import rules_from
-from pinverify.cli.problems import connection_problem
-from pinverify.cli.servers import connect, context_for, verified_chain
+from pinverify.cli.servers import (
+    Server,
+    connect,
+    connection_problem,
+    context_for,
+    verified_chain,
+)
 from pinverify.cli.x509 import facts
 from pinverify.errors import PolicyError
 from pinverify.formats._files import compiled_from
 from pinverify.policy import PinningError, PinSet, Policy, Reason, Report
-from pinverify.policy._message import key_pin
 from pinverify.policy._policy import handle_of
 from pinverify.policy._printable import shortened
+from pinverify.policy._rejection import key_pin
 from pinverify.tls import pin_context
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from pinverify.cli.way import Way
+    from pinverify.cli.options import Way
     from pinverify.cli.x509 import Facts, Role
 
 __all__ = [
-    "ACCEPTED_UNMATCHED",
     "REASONS",
-    "REJECTED",
     "RESULTS",
     "Checked",
     "as_json",
@@ -39,9 +42,6 @@ __all__ = [
     "load",
     "rule_text",
 ]
-
-REJECTED = 1
-ACCEPTED_UNMATCHED = 3
 
 
 def check_server(  # noqa: PLR0913 - one per option

@@ -6,19 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pinverify.cli.addresses import Server, default_port
 from pinverify.cli.check import (
     REASONS,
-    REJECTED,
     RESULTS,
     Checked,
     as_json,
     check_one,
     load,
 )
+from pinverify.cli.exit_codes import NO_ANSWER, REJECTED
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
-from pinverify.cli.servers import context_for
+from pinverify.cli.servers import Server, context_for, default_port
 from pinverify.policy import PinSet
 from pinverify.policy._hosts import split_pattern
 from pinverify.policy._printable import printable
@@ -28,16 +27,15 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
+    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
-    from pinverify.cli.way import Way
     from pinverify.policy import Rules
 
 __all__ = ["check_policy"]
 
 _THREADS = 16
-_NO_ANSWER = 2
 # The code of the whole run is that of the server which comes first here.
-_WORST_FIRST = (REJECTED, _NO_ANSWER, *(code for code in RESULTS if code > _NO_ANSWER))
+_WORST_FIRST = (REJECTED, NO_ANSWER, *(code for code in RESULTS if code > NO_ANSWER))
 
 
 def check_policy(  # noqa: PLR0913 - one per option

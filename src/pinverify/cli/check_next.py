@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.cli.answers import contents
 from pinverify.cli.check import (
-    ACCEPTED_UNMATCHED,
     REASONS,
-    REJECTED,
     RESULTS,
     as_json,
     load,
 )
+from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, REJECTED
 from pinverify.cli.key_files import is_private_key, read_items
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell

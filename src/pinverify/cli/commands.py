@@ -1,25 +1,18 @@
-"""The commands, their options and their exit codes.
-
-0    done; check: a pin matches
-1    check, audit: rejected; lint: errors; diff: accepts less; demo: something did not
-     happen as described
-2    wrong usage, or no answer: no such file, no connection, no valid certificate
-3    check, audit: accepted although no pin matched; convert: done, and may accept more;
-     diff: accepts more, or other peers
-130  Ctrl-C
-"""
+"""The commands and their options; their exit codes are in exit_codes.py."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from pinverify._version import __version__
-from pinverify.cli.audit.options import audit
-from pinverify.cli.authserver_options import authserver
-from pinverify.cli.group import Commands
+from pinverify.cli.exit_codes import NOT_SHOWN, WRONG_USE
 from pinverify.cli.options import (
+    WAY,
+    Way,
     allow_option,
     existing_file,
     format_of,
@@ -27,25 +20,68 @@ from pinverify.cli.options import (
     formats_of_text,
     host_option,
     json_option,
+    one_of,
     position_option,
     readable_formats,
     refuse_ignored,
     refuse_needless_host,
     timeout_option,
+    way_options,
     writable_formats,
 )
-from pinverify.cli.output import NoAnswerError, Output, do_not_log_rejections
+from pinverify.cli.output import (
+    NoAnswerError,
+    Output,
+    do_not_log_rejections,
+    in_one_line,
+)
 from pinverify.cli.spellings import SPELLINGS
-from pinverify.cli.way import WAY, Way, way_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pinverify.formats._losses import Position
 
 __all__ = ["commands"]
 
-_NOT_SHOWN = 1
-_WRONG_USE = 2
+_WORDS = "pinverify.words"  # of the command line
 
+
+class Commands(click.Group):
+    """Group of commands that end with an exit code and at most one line on stderr."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        ctx.meta[_WORDS] = tuple(args)
+        with _in_one_line(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command."""
+        with _in_one_line(ctx) as out:
+            super().invoke(ctx)
+            sys.stdout.flush()
+        ctx.exit(out.exit_code)
+
+
+@contextlib.contextmanager
+def _in_one_line(ctx: click.Context) -> Iterator[Output]:
+    """Turn exceptions into one line on stderr and an exit code."""
+    out = ctx.ensure_object(Output)
+    with in_one_line(out):
+        try:
+            yield out
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else ctx.command_path
+            problem = error.format_message().rstrip(".")
+            # It may stand behind the mistake, and has not been read then.
+            out.as_json = out.as_json or "--json" in ctx.meta.get(_WORDS, ())
+            end = " See" if problem.endswith("?") else "; see"
+            msg = f"{problem}{end} {command} --help"
+            raise NoAnswerError(msg) from error
+
+
+# ---- the commands ------------------------------------------------------------
 
 # Each command imports what it needs when it runs: for `--version` and for the pins of
 # a file, imports are most of the time that the command takes.
@@ -65,11 +101,7 @@ def commands(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
-        ctx.exit(_WRONG_USE)
-
-
-commands.add_command(audit)
-commands.add_command(authserver)
+        ctx.exit(WRONG_USE)
 
 
 @commands.command()
@@ -575,6 +607,157 @@ def diff(  # noqa: PLR0913, PLR0917 - one per option
     diff_files(out, (Path(old), Path(new)), formats, host, in_use)
 
 
+@commands.command(
+    epilog="Exit codes: 0 every certificate with a rule matches; 1 findings; 2 wrong "
+    "usage, or a part of the input could not be read; 3 none but certificates that are "
+    "accepted without a match (report mode, expired)."
+)
+@click.argument(
+    "inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(exists=True)
+)
+@click.option(
+    "--policy", type=existing_file, required=True, metavar="FILE", help="A policy file."
+)
+@format_option
+@host_option
+@click.option(
+    "--certificates",
+    metavar="COLUMN",
+    help="Column of tables with certificates, if it has no usual name.",
+)
+@click.option(
+    "--hosts",
+    metavar="COLUMN",
+    help="Column of tables with hosts, if it has no usual name.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(),
+    metavar="FILE",
+    help="Parquet file for the findings, replaced as a whole.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(),
+    metavar="FILE",
+    help="SVG of keys over time, replaced as a whole.",
+)
+@json_option
+@click.pass_obj
+def audit(  # noqa: PLR0913, PLR0917 - one per option
+    out: Output,
+    inputs: tuple[str, ...],
+    policy: str,
+    policy_format: str,
+    host: str | None,
+    certificates: str | None,
+    hosts: str | None,
+    target: str | None,
+    plot: str | None,
+) -> None:
+    """Compare the keys of many certificates with a policy.
+
+    An INPUT is a table (Parquet, Arrow IPC, CSV), a file in DER or PEM, a data tile of
+    a Certificate Transparency log, or a folder of these. Without a column of hosts,
+    the names of each certificate that have a rule are judged.
+    """
+    from pathlib import Path
+
+    from pinverify.audit._rows import Wanted
+    from pinverify.cli.audit import Request, audit_inputs
+
+    request = Request(
+        [Path(one) for one in inputs],
+        Path(policy),
+        policy_format,
+        host,
+        Wanted(certificates, hosts),
+        None if target is None else Path(target),
+        None if plot is None else Path(plot),
+    )
+    audit_inputs(out, request)
+
+
+def _forms() -> list[str]:
+    from pinverify.headers._forms import FORMS
+
+    return list(FORMS)
+
+
+@commands.command(
+    epilog="A policy file that is replaced is read again, at once after SIGHUP; one "
+    "with mistakes changes nothing. SIGTERM and Ctrl-C end the service, after the "
+    "answers under way."
+)
+@click.option(
+    "--policy",
+    type=existing_file,
+    required=True,
+    metavar="FILE",
+    help="A policy file with pins for clients.",
+)
+@format_option
+@click.option(
+    "--form",
+    callback=one_of(_forms),
+    required=True,
+    metavar="FORM",
+    help="Form of the header: rfc9440, nginx, envoy, haproxy, apache, traefik, caddy "
+    "or alb.",
+)
+@click.option(
+    "--from",
+    "peers",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Address or network of the proxy, or unix; repeat for several.",
+)
+@click.option(
+    "--secret-file",
+    type=existing_file,
+    metavar="FILE",
+    help="A file with the secret that the proxy writes into the header with the "
+    "certificate; for envoy, traefik and alb into X-Pinverify-Secret.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:9180",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address and port, or unix:/PATH.",
+)
+@click.option(
+    "--metrics",
+    metavar="ADDRESS",
+    help="Address and port, or unix:/PATH, for /healthz and /metrics.",
+)
+@json_option
+@click.pass_obj
+def authserver(  # noqa: PLR0913, PLR0917 - one per option
+    out: Output,
+    policy: str,
+    policy_format: str,
+    form: str,
+    peers: tuple[str, ...],
+    secret_file: str | None,
+    listen: str,
+    metrics: str | None,
+) -> None:
+    """Answer proxies that ask whether a client may pass.
+
+    For auth_request of nginx, forward_auth of Caddy and Traefik, and ext_authz of
+    Envoy. The proxy passes the certificate of the client in a header.
+    """
+    from pathlib import Path
+
+    from pinverify.cli.authserver import Wanted, serve
+
+    file = None if secret_file is None else Path(secret_file)
+    serve(out, Wanted(Path(policy), policy_format, form, peers, file, listen, metrics))
+
+
 @commands.command()
 @json_option
 @click.pass_obj
@@ -600,6 +783,6 @@ def demo(out: Output) -> None:
     try:
         outcome = demonstration.run(console)
     except demonstration.NotShownError as error:
-        raise NoAnswerError(str(error), _NOT_SHOWN) from error
+        raise NoAnswerError(str(error), NOT_SHOWN) from error
     if out.as_json:
         out.json(outcome)

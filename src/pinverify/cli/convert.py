@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pinverify.cli.compile import NO_TEXT, check_target, replace_file
+from pinverify.cli.exit_codes import ACCEPTS_MORE
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.policies import rules_from
 from pinverify.formats import dump_rules
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
     from pinverify.formats import Loss
     from pinverify.formats._losses import Position
 
-__all__ = ["ACCEPTS_MORE", "convert_file", "tell_losses"]
-
-ACCEPTS_MORE = 3
+__all__ = ["convert_file", "tell_losses"]
 
 
 def convert_file(  # noqa: PLR0913 - one per option

@@ -9,13 +9,15 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 from pinverify.policy._loose_der import (
+    dotted,
     element,
     inside,
+    name_text,
+    names_of,
     tbs_fields,
     validity_of,
 )
 from pinverify.policy._printable import shortened
-from pinverify.policy._subject import dotted, name_text, names_of
 
 __all__ = ["Details", "details", "key_text"]
 

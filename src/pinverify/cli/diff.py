@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
+from pinverify.cli.exit_codes import ACCEPTS_LESS, ACCEPTS_MORE
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.rule_lines import Line, of_default, of_expired, of_rule, text_of
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from pinverify.policy import Rules, Unpinned
     from pinverify.review import Change
 
-__all__ = ["NARROWER", "WIDER", "diff_files"]
+__all__ = ["diff_files"]
 
-NARROWER = 1
-WIDER = 3
 
 _LINES_MAX = 40  # of one change, gone or come
 
@@ -57,7 +56,7 @@ def diff_files(
     changes = diff(old, new)
     directions = {change.direction for change in changes}
     if directions:
-        out.exit_code = NARROWER if directions == {"narrower"} else WIDER
+        out.exit_code = ACCEPTS_LESS if directions == {"narrower"} else ACCEPTS_MORE
     kept = {} if in_use is None else _kept(in_use, old, new, host)
     if out.as_json:
         answer: dict[str, Any] = {"changes": [_as_json(change) for change in changes]}

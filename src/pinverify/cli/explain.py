@@ -5,31 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pinverify.cli.addresses import Server
 from pinverify.cli.answers import is_server
 from pinverify.cli.check import (
-    ACCEPTED_UNMATCHED,
     REASONS,
-    REJECTED,
     RESULTS,
     rule_text,
 )
 from pinverify.cli.check_next import chains_in
+from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, REJECTED
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
-from pinverify.cli.servers import chain_of, context_for
+from pinverify.cli.servers import Server, chain_of, context_for
 from pinverify.formats._table import FORMATS
 from pinverify.policy import Policy, Reason
-from pinverify.policy._message import key_pin, subject_line
 from pinverify.policy._printable import printable
+from pinverify.policy._rejection import key_pin, subject_line
 from pinverify.review import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
-    from pinverify.cli.way import Way
     from pinverify.review import Explanation, Hit
 
 __all__ = ["explain_server"]

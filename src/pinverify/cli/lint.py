@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._version import __version__
 from pinverify.cli.answers import is_server
+from pinverify.cli.exit_codes import FOUND
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.errors import PolicyError
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from pinverify.errors import Kind
     from pinverify.policy import Rules
 
-__all__ = ["FOUND", "Beside", "lint_file"]
-
-FOUND = 1
+__all__ = ["Beside", "lint_file"]
 
 
 class Beside(NamedTuple):
@@ -118,10 +117,9 @@ def _certificates(
     """Return the chain of each server or file, and the authorities that are known."""
     if not beside.servers and beside.bundle is None:
         return {}, []
-    from pinverify.cli.addresses import Server
     from pinverify.cli.check_next import chains_in
-    from pinverify.cli.servers import chain_of, trusting
-    from pinverify.cli.way import Way
+    from pinverify.cli.options import Way
+    from pinverify.cli.servers import Server, chain_of, trusting
 
     way = Way(cafile=beside.bundle, timeout=beside.timeout)
     context = trusting(beside.bundle)

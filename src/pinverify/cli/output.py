@@ -13,6 +13,7 @@ import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from pinverify.cli.exit_codes import INTERRUPTED, WRONG_USE
 from pinverify.cli.plain import Cell, Printer, is_surely_plain
 from pinverify.errors import PinverifyError
 from pinverify.policy._printable import printable
@@ -31,14 +32,10 @@ __all__ = [
 ]
 
 
-_WRONG_USE = 2
-_INTERRUPTED = 130
-
-
 class NoAnswerError(Exception):
     """Raised when a command cannot answer: one line of text, and an exit code."""
 
-    def __init__(self, text: str, exit_code: int = _WRONG_USE) -> None:
+    def __init__(self, text: str, exit_code: int = WRONG_USE) -> None:
         super().__init__(text)
         self.exit_code = exit_code
 
@@ -122,7 +119,7 @@ class Output:
         """Print a warning on stderr."""
         self._complain(Cell("pinverify: warning: ", "bold yellow"), text)
 
-    def fail(self, text: str, exit_code: int = _WRONG_USE) -> None:
+    def fail(self, text: str, exit_code: int = WRONG_USE) -> None:
         """Print an error on stderr, and set the exit code."""
         self.exit_code = exit_code
         self._complain(Cell("pinverify: ", "bold red"), text)
@@ -167,7 +164,7 @@ def in_one_line(out: Output) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        out.exit_code = _INTERRUPTED
+        out.exit_code = INTERRUPTED
     except BrokenPipeError:
         pass  # the reader closed the pipe; keep the exit code
     except NoAnswerError as error:
@@ -187,7 +184,7 @@ def in_one_line(out: Output) -> Iterator[None]:
     sys.exit(out.exit_code)
 
 
-def _fail(out: Output, *lines: str, exit_code: int = _WRONG_USE) -> None:
+def _fail(out: Output, *lines: str, exit_code: int = WRONG_USE) -> None:
     for line in lines:
         out.fail(line, exit_code)
     if out.as_json:

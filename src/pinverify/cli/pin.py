@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.cli.answers import answer_of, is_server, tell_warnings
-from pinverify.cli.options import refuse_ignored
+from pinverify.cli.options import WAY, refuse_ignored
 from pinverify.cli.plain import Cell
 from pinverify.cli.spellings import SPELLINGS
-from pinverify.cli.way import WAY
 from pinverify.policy._pem import pem
 from pinverify.policy._printable import printable, shortened
 
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinverify.cli.answers import Answer, Entry
+    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
     from pinverify.cli.stanza import Stanza
-    from pinverify.cli.way import Way
 
 __all__ = ["Wanted", "print_pins"]
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinverify.cli.answers import is_server
 from pinverify.cli.check import load
 from pinverify.cli.check_next import Evidence, decisions, read_evidence
+from pinverify.cli.exit_codes import NOT_SAFE
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import is_compiled
 from pinverify.live._rotation import Facts, Out, Step, advise, is_rolling
 from pinverify.policy import Pin, PinSet, Policy, Reason, Rules
 from pinverify.policy._epoch_seconds import seconds_of
-from pinverify.policy._message import pins_of
 from pinverify.policy._printable import printable
+from pinverify.policy._rejection import pins_of
 from pinverify.review import lint
 from pinverify.review._check_next import certificate_around
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Files", "rotate_key"]
 
-_NOT_SAFE = 1
 # What the advice itself tells; and one that a next key answers.
 _TOLD_HERE = {"PV204", "PV401", "PV402", "PV605", "PV606", "PV608"}
 _SHORT_LIVED = "PV607"
@@ -78,7 +78,7 @@ def rotate_key(out: Output, files: Files, days: int, *, to_check: bool) -> None:
     facts = _facts(out, files, policy, host, days)
     advice = advise(facts)
     if to_check and (advice.mistakes or advice.unsafe):
-        out.exit_code = _NOT_SAFE
+        out.exit_code = NOT_SAFE
     if out.as_json:
         out.json(
             {
@@ -241,9 +241,8 @@ def _in_use(files: Files, host: str) -> Iterator[Evidence]:
         if not is_server(source):
             yield read_evidence(source)
             continue
-        from pinverify.cli.addresses import Server
-        from pinverify.cli.servers import chain_of, trusting
-        from pinverify.cli.way import Way
+        from pinverify.cli.options import Way
+        from pinverify.cli.servers import Server, chain_of, trusting
 
         way = Way(cafile=files.cafile, timeout=files.timeout, servername=host)
         chain = chain_of(Server.parse(source, way), trusting(files.cafile), way)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.rule_lines import by_name, of_default, of_rule
-from pinverify.core._open_policy import OpenPolicy
+from pinverify.core._policies import OpenPolicy
 from pinverify.formats import dump_rules
 from pinverify.policy._compiled import compile_rules
 from pinverify.policy._printable import printable

@@ -6,10 +6,18 @@ GIL is released during a call, except for calls of about a microsecond (see
 csrc/python/build_cffi.py).
 """
 
-from pinverify.core._certificates import spki, spki_sha256, spki_sha256_many
 from pinverify.core._kernels import kernel, kernels, use_kernel
-from pinverify.core._pins import Matches, certs_are_pinned, matcher, pins_contain
-from pinverify.core._sha256 import sha256, sha256_many
+from pinverify.core._keys import (
+    Matches,
+    certs_are_pinned,
+    matcher,
+    pins_contain,
+    sha256,
+    sha256_many,
+    spki,
+    spki_sha256,
+    spki_sha256_many,
+)
 
 __all__ = [
     "Matches",

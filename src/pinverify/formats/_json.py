@@ -15,7 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
-from pinverify.files._columns import columns_of
+from pinverify.files._read import columns_of
 from pinverify.files._tables import (
     SOUND,
     Mistake,
@@ -33,7 +33,7 @@ from pinverify.policy._rules import LISTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.files._columns import Columns
+    from pinverify.files._read import Columns
     from pinverify.files._tables import Place
     from pinverify.formats._reading import Given
     from pinverify.policy import Pin, Rules

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
-from pinverify.core._sha256 import sha256
+from pinverify.core._keys import sha256
 from pinverify.headers._rfc9440 import (
     FormError,
     byte_sequence,

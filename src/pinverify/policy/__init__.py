@@ -13,8 +13,8 @@ from pinverify._lazy import lazily
 
 if TYPE_CHECKING:
     from pinverify.policy._pin import Pin, PinKind
-    from pinverify.policy._pinning_error import PinningError, find_pinning_error
     from pinverify.policy._policy import Policy
+    from pinverify.policy._rejection import PinningError, find_pinning_error
     from pinverify.policy._report import Mode, Reason, Report, Side
     from pinverify.policy._reports import Reports
     from pinverify.policy._rules import UNPINNED, Pins, PinSet, Rules, Unpinned
@@ -42,8 +42,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "_pin": "Pin PinKind",
-            "_pinning_error": "PinningError find_pinning_error",
             "_policy": "Policy",
+            "_rejection": "PinningError find_pinning_error",
             "_report": "Mode Reason Report Side",
             "_reports": "Reports",
             "_rules": "UNPINNED Pins PinSet Rules Unpinned",

@@ -13,11 +13,10 @@ from array import array
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 
 from pinverify.core._columns import Column
-from pinverify.core._compile import PINSET_LEN, Source
-from pinverify.core._compile import UNPINNED as NO_PINSET
+from pinverify.core._keys import pack
 from pinverify.core._library import DIGEST_LEN
-from pinverify.core._open_policy import OpenPolicy, begins_as_policy
-from pinverify.core._pins import pack
+from pinverify.core._policies import PINSET_LEN, OpenPolicy, Source, begins_as_policy
+from pinverify.core._policies import UNPINNED as NO_PINSET
 from pinverify.errors import PolicyError
 from pinverify.policy._epoch_seconds import moment, seconds_of
 from pinverify.policy._pin import Pin, PinKind

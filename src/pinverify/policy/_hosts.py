@@ -10,7 +10,6 @@ import functools
 from typing import TYPE_CHECKING
 
 from pinverify.core._columns import Column
-from pinverify.core._compile import BadPatternError, canonical_column
 from pinverify.core._hosts import (
     ANY_LABELS_MAX,
     HOST_MAX,
@@ -19,6 +18,7 @@ from pinverify.core._hosts import (
     not_a_host,
 )
 from pinverify.core._library import lib
+from pinverify.core._policies import BadPatternError, canonical_column
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:

@@ -2,6 +2,10 @@
 
 The core alone reads certificates for decisions, and strictly. This reader is loose: it
 only stays inside its buffer, and what it makes of damaged bytes may be nonsense.
+
+A subject becomes one line of text for people. It may hold anything that the peer likes,
+so whoever shows it escapes and cuts it. It is read here and not by another library,
+because the log names peers in the middle of a handshake, where nothing may be imported.
 """
 
 from __future__ import annotations
@@ -10,16 +14,22 @@ import datetime as dt
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinverify.core._hosts import canonical_host
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
     "Element",
+    "dotted",
     "element",
     "extensions",
     "inside",
     "issuer_and_subject",
     "moment_of",
+    "name_text",
+    "names_of",
+    "subject_of",
     "tbs_fields",
     "validity_of",
     "validity_texts",
@@ -141,3 +151,153 @@ def _time(cert: bytes, element: Element) -> str:
         msg = f"{text!r} is no time"
         raise ValueError(msg)
     return text
+
+
+# ---- the subject as text -----------------------------------------------------
+
+_SUBJECT_MAX = 4096  # bytes that are read; no honest subject is that long
+
+_FIELDS_BEFORE = 4  # serialNumber, signature, issuer, validity
+
+# The keywords of RFC 4514, 3, by the bytes of their OIDs.
+_KEYWORDS = {
+    b"\x55\x04\x03": "CN",
+    b"\x55\x04\x06": "C",
+    b"\x55\x04\x07": "L",
+    b"\x55\x04\x08": "ST",
+    b"\x55\x04\x09": "STREET",
+    b"\x55\x04\x0a": "O",
+    b"\x55\x04\x0b": "OU",
+    b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01": "UID",
+    b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19": "DC",
+}
+
+# The string types of ASN.1, by their tags.
+_ENCODINGS = {
+    12: "utf-8",
+    18: "ascii",
+    19: "ascii",
+    20: "latin-1",
+    22: "ascii",
+    26: "ascii",
+    28: "utf-32-be",
+    30: "utf-16-be",
+}
+
+
+def subject_of(cert: bytes) -> str:
+    """Return a certificate's subject as RFC 4514 writes it; empty if unreadable."""
+    try:
+        return _subject(cert)
+    except (IndexError, ValueError):  # not DER, or text in another encoding
+        return ""
+
+
+def _subject(cert: bytes) -> str:
+    fields = tbs_fields(cert)
+    for _ in range(_FIELDS_BEFORE):
+        next(fields, None)
+    subject = next(fields, None)
+    if subject is None or subject.end - subject.start > _SUBJECT_MAX:
+        return ""
+    return name_text(cert, subject)
+
+
+def name_text(cert: bytes, name: Element) -> str:
+    """Return one name of a certificate as RFC 4514 writes it.
+
+    Raises:
+        ValueError: it is not DER, or text in another encoding.
+        IndexError: it is not DER.
+    """
+    names = ["+".join(_attributes(cert, one)) for one in inside(cert, name)]
+    return ",".join(reversed(names))
+
+
+def _attributes(der: bytes, names: Element) -> Iterator[str]:
+    """Yield each attribute of a RelativeDistinguishedName, such as ``CN=name``."""
+    for attribute in inside(der, names):
+        oid, value = inside(der, attribute)
+        number = der[oid.start : oid.end]
+        yield f"{_KEYWORDS.get(number) or dotted(number)}={_value(der, value)}"
+
+
+def _value(der: bytes, value: Element) -> str:
+    contents = der[value.start : value.end]
+    encoding = _ENCODINGS.get(value.tag)
+    return (
+        "#" + contents.hex()
+        if encoding is None
+        else _escaped(contents.decode(encoding))
+    )
+
+
+def _escaped(text: str) -> str:
+    """Escape the characters that separate names (RFC 4514, 2.4)."""
+    text = "".join("\\" + c if c in '\\",+;<>' else c for c in text)
+    text = text.replace("\0", "\\00")
+    if text.startswith(("#", " ")):
+        text = "\\" + text
+    return text[:-1] + "\\ " if text.endswith(" ") else text
+
+
+_OID_MAX = 63  # bytes; `cryptography` reads no longer one
+
+
+def dotted(oid: bytes) -> str:
+    """Return the contents of an OID as numbers with dots.
+
+    Raises:
+        ValueError: it is longer than that of any name.
+    """
+    if len(oid) > _OID_MAX:
+        msg = "an OID that long names nothing"
+        raise ValueError(msg)
+    numbers = [0]
+    for byte in oid:
+        numbers[-1] = numbers[-1] << 7 | byte & 0x7F
+        if not byte & 0x80:
+            numbers.append(0)
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, [first, numbers[0] - 40 * first, *numbers[1:-1]]))
+
+
+# ---- other names --------------------------------------------------------------
+
+_SUBJECT_ALT_NAME = b"\x55\x1d\x11"
+_EMAIL, _DNS, _URI, _ADDRESS = 0x81, 0x82, 0x86, 0x87
+
+
+def names_of(cert: bytes) -> tuple[str, ...]:
+    """Return the names of subjectAltName (RFC 5280, 4.2.1.6) that are texts."""
+    try:
+        value = dict(extensions(cert)).get(_SUBJECT_ALT_NAME, b"")
+        return tuple(_general_names(value)) if value else ()
+    except (IndexError, ValueError):
+        return ()
+
+
+def _general_names(value: bytes) -> Iterator[str]:
+    for name in inside(value, element(value, 0)):
+        contents = value[name.start : name.end]
+        if name.tag in {_EMAIL, _DNS, _URI}:
+            yield contents.decode("ascii")
+        elif name.tag == _ADDRESS:
+            yield _address(contents)
+
+
+def _address(contents: bytes) -> str:
+    """Return an address of 4 or 16 bytes, as RFC 5952 writes it.
+
+    Raises:
+        ValueError: it has another length.
+    """
+    if len(contents) == _IPV4_LEN:
+        return ".".join(map(str, contents))
+    if len(contents) != _IPV6_LEN:
+        msg = "an address has 4 or 16 bytes"
+        raise ValueError(msg)
+    return canonical_host(contents.hex(":", 2))
+
+
+_IPV4_LEN, _IPV6_LEN = 4, 16

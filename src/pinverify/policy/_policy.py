@@ -16,14 +16,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pinverify.core._columns import Column, Positions
-from pinverify.core._compile import (
+from pinverify.core._library import DIGEST_LEN, as_bytes, view
+from pinverify.core._peers import Hosts, as_chain, chains_of
+from pinverify.core._policies import (
     BadPatternError,
+    OpenPolicy,
     Source,
     canonical_column,
 )
-from pinverify.core._library import DIGEST_LEN, as_bytes, view
-from pinverify.core._open_policy import OpenPolicy
-from pinverify.core._peers import Hosts, as_chain, chains_of
 from pinverify.errors import PolicyError
 from pinverify.policy._compiled import (
     PinTable,
@@ -36,7 +36,7 @@ from pinverify.policy._compiled import (
 )
 from pinverify.policy._epoch_seconds import checked_moment, seconds_of
 from pinverify.policy._hosts import canonical, canonical_pattern
-from pinverify.policy._pinning_error import PinningError
+from pinverify.policy._rejection import PinningError
 from pinverify.policy._report import Report, with_seen
 from pinverify.policy._reports import Reports
 from pinverify.policy._rules import (

@@ -7,12 +7,12 @@ from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from pinverify.core._library import DIGEST_LEN, status_text
-from pinverify.core._open_policy import Answer
-from pinverify.core._raw_report import (
+from pinverify.core._policies import (
     CLIENTS,
     NO_DEPTH,
     NO_RULE,
     SHAPE_PREFIXES,
+    Answer,
     fields_of,
     rejection,
 )
@@ -23,7 +23,7 @@ from pinverify.policy._pin import Pin, PinKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pinverify.core._raw_report import RawReport
+    from pinverify.core._policies import RawReport
 
 __all__ = [
     "MODES",

@@ -12,8 +12,8 @@ from pinverify.policy._report import Report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pinverify.core._answers import Answers
     from pinverify.core._peers import Hosts
+    from pinverify.core._policies import Answers
 
 __all__ = ["Reports"]
 

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from pinverify.errors import PolicyError
 from pinverify.policy._epoch_seconds import moment, seconds_of
 from pinverify.policy._hosts import canonical, canonical_patterns, covering
-from pinverify.policy._pin import Pin
-from pinverify.policy._value import Value
+from pinverify.policy._pin import Pin, Value
 
 if TYPE_CHECKING:
     from pinverify.policy._report import Mode

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.errors import PolicyError
 from pinverify.policy._hosts import canonical, split_pattern
-from pinverify.policy._loose_der import issuer_and_subject
+from pinverify.policy._loose_der import issuer_and_subject, names_of
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._policy import Policy, handle_of
 from pinverify.policy._rules import PinSet, in_place_of_a_policy
-from pinverify.policy._subject import names_of
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.policy._epoch_seconds import checked_moment
 from pinverify.policy._hosts import canonical, covering
-from pinverify.policy._message import pins_of
 from pinverify.policy._policy import Policy
+from pinverify.policy._rejection import pins_of
 from pinverify.policy._rules import LISTS, PinSet, Rules, in_place_of_a_policy
 from pinverify.review._lint import lint
 

@@ -20,7 +20,7 @@ from pinverify.policy._hosts import canonical
 from pinverify.policy._report import MODES
 
 if TYPE_CHECKING:
-    from pinverify.core._open_policy import OpenPolicy
+    from pinverify.core._policies import OpenPolicy
     from pinverify.policy import Report
 
 __all__ = ["OTHERS", "Cell", "Counted", "cell_of", "cell_of_name", "count", "counts"]

@@ -14,7 +14,7 @@ from pinverify.tls._memo import Memo
 from pinverify.tls._notices import logger
 
 if TYPE_CHECKING:
-    from pinverify.core._open_policy import OpenPolicy
+    from pinverify.core._policies import OpenPolicy
     from pinverify.policy import PinSet, Policy
     from pinverify.tls._counts import Cell
     from pinverify.tls._notices import OnReport

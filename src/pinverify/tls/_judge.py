@@ -78,9 +78,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pinverify.core._columns import Chain, chain
 from pinverify.policy import PinningError, Reason, Report
-from pinverify.policy._message import pinset_behind
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
 from pinverify.policy._printable import shortened
+from pinverify.policy._rejection import pinset_behind
 from pinverify.policy._report import Seen, seen_of, with_seen
 from pinverify.tls._counts import cell_of, cell_of_name, count
 from pinverify.tls._names import name_under_install
@@ -89,7 +89,7 @@ from pinverify.tls._notices import CallbackError, tell_accepted, tell_rejected
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pinverify.core._open_policy import OpenPolicy
+    from pinverify.core._policies import OpenPolicy
     from pinverify.policy import Policy
     from pinverify.tls._counts import Cell
     from pinverify.tls._in_force import InForce

@@ -20,7 +20,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from pinverify.core._columns import Chain, chain
-from pinverify.core._sha256 import sha256
+from pinverify.core._keys import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence

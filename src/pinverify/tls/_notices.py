@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pinverify.core._library import DIGEST_LEN
 from pinverify.policy import PinningError, Reason, Report
-from pinverify.policy._message import subject_line
 from pinverify.policy._printable import shortened
+from pinverify.policy._rejection import subject_line
 
 if TYPE_CHECKING:
     import logging

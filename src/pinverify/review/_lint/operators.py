@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.policy._loose_der import issuer_and_subject
+from pinverify.policy._loose_der import issuer_and_subject, subject_of
 from pinverify.policy._pin import Pin, PinKind
-from pinverify.policy._subject import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,31 +5,39 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.cli.audit.findings_file import FindingsFile, is_findings
-from pinverify.cli.audit.inputs import NEEDS_PYARROW, Inputs, has_pyarrow
-from pinverify.cli.audit.judge import Judge
-from pinverify.cli.audit.plot import drawing, is_plot
-from pinverify.cli.audit.rows import Fault
-from pinverify.cli.audit.shown import as_json, counted, print_summary
-from pinverify.cli.audit.summary import Summary
-from pinverify.cli.check import load
+from pinverify.audit._findings_file import FindingsFile, is_findings
+from pinverify.audit._inputs import NEEDS_PYARROW, Inputs, has_pyarrow
+from pinverify.audit._judge import Judge
+from pinverify.audit._plot import drawing, is_plot
+from pinverify.audit._rows import Fault
+from pinverify.audit._summary import (
+    UNREADABLE,
+    Summary,
+    as_json,
+    counted,
+    day,
+    pin_text,
+)
+from pinverify.cli.check import REASONS, load
 from pinverify.cli.compile import check_target, replace_file, replacing
+from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, FOUND, NO_ANSWER
 from pinverify.cli.output import NoAnswerError
+from pinverify.cli.plain import Cell
 from pinverify.errors import PinverifyError
-from pinverify.policy import PinSet
-from pinverify.policy._printable import printable
+from pinverify.policy import PinSet, Reason
+from pinverify.policy._printable import printable, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from pinverify.cli.audit.rows import Wanted
+    from pinverify.audit._rows import Wanted
+    from pinverify.audit._summary import PinSeen
     from pinverify.cli.output import Output
     from pinverify.policy import Rules
 
 __all__ = ["Request", "audit_inputs"]
 
-_FOUND, _INCOMPLETE, _UNMATCHED = 1, 2, 3
 _TOLD_MAX = 100
 _STEP = 1 << 20
 
@@ -212,7 +220,106 @@ def _nothing_read(request: Request, summary: Summary) -> Exception:
 def _exit_code(summary: Summary) -> int:
     """Return the exit code: an audit that is not complete comes first."""
     if summary.num_faults:
-        return _INCOMPLETE
+        return NO_ANSWER
     if summary.malformed or summary.rejected:
-        return _FOUND
-    return _UNMATCHED if summary.unmatched else 0
+        return FOUND
+    return ACCEPTED_UNMATCHED if summary.unmatched else 0
+
+
+# ---- the summary -------------------------------------------------------------
+
+_HOSTS_MAX = 20
+_KEYS_MAX = 3
+_PINS_MAX = 50
+_PATTERNS_MAX = 3
+_NAME_MAX = 60
+_MORE = "more; --json has them"
+
+
+def print_summary(out: Output, summary: Summary) -> None:
+    """Print the counts, the hosts with keys outside of their pins, and the pins."""
+    rows = [
+        [Cell(result, style), Cell(reason), Cell(f"{num:>12,}")]
+        for result, style, reason, num in _counts(summary)
+    ]
+    out.table(["result", "reason", "certificates"], rows)
+    if summary.first_malformed is not None:
+        source, row = summary.first_malformed
+        out.line()
+        out.hanging(printable(f"the first malformed one is in {source}, row {row}"))
+    _print_hosts(out, summary)
+    _print_pins(out, [one for one in summary.pins.values() if not one.only_ca])
+    if summary.left_out:
+        out.line()
+        text = counted(summary.left_out, "file")
+        out.hanging(f"{text} left out: neither certificates nor tables nor tiles")
+
+
+def _counts(summary: Summary) -> Iterator[tuple[str, str, str, int]]:
+    """Yield result, style, reason and number; numbers that are 0 are left out."""
+    rows = [("accepted", "bold green", _why(Reason.MATCH.name), summary.accepted)]
+    for reason, num in sorted(summary.unmatched.items()):
+        rows.append(("unmatched", "bold yellow", _why(reason), num))
+    for reason, num in sorted(summary.rejected.items()):
+        rows.append(("rejected", "bold red", _why(reason), num))
+    rows += [
+        ("malformed", "bold red", _why(Reason.MALFORMED.name), summary.malformed),
+        ("no rule", "", "no rule for its host or names", summary.no_rule),
+        ("null", "", "no certificate, or no host", summary.nulls),
+    ]
+    yield from (row for row in rows if row[-1])
+    yield "all", "bold", "", summary.rows
+
+
+def _why(reason: str) -> str:
+    if reason == UNREADABLE:
+        return "its names cannot be read"
+    return f"{reason}, {REASONS[Reason[reason]]}"
+
+
+def _print_hosts(out: Output, summary: Summary) -> None:
+    if not summary.hosts:
+        return
+    out.line()
+    out.line(Cell("outside of the pins", "bold red"))
+    for host, seen in list(summary.hosts.items())[:_HOSTS_MAX]:
+        name = shortened(host, _NAME_MAX) or "no host"
+        out.line("  ", Cell(name, "bold"), f"  {counted(seen.num)}")
+        for key, one in list(seen.keys.items())[:_KEYS_MAX]:
+            out.line("    ", Cell(pin_text(key)))
+            where = f"{counted(one.num)}, first in {one.source}, row {one.row}"
+            out.hanging(f"      {printable(where)}", "dim", 6)
+        if len(seen.keys) > _KEYS_MAX:
+            out.line(Cell("    more keys; --json has the first", "dim"))
+    if (more := len(summary.hosts) - _HOSTS_MAX) > 0:
+        out.line(Cell(f"  {counted(more, 'host')} {_MORE}", "dim"))
+
+
+def _print_pins(out: Output, pins: Sequence[PinSeen]) -> None:
+    if not pins:
+        return
+    out.line()
+    out.line(Cell("pins", "bold"))
+    # Those without a certificate first: nobody may have their keys any more.
+    for seen in sorted(pins, key=lambda one: one.num > 0)[:_PINS_MAX]:
+        out.line("  ", Cell(str(seen.pin)))
+        names = ", ".join(seen.patterns[:_PATTERNS_MAX])
+        more = len(seen.patterns) - _PATTERNS_MAX
+        names += f" and {more:,} more" if more > 0 else ""
+        text = f"    {printable(names)}: {_text_of(seen)}"
+        out.hanging(text, "" if seen.num else "bold yellow", 4)
+    if (more := len(pins) - _PINS_MAX) > 0:
+        out.line(Cell(f"  {counted(more, 'pin')} {_MORE}", "dim"))
+
+
+def _text_of(seen: PinSeen) -> str:
+    if not seen.num:
+        return "never seen"
+    if seen.first_end is None or seen.last_end is None:
+        return counted(seen.num)
+    first, last = day(seen.first_end), day(seen.last_end)
+    if first == last:
+        ends = f"{'ends' if seen.num == 1 else 'end'} on {first}"
+    else:
+        ends = f"end from {first} to {last}"
+    return f"{counted(seen.num)}, which {ends}"

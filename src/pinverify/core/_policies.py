@@ -1,37 +1,139 @@
-"""An opened compiled policy, and the C functions that use it."""
+"""Policies in the C core: compiled from columns, opened, and asked; and the answers."""
 
 from __future__ import annotations
 
 import _thread
+import struct
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._core import Answer
-from pinverify.core._answers import Answers
-from pinverify.core._columns import check_offsets
-from pinverify.core._compile import PINSET_LEN
+from pinverify.core._columns import Column, check_offsets
 from pinverify.core._library import DIGEST_LEN, as_bytes, ffi, lib, status_text
 from pinverify.core._peers import parts
-from pinverify.core._raw_report import NO_RULE, SHAPE_PREFIXES
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:
     import mmap
+    from array import array
     from collections.abc import Callable, Sequence
     from typing import TypeVar
 
     from pinverify.core._columns import Chain
+    from pinverify.core._library import Buffer
     from pinverify.core._peers import Chains, ColumnOfChains, Hosts
 
     _Report = TypeVar("_Report", bound=Answer)
 
 __all__ = [
+    "CLIENTS",
+    "NO_DEPTH",
+    "NO_RULE",
+    "PINSET_LEN",
+    "SHAPE_PREFIXES",
+    "UNPINNED",
     "Answer",
+    "Answers",
+    "BadPatternError",
     "OpenPolicy",
     "RawPinSet",
+    "RawReport",
+    "Source",
     "begins_as_policy",
+    "canonical_column",
+    "fields_of",
+    "packed",
+    "rejection",
 ]
+
+# ---- compiling ---------------------------------------------------------------
+
+PINSET_LEN = 80
+UNPINNED: int = lib.PV_UNPINNED
+"""In place of the number of a PinSet."""
+
+
+class BadPatternError(PolicyError):
+    """Raised for a pattern of a column that cannot be compiled.
+
+    Attributes:
+        row: its number.
+    """
+
+    def __init__(self, row: int, why: str) -> None:
+        self.row = row
+        super().__init__(f"row {row}: {why}")
+
+
+class Source(NamedTuple):
+    """The rules and pins of a policy; see ``pv_policy_source`` in C."""
+
+    patterns: Column
+    """Canonical, ascending, each once."""
+    pinset_of: array[int]
+    """For each pattern 4 bytes: the number of its PinSet, or `UNPINNED`."""
+    flags: int
+    blocked: bytes
+    """Two runs, 16 bytes."""
+    pinsets: Buffer
+    """n × 80 bytes."""
+    pins: Buffer
+    """Packed pins, n × 32 bytes."""
+
+    def compile(self) -> bytearray:
+        """Return the compiled policy, as it was written: a large one is not copied.
+
+        Raises:
+            BadPatternError: a pattern is not canonical, or out of order.
+            PolicyError: there are too many rules.
+        """
+        pins, pinsets = ffi.from_buffer(self.pins), ffi.from_buffer(self.pinsets)
+        pinset_of = ffi.from_buffer("uint32_t[]", self.pinset_of)
+        source = ffi.new("pv_policy_source *")
+        source.patterns = self.patterns.handle[0]
+        source.pinset_of = pinset_of
+        source.pins, source.num_rows = pins, len(pins) // DIGEST_LEN
+        source.pinsets, source.num_pinsets = pinsets, len(pinsets) // PINSET_LEN
+        source.flags, source.blocked = self.flags, struct.unpack("<4I", self.blocked)
+        out = bytearray(lib.pv_policy_compiled_len(source))
+        row = ffi.new("size_t *")
+        at = ffi.from_buffer("uint8_t[]", out)
+        status = lib.pv_policy_compile(at, len(out), row, source)
+        if status in (lib.PV_ERR_POLICY_PATTERN, lib.PV_ERR_POLICY_ORDER):
+            raise BadPatternError(row[0], status_text(status))
+        if status != lib.PV_OK:
+            msg = f"the rules cannot be compiled: {status_text(status)}"
+            raise PolicyError(msg)
+        return out
+
+
+def canonical_column(patterns: Column) -> Column:
+    """Return a column with the canonical spelling of each pattern.
+
+    Raises:
+        BadPatternError: a pattern has none.
+    """
+    data = bytearray(patterns.data_len + patterns.num + 1)
+    offsets = bytearray(8 * (patterns.num + 1))
+    row = ffi.new("size_t *")
+    status = lib.pv_patterns_canonical(
+        ffi.from_buffer("uint8_t[]", data),
+        len(data),
+        ffi.from_buffer("uint64_t[]", offsets),
+        row,
+        patterns.handle,
+    )
+    if status == lib.PV_ERR_POLICY_PATTERN:
+        raise BadPatternError(row[0], status_text(status))
+    if status != lib.PV_OK:
+        msg = "offsets descend, or exceed the end of the buffer"
+        raise ValueError(msg)
+    return Column(data, memoryview(offsets).cast("Q"))
+
+
+# ---- opened policies ---------------------------------------------------------
 
 _NOTHING_TO_TELL = (lib.PV_MATCH, lib.PV_NOT_PINNED)
 
@@ -41,9 +143,6 @@ _MAY_MATCH_ABOVE_THE_LEAF = [
     for kind in (lib.PV_SPKI, lib.PV_CERTIFICATE)
 ]
 """Positions in `RawPinSet.num_pins`."""
-
-
-# ---- policies ----------------------------------------------------------------
 
 
 class RawPinSet(NamedTuple):
@@ -467,3 +566,189 @@ def _check_index(status: int) -> None:
     if status != lib.PV_OK:
         msg = "no rule, PinSet or pin has that number"
         raise IndexError(msg)
+
+
+# ---- the answer about one peer -----------------------------------------------
+
+SHAPE_PREFIXES = ("", "*.", "**.")
+"""The beginning of a pattern, by ``pv_shape``."""
+
+CLIENTS: int = lib.PV_CLIENTS
+"""The ``pv_shape`` of a decision about a peer without a name."""
+
+NO_RULE: int = lib.PV_NO_RULE
+NO_DEPTH: int = lib.PV_NO_DEPTH
+
+
+class RawReport(NamedTuple):
+    """The fields of a ``pv_report``; see pinverify.h."""
+
+    accepted: int
+    reason: int
+    mode: int
+    matched_kind: int
+    shape: int
+    name_len: int
+    rule: int
+    depth: int
+    num_seen: int
+    detail: int
+    matched: bytes
+
+
+_REPORT = struct.Struct("=6B2x4I32s")
+"""A ``pv_report`` in memory."""
+
+
+if _REPORT.size != ffi.sizeof("pv_report"):
+    msg = "pinverify._core has another version: build or install it again"
+    raise ImportError(msg)
+
+
+def fields_of(raw: bytes) -> RawReport:
+    """Return the fields of a ``pv_report``, given as its bytes."""
+    return RawReport._make(_REPORT.unpack(raw))
+
+
+def packed(report: RawReport) -> bytes:
+    """Return a ``pv_report`` as its bytes."""
+    return _REPORT.pack(*report)
+
+
+def rejection(reason: int, num_seen: int = 0) -> bytes:
+    """Return the ``pv_report`` of a rejection without a policy's decision."""
+    none = bytes(DIGEST_LEN)
+    return packed(
+        RawReport(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, num_seen, 0, none)
+    )
+
+
+# ---- the answers about many peers --------------------------------------------
+
+
+class Answers:
+    """The columns of a ``pv_answers``.
+
+    Attributes:
+        num: the number of peers.
+        accepted: one bit for each peer.
+        reasons: one byte for each peer.
+        rules: 4 bytes for each peer.
+        depths: 4 bytes for each peer.
+        details: 2 bytes for each peer.
+        matched: 32 bytes for each peer.
+        spkis: 32 bytes for each certificate; or nothing.
+        chain_offsets: the keys of peer i are digests chain_offsets[i] to
+            chain_offsets[i + 1] of *spkis*; None if it is digest i.
+    """
+
+    __slots__ = (
+        "accepted",
+        "chain_offsets",
+        "depths",
+        "details",
+        "matched",
+        "num",
+        "reasons",
+        "rules",
+        "spkis",
+    )
+
+    def __init__(
+        self, chains: Chains | ColumnOfChains, *, with_keys: bool = True
+    ) -> None:
+        num = chains.num
+        self.num = num
+        self.accepted = bytearray((num + 7) // 8)
+        self.reasons = bytearray(num)
+        self.rules = bytearray(4 * num)
+        self.depths = bytearray(4 * num)
+        self.details = bytearray(2 * num)
+        self.matched = bytearray(DIGEST_LEN * num)
+        self.spkis = bytearray(DIGEST_LEN * chains.num_certs if with_keys else 0)
+        positions = chains.positions
+        self.chain_offsets = None if positions is None else positions.view.toreadonly()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the columns."""
+        columns = {name: getattr(self, name) for name in self.__slots__}
+        offsets = columns.pop("chain_offsets")
+        kept = None if offsets is None else (offsets.format, bytes(offsets))
+        return (_restored, (columns, kept))
+
+    def places(self, first: int, first_cert: int) -> tuple[Any, object]:
+        """Return the ``pv_answers`` for a part of the peers, and what it points to.
+
+        Args:
+            first: the number of its first peer, a multiple of 8.
+            first_cert: the number of its first certificate.
+        """
+        kept = []
+
+        def place(kind: str, column: bytearray, at: int) -> Any:  # noqa: ANN401
+            address = ffi.from_buffer(kind, column)
+            kept.append(address)
+            return address + at
+
+        places = {
+            "spkis": place("uint8_t[]", self.spkis, DIGEST_LEN * first_cert)
+            if self.spkis
+            else ffi.NULL,
+            "accepted": place("uint8_t[]", self.accepted, first // 8),
+            "reasons": place("uint8_t[]", self.reasons, first),
+            "rules": place("uint32_t[]", self.rules, first),
+            "depths": place("uint32_t[]", self.depths, first),
+            "details": place("uint16_t[]", self.details, first),
+            "matched": place("uint8_t[]", self.matched, DIGEST_LEN * first),
+        }
+        return ffi.new("pv_answers *", places), kept
+
+    def row(self, i: int, name_len: Callable[[int], int]) -> tuple[bytes, bytes]:
+        """Return what ``pv_evaluate`` says about peer *i*.
+
+        Args:
+            i: the number of the peer.
+            name_len: gives the length of a rule's name.
+
+        Returns:
+            The ``pv_report``, and the SPKI digests of the chain: n × 32 bytes.
+        """
+        offsets = self.chain_offsets
+        start, stop = (i, i + 1) if offsets is None else (offsets[i], offsets[i + 1])
+        spkis = bytes(self.spkis[DIGEST_LEN * start : DIGEST_LEN * stop])
+        rule, depth, details = (
+            int.from_bytes(column[width * i : width * (i + 1)], sys.byteorder)
+            for column, width in ((self.rules, 4), (self.depths, 4), (self.details, 2))
+        )
+        report = RawReport(
+            accepted=self.accepted[i // 8] >> i % 8 & 1,
+            reason=self.reasons[i],
+            mode=details & 1,
+            matched_kind=details >> 1 & 1,
+            shape=details >> 2 & 3,
+            name_len=name_len(rule),
+            rule=rule,
+            depth=depth,
+            num_seen=_num_seen(spkis),
+            detail=details >> 8,
+            matched=bytes(self.matched[DIGEST_LEN * i : DIGEST_LEN * (i + 1)]),
+        )
+        return packed(report), spkis
+
+
+def _restored(columns: dict[str, Any], offsets: tuple[Any, bytes] | None) -> Answers:
+    answers = Answers.__new__(Answers)
+    for name, column in columns.items():
+        setattr(answers, name, column)
+    kind, data = offsets or (None, b"")
+    answers.chain_offsets = None if kind is None else memoryview(data).cast(kind)
+    return answers
+
+
+def _num_seen(spkis: bytes) -> int:
+    """Return the number of digests before the first that is zero: no key has that."""
+    num = len(spkis) // DIGEST_LEN
+    nothing = bytes(DIGEST_LEN)
+    return next(
+        (i for i in range(num) if spkis[DIGEST_LEN * i :][:DIGEST_LEN] == nothing), num
+    )

@@ -10,14 +10,14 @@ import datetime as dt
 import html
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.cli.audit.shown import counted
+from pinverify.audit._summary import counted
 from pinverify.policy._printable import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pinverify.cli.audit.summary import Spans, Summary
+    from pinverify.audit._summary import Spans, Summary
 
 __all__ = ["drawing", "is_plot"]
 

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.cli.audit.columns import (
+from pinverify.audit._rows import (
+    BATCH_BYTES,
     BINARY,
     NAME_ANOTHER,
+    ROWS,
     TEXT,
+    Batch,
+    Fault,
     Place,
     chosen,
+    der_of_text,
     none_fits,
+    rows_of,
 )
-from pinverify.cli.audit.rows import ROWS, Batch, Fault, der_of_text, rows_of
 from pinverify.core._arrow_read import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pinverify.cli.audit.rows import Moved, Read, Wanted
+    from pinverify.audit._rows import Moved, Read, Wanted
 
 __all__ = ["read_ipc_file", "read_ipc_stream", "read_parquet"]
 
 _BUFFER = 1 << 18
-_BATCH_BYTES = 1 << 23
 _ROWS_MIN = 64
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 _NO_END = "without the mark of its end, and may be cut; write or fetch it again"
@@ -210,7 +214,7 @@ def _with_advice(reason: str, *done: str) -> str:
 def _rows_at_once(group: Any) -> int:  # noqa: ANN401 - metadata of a row group
     """Return a number of rows that fits into some megabytes."""
     row = max(group.total_byte_size // max(group.num_rows, 1), 1)
-    return int(min(max(_BATCH_BYTES // row, _ROWS_MIN), ROWS))
+    return int(min(max(BATCH_BYTES // row, _ROWS_MIN), ROWS))
 
 
 # ---- columns -----------------------------------------------------------------

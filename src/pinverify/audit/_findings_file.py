@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from pathlib import Path
 
-    from pinverify.cli.audit.summary import Finding
+    from pinverify.audit._summary import Finding
 
 __all__ = ["FindingsFile", "is_findings"]
 

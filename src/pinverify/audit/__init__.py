@@ -1,4 +1,4 @@
-"""`pinverify audit`: judge many certificates that somebody has collected.
+"""Judge many certificates that somebody has collected, as `pinverify audit` does.
 
     inputs ──► readers ──► batches ──► judge ──► summary, findings
     files      tables      rows        policy    what is printed, -o, --plot

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.policy import PinSet, Reason
 from pinverify.policy._loose_der import validity_texts
 
 if TYPE_CHECKING:
-    from pinverify.policy import Pin, Rules
+    from pinverify.policy import Pin, Policy, Rules
 
 __all__ = [
     "UNREADABLE",
     "Finding",
     "HostSeen",
-    "KeySeen",
     "PinSeen",
     "Spans",
     "Summary",
+    "as_json",
+    "counted",
+    "day",
+    "pin_text",
 ]
 
 UNREADABLE = "UNREADABLE_NAMES"
@@ -228,3 +232,80 @@ def _pins_of(rules: Rules) -> dict[bytes, PinSeen]:
                     seen.patterns.append(pattern)
     order = sorted(found.items(), key=lambda item: (item[1].patterns, item[1].pin))
     return dict(order)
+
+
+# ---- for programs, and words for people --------------------------------------
+
+
+def as_json(summary: Summary, policy: Policy) -> dict[str, Any]:
+    """Return the summary in values of JSON."""
+    return {
+        "digest": policy.digest.hex(),
+        "complete": summary.num_faults == 0,
+        "rows": summary.rows,
+        "null": summary.nulls,
+        "malformed": summary.malformed,
+        "first_malformed": _place(summary.first_malformed),
+        "no_rule": summary.no_rule,
+        "accepted": summary.accepted,
+        "unmatched": dict(sorted(summary.unmatched.items())),
+        "rejected": dict(sorted(summary.rejected.items())),
+        "outside": [_host(host, seen) for host, seen in summary.hosts.items()],
+        "more_outside": summary.more_hosts,
+        "pins": [_pin(seen) for seen in summary.pins.values()],
+        "never_seen": [
+            str(seen.pin)
+            for seen in summary.pins.values()
+            if not (seen.num or seen.only_ca)
+        ],
+        "left_out": summary.left_out,
+        "faults": summary.faults,
+        "more_faults": summary.num_faults - len(summary.faults),
+    }
+
+
+def _place(first: tuple[str, int] | None) -> dict[str, Any] | None:
+    return None if first is None else {"source": first[0], "row": first[1]}
+
+
+def _host(host: str, seen: HostSeen) -> dict[str, Any]:
+    keys = [
+        {
+            "pin": pin_text(key),
+            "certificates": one.num,
+            "source": one.source,
+            "row": one.row,
+        }
+        for key, one in seen.keys.items()
+    ]
+    return {
+        "host": host or None,
+        "certificates": seen.num,
+        "keys": keys,
+        "under_more_keys": seen.more,
+    }
+
+
+def _pin(seen: PinSeen) -> dict[str, Any]:
+    return {
+        "pin": str(seen.pin),
+        "rules": seen.patterns,
+        "certificates": seen.num,
+        "first_end": None if seen.first_end is None else day(seen.first_end),
+        "last_end": None if seen.last_end is None else day(seen.last_end),
+    }
+
+
+def pin_text(key: bytes) -> str:
+    """Return the pin of a key with this digest."""
+    return "sha256/" + base64.b64encode(key).decode("ascii")
+
+
+def day(text: str) -> str:
+    """Return the day of YYYYMMDDHHMMSSZ, as people read it."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
+
+
+def counted(num: int, thing: str = "certificate") -> str:
+    """Return a number and a noun."""
+    return f"{num:,} {thing}{'' if num == 1 else 's'}"

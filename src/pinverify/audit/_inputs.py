@@ -1,32 +1,160 @@
-"""Files of certificates and tiles of logs: what an input is, and how it is read."""
+"""The inputs of an audit: files, folders and pipes, one after the other.
+
+Tables that pyarrow reads are in _tables.py; the others are read here.
+"""
 
 from __future__ import annotations
 
+import csv
+import importlib.util
+import io
 import re
 import stat
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Literal, TypeAlias, cast
 
-from pinverify.cli.audit.rows import CERTIFICATE, Batch, Fault, der_of_text, rows_of
+from pinverify.audit._rows import (
+    BATCH_BYTES,
+    CERTIFICATE,
+    ROWS,
+    Batch,
+    Fault,
+    chosen,
+    der_of_text,
+    none_fits,
+    rows_of,
+)
+from pinverify.audit._tables import read_ipc_file, read_ipc_stream, read_parquet
 from pinverify.ct import TILE_WIDTH, CTError, read_tile
 from pinverify.policy._pem import is_pem
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from pinverify.cli.audit.rows import Moved, Read
+    from pinverify.audit._rows import Moved, Read, Wanted
 
 __all__ = [
-    "FILE_READERS",
-    "GZIP",
+    "NEEDS_PYARROW",
     "NO_CERTIFICATE",
+    "Inputs",
     "Kind",
+    "has_pyarrow",
     "kind_of",
     "peek",
     "walk",
 ]
+
+NEEDS_PYARROW = "needs pyarrow; run pip install '.[audit]' in the checkout"
+_TABLES = {"parquet", "ipc file", "ipc", "csv"}
+
+
+def has_pyarrow() -> bool:
+    """Return True if pyarrow is installed; it is not imported."""
+    return importlib.util.find_spec("pyarrow") is not None
+
+
+class Inputs:
+    """The inputs that a user names.
+
+    Attributes:
+        left_out: files in folders that are nothing to audit.
+        num_tables: files with columns.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], wanted: Wanted, outputs: Collection[Path]
+    ) -> None:
+        """Name them; files to be written are no input, though they are in a folder."""
+        self._paths = paths
+        self._wanted = wanted
+        self._outputs = {_identity(path) for path in outputs if path.exists()}
+        self.left_out = self.num_tables = 0
+
+    @property
+    def size(self) -> int | None:
+        """The number of bytes; None if it is not known before they are read."""
+        if all(path.is_file() for path in self._paths):
+            return sum(path.stat().st_size for path in self._paths)
+        return None
+
+    def read(self, moved: Moved) -> Read:
+        """Read all of them."""
+        for path in self._paths:
+            if not path.is_dir():
+                yield from self._file(path, moved, named=True)
+                continue
+            for one in walk(path):
+                if isinstance(one, Fault):
+                    yield one
+                elif one is None:
+                    self.left_out += 1
+                elif not self._outputs or _identity(one) not in self._outputs:
+                    yield from self._file(one, moved, named=False)
+
+    def _file(self, path: Path, moved: Moved, *, named: bool) -> Read:
+        try:
+            with path.open("rb") as file:
+                yield from self._open(path, file, moved, named=named)
+        except OSError as error:
+            yield Fault(str(path), f"{error.strerror or error}; make it readable")
+
+    def _open(
+        self, path: Path, file: io.BufferedReader, moved: Moved, *, named: bool
+    ) -> Read:
+        source = str(path)
+        head = peek(file)
+        kind: Kind = kind_of(path, head)
+        if not kind and named and head and _is_text(head):
+            kind = "csv"
+        self.num_tables += kind in _TABLES
+        if not head and (named or kind):
+            yield Fault(source, "the file is empty; write or fetch it again")
+        elif not kind and named:
+            expected = "Parquet, Arrow IPC, CSV, DER, PEM or a tile of a log"
+            step = "decompress it" if head.startswith(GZIP) else "convert it"
+            yield Fault(source, f"expected {expected}; {step} first")
+        elif not kind:
+            self.left_out += 1
+        elif kind == "csv":
+            yield from read_csv(file, source, self._wanted, moved)
+        elif kind in _TABLES and not has_pyarrow():
+            yield Fault(source, f"reading it {NEEDS_PYARROW}")
+        elif kind == "ipc":
+            yield from read_ipc_stream(
+                cast("IO[bytes]", file), source, self._wanted, moved
+            )
+        elif kind in _TABLES:
+            read = read_parquet if kind == "parquet" else read_ipc_file
+            yield from read(path, source, self._wanted, moved)
+        else:
+            items = FILE_READERS[kind](file, source, moved)
+            yield from items if named else self._without_keys(items)
+
+    def _without_keys(self, read: Read) -> Read:
+        """Leave out a file of a folder that has no certificate: a key, a request."""
+        for item in read:
+            if isinstance(item, Fault) and item.text == NO_CERTIFICATE:
+                self.left_out += 1
+            else:
+                yield item
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what two paths to the same file have in common."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _is_text(head: bytes) -> bool:
+    """Return True for the first bytes of a text, which may end inside a character."""
+    text = head.decode("utf-8", "ignore")
+    return len(text.encode()) > len(head) - 4 and all(
+        c.isprintable() or c in "\r\n\t\ufeff" for c in text
+    )
+
+
+# ---- kinds of files ----------------------------------------------------------
 
 Kind: TypeAlias = Literal["parquet", "ipc file", "ipc", "csv", "tile", "pem", "der", ""]
 """The kind of a file; empty for something else."""
@@ -262,3 +390,100 @@ FILE_READERS: dict[Kind, Callable[[IO[bytes], str, Moved], Read]] = {
     "tile": read_tiles,
 }
 """The readers of files that are no tables."""
+
+
+# ---- CSV ---------------------------------------------------------------------
+
+_CELL_MAX = 1 << 20
+_DELIMITERS = ",;\t|"
+
+
+def read_csv(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) -> Read:
+    """Read a CSV file with a header; rows are numbered from 0, without it."""
+    csv.field_size_limit(_CELL_MAX)
+    with io.TextIOWrapper(
+        file, encoding="utf-8-sig", errors="backslashreplace", newline=""
+    ) as text:
+        yield from _read_lines(_counted(text, moved), source, wanted)
+
+
+def _read_lines(lines: Iterator[str], source: str, wanted: Wanted) -> Read:
+    header = next(lines, "")
+    if "\0" in header:  # as each Latin letter of UTF-16 has
+        advice = "convert it, as `iconv -f UTF-16 -t UTF-8` does"
+        yield Fault(
+            source, f"it has zero bytes, as UTF-16 has, and is not UTF-8; {advice}"
+        )
+        return
+    delimiter = max(_DELIMITERS, key=header.count)
+    names = next(csv.reader([header], delimiter=delimiter), [])
+    place = chosen(dict.fromkeys(names, "text"), wanted)
+    if isinstance(place, str):
+        yield Fault(source, place)
+        return
+    at_cert = names.index(place.certificates)
+    at_host = None if place.hosts is None else names.index(place.hosts)
+    # Strictly, or a stray quote would make all that follows one cell.
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    first = 0
+    try:
+        for certs, hosts in _pieces(rows, at_cert, at_host):
+            if first == 0 and _is_no_certificate(certs):
+                yield Fault(source, none_fits(place.certificates, certs))
+                return
+            ders = rows_of([c if not c else der_of_text(c) for c in certs])
+            column = None if at_host is None else rows_of(hosts)
+            yield Batch(source, first, ders, column)
+            first += len(certs)
+    except csv.Error as error:
+        advice = "write the line again; the rest was not read"
+        yield Fault(
+            source, f"after row {first}, line {rows.line_num}: {error}; {advice}"
+        )
+
+
+def _counted(text: io.TextIOWrapper, moved: Moved) -> Iterator[str]:
+    for line in text:
+        moved(len(line))
+        yield line
+
+
+def _pieces(
+    rows: Iterator[list[str]], at_cert: int, at_host: int | None
+) -> Iterator[tuple[list[bytes | None], list[bytes | None]]]:
+    """Yield certificates and hosts of some rows; an empty cell is null.
+
+    A row that ends before its certificate has a malformed one.
+    """
+    certs: list[bytes | None] = []
+    hosts: list[bytes | None] = []
+    length = 0
+    try:
+        for row in rows:
+            if not row:  # an empty line
+                continue
+            certs.append(_cell(row, at_cert, b""))
+            if at_host is not None:
+                hosts.append(_cell(row, at_host, None))
+            length += len(certs[-1] or b"")
+            if len(certs) == ROWS or length > BATCH_BYTES:
+                yield certs, hosts
+                certs, hosts, length = [], [], 0
+    except csv.Error:
+        if certs:
+            yield certs, hosts
+        raise
+    if certs:
+        yield certs, hosts
+
+
+def _cell(row: list[str], at: int, missing: bytes | None) -> bytes | None:
+    return row[at].encode() or None if at < len(row) else missing
+
+
+def _is_no_certificate(certs: list[bytes | None]) -> bool:
+    """Return True if no cell looks as PEM or base64 of DER does."""
+    cells = [cell for cell in certs if cell]
+    return bool(cells) and not any(
+        b"-----BEGIN " in cell or cell.lstrip().startswith(b"M") for cell in cells
+    )
