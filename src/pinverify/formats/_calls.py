@@ -81,17 +81,6 @@ def found_in(root: Node, language: str) -> dict[str, Any]:
     return {"calls": calls, "mistakes": mistakes, "notices": notices}
 
 
-def _are_apart(
-    some: list[tuple[int, list[str]]], others: list[tuple[int, list[str]]]
-) -> bool:
-    """Return whether no host is covered by calls of both: each has a name for some."""
-    first, second = (
-        {f".{values[0].lstrip('*.').lower()}" for _, values in calls if values}
-        for calls in (some, others)
-    )
-    return not any(a.endswith(b) or b.endswith(a) for a in first for b in second)
-
-
 class _Reader:
     """Finds the builders of a file, and their pins."""
 
@@ -107,7 +96,7 @@ class _Reader:
             self._note_names(node)
 
     def read(self) -> list[tuple[int, list[str]]]:
-        """Return the calls of the builders with pins."""
+        """Return the calls of the only builder with pins."""
         made = {n.id: n for n in self._code.nodes if self._class_of(n, self._builders)}
         names = {name.partition(".")[0] for name in self._builders}
         for node in made.values():
@@ -127,32 +116,18 @@ class _Reader:
             elif found:
                 msg = "a builder without pins; the file is read as if it were not used"
                 self.notices.add((line_of(node), msg))
-        calls = self._united(found)
+        for node, others in found[1:]:
+            if sorted(v for _, v in others) != sorted(v for _, v in found[0][1]):
+                msg = (
+                    f"a second {_CLASS}.Builder with other pins than that of line "
+                    f"{line_of(found[0][0])}; keep one of them in the file"
+                )
+                self.mistakes.append((line_of(node), msg))
         self._check_clients()
         self._check_escapes()
         if not self.mistakes:
             self._check_texts()
-        return calls
-
-    def _united(
-        self, found: list[tuple[Node, list[tuple[int, list[str]]]]]
-    ) -> list[tuple[int, list[str]]]:
-        """Return the calls of all builders, which have the same pins or other hosts."""
-        calls = found[0][1] if found else []
-        for node, others in found[1:]:
-            if sorted(v for _, v in others) == sorted(v for _, v in found[0][1]):
-                continue
-            if _are_apart(calls, others):
-                calls = calls + others
-                msg = f"a second {_CLASS}.Builder, for other hosts; both are read"
-                self.notices.add((line_of(node), msg))
-                continue
-            msg = (
-                f"a second {_CLASS}.Builder with other pins than that of line "
-                f"{line_of(found[0][0])}; keep one of them in the file"
-            )
-            self.mistakes.append((line_of(node), msg))
-        return calls
+        return found[0][1] if found else []
 
     def _note_call(self, node: Node) -> None:
         """Note a call of ``add`` or ``build``, or of another class."""
@@ -190,15 +165,7 @@ class _Reader:
         for node in self._code.nodes:
             text = re.sub(r"\s", "", text_of(node)) if node.type in PATHS else ""
             if text.rpartition(".")[0] in self._classes and text.endswith(".DEFAULT"):
-                around = [o for o in self._code.around(node) if o.type in _CONDITIONS]
-                if around:
-                    msg = f"no pins under the condition of line {line_of(around[0])}"
-                    told = f"{msg}; the file is read as if there were none"
-                    self.notices.add((line_of(node), told))
-                else:
-                    self._mistake(
-                        node, "pins nothing; give the client one pinner alone"
-                    )
+                self._mistake(node, "pins nothing; give the client one pinner alone")
             call = self._code.call(node)
             if call is None or call.name != "certificatePinner" or not call.arguments:
                 continue
@@ -346,11 +313,20 @@ class _Reader:
         if call.receiver is not None and call.receiver.type in NAMES:
             declared = self._code.find(call.receiver)
         around = next(self._code.around(declared.name), None) if declared else None
-        if around is not None and f"{_CLASS}.Builder" in text_of(around):
+        of = text_of(call.receiver) if call.receiver is not None else "this"
+        if of.partition("@")[0] in {"this", "it"} and self._is_in_scope(node):
+            why = "may be of the builder around it; write the builder's name"
+            self._mistake(node, why)
+        elif around is not None and f"{_CLASS}.Builder" in text_of(around):
             why = "is a builder that this file does not make; name the file that does"
             self._mistake(call.receiver or node, why)
         elif any(self._may_be_pin(one) for _, one in call.arguments[1:]):
             self._mistake(node, "adds pins to no builder that this file makes")
+
+    def _is_in_scope(self, node: Node) -> bool:
+        """Return whether a node is in a block of `apply` and the like of a builder."""
+        blocks = [outer for outer in self._code.around(node) if outer.type in LAMBDAS]
+        return any(self._of_lambda(block, 0) is not None for block in blocks)
 
     def _may_be_pin(self, argument: Node) -> bool:
         """Return whether an argument is a pin, or has words that say so."""
@@ -401,7 +377,7 @@ class _Reader:
             declared = self._code.member(node)
         elif node.type in NAMES:
             declared = self._code.find(node)
-            if text_of(node) == "it" and declared is None:
+            if text_of(node) == "it":
                 block = self._code.block_of_it(node)
                 return self._of_lambda(block, depth) if block else None
         else:

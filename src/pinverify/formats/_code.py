@@ -13,6 +13,7 @@ where its name stands must be one that is known to read it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ _LISTS = _FROZEN | _words("""
     arrayOf asList mutableListOf arrayListOf mutableSetOf hashSetOf mutableMapOf
     hashMapOf linkedMapOf
 """)
-_FIXED = {"private", "fileprivate", "static", "final"}  # no class has another one
+_OF_THIS_FILE = {"private", "fileprivate"}
 _MAKERS = {("Pair", 2), ("NSNumber", 1), ("Array", 1)}
 _WRAPS = _words("""
     function_body block statements return_statement return_expression computed_property
@@ -147,7 +148,7 @@ _OURS = re.compile(r"(?:kotlinx?|java|javax|android|androidx|okhttp3|org\.koin)\
 _CHANGED = "is changed in this file, or may be"
 _PARAMETERS = _words("""
     parameter class_parameter formal_parameter lambda_parameter catch_formal_parameter
-    resource type_pattern
+    resource type_pattern spread_parameter
 """)
 _AT_RUN_TIME = "is computed when the application runs"
 _PARAMETER = "is a parameter"
@@ -235,7 +236,7 @@ class Code:
         self._declared: dict[str, list[Declared]] = {}
         self._changed: set[str] = set()
         self._uses: dict[str, list[Node]] = {}
-        self._functions: set[str] = set()
+        self._functions: Counter[str] = Counter()
         self._bodies: list[tuple[Node, list[Node], Node]] = []
         self._imported: set[str] = set()
         self._has_koin = False
@@ -273,7 +274,7 @@ class Code:
         if node.type in NAMES:
             self._uses.setdefault(text_of(node), []).append(node)
         elif node.type in FUNCTIONS and name:
-            self._functions.add(text_of(name))
+            self._functions[text_of(name)] += 1
             self._note_body(node, name)
         elif node.type in _CLASSES and name:
             path = self._path_of(node)
@@ -293,8 +294,21 @@ class Code:
         listed = [*inner, *(one for part in inner for one in _named(part))]
         names = [_names_in(one) for one in listed if one.type in _PARAMETERS]
         is_plain = all(len(one) == 1 for one in names) and "vararg" not in text_of(node)
-        if body and is_plain and not any(one.type in _TYPES for one in before):
+        words = self._modifiers(node)
+        is_plain = is_plain and "private" in words and "@" not in "".join(words)
+        strange = {*_TYPES, "type_parameters"} & {one.type for one in inner}
+        if body and is_plain and not (strange - _TYPES or _types_of(before)):
             self._bodies.append((name, [one[0] for one in names], body))
+
+    def _modifiers(self, node: Node) -> set[str]:
+        """Return the modifiers of a declaration; annotations begin with ``@``."""
+        listed = [one for one in node.named_children if one.type == "modifiers"]
+        return {
+            word
+            for one in listed
+            for part in (one.named_children or [one])
+            for word in text_of(part).split()
+        }
 
     def _note_directives(self) -> None:
         """Note the lines that a build may leave out."""
@@ -391,7 +405,9 @@ class Code:
         """Yield what a node declares."""
         kind, outer = node.type, self._parents.get(node.id)
         name = node.child_by_field_name("name")
-        if kind == "variable_declarator" and name and outer:  # Java
+        if kind == "variable_declarator" and outer and outer.type == "spread_parameter":
+            pass  # see below
+        elif kind == "variable_declarator" and name and outer:  # Java
             yield self._variable(
                 outer, name, node.child_by_field_name("value"), "final"
             )
@@ -409,6 +425,8 @@ class Code:
                 yield Declared(one, node, None, _PARAMETER)
         elif kind in _PARAMETERS:
             found = [name] if name else [c for c in _named(node) if c.type in NAMES]
+            if kind == "spread_parameter":
+                found = _names_in(_named(node)[-1])
             for one in found[-1:]:
                 scope = self._scope(one)
                 if kind == "class_parameter":  # which hides a property of the class
@@ -442,9 +460,9 @@ class Code:
                 if call is None or call.name != "lazy" or call.arguments:
                     value = None
             elif child.type == "computed_property":
-                head = text_of(node).partition("{")[0].split()
-                is_fixed = is_fixed | (_FIXED & {*head})
-                value = _expression_of(child) if _FIXED & {*head} else None
+                own = _OF_THIS_FILE & self._modifiers(node)
+                is_fixed = is_fixed | own
+                value = _expression_of(child) if own else None
             elif child.type == "getter":
                 value = None
         for name in names:
@@ -463,7 +481,8 @@ class Code:
             scope, owner = self._class(scope)
             head += ["final"] if node.type == "constant_declaration" else []
         why = ""
-        if value is None:
+        marks = {word for word in self._modifiers(node) if word.startswith("@")}
+        if value is None or (marks and self._language == "swift"):
             why = _AT_RUN_TIME
         elif text_of(name) in self._changed:
             why = _CHANGED
@@ -473,7 +492,7 @@ class Code:
             why = "is a list that other files can change; make it private"
         elif is_wide and fixed_by and fixed_by not in head and "private" not in head:
             why = f"can be changed by other files; declare it {fixed_by}"
-        elif {"open", "override", "lateinit"} & {*head}:
+        elif {"open", "override", "lateinit"} & {*head, *self._modifiers(node)}:
             why = "can be another one in a class that inherits it"
         return Declared(name, scope, value, why, owner)
 
@@ -547,7 +566,7 @@ class Code:
                 an import has the name, too.
         """
         scope = declared.scope
-        is_local = not declared.owner and scope.type not in TOPS
+        is_local = not declared.owner and scope.type not in {*TOPS, *_BODIES}
         around = self.around(declared.name) if declared.owner else iter(())
         home = next((o for o in around if o.type in _CLASSES), scope)
         if scope.type in TOPS and text_of(use) in self._imported:
@@ -782,7 +801,7 @@ class Code:
             is_odd = last.startswith("kTSKExclude")
             return f"{'kSK' if is_odd else 'TSK'}{last.removeprefix('kTSK')}"
         declared = self.find(node) if node.type in NAMES else self.member(node)
-        if declared is None and text == "it":
+        if text == "it" and self._language == "kotlin":
             loop = self.block_of_it(node)
             if loop is not None and loop.id in env:
                 return env[loop.id]
@@ -841,7 +860,11 @@ class Code:
 
     def block_of_it(self, node: Node) -> Node | None:
         """Return the block whose `it` a node is: no one that has a `this`."""
+        if "it" in self._declared:
+            raise UnknownError(node, "is a name of this file, and of a block as well")
         for outer in [outer for outer in self.around(node) if outer.type in LAMBDAS]:
+            if self.declared_in(outer):
+                continue
             found = self.call_of(outer)
             if found is None or found[1].name not in {"apply", "run", "with"}:
                 return outer
@@ -921,7 +944,8 @@ class Code:
             if is_map and len({*keys}) < len(values):
                 raise UnknownError(node, "has a key twice, or one that is no text")
             return values
-        if call.receiver is None and (call.name, len(arguments)) in _MAKERS:
+        is_maker = (call.name, len(arguments)) in _MAKERS
+        if is_maker and not (call.receiver or self.is_declared(call.name)):
             values = [self.value(one, env, depth) for one in arguments]
             return tuple(values) if call.name == "Pair" else values[0]
         if call.name == "map" and call.receiver and call.block and not call.is_safe:
@@ -954,6 +978,11 @@ class Code:
             return [self.value(inner[0], one, depth) for one in given]
         raise UnknownError(node, _AT_RUN_TIME)
 
+    def _has_other(self, name: str) -> bool:
+        """Return whether a function is not the only thing that has its name."""
+        declared = name in self._declared or name in self._imported
+        return declared or self._functions[name] > 1
+
     def _own(self, node: Node, call: Call, env: Env, depth: int) -> Any:  # noqa: ANN401
         """Return the value of a call of a function of this file, of one expression.
 
@@ -961,32 +990,29 @@ class Code:
             UnknownError: it has more, or another file may have one for it.
         """
         found = [one for one in self._bodies if text_of(one[0]) == call.name]
-        if (
-            len(found) != 1
-            or call.name in self._imported
-            or call.receiver
-            or call.block
-        ):
+        labels = {label for label, _ in call.arguments}
+        is_plain = not (call.receiver or call.block or labels - {""})
+        if len(found) != 1 or not is_plain or self._has_other(call.name):
             raise UnknownError(node, _AT_RUN_TIME)
         ((name, names, body),) = found
         function = self._parents[name.id]
         outer = self._parents[function.id]
         scope, owner = self._class(outer) if outer.type in _BODIES else (outer, "")
-        head = {*text_of(function).partition("(")[0].split()}
-        is_fixed = head & _FIXED
-        is_final = self._language == "kotlin" and not head & {"open", "override"}
-        use = next(o for o in self.nodes_in(node) if text_of(o) == call.name)
-        labels = {label for label, _ in call.arguments}
-        if not (is_fixed or is_final or outer.type in TOPS) or (
-            len(names) != len(call.arguments) or not (labels <= {""})
-        ):
+        is_inside = scope.start_byte <= node.start_byte < scope.end_byte
+        if not is_inside or len(names) != len(call.arguments):
             raise UnknownError(node, _AT_RUN_TIME)
-        self._check_type(function)
+        for one in (function, *(self._parents[name.id] for name in names)):
+            self._check_type(one)
+        use = next(o for o in self.nodes_in(node) if text_of(o) == call.name)
         self.check_meaning(use, Declared(name, scope, None, "", owner))
         given = [self.value(one, env, depth) for _, one in call.arguments]
         return self.value(
             body, dict(zip(map(_id_of, names), given, strict=True)), depth
         )
+
+
+def _types_of(nodes: list[Node]) -> list[Node]:
+    return [one for one in nodes if one.type in _TYPES]
 
 
 def _id_of(node: Node) -> int:

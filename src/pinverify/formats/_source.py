@@ -104,7 +104,7 @@ def look_into(text: str, languages: list[str]) -> Any:  # noqa: ANN401
     # The grammar of Kotlin takes $name in a string for text, and ${name} for a name.
     # It wants an end of a line, or a semicolon, behind what an object has.
     kotlin = re.sub(r"\$([^\W\d]\w*)", r"${\1}", text)
-    kotlin = _ONE_LINE.sub(
+    cut = _ONE_LINE.sub(
         lambda one: f"{one[1]}{one[2].rstrip(' ;')}{';' * bool(one[2].strip(' ;'))}}}",
         kotlin,
     )
@@ -113,14 +113,9 @@ def look_into(text: str, languages: list[str]) -> Any:  # noqa: ANN401
     for name in languages:
         grammar: Any = importlib.import_module(f"tree_sitter_{name}")
         parser = tree_sitter.Parser(tree_sitter.Language(grammar.language()))
-        roots.append(
-            (
-                name,
-                parser.parse(
-                    (kotlin if name == "kotlin" else text).encode("utf-8")
-                ).root_node,
-            )
-        )
+        texts = [kotlin, cut] if name == "kotlin" else [text]
+        parsed = [parser.parse(one.encode("utf-8")).root_node for one in texts]
+        roots.append((name, next((r for r in parsed if not r.has_error), parsed[0])))
     name, root = next((r for r in roots if not r[1].has_error), roots[0])
     kind = "_swift" if name == "swift" else "_calls"
     reader: Any = importlib.import_module(f"pinverify.formats.{kind}")
