@@ -46,8 +46,8 @@ help:
 	@echo 'make clean     remove everything that make has created'
 	@echo
 	@echo 'PYTHON=/usr/bin/python3 chooses an interpreter, CC=clang a compiler, and'
-	@echo 'TESTS="tests/test_pin.py -x" is passed to pytest. JOBS=2 says how many run'
-	@echo 'side by side: tests, proofs, mutants.'
+	@echo 'TESTS="tests/engine/policy/test_pin.py -x" is passed to pytest. JOBS=2 says'
+	@echo 'how many run side by side: tests, proofs, mutants.'
 
 demo: $(VENV)/core
 	@$(RUN) -m pinverify demo
@@ -71,11 +71,11 @@ bench:
 run-bench: $(VENV)/built
 	@$(RUN) -m pytest bench --benchmark-enable --benchmark-only \
 	    --benchmark-max-time=0.2 --benchmark-columns=min,median,iqr,rounds
-	@PYTHONPATH=tests $(RUN) bench/bench_report.py --cc '$(COMPILER)' \
+	@PYTHONPATH=tests/helpers $(RUN) bench/bench_report.py --cc '$(COMPILER)' \
 	    $(if $(PUBLISH),--publish)
 
 counts: $(VENV)/built
-	@PYTHONPATH=tests $(RUN) bench/bench_counts.py --cc '$(COMPILER)' \
+	@PYTHONPATH=tests/helpers $(RUN) bench/bench_counts.py --cc '$(COMPILER)' \
 	    $(if $(UPDATE),--update)
 
 slow: $(VENV)/built
@@ -90,11 +90,11 @@ wheels:
 run-wheels: $(VENV)/built
 	@$(RUN) csrc/python/cross.py '$(WHEELS_FOLDER)' $(WHEELS)
 	@PINVERIFY_WHEELS='$(WHEELS_FOLDER)' $(RUN) -m pytest -m 'slow or not slow' \
-	    tests/test_wheels.py $(TESTS)
+	    tests/project/test_wheels.py $(TESTS)
 
 # Runners of tables find in tests/anchoring which place in the source a row means. With
 # FIX, they only let the tables follow the source: see follow_renames.py there.
-TABLES = PYTHONPATH=tests:tests/anchoring
+TABLES = PYTHONPATH=tests:tests/helpers:tests/anchoring
 FOLLOW = $(TABLES) '$(PYTHON)' -m follow_renames --since '$(or $(FIX),1)'
 anchors:
 	@$(FOLLOW)
@@ -125,21 +125,25 @@ prove: $(VENV)/prover
 endif
 
 # In a separate environment, because `make test` must pass without these packages. Where
-# all of them are expected, a test fails if one cannot be imported: tests/optional.py.
+# all of them are expected, a test fails if one cannot be imported: optional.py.
 ALL_CLIENTS = PINVERIFY_ALL_CLIENTS=1
 clients:
 	@$(ALL_CLIENTS) $(MAKE) --no-print-directory test VENV='$(VENV)-clients' \
 	    EXTRA_GROUP='--group clients' TESTS='$(or $(TESTS),$(CLIENT_TESTS))'
-CLIENT_TESTS := $(wildcard tests/test_clients_*.py tests/test_pyopenssl_*.py) \
-    tests/test_compat.py tests/test_twisted.py tests/test_mitmdump.py \
-    tests/test_mitmproxy.py tests/test_core_columns.py tests/test_policy_many.py \
+CLIENT_TESTS := $(wildcard $(foreach subject,clients pyopenssl,\
+    tests/*/test_$(subject)_*.py tests/*/*/test_$(subject)_*.py)) \
+    tests/engine/tls/test_compat.py tests/engine/tls/test_twisted.py \
+    tests/engine/tls/test_mitmdump.py tests/project/test_mitmproxy.py \
+    tests/engine/core/test_core_columns.py \
+    tests/engine/policy/test_policy_many.py \
     bench/bench_audit.py
 
 # Spark is large and needs Java. ARROW_ROWS=1000000 takes a million rows.
 engines:
 	@$(ALL_CLIENTS) $(MAKE) --no-print-directory test VENV='$(VENV)-engines' \
 	    EXTRA_GROUP='--group engines' TESTS='$(or $(TESTS),$(ENGINE_TESTS))'
-ENGINE_TESTS := -m "slow or not slow" tests/test_spark.py bench/bench_engines.py
+ENGINE_TESTS := -m "slow or not slow" tests/workshop/arrow/test_spark.py \
+    bench/bench_engines.py
 
 # SUITES=cpython runs only that one. In a separate environment, because the tests of
 # others need packages and plugins of their own.

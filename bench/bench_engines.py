@@ -1,7 +1,7 @@
 """Keys a CPU second: engines of data, each with our function, over one Parquet file.
 
     make engines TESTS=--version
-    PYTHONPATH=tests:bench .venv/…-engines/bin/python bench/bench_engines.py
+    PYTHONPATH=tests/helpers:bench .venv/…-engines/bin/python bench/bench_engines.py
 
 Engines take turns, each in a process of its own. The figure is the CPU time of this
 process and all that it has started, threads, JVM and workers included, from the first

@@ -6,7 +6,7 @@ replaced each second. Every tenth time a wrong file is there, which must be refu
 and the policy before must stay in force. Each visit is a full handshake of TLS 1.3
 with a client certificate, a handshake with the upstream, and an answer from there.
 
-    PYTHONPATH=tests python bench/bench_gateway.py --seconds 300
+    PYTHONPATH=tests/helpers python bench/bench_gateway.py --seconds 300
 """
 
 from __future__ import annotations

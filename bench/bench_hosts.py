@@ -1,6 +1,6 @@
 """Hosts and names that an adversary chose, beside others.
 
-    PYTHONPATH=tests python bench/bench_hosts.py             the tables
+    PYTHONPATH=tests/helpers python bench/bench_hosts.py             the tables
 
 An adversary who knows the code has as many names in a policy as anybody, of any shape:
 wildcards in each other, as deep as a pattern can be, and names whose buckets turned out

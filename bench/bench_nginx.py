@@ -1,7 +1,7 @@
 """CPU time that the module of `examples/nginx` adds to a request.
 
-    PYTHONPATH=tests python bench/bench_nginx.py                   in one minute
-    PYTHONPATH=tests python bench/bench_nginx.py --instructions    by valgrind
+    PYTHONPATH=tests/helpers python bench/bench_nginx.py                   in one minute
+    PYTHONPATH=tests/helpers python bench/bench_nginx.py --instructions    by valgrind
 
 One nginx, in one process, serves a small file through one kept connection. The
 locations differ in their pins alone, and take turns.

@@ -3,8 +3,8 @@
 //   handshakes FOLDER TLS1.2|TLS1.3 full|resumed WHO ROUNDS REPEAT
 //   handshakes FOLDER TLS1.2|TLS1.3 full|resumed WHO plain|pinned TIMES
 //
-// FOLDER has the certificates and policies of tests/openssl_cast.py. WHO has
-// pins: client, server or both; with pins for clients, clients show a
+// FOLDER has the certificates and policies of tests/helpers/openssl_cast.py.
+// WHO has pins: client, server or both; with pins for clients, clients show a
 // certificate, in the handshakes without pins as well.
 //
 // The first form prints a line for each round: the nanoseconds of CPU that a

@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING, TypeVar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.extend(
+    str(Path(__file__).resolve().parent.parent / folder)
+    for folder in ("engine/files", "helpers", "workshop/ct", "workshop/formats")
+)
 
-import corpora  # the path above leads to it
+import corpora  # the paths above lead to it
 from other_systems import dump
 from pinverify import Pin, PinSet, Policy, Rules, core, ct
 from pinverify.core._hosts import canonical_host

@@ -347,6 +347,16 @@ class Copy:
 # ---- testing -----------------------------------------------------------------
 
 
+def path_of(name: str) -> str:
+    """Return the path of a test file, whose name is there once.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    (path,) = (ROOT / "tests").rglob(f"test_{name}.py")
+    return path.relative_to(ROOT).as_posix()
+
+
 def tried(copy: Copy, mutant: Mutant) -> Outcome:
     """Make a mutant, and let the tests meet it: first its own, then all."""
     if not mutant.can_run:
@@ -362,7 +372,7 @@ def tried(copy: Copy, mutant: Mutant) -> Outcome:
             own = outcome_of(copy.folder, mutant.tests)
             if own.verdict != "survived":
                 return own
-            rest = [f"tests/test_{name}.py" for name in mutant.layer.tests]
+            rest = [path_of(name) for name in mutant.layer.tests]
             return outcome_of(copy.folder, rest, TIMEOUT_OF_ALL)
     except (AnchorError, MutantError) as error:
         return Outcome("invalid", str(error))

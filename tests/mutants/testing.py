@@ -93,8 +93,10 @@ def _tested(folder: Path, tests: Sequence[str], log: str) -> None:
     # Caches spare each run of the copy half of its time.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    ours = ("", str(ROOT), str(ROOT / "src"), str(ROOT / "tests"))
-    sys.path[:] = [source, *(path for path in sys.path if path not in ours)]
+    ours = ("", str(ROOT), str(ROOT / "src"))
+    inside = str(ROOT / "tests")
+    others = [path for path in sys.path if path not in ours]
+    sys.path[:] = [source, *(p for p in others if not p.startswith(inside))]
     import pytest  # noqa: PLC0415 - here, and not where mutants are only listed
 
     code = int(pytest.main([*OPTIONS, *tests]))
@@ -105,7 +107,9 @@ def _tested(folder: Path, tests: Sequence[str], log: str) -> None:
 # As pytest names a test that failed; and as faulthandler names one in which the
 # process came to its end.
 _FAILED = re.compile(r"^FAILED (tests/[\w/.]+::\w+)(?:.*? - (.*)|.*)$", re.MULTILINE)
-_CRASHED = re.compile(r'File ".*?(tests/test_\w+\.py)", line \d+ in (test_\w+)')
+_CRASHED = re.compile(
+    r'File ".*?(tests/(?:\w+/)*test_\w+\.py)", line \d+ in (test_\w+)'
+)
 _SKIPPED = re.compile(r"^SKIPPED .*", re.MULTILINE)
 # A fault is a wrong decision. One that names what is not there ends everything.
 _NO_PROGRAM = re.compile(r"^.*\b(?:NameError|UnboundLocalError)\b.*$", re.MULTILINE)

@@ -1,8 +1,8 @@
 // fips180.h: SHA-256 of one block, said as FIPS 180-4 says it, with its names
 // and its order. The kernels are proved equal to this.
 //
-// tests/test_prove_models.py compares it with hashlib, and the constants with
-// the cube roots that they are made from.
+// tests/project/test_prove_models.py compares it with hashlib, and the
+// constants with the cube roots that they are made from.
 #ifndef PINVERIFY_FIPS180_H
 #define PINVERIFY_FIPS180_H
 

@@ -1,7 +1,8 @@
 // model_arm.h: models in plain C of the AArch64 instructions behind the kernels'
 // intrinsics, after the pseudo-code of the Arm Architecture Reference Manual
 // (C7.2, and shared/functions/crypto). A prover reads these in the place of the
-// intrinsics. tests/test_prove_models.py compares each with its instruction.
+// intrinsics. tests/project/test_prove_models.py compares each with its
+// instruction.
 #ifndef PINVERIFY_MODEL_ARM_H
 #define PINVERIFY_MODEL_ARM_H
 

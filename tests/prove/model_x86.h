@@ -4,8 +4,8 @@
 //
 // A register is a vector of 32-bit words, lowest first: a C compiler and CBMC
 // both know such vectors. Functions call few others: to a prover a call costs
-// more than what it does. tests/test_prove_models.py compares every function
-// here with the instruction itself.
+// more than what it does. tests/project/test_prove_models.py compares every
+// function here with the instruction itself.
 #ifndef PINVERIFY_MODEL_X86_H
 #define PINVERIFY_MODEL_X86_H
 

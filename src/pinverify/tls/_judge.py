@@ -36,8 +36,8 @@ has no such chain, nobody has seen what is above the leaf. The session is refuse
 the reason NOT_CHECKED if that could change the decision: the leaf does not match, and
 the rule has pins above it; or the peer would be accepted, and a key is blocked for it,
 which could be there. A rule in report mode refuses nobody. The adapter of OpenSSL in C
-(`csrc/openssl/judge.c`) has the same rule, and `tests/evidence_cases.py` the cases that
-both run.
+(`csrc/openssl/judge.c`) has the same rule, and `tests/helpers/evidence_cases.py` the
+cases that both run.
 
 A client with an honest session must not come to that. So a server gives no tickets
 unless the leaf is enough to judge its clients: a ticket may come back to another

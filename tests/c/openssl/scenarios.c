@@ -2,9 +2,9 @@
 //
 //   scenarios FOLDER TLS1.2|TLS1.3 SCENARIO...
 //
-// FOLDER has certificates and policies, which tests/openssl_cast.py makes. The
-// program ends with 0 if all scenarios hold. Without arguments it lists them;
-// with --library it prints the version of the library that runs.
+// FOLDER has certificates and policies, which tests/helpers/openssl_cast.py
+// makes. The program ends with 0 if all scenarios hold. Without arguments it
+// lists them; with --library it prints the version of the library that runs.
 #include "dialogue.h"
 
 static bool run_one(const scenario *table, const char *name) {

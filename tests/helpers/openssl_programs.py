@@ -1,0 +1,175 @@
+"""Programs in C on the adapter of OpenSSL, compiled once for all tests.
+
+They are compiled for OpenSSL, and for BoringSSL where Debian's package of it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from c_objects import FLAGS, compile_object, compiler, core_objects, ended
+from core_sources import CSRC, MAP, adapter_sources
+from places import TESTS
+
+__all__ = [
+    "BORINGSSL",
+    "OPENSSL",
+    "SCENARIOS",
+    "Library",
+    "Objects",
+    "objects",
+    "scenarios",
+]
+
+PROGRAMS = TESTS / "c" / "openssl"
+LIBRARIES = ("-lssl", "-lcrypto", "-pthread")
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library that the adapter is compiled for.
+
+    Attributes:
+        name: that of the project.
+        include: the folder of its headers, or None for the compiler's own.
+        folder: a pattern of the folder of its libraries below /usr/lib, or None.
+    """
+
+    name: str
+    include: str | None = None
+    folder: str | None = None
+
+    def compiling(self) -> tuple[str, ...]:
+        """Return flags for the compiler."""
+        return () if self.include is None else ("-isystem", self.include)
+
+    def linking(self) -> tuple[str, ...]:
+        """Return flags for the linker, which make programs find the library."""
+        if self.folder is None:
+            return LIBRARIES
+        found = [str(path) for path in Path("/usr/lib").glob(self.folder)]
+        paths = [f for path in found for f in (f"-L{path}", f"-Wl,-rpath,{path}")]
+        return (*paths, *LIBRARIES)
+
+
+OPENSSL = Library("OpenSSL")
+
+# Debian has it for programs of Android, in the package android-libboringssl-dev.
+BORINGSSL = Library("BoringSSL", "/usr/include/android", "*/android")
+
+
+def _compiled(source: Path, folder: Path, *flags: str) -> Path:
+    out = folder / f"{source.parent.name}-{source.stem}.o"
+    compile_object([*compiler(), *FLAGS, *flags, f"-I{CSRC}"], source, out)
+    return out
+
+
+@functools.cache
+def _folder(name: str) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix=f"pinverify-{name}-")
+
+
+def _core() -> Iterable[Path]:
+    """Compile the core, which is the same for all libraries."""
+    return core_objects((*compiler(), *FLAGS)).values()
+
+
+class Objects:
+    """The core, the adapter and the programs, compiled file by file.
+
+    Attributes:
+        folder: holds the objects.
+        adapter: the objects of the adapter, by the names of their C files.
+        compiler: the command that compiles.
+    """
+
+    def __init__(self, folder: Path, library: Library) -> None:
+        """Compile everything for *library* into *folder*."""
+        self.folder = folder
+        self.compiler = compiler()
+        self._library = library
+        probe = folder / "probe.c"
+        program = "#include <openssl/ssl.h>\nint main(void) { return 0; }\n"
+        probe.write_text(program, encoding="ascii")
+        flags = [*library.compiling(), str(probe), *library.linking()]
+        # Without its folder, the compiler would find those of another library.
+        is_there = library.include is None or Path(library.include).is_dir()
+        if (
+            not is_there
+            or ended([*self.compiler, "-o", folder / "probe", *flags])[0] != 0
+        ):
+            pytest.skip(f"no headers of {library.name} here")
+        sources = [*adapter_sources(), *PROGRAMS.glob("*.c"), MAP]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            compiled = list(pool.map(self.compiled, sources))
+        made = dict(zip(sources, compiled, strict=True))
+        self.adapter = {path.name: made[path] for path in adapter_sources()}
+        programs = (*PROGRAMS.glob("*.c"), MAP)
+        self._programs = {path.stem: made[path] for path in programs}
+
+    def compiled(self, source: Path, folder: Path | None = None, *flags: str) -> Path:
+        """Compile one C file, which may not warn; return its object."""
+        flags = (*flags, *self._library.compiling())
+        return _compiled(source, folder or self.folder, *flags)
+
+    def linked(
+        self,
+        program: Path,
+        *programs: str | Path,
+        instead: dict[str, Path] | None = None,
+    ) -> Path:
+        """Link programs with the core and the adapter; return *program*.
+
+        Args:
+            program: the file to write.
+            programs: names of C files in tests/c/openssl, without suffix, or objects;
+                and policy_map.
+            instead: other objects of files of the adapter, by their names.
+        """
+        files = [self._programs.get(str(name), Path(name)) for name in programs]
+        files += (self.adapter | (instead or {})).values()
+        command: list[str | Path] = [*self.compiler, "-o", program, *files]
+        # BoringSSL calls functions of faults.c.
+        command += [*_core(), "-rdynamic", *self._library.linking()]
+        assert ended(command) == (0, "", "")
+        return program
+
+
+SCENARIOS = (
+    *("scenarios", "dialogue", "client", "server", "composition"),
+    *("verify_callbacks", "early"),
+    "boringssl",
+)
+"""The files of the program that runs scenarios."""
+
+
+@functools.cache
+def objects(library: Library = OPENSSL) -> Objects:
+    """Return the objects for a library, compiled once in a process."""
+    return Objects(Path(_folder(library.name).name), library)
+
+
+def scenarios(folder: Path, changed: dict[str, str], made: Objects) -> Path:
+    """Return the program that runs scenarios, where files of the adapter are changed.
+
+    Args:
+        folder: what is made for it.
+        changed: the texts of these files, by their names.
+        made: the objects of all other files.
+    """
+    instead = {}
+    for file, text in changed.items():
+        copy = folder / file
+        # The copy is elsewhere, and includes the headers all the same.
+        included = text.replace('#include "', f'#include "{CSRC / "openssl"}/')
+        copy.write_text(included, encoding="ascii")
+        instead[file] = made.compiled(copy, folder, "-w")
+    return made.linked(folder / "program", *SCENARIOS, instead=instead)
