@@ -69,10 +69,10 @@
 // without these rejects every client, and so do such pins if the server does
 // not ask for a certificate (SSL_VERIFY_PEER).
 //
-// A rejection in a full handshake sends the alert bad_certificate (a client
-// without a certificate: what OpenSSL sends). In other cases no alert is sent,
-// because OpenSSL has no function for that: reads and writes fail, and the
-// application closes the connection. SSL_get_verify_result is
+// A rejection in a full handshake sends the alert bad_certificate (OpenSSL's
+// own if a client has no certificate). In other cases no alert is sent, because
+// OpenSSL has no function for that: reads and writes fail, and the application
+// closes the connection. SSL_get_verify_result is
 // X509_V_ERR_CERT_REJECTED in both cases, and the error queue has the reason.
 //
 // Callbacks. The adapter uses the info callback, the verify callback of each
@@ -185,8 +185,8 @@ PV_API PV_CHECK int pv_openssl_swap(SSL_CTX *ctx, const pv_policy *policy);
 
 // pv_openssl_set1_host gives a client the name of its server, or its address:
 // the name to verify, and to look up. With OpenSSL it is SSL_set1_host. With
-// BoringSSL, which does not tell the name, it has to be called in its place,
-// once for a connection.
+// BoringSSL, which does not give the name back, call it instead of
+// SSL_set1_host, once per connection.
 //
 // Returns 1; or 0 if memory is short.
 PV_API PV_CHECK int pv_openssl_set1_host(SSL *ssl, const char *host);

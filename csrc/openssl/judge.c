@@ -162,7 +162,7 @@ static bool find_evidence(pv__memo *out, pv__buffer *bytes,
   if (shown->session == NULL) {
     is_clear = !shown->has_chain ||
                (pv__memo_read(out, connection->evidence.data,
-                                  connection->evidence.len) &&
+                              connection->evidence.len) &&
                 connection->leaf != NULL &&
                 is_for(out, &connection->leaf_hashed, host));
   } else {

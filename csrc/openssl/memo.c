@@ -10,8 +10,8 @@ enum { HOST_AT = 44 };
 _Static_assert(sizeof(hashed_cert) == 65, "a session keeps it as it is");
 
 bool pv__memo_write(pv__buffer *out, pv__known *known,
-                        const hashed_cert *leaf, STACK_OF(X509) *chain,
-                        const char *host) {
+                    const hashed_cert *leaf, STACK_OF(X509) *chain,
+                    const char *host) {
   const pv__stack_index num = chain == NULL ? 1 : sk_X509_num(chain);
   const size_t host_len = strlen(host);
   *out = (pv__buffer){NULL, 0};

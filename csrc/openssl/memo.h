@@ -30,8 +30,8 @@ typedef struct pv__memo {
 // or, if `chain` is NULL, that it verified none. It returns false, and `*out`
 // is empty, if there are too many certificates or memory is short.
 bool pv__memo_write(pv__buffer *out, pv__known *known,
-                        const hashed_cert *leaf, STACK_OF(X509) *chain,
-                        const char *host);
+                    const hashed_cert *leaf, STACK_OF(X509) *chain,
+                    const char *host);
 
 // pv__memo_read makes a view of these bytes. It returns false if they are
 // anything else than what pv__memo_write wrote.

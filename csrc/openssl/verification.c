@@ -22,7 +22,7 @@ bool pv__keep_chain(pv__connection *connection, SSL *ssl, X509 *leaf,
   pv__buffer_free(&connection->evidence);
   return pv__leaf_kept(connection, &rule->known, leaf) &&
          pv__memo_write(&connection->evidence, &rule->known,
-                            &connection->leaf_hashed, chain, host);
+                        &connection->leaf_hashed, chain, host);
 }
 
 // Decides about the chain of a verification. OpenSSL has verified the chain

@@ -31,7 +31,7 @@ int64_t arrow_views_len(const arrow_views *views);
 
 // arrow_views_copy copies the strings to `out`, back to back, and writes
 // num + 1 offsets. Returns 1; or 0 if a view is not inside of its buffer, or if
-// the strings have more than `out_len` bytes, since they were changed.
+// the strings changed meanwhile and exceed `out_len` bytes.
 int arrow_views_copy(uint8_t *out, size_t out_len, uint64_t *out_offsets,
                      const arrow_views *views);
 

@@ -32,7 +32,7 @@ class Entry(NamedTuple):
         der: the certificate or the key.
         role: its place in the chain; without a chain, what it claims to be.
         proven: False if a server merely sent it.
-        details: of its key, and of a certificate what it claims, for people.
+        details: about its key, and the claims of a certificate, for people.
         digests: that of its key; for a certificate, also that of the whole.
     """
 

@@ -48,8 +48,8 @@ def load_policy(
         format: "toml", pinverify's own format, or that of another system; see
             docs/formats.md.
         host: the host or pattern of the pins, where the format does not say it.
-        pins: the other file of a format that has several, or a list of them; without
-            it, those beside the first.
+        pins: the other file or files, if the format has several; by default those
+            beside *path*.
 
     Raises:
         PolicyError: the file has mistakes; the message names them and their places.

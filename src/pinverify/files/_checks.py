@@ -1,12 +1,11 @@
 """Mistakes in rules that whoever loads a policy is told: errors and warnings.
 
-They show in the rules themselves, without a table of others' keys and names: those are
-for `lint`, which looks at the same rules with more checks. No finding changes a
-decision.
+The rules alone show them. Mistakes that need a table of others' keys and names are for
+`lint`, which has more checks. No finding changes a decision.
 
-A large file has a million rules, and most of them are ordinary: several pins that
-nobody knows, enforced, without an end. A check names the traits without which it finds
-nothing, so an ordinary rule is passed over at once.
+A large file has a million rules, and most of them are ordinary: enforced, without an
+expiry, with several unknown pins. A check names the traits that a rule needs for a
+finding, so ordinary rules are skipped at once.
 """
 
 from __future__ import annotations

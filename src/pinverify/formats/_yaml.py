@@ -63,8 +63,8 @@ def documents(text: str, given: Given, keep: Callable[[str], Keep]) -> list[Any]
     Args:
         text: the file.
         given: its name.
-        keep: whether to keep the entry of a key. Of others those are kept that lead to
-            one that is.
+        keep: whether to keep the entry of a key. An entry that leads to a kept one is
+            kept, too.
 
     Raises:
         PolicyError: *text* is not YAML, or has what is refused here, or is too large.

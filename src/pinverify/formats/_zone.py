@@ -81,7 +81,7 @@ def records(
     Args:
         text: a zone file, or a part of one.
         types: in capitals.
-        origin: the name of the zone, which a server's configuration has.
+        origin: the name that relative ones end with, or None.
         reading: collects the mistakes.
     """
     owner: tuple[str, str | None] | None = None  # with the origin of its own line

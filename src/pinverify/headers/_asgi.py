@@ -93,9 +93,9 @@ def _request(scope: _Message) -> Request:
 def _is_replaced(host: str, port: int, lines: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return True if the server took the address of the peer from a header.
 
-    uvicorn does, unless it is told not to. If the header has no port, it says 0, and no
-    connection has that port. If the header has one, both stand there: the address with
-    brackets or whatever else around it.
+    uvicorn does, unless told not to. Without a port in the header it sets port 0, which
+    no connection has. Otherwise the header has both the host and the port, the host
+    perhaps in brackets or other text.
     """
     if not port:
         return True

@@ -15,8 +15,8 @@ In this order, and any exception is a rejection:
 4. The pins decide, with the rules of evidence that all adapters have: the leaf counts,
    and a chain only if the declaration says that the proxy has verified it.
 
-In report mode the pins refuse nobody, while steps 1 to 3 go on to refuse: they find
-requests that did not come as declared, and no policy is asked about these.
+In report mode the pins refuse nobody, but steps 1 to 3 still do: they find requests
+that did not come as declared, which no policy judges.
 """
 
 from __future__ import annotations

@@ -130,8 +130,8 @@ def advise(facts: Facts) -> Advice:
 
 
 _TODO = {
-    Step.MAKE: "make a key, keep it where the present one is kept, and name its "
-    "request or its public key with --next",
+    Step.MAKE: "make a key, keep it away from the server, and name its request or its "
+    "public key with --next",
     Step.PIN: "add the missing pins to {policy}, and publish it",
     Step.WAIT: "publish {policy}, if you have not yet; leave out --other for a policy "
     "when no client can have it any more",

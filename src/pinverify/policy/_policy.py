@@ -288,7 +288,7 @@ class Policy:
             pins: SPKI pins, 32 bytes each, back to back.
             offsets: pattern i is bytes offsets[i] to offsets[i + 1] of the buffer.
             pin_offsets: host i has pins pin_offsets[i] to pin_offsets[i + 1]; None if
-                each has as many.
+                all have equally many.
             unpinned: "allow" or "reject" hosts without pins.
             blocked: pins that no peer may show, whether its host has a rule or not.
 

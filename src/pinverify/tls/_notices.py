@@ -4,8 +4,8 @@ A server library may drop the exception that refuses a client, and a rule in rep
 mode raises none. So each decision that is no plain match becomes an event: it goes to
 the application's callback, always, and to the logger "pinverify", as a warning.
 
-The log is bounded. A peer is the same if its side, its host (of a client: its key), the
-reason and the policy are. The same peer is logged once a minute, and the next line
+The log is bounded. Two events are alike if side, host (of a client: key), reason and
+policy are equal. Events that are alike are logged once a minute, and the next line
 says how many were held back. A stranger can have a new key each time, so at most 1,024
 different peers are logged in a minute; the next line says how many others there were.
 

@@ -51,12 +51,12 @@ def install(
     context that is itself pinned keeps its own policy. Connections of servers are left
     alone.
 
-    The rule is that of the name which the client gives to `ssl`. Some libraries give
-    none, as ldap3 and oracledb do, and check the name of the server by themselves: see
-    *nameless*. A name that is no host, such as ``db.1`` or ``fe80::1%eth0``, has the
-    rule of the host that it stands for (``api.example.com:443`` that of
-    ``api.example.com``); if there is none, it is accepted as a host without pins if the
-    policy allows these, and is then reported.
+    The rule is looked up by the name that the client gives to `ssl`. Some libraries,
+    such as ldap3 and oracledb, give none, and check the server's name themselves: see
+    *nameless*. A name that is no host, such as ``db.1`` or ``fe80::1%eth0``, is judged
+    by the rule of the host in it (``api.example.com:443`` by that of
+    ``api.example.com``). Without such a rule it is accepted and reported, if the policy
+    allows hosts without pins.
 
     Forked processes inherit the pins. No other process has them, so not those that
     `multiprocessing` and `concurrent.futures` start with "spawn" or "forkserver", which

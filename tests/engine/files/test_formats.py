@@ -205,12 +205,15 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert load_policy(path) == load_policy(str(path), format="toml") == policy
 
 
-def test_errors_begin_with_the_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"), [("toml", b"version = 1\n"), ("json", b'{"version": 1}')]
+)
+def test_errors_begin_with_the_path(tmp_path: Path, name: str, text: bytes) -> None:
     """The message names the file as it was given."""
-    path = tmp_path / "pins.toml"
-    path.write_bytes(b"version = 1\n")
+    path = tmp_path / f"pins.{name}"
+    path.write_bytes(text)
     with pytest.raises(PolicyError, match=rf"\A{re.escape(str(path))}: "):
-        load_policy(path)
+        load_policy(path, format=name)
 
 
 def test_a_compiled_policy_is_not_read_as_toml(tmp_path: Path) -> None:
