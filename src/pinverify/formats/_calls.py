@@ -102,7 +102,7 @@ class _Reader:
         for node in made.values():
             target = re.split(r"[(<]", text_of(node).removeprefix("new").lstrip())[0]
             first = target.removeprefix("okhttp3.").partition(".")[0].strip()
-            if first in names and self._code.is_shadowed(first):
+            if first in names and self._code.is_declared(first):
                 self._mistake(node, f"may be of the {first} that this file declares")
         for node in self._code.nodes:
             self._note_call(node)
@@ -116,8 +116,8 @@ class _Reader:
             elif found:
                 msg = "a builder without pins; the file is read as if it were not used"
                 self.notices.add((line_of(node), msg))
-        for node, others in found[1:]:
-            if sorted(v for _, v in others) != sorted(v for _, v in found[0][1]):
+        for node, calls in found[1:]:
+            if sorted(v for _, v in calls) != sorted(v for _, v in found[0][1]):
                 msg = (
                     f"a second {_CLASS}.Builder with other pins than that of line "
                     f"{line_of(found[0][0])}; keep one of them in the file"
@@ -482,15 +482,18 @@ class _Reader:
         if block is None:
             self._mistake(node, "hands the builder on; write its calls in a block")
             return
-        declared = {name.id for name in self._code.declared_in(block)}
-        named = {text_of(name) for name in self._code.declared_in(block)}
+        declared = self._code.declared_in(block)
+        named = {text_of(name) for name in declared}
         for inner in [one for one in self._code.nodes_in(block) if one.id != block.id]:
             outer = next(self._code.around(inner))
             within = self._code.call(inner)
             if call.name in _IT:
                 is_it = inner.type in NAMES and text_of(inner) in (named or {"it"})
-                is_it = is_it and inner.id not in declared
-                if is_it and self._origin_of(inner) is not None:
+                if (
+                    is_it
+                    and inner not in declared
+                    and self._origin_of(inner) is not None
+                ):
                     self._check_use(inner, seen)
             elif inner.type in {"this_expression", "this"}:
                 self._check_use(inner, seen)

@@ -282,8 +282,9 @@ class Code:
         elif node.type.startswith("import"):
             words = text_of(node).rstrip(";").split()
             self._has_koin = self._has_koin or "org.koin." in words[-1]
-            is_alias = "as" in words[1:] and not words[1].startswith("okhttp3.")
-            if len(words) > 1 and (is_alias or not _OURS.match(words[-1])):
+            of = words[1] if "as" in words else words[-1]
+            is_alias = of != words[-1] and not of.startswith("okhttp3.")
+            if len(words) > 1 and (is_alias or not _OURS.match(of)):
                 self._imported.add(words[-1].rpartition(".")[2])
 
     def _note_body(self, node: Node, name: Node) -> None:
@@ -293,11 +294,15 @@ class Code:
         before = [one for one in inner if one.start_byte < name.start_byte]
         listed = [*inner, *(one for part in inner for one in _named(part))]
         names = [_names_in(one) for one in listed if one.type in _PARAMETERS]
-        is_plain = all(len(one) == 1 for one in names) and "vararg" not in text_of(node)
         words = self._modifiers(node)
-        is_plain = is_plain and "private" in words and "@" not in "".join(words)
-        strange = {*_TYPES, "type_parameters"} & {one.type for one in inner}
-        if body and is_plain and not (strange - _TYPES or _types_of(before)):
+        is_strange = (
+            "private" not in words
+            or "@" in "".join(words)
+            or "vararg" in text_of(node)
+            or any(one.type in _TYPES for one in before)  # what it is a function of
+            or any(one.type == "type_parameters" for one in inner)
+        )
+        if body and not is_strange and all(len(one) == 1 for one in names):
             self._bodies.append((name, [one[0] for one in names], body))
 
     def _modifiers(self, node: Node) -> set[str]:
@@ -533,10 +538,6 @@ class Code:
         if len(nearest) > 1 and use.id not in {one.name.id for one in nearest}:
             raise UnknownError(use, "is declared more than once")
         return nearest[0] if nearest else None
-
-    def is_shadowed(self, name: str) -> bool:
-        """Return whether the name of a class means something else in this file."""
-        return name in self._declared or name in self._classes
 
     def runs_with(self, block: Node, made: Node) -> bool:
         """Return whether an initializer runs once for each of what is made.
@@ -1006,17 +1007,8 @@ class Code:
         use = next(o for o in self.nodes_in(node) if text_of(o) == call.name)
         self.check_meaning(use, Declared(name, scope, None, "", owner))
         given = [self.value(one, env, depth) for _, one in call.arguments]
-        return self.value(
-            body, dict(zip(map(_id_of, names), given, strict=True)), depth
-        )
-
-
-def _types_of(nodes: list[Node]) -> list[Node]:
-    return [one for one in nodes if one.type in _TYPES]
-
-
-def _id_of(node: Node) -> int:
-    return node.id
+        ids = [name.id for name in names]
+        return self.value(body, dict(zip(ids, given, strict=True)), depth)
 
 
 def _expression_of(body: Node | None) -> Node | None:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["language_of", "read_source"]
 
 _LANGUAGES = {".kt": "kotlin", ".kts": "kotlin", ".java": "java", ".swift": "swift"}
-_ONE_LINE = re.compile(r'(\bobject\b[ \t]*\w*[ \t]*\{)((?:[^{}"\n]|"[^{}"\n\\]*")+)\}')
+_ONE_LINE = re.compile(
+    r"""(\bobject\b[ \t]*\w*[ \t]*\{(?:[^{}"\n]|"[^{}"\n\\]*")+(?<![\s;]))[ \t]*\}"""
+)
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from pinverify.formats._source import answer; answer()"
@@ -104,10 +106,7 @@ def look_into(text: str, languages: list[str]) -> Any:  # noqa: ANN401
     # The grammar of Kotlin takes $name in a string for text, and ${name} for a name.
     # It wants an end of a line, or a semicolon, behind what an object has.
     kotlin = re.sub(r"\$([^\W\d]\w*)", r"${\1}", text)
-    cut = _ONE_LINE.sub(
-        lambda one: f"{one[1]}{one[2].rstrip(' ;')}{';' * bool(one[2].strip(' ;'))}}}",
-        kotlin,
-    )
+    cut = _ONE_LINE.sub(r"\1;}", kotlin)
     tree_sitter: Any = importlib.import_module("tree_sitter")
     roots = []
     for name in languages:
