@@ -3,7 +3,7 @@
 #define PINVERIFY_OPENSSL_CONNECTION_H
 
 #include "memo.h"
-#include "in_force.h"
+#include "policy_in_force.h"
 
 typedef void pv__info_callback(const SSL *ssl, int where, int ret);
 

@@ -3,7 +3,7 @@
 // that is called for resumed sessions, too. The keys are only handed on.
 #include "guard.h"
 #include "handshake.h"
-#include "rejection.h"
+#include "rejected_connection.h"
 
 #ifdef OPENSSL_IS_BORINGSSL
 

@@ -2,7 +2,7 @@
 // and copies to each connection.
 #include "guard.h"
 #include "handshake.h"
-#include "rejection.h"
+#include "rejected_connection.h"
 
 #ifndef OPENSSL_IS_BORINGSSL
 

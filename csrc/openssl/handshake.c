@@ -24,7 +24,7 @@
 #include "handshake.h"
 
 #include "facts.h"
-#include "rejection.h"
+#include "rejected_connection.h"
 #include "step.h"
 #include "verification.h"
 

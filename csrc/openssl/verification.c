@@ -2,7 +2,7 @@
 // OpenSSL verified the chain.
 #include "verification.h"
 
-#include "rejection.h"
+#include "rejected_connection.h"
 
 static const char TOO_MANY[] =
     "the chain has too many certificates, or memory is short";

@@ -408,7 +408,7 @@ C_FLOORS = {
     "policy_compile.c": 5,
     "policy_map.c": 6,
     # The adapter of OpenSSL.
-    "in_force.c": 6,
+    "policy_in_force.c": 6,
     "known.c": 6,
     "memo.c": 7,
     "broken_bio.c": 6,
@@ -416,7 +416,7 @@ C_FLOORS = {
     "kept.c": 7,
     "facts_*.c": 8,
     "judge.c": 9,
-    "rejection.c": 10,
+    "rejected_connection.c": 10,
     "verification.c": 11,
     "handshake.c": 12,
     "guard_*.c": 13,

@@ -87,8 +87,8 @@ def test_every_file_that_enforces_pins_has_mutants() -> None:
 
 
 # A decision is made in judge.c, and what leads to it in these.
-ADAPTER_FILES = {"memo.c", "handshake.c", "in_force.c", "judge.c", "rejection.c"}
-ADAPTER_FILES |= {"pinverify_openssl.c", "verification.c"}
+ADAPTER_FILES = {"memo.c", "handshake.c", "policy_in_force.c", "judge.c"}
+ADAPTER_FILES |= {"pinverify_openssl.c", "rejected_connection.c", "verification.c"}
 ADAPTER_MUTANTS = 20
 
 

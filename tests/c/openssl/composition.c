@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "../../../csrc/openssl/in_force.h"
+#include "../../../csrc/openssl/policy_in_force.h"
 #include "dialogue.h"
 
 static int steps, ends;

@@ -1,5 +1,5 @@
-// in_force.c: the policy in force for a context, and its replacement.
-#include "in_force.h"
+// policy_in_force.c: the policy in force for a context, and its replacement.
+#include "policy_in_force.h"
 
 #include <sched.h>
 

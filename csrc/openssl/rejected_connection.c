@@ -1,5 +1,5 @@
-// rejection.c: the end of a connection whose peer is rejected.
-#include "rejection.h"
+// rejected_connection.c: the end of a connection whose peer is rejected.
+#include "rejected_connection.h"
 
 #include "broken_bio.h"
 

@@ -1,6 +1,6 @@
-// rejection.h: the end of a connection whose peer is rejected.
-#ifndef PINVERIFY_OPENSSL_REJECTION_H
-#define PINVERIFY_OPENSSL_REJECTION_H
+// rejected_connection.h: the end of a connection whose peer is rejected.
+#ifndef PINVERIFY_OPENSSL_REJECTED_CONNECTION_H
+#define PINVERIFY_OPENSSL_REJECTED_CONNECTION_H
 
 #include "connection.h"
 
@@ -26,4 +26,4 @@ void pv__reject_because(pv__connection *connection, SSL *ssl, const char *why);
 // plain match. Call it when nothing can change any more.
 void pv__tell(pv__connection *connection, SSL *ssl);
 
-#endif  // PINVERIFY_OPENSSL_REJECTION_H
+#endif  // PINVERIFY_OPENSSL_REJECTED_CONNECTION_H

@@ -1,6 +1,6 @@
-// in_force.h: the policy in force for a context, and its replacement.
-#ifndef PINVERIFY_OPENSSL_IN_FORCE_H
-#define PINVERIFY_OPENSSL_IN_FORCE_H
+// policy_in_force.h: the policy in force for a context, and its replacement.
+#ifndef PINVERIFY_OPENSSL_POLICY_IN_FORCE_H
+#define PINVERIFY_OPENSSL_POLICY_IN_FORCE_H
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -35,4 +35,4 @@ void pv__read_end(pv__in_force *in_force, const pv__reading *reading);
 // pv__in_force_swap returns when nobody reads the old policy any more.
 void pv__in_force_swap(pv__in_force *in_force, const pv_policy *policy);
 
-#endif  // PINVERIFY_OPENSSL_IN_FORCE_H
+#endif  // PINVERIFY_OPENSSL_POLICY_IN_FORCE_H
