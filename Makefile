@@ -151,7 +151,7 @@ suites:
 	@$(MAKE) --no-print-directory run-suites VENV='$(VENV)-suites' \
 	    EXTRA_GROUP='--group suites'
 run-suites: $(VENV)/built
-	@$(RUN) tests/suites/run.py $(SUITES)
+	@$(RUN) tests/others_suites/run.py $(SUITES)
 
 sanitize coverage: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/c $@ PYTHON='$(abspath $(RUN))'
@@ -161,7 +161,7 @@ fuzz differential: $(VENV)/built
 	@$(MAKE) --no-print-directory -C tests/fuzz $@ PYTHON='$(abspath $(RUN))'
 
 ct: $(VENV)/built
-	@$(TABLES) $(RUN) -m ct.run
+	@$(TABLES) $(RUN) -m constant_time.run
 
 # The C library for other programs. DESTDIR is put before PREFIX, as everywhere.
 # Each compiler has a folder of its own, since meson keeps the first one of a folder.
@@ -185,7 +185,7 @@ amalgamation:
 
 clean:
 	rm -rf .venv build dist bench/c/build tests/c/build tests/fuzz/build
-	rm -rf tests/ct/build src/*.egg-info src/pinverify/_core.*.so
+	rm -rf tests/constant_time/build src/*.egg-info src/pinverify/_core.*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

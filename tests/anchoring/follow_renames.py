@@ -49,7 +49,7 @@ TABLES = {
         "tests/remedies/boringssl.toml": "csrc/openssl",
     },
     "prove": {"tests/prove/*.toml": "csrc"},
-    "ct": {"tests/ct/leaks.toml": "csrc"},
+    "constant_time": {"tests/constant_time/leaks.toml": "csrc"},
 }
 
 LEAST_WORDS = 4  # that tell a place, whatever function they are in

@@ -12,9 +12,9 @@ from dataclasses import replace
 import pytest
 
 import anchors
-from ct import run, single_step
-from ct.calls import DECISIONS
-from ct.run import Finding, Leak
+from constant_time import run, single_step
+from constant_time.calls import DECISIONS
+from constant_time.run import Finding, Leak
 
 __all__: list[str] = []
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from others_suites import run
+from others_suites.run import Suite
 from pki import Pki
-from suites import run
-from suites.run import Suite
 from tls_clients import Serve
 from tls_servers import server_context
 

@@ -40,9 +40,9 @@ from typing import Any
 
 import anchors
 from anchors import Change
+from constant_time import single_step
+from constant_time.calls import DECISIONS, Arena, Library, policies, sample_certificate
 from core_sources import core_sources
-from ct import single_step
-from ct.calls import DECISIONS, Arena, Library, policies, sample_certificate
 
 __all__: list[str] = []
 
