@@ -35,8 +35,8 @@ from pinverify.files import toml
 from pinverify.formats._table import FORMATS
 from policy_samples import ABSENT, NOON, OTHER
 from test_ct import entries, tile
-from test_formats import PATTERNS, SPELT_PINS, edited_examples
 from test_formats_hostile import PIECES, STARTS, STRANGE, whole
+from test_policy_files import PATTERNS, SPELT_PINS, edited_examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -134,7 +134,7 @@ PYTHON = Layer(
     (
         "hosts",
         "pin",
-        "formats",
+        "policy_files",
         "rules_round_trip",
         "rules_values",
         "compiled_bytes",

@@ -19,10 +19,10 @@ from pinverify.audit._summary import (
     pin_text,
 )
 from pinverify.cli.check import REASONS, load
-from pinverify.cli.compile import check_target, replace_file, replacing
 from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, FOUND, NO_ANSWER
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
+from pinverify.cli.written_files import check_target, replace_file, replacing
 from pinverify.errors import PinverifyError
 from pinverify.policy import PinSet, Reason
 from pinverify.policy._printable import printable, shortened

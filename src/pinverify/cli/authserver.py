@@ -18,8 +18,8 @@ from pinverify.cli.policies import followed_file
 from pinverify.errors import PolicyError
 from pinverify.headers import Proxy
 from pinverify.headers._auth_service import AuthService
-from pinverify.headers._gate import Gate
-from pinverify.headers._proxy import UNIX
+from pinverify.headers._declared_proxy import UNIX
+from pinverify.headers._request_decision import Gate
 from pinverify.tls._connect import split_address
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pinverify.cli.compile import NO_TEXT, check_target, replace_file
+from pinverify.cli.compile import NO_TEXT
 from pinverify.cli.exit_codes import ACCEPTS_MORE
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.policies import rules_from
+from pinverify.cli.written_files import check_target, replace_file
 from pinverify.formats import dump_rules
 from pinverify.formats._table import FORMATS
 

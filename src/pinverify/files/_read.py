@@ -12,7 +12,7 @@ from pinverify.core._library import DIGEST_LEN
 from pinverify.errors import PolicyError
 from pinverify.files import toml
 from pinverify.files._digests import known_among
-from pinverify.files._tables import rules_of
+from pinverify.files._policy_tables import rules_of
 
 if TYPE_CHECKING:
     from typing import Literal

@@ -12,13 +12,13 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.files._tables import Mistake, mistakes_in
+from pinverify.files._policy_tables import Mistake, mistakes_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pinverify.errors import Kind
-    from pinverify.files._tables import Place
+    from pinverify.files._policy_tables import Place
 
 __all__ = ["look_again", "tokens"]
 

@@ -1,6 +1,6 @@
 """pinverify's own policy format, in TOML; docs/policy-toml.md is its manual.
 
-The tables that it holds are described in `_tables`.
+The tables that it holds are described in `_policy_tables`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pinverify.errors import PolicyError
-from pinverify.files._tables import VERSION, all_mistakes, quoted, rules_of
+from pinverify.files._policy_tables import VERSION, all_mistakes, quoted, rules_of
 from pinverify.files._toml_mistakes import look_again
 from pinverify.policy import PinSet, Rules
 

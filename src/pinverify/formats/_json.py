@@ -15,8 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
-from pinverify.files._read import columns_of
-from pinverify.files._tables import (
+from pinverify.files._policy_tables import (
     SOUND,
     Mistake,
     all_mistakes,
@@ -24,6 +23,7 @@ from pinverify.files._tables import (
     name_of,
     rules_of,
 )
+from pinverify.files._read import columns_of
 from pinverify.formats._losses import Dumped
 from pinverify.formats._reading import Loaded, text_of
 from pinverify.policy import PinSet
@@ -33,8 +33,8 @@ from pinverify.policy._rules import LISTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pinverify.files._policy_tables import Place
     from pinverify.files._read import Columns
-    from pinverify.files._tables import Place
     from pinverify.formats._reading import Given
     from pinverify.policy import Pin, Rules
 

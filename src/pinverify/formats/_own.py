@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import PolicyError
 from pinverify.files import toml
+from pinverify.files._policy_tables import rules_of
 from pinverify.files._read import Columns, columns_of, text_of
-from pinverify.files._tables import rules_of
 from pinverify.formats._losses import Dumped
 from pinverify.formats._reading import Loaded
 

@@ -18,8 +18,8 @@ from pinverify._lazy import lazily
 
 if TYPE_CHECKING:
     from pinverify.headers._asgi import PinnedASGI
+    from pinverify.headers._declared_proxy import Proxy
     from pinverify.headers._forms import Form
-    from pinverify.headers._proxy import Proxy
     from pinverify.headers._wsgi import PinnedWSGI
 
 __all__ = ["Form", "PinnedASGI", "PinnedWSGI", "Proxy"]
@@ -29,8 +29,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "_asgi": "PinnedASGI",
+            "_declared_proxy": "Proxy",
             "_forms": "Form",
-            "_proxy": "Proxy",
             "_wsgi": "PinnedWSGI",
         },
     )

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 
-from pinverify.headers._gate import Request, refusal_text
 from pinverify.headers._middleware import Middleware
+from pinverify.headers._request_decision import Request, refusal_text
 from pinverify.tls._report_of import IN_SCOPE
 
 __all__ = ["PinnedASGI"]

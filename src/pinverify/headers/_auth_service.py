@@ -25,12 +25,12 @@ import socket
 from typing import TYPE_CHECKING
 
 from pinverify.headers._forms import VALUE_MAX
-from pinverify.headers._gate import Request
+from pinverify.headers._request_decision import Request
 from pinverify.headers._request_head import HeadError, read_head
 from pinverify.tls._notices import log_fault
 
 if TYPE_CHECKING:
-    from pinverify.headers._gate import Gate
+    from pinverify.headers._request_decision import Gate
     from pinverify.policy import Report
 
 __all__ = ["AuthService", "Bounds"]

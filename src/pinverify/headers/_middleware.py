@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pinverify.headers._gate import Gate
+from pinverify.headers._request_decision import Gate
 
 if TYPE_CHECKING:
-    from pinverify.headers._proxy import Proxy
+    from pinverify.headers._declared_proxy import Proxy
     from pinverify.policy import PinSet, Policy
     from pinverify.tls._notices import OnReport
 

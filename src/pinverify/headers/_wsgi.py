@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIApplication
 
-from pinverify.headers._gate import Request, refusal_text
 from pinverify.headers._middleware import Middleware
+from pinverify.headers._request_decision import Request, refusal_text
 from pinverify.tls._report_of import IN_SCOPE
 
 if TYPE_CHECKING:

@@ -297,7 +297,7 @@ def test_a_signal_leaves_nothing_half_written(
         # `nohup make test` ignores this signal, and a child would, too.
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "import sys, time; from pathlib import Path\n"
-        "from pinverify.cli.compile import replacing\n"
+        "from pinverify.cli.written_files import replacing\n"
         "with replacing(Path(sys.argv[1])) as file:\n"
         "    file.write(b'new'); print('begun', flush=True); time.sleep(60)\n"
     )

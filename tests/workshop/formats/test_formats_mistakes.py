@@ -24,7 +24,7 @@ from pinverify.files.toml import _check_keys_of_lines
 from pinverify.formats import _json, toml
 from pinverify.formats._reading import Given
 from policy_samples import ABSENT, OTHER
-from test_formats import edited_examples
+from test_policy_files import edited_examples
 
 __all__: list[str] = []
 

@@ -25,7 +25,7 @@ from header_requests import HEADERS, lines_of, value_of
 from pinverify import PinSet, Policy, Report, Rules
 from pinverify.headers import Form, Proxy
 from pinverify.headers._auth_service import AuthService, Bounds
-from pinverify.headers._gate import Gate
+from pinverify.headers._request_decision import Gate
 from pinverify.headers._request_head import HeadError, read_head
 from pinverify.tls._notices import OnReport
 from pki import Pki, example_pki

@@ -24,7 +24,7 @@ from pinverify import (
     uninstall,
 )
 from pinverify.headers import Proxy
-from pinverify.headers._gate import Gate, Request
+from pinverify.headers._request_decision import Gate, Request
 from pinverify.tls import _counts
 from pinverify.tls._counts import OTHERS, Counted, count, counts
 from pki import Pki

@@ -37,7 +37,7 @@ from pinverify import (
 )
 from pinverify.files import toml
 from pinverify.headers import Proxy
-from pinverify.headers._gate import Gate, Request
+from pinverify.headers._request_decision import Gate, Request
 from pinverify.live import PolicyFile, _policy_file
 from pinverify.live._policy_file import policy_files
 from pki import Identity, Pki

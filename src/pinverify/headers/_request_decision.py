@@ -26,8 +26,8 @@ import ipaddress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.errors import PolicyError
+from pinverify.headers._declared_proxy import TRANSFER_ENCODING, declared
 from pinverify.headers._forms import VALUE_MAX, read_leaf
-from pinverify.headers._proxy import TRANSFER_ENCODING, declared
 from pinverify.headers._rfc9440 import FormError, byte_sequences, secrets_of_list
 from pinverify.tls._in_force import in_force
 from pinverify.tls._judge import (
@@ -42,8 +42,8 @@ from pinverify.tls._memo import Memo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pinverify.headers._declared_proxy import Declared, Proxy
     from pinverify.headers._forms import WithSecret
-    from pinverify.headers._proxy import Declared, Proxy
     from pinverify.policy import PinSet, Policy, Report
     from pinverify.tls._in_force import InForce
     from pinverify.tls._judge import Peer
