@@ -18,7 +18,7 @@ import pytest
 
 import pinverify
 from places import ROOT, TESTS
-from test_layout import ENGINE, PACKAGE
+from test_floors import ENGINE, PACKAGE
 
 __all__: list[str] = []
 
