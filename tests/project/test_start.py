@@ -183,7 +183,7 @@ A_CONTEXT_NEEDS = {
     *("array", "copyreg", "functools", "re", "struct"),  # ssl imported them before 3.14
     *("annotationlib", "ast"),  # of typing, since 3.14
     *("errors", "core", "policy", "tls"),
-    *("core._arrow", "core._columns", "core._hosts", "core._kernels", "core._keys"),
+    *("core._arrow", "core._hosts", "core._kernels", "core._keys"),
     *("core._library", "core._peers", "core._policies"),
     *("policy._compiled", "policy._epoch_seconds"),
     *("policy._hosts", "policy._loose_der", "policy._pem", "policy._pin"),

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pinverify.core._arrow_read import Rows
-from pinverify.core._columns import Column
+from pinverify.core._library import Column
 from pinverify.errors import DERError
 from pinverify.policy._pem import blocks, is_pem
 from pinverify.policy._printable import shown

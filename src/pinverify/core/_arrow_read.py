@@ -18,8 +18,7 @@ from array import array
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pinverify import _core
-from pinverify.core._columns import Column, Positions
-from pinverify.core._library import ffi, lib
+from pinverify.core._library import Column, Positions, ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

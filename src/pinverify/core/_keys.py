@@ -6,11 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify import _core
-from pinverify.core._columns import as_columns, bytes_at, check_offsets
 from pinverify.core._library import (
     DIGEST_LEN,
     address,
     as_bytes,
+    as_columns,
+    bytes_at,
+    check_offsets,
     ffi,
     lib,
     status_text,
@@ -21,8 +23,7 @@ from pinverify.errors import DERError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pinverify.core._columns import Column
-    from pinverify.core._library import Buffer, Offsets
+    from pinverify.core._library import Buffer, Column, Offsets
 
 __all__ = [
     "Matches",

@@ -5,8 +5,15 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.core._columns import Column, Positions, check_offsets, ends, is_buffer
-from pinverify.core._library import ffi, lib
+from pinverify.core._library import (
+    Column,
+    Positions,
+    check_offsets,
+    ends,
+    ffi,
+    is_buffer,
+    lib,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,8 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._core import Answer
-from pinverify.core._columns import Column, check_offsets
-from pinverify.core._library import DIGEST_LEN, as_bytes, ffi, lib, status_text
+from pinverify.core._library import (
+    DIGEST_LEN,
+    Column,
+    as_bytes,
+    check_offsets,
+    ffi,
+    lib,
+    status_text,
+)
 from pinverify.core._peers import parts
 from pinverify.errors import PolicyError
 
@@ -21,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar
 
-    from pinverify.core._columns import Chain
-    from pinverify.core._library import Buffer
+    from pinverify.core._library import Buffer, Chain
     from pinverify.core._peers import Chains, ColumnOfChains, Hosts
 
     _Report = TypeVar("_Report", bound=Answer)

@@ -12,9 +12,8 @@ import sys
 from array import array
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 
-from pinverify.core._columns import Column
 from pinverify.core._keys import pack
-from pinverify.core._library import DIGEST_LEN
+from pinverify.core._library import DIGEST_LEN, Column
 from pinverify.core._policies import PINSET_LEN, OpenPolicy, Source, begins_as_policy
 from pinverify.core._policies import UNPINNED as NO_PINSET
 from pinverify.errors import PolicyError

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from pinverify.core._columns import Column
 from pinverify.core._hosts import (
     ANY_LABELS_MAX,
     HOST_MAX,
@@ -17,7 +16,7 @@ from pinverify.core._hosts import (
     is_address,
     not_a_host,
 )
-from pinverify.core._library import lib
+from pinverify.core._library import Column, lib
 from pinverify.core._policies import BadPatternError, canonical_column
 from pinverify.errors import PolicyError
 

@@ -15,8 +15,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pinverify.core._columns import Column, Positions
-from pinverify.core._library import DIGEST_LEN, as_bytes, view
+from pinverify.core._library import DIGEST_LEN, Column, Positions, as_bytes, view
 from pinverify.core._peers import Hosts, as_chain, chains_of
 from pinverify.core._policies import (
     BadPatternError,

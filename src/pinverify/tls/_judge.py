@@ -76,7 +76,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pinverify.core._columns import Chain, chain
+from pinverify.core._library import Chain, chain
 from pinverify.policy import PinningError, Reason, Report
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
 from pinverify.policy._printable import shortened

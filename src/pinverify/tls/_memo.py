@@ -19,8 +19,8 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from pinverify.core._columns import Chain, chain
 from pinverify.core._keys import sha256
+from pinverify.core._library import Chain, chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence

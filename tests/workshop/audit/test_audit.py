@@ -21,7 +21,7 @@ from cli_runs import Ended, answer, assert_no_answer, ended, on_terminal, proces
 from pinverify import UNPINNED, Pin, Rules
 from pinverify.audit import _inputs, _summary
 from pinverify.audit._judge import Names
-from pinverify.core._columns import Column
+from pinverify.core._library import Column
 from places import ROOT
 from test_ct import tile
 
