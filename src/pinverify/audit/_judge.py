@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.audit._rows import is_valid, text_of
 from pinverify.audit._summary import UNREADABLE, Finding
-from pinverify.core._hosts import is_address
+from pinverify.core._hosts import canonical, covering, is_address, split_pattern
 from pinverify.core._keys import hash_keys
 from pinverify.core._library import DIGEST_LEN, Column
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pinverify.errors import PolicyError
 from pinverify.policy import PinSet, Reason
-from pinverify.policy._hosts import canonical, covering, split_pattern
 from pinverify.policy._loose_der import validity_texts
 from pinverify.policy._policy import evaluate_at, handle_of
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.starttls import PROTOCOLS, NoStartTLSError, begin_tls
+from pinverify.core._hosts import canonical
 from pinverify.errors import PolicyError
-from pinverify.policy._hosts import canonical
 from pinverify.tls._connect import HTTPS_PORT, split_address
 from pinverify.tls._ssl_internals import der
 

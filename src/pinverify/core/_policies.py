@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._core import Answer
+from pinverify.core._hosts import BadPatternError
 from pinverify.core._library import (
     DIGEST_LEN,
     Column,
@@ -42,13 +43,11 @@ __all__ = [
     "UNPINNED",
     "Answer",
     "Answers",
-    "BadPatternError",
     "OpenPolicy",
     "RawPinSet",
     "RawReport",
     "Source",
     "begins_as_policy",
-    "canonical_column",
     "fields_of",
     "packed",
     "rejection",
@@ -59,18 +58,6 @@ __all__ = [
 PINSET_LEN = 80
 UNPINNED: int = lib.PV_UNPINNED
 """In place of the number of a PinSet."""
-
-
-class BadPatternError(PolicyError):
-    """Raised for a pattern of a column that cannot be compiled.
-
-    Attributes:
-        row: its number.
-    """
-
-    def __init__(self, row: int, why: str) -> None:
-        self.row = row
-        super().__init__(f"row {row}: {why}")
 
 
 class Source(NamedTuple):
@@ -113,30 +100,6 @@ class Source(NamedTuple):
             msg = f"the rules cannot be compiled: {status_text(status)}"
             raise PolicyError(msg)
         return out
-
-
-def canonical_column(patterns: Column) -> Column:
-    """Return a column with the canonical spelling of each pattern.
-
-    Raises:
-        BadPatternError: a pattern has none.
-    """
-    data = bytearray(patterns.data_len + patterns.num + 1)
-    offsets = bytearray(8 * (patterns.num + 1))
-    row = ffi.new("size_t *")
-    status = lib.pv_patterns_canonical(
-        ffi.from_buffer("uint8_t[]", data),
-        len(data),
-        ffi.from_buffer("uint64_t[]", offsets),
-        row,
-        patterns.handle,
-    )
-    if status == lib.PV_ERR_POLICY_PATTERN:
-        raise BadPatternError(row[0], status_text(status))
-    if status != lib.PV_OK:
-        msg = "offsets descend, or exceed the end of the buffer"
-        raise ValueError(msg)
-    return Column(data, memoryview(offsets).cast("Q"))
 
 
 # ---- opened policies ---------------------------------------------------------

@@ -15,9 +15,9 @@ from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from pinverify.core._hosts import split_pattern
 from pinverify.files import _digests
 from pinverify.policy._epoch_seconds import checked_moment
-from pinverify.policy._hosts import split_pattern
 from pinverify.policy._rules import LISTS, PinSet
 
 if TYPE_CHECKING:

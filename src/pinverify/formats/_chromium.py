@@ -16,11 +16,11 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pinverify.core._hosts import covering
 from pinverify.errors import DERError, PolicyError
 from pinverify.formats import _json
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import UNPINNED, Pin, PinSet
-from pinverify.policy._hosts import covering
 from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:

@@ -13,14 +13,13 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.core._hosts import is_address
+from pinverify.core._hosts import is_address, split_pattern
 from pinverify.errors import PolicyError
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host, rule_to_write
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import UNPINNED, PinSet, Rules
 from pinverify.policy._epoch_seconds import seconds_of
-from pinverify.policy._hosts import split_pattern
 from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:

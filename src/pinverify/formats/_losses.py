@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from pinverify.core._hosts import covering, split_pattern
 from pinverify.policy import UNPINNED, PinKind, PinSet, Rules
-from pinverify.policy._hosts import covering, split_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinverify.core._hosts import is_address
+from pinverify.core._hosts import canonical_pattern, covering, is_address, split_pattern
 from pinverify.errors import PolicyError
 from pinverify.formats._losses import Losses, fit
 from pinverify.policy import PinSet, Rules
-from pinverify.policy._hosts import canonical_pattern, covering, split_pattern
 
 if TYPE_CHECKING:
     from pinverify.formats._losses import Abilities

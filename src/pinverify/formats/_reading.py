@@ -10,13 +10,13 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.errors import MAX_TOLD, Kind, MistakesError, PolicyError
-from pinverify.policy import Pin, PinSet, Rules
-from pinverify.policy._hosts import (
+from pinverify.core._hosts import (
     canonical_pattern,
     split_pattern,
     takes_any_labels,
 )
+from pinverify.errors import MAX_TOLD, Kind, MistakesError, PolicyError
+from pinverify.policy import Pin, PinSet, Rules
 from pinverify.policy._pin import near_base64
 from pinverify.policy._printable import printable, shortened, shown
 

@@ -11,10 +11,10 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any, Literal
 
 from pinverify._version import __version__
+from pinverify.core._hosts import split_pattern
 from pinverify.errors import PolicyError
 from pinverify.policy import PinKind, PinSet, Reason
 from pinverify.policy._epoch_seconds import checked_moment
-from pinverify.policy._hosts import split_pattern
 from pinverify.policy._pem import pem
 from pinverify.policy._rules import check_choice
 

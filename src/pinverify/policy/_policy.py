@@ -15,14 +15,15 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from pinverify.core._hosts import (
+    BadPatternError,
+    canonical,
+    canonical_column,
+    canonical_pattern,
+)
 from pinverify.core._library import DIGEST_LEN, Column, Positions, as_bytes, view
 from pinverify.core._peers import Hosts, as_chain, chains_of
-from pinverify.core._policies import (
-    BadPatternError,
-    OpenPolicy,
-    Source,
-    canonical_column,
-)
+from pinverify.core._policies import OpenPolicy, Source
 from pinverify.errors import PolicyError
 from pinverify.policy._compiled import (
     PinTable,
@@ -34,7 +35,6 @@ from pinverify.policy._compiled import (
     read_rules,
 )
 from pinverify.policy._epoch_seconds import checked_moment, seconds_of
-from pinverify.policy._hosts import canonical, canonical_pattern
 from pinverify.policy._rejection import PinningError
 from pinverify.policy._report import Report, with_seen
 from pinverify.policy._reports import Reports

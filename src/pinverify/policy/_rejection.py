@@ -16,10 +16,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pinverify import core
+from pinverify.core._hosts import canonical, covering
 from pinverify.core._policies import CLIENTS, NO_RULE
 from pinverify.errors import DERError, PinverifyError, PolicyError
 from pinverify.policy._epoch_seconds import moment
-from pinverify.policy._hosts import canonical, covering
 from pinverify.policy._loose_der import element, inside, subject_of
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._printable import shortened

@@ -6,6 +6,7 @@ import enum
 from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
+from pinverify.core._hosts import canonical
 from pinverify.core._library import DIGEST_LEN, status_text
 from pinverify.core._policies import (
     CLIENTS,
@@ -17,7 +18,6 @@ from pinverify.core._policies import (
     rejection,
 )
 from pinverify.errors import PolicyError
-from pinverify.policy._hosts import canonical
 from pinverify.policy._pin import Pin, PinKind
 
 if TYPE_CHECKING:

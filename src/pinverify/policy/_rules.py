@@ -15,9 +15,9 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from pinverify.core._hosts import canonical, canonical_patterns, covering
 from pinverify.errors import PolicyError
 from pinverify.policy._epoch_seconds import moment, seconds_of
-from pinverify.policy._hosts import canonical, canonical_patterns, covering
 from pinverify.policy._pin import Pin, Value
 
 if TYPE_CHECKING:

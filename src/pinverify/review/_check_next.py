@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinverify.core._hosts import canonical, split_pattern
 from pinverify.errors import PolicyError
-from pinverify.policy._hosts import canonical, split_pattern
 from pinverify.policy._loose_der import issuer_and_subject, names_of
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._policy import Policy, handle_of

@@ -22,8 +22,8 @@ from __future__ import annotations
 from itertools import product, zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from pinverify.core._hosts import covering, split_pattern
 from pinverify.policy._epoch_seconds import checked_moment
-from pinverify.policy._hosts import covering, split_pattern
 from pinverify.policy._pin import PinKind
 from pinverify.policy._rules import LISTS, UNPINNED, PinSet, check_rules
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinverify.core._hosts import canonical, covering
 from pinverify.policy._epoch_seconds import checked_moment
-from pinverify.policy._hosts import canonical, covering
 from pinverify.policy._policy import Policy
 from pinverify.policy._rejection import pins_of
 from pinverify.policy._rules import LISTS, PinSet, Rules, in_place_of_a_policy

@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from pinverify.core._hosts import canonical
 from pinverify.errors import PolicyError
 from pinverify.policy import Reason
-from pinverify.policy._hosts import canonical
 from pinverify.policy._report import MODES
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from pinverify.core._hosts import is_address
-from pinverify.policy._hosts import canonical
+from pinverify.core._hosts import canonical, is_address
 from pinverify.tls.pyopenssl import PinnedConnections
 
 if TYPE_CHECKING:

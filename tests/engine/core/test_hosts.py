@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 import policy_model as model
 from pinverify import PolicyError
 from pinverify._core import ffi, lib
+from pinverify.core import _hosts as hosts
 from pinverify.core._hosts import canonical_host, is_address
 from pinverify.core._library import status_text
-from pinverify.policy import _hosts as hosts
 
 __all__: list[str] = []
 

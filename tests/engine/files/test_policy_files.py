@@ -23,9 +23,9 @@ from pinverify import (
     load_policy,
     load_rules,
 )
+from pinverify.core._hosts import canonical
 from pinverify.files import toml
 from pinverify.policy._compiled import compile_rules
-from pinverify.policy._hosts import canonical
 from places import ROOT
 from policy_samples import ABSENT
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import policy_model as model
 from pinverify import UNPINNED, PinSet, Policy, PolicyError, Reason
+from pinverify.core._hosts import covering
 from pinverify.core._kernels import scan_kernels, use_scan_kernel
 from pinverify.core._policies import OpenPolicy
-from pinverify.policy._hosts import covering
 from pki import Pki
 from policy_samples import ABSENT, OTHER, SHAPES
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
+from pinverify.core._hosts import canonical
 from pinverify.files._checks import (
     CLIENTS,
     LEVELS,
@@ -28,7 +29,6 @@ from pinverify.files._checks import (
 )
 from pinverify.files._checks import serious as _serious
 from pinverify.policy._epoch_seconds import checked_moment
-from pinverify.policy._hosts import canonical
 from pinverify.policy._rules import PinSet, check_rules
 from pinverify.review._lint.of_chains import Authorities, found_at_server, served
 from pinverify.review._lint.rule import each_rule

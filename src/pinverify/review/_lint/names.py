@@ -151,7 +151,7 @@ def mixed_scripts(name: str) -> str:
     for label in name.split("."):
         if label.startswith("xn--"):
             try:
-                import idna  # noqa: PLC0415 - see policy/_hosts.py
+                import idna  # noqa: PLC0415 - see core/_hosts.py
 
                 text = idna.decode(label)
             except UnicodeError:  # no IDN, but a name all the same

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pinverify.core._hosts import covering, takes_any_labels
 from pinverify.files._checks import is_in_force, matching
 from pinverify.files._digests import is_for_examples
-from pinverify.policy._hosts import covering, takes_any_labels
 from pinverify.policy._pin import PinKind
 from pinverify.policy._rules import UNPINNED, PinSet
 from pinverify.review._lint import names, operators
