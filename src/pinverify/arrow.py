@@ -20,11 +20,10 @@ from pinverify.core._keys import hash_keys, match_keys
 from pinverify.core._library import DIGEST_LEN
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pinverify.errors import PolicyError
-from pinverify.policy._epoch_seconds import checked_moment, seconds_of
 from pinverify.policy._pin import PinKind
 from pinverify.policy._policy import as_policy, handle_of
 from pinverify.policy._report import Reason
-from pinverify.policy._rules import read_pins
+from pinverify.policy._rules import checked_moment, read_pins, seconds_of
 
 if TYPE_CHECKING:
     import datetime as dt

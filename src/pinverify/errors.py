@@ -1,4 +1,4 @@
-"""The base class of all errors, and two of them; `PinningError` is in `policy`."""
+"""Errors, and text that is fit for their messages; `PinningError` is in `policy`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ __all__ = [
     "MistakesError",
     "PinverifyError",
     "PolicyError",
+    "printable",
+    "shortened",
+    "shown",
     "told",
 ]
 
@@ -89,3 +92,31 @@ def told(lines: Sequence[str], name: str, num: int) -> tuple[str, ...]:
     first = tuple(lines[:MAX_TOLD])
     more = num - len(first)
     return (*first, f"{name}: … and {more:,} more") if more else first
+
+
+# ---- text of others, made fit to be printed ----------------------------------
+
+_MAX_SHOWN = 80
+
+
+def printable(text: str) -> str:
+    """Return *text* on one line, with unprintable characters escaped.
+
+    A terminal obeys control characters, and invisible characters can change the
+    look of others.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+def shortened(text: str, length: int) -> str:
+    """Return printable text of at most *length* characters; subjects may be long."""
+    text = printable(text[: length + 1])  # escaping makes no text shorter
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def shown(text: str, length: int = _MAX_SHOWN) -> str:
+    """Return a quotation of *text* that is short enough for a message."""
+    return repr(text) if len(text) <= length else f"{text[:length]!r}…"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from pinverify.errors import printable
 from pinverify.policy._loose_der import moment_of
-from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     import datetime as dt

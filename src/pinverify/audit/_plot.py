@@ -11,7 +11,7 @@ import html
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.audit._summary import counted
-from pinverify.policy._printable import shortened
+from pinverify.errors import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -23,9 +23,8 @@ from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, FOUND, NO_ANSWER
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.written_files import check_target, replace_file, replacing
-from pinverify.errors import PinverifyError
+from pinverify.errors import PinverifyError, printable, shortened
 from pinverify.policy import PinSet, Reason
-from pinverify.policy._printable import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -19,8 +19,8 @@ from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.servers import Server, context_for, default_port
 from pinverify.core._hosts import split_pattern
+from pinverify.errors import printable
 from pinverify.policy import PinSet
-from pinverify.policy._printable import printable
 from pinverify.tls import pin_context
 
 if TYPE_CHECKING:

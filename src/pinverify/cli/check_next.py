@@ -17,10 +17,9 @@ from pinverify.cli.key_files import is_private_key, read_items
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import is_compiled
-from pinverify.errors import DERError, PolicyError
+from pinverify.errors import DERError, PolicyError, printable
 from pinverify.policy import Pin, Reason
 from pinverify.policy._pem import blocks
-from pinverify.policy._printable import printable
 from pinverify.review import check_next
 from pinverify.review._check_next import hosts_of
 

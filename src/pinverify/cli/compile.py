@@ -9,8 +9,8 @@ from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import rules_from
 from pinverify.cli.written_files import check_target, replace_file
+from pinverify.errors import printable
 from pinverify.policy import PinSet, Policy
-from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path

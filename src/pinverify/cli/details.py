@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, NamedTuple
 
+from pinverify.errors import shortened
 from pinverify.policy._loose_der import (
     dotted,
     element,
@@ -17,7 +18,6 @@ from pinverify.policy._loose_der import (
     tbs_fields,
     validity_of,
 )
-from pinverify.policy._printable import shortened
 
 __all__ = ["Details", "details", "key_text"]
 

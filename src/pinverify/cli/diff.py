@@ -8,8 +8,8 @@ from pinverify.cli.exit_codes import ACCEPTS_LESS, ACCEPTS_MORE
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.rule_lines import Line, of_default, of_expired, of_rule, text_of
+from pinverify.errors import printable
 from pinverify.policy import PinSet, Policy
-from pinverify.policy._printable import printable
 from pinverify.review import diff
 
 if TYPE_CHECKING:

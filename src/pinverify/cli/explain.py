@@ -17,9 +17,9 @@ from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.servers import Server, chain_of, context_for
+from pinverify.errors import printable
 from pinverify.formats._table import FORMATS
 from pinverify.policy import Policy, Reason
-from pinverify.policy._printable import printable
 from pinverify.policy._rejection import key_pin, subject_line
 from pinverify.review import explain
 

@@ -10,9 +10,8 @@ from pinverify.cli.answers import is_server
 from pinverify.cli.exit_codes import FOUND
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, printable
 from pinverify.formats._table import FORMATS
-from pinverify.policy._printable import printable
 from pinverify.review._lint import (
     CHECKS,
     LEVELS,

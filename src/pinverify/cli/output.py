@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pinverify.cli.exit_codes import INTERRUPTED, WRONG_USE
 from pinverify.cli.plain import Cell, Printer, is_surely_plain
-from pinverify.errors import PinverifyError
-from pinverify.policy._printable import printable
+from pinverify.errors import PinverifyError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

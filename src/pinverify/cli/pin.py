@@ -8,8 +8,8 @@ from pinverify.cli.answers import answer_of, is_server, tell_warnings
 from pinverify.cli.options import WAY, refuse_ignored
 from pinverify.cli.plain import Cell
 from pinverify.cli.spellings import SPELLINGS
+from pinverify.errors import printable, shortened
 from pinverify.policy._pem import pem
-from pinverify.policy._printable import printable, shortened
 
 if TYPE_CHECKING:
     import ssl

@@ -14,11 +14,11 @@ from pinverify.cli.exit_codes import NOT_SAFE
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import is_compiled
+from pinverify.errors import printable
 from pinverify.live._rotation import Facts, Out, Step, advise, is_rolling
 from pinverify.policy import Pin, PinSet, Policy, Reason, Rules
-from pinverify.policy._epoch_seconds import seconds_of
-from pinverify.policy._printable import printable
 from pinverify.policy._rejection import pins_of
+from pinverify.policy._rules import seconds_of
 from pinverify.review import lint
 from pinverify.review._check_next import certificate_around
 

@@ -8,9 +8,9 @@ from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.rule_lines import by_name, of_default, of_rule
 from pinverify.core._policies import OpenPolicy
+from pinverify.errors import printable
 from pinverify.formats import dump_rules
 from pinverify.policy._compiled import compile_rules
-from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ from pinverify.cli.answers import tell_warnings
 from pinverify.cli.convert import tell_losses
 from pinverify.cli.output import NoAnswerError
 from pinverify.cli.policies import tell_findings
+from pinverify.errors import printable
 from pinverify.formats import dump_rules
 from pinverify.policy import Pin, PinSet, Rules
-from pinverify.policy._printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

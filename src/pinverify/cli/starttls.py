@@ -12,8 +12,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinverify.errors import shortened
 from pinverify.policy._loose_der import element, inside
-from pinverify.policy._printable import shortened
 
 if TYPE_CHECKING:
     import socket

@@ -33,7 +33,6 @@ __all__ = [
     "takes_any_labels",
 ]
 
-
 HOST_MAX: int = lib.PV_HOST_MAX
 ANY_LABELS_MAX: int = lib.PV_ANY_LABELS_MAX
 

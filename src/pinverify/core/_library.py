@@ -40,7 +40,6 @@ __all__ = [
     "view",
 ]
 
-
 if not lib.complete_module():
     msg = "pinverify._core cannot be completed: build or install it again"
     raise ImportError(msg)

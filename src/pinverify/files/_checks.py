@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import split_pattern
 from pinverify.files import _digests
-from pinverify.policy._epoch_seconds import checked_moment
-from pinverify.policy._rules import LISTS, PinSet
+from pinverify.policy._rules import LISTS, PinSet, checked_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

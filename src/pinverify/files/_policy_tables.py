@@ -17,9 +17,15 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import canonical_pattern
-from pinverify.errors import MAX_TOLD, Kind, MistakesError, PolicyError
+from pinverify.errors import (
+    MAX_TOLD,
+    Kind,
+    MistakesError,
+    PolicyError,
+    shortened,
+    shown,
+)
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
-from pinverify.policy._printable import shortened, shown
 from pinverify.policy._rules import LISTS, check_choice, read_pins
 
 if TYPE_CHECKING:

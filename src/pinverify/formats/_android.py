@@ -21,12 +21,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._reading import Reading, text_of
 from pinverify.formats._xml import Element, parsed
 from pinverify.policy import UNPINNED, PinSet, Rules
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from pinverify.formats._reading import Given, Loaded

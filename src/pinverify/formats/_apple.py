@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shown
 from pinverify.formats import _plist
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._reading import Reading
 from pinverify.policy import PinSet, Rules
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from pinverify.formats._reading import Given, Loaded

@@ -17,11 +17,10 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.core._hosts import covering
-from pinverify.errors import DERError, PolicyError
+from pinverify.errors import DERError, PolicyError, shown
 from pinverify.formats import _json
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import UNPINNED, Pin, PinSet
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -14,12 +14,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pinverify.errors import DERError, PolicyError
+from pinverify.errors import DERError, PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped
 from pinverify.formats._one_host import given_host, pins_to_write
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import Pin, PinSet, Rules
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from pinverify.formats._reading import Given, Loaded

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shown
 from pinverify.formats._envoy_contexts import (
     CERTIFICATES,
     COMBINED,
@@ -38,7 +38,6 @@ from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host, rule_to_write
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import Pin, PinKind, PinSet, Rules
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,8 @@ import importlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shown
 from pinverify.formats import _json
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,13 +14,12 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.core._hosts import is_address, split_pattern
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host, rule_to_write
 from pinverify.formats._reading import Reading, text_of
 from pinverify.policy import UNPINNED, PinSet, Rules
-from pinverify.policy._epoch_seconds import seconds_of
-from pinverify.policy._printable import shown
+from pinverify.policy._rules import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shortened, shown
 from pinverify.files._policy_tables import (
     SOUND,
     Mistake,
@@ -27,7 +27,6 @@ from pinverify.files._read import columns_of
 from pinverify.formats._losses import Dumped
 from pinverify.formats._reading import Loaded, text_of
 from pinverify.policy import PinSet
-from pinverify.policy._printable import shortened, shown
 from pinverify.policy._rules import LISTS
 
 if TYPE_CHECKING:

@@ -15,12 +15,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinverify.core._hosts import covering, split_pattern
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._reading import Reading, text_of
 from pinverify.formats._source import language_of, read_source
 from pinverify.policy import PinSet, Rules
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -8,9 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shown
 from pinverify.formats._reading import text_of
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from pinverify.formats._reading import Given, Reading

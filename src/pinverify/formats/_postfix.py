@@ -17,12 +17,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import is_address, split_pattern
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host
 from pinverify.formats._reading import Reading, lines_of, text_of
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,10 +15,17 @@ from pinverify.core._hosts import (
     split_pattern,
     takes_any_labels,
 )
-from pinverify.errors import MAX_TOLD, Kind, MistakesError, PolicyError
+from pinverify.errors import (
+    MAX_TOLD,
+    Kind,
+    MistakesError,
+    PolicyError,
+    printable,
+    shortened,
+    shown,
+)
 from pinverify.policy import Pin, PinSet, Rules
 from pinverify.policy._pin import near_base64
-from pinverify.policy._printable import printable, shortened, shown
 
 if TYPE_CHECKING:
     import datetime as dt

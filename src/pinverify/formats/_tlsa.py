@@ -20,13 +20,12 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.core._hosts import is_address
-from pinverify.errors import DERError, PolicyError
+from pinverify.errors import DERError, PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host
 from pinverify.formats._reading import Reading, text_of
 from pinverify.formats._zone import records, whole_name
 from pinverify.policy import Pin, PinKind, PinSet, Rules
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,13 +16,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pinverify.core._hosts import covering, is_address
-from pinverify.errors import PolicyError
+from pinverify.errors import PolicyError, shown
 from pinverify.formats import _json, _plist
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._reading import Reading, text_of
 from pinverify.formats._source import language_of, read_source
 from pinverify.policy import UNPINNED, PinSet, Rules
-from pinverify.policy._printable import shown
 from pinverify.review._lint.names import is_local, is_public_suffix
 
 if TYPE_CHECKING:

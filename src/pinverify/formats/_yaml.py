@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pinverify.errors import PolicyError
-from pinverify.policy._printable import shown
+from pinverify.errors import PolicyError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

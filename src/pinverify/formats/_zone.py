@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinverify.errors import shown
 from pinverify.formats._reading import lines_of
-from pinverify.policy._printable import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

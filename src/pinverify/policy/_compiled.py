@@ -17,10 +17,18 @@ from pinverify.core._library import DIGEST_LEN, Column
 from pinverify.core._policies import PINSET_LEN, OpenPolicy, Source, begins_as_policy
 from pinverify.core._policies import UNPINNED as NO_PINSET
 from pinverify.errors import PolicyError
-from pinverify.policy._epoch_seconds import moment, seconds_of
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._report import MODES
-from pinverify.policy._rules import LISTS, UNPINNED, PinSet, Rules, Unpinned, read_pins
+from pinverify.policy._rules import (
+    LISTS,
+    UNPINNED,
+    PinSet,
+    Rules,
+    Unpinned,
+    moment,
+    read_pins,
+    seconds_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -17,9 +17,8 @@ from typing import Any, ClassVar, NoReturn, dataclass_transform
 
 from pinverify import core
 from pinverify.core._library import DIGEST_LEN
-from pinverify.errors import DERError, PolicyError
+from pinverify.errors import DERError, PolicyError, shown
 from pinverify.policy._pem import one_der
-from pinverify.policy._printable import shown
 
 __all__ = ["Pin", "PinKind", "Value", "near_base64"]
 

@@ -34,7 +34,6 @@ from pinverify.policy._compiled import (
     read_compiled,
     read_rules,
 )
-from pinverify.policy._epoch_seconds import checked_moment, seconds_of
 from pinverify.policy._rejection import PinningError
 from pinverify.policy._report import Report, with_seen
 from pinverify.policy._reports import Reports
@@ -42,8 +41,10 @@ from pinverify.policy._rules import (
     PinSet,
     Rules,
     check_choice,
+    checked_moment,
     in_place_of_a_policy,
     read_pins,
+    seconds_of,
 )
 
 if TYPE_CHECKING:

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from pinverify import core
 from pinverify.core._hosts import canonical, covering
 from pinverify.core._policies import CLIENTS, NO_RULE
-from pinverify.errors import DERError, PinverifyError, PolicyError
-from pinverify.policy._epoch_seconds import moment
+from pinverify.errors import DERError, PinverifyError, PolicyError, shortened
 from pinverify.policy._loose_der import element, inside, subject_of
 from pinverify.policy._pin import Pin, PinKind
-from pinverify.policy._printable import shortened
 from pinverify.policy._report import Reason, Report, raw_of, seen_of
+from pinverify.policy._rules import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

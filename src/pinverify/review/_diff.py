@@ -23,9 +23,8 @@ from itertools import product, zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import covering, split_pattern
-from pinverify.policy._epoch_seconds import checked_moment
 from pinverify.policy._pin import PinKind
-from pinverify.policy._rules import LISTS, UNPINNED, PinSet, check_rules
+from pinverify.policy._rules import LISTS, UNPINNED, PinSet, check_rules, checked_moment
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.core._hosts import canonical, covering
-from pinverify.policy._epoch_seconds import checked_moment
 from pinverify.policy._policy import Policy
 from pinverify.policy._rejection import pins_of
-from pinverify.policy._rules import LISTS, PinSet, Rules, in_place_of_a_policy
+from pinverify.policy._rules import (
+    LISTS,
+    PinSet,
+    Rules,
+    checked_moment,
+    in_place_of_a_policy,
+)
 from pinverify.review._lint import lint
 
 if TYPE_CHECKING:

@@ -77,9 +77,9 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pinverify.core._library import Chain, chain
+from pinverify.errors import shortened
 from pinverify.policy import PinningError, Reason, Report
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
-from pinverify.policy._printable import shortened
 from pinverify.policy._rejection import pinset_behind
 from pinverify.policy._report import Seen, seen_of, with_seen
 from pinverify.tls._counts import cell_of, cell_of_name, count

@@ -20,8 +20,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pinverify.core._library import DIGEST_LEN
+from pinverify.errors import shortened
 from pinverify.policy import PinningError, Reason, Report
-from pinverify.policy._printable import shortened
 from pinverify.policy._rejection import subject_line
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from pinverify import (
     Rules,
     core,
 )
+from pinverify.errors import printable, shortened
 from pinverify.policy._policy import verify_at
-from pinverify.policy._printable import printable, shortened
 from pinverify.policy._rejection import LINES_MAX, mistaken_pins
 from pki import Authority, Identity, Pki
 from policy_samples import ABSENT, HOST, NOON, OTHER

@@ -19,7 +19,7 @@ from rich.console import Console
 from pinverify.cli import terminal
 from pinverify.cli.commands import commands
 from pinverify.core._kernels import scan_kernel
-from pinverify.policy._printable import printable
+from pinverify.errors import printable
 from pki import Authority, Identity, Pki
 from places import ROOT
 from tls_servers import LIMIT, TLSServer, server_context

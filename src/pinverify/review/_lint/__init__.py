@@ -28,8 +28,7 @@ from pinverify.files._checks import (
     placed,
 )
 from pinverify.files._checks import serious as _serious
-from pinverify.policy._epoch_seconds import checked_moment
-from pinverify.policy._rules import PinSet, check_rules
+from pinverify.policy._rules import PinSet, check_rules, checked_moment
 from pinverify.review._lint.of_chains import Authorities, found_at_server, served
 from pinverify.review._lint.rule import each_rule
 from pinverify.review._lint.table import CHECKS, OF_READERS
