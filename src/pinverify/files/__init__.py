@@ -9,19 +9,20 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import MAX_TOLD, PolicyError, told
 from pinverify.files import toml
-from pinverify.files._read import MAX_BYTES, bytes_of, policy_or_rules, text_of
+from pinverify.files.toml import policy_or_rules, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinverify.policy import Policy, Rules
 
-__all__ = ["PolicyWarning", "load_policy", "load_rules"]
+__all__ = ["PolicyWarning", "bytes_of", "check_size", "load_policy", "load_rules"]
 
 
 class PolicyWarning(UserWarning):
@@ -133,3 +134,41 @@ def _warn(rules: Rules, notices: Sequence[str], name: str) -> None:
     texts = [str(finding) for finding in found]
     for text in (*notices, *told(texts, name, num)):
         warnings.warn(text, PolicyWarning, stacklevel=3)
+
+
+# ---- bytes -------------------------------------------------------------------
+
+MAX_BYTES = 2**30
+"""The most that is read of a policy file: a million hosts are welcome."""
+
+
+def bytes_of(name: str, max_bytes: int, kind: str) -> bytes:
+    """Return the contents of a file.
+
+    Args:
+        name: its path.
+        max_bytes: the most that it may have.
+        kind: its format, for the message.
+
+    Raises:
+        PolicyError: it is larger.
+        OSError: it cannot be read.
+    """
+    with Path(name).open("rb") as file:
+        data = file.read(max_bytes + 1)
+    check_size(data, name, max_bytes, kind)
+    return data
+
+
+def check_size(data: bytes, name: str, max_bytes: int, kind: str) -> None:
+    """Refuse more bytes than a policy can have.
+
+    Raises:
+        PolicyError: there are more.
+    """
+    if len(data) > max_bytes:
+        msg = (
+            f"{name}: more than {max_bytes:,} bytes; no {kind} file of a "
+            "policy is so large: is it another file?"
+        )
+        raise PolicyError(msg)

@@ -10,16 +10,23 @@ import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pinverify.errors import PolicyError
-from pinverify.files._policy_tables import VERSION, all_mistakes, quoted, rules_of
+from pinverify.files._policy_tables import (
+    VERSION,
+    Columns,
+    all_mistakes,
+    columns_of,
+    quoted,
+    rules_of,
+)
 from pinverify.files._toml_mistakes import look_again
 from pinverify.policy import PinSet, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pinverify.policy import Pin
+    from pinverify.policy import Pin, Policy
 
-__all__ = ["dumps", "loads"]
+__all__ = ["dumps", "loads", "policy_or_rules", "read", "text_of"]
 
 _Read = TypeVar("_Read")
 
@@ -104,6 +111,36 @@ def _note_quoted(document: dict[str, Any], text: str) -> None:
             is_quoted = re.search(rf"{start}[\"']{bare}[\"'][ \t]*[].=]", text)
             if is_quoted and not re.search(rf"{start}{bare}[ \t]*\.", text):
                 table["mode"] = "enforce"
+
+
+def text_of(data: bytes, name: str) -> str:
+    """Return the text of a policy file.
+
+    Raises:
+        PolicyError: it is not UTF-8.
+    """
+    try:
+        return data.decode("utf-8-sig")  # keep line ends
+    except UnicodeDecodeError as error:
+        msg = (
+            f"{name}: not UTF-8 at byte {error.start}; save a toml file as "
+            "UTF-8; the format of a compiled policy is `compiled`"
+        )
+        raise PolicyError(msg, kind="syntax") from None
+
+
+def policy_or_rules(data: bytes, name: str) -> Policy | Rules:
+    """Return the policy of a file about which there is nothing to tell, or its rules.
+
+    Raises:
+        PolicyError: it has mistakes.
+    """
+    text = text_of(data, name)
+    found = read(text, name, lambda *each: columns_of(each[0]) or rules_of(*each))
+    if not isinstance(found, Columns):
+        return found
+    policy = found.policy() if found.is_ordinary() else None
+    return policy or loads(text, name)
 
 
 def dumps(rules: Rules) -> str:

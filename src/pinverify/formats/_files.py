@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import PolicyError
-from pinverify.files._read import bytes_of, check_size
+from pinverify.files import bytes_of, check_size
 from pinverify.formats._reading import Given, Loaded
 from pinverify.formats._table import format_named
 from pinverify.policy._compiled import read_compiled

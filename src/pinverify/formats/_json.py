@@ -19,11 +19,11 @@ from pinverify.files._policy_tables import (
     SOUND,
     Mistake,
     all_mistakes,
+    columns_of,
     mistakes_in,
     name_of,
     rules_of,
 )
-from pinverify.files._read import columns_of
 from pinverify.formats._losses import Dumped
 from pinverify.formats._reading import Loaded, text_of
 from pinverify.policy import PinSet
@@ -32,8 +32,7 @@ from pinverify.policy._rules import LISTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.files._policy_tables import Place
-    from pinverify.files._read import Columns
+    from pinverify.files._policy_tables import Columns, Place
     from pinverify.formats._reading import Given
     from pinverify.policy import Pin, Rules
 

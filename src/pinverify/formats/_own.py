@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import PolicyError
 from pinverify.files import toml
-from pinverify.files._policy_tables import rules_of
-from pinverify.files._read import Columns, columns_of, text_of
+from pinverify.files._policy_tables import Columns, columns_of, rules_of
 from pinverify.formats._losses import Dumped
 from pinverify.formats._reading import Loaded
 
@@ -28,12 +27,12 @@ __all__ = [
 
 def load_toml(data: bytes, given: Given) -> Loaded:
     """Read a policy file; see docs/policy-toml.md."""
-    return Loaded(toml.loads(text_of(data, given.name), given.name))
+    return Loaded(toml.loads(toml.text_of(data, given.name), given.name))
 
 
 def compile_toml(data: bytes, given: Given) -> Columns | Loaded:
     """Read a policy file that is to be compiled; as columns, where it can be."""
-    return toml.read(text_of(data, given.name), given.name, columns_or_rules)
+    return toml.read(toml.text_of(data, given.name), given.name, columns_or_rules)
 
 
 def columns_or_rules(document: dict[str, Any], name: str) -> Columns | Loaded:

@@ -14,7 +14,7 @@ from pinverify.errors import PolicyError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pinverify.files._read import Columns
+    from pinverify.files._policy_tables import Columns
     from pinverify.formats._losses import Dumped
     from pinverify.formats._reading import Given, Loaded
     from pinverify.policy import Rules

@@ -23,8 +23,7 @@ from pinverify import (
     load_policy,
     load_rules,
 )
-from pinverify.files import _read
-from pinverify.files._read import columns_of
+from pinverify.files._policy_tables import Columns, columns_of
 from pinverify.formats._files import policy_in
 
 __all__: list[str] = []
@@ -135,7 +134,7 @@ def test_a_plain_file_makes_no_rules(
     def no_rules(*_: object) -> None:
         raise AssertionError
 
-    for owner in ("files._read", "formats._own", "formats._json"):
+    for owner in ("files.toml", "formats._own", "formats._json"):
         monkeypatch.setattr(f"pinverify.{owner}.rules_of", no_rules)
     for name, path in paths.items():
         assert load_policy(path, format=name) == expected
@@ -186,5 +185,5 @@ def test_what_a_loader_warns_of_is_not_ordinary() -> None:
     lone = {"version": 1, "hosts": {"a.test1": {"pins": PINS[:1]}}}
     assert columns_of(lone) is None
     ends = array("Q", [0, 2])
-    wrong = _read.Columns(["a..b"], bytes(64), ends, "allow")
+    wrong = Columns(["a..b"], bytes(64), ends, "allow")
     assert wrong.policy() is None
