@@ -20,8 +20,8 @@ from pinverify.cli.x509 import facts
 from pinverify.errors import PolicyError, shortened
 from pinverify.formats._files import compiled_from
 from pinverify.policy import PinningError, PinSet, Policy, Reason, Report
+from pinverify.policy._pin import key_pin
 from pinverify.policy._policy import handle_of
-from pinverify.policy._rejection import key_pin
 from pinverify.tls import pin_context
 
 if TYPE_CHECKING:

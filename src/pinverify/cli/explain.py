@@ -20,7 +20,8 @@ from pinverify.cli.servers import Server, chain_of, context_for
 from pinverify.errors import printable
 from pinverify.formats._table import FORMATS
 from pinverify.policy import Policy, Reason
-from pinverify.policy._rejection import key_pin, subject_line
+from pinverify.policy._pin import key_pin
+from pinverify.policy._rejection import subject_line
 from pinverify.review import explain
 
 if TYPE_CHECKING:

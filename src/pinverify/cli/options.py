@@ -68,7 +68,7 @@ def one_of(
         parameter: click.Parameter,
         value: str | tuple[str, ...] | None,
     ) -> str | tuple[str, ...] | None:
-        if value is None or value == ():
+        if value in (None, (), parameter.default):  # needs no table
             return value
         known = names()
         choice = click.Choice(known)

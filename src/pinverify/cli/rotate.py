@@ -17,7 +17,7 @@ from pinverify.cli.policies import is_compiled
 from pinverify.errors import printable
 from pinverify.live._rotation import Facts, Out, Step, advise, is_rolling
 from pinverify.policy import Pin, PinSet, Policy, Reason, Rules
-from pinverify.policy._rejection import pins_of
+from pinverify.policy._pin import pins_of
 from pinverify.policy._rules import seconds_of
 from pinverify.review import lint
 from pinverify.review._check_next import certificate_around

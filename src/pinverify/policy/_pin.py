@@ -20,7 +20,7 @@ from pinverify.core._library import DIGEST_LEN
 from pinverify.errors import DERError, PolicyError, shown
 from pinverify.policy._pem import one_der
 
-__all__ = ["Pin", "PinKind", "Value", "near_base64"]
+__all__ = ["Pin", "PinKind", "Value", "key_pin", "near_base64", "pins_of"]
 
 # ---- immutable values --------------------------------------------------------------
 
@@ -412,6 +412,23 @@ class Pin(Value):
 # The value is frozen, so its fields are written through their slots. A policy may have
 # millions of pins, and object.__setattr__ takes twice as long.
 _fill_kind, _fill_digest = (vars(Pin)[name].__set__ for name in Pin.__match_args__)
+
+
+def pins_of(cert: bytes) -> tuple[Pin, ...]:
+    """Return the pins of a certificate and of its key; none if it is not strict DER."""
+    try:
+        key = core.spki_sha256(cert)
+    except DERError:
+        return ()
+    return Pin(PinKind.SPKI, key), Pin(PinKind.CERTIFICATE, core.sha256(cert))
+
+
+def key_pin(cert: bytes) -> str:
+    """Return the pin of a certificate's key for display."""
+    try:
+        return str(Pin(PinKind.SPKI, core.spki_sha256(cert)))
+    except DERError:
+        return "(not strict DER)"
 
 
 # ---- spellings ---------------------------------------------------------------

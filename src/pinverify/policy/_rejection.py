@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from pinverify import core
 from pinverify.core._hosts import canonical, covering
 from pinverify.core._policies import CLIENTS, NO_RULE
-from pinverify.errors import DERError, PinverifyError, PolicyError, shortened
+from pinverify.errors import PinverifyError, PolicyError, shortened
 from pinverify.policy._loose_der import element, inside, subject_of
-from pinverify.policy._pin import Pin, PinKind
+from pinverify.policy._pem import pem
+from pinverify.policy._pin import Pin, PinKind, key_pin, pins_of
 from pinverify.policy._report import Reason, Report, raw_of, seen_of
 from pinverify.policy._rules import moment
 
@@ -35,9 +36,7 @@ __all__ = [
     "Mistaken",
     "PinningError",
     "find_pinning_error",
-    "key_pin",
     "mistaken_pins",
-    "pins_of",
     "pinset_behind",
     "rejection_text",
     "subject_line",
@@ -220,15 +219,6 @@ class Mistaken(NamedTuple):
     right: Pin
 
 
-def pins_of(cert: bytes) -> tuple[Pin, ...]:
-    """Return the pins of a certificate and of its key; none if it is not strict DER."""
-    try:
-        key = core.spki_sha256(cert)
-    except DERError:
-        return ()
-    return Pin(PinKind.SPKI, key), Pin(PinKind.CERTIFICATE, core.sha256(cert))
-
-
 def mistaken_pins(cert: bytes) -> dict[Pin, Mistaken]:
     """Return every pin that a wrong recipe makes of a certificate.
 
@@ -257,23 +247,13 @@ def _hashed_instead(
         ("the key", spki, "PUBLIC KEY"),
         ("the certificate", cert, "CERTIFICATE"),
     ):
-        pem = _pem(der, label)
-        yield f"the PEM text of {what}", pem
-        yield f"the PEM text of {what}", pem.rstrip(b"\n")
+        text = pem(label, der).encode()
+        yield f"the PEM text of {what}", text
+        yield f"the PEM text of {what}", text.rstrip(b"\n")
         yield f"the base64 text of {what}", base64.b64encode(der)
         yield f"the hex text of {what}", der.hex().encode()
     yield "the hex text of its hash", digest.hex().encode()
     yield "the base64 text of its hash", base64.b64encode(digest)
-
-
-_PEM_LINE = 64  # characters; RFC 7468, 2
-
-
-def _pem(der: bytes, label: str) -> bytes:
-    text = base64.b64encode(der).decode("ascii")
-    lines = [text[i : i + _PEM_LINE] for i in range(0, len(text), _PEM_LINE)]
-    whole = [f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""]
-    return "\n".join(whole).encode("ascii")
 
 
 # ---- the rule that would have matched, had a narrower one not decided alone --------
@@ -338,14 +318,6 @@ _SUBJECT_MAX = 64
 # The lists that must match, by their numbers.
 _PINS, _LEAF, _CA = 0, 1, 2
 _LIST_NAMES = ("pinned", "leaf", "ca")
-
-
-def key_pin(cert: bytes) -> str:
-    """Return the pin of a certificate's key for display."""
-    try:
-        return str(Pin(PinKind.SPKI, core.spki_sha256(cert)))
-    except DERError:
-        return "(not strict DER)"
 
 
 # ---- the first line ----------------------------------------------------------

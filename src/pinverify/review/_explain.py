@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.core._hosts import canonical, covering
+from pinverify.policy._pin import pins_of
 from pinverify.policy._policy import Policy
-from pinverify.policy._rejection import pins_of
 from pinverify.policy._rules import (
     LISTS,
     PinSet,

@@ -20,7 +20,8 @@ import pki as pki_module
 from cli_runs import address, answer, assert_no_answer, run
 from pinverify import Finding, Pin, PinKind, PinSet, Rules, core, lint
 from pinverify.policy._loose_der import issuer_and_subject, validity_of
-from pinverify.policy._rejection import mistaken_pins, pins_of
+from pinverify.policy._pin import pins_of
+from pinverify.policy._rejection import mistaken_pins
 from pki import Authority, Identity, Pki
 from policy_samples import ABSENT
 from test_lint import SECTIONS, Section, loaded
