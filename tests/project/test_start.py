@@ -186,7 +186,7 @@ A_CONTEXT_NEEDS = {
     *("core._arrow", "core._hosts", "core._kernels", "core._keys"),
     *("core._library", "core._peers", "core._policies"),
     "policy._compiled",
-    *("policy._loose_der", "policy._pem", "policy._pin"),
+    *("policy._der_and_pem", "policy._pin"),
     *("policy._policy", "policy._rejection", "policy._report"),
     *("policy._reports", "policy._rules"),
     *("tls._checking_classes", "tls._connections", "tls._counts"),

@@ -24,7 +24,7 @@ from pinverify.core._library import DIGEST_LEN, Column
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pinverify.errors import PolicyError
 from pinverify.policy import PinSet, Reason
-from pinverify.policy._loose_der import validity_texts
+from pinverify.policy._der_and_pem import validity_texts
 from pinverify.policy._policy import evaluate_at, handle_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from pinverify.core._arrow_read import Rows
 from pinverify.core._library import Column
 from pinverify.errors import DERError, shown
-from pinverify.policy._pem import blocks, is_pem
+from pinverify.policy._der_and_pem import blocks, is_pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

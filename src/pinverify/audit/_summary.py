@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.policy import PinSet, Reason
-from pinverify.policy._loose_der import validity_texts
+from pinverify.policy._der_and_pem import validity_texts
 
 if TYPE_CHECKING:
     from pinverify.policy import Pin, Policy, Rules

@@ -19,7 +19,7 @@ from pinverify.cli.plain import Cell
 from pinverify.cli.policies import is_compiled
 from pinverify.errors import DERError, PolicyError, printable
 from pinverify.policy import Pin, Reason
-from pinverify.policy._pem import blocks
+from pinverify.policy._der_and_pem import blocks
 from pinverify.review import check_next
 from pinverify.review._check_next import hosts_of
 

@@ -9,7 +9,7 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 from pinverify.errors import shortened
-from pinverify.policy._loose_der import (
+from pinverify.policy._der_and_pem import (
     dotted,
     element,
     inside,

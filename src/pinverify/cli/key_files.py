@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify import core
 from pinverify.errors import DERError
-from pinverify.policy._loose_der import element, inside, name_text
-from pinverify.policy._pem import blocks, is_pem
+from pinverify.policy._der_and_pem import blocks, element, inside, is_pem, name_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from pinverify.cli.options import WAY, refuse_ignored
 from pinverify.cli.plain import Cell
 from pinverify.cli.spellings import SPELLINGS
 from pinverify.errors import printable, shortened
-from pinverify.policy._pem import pem
+from pinverify.policy._der_and_pem import pem
 
 if TYPE_CHECKING:
     import ssl

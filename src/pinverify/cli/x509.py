@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
-from pinverify.policy._loose_der import element, extensions, name_text, tbs_fields
+from pinverify.policy._der_and_pem import element, extensions, name_text, tbs_fields
 
 __all__ = ["Facts", "Role", "facts", "reencoded"]
 

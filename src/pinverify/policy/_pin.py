@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NoReturn, dataclass_transform
 from pinverify import core
 from pinverify.core._library import DIGEST_LEN
 from pinverify.errors import DERError, PolicyError, shown
-from pinverify.policy._pem import one_der
+from pinverify.policy._der_and_pem import one_der
 
 __all__ = ["Pin", "PinKind", "Value", "key_pin", "near_base64", "pins_of"]
 

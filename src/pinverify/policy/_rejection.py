@@ -16,11 +16,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pinverify import core
-from pinverify.core._hosts import canonical, covering
+from pinverify.core._hosts import covering
 from pinverify.core._policies import CLIENTS, NO_RULE
 from pinverify.errors import PinverifyError, PolicyError, shortened
-from pinverify.policy._loose_der import element, inside, subject_of
-from pinverify.policy._pem import pem
+from pinverify.policy._der_and_pem import element, inside, pem, subject_of
 from pinverify.policy._pin import Pin, PinKind, key_pin, pins_of
 from pinverify.policy._report import Reason, Report, raw_of, seen_of
 from pinverify.policy._rules import moment
@@ -279,7 +278,7 @@ def hidden_rule(
     """
     if report.host is None or report.rule is None:
         return ""
-    wider = set(covering(canonical(report.host))) - {report.rule}
+    wider = set(covering(report.host)) - {report.rule}
     for host in _hosts_beside(report.host):
         raw, spkis = handle.evaluate(host.encode("ascii"), chain, now)
         other = Report(raw, spkis, host, handle.digest)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.policy._loose_der import issuer_and_subject, subject_of
+from pinverify.policy._der_and_pem import issuer_and_subject, subject_of
 from pinverify.policy._pin import Pin, PinKind
 
 if TYPE_CHECKING:
