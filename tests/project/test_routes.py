@@ -31,7 +31,7 @@ ACCEPTED = 5
 REFUSED = 17  # 13 would do
 LOAD_POLICY = 13
 CHECK = 28  # 23 would do
-CHECK_WITH_POLICY = 41
+CHECK_WITH_POLICY = 40
 
 
 def files_of(call: Callable[[], object]) -> set[str]:

@@ -36,9 +36,8 @@ from pinverify.files._digests import (
     known_among,
     nothing_hashed,
 )
-from pinverify.review._lint import CHECKS, LEVELS, OF_READERS, serious
+from pinverify.review._lint import CHECKS, LEVELS, OF_READERS, each_rule, serious
 from pinverify.review._lint.operators import INTERMEDIATES, ROOTS
-from pinverify.review._lint.rule import each_rule
 from places import ROOT
 from policy_samples import ABSENT
 

@@ -1,8 +1,7 @@
 """Lint: mistakes in rules that are allowed, and that lock out or pin nothing.
 
     table      a row for each code   names, operators   facts about values
-    rule       what is looked at     of_rules           a function for each row
-                                     of_chains          those of certificates
+    of_rules   a function for each   of_chains          those of certificates
 
 The checks that whoever loads a policy is told are in `files._checks`.
 
@@ -18,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from pinverify.core._hosts import canonical
+from pinverify.files import _checks
 from pinverify.files._checks import (
     CLIENTS,
     LEVELS,
@@ -27,10 +27,9 @@ from pinverify.files._checks import (
     Level,
     placed,
 )
-from pinverify.files._checks import serious as _serious
 from pinverify.policy._rules import PinSet, check_rules, checked_moment
+from pinverify.review._lint import names, operators
 from pinverify.review._lint.of_chains import Authorities, found_at_server, served
-from pinverify.review._lint.rule import each_rule
 from pinverify.review._lint.table import CHECKS, OF_READERS
 
 if TYPE_CHECKING:
@@ -50,10 +49,19 @@ __all__ = [
     "Check",
     "Finding",
     "Level",
+    "each_rule",
     "lint",
     "placed",
     "serious",
 ]
+
+
+each_rule = functools.partial(
+    _checks.each_rule,
+    known_among=operators.known_among,
+    is_provided=names.provider_of,
+)
+"""Yield what to look at, as `_checks.each_rule` does, with all traits."""
 
 
 def lint(
@@ -98,7 +106,7 @@ def lint(
     return _worst_first(found)
 
 
-serious = functools.partial(_serious, checks=CHECKS, look=each_rule)
+serious = functools.partial(_checks.serious, checks=CHECKS, look=each_rule)
 """Return the errors and warnings about a file, of all checks."""
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pinverify.files import _digests
 from pinverify.policy._der_and_pem import issuer_and_subject, subject_of
 from pinverify.policy._pin import Pin, PinKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "INTERMEDIATES",
@@ -23,7 +24,7 @@ __all__ = [
     "has_key",
     "has_root",
     "key_of",
-    "keys_among",
+    "known_among",
     "listed",
     "missing_roots",
     "rotating",
@@ -117,9 +118,9 @@ def has_key(pins: Iterable[Pin]) -> bool:
     return not _KEYS.keys().isdisjoint([pin.digest for pin in pins])
 
 
-def keys_among(digests: Iterable[bytes]) -> set[bytes]:
-    """Return those digests that may be of a known key."""
-    return _KEYS.keys() & digests
+def known_among(digests: Sequence[bytes]) -> set[bytes]:
+    """Return those digests that may be of an operator's key, or of nobody's."""
+    return _digests.known_among(digests) | (_KEYS.keys() & digests)
 
 
 def has_root(operator: str, pins: Iterable[Pin]) -> bool:
