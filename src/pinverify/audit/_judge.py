@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.audit._rows import is_valid, text_of
 from pinverify.audit._summary import UNREADABLE, Finding
-from pinverify.core._hosts import canonical, covering, is_address, split_pattern
+from pinverify.core._hosts import canonical, is_address, split_pattern
 from pinverify.core._keys import hash_keys
 from pinverify.core._library import DIGEST_LEN, Column
 from pinverify.core._peers import ColumnOfChains, Hosts
@@ -65,7 +65,7 @@ class Names:
 
     def __init__(self, rules: Rules) -> None:
         """Find the domains to search for."""
-        self._pinned = rules.hosts
+        self._rules = rules
         self._below: dict[str, list[str]] = {}
         needles: set[bytes] = set()
         for pattern, value in rules.hosts.items():
@@ -81,7 +81,7 @@ class Names:
     def stranger(self) -> str:
         """Return a host that no rule is for."""
         host = "x"
-        while any(pattern in self._pinned for pattern in covering(host)):
+        while self._rules.deciding(host) is not None:
             host += "x"
         return host
 
@@ -130,15 +130,16 @@ class Names:
                 yield Judged(one, one)
         # Any other host that the wildcard covers, for rules that are wildcards, too.
         other = f"x.{host}"
-        while other in self._pinned or f"**.{other}" in self._pinned:
+        hosts = self._rules.hosts
+        while other in hosts or f"**.{other}" in hosts:
             other = f"x{other}"
         if self._is_pinned(other):
             yield Judged(f"*.{host}", other)
 
     def _is_pinned(self, host: str) -> bool:
         """Return True if the rule that decides about a host has pins."""
-        found = (self._pinned[p] for p in covering(host) if p in self._pinned)
-        return isinstance(next(found, None), PinSet)
+        found = self._rules.deciding(host)
+        return found is not None and isinstance(found[1], PinSet)
 
 
 def _needles(wildcard: str, name: str) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pinverify import UNPINNED, Pin, PinKind, PinSet, Policy, PolicyError, Rules
+from pinverify.core._hosts import covering
 from pinverify.files import toml
 from pinverify.policy import Unpinned
 
@@ -191,3 +192,20 @@ def test_the_deciding_rule_is_the_one_of_the_core(
         assert Policy(rules).evaluate(host, []).rule == (found and found[0])
     if found is not None:
         assert rules.hosts[found[0]] == found[1]
+
+
+@UNTIMED
+@given(st.sets(PATTERNS, max_size=8).map(sorted), NAMES)
+def test_patterns_that_cover_a_host_come_in_the_order_of_the_core(
+    patterns: list[str], host: str
+) -> None:
+    """Not only the first: without the rules before it, each of them decides."""
+    parent = host.partition(".")[2]
+    texts = {*patterns, host, f"**.{host}", f"*.{parent}", f"**.{parent}"}
+    given_patterns = set(map(_canonical, texts))
+    left = dict.fromkeys(given_patterns, UNPINNED)
+    expected = []
+    while (rule := Policy(left).evaluate(host, []).rule) is not None:
+        expected.append(rule)
+        del left[rule]
+    assert [p for p in covering(host) if p in given_patterns] == expected
