@@ -30,9 +30,9 @@ from pinverify.policy._policy import evaluate_at, handle_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pinverify.arrow._read import Rows
     from pinverify.audit._rows import Batch
     from pinverify.audit._summary import Summary
-    from pinverify.core._arrow_read import Rows
     from pinverify.policy import Policy, Rules
 
 __all__ = ["Judge", "Judged", "Names"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from pinverify.core._arrow_read import Rows
+from pinverify.arrow._read import Rows
 from pinverify.core._library import Column
 from pinverify.errors import DERError, shown
 from pinverify.policy._der_and_pem import blocks, is_pem

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from pinverify.arrow._read import read
 from pinverify.audit._rows import (
     BATCH_BYTES,
     BINARY,
@@ -22,7 +23,6 @@ from pinverify.audit._rows import (
     none_fits,
     rows_of,
 )
-from pinverify.core._arrow_read import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,14 @@ from pinverify.core._library import address, ffi, view
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ArrowColumn", "Owner", "array_capsule", "schema_capsule", "stream_capsule"]
+__all__ = [
+    "ArrowColumn",
+    "Owner",
+    "array_capsule",
+    "schema_capsule",
+    "stream_capsule",
+    "struct_of",
+]
 
 
 class ArrowColumn(NamedTuple):
@@ -64,6 +71,18 @@ def stream_capsule(column: ArrowColumn) -> object:
         return next(map(array_capsule, arrays), None)
 
     return _core.arrow_stream(make)
+
+
+_STRUCTS = {
+    "schema": "struct ArrowSchema *",
+    "array": "struct ArrowArray *",
+    "array_stream": "struct ArrowArrayStream *",
+}
+
+
+def struct_of(capsule: object, name: str) -> Any:  # noqa: ANN401 - a C struct
+    """Return a pointer to the struct of a capsule from elsewhere."""
+    return ffi.cast(_STRUCTS[name], _core.arrow_address(capsule, f"arrow_{name}"))
 
 
 def _schema(column: ArrowColumn, owner: Owner, *, top: bool = False) -> Any:  # noqa: ANN401

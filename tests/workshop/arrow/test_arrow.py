@@ -32,7 +32,7 @@ from pinverify import (
     core,
 )
 from pinverify._core import ffi, lib
-from pinverify.core import _arrow_read
+from pinverify.arrow import _read
 from pinverify.core._arrow import ArrowColumn
 from pinverify.errors import DERError
 from pki import Pki, example_pki
@@ -135,7 +135,7 @@ def test_a_chunked_column_is_its_arrays_one_after_the_other(
 def test_views_of_each_length() -> None:
     """Strings of up to 12 bytes are in the view itself, longer ones in buffers."""
     rows = [bytes(range(1, num + 1)) for num in range(20)]
-    (found,) = _arrow_read.read(Given(strings(rows, "vu")), "hosts", "hosts")
+    (found,) = _read.read(Given(strings(rows, "vu")), "hosts", "hosts")
     assert found.strings.texts() == [row.decode() for row in rows]
 
 
@@ -355,7 +355,7 @@ def test_data_and_offsets_are_read_where_they_are(kind: str, width: int) -> None
     column = strings(certificates(), kind)
     structs = Given(column, 2, 7)
     offsets, data = structs.structs.array.buffers[1], structs.structs.array.buffers[2]
-    (rows,) = _arrow_read.read(structs, "column", "certificates")
+    (rows,) = _read.read(structs, "column", "certificates")
     handle = rows.strings.handle
     assert handle.data == ffi.cast("uint8_t *", data)
     assert handle.offsets.at == ffi.cast("char *", offsets) + 2 * width
@@ -373,7 +373,7 @@ def test_chains_are_read_where_they_are(of_list: str, of_cert: str) -> None:
     given_one = Given(lists(chains, of_list, of_cert))
     one = given_one.structs.array
     child = one.children[0]
-    (rows,) = _arrow_read.read(given_one, "chains", "chains")
+    (rows,) = _read.read(given_one, "chains", "chains")
     handle = rows.strings.handle
     assert handle.data == ffi.cast("uint8_t *", child.buffers[2])
     assert handle.offsets.at == child.buffers[1]
@@ -385,7 +385,7 @@ def test_certificates_of_one_width_are_read_where_they_are(pki: Pki) -> None:
     """Only the offsets are made, since there are none."""
     width = len(pki.server.der)
     given_one = Given(strings([pki.server.der] * 5, f"w:{width}"), 2)
-    (rows,) = _arrow_read.read(given_one, "column", "certificates")
+    (rows,) = _read.read(given_one, "column", "certificates")
     data = ffi.cast("uint8_t *", given_one.structs.array.buffers[1])
     assert rows.strings.handle.data == data + 2 * width
 
@@ -394,7 +394,7 @@ def test_views_are_copied_once_and_nothing_else_of_their_buffers() -> None:
     """The strings of the rows, back to back: none of a null row or another slice."""
     wanted = [certificates()[i % 9] for i in range(30)]
     rows = [None if i % 5 == 1 else row for i, row in enumerate(wanted)]
-    (found,) = _arrow_read.read(Given(strings(rows, "vz"), 4, 20), "a", "certificates")
+    (found,) = _read.read(Given(strings(rows, "vz"), 4, 20), "a", "certificates")
     there = [row for row in rows[4:20] if row is not None]
     assert found.strings.data_len == sum(map(len, there))
 
@@ -403,14 +403,14 @@ def test_an_answer_is_handed_over_without_a_copy() -> None:
     """Twice the same buffers, as an array and as a stream of one array."""
     found = arrow.spki_sha256(Given(strings(certificates(), "z")))
     ((_, one), (_, other)) = (found.__arrow_c_array__() for _ in range(2))
-    (first,) = _arrow_read.read(found, "column", "certificates")
+    (first,) = _read.read(found, "column", "certificates")
     structs = [
         ffi.cast("struct ArrowArray *", _core.arrow_address(capsule, "arrow_array"))
         for capsule in (one, other)
     ]
     assert structs[0].buffers[1] == structs[1].buffers[1] == first.strings.handle.data
     stream = Stream(found.__arrow_c_stream__())
-    (again,) = _arrow_read.read(stream, "column", "certificates")
+    (again,) = _read.read(stream, "column", "certificates")
     assert again.strings.handle.data == first.strings.handle.data
     assert again.valid == first.valid
 

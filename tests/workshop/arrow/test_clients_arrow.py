@@ -20,7 +20,7 @@ from optional import client_library
 from pages import run_page
 from pinverify import Policy, arrow, core, ct
 from pinverify._core import ffi
-from pinverify.core import _arrow_read
+from pinverify.arrow import _read
 from pinverify.errors import DERError
 from pki import Pki
 from places import ROOT
@@ -272,7 +272,7 @@ def test_the_core_reads_the_buffers_of_pyarrow(kind: str) -> None:
     one, two = pa.array([b"12", b"345"], of_kind), pa.array([b"6"] * 9, of_kind)
     column = pa.chunked_array([one, two])[1:8]
     for rows, chunk in zip(
-        _arrow_read.read(column, "column", "certificates"), column.chunks, strict=True
+        _read.read(column, "column", "certificates"), column.chunks, strict=True
     ):
         _, offsets, data = chunk.buffers()
         width = 4 if kind == "binary" else 8

@@ -25,7 +25,7 @@ from arrow_arrays import values
 from other_systems import vectors, vectors_folder
 from pages import run_page
 from pinverify import arrow, core, ct
-from pinverify.core import _arrow_read
+from pinverify.arrow import _read
 from pki import Pki, example_pki
 from places import ROOT
 
@@ -169,7 +169,7 @@ def test_entries_are_columns(pki: Pki) -> None:
     assert found != entries()
     assert hash(found) == hash(ct.read_tile(tile(entries())))
     assert repr(found) == "<Entries 7 of a log>"
-    (rows,) = _arrow_read.read(found.certificates, "column", "certificates")
+    (rows,) = _read.read(found.certificates, "column", "certificates")
     assert rows.num == len(entries())
 
 

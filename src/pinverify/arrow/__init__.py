@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pinverify.arrow._read import Rows, read
 from pinverify.core._arrow import (
     ArrowColumn,
     array_capsule,
     schema_capsule,
     stream_capsule,
 )
-from pinverify.core._arrow_read import Rows, read
 from pinverify.core._keys import hash_keys, match_keys
 from pinverify.core._library import DIGEST_LEN
 from pinverify.core._peers import ColumnOfChains, Hosts

@@ -1,11 +1,11 @@
 """Columns of other libraries: the structs of Arrow that they hand over.
 
-The interface (see `_arrow`) gives pointers to buffers, and no lengths but those of the
-buffers of views. So a producer is believed about the memory that it points to, as a
+The interface (see `core._arrow`) gives pointers to buffers, and no lengths but those of
+the buffers of views. So a producer is believed about the memory that it points to, as a
 caller in C is. Everything that can be checked is: that a struct was not released and
 fits its type, that no number is negative and no needed pointer is null; in C, that
-offsets do not descend, and that views are inside of their buffers. The last offset
-says where the data ends.
+offsets do not descend, and that views are inside of their buffers. The last offset says
+where the data ends.
 
 Data and offsets are not copied, except for views and columns of one width, which have
 no offsets.
@@ -17,7 +17,7 @@ import sys
 from array import array
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from pinverify import _core
+from pinverify.core._arrow import struct_of
 from pinverify.core._library import Column, Positions, ffi, lib
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ def _arrays(given: Any) -> Iterator[tuple[Any, Any, object]]:  # noqa: ANN401
     """Yield schema and array of each chunk, and the object that keeps them alive."""
     if hasattr(given, "__arrow_c_array__"):
         capsules = given.__arrow_c_array__()
-        schema, one = map(_struct, capsules, ("schema", "array"))
+        schema, one = map(struct_of, capsules, ("schema", "array"))
         yield schema, one, capsules
     elif hasattr(given, "__arrow_c_stream__"):
         capsule = given.__arrow_c_stream__()
-        stream = _struct(capsule, "array_stream")
+        stream = struct_of(capsule, "array_stream")
         _check(stream.release, "the stream has been released")
         schema = _received(stream, "get_schema", "struct ArrowSchema *")
         while (one := _received(stream, "get_next", "struct ArrowArray *")).release:
@@ -98,17 +98,6 @@ def _arrays(given: Any) -> Iterator[tuple[Any, Any, object]]:  # noqa: ANN401
             f"{type(given).__name__}; pyarrow.array makes one of a list"
         )
         raise TypeError(msg)
-
-
-_STRUCTS = {
-    "schema": "struct ArrowSchema *",
-    "array": "struct ArrowArray *",
-    "array_stream": "struct ArrowArrayStream *",
-}
-
-
-def _struct(capsule: object, name: str) -> Any:  # noqa: ANN401 - a C struct
-    return ffi.cast(_STRUCTS[name], _core.arrow_address(capsule, f"arrow_{name}"))
 
 
 def _received(stream: Any, call: str, kind: str) -> Any:  # noqa: ANN401
