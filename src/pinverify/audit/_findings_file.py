@@ -6,7 +6,7 @@ import contextlib
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from pinverify.errors import printable
-from pinverify.policy._der_and_pem import moment_of
+from pinverify.review._certificates import moment_of
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -24,8 +24,8 @@ from pinverify.core._library import DIGEST_LEN, Column
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pinverify.errors import PolicyError
 from pinverify.policy import PinSet, Reason
-from pinverify.policy._der_and_pem import validity_texts
 from pinverify.policy._policy import evaluate_at, handle_of
+from pinverify.review._certificates import validity_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.policy import PinSet, Reason
-from pinverify.policy._der_and_pem import validity_texts
+from pinverify.review._certificates import validity_texts
 
 if TYPE_CHECKING:
     from pinverify.policy import Pin, Policy, Rules

@@ -9,15 +9,8 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 from pinverify.errors import shortened
-from pinverify.policy._der_and_pem import (
-    dotted,
-    element,
-    inside,
-    name_text,
-    names_of,
-    tbs_fields,
-    validity_of,
-)
+from pinverify.policy._der_and_pem import dotted, element, inside, name_text, tbs_fields
+from pinverify.review._certificates import names_of, validity_of
 
 __all__ = ["Details", "details", "key_text"]
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.core._hosts import canonical, split_pattern
 from pinverify.errors import PolicyError
-from pinverify.policy._der_and_pem import issuer_and_subject, names_of
 from pinverify.policy._pin import Pin, PinKind
 from pinverify.policy._policy import Policy, handle_of
 from pinverify.policy._rules import PinSet, in_place_of_a_policy
+from pinverify.review._certificates import issuer_and_subject, names_of
 
 if TYPE_CHECKING:
     import datetime as dt

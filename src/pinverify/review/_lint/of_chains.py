@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.files._checks import CLIENTS
-from pinverify.policy._der_and_pem import issuer_and_subject, validity_of
 from pinverify.policy._pin import Pin, pins_of
 from pinverify.policy._policy import Policy
 from pinverify.policy._rejection import mistaken_pins, subject_line
 from pinverify.policy._report import Reason
 from pinverify.policy._rules import LISTS, PinSet, Rules
+from pinverify.review._certificates import issuer_and_subject, validity_of
 from pinverify.review._lint import operators
 
 if TYPE_CHECKING:

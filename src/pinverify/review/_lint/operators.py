@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.files import _digests
-from pinverify.policy._der_and_pem import issuer_and_subject, subject_of
+from pinverify.policy._der_and_pem import subject_of
 from pinverify.policy._pin import Pin, PinKind
+from pinverify.review._certificates import issuer_and_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

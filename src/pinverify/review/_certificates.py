@@ -1,0 +1,127 @@
+"""Names and dates that a certificate claims, for checks that decide nothing.
+
+They are read as loosely as a subject is: see `policy._der_and_pem`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pinverify.core._hosts import canonical_host
+from pinverify.policy._der_and_pem import element, extensions, inside, tbs_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pinverify.policy._der_and_pem import Element
+
+__all__ = [
+    "issuer_and_subject",
+    "moment_of",
+    "names_of",
+    "validity_of",
+    "validity_texts",
+]
+
+
+def issuer_and_subject(cert: bytes) -> tuple[bytes, bytes]:
+    """Return the DER of both names without their headers; empty if unreadable."""
+    try:
+        _, _, issuer, _, subject, *_ = tbs_fields(cert)
+    except (IndexError, ValueError):
+        return b"", b""
+    return cert[issuer.start : issuer.end], cert[subject.start : subject.end]
+
+
+_UTC_TIME = 0x17
+_TIME_LEN = 15  # YYYYMMDDHHMMSSZ
+
+
+def validity_of(cert: bytes) -> tuple[dt.datetime, dt.datetime] | None:
+    """Return notBefore and notAfter of a certificate, in UTC; None if unreadable."""
+    try:
+        start, end = map(moment_of, validity_texts(cert) or ())
+    except ValueError:
+        return None
+    return start, end
+
+
+def moment_of(text: str) -> dt.datetime:
+    """Return the moment of YYYYMMDDHHMMSSZ.
+
+    Raises:
+        ValueError: the calendar has none such.
+    """
+    return dt.datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=dt.UTC)
+
+
+def validity_texts(cert: bytes) -> tuple[str, str] | None:
+    """Return notBefore and notAfter as YYYYMMDDHHMMSSZ; None if unreadable.
+
+    It is quicker than `validity_of`: nothing behind them is looked at, and the
+    calendar may have no such day.
+    """
+    try:
+        _, _, _, validity = islice(tbs_fields(cert), 4)
+        start, end = (_time(cert, one) for one in inside(cert, validity))
+    except (IndexError, ValueError):
+        return None
+    return start, end
+
+
+def _time(cert: bytes, element: Element) -> str:
+    """Read a Time (RFC 5280, 4.1.2.5).
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = cert[element.start : element.end].decode("ascii")
+    if element.tag == _UTC_TIME:
+        text = ("19" if text >= "50" else "20") + text
+    if len(text) != _TIME_LEN or not (text[:-1].isdigit() and text[-1] == "Z"):
+        msg = f"{text!r} is no time"
+        raise ValueError(msg)
+    return text
+
+
+# ---- subjectAltName ----------------------------------------------------------
+
+_SUBJECT_ALT_NAME = b"\x55\x1d\x11"
+_EMAIL, _DNS, _URI, _ADDRESS = 0x81, 0x82, 0x86, 0x87
+
+
+def names_of(cert: bytes) -> tuple[str, ...]:
+    """Return the names of subjectAltName (RFC 5280, 4.2.1.6) that are texts."""
+    try:
+        value = dict(extensions(cert)).get(_SUBJECT_ALT_NAME, b"")
+        return tuple(_general_names(value)) if value else ()
+    except (IndexError, ValueError):
+        return ()
+
+
+def _general_names(value: bytes) -> Iterator[str]:
+    for name in inside(value, element(value, 0)):
+        contents = value[name.start : name.end]
+        if name.tag in {_EMAIL, _DNS, _URI}:
+            yield contents.decode("ascii")
+        elif name.tag == _ADDRESS:
+            yield _address(contents)
+
+
+def _address(contents: bytes) -> str:
+    """Return an address of 4 or 16 bytes, as RFC 5952 writes it.
+
+    Raises:
+        ValueError: it has another length.
+    """
+    if len(contents) == _IPV4_LEN:
+        return ".".join(map(str, contents))
+    if len(contents) != _IPV6_LEN:
+        msg = "an address has 4 or 16 bytes"
+        raise ValueError(msg)
+    return canonical_host(contents.hex(":", 2))
+
+
+_IPV4_LEN, _IPV6_LEN = 4, 16
