@@ -125,8 +125,6 @@ _STRINGS = {"z": "i", "u": "i", "Z": "q", "U": "q", "vz": "", "vu": ""}
 _LISTS = {"+l": "i", "+L": "q"}
 _FIXED = "w:"
 
-_VIEW_LEN = 16
-
 
 def _format(schema: Any) -> str:  # noqa: ANN401
     _check(schema.release and schema.format, "the schema has been released")

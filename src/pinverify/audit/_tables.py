@@ -6,7 +6,7 @@ Arrow IPC is one piece, as whoever wrote it made it.
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any
 
 from pinverify.arrow._read import read
 from pinverify.audit._rows import (
@@ -218,11 +218,6 @@ def _rows_at_once(group: Any) -> int:  # noqa: ANN401 - metadata of a row group
 
 
 # ---- columns -----------------------------------------------------------------
-
-
-class _Table(NamedTuple):
-    certs: Any
-    hosts: Any
 
 
 def _place(pa: Any, schema: Any, wanted: Wanted) -> Place | str:  # noqa: ANN401

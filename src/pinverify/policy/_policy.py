@@ -264,7 +264,10 @@ class Policy:
         Raises:
             TypeError: *pinset* is not a PinSet.
         """
-        return cls(Rules(clients=_checked_pinset(pinset)))
+        if not isinstance(pinset, PinSet):
+            msg = f"expected a PinSet, got {type(pinset).__name__}; write PinSet([…])"
+            raise TypeError(msg)
+        return cls(Rules(clients=pinset))
 
     @classmethod
     def from_columns(  # noqa: PLR0913 - one per column and option
@@ -579,13 +582,6 @@ def as_policy(policy: Policy | PinSet) -> Policy:
         msg = f"expected a Policy or a PinSet, got {type(policy).__name__}; {advice}"
         raise TypeError(msg)
     return policy
-
-
-def _checked_pinset(pinset: PinSet) -> PinSet:
-    if not isinstance(pinset, PinSet):
-        msg = f"expected a PinSet, got {type(pinset).__name__}; write PinSet([…])"
-        raise TypeError(msg)
-    return pinset
 
 
 def _policy_bytes(

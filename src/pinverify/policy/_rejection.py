@@ -265,16 +265,12 @@ _LEVELS = 8  # names above the host that are tried
 _LABEL = "pinverify-asks"
 
 
-def hidden_rule(
+def _hidden_rule(
     report: Report, chain: Sequence[bytes], handle: OpenPolicy, now: int
 ) -> str:
-    """Return the pattern of a wider rule whose pins match; empty if there is none.
+    """Return the next step if the pins of a wider rule match; else nothing.
 
-    Args:
-        report: a mismatch.
-        chain: the DER certificates that were judged, leaf first.
-        handle: the policy.
-        now: the moment of the decision, in seconds since 1970.
+    The arguments are those of `rejection_text`; the report is a mismatch.
     """
     if report.host is None or report.rule is None:
         return ""
@@ -283,7 +279,10 @@ def hidden_rule(
         raw, spkis = handle.evaluate(host.encode("ascii"), chain, now)
         other = Report(raw, spkis, host, handle.digest)
         if other.reason is Reason.MATCH and other.rule in wider:
-            return str(other.rule)
+            return (
+                f"the pins of {other.rule} match, but {report.rule} decides alone; if "
+                "you mean those, add them to it"
+            )
     return ""
 
 
@@ -393,11 +392,6 @@ def _when_expired(report: Report, handle: OpenPolicy) -> str:
     return f" {seconds} seconds after 1970"
 
 
-def _num_pins(pinset: _PinSetBehind, number: int) -> int:
-    """Return how many pins of both kinds are in a list."""
-    return sum(pinset.raw.num_pins[2 * number : 2 * number + 2])
-
-
 # ---- the rest ----------------------------------------------------------------
 
 
@@ -434,7 +428,7 @@ def rejection_text(
     if reason is Reason.MISMATCH and pinset is not None:
         for number, name in enumerate(_LIST_NAMES):
             below.append((name, _pin_lines(handle, pinset, number)))
-        mistake = _mistake_in_pins(handle, pinset, chain) or _hidden(
+        mistake = _mistake_in_pins(handle, pinset, chain) or _hidden_rule(
             report, chain, handle, now
         )
         doubt = seen_of(report).doubt
@@ -520,19 +514,6 @@ def _guesses(depth: int, cert: bytes) -> Iterator[_Guess]:
             f"one, write {mistaken.right}"
         )
         yield _Guess(pin, (_PINS, _LEAF, _CA), advice)
-
-
-def _hidden(
-    report: Report, chain: Sequence[bytes], handle: OpenPolicy, now: int
-) -> str:
-    """Return the next step if the pins of a wider rule matched at that time."""
-    wider = hidden_rule(report, chain, handle, now)
-    if not wider:
-        return ""
-    return (
-        f"the pins of {wider} match, but {report.rule} decides alone; if you mean "
-        "those, add them to it"
-    )
 
 
 def _next_step(
