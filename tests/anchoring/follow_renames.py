@@ -110,7 +110,7 @@ def followed(change: Change, renames: Renames) -> Change:
     if gone := sorted(renames.gone & set(anchors.words(put))):
         msg = f"what it puts there has {' and '.join(gone)}, which is gone"
         raise AnchorError(msg)
-    result = _named_file(result, new, renames.new)
+    result = _named_file(result, new, renames.new, keep=result == change)
     fits = [
         (each, i)
         for each in anchors.named(new.name, new.file, renames.new)
@@ -240,14 +240,20 @@ def _with_names(text: str, names: Mapping[str, str], file: str) -> str:
     return "".join([*parts, text[at:]])
 
 
-def _named_file(change: Change, new: Definition, sources: Mapping[str, str]) -> Change:
-    """Say in which file a definition is, if its name does not say so."""
+def _named_file(
+    change: Change, new: Definition, sources: Mapping[str, str], *, keep: bool
+) -> Change:
+    """Say in which file a definition is, if its name does not say so.
+
+    A file that is named without need stays there if *keep* is true.
+    """
     files = {each.file for each in anchors.named(change.scope, "", sources)}
-    if change.scope and len(files) == 1:
-        return dataclasses.replace(change, file="")
+    is_clear = bool(change.scope) and len(files) == 1
     meant = [file for file in files if is_called(file, change.file)]
-    if change.file and meant == [new.file]:
+    if change.file and meant == [new.file] and (keep or not is_clear):
         return change
+    if is_clear:
+        return dataclasses.replace(change, file="")
     parts = PurePosixPath(new.file).parts
     shorts = ["/".join(parts[-num:]) for num in range(1, len(parts) + 1)]
     clear = [
@@ -267,6 +273,8 @@ class Tests:
         self._old, self._new = _functions(old), _functions(new)
         self._before = {each.name for each in self._old}
         self._files = set(new)
+        c = [text for file, text in new.items() if file.endswith(".c")]
+        self._words_in_c = {word for text in c for word in re.findall(r"\w+", text)}
 
     def follow(self, test: str) -> str:
         """Return how a test is called today.
@@ -275,6 +283,8 @@ class Tests:
             AnchorError: it is gone, or there are two.
         """
         path, _, name = test.partition("::")
+        if test in self._words_in_c:  # a scenario of a program in C
+            return test
         file, (name, *parameters) = path.removeprefix("tests/"), name.partition("[")
         named = [each for each in self._new if each.name == name]
         if file in self._files and (not name or file in {each.file for each in named}):

@@ -423,6 +423,20 @@ def test_rows_follow_a_rename(
     assert again == wanted
 
 
+def test_a_row_that_fits_stays_as_it_is(tree: Path) -> None:
+    """Also one that names its file without need, or a scenario of a program in C."""
+    table = "tests/mutants/mutants.toml"
+    words = {'in = "enter"': 'in = "enter"\nfile = "der.c"'}
+    words['"tests/test_a.py::test_one[x]"'] = '"whole_chain"'
+    replaced(tree, table, words)
+    (tree / "tests/chains.c").write_text("void whole_chain(void) {}\n", "utf-8")
+    before = (tree / table).read_text(encoding="utf-8")
+    assert follow_renames.main([], tree) == 0
+    assert (tree / table).read_text(encoding="utf-8") == before
+    (tree / "tests/chains.c").write_text("void another_chain(void) {}\n", "utf-8")
+    assert follow_renames.main([], tree) == 1
+
+
 GONE = [
     ("csrc/der.c", {"in->pos >= in->end": "!has_more(in)"}, "behind the end"),
     ("csrc/der.c", {"i < in->num; i++) { in->end -= i": "!done(in)"}, "one too many"),
