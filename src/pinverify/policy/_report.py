@@ -358,18 +358,9 @@ _REASONS = tuple(Reason)
 _KINDS = tuple(PinKind)
 _WITH_A_PIN = (Reason.MATCH, Reason.BLOCKED)
 
-_ATTRIBUTES = (
-    "accepted",
-    "reason",
-    "host",
-    "rule",
-    "mode",
-    "matched",
-    "depth",
-    "chain",
-    "digest",
-    "detail",
-    "side",
-    "peer_address",
-    "resumed",
-)
+# In the order of the class.
+_ATTRIBUTES = [
+    name
+    for name, value in vars(Report).items()
+    if isinstance(value, property) and name not in {"_fields", "peer"}
+]
