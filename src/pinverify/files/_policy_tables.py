@@ -10,7 +10,6 @@ nothing but pins of keys, `columns_of` is faster still.
 
 from __future__ import annotations
 
-import binascii
 import datetime as dt
 import difflib
 import functools
@@ -32,6 +31,7 @@ from pinverify.errors import (
 )
 from pinverify.files._digests import known_among
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
+from pinverify.policy._pin import plain_digests
 from pinverify.policy._rules import LISTS, check_choice, read_pins
 
 if TYPE_CHECKING:
@@ -470,9 +470,7 @@ def _pieces(key: str, item: object) -> Iterator[tuple[Place, object]]:
 # longer than the parser; columns go to the core as they are. What is anything else, or
 # is wrong, is left to the readers that know all of it.
 
-_PREFIX = "sha256/"
 _LEAST_PINS = 2
-_TEXT_LEN = len(_PREFIX) + 44  # base64 of 32 bytes
 
 
 class Columns(NamedTuple):
@@ -509,11 +507,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(document: dict[str, Any]) -> Columns | None:
-    """Return the columns of a policy file; None if it has anything else in it.
-
-    Args:
-        document: the tables of pinverify's own format.
-    """
+    """Return the columns of a policy file; None if it has anything else in it."""
     if not {"version", "hosts"} <= document.keys() <= {"version", "hosts", "unpinned"}:
         return None
     tables, unpinned = document["hosts"], document.get("unpinned", "allow")
@@ -540,26 +534,5 @@ def columns_of(document: dict[str, Any]) -> Columns | None:
             return None
         texts += pins
         ends.append(len(texts))
-    found = _digests(texts)
+    found = plain_digests(texts)
     return None if found is None else Columns(hosts, found, ends, unpinned)
-
-
-def _digests(texts: list[Any]) -> bytes | None:
-    """Return the digests of pins of keys; None if one is written in another way."""
-    found = []
-    for text in texts:
-        if type(text) is not str or len(text) != _TEXT_LEN or text[:7] != _PREFIX:
-            return None
-        try:
-            digest = binascii.a2b_base64(text[7:], strict_mode=True)
-        except ValueError:
-            return None
-        if len(digest) != DIGEST_LEN:
-            return None
-        found.append(digest)
-    joined = b"".join(found)
-    # Bits beyond the end have to be zero: the same text comes back.
-    again = (binascii.b2a_base64(digest, newline=False) for digest in found)
-    if any(text[7:].encode() != each for text, each in zip(texts, again, strict=True)):
-        return None
-    return joined

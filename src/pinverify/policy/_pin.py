@@ -13,14 +13,25 @@ import enum
 import re
 from functools import total_ordering
 from operator import attrgetter
-from typing import Any, ClassVar, NoReturn, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
 from pinverify import core
 from pinverify.core._library import DIGEST_LEN
 from pinverify.errors import DERError, PolicyError, shown
 from pinverify.policy._der_and_pem import one_der
 
-__all__ = ["Pin", "PinKind", "Value", "key_pin", "near_base64", "pins_of"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "Pin",
+    "PinKind",
+    "Value",
+    "key_pin",
+    "near_base64",
+    "pins_of",
+    "plain_digests",
+]
 
 # ---- immutable values --------------------------------------------------------------
 
@@ -442,6 +453,19 @@ _BASE64 = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
 def _from_base64(text: str) -> bytes | None:
     """Decode the canonical base64 of 32 bytes, and nothing else."""
     return binascii.a2b_base64(text) if re.fullmatch(_BASE64, text) else None
+
+
+_PLAIN = re.compile(f"sha256/{_BASE64}")
+
+
+def plain_digests(texts: Iterable[object]) -> bytes | None:
+    """Return the digests of pins of keys; None if a text is none as `Pin` prints it."""
+    found = []
+    for text in texts:
+        if type(text) is not str or not _PLAIN.fullmatch(text):
+            return None
+        found.append(binascii.a2b_base64(text[len("sha256/") :]))
+    return b"".join(found)
 
 
 def _from_hex(text: str) -> bytes | None:
