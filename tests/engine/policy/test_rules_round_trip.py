@@ -209,3 +209,20 @@ def test_patterns_that_cover_a_host_come_in_the_order_of_the_core(
         expected.append(rule)
         del left[rule]
     assert [p for p in covering(host) if p in given_patterns] == expected
+
+
+@UNTIMED
+@given(NAMES, PATTERNS, st.sampled_from(["", "*.", "**."]), st.integers(0, 5))
+def test_a_pattern_covers_another_if_the_core_finds_it_for_all_its_hosts(
+    name: str, other: str, wildcard: str, start: int
+) -> None:
+    """For a wildcard there is no one host to ask about: two tell it from exact ones."""
+    if end := name.split(".")[start:]:
+        other = wildcard + ".".join(end)
+    other = _canonical(other)
+    one_label = [f"{label}.{name}" for label in ("this", "that")]
+    any_labels = [name, f"more.this.{name}", *one_label]
+    alone = Policy({other: UNPINNED})
+    for pattern, hosts in ((f"*.{name}", one_label), (f"**.{name}", any_labels)):
+        matches_all = all(alone.evaluate(host, []).rule == other for host in hosts)
+        assert (other in covering(pattern)) == matches_all
