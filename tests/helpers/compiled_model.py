@@ -483,7 +483,7 @@ def _as_opened(opened: OpenPolicy, index: int) -> ModelPinSet:
             ModelPin(kind, digest)
             for number, kind in enumerate(kinds)
             for digest in opened.pins(
-                index, one_list, number, 0, fields.num_pins[2 * one_list + number]
+                index, one_list, number, fields.num_pins[2 * one_list + number]
             )
         )
         for one_list in range(4)

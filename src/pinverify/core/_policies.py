@@ -390,21 +390,20 @@ class OpenPolicy:
         )
 
     def pins(
-        self, pinset: int | None, pin_list: int, kind: int, start: int, stop: int
+        self, pinset: int | None, pin_list: int, kind: int, num: int
     ) -> list[bytes]:
-        """Return the digests of some pins, 32 bytes each.
+        """Return the digests of the first pins of a list, 32 bytes each.
 
         Args:
             pinset: the index of a PinSet; None for the pins blocked for every host.
             pin_list: a ``pv_list``.
             kind: a ``pv_kind``.
-            start: the number of the first.
-            stop: one more than the number of the last; at most their count.
+            num: how many; at most their count.
         """
         number = lib.PV_UNPINNED if pinset is None else pinset
         out = ffi.new("uint8_t[32]")
         digests = []
-        for i in range(start, stop):
+        for i in range(num):
             status = lib.pv_policy_pin(out, self._handle, number, pin_list, kind, i)
             _check_index(status)
             digests.append(bytes(ffi.buffer(out)))

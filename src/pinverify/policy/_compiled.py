@@ -305,7 +305,7 @@ class _Lists:
                 run = self._runs.get((kind, first, length))
                 if run is None:
                     self._count(first, length)
-                    digests = self._handle.pins(pinset, number, kind, 0, length)
+                    digests = self._handle.pins(pinset, number, kind, length)
                     run = [Pin(kind, digest) for digest in digests]
                     self._runs[kind, first, length] = run
                 self._count_items(length)

@@ -562,7 +562,7 @@ def _pin_lines(handle: OpenPolicy, pinset: _PinSetBehind, number: int) -> list[s
     lengths = pinset.raw.num_pins[2 * number : 2 * number + 2]
     for kind, length in zip(PinKind, lengths, strict=True):
         shown = min(length, _SHOWN_MAX - len(lines))
-        digests = handle.pins(pinset.number, number, kind, 0, shown)
+        digests = handle.pins(pinset.number, number, kind, shown)
         lines += [str(Pin(kind, digest)) for digest in digests]
     return lines + _more(sum(lengths) - len(lines))
 
