@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from array import array
+from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -42,14 +43,13 @@ from pinverify.policy._rules import (
     Rules,
     check_choice,
     checked_moment,
-    in_place_of_a_policy,
     read_pins,
     seconds_of,
 )
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pinverify.core._library import Buffer, Offsets
     from pinverify.policy._report import Seen
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Policy",
     "as_policy",
+    "check_policy",
     "compile_columns",
     "evaluate_at",
     "handle_of",
@@ -577,11 +578,26 @@ def as_policy(policy: Policy | PinSet) -> Policy:
     """
     if isinstance(policy, PinSet):
         return Policy.for_clients(policy)
-    if not isinstance(policy, Policy):
-        advice = in_place_of_a_policy(policy)
-        msg = f"expected a Policy or a PinSet, got {type(policy).__name__}; {advice}"
-        raise TypeError(msg)
+    check_policy(policy, "a Policy or a PinSet")
     return policy
+
+
+def check_policy(policy: object, expected: str = "a Policy") -> None:
+    """Raise `TypeError` unless *policy* is a Policy."""
+    if isinstance(policy, Policy):
+        return
+    if isinstance(policy, Rules):
+        advice = "write Policy(rules)"
+    elif isinstance(policy, Mapping):
+        advice = "write Policy({…})"
+    elif isinstance(policy, str | os.PathLike):
+        advice = "a policy file is read by load_policy(path)"
+    elif isinstance(policy, bytes):
+        advice = "a compiled policy is opened by Policy.open(data)"
+    else:
+        advice = "make one by Policy({…}), or read it by load_policy(path)"
+    msg = f"expected {expected}, got {type(policy).__name__}; {advice}"
+    raise TypeError(msg)
 
 
 def _policy_bytes(

@@ -32,7 +32,6 @@ __all__ = [
     "check_choice",
     "check_rules",
     "checked_moment",
-    "in_place_of_a_policy",
     "moment",
     "read_pins",
     "seconds_of",
@@ -385,19 +384,6 @@ def check_rules(rules: object) -> None:
         advice = "make them by Rules({…}), or read them by load_rules(path)"
     msg = f"expected Rules, got {type(rules).__name__}; {advice}"
     raise TypeError(msg)
-
-
-def in_place_of_a_policy(given: object) -> str:
-    """Return the next step for who gave something else than a Policy."""
-    if isinstance(given, Rules):
-        return "write Policy(rules)"
-    if isinstance(given, Mapping):
-        return "write Policy({…})"
-    if isinstance(given, str | os.PathLike):
-        return "a policy file is read by load_policy(path)"
-    if isinstance(given, bytes):
-        return "a compiled policy is opened by Policy.open(data)"
-    return "make one by Policy({…}), or read it by load_policy(path)"
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

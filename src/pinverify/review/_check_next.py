@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pinverify.core._hosts import canonical, split_pattern
 from pinverify.errors import PolicyError
 from pinverify.policy._pin import Pin, PinKind
-from pinverify.policy._policy import Policy, handle_of
-from pinverify.policy._rules import PinSet, in_place_of_a_policy
+from pinverify.policy._policy import Policy, check_policy, handle_of
+from pinverify.policy._rules import PinSet
 from pinverify.review._certificates import issuer_and_subject, names_of
 
 if TYPE_CHECKING:
@@ -75,10 +75,7 @@ def check_next(  # noqa: PLR0913 - what there is, and how it is to be judged
         DERError: the key is none.
         TypeError: an argument has the wrong type.
     """
-    if not isinstance(policy, Policy):
-        advice = in_place_of_a_policy(policy)
-        msg = f"expected a Policy, got {type(policy).__name__}; {advice}"
-        raise TypeError(msg)
+    check_policy(policy)
     if (key is None) == (not chain):
         msg = "give a chain, or a key: one of them"
         raise TypeError(msg)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.core._hosts import canonical, covering
 from pinverify.policy._pin import pins_of
-from pinverify.policy._policy import Policy
+from pinverify.policy._policy import Policy, check_policy
 from pinverify.policy._rules import (
     LISTS,
     PinSet,
     Rules,
     checked_moment,
-    in_place_of_a_policy,
 )
 from pinverify.review._lint import lint
 
@@ -94,10 +93,7 @@ def explain(
         PolicyError: *host* is not a host.
         TypeError: an argument has the wrong type.
     """
-    if not isinstance(policy, Policy):
-        advice = in_place_of_a_policy(policy)
-        msg = f"expected a Policy, got {type(policy).__name__}; {advice}"
-        raise TypeError(msg)
+    check_policy(policy)
     moment = checked_moment(now)
     report = policy.evaluate(host, verified_chain, now=moment)
     rules = policy.rules
