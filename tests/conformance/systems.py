@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from other_systems import pool, vectors, vectors_folder
 from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules
-from pinverify.formats._reading import Given, Loaded
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
+from pinverify.formats._policy_reading import Given, Loaded
 from policy_samples import ABSENT, NOON
 
 __all__ = ["SYSTEMS", "Case"]

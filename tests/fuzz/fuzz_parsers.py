@@ -32,7 +32,7 @@ from pinverify import Pin, PinSet, Policy, Rules, core, ct
 from pinverify.core._hosts import canonical_host
 from pinverify.errors import DERError, PolicyError
 from pinverify.files import toml
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
 from policy_samples import ABSENT, NOON, OTHER
 from test_ct import entries, tile
 from test_formats_hostile import PIECES, STARTS, STRANGE, whole

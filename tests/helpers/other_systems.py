@@ -37,10 +37,10 @@ from pinverify import (
     Rules,
     dump_rules,
 )
-from pinverify.formats import _source
+from pinverify.formats import _parser_process
+from pinverify.formats._format_table import FORMATS
 from pinverify.formats._losses import KINDS
-from pinverify.formats._reading import Given
-from pinverify.formats._table import FORMATS
+from pinverify.formats._policy_reading import Given
 from pinverify.policy import Unpinned
 from pki import Identity, example_pki
 from policy_samples import NOON
@@ -245,7 +245,7 @@ def _pin_sets(draw: st.DrawFn, simple: bool) -> PinSet | Unpinned:  # noqa: FBT0
 def here(text: str, languages: list[str], _: Given) -> Any:  # noqa: ANN401 - JSON
     """Look into source code in this process; a child takes a tenth of a second."""
     plain = text.replace("\r\n", "\n").replace("\r", "\n")
-    return json.loads(json.dumps(_source.look_into(plain, languages)))
+    return json.loads(json.dumps(_parser_process.look_into(plain, languages)))
 
 
 # ---- vectors -----------------------------------------------------------------------

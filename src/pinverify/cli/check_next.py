@@ -107,7 +107,7 @@ def check_chain(  # noqa: PLR0913 - one per option
         host: to judge for, and of the pins for a format that does not name it.
         cafile: PEM certificates of authorities, to verify a chain; or None.
     """
-    from pinverify.formats._table import FORMATS
+    from pinverify.formats._format_table import FORMATS
 
     evidence = read_evidence(source)
     decided: list[tuple[str, Next]] = []

@@ -11,7 +11,7 @@ from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.policies import rules_from
 from pinverify.cli.written_files import check_target, replace_file
 from pinverify.formats import dump_rules
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

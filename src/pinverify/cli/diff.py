@@ -42,7 +42,7 @@ def diff_files(
         host: of the pins, for formats that do not name it; and of what is in use.
         in_use: a file with the chain or key that is deployed now, or None.
     """
-    from pinverify.formats._table import FORMATS
+    from pinverify.formats._format_table import FORMATS
 
     both = []
     steps = f"add --format compiled --to {formats[1]}", "add --to compiled"

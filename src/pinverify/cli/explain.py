@@ -18,7 +18,7 @@ from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.cli.servers import Server, chain_of, context_for
 from pinverify.errors import printable
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
 from pinverify.policy import Policy, Reason
 from pinverify.policy._pin import key_pin
 from pinverify.policy._rejection import subject_line

@@ -11,7 +11,7 @@ from pinverify.cli.exit_codes import FOUND
 from pinverify.cli.plain import Cell
 from pinverify.cli.policies import loaded_from
 from pinverify.errors import PolicyError, printable
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
 from pinverify.review._lint import (
     CHECKS,
     LEVELS,

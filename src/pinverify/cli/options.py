@@ -90,7 +90,7 @@ def format_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
     """Return a callback that checks the name of a format, and knows half ones."""
 
     def why_not(name: str) -> str:
-        from pinverify.formats._table import one_way
+        from pinverify.formats._format_table import one_way
 
         return one_way(name)
 
@@ -99,14 +99,14 @@ def format_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
 
 def readable_formats() -> list[str]:
     """Return the names of formats; the table is imported when one is checked."""
-    from pinverify.formats._table import readable
+    from pinverify.formats._format_table import readable
 
     return readable()
 
 
 def writable_formats() -> list[str]:
     """Return the names of formats that can be written."""
-    from pinverify.formats._table import writable
+    from pinverify.formats._format_table import writable
 
     return writable()
 
@@ -150,7 +150,7 @@ def refuse_needless_host(*formats: str, to_write: str = "") -> None:
         formats: of files that are read.
         to_write: the format of a file that is written.
     """
-    from pinverify.formats._table import FORMATS
+    from pinverify.formats._format_table import FORMATS
 
     needs_it = bool(to_write) and FORMATS[to_write].host_to_write == "given"
     formats += (to_write,) if to_write else ()

@@ -11,7 +11,7 @@ from pinverify.formats._files import load_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pinverify.formats._reading import Loaded
+    from pinverify.formats._policy_reading import Loaded
     from pinverify.live import Followed, PolicyFile
     from pinverify.policy import Rules
 

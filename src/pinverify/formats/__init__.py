@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pinverify.errors import MistakesError, PolicyError
 from pinverify.files import PolicyWarning, load_policy, load_rules
+from pinverify.formats._format_table import format_named
 from pinverify.formats._losses import KINDS, Dumped, Loss
-from pinverify.formats._reading import Given
-from pinverify.formats._table import format_named
+from pinverify.formats._policy_reading import Given
 from pinverify.formats._violations import violation
 from pinverify.policy._rules import check_choice, check_rules
 

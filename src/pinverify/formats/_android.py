@@ -23,12 +23,12 @@ from xml.sax.saxutils import escape
 
 from pinverify.errors import PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._policy_reading import Reading, text_of
 from pinverify.formats._xml import Element, parsed
 from pinverify.policy import UNPINNED, PinSet, Rules
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
     from pinverify.policy import Pin, Unpinned
 
 __all__ = ["dumps", "loads"]

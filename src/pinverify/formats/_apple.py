@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from pinverify.errors import PolicyError, shown
 from pinverify.formats import _plist
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._reading import Reading
+from pinverify.formats._policy_reading import Reading
 from pinverify.policy import PinSet, Rules
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
     from pinverify.policy import Pin, Unpinned
 
 __all__ = ["dumps", "loads"]

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pinverify.core._hosts import covering
 from pinverify.errors import DERError, PolicyError, shown
 from pinverify.formats import _json
-from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._policy_reading import Reading, text_of
 from pinverify.policy import UNPINNED, Pin, PinSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
     from pinverify.policy import Unpinned
 
 __all__ = ["loads"]

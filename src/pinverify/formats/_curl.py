@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from pinverify.errors import DERError, PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped
 from pinverify.formats._one_host import given_host, pins_to_write
-from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._policy_reading import Reading, text_of
 from pinverify.policy import Pin, PinSet, Rules
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
 
 __all__ = ["dumps", "loads"]
 

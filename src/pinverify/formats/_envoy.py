@@ -36,14 +36,14 @@ from pinverify.formats._envoy_contexts import (
 )
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host, rule_to_write
-from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._policy_reading import Reading, text_of
 from pinverify.policy import Pin, PinKind, PinSet, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinverify.formats._envoy_contexts import Context
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
 
 __all__ = ["dumps", "loads"]
 

@@ -15,7 +15,7 @@ from pinverify.formats import _json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.formats._reading import Given, Reading
+    from pinverify.formats._policy_reading import Given, Reading
     from pinverify.formats._yaml import Keep
 
 __all__ = [

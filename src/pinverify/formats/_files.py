@@ -9,14 +9,14 @@ from typing import IO, TYPE_CHECKING
 from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import PolicyError
 from pinverify.files import bytes_of, check_size
-from pinverify.formats._reading import Given, Loaded
-from pinverify.formats._table import format_named
+from pinverify.formats._format_table import format_named
+from pinverify.formats._policy_reading import Given, Loaded
 from pinverify.policy._compiled import read_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pinverify.formats._table import Format
+    from pinverify.formats._format_table import Format
     from pinverify.policy import Policy
 
 __all__ = ["compiled_from", "load_file", "ordinary_policy", "policy_in"]

@@ -18,7 +18,7 @@ from pinverify.formats._one_host import fitted, rule_to_write
 from pinverify.policy import PinKind, Rules
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Given
+    from pinverify.formats._policy_reading import Given
 
 __all__ = ["dumps"]
 

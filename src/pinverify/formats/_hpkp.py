@@ -17,14 +17,14 @@ from pinverify.core._hosts import is_address, split_pattern
 from pinverify.errors import PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host, rule_to_write
-from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._policy_reading import Reading, text_of
 from pinverify.policy import UNPINNED, PinSet, Rules
 from pinverify.policy._rules import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
     from pinverify.policy import Pin
 
 __all__ = ["dumps", "loads"]

@@ -25,7 +25,7 @@ from pinverify.files._policy_tables import (
     rules_of,
 )
 from pinverify.formats._losses import Dumped
-from pinverify.formats._reading import Loaded, text_of
+from pinverify.formats._policy_reading import Loaded, text_of
 from pinverify.policy import PinSet
 from pinverify.policy._rules import LISTS
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinverify.files._policy_tables import Columns, Place
-    from pinverify.formats._reading import Given
+    from pinverify.formats._policy_reading import Given
     from pinverify.policy import Pin, Rules
 
 __all__ = ["compiles", "dumps", "loads", "parsed"]

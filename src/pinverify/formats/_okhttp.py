@@ -6,8 +6,8 @@ the reader gives each pattern the pins of all patterns that cover it, and adds t
 hosts where two patterns meet and none covers the other: ``*.x`` and ``**.l.x`` meet in
 ``l.x``. Then the most specific rule has the pins that OkHttp unites.
 
-`_calls` finds the calls in source code, and what they say. It takes a builder as used,
-and knows nothing of conditions around it.
+`_okhttp_calls` finds the calls in source code, and what they say. It takes a builder as
+used, and knows nothing of conditions around it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 from pinverify.core._hosts import covering, split_pattern
 from pinverify.errors import PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._reading import Reading, text_of
-from pinverify.formats._source import language_of, read_source
+from pinverify.formats._parser_process import language_of, read_source
+from pinverify.formats._policy_reading import Reading, text_of
 from pinverify.policy import PinSet, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
     from pinverify.policy import Pin
 
 __all__ = ["dumps", "loads"]

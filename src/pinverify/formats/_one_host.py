@@ -11,7 +11,7 @@ from pinverify.policy import PinSet, Rules
 
 if TYPE_CHECKING:
     from pinverify.formats._losses import Abilities
-    from pinverify.formats._reading import Given
+    from pinverify.formats._policy_reading import Given
     from pinverify.policy import Unpinned
 
 __all__ = ["fitted", "given_host", "pins_to_write", "rule_to_write"]

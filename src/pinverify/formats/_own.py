@@ -9,10 +9,10 @@ from pinverify.errors import PolicyError
 from pinverify.files import toml
 from pinverify.files._policy_tables import Columns, columns_of, rules_of
 from pinverify.formats._losses import Dumped
-from pinverify.formats._reading import Loaded
+from pinverify.formats._policy_reading import Loaded
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Given
+    from pinverify.formats._policy_reading import Given
     from pinverify.policy import Rules
 
 __all__ = [

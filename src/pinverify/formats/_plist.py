@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from xml.parsers.expat import ExpatError
 
 from pinverify.errors import PolicyError, shown
-from pinverify.formats._reading import text_of
+from pinverify.formats._policy_reading import text_of
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Given, Reading
+    from pinverify.formats._policy_reading import Given, Reading
 
 __all__ = ["checked", "has_wildcard", "parsed", "written"]
 

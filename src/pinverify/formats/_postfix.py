@@ -20,13 +20,13 @@ from pinverify.core._hosts import is_address, split_pattern
 from pinverify.errors import PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host
-from pinverify.formats._reading import Reading, lines_of, text_of
+from pinverify.formats._policy_reading import Reading, lines_of, text_of
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
 
 __all__ = ["dumps", "loads"]
 

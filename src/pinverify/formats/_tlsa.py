@@ -23,14 +23,14 @@ from pinverify.core._hosts import is_address
 from pinverify.errors import DERError, PolicyError, shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host
-from pinverify.formats._reading import Reading, text_of
+from pinverify.formats._policy_reading import Reading, text_of
 from pinverify.formats._zone import records, whole_name
 from pinverify.policy import Pin, PinKind, PinSet, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
     from pinverify.formats._zone import Record
 
 __all__ = ["dumps", "loads"]

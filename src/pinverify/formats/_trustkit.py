@@ -19,13 +19,13 @@ from pinverify.core._hosts import covering, is_address
 from pinverify.errors import PolicyError, shown
 from pinverify.formats import _json, _plist
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._reading import Reading, text_of
-from pinverify.formats._source import language_of, read_source
+from pinverify.formats._parser_process import language_of, read_source
+from pinverify.formats._policy_reading import Reading, text_of
 from pinverify.policy import UNPINNED, PinSet, Rules
 from pinverify.review._lint.names import is_local, is_public_suffix
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
     from pinverify.policy import Unpinned
 
 __all__ = ["dumps", "loads"]

@@ -14,7 +14,7 @@ from xml.parsers import expat
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Given
+    from pinverify.formats._policy_reading import Given
 
 __all__ = ["Element", "parsed"]
 

@@ -17,7 +17,7 @@ from pinverify.errors import PolicyError, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pinverify.formats._reading import Given
+    from pinverify.formats._policy_reading import Given
 
 __all__ = ["Keep", "Mapping", "Text", "documents"]
 

@@ -14,12 +14,12 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.errors import shown
-from pinverify.formats._reading import lines_of
+from pinverify.formats._policy_reading import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pinverify.formats._reading import Reading
+    from pinverify.formats._policy_reading import Reading
 
 __all__ = ["Record", "records", "whole_name"]
 

@@ -142,7 +142,7 @@ def test_nothing_is_imported_late() -> None:
     of_names = "_hosts._a_label"
     of_tools = "_pin.__get__"  # of dataclasses
     of_files = "__init__._warn"  # the checks of rules that were read
-    of_child = "_source.limit"  # the process that reads source code
+    of_child = "_parser_process.limit"  # the process that reads source code
     assert late == [of_names, of_tools, of_files, of_child]
 
 

@@ -19,7 +19,7 @@ from pinverify import PinSet, load_rules
 from pinverify.cli.details import details, key_text
 from pinverify.cli.key_files import Item, read_items
 from pinverify.errors import DERError
-from pinverify.formats._table import FORMATS, writable
+from pinverify.formats._format_table import FORMATS, writable
 from pki import Pki, sha256_pin
 from tls_servers import TLSServer, server_context
 

@@ -27,7 +27,7 @@ from other_systems import (
 )
 from pinverify import UNPINNED, PinSet, Policy, PolicyError, Rules
 from pinverify.formats import _android
-from pinverify.formats._reading import Given, Loaded
+from pinverify.formats._policy_reading import Given, Loaded
 from policy_samples import ABSENT, NOON, OTHER
 
 __all__: list[str] = []

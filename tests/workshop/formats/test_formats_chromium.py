@@ -34,8 +34,8 @@ from pinverify import (
     load_policy,
     load_rules,
 )
-from pinverify.formats._reading import Given, Loaded
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
+from pinverify.formats._policy_reading import Given, Loaded
 from pinverify.policy import Unpinned
 from pki import example_pki
 from policy_samples import ABSENT, OTHER

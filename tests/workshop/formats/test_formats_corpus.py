@@ -31,8 +31,8 @@ from pinverify import (
     load_rules,
 )
 from pinverify.formats import _okhttp, _trustkit
-from pinverify.formats._reading import Given
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
+from pinverify.formats._policy_reading import Given
 from pinverify.policy import Unpinned
 from places import ROOT, TESTS
 from policy_samples import NOON
@@ -205,8 +205,8 @@ def test_a_real_program_reads_source_code_in_another_process(tmp_path: Path) -> 
     file = tmp_path / text["file"]
     file.write_text(source_of(text), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        from pinverify.formats import _source  # noqa: PLC0415 - the real function
+        from pinverify.formats import _parser_process  # noqa: PLC0415 - the real function
 
-        patch.setattr(_okhttp, "read_source", _source.read_source)
+        patch.setattr(_okhttp, "read_source", _parser_process.read_source)
         with pytest.warns(PolicyWarning):  # it has no backup
             assert load_rules(file, format=name) == rules_of(text)

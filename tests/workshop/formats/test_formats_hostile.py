@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from other_systems import readable_formats
 from pinverify import PolicyError
-from pinverify.formats._reading import Given
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
+from pinverify.formats._policy_reading import Given
 from policy_samples import ABSENT, NOON
 
 __all__: list[str] = []

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from pinverify import UNPINNED, PinSet, PolicyError, Rules, dump_rules
 from pinverify.formats import _json
-from pinverify.formats._reading import Given
+from pinverify.formats._policy_reading import Given
 from policy_samples import ABSENT, OTHER
 from test_rules_round_trip import any_rules
 

@@ -103,7 +103,7 @@ SYSTEMS = {
         "square/okhttp okhttp/src/main/kotlin/okhttp3/CertificatePinner.kt "
         "1cf700cbff251f9b1016a35339843e322cd566ae and OkHttpClient.kt "
         "0073f344963e060c3f34b2899d3a6a544f80780a",
-        "_okhttp _calls",
+        "_okhttp _okhttp_calls",
         "CertificatePinner .Builder add build pins certificatePinner .DEFAULT sha256/",
     ),
 }

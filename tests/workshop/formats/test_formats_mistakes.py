@@ -22,7 +22,7 @@ from pinverify.errors import MAX_TOLD, MistakesError
 from pinverify.files._toml_mistakes import tokens
 from pinverify.files.toml import _check_keys_of_lines
 from pinverify.formats import _json, toml
-from pinverify.formats._reading import Given
+from pinverify.formats._policy_reading import Given
 from policy_samples import ABSENT, OTHER
 from test_policy_files import edited_examples
 

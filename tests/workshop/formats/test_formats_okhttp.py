@@ -26,7 +26,7 @@ from other_systems import (
 )
 from pinverify import Dumped, Pin, PinSet, Policy, PolicyError, Rules, dump_rules
 from pinverify.formats import _okhttp
-from pinverify.formats._reading import Given
+from pinverify.formats._policy_reading import Given
 from policy_samples import ABSENT, NOON, OTHER
 
 __all__: list[str] = []

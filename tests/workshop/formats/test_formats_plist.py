@@ -27,8 +27,8 @@ from other_systems import (
     small_rules,
 )
 from pinverify import UNPINNED, PinSet, Policy, PolicyError, Rules
-from pinverify.formats._reading import Given, Loaded
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
+from pinverify.formats._policy_reading import Given, Loaded
 from policy_samples import ABSENT, NOON, OTHER
 
 __all__: list[str] = []

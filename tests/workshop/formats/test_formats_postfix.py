@@ -30,8 +30,8 @@ from other_systems import (
     small_rules,
 )
 from pinverify import UNPINNED, Pin, PinSet, Policy, PolicyError, Rules, dump_rules
-from pinverify.formats._reading import Given, Loaded
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
+from pinverify.formats._policy_reading import Given, Loaded
 from pinverify.policy import Unpinned
 from pki import Pki
 from policy_samples import ABSENT, OTHER

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from optional import lacks_parsers
 from other_systems import here
 from pinverify import PolicyError, Rules
-from pinverify.formats import _okhttp, _source, _trustkit
-from pinverify.formats._reading import Given, Loaded
+from pinverify.formats import _okhttp, _parser_process, _trustkit
+from pinverify.formats._policy_reading import Given, Loaded
 from places import TESTS
 from policy_samples import ABSENT
 from test_formats_corpus import rules_of, source_of
@@ -36,7 +36,7 @@ def _needs_parsers() -> None:
 
 def test_a_child_reads_the_code() -> None:
     """Its findings come back as JSON."""
-    found = _source.read_source(CODE, ["kotlin"], GIVEN)
+    found = _parser_process.read_source(CODE, ["kotlin"], GIVEN)
     assert found == {"calls": [[1, ["x.org", ABSENT]]], "mistakes": [], "notices": []}
     assert found == here(CODE, ["kotlin"], GIVEN)
 
@@ -71,8 +71,8 @@ def test_a_child_that_fails_is_an_error(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it does, and within the time."""
-    monkeypatch.setattr(_source, "_BOOT", ENDS[what])
-    monkeypatch.setattr(_source, "_SECONDS", 1 if "ever" in what else 20)
+    monkeypatch.setattr(_parser_process, "_BOOT", ENDS[what])
+    monkeypatch.setattr(_parser_process, "_SECONDS", 1 if "ever" in what else 20)
     began = time.monotonic()
     with pytest.raises(PolicyError, match="move the code of the pins into") as caught:
         _okhttp.loads(CODE.encode(), GIVEN)
@@ -84,10 +84,11 @@ def test_a_child_has_no_more_memory_than_its_limit() -> None:
     """A parser that asks for more does not take the machine with it."""
     boot = (
         "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-        "from pinverify.formats import _source; _source.limit(); bytearray(4 * 2**30)"
+        "from pinverify.formats import _parser_process as it; "
+        "it.limit(); bytearray(4 * 2**30)"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_source, "_BOOT", boot)
+        patch.setattr(_parser_process, "_BOOT", boot)
         with pytest.raises(PolicyError, match="the parser ended with 1"):
             _okhttp.loads(CODE.encode(), GIVEN)
 
@@ -147,7 +148,7 @@ def test_hostile_code_is_read_or_refused_in_time(name: str, piece: str) -> None:
     with pytest.raises(PolicyError) as caught:
         reader(text.encode("utf-8"), Given(name))
     assert len(str(caught.value)) < 10_000
-    assert time.monotonic() - began < 2 * _source._SECONDS  # noqa: SLF001
+    assert time.monotonic() - began < 2 * _parser_process._SECONDS  # noqa: SLF001
 
 
 def test_source_code_has_a_limit() -> None:

@@ -23,10 +23,10 @@ from pinverify import (
     load_policy,
     load_rules,
 )
-from pinverify.formats import _table
+from pinverify.formats import _format_table
+from pinverify.formats._format_table import FORMATS
 from pinverify.formats._losses import KINDS, Loss
-from pinverify.formats._reading import Given, Loaded, Reading
-from pinverify.formats._table import FORMATS
+from pinverify.formats._policy_reading import Given, Loaded, Reading
 from places import ROOT
 from policy_samples import ABSENT, NOON, OTHER
 
@@ -272,13 +272,13 @@ def noticing(data: bytes, given: Given) -> Loaded:
 @pytest.fixture
 def noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file in a format whose reader gives a notice."""
-    monkeypatch.setattr(_table, "_function", _chosen)
+    monkeypatch.setattr(_format_table, "_function", _chosen)
     path = tmp_path / "pins.kt"
     path.write_bytes(b"12345")
     return path
 
 
-_real = _table._function  # noqa: SLF001 - what the fixture stands in for
+_real = _format_table._function  # noqa: SLF001 - what the fixture stands in for
 
 
 def _chosen(place: str) -> Callable[..., Any]:

@@ -44,8 +44,8 @@ from pinverify import (
     core,
     load_rules,
 )
-from pinverify.formats._reading import Given, Loaded, Reading
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
+from pinverify.formats._policy_reading import Given, Loaded, Reading
 from pinverify.formats._zone import records as records_in
 from pki import example_pki
 from policy_samples import ABSENT, NOON, OTHER

@@ -31,7 +31,7 @@ from other_systems import (
     small_rules,
 )
 from pinverify import Dumped, Pin, PinSet, Policy, PolicyError, Rules, dump_rules
-from pinverify.formats._table import FORMATS, writable
+from pinverify.formats._format_table import FORMATS, writable
 from policy_samples import NOON
 from test_formats_android import Android
 from test_formats_envoy import Envoy

@@ -31,8 +31,8 @@ from pinverify import (
     load_rules,
 )
 from pinverify.errors import MistakesError
-from pinverify.formats._reading import Given, Reading
-from pinverify.formats._table import FORMATS
+from pinverify.formats._format_table import FORMATS
+from pinverify.formats._policy_reading import Given, Reading
 from pinverify.review._lint import CHECKS, OF_READERS
 from pinverify.review._lint.operators import INTERMEDIATES, ROOTS
 from pki import Identity, Pki

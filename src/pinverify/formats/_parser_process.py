@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:
-    from pinverify.formats._reading import Given
+    from pinverify.formats._policy_reading import Given
 
 __all__ = ["language_of", "read_source"]
 
@@ -29,7 +29,7 @@ _ONE_LINE = re.compile(
 )
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from pinverify.formats._source import answer; answer()"
+    "from pinverify.formats._parser_process import answer; answer()"
 )
 _SECONDS = 10
 _BYTES = 2**20  # of source, which is three times the largest that people write
@@ -116,6 +116,6 @@ def look_into(text: str, languages: list[str]) -> Any:  # noqa: ANN401
         parsed = [parser.parse(one.encode("utf-8")).root_node for one in texts]
         roots.append((name, next((r for r in parsed if not r.has_error), parsed[0])))
     name, root = next((r for r in roots if not r[1].has_error), roots[0])
-    kind = "_swift" if name == "swift" else "_calls"
+    kind = "_trustkit_swift" if name == "swift" else "_okhttp_calls"
     reader: Any = importlib.import_module(f"pinverify.formats.{kind}")
     return reader.found_in(root, name)

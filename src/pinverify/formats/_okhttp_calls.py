@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pinverify.formats._code import (
+from pinverify.formats._source_values import (
     CALLS,
     CHOICES,
     FUNCTIONS,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-    from pinverify.formats._code import Call, Declared, Env
+    from pinverify.formats._source_values import Call, Declared, Env
 
 __all__ = ["found_in"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pinverify.files._policy_tables import Columns
     from pinverify.formats._losses import Dumped
-    from pinverify.formats._reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded
     from pinverify.policy import Rules
 
     Reader: TypeAlias = Callable[[bytes, Given], Loaded]

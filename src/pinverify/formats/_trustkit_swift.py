@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pinverify.formats._code import CHOICES, NAMES, Code, UnknownError, line_of, text_of
+from pinverify.formats._source_values import (
+    CHOICES,
+    NAMES,
+    Code,
+    UnknownError,
+    line_of,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-    from pinverify.formats._code import Call
+    from pinverify.formats._source_values import Call
 
 __all__ = ["found_in"]
 

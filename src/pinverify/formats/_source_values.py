@@ -1,8 +1,8 @@
 """Source code in Kotlin, Java and Swift: declarations, and the values of expressions.
 
-tree-sitter parses; `_source` runs this in a process of its own. A value counts only if
-the file alone says it: literals, constants, what is put together of these, and a few
-functions of the languages' libraries. Everything else is unknown, with the reason.
+tree-sitter parses; `_parser_process` runs this in a process of its own. A value counts
+only if the file alone says it: literals, constants, what is put together of these, and
+a few functions of the languages' libraries. All else is unknown, with the reason.
 
 A name means the declaration in the innermost scope around it, unless something between
 them may hide that: a class that inherits, a block whose `this` has names of its own. A
