@@ -18,8 +18,8 @@ from pinverify.formats._source_values import (
     CHOICES,
     FUNCTIONS,
     LAMBDAS,
+    LOOPS,
     NAMES,
-    OPERATORS,
     PATHS,
     TOPS,
     Code,
@@ -53,12 +53,8 @@ _ALWAYS = {
     *("field_declaration", "return_statement", "return_expression", "function_body"),
     *("anonymous_initializer", "static_initializer", "variable_declaration"),
 }
-_JUMPS = {
-    *("return_statement", "return_expression", "break_statement", "jump_expression"),
-    *("continue_statement", "throw_statement", "throw_expression"),
-}
 # Functions that cannot be of a builder, and so may stand in a block where it is `this`.
-_APART = re.compile(r"[A-Z]\w*|\w+Of|println|print|String\.format")
+_APART = re.compile(r"[A-Z]\w*|\w+Of|enumValues|println|print|String\.format")
 _OTHER = "is another builder for a variable that has one; use a new name"
 _ESCAPE = re.compile(r"\\u+00[0-7][0-9a-fA-F]")
 _PIN = re.compile(r"sha(1|256)/")
@@ -445,7 +441,7 @@ class _Reader:
             if declared and self._origin_of(declared.name) != self._origin_of(node):
                 self._mistake(node, _OTHER)
                 return
-        elif outer.type in {*_STATEMENTS, *LAMBDAS}:
+        elif outer.type in {*_STATEMENTS, *LAMBDAS, *LOOPS}:
             found = self._code.call_of(outer) if outer.type in LAMBDAS else None
             if outer.type not in LAMBDAS or (
                 found is not None and found[1].name in {*_KNOWN, "forEach"}
@@ -554,7 +550,7 @@ class _Reader:
                 break
             self._code.check_always(outer)
             found = self._code.call_of(outer) if outer.type in LAMBDAS else None
-            is_block = self._turn(outer) is not None
+            is_block = self._code.is_loop(outer)
             if is_block:
                 loops.insert(0, outer)
             elif outer.type in LAMBDAS:
@@ -570,7 +566,7 @@ class _Reader:
                 raise UnknownError(add, f"is under a condition, or in `{kind}`")
             elif (call := self._code.call(outer)) and call.is_safe:
                 raise UnknownError(outer, "is under a condition, `?.`")
-            if is_block and (jump := self._jump_in(outer)):
+            if is_block and (jump := self._code.jump_in(outer)):
                 why = f"may be left out: line {line_of(jump)} leaves the block"
                 raise UnknownError(add, why)
         return loops
@@ -581,46 +577,11 @@ class _Reader:
             return False
         return self._of_scope(call, 0) == made and not call.is_safe
 
-    def _jump_in(self, block: Node) -> Node | None:
-        """Return what ends a block, or a turn of a loop, before its end."""
-        for node in self._code.nodes_in(block):
-            is_word = node.type in NAMES and text_of(node) in {"break", "continue"}
-            call = self._code.call(node)
-            is_change = call is not None and call.name == "setValue"
-            if is_word or is_change or node.type in _JUMPS or text_of(node) == "throw":
-                return node
-        return None
-
-    def _turn(self, node: Node) -> Node | None:
-        """Return what a loop goes through; None if it is none that is known."""
-        if node.type == "enhanced_for_statement":
-            return node.child_by_field_name("value")
-        if node.type == "for_statement" and "in" in {c.type for c in node.children}:
-            return node.named_children[1]
-        found = self._code.call_of(node) if node.type in LAMBDAS else None
-        if found and found[1].name == "forEach" and not found[1].is_safe:
-            return None if self._code.is_hidden("forEach") else found[1].receiver
-        return None
-
-    def _arguments(  # noqa: C901
-        self, add: Node, loops: list[Node], env: Env
-    ) -> Iterator[list[str]]:
+    def _arguments(self, add: Node, loops: list[Node], env: Env) -> Iterator[list[str]]:
         """Yield the arguments of a call, for each turn of the loops around it."""
         if loops:
-            through = self._turn(loops[0])
-            if any(map(self._code.is_hidden, OPERATORS)):
-                raise UnknownError(through or add, "has an operator of this file's own")
-            values = self._code.value(through, env) if through else None
-            if not isinstance(values, list):
-                raise UnknownError(through or add, "is no list that this file says")
-            names = self._code.declared_in(loops[0])
-            for value in values:
-                parts = (
-                    value if isinstance(value, tuple) and len(names) > 1 else [value]
-                )
-                keys = [name.id for name in names] or [loops[0].id]
-                bound = dict(zip(keys, parts, strict=False))
-                yield from self._arguments(add, loops[1:], env | bound)
+            for turn in self._code.turns(loops[0], env):
+                yield from self._arguments(add, loops[1:], turn)
             return
         call = self._code.call(add)
         arguments = sorted(call.arguments, key=lambda a: a[0] == "pins") if call else []

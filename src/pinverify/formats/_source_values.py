@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from tree_sitter import Node
 
@@ -64,7 +65,7 @@ _BASES = _words("""
 _PLAIN_BASES = _words("""
     extends implements UIResponder UIApplicationDelegate NSObject Activity
     AppCompatActivity ComponentActivity FragmentActivity Application Service Fragment
-    ViewModel Interceptor OkHttpClientFactory
+    ViewModel Interceptor URLSessionDelegate ObservableObject OkHttpClientFactory
 """)
 # Blocks with no `this` of their own, or with one of a class that is known.
 _PLAIN_BLOCKS = _words("""
@@ -75,15 +76,23 @@ _OF_KOIN = {"single", "factory", "module"}  # plain if the file imports that lib
 # What a text, or something made of texts, may be declared as in Kotlin. A function of
 # another file can be meant by a name where it is of a wider type.
 _TYPES_OF_TEXTS = _words("""
-    String List Set Map Collection Iterable Array Pair Boolean out MutableList
+    String List Set Map Collection Iterable Array Pair Boolean Int out MutableList
     MutableSet MutableMap ArrayList HashSet HashMap LinkedHashMap kotlin collections
 """)
 # Annotations that leave a name what it is.
 _PLAIN_ANNOTATIONS = _words("""
     JvmField JvmStatic JvmSynthetic Suppress SuppressLint SuppressWarnings Keep NonNull
-    Nullable VisibleForTesting Named
+    Nullable VisibleForTesting Named Provides Singleton Inject Reusable Override
 """)
 OPERATORS = {"iterator", "next", "hasNext", "component1", "component2"}
+_CHANGING = _words("""
+    clear set remove removeAt removeIf removeAll removeFirst removeLast retainAll
+    replaceAll sort fill reverse shuffle addFirst addLast insert
+""")
+_BUILDING = {"buildList", "buildSet", "buildMap"}
+_OPEN = {"open", "override", "abstract", "var"}
+_ENTRIES = {"switch_entry", "when_entry"}
+_BINDERS = {"property_declaration", "for_statement"}
 _EXTENDED = {"function_declaration", "property_declaration", "anonymous_function"}
 _TYPES = {"user_type", "nullable_type", "parenthesized_type", "context_receiver"}
 _HEADS = {*_TYPES, *NAMES, "variable_declaration", "function_value_parameters"}
@@ -112,8 +121,8 @@ _NO_VARIABLES = _words("""
     marker_annotation type_alias directive label
 """)
 # Where a list may stand that something could change under another name.
-_LOOPS = {"for_statement", "enhanced_for_statement"}
-_LIST_READS = _LOOPS | _words("""
+LOOPS = {"for_statement", "enhanced_for_statement"}
+_LIST_READS = LOOPS | _words("""
     spread_expression interpolation interpolated_expression binary_expression
     additive_expression parenthesized_expression
 """)
@@ -121,18 +130,47 @@ _INSIDE = _words("""
     parenthesized_expression as_expression tuple_expression spread_expression
     interpolation interpolated_expression
 """)
-_FROZEN = {"listOf", "setOf", "mapOf", "of"}
+_OF_LISTS = {"List", "Set", "Map", "Arrays", "Stream", "Collections"}
+_STATIC = {"of", "asList", "singletonList", "singleton", "unmodifiableList"}
+_FROZEN = {"listOf", "setOf", "mapOf", "of", "singletonList", "singleton"}
 _LISTS = _FROZEN | _words("""
     arrayOf asList mutableListOf arrayListOf mutableSetOf hashSetOf mutableMapOf
     hashMapOf linkedMapOf
 """)
 _OF_THIS_FILE = {"private", "fileprivate"}
+_WRAPPED = _words("""
+    expression_statement block statements function_body constructor_body
+""")
+_BEGINNINGS = _words("""
+    constructor_declaration static_initializer anonymous_initializer init_declaration
+""")
+_NUMBERS = {"number_literal", "decimal_integer_literal", "integer_literal"}
+_SIZES = {"size", "length", "count"}
+_EMPTY = _words("""
+    ArrayList LinkedList HashSet LinkedHashSet TreeSet HashMap LinkedHashMap TreeMap
+""")
+_ADDING = {"add", "append", "addAll", "put", "putAll"}
+_OF_LOOP = "is a variable of a loop"
 _MAKERS = {("Pair", 2), ("NSNumber", 1), ("Array", 1)}
 _WRAPS = _words("""
     function_body block statements return_statement return_expression computed_property
     control_transfer_statement
 """)
-_COPIES = {"toTypedArray", "toList", "toSet", "toArray", "toString"}
+_COPIES = _words("""
+    toTypedArray toList toSet toArray toString stream asSequence asIterable
+""")
+_PLAIN_READS = {"forEach", "getKey", "getValue", "key", "value", "map", "indices"}
+_BINARY = "binary_expression"
+_MADE_OF = {"constructor_declaration", "init_declaration"}
+_PLACES = {"block", "constructor_body", "statements", "function_body", *TOPS}
+_THESE = {"this_expression", "this", "self_expression"}
+_JUMPS = _words("""
+    return_statement return_expression break_statement jump_expression
+    continue_statement throw_statement throw_expression control_transfer_statement
+""")
+_CHAINED = {"map", "forEach", "apply", "also", "let", "run", "get"}
+_PLAIN_PROTOCOLS = {"String", "CaseIterable"}
+_HALVES = {"key": 0, "value": 1, "first": 0, "second": 1}
 _VIEWS = {"entries", "entrySet"}  # through which a map can be changed
 _SAME = _COPIES | _VIEWS
 _ADDRESSES = {"URL", "URI", "URI.create", "Uri.parse", "HttpUrl.parse", "HttpUrl.get"}
@@ -190,6 +228,49 @@ class Declared(NamedTuple):
     owner: str = ""
 
 
+class _Parameter(NamedTuple):
+    """A parameter: its name, its label for callers, what it is if it is not given.
+
+    Attributes:
+        is_many: it takes the rest of the arguments.
+    """
+
+    name: Node
+    label: str
+    default: Node | None
+    is_many: bool
+
+
+class _Function(NamedTuple):
+    """A function of one expression."""
+
+    node: Node
+    name: Node
+    parameters: list[_Parameter]
+    body: Node
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """An object of a class of this file.
+
+    Attributes:
+        of: the declaration of the class.
+        path: its name, behind those of the classes around it.
+        env: the values that it was made with.
+        constant: its name, if it is one of an enum.
+        raw: the value that it stands for, in an enum of Swift.
+        above: it, as one of the class that its class inherits.
+    """
+
+    of: Node
+    path: str
+    env: Env
+    constant: str = ""
+    raw: Any = None
+    above: Made | None = None
+
+
 class Call(NamedTuple):
     """A call: what it is of, its name, its arguments with their labels, its lambda.
 
@@ -226,6 +307,7 @@ class Code:
     Attributes:
         nodes: all that have names, from the first to the last.
         read: the texts that values are made of, by their nodes.
+        filled: the places of names where something was added to a list that was read.
     """
 
     def __init__(self, root: Node, language: str) -> None:
@@ -237,14 +319,21 @@ class Code:
         self._changed: set[str] = set()
         self._uses: dict[str, list[Node]] = {}
         self._functions: Counter[str] = Counter()
-        self._bodies: list[tuple[Node, list[Node], Node]] = []
+        self._bodies: list[_Function] = []
+        self.filled: set[int] = set()
+        self._elements: set[int] = set()
+        self._gifts: set[int] = set()
+        self._given: dict[tuple[int, str], list[Node]] = {}
         self._imported: set[str] = set()
         self._has_koin = False
         self._classes: dict[str, set[str]] = {}
+        self._class_nodes: dict[str, list[Node]] = {}
         self._checked: set[tuple[int, bool]] = set()
         self._optional: list[tuple[int, int]] = []
         for node in self.nodes:
-            self._parents |= {child.id: node for child in node.named_children}
+            is_part = node.type == "enum_body_declarations"  # of a body, in Java
+            outer = self._parents[node.id] if is_part else node
+            self._parents |= {child.id: outer for child in node.named_children}
         for node in self.nodes:
             self._note(node)
             self._note_change(node)
@@ -279,6 +368,7 @@ class Code:
         elif node.type in _CLASSES and name:
             path = self._path_of(node)
             self._classes.setdefault(path.rpartition(".")[2], set()).add(path)
+            self._class_nodes.setdefault(text_of(name), []).append(node)
         elif node.type.startswith("import"):
             words = text_of(node).rstrip(";").split()
             self._has_koin = self._has_koin or "org.koin." in words[-1]
@@ -292,18 +382,15 @@ class Code:
         inner = _named(node)
         body = _expression_of(inner[-1]) if inner else None
         before = [one for one in inner if one.start_byte < name.start_byte]
-        listed = [*inner, *(one for part in inner for one in _named(part))]
-        names = [_names_in(one) for one in listed if one.type in _PARAMETERS]
-        words = self._modifiers(node)
+        marks = re.findall(r"@[\w.]+", " ".join(self._modifiers(node)))
         is_strange = (
-            "private" not in words
-            or "@" in "".join(words)
-            or "vararg" in text_of(node)
-            or any(one.type in _TYPES for one in before)  # what it is a function of
+            any(one.type in _TYPES for one in before)  # what it is a function of
             or any(one.type == "type_parameters" for one in inner)
+            or not {mark[1:] for mark in marks} <= _PLAIN_ANNOTATIONS
         )
-        if body and not is_strange and all(len(one) == 1 for one in names):
-            self._bodies.append((name, [one[0] for one in names], body))
+        listed = _parameters(node)
+        if body and listed is not None and not is_strange:
+            self._bodies.append(_Function(node, name, listed, body))
 
     def _modifiers(self, node: Node) -> set[str]:
         """Return the modifiers of a declaration; annotations begin with ``@``."""
@@ -371,6 +458,7 @@ class Code:
             parts = [c for c in _named(callee)[1:] if "suffix" not in c.type]
             for part in [c for c in _named(callee) if "suffix" in c.type]:
                 parts += _named(part)
+            parts = [one for one in parts if one.type != "type_arguments"]
             for part in parts:
                 if "lambda" in part.type:
                     block = part if part.type in LAMBDAS else _named(part)[-1]
@@ -395,10 +483,17 @@ class Code:
     # ---- declarations --------------------------------------------------------------
 
     def _note_change(self, node: Node) -> None:
-        """Note a name to which something is assigned, or to an element of it."""
-        if "assignment" not in node.type:
+        """Note a name to which something is assigned, or to an element of it.
+
+        What gives a member its only value, as an object or a class begins, is noted
+        as that; and an element of a variable as one that may belong to its list.
+        """
+        if "assignment" not in node.type or self._note_given(node):
             return
         left: Node | None = node.named_children[0]
+        if (element := _element_of(node)) is not None:
+            self._elements.add(element[0].id)
+            return
         while left is not None and left.type not in NAMES:
             if left.type in PATHS:
                 self._changed.add(text_of(left).rpartition(".")[2])
@@ -406,22 +501,55 @@ class Code:
         if left is not None:
             self._changed.add(text_of(left))
 
+    def _note_given(self, node: Node) -> bool:
+        """Note what a member gets in a constructor, or in a block that begins a class.
+
+        Only a member without a value in its declaration, and a statement that always
+        runs.
+        """
+        around = [o for o in self.around(node) if o.type not in _WRAPPED]
+        if len(around) < 2 or around[0].type not in _BEGINNINGS:  # noqa: PLR2004
+            return False
+        begins, body = around[0], around[1]
+        name = re.sub(r"\s|^\s*(this|self)\.", "", text_of(node.named_children[0]))
+        is_own = name != text_of(node.named_children[0])
+        taken = [*self.nodes_in(begins)]
+        taken += [one for one in self._parents[body.id].named_children if one != body]
+        names = {
+            text_of(found)
+            for part in taken
+            for one in self.nodes_in(part)
+            if one.type in {*_PARAMETERS, "variable_declarator", "property_declaration"}
+            for found in _names_in(one)[:2]
+        }
+        is_plain = [c.type for c in node.children if not c.is_named] == ["="]
+        is_clear = is_plain and (is_own or name not in names)
+        if not is_clear or name not in _empty_fields(body):
+            return False
+        right = node.named_children[-1]
+        self._given.setdefault((body.id, name), []).append(right)
+        ends = [*self.nodes_in(node.named_children[0])][-1:]
+        self._gifts |= {one.id for one in (*ends, right)}
+        return True
+
     def _declarations(self, node: Node) -> Iterator[Declared]:  # noqa: C901, PLR0912 - by type
         """Yield what a node declares."""
         kind, outer = node.type, self._parents.get(node.id)
         name = node.child_by_field_name("name")
         if kind == "variable_declarator" and outer and outer.type == "spread_parameter":
             pass  # see below
+        elif kind == "variable_declarator" and name and outer and _of_loop(outer):
+            yield Declared(name, self._parents[outer.id], None, _OF_LOOP)
         elif kind == "variable_declarator" and name and outer:  # Java
             yield self._variable(
                 outer, name, node.child_by_field_name("value"), "final"
             )
         elif kind == "property_declaration":  # Kotlin and Swift
             yield from self._property(node, name)
-        elif kind in {"for_statement", "enhanced_for_statement"}:
+        elif kind in LOOPS and not node.child_by_field_name("init"):
             target = name or node.child_by_field_name("item") or node.named_children[0]
             for one in _names_in(target):
-                yield Declared(one, node, None, "is a variable of a loop")
+                yield Declared(one, node, None, _OF_LOOP)
         elif kind in LAMBDAS:
             heads = [c for c in node.named_children if c.type == "lambda_parameters"]
             if listed := node.child_by_field_name("parameters"):
@@ -434,15 +562,22 @@ class Code:
                 found = _names_in(_named(node)[-1])
             for one in found[-1:]:
                 scope = self._scope(one)
+                owner = ""
                 if kind == "class_parameter":  # which hides a property of the class
+                    is_member = {"val", "var"} & {c.type for c in node.children}
+                    owner = self._path_of(scope) if is_member else ""
                     bodies = [c for c in scope.named_children if c.type in _BODIES]
                     scope = bodies[0] if bodies else scope
-                yield Declared(one, scope, None, _PARAMETER)
+                elif outer and outer.type == "formal_parameters":
+                    of = self._parents[outer.id]
+                    owner = self._path_of(of) if of.type == "record_declaration" else ""
+                yield Declared(one, scope, None, _PARAMETER, owner)
         elif kind == "catch_block":
             for one in _names_in(node)[:1]:
                 yield Declared(one, node, None, _AT_RUN_TIME)
         bound = node.child_by_field_name("bound_identifier")
-        if bound and outer and outer.type != "property_declaration":
+        is_known = kind in LOOPS or (outer and outer.type in _BINDERS)
+        if bound and not is_known:
             yield Declared(bound, self._scope(bound), None, _AT_RUN_TIME)
 
     def _scope(self, node: Node) -> Node:
@@ -467,7 +602,8 @@ class Code:
             elif child.type == "computed_property":
                 own = _OF_THIS_FILE & self._modifiers(node)
                 is_fixed = is_fixed | own
-                value = _expression_of(child) if own else None
+                value = _expression_of(child) if own or self._is_final(node) else None
+                is_fixed = is_fixed | ({"final"} if self._is_final(node) else set())
             elif child.type == "getter":
                 value = None
         for name in names:
@@ -483,6 +619,8 @@ class Code:
         is_wide, owner = scope.type in TOPS, ""
         if scope.type in _BODIES:
             is_wide = True
+            given = self._given.get((scope.id, text_of(name)), [])
+            value = given[0] if len(given) == 1 else value
             scope, owner = self._class(scope)
             head += ["final"] if node.type == "constant_declaration" else []
         why = ""
@@ -513,8 +651,8 @@ class Code:
     def _is_open(self, value: Node | None) -> bool:
         """Return whether a list is one that who has it can add to, or remove from."""
         call = self.call(value) if value else None
-        name = call.name if call and call.receiver is None else ""
-        return name in _LISTS - {*_FROZEN, "arrayOf", "asList"}
+        name = call.name.partition("<")[0] if call and call.receiver is None else ""
+        return name in _EMPTY | _LISTS - {*_FROZEN, "arrayOf", "asList"}
 
     def declared_in(self, scope: Node) -> list[Node]:
         """Return the names that a loop or a lambda declares, in their order."""
@@ -610,7 +748,12 @@ class Code:
         if found is None or self.is_hidden(found[1].name):
             return False
         call = found[1]
-        if call.name in _PLAIN_BLOCKS or (call.name in _OF_KOIN and self._has_koin):
+        is_same = call.receiver is None and call.name in {"apply", "run"}
+        if (
+            is_same
+            or call.name in _PLAIN_BLOCKS
+            or (call.name in _OF_KOIN and self._has_koin)
+        ):
             return True
         given = call.arguments[0][1] if call.arguments else None
         of = given if call.name == "with" else call.receiver
@@ -645,19 +788,26 @@ class Code:
         """Return all places where the text of a name stands as a name."""
         return self._uses.get(text_of(name), [])
 
-    def check_uses(self, declared: Declared, *, is_list: bool) -> None:
+    def check_uses(  # noqa: C901 - by kind of place
+        self, declared: Declared, *, is_list: bool, known: Collection[int] = ()
+    ) -> None:
         """Refuse a variable whose name stands where it may be changed.
 
         Raises:
-            UnknownError: it stands in a place that is not known to read it alone.
+            UnknownError: it stands in a place that is not known to read it alone, and
+                is none of those that are *known* to fill it.
         """
         key = (declared.name.id, is_list)
         if key in self._checked:
             return
-        self._checked.add(key)
         names = {one.name.id for one in self._declared[text_of(declared.name)]}
         for use in self._uses[text_of(declared.name)]:
             node, outer = use, self._parents[use.id]
+            is_label = outer.type == "value_argument" and _argument(outer)[0]
+            if is_label and outer.named_children[0] == use:
+                continue
+            if use.id in {*known, *self._gifts} or _is_step(outer):
+                continue
             if outer.type == "navigation_suffix":
                 outer = self._parents[outer.id]
             elif use.id in names or outer.type in _NO_VARIABLES:
@@ -673,10 +823,14 @@ class Code:
             ):
                 continue
             is_key = "key_path" in node.named_children[0].type if node != use else False
+            is_key = is_key or use.id in self._elements
             if is_key or not self._is_read(node, outer, is_list=is_list):
                 raise UnknownError(node, f"{_CHANGED}: see line {line_of(use)}")
+        self._checked.add(key)
 
-    def _is_read(self, node: Node, outer: Node, *, is_list: bool) -> bool:
+    def _is_read(  # noqa: PLR0911 - by kind of place
+        self, node: Node, outer: Node, *, is_list: bool
+    ) -> bool:
         """Return whether a place of a name reads it, and hands no list on."""
         is_call = outer.type == "method_invocation"
         if not is_list or not (is_call or outer.type in _READS):
@@ -686,14 +840,35 @@ class Code:
         if outer.type not in PATHS and self._language == "swift":
             return True  # it reads a copy
         if outer.type in {"value_argument", "argument_list"}:
-            call = next(c for o in self.around(node) if (c := self.call(o)))
-            return call.name == "add" and len(call.arguments) > 1
+            calls = (found for o in self.around(node) if (found := self.call(o)))
+            call = next(calls, None)
+            return call is not None and call.name == "add" and len(call.arguments) > 1
+        if outer.type in {"return_statement", "function_body"}:
+            return self._is_getter(outer)
+        if outer.type in {"index_expression", "array_access"}:
+            whole = self._parents[outer.id]
+            member = text_of(whole).rpartition(".")[2]
+            is_member = whole.type in PATHS and member in self._declared
+            return is_member or self._is_read(outer, whole, is_list=True)
         named = outer.child_by_field_name("name") or outer
         name = re.sub(r"[\s?]", "", text_of(named)).rpartition(".")[2]
         if name in _VIEWS:
             around = [o for o in self.around(outer) if o.type not in CALLS]
-            return around[0].type in _LOOPS or "forEach" in text_of(around[0])[-9:]
-        return name in {*_COPIES, "forEach", "getKey", "getValue", "key", "value"}
+            return around[0].type in LOOPS or "forEach" in text_of(around[0])[-9:]
+        if name in {"getValue", "value", "get"}:
+            while self._parents[outer.id].type == "call_expression":
+                outer = self._parents[outer.id]
+            return self._is_read(outer, self._parents[outer.id], is_list=True)
+        return name in _COPIES | _SIZES | _PLAIN_READS
+
+    def _is_getter(self, outer: Node) -> bool:
+        """Return whether a list goes only where what a function returns is read."""
+        function = next((o for o in self.around(outer) if o.type in FUNCTIONS), None)
+        name = function.child_by_field_name("name") if function else None
+        if name is None:
+            return False
+        self._check_results(text_of(name))
+        return True
 
     # ---- values --------------------------------------------------------------------
 
@@ -709,6 +884,10 @@ class Code:
             raise UnknownError(node, "is not understood by the parser")
         self.check_always(node)
         found = self._value(node, env, depth + 1)
+        if isinstance(found, list):
+            made = {self._top(one).path for one in found if isinstance(one, Made)}
+            if len(made) > 1:
+                raise UnknownError(node, "has objects of several classes")
         if isinstance(found, str | list) and len(found) > _MAX_SIZE:
             raise UnknownError(node, "is too long")
         return found
@@ -719,8 +898,8 @@ class Code:
             return self._text(node, env, depth)
         if kind in NAMES or kind in PATHS:
             return self._meant(node, env, depth)
-        if kind in CHOICES:
-            raise UnknownError(node, "is a choice")
+        if kind in {*CHOICES, "switch_statement"}:
+            return self._chosen(node, env, depth)
         if kind in _INSIDE and (len(inner) == 1 or kind == "as_expression"):
             self._check_type(node)
             return self.value(inner[0], env, depth)
@@ -730,9 +909,19 @@ class Code:
             return self.value(inner[-1], env, depth)
         if kind == "boolean_literal":
             return text_of(node) == "true"
+        if kind in _NUMBERS and text_of(node).isdecimal():
+            return int(text_of(node))
+        if kind in _THESE:
+            return self._this(node, env)
+        if kind in {"index_expression", "array_access"} and len(inner) == 2:  # noqa: PLR2004
+            of, key = (self.value(one, env, depth) for one in inner)
+            return self._element(node, of, key)
         if kind in {"binary_expression", "additive_expression"} and len(inner) == 2:  # noqa: PLR2004
             left, right = (self.value(one, env, depth) for one in inner)
-            if "+" in {child.type for child in node.children}:
+            sign = node.children[1].type
+            if type(left) is type(right) is int and sign in {"+", "-"}:
+                return left + right if sign == "+" else left - right
+            if sign == "+":
                 if isinstance(left, str) and isinstance(right, str):
                     return left + right
                 if isinstance(left, list) and isinstance(right, list):
@@ -741,6 +930,16 @@ class Code:
                     if self.is_hidden("plus"):
                         raise UnknownError(node, "is a sum of this file's own `plus`")
                     return left + right
+        elif kind == "range_expression" or (
+            kind == "infix_expression" and text_of(inner[1]) == "until"
+        ):
+            first, last = (self.value(one, env, depth) for one in (inner[0], inner[-1]))
+            ends = {"..": 1, "until": 0, "..<": 0}.get(node.children[1].type, 0)
+            is_own = any(map(self.is_hidden, ("until", "rangeTo", "rangeUntil")))
+            if type(first) is type(last) is int and not is_own:
+                return self._range(node, first, last + ends)
+        elif kind == "tuple_expression" and len(inner) == 2:  # noqa: PLR2004
+            return self.value(inner[0], env, depth), self.value(inner[1], env, depth)
         elif kind in {"array_initializer", "array_literal", "collection_literal"}:
             return self._flat(inner, env, depth)
         elif kind == "array_creation_expression" and "initializer" in inner[-1].type:
@@ -765,12 +964,21 @@ class Code:
             return self._called(node, call, env, depth)
         raise UnknownError(node, _AT_RUN_TIME)
 
+    def _is_array(self, node: Node) -> bool:
+        """Return whether an expression of Java is an array, as a parameter takes it."""
+        declared = self.find(node) if node.type in NAMES else None
+        around = [*self.around(declared.name)][:2] if declared else []
+        is_declared = any("[]" in text_of(o).partition("=")[0] for o in around)
+        return is_declared or node.type == "array_creation_expression"
+
     def _flat(self, nodes: list[Node], env: Env, depth: int) -> list[Any]:
         """Return the values of arguments or elements; those of a spread one by one."""
         found: list[Any] = []
         for node in nodes:
             value = self.value(node, env, depth)
             is_spread = text_of(node).startswith("*") and isinstance(value, list)
+            if isinstance(value, list) and not is_spread and self._is_open(node):
+                raise UnknownError(node, "is a list in a list, and can be changed")
             found += value if is_spread else [value]
         return found
 
@@ -802,12 +1010,16 @@ class Code:
             is_odd = last.startswith("kTSKExclude")
             return f"{'kSK' if is_odd else 'TSK'}{last.removeprefix('kTSK')}"
         declared = self.find(node) if node.type in NAMES else self.member(node)
-        if text == "it" and self._language == "kotlin":
+        is_it = text == ("$0" if self._language == "swift" else "it")
+        if is_it and self._language != "java":
             loop = self.block_of_it(node)
             if loop is not None and loop.id in env:
                 return env[loop.id]
         if declared is not None:
             return self._of_declared(node, declared, env, depth)
+        made = self._constant(node, env, depth)
+        if made is not None:
+            return made
         if node.type in NAMES:
             raise UnknownError(node, "is declared nowhere in this file")
         first = _named(node)[0]
@@ -829,8 +1041,13 @@ class Code:
             if node.type in NAMES:
                 self.check_meaning(node, declared)
             value = self.value(declared.value, env, depth)
-        is_list = not isinstance(value, str | bool) and self.can_change(declared)
-        self.check_uses(declared, is_list=is_list)
+        is_list = not _is_fixed(value) and self.can_change(declared)
+        known: list[Node] = []
+        if isinstance(value, list | dict) and declared.value is not None:
+            value = self._filled(node, declared, value, env, depth, known)
+        ids = {one.id for one in known}
+        self.check_uses(declared, is_list=is_list, known=ids)
+        self.filled |= ids
         return value
 
     def _check_type(self, node: Node) -> None:
@@ -841,6 +1058,16 @@ class Code:
         """
         types = [one for one in node.named_children if one.type in _TYPES]
         words = {*re.findall(r"\w+", " ".join(map(text_of, types)))}
+        for alias in [one for one in self.nodes if one.type == "type_alias"]:
+            name, *means = re.findall(r"\w+", text_of(alias).partition("alias")[2])
+            words = words - {name} | {*means} if name in words else words
+        own = [one for one in words if len(self._class_nodes.get(one, ())) == 1]
+        kinds = {one: self._class_nodes[one][0] for one in own}
+        words -= {
+            one
+            for one, of in kinds.items()
+            if "interface" not in {c.type for c in of.children}
+        }
         if self._language == "kotlin" and not words <= _TYPES_OF_TEXTS:
             raise UnknownError(node, "is declared as something else than String")
 
@@ -883,19 +1110,37 @@ class Code:
 
     def _part(self, node: Node, of: Node, name: str, env: Env, depth: int) -> Any:  # noqa: ANN401
         """Return a property of a value: of an address, a pair, a list."""
-        if name == "host":
-            return self._host(node, of, env, depth)
-        if name in {"key", "value", *_SAME}:
+        value = None
+        try:
             value = self.value(of, env, depth)
-            if name in _SAME and isinstance(value, str) == (name == "toString"):
+        except UnknownError as error:
+            if name == "host":
+                return self._host(node, of, env, depth)
+            is_plain = of.type in {*NAMES, *PATHS, *_THESE}
+            is_part = name in {*_HALVES, *_SAME, *_SIZES}
+            if is_part or not (is_plain or "nowhere" in str(error)):
+                raise
+        if isinstance(value, Made):
+            return self._of_made(node, value, name, [], depth)
+        if name in _SAME and value is not None:
+            if isinstance(value, str) == (name == "toString"):
                 return value
-            if isinstance(value, tuple):
-                return value[name == "value"]
+        elif isinstance(value, tuple) and name in _HALVES:
+            return value[_HALVES[name]]
+        elif isinstance(value, list) and name in {*_SIZES, "indices"}:
+            return self._size(node, value, name)
         declared = self.find(of) if of.type in NAMES else None
         if declared is not None and declared.why:
             raise UnknownError(node, f"is of `{text_of(of)}`, which {declared.why}")
         why = "is declared nowhere in this file" if declared is None else _AT_RUN_TIME
         raise UnknownError(node, why)
+
+    def _size(self, node: Node, values: list[Any], name: str) -> Any:  # noqa: ANN401
+        """Return how many there are in a list, or their numbers."""
+        texts = [one for one in values if isinstance(one, str)]
+        if len({*texts}) < len(texts):
+            raise UnknownError(node, "is the size of a list with equal parts")
+        return self._range(node, 0, len(values)) if name == "indices" else len(values)
 
     def _host(self, whole: Node, node: Node, env: Env, depth: int) -> str:
         """Return the host of an address that is made of a text."""
@@ -926,17 +1171,26 @@ class Code:
     def _called(self, node: Node, call: Call, env: Env, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912
         """Return the value of a call of a function that is known."""
         arguments = [one for _, one in call.arguments]
-        is_plain = (call.receiver is None) == (call.name not in {"of", "asList"})
+        is_plain = (call.receiver is None) == (call.name not in _STATIC)
         if call.receiver:
             of = text_of(call.receiver)
-            is_known = of in {"List", "Set", "Map", "Arrays"} and not self.is_declared(
-                of
-            )
+            is_known = of in _OF_LISTS and not self.is_declared(of)
             is_plain = is_plain and is_known
+        if (found := self._collected(node, call, env, depth)) is not None:
+            return found
+        if (made := self._made_by(node, call, env, depth)) is not None:
+            return made
         if self.is_hidden(call.name):
             return self._own(node, call, env, depth)
         if call.name in _LISTS and is_plain and call.block is None:
             values = self._flat(arguments, env, depth)
+            if call.name == "unmodifiableList" and len(values) == 1:
+                return values[0]
+            is_one = self._language == "java" and len(values) == 1
+            if is_one and isinstance(values[0], list):
+                if not self._is_array(arguments[0]):
+                    raise UnknownError(node, "is a list of one list")
+                values = values[0]
             is_map = call.name.lower().endswith("mapof")
             if call.receiver and text_of(call.receiver) == "Map":
                 is_map, values = True, [*zip(values[::2], values[1::2], strict=False)]
@@ -956,10 +1210,15 @@ class Code:
                 raise UnknownError(node, _AT_RUN_TIME)
             return self.value(_named(call.block)[0], env, depth)
         if call.receiver is not None and not call.is_safe:
-            if call.name in {"getHost", "host", "getKey", "getValue", *_SAME}:
+            if call.name in {"getHost", "host", "getKey", "getValue", "size", *_SAME}:
                 name = call.name.removeprefix("get")
                 name = name if name in _SAME else name.lower()
                 return self._part(node, call.receiver, name, env, depth)
+            if call.name in {"get", "getValue"} and len(arguments) == 1:
+                of_, key = (
+                    self.value(o, env, depth) for o in (call.receiver, *arguments)
+                )
+                return self._element(node, of_, key)
             if call.name in _OF_TEXTS:
                 given = [
                     self.value(one, env, depth) for one in (call.receiver, *arguments)
@@ -969,19 +1228,17 @@ class Code:
         raise UnknownError(node, _AT_RUN_TIME)
 
     def _mapped(self, node: Node, of: Node, block: Node, env: Env, depth: int) -> Any:  # noqa: ANN401
-        """Return a list, each text of which a block with one expression has changed."""
-        inner = [one for one in _named(block) if one.type != "lambda_parameters"]
-        values = self.value(of, env, depth)
-        names = [one.id for one in self.declared_in(block)] or [block.id]
-        texts = isinstance(values, list) and all(isinstance(v, str) for v in values)
-        if texts and len(inner) == len(names) == 1:
-            given = [env | {names[0]: one} for one in values]
-            return [self.value(inner[0], one, depth) for one in given]
+        """Return what a block with one expression makes of each of a list."""
+        body = _body_of(block)
+        if len(body) == 1:
+            given = self._bound_in(block, self.value(of, env, depth), env)
+            return [self.value(body[0], one, depth) for one in given]
         raise UnknownError(node, _AT_RUN_TIME)
 
     def _has_other(self, name: str) -> bool:
         """Return whether a function is not the only thing that has its name."""
-        declared = name in self._declared or name in self._imported
+        known = (self._declared, self._imported, self._classes)
+        declared = any(name in names for names in known)
         return declared or self._functions[name] > 1
 
     def _own(self, node: Node, call: Call, env: Env, depth: int) -> Any:  # noqa: ANN401
@@ -990,25 +1247,786 @@ class Code:
         Raises:
             UnknownError: it has more, or another file may have one for it.
         """
-        found = [one for one in self._bodies if text_of(one[0]) == call.name]
-        labels = {label for label, _ in call.arguments}
-        is_plain = not (call.receiver or call.block or labels - {""})
+        found = [one for one in self._bodies if text_of(one.name) == call.name]
+        is_plain = not (call.receiver or call.block)
         if len(found) != 1 or not is_plain or self._has_other(call.name):
             raise UnknownError(node, _AT_RUN_TIME)
-        ((name, names, body),) = found
-        function = self._parents[name.id]
-        outer = self._parents[function.id]
+        (function,) = found
+        outer = self._parents[function.node.id]
         scope, owner = self._class(outer) if outer.type in _BODIES else (outer, "")
         is_inside = scope.start_byte <= node.start_byte < scope.end_byte
-        if not is_inside or len(names) != len(call.arguments):
+        if not is_inside or not self._is_alone(function, outer):
             raise UnknownError(node, _AT_RUN_TIME)
-        for one in (function, *(self._parents[name.id] for name in names)):
+        for one in (
+            function.node,
+            *(self._parents[p.name.id] for p in function.parameters),
+        ):
             self._check_type(one)
         use = next(o for o in self.nodes_in(node) if text_of(o) == call.name)
+        self.check_meaning(use, Declared(function.name, scope, None, "", owner))
+        given = self._bound(node, function.parameters, call.arguments, env, depth)
+        return self.value(function.body, given, depth)
+
+    def _is_alone(self, function: _Function, outer: Node) -> bool:
+        """Return whether no other file can have a function for the same call."""
+        words = self._modifiers(function.node)
+        if "private" in words or outer.type not in {*_BODIES, *TOPS}:
+            return True
+        if outer.type in _BODIES:
+            return self._is_final(function.node)
+        types = [
+            text_of(one)
+            for part in function.parameters
+            for one in _named(self._parents[part.name.id])
+            if one.type in _TYPES
+        ]
+        return self._language == "kotlin" and {*types} <= {"String"}
+
+    def _is_final(self, node: Node) -> bool:
+        """Return whether no class can have another member in place of one."""
+        words = self._modifiers(node)
+        body = self._parents[node.id]
+        of = self._parents.get(body.id)
+        if "open" in words or of is None or body.type not in _BODIES:
+            return False
+        if {"private", "static", "final", "fileprivate"} & words:
+            return True
+        around = self._modifiers(of)
+        if self._language == "kotlin":
+            is_plain = not {"open", "abstract", "sealed", "override"} & (around | words)
+            return is_plain and "interface" not in {c.type for c in of.children}
+        kinds = {c.type for c in of.children} & {"struct", "enum"}
+        return bool(kinds or "final" in around or of.type == "record_declaration")
+
+    # ---- objects -------------------------------------------------------------------
+
+    def _class_meant(self, use: Node, text: str) -> Node | None:
+        """Return the declaration of the class that a name, or a path, means."""
+        path = re.sub(r"[\s`?]|<.*>", "", text)
+        first, last = path.partition(".")[0], path.rpartition(".")[2]
+        found = self._class_nodes.get(last, [])
+        if len(found) != 1 or first in self._imported or first in self._declared:
+            return None
+        whole = self._path_of(found[0])
+        around = [o for o in self.around(use) if o.type in _CLASSES]
+        if whole not in {path, *(f"{self._path_of(o)}.{path}" for o in around)}:
+            return None
+        top = self._class_nodes.get(first, found)[0]
+        if len(self._class_nodes.get(first, found)) != 1:
+            return None
+        scope, owner = self._parents[top.id], ""
+        if scope.type in _BODIES:
+            scope, owner = self._class(scope)
+        if scope.type not in {*_BODIES, *TOPS}:
+            return None
+        name = top.child_by_field_name("name") or top
         self.check_meaning(use, Declared(name, scope, None, "", owner))
-        given = [self.value(one, env, depth) for _, one in call.arguments]
-        ids = [name.id for name in names]
-        return self.value(body, dict(zip(ids, given, strict=True)), depth)
+        return found[0]
+
+    def _body(self, of: Node) -> list[Node]:
+        """Return the members of a class."""
+        bodies = [one for one in _named(of) if one.type in _BODIES]
+        inner = [one for body in bodies for one in _named(body)]
+        parts = [p for p in inner if p.type == "enum_body_declarations"]
+        return inner + [one for part in parts for one in _named(part)]
+
+    def _made(
+        self,
+        node: Node,
+        of: Node,
+        arguments: list[tuple[str, Node]],
+        env: Env,
+        depth: int,
+        **what: Any,  # noqa: ANN401
+    ) -> Made:
+        """Return an object of a class that is made with these arguments."""
+        members = self._body(of)
+        makers = [one for one in members if "constructor_decl" in one.type]
+        makers += [one for one in members if one.type == "init_declaration"]
+        is_record = of.type == "record_declaration"
+        is_strange = (
+            len(makers) > (0 if is_record else 1)
+            or any(one.type == "secondary_constructor" for one in members)
+            or any(one.type == "type_parameters" for one in _named(of))
+            or any("#" in text_of(o)[:1] for o in members)
+            or self.is_hidden("invoke")
+        )
+        bases = [c for c in _named(of) if c.type in _BASES - {*_BODIES}]
+        kinds = {c.type for c in of.children}
+        if self._language == "swift":
+            words = {*re.findall(r"\w+", " ".join(map(text_of, bases)))}
+            is_strange = is_strange or not words <= _PLAIN_PROTOCOLS
+        elif self._language == "java":
+            is_strange = is_strange or any(c.type == "superclass" for c in bases)
+        if makers or is_record or self._language == "kotlin":
+            listed = _parameters(makers[0] if makers else of)
+        elif self._language == "swift" and "struct" in kinds:
+            listed = self._stored(members)
+        else:
+            listed = []
+        if is_strange or listed is None:
+            name = of.child_by_field_name("name")
+            msg = f"is of {text_of(name or of)}, a class with more than properties"
+            raise UnknownError(node, msg)
+        for one in listed:
+            place = self._parents[one.name.id]
+            words = self._modifiers(place) | {c.type for c in place.children}
+            if place.type == "class_parameter" and words & _OPEN:
+                raise UnknownError(node, "has a property that is no plain `val`")
+        given = self._bound(node, listed, arguments, env, depth)
+        above = self._above(of, bases, given, depth)
+        return Made(of, self._path_of(of), given, above=above, **what)
+
+    def _stored(self, members: list[Node]) -> list[_Parameter]:
+        """Return the properties of a struct that its own initializer takes."""
+        found = []
+        for one in [one for one in members if one.type == "property_declaration"]:
+            tokens = [c.type for c in one.children]
+            name = _names_in(one.child_by_field_name("name") or one)[0]
+            value = one.child_by_field_name("value")
+            is_let = "let" in {text_of(c) for c in _named(one)}
+            if any(word.startswith("@") for word in self._modifiers(one)):
+                raise UnknownError(one, "has an attribute that may change it")
+            is_own = "computed_property" not in tokens and not (value and is_let)
+            if is_own and "static" not in self._modifiers(one):
+                found.append(_Parameter(name, text_of(name), value, is_many=False))
+        return found
+
+    def _above(self, of: Node, bases: list[Node], env: Env, depth: int) -> Made | None:
+        """Return an object of Kotlin as one of the class of this file it inherits."""
+        if self._language != "kotlin":
+            return None
+        calls = [o for base in bases for o in self.nodes_in(base)]
+        for one in [one for one in calls if one.type == "constructor_invocation"]:
+            target, *parts = _named(one)
+            found = self._class_meant(of, text_of(target))
+            if found is not None:
+                given = [_argument(o) for part in parts for o in _named(part)]
+                return self._made(one, found, given, env, depth + 1)
+        return None
+
+    def _bound(
+        self,
+        node: Node,
+        listed: list[_Parameter],
+        arguments: list[tuple[str, Node]],
+        env: Env,
+        depth: int,
+    ) -> Env:
+        """Return the values of parameters, for these arguments."""
+        found: Env = {}
+        waiting = [*listed]
+        for label, argument in arguments:
+            if self._language == "swift":
+                while waiting and waiting[0].label != (label or "_"):
+                    if waiting[0].default is None:
+                        raise UnknownError(node, _AT_RUN_TIME)
+                    found[waiting[0].name.id] = self._default(waiting[0], found, depth)
+                    del waiting[0]
+            rest = [o for o in waiting if not label or label in {o.label, "_"}]
+            if not rest:
+                raise UnknownError(node, _AT_RUN_TIME)
+            one = rest[0]
+            value = self.value(argument, env, depth)
+            if isinstance(value, list) and self._is_open(argument):
+                raise UnknownError(argument, "is a list that can be changed")
+            if one.is_many and not label:
+                is_all = isinstance(value, list) and (
+                    self._language == "java" or text_of(argument).startswith("*")
+                )
+                before = found.setdefault(one.name.id, [])
+                found[one.name.id] = before + (value if is_all else [value])
+            else:
+                found[one.name.id] = value
+                waiting.remove(one)
+        for one in waiting:
+            if one.name.id not in found:
+                found[one.name.id] = self._default(one, found, depth)
+        return found
+
+    def _default(self, one: _Parameter, env: Env, depth: int) -> Any:  # noqa: ANN401
+        if one.default is None and not one.is_many:
+            raise UnknownError(one.name, "is a parameter that is not given")
+        return self.value(one.default, env, depth) if one.default else []
+
+    def _made_by(  # noqa: PLR0911 - by kind of call
+        self, node: Node, call: Call, env: Env, depth: int
+    ) -> Any:  # noqa: ANN401
+        """Return the object that a call makes, or what a method of one returns.
+
+        None if the call is no such thing.
+        """
+        of = f"{text_of(call.receiver)}." if call.receiver else ""
+        if node.type == "object_creation_expression":
+            has_body = any(one.type in _BODIES for one in _named(node))
+            found = None if has_body else self._class_meant(node, call.name)
+            return (
+                self._made(node, found, call.arguments, env, depth) if found else None
+            )
+        is_all = call.name in {"values", "enumValues", "allOf"} and not call.block
+        if is_all and (found := self._enum_of(node, call)) is not None:
+            return self._constants(found, depth)
+        is_class = call.name in self._class_nodes and self._language != "java"
+        if is_class and not call.block and not self.is_hidden(call.name):
+            found = self._class_meant(node, f"{of}{call.name}")
+            kinds = {c.type for c in found.children} if found else {"enum"}
+            words = self._modifiers(found) if found else set()
+            is_plain = not {"enum", "interface", "extension", "actor"} & kinds
+            is_plain = is_plain and not {"enum", "abstract", "sealed", "inner"} & words
+            if found and is_plain and found.type == "class_declaration":
+                return self._made(node, found, call.arguments, env, depth)
+        if call.receiver is None or call.is_safe or call.block:
+            return None
+        is_getter = call.name in self._functions or call.name in self._declared
+        if not is_getter or call.name in _CHAINED:
+            return None
+        try:
+            made = self.value(call.receiver, env, depth)
+        except UnknownError:
+            return None
+        if isinstance(made, Made) and not call.arguments:
+            return self._method(node, made, call.name, depth)
+        return None
+
+    def _enum_of(self, node: Node, call: Call) -> Node | None:
+        """Return the enum of which a call returns all constants."""
+        if call.name in self._functions or call.name in self._declared:
+            return None
+        found = None
+        if call.name == "values" and call.receiver:
+            found = self._class_meant(node, text_of(call.receiver))
+        elif call.name == "values":
+            around = [o for o in self.around(node) if o.type in _CLASSES]
+            around = [o for o in around if o.type != "companion_object"]
+            found = around[0] if around else None
+        elif call.name == "enumValues" and not call.arguments:
+            types = [o for o in self.nodes_in(node) if o.type == "user_type"]
+            found = self._class_meant(node, text_of(types[0])) if types else None
+        elif text_of(call.receiver or node) == "EnumSet" and call.arguments:
+            text = text_of(call.arguments[0][1])
+            text = text.removesuffix(".class").removesuffix("::class.java")
+            found = self._class_meant(node, text)
+        return found if found is not None and self._is_enum(found) else None
+
+    def _is_enum(self, of: Node) -> bool:
+        is_swift = self._language == "swift" and "enum" in {c.type for c in of.children}
+        words = self._modifiers(of) if self._language == "kotlin" else set()
+        return is_swift or of.type == "enum_declaration" or "enum" in words
+
+    def _constants(self, of: Node, depth: int) -> list[Any]:
+        """Return the constants of an enum, in their order."""
+        found: list[Any] = []
+        if depth > _MAX_DEPTH:
+            raise UnknownError(of, "is nested too deeply")
+        for one in self._body(of):
+            if one.type not in {"enum_entry", "enum_constant"}:
+                continue
+            self.check_always(one)
+            if any(part.type in _BODIES for part in _named(one)):
+                raise UnknownError(one, "is a constant with members of its own")
+            if self._language != "swift":
+                parts = [p for p in _named(one) if "argument" in p.type]
+                given = [_argument(o) for part in parts for o in _named(part)]
+                name = next(c for c in _named(one) if c.type in NAMES)
+                made = self._made(one, of, given, {}, depth, constant=text_of(name))
+                found.append(made)
+                continue
+            for child in one.children:
+                if child.type in NAMES:
+                    what = {"constant": text_of(child), "raw": text_of(child)}
+                    found.append(self._made(one, of, [], {}, depth, **what))
+                elif "literal" in child.type and found:
+                    raw = self.value(child, {}, depth)
+                    what = {"constant": found[-1].constant, "raw": raw}
+                    found[-1] = self._made(one, of, [], {}, depth, **what)
+                elif child.is_named and child.type != "modifiers":
+                    raise UnknownError(one, "is a constant with values of its own")
+        return found
+
+    def _constant(self, node: Node, env: Env, depth: int) -> Any:  # noqa: ANN401
+        """Return the constant of an enum, all of them, or the object that is meant."""
+        text = re.sub(r"[\s`]", "", text_of(node))
+        owner, _, name = text.rpartition(".")
+        of = self._class_meant(node, owner) if owner else None
+        if of is not None and self._is_enum(of):
+            if name in {"entries", "allCases"} and name not in self._declared:
+                is_listed = self._language == "kotlin" or "CaseIterable" in text_of(of)
+                return self._constants(of, depth) if is_listed else None
+            made = [o for o in self._constants(of, depth) if o.constant == name]
+            return made[0] if made else None
+        if self._language == "kotlin" and name in self._class_nodes:
+            found = self._class_meant(node, text)
+            if found is not None and found.type == "object_declaration":
+                return self._made(node, found, [], env, depth)
+        return None
+
+    def _top(self, made: Made) -> Made:
+        """Return an object as one of the first class that its class inherits."""
+        while made.above is not None:
+            made = made.above
+        return made
+
+    def _of_made(
+        self, node: Node, made: Made, name: str, _given: list[Any], depth: int
+    ) -> Any:  # noqa: ANN401
+        """Return a property of an object."""
+        if name == "rawValue" and made.raw is not None and name not in self._declared:
+            return made.raw
+        made = self._top(made)
+        bases = [one for one in _named(made.of) if one.type in _BASES - _BODIES]
+        if node.type == "field_access" and bases:
+            raise UnknownError(node, "may be of an interface; write a method for it")
+        found = [o for o in self._declared.get(name, ()) if o.owner == made.path]
+        if len(found) != 1:
+            raise UnknownError(node, "is no property that its class says once")
+        return self._of_declared(node, found[0], made.env | {made.of.id: made}, depth)
+
+    def _method(self, node: Node, made: Made, name: str, depth: int) -> Any:  # noqa: ANN401
+        """Return what a method of an object returns, which has no parameters."""
+        made = self._top(made)
+        same = [
+            one
+            for one in self._body(made.of)
+            if one.type in FUNCTIONS
+            and (of := one.child_by_field_name("name"))
+            and text_of(of) == name
+        ]
+        if not same and made.of.type == "record_declaration":
+            value = self._of_made(node, made, name, [], depth)
+        else:
+            found = [f for f in self._bodies if f.node in same]
+            words = self._modifiers(same[0]) if same else set()
+            is_plain = len(same) == len(found) == 1 and not found[0].parameters
+            if not is_plain or words & _OPEN:
+                raise UnknownError(node, _AT_RUN_TIME)
+            env = made.env | {made.of.id: made}
+            value = self.value(found[0].body, env, depth)
+        if isinstance(value, list):
+            self._check_results(name)
+        return value
+
+    def _check_results(self, name: str) -> None:
+        """Refuse a list that something may change which a method has returned."""
+        for use in self._uses.get(name, []):
+            node = next((o for o in self.around(use) if o.type in CALLS), None)
+            call = self.call(node) if node is not None else None
+            if node is None or call is None or call.name != name:
+                continue
+            if not self._is_read(node, self._parents[node.id], is_list=True):
+                raise UnknownError(node, f"{_CHANGED}: see line {line_of(use)}")
+
+    def _this(self, node: Node, env: Env) -> Made:
+        """Return the object that `this` is."""
+        for outer in self.around(node):
+            is_other = (
+                outer.type in {*LAMBDAS, *_EXTENDED} and self._language == "kotlin"
+            )
+            if outer.type in _CLASSES and isinstance(env.get(outer.id), Made):
+                made: Made = env[outer.id]
+                return made
+            if outer.type in _CLASSES or (is_other and outer.type in LAMBDAS):
+                break
+        raise UnknownError(node, _AT_RUN_TIME)
+
+    # ---- lists ---------------------------------------------------------------------
+
+    def _chosen(self, node: Node, env: Env, depth: int) -> Any:  # noqa: ANN401
+        """Return the value for the constant of an enum that a choice is about."""
+        subject = node.child_by_field_name("expr") or node.named_children[0]
+        inner = _named(subject)[-1:] or [subject]
+        made = self.value(inner[0], env, depth) if inner[0].type in _THESE else None
+        if not isinstance(made, Made) or not made.constant:
+            raise UnknownError(node, "is a choice")
+        for entry in [o for o in _named(node) if o.type in _ENTRIES]:
+            names = entry.children_by_field_name("condition")
+            names += [o for o in _named(entry) if o.type == "switch_pattern"]
+            texts = [re.sub(r"^\w*\.", "", text_of(name)) for name in names]
+            body = _expression_of(_named(entry)[-1])
+            is_strange = any(
+                not text.isidentifier() or text in self._declared for text in texts
+            )
+            if is_strange or body is None or "where" in text_of(entry).split():
+                raise UnknownError(entry, "is a case that is no constant alone")
+            if not texts or made.constant in texts:
+                return self.value(body, env, depth)
+        raise UnknownError(node, "is a choice")
+
+    def _element(self, node: Node, of: Any, key: Any) -> Any:  # noqa: ANN401
+        """Return one of a list by its number, or of a map by its key."""
+        if isinstance(of, list) and type(key) is int and 0 <= key < len(of):
+            if not any(isinstance(one, tuple) for one in of):
+                if not _is_fixed(of[key]):
+                    self._check_inner()
+                return of[key]
+        elif isinstance(of, list) and isinstance(key, str):
+            found = [o[1] for o in of if isinstance(o, tuple) and o[0] == key]
+            if not all(map(_is_fixed, found)):
+                self._check_inner()
+            if len(found) == 1:
+                return found[0]
+        raise UnknownError(node, "is no element that the list has")
+
+    def _range(self, node: Node, first: int, end: int) -> list[int]:
+        if end - first > _MAX_SIZE:
+            raise UnknownError(node, "is too long")
+        return [*range(first, end)]
+
+    def is_loop(self, node: Node) -> bool:
+        """Return whether a node is a loop, or a block, with turns that may be known."""
+        found = self.call_of(node) if node.type in LAMBDAS else None
+        if found and found[1].name == "forEach":
+            return not (found[1].is_safe or self.is_hidden("forEach"))
+        return node.type in LOOPS
+
+    def turns(self, loop: Node, env: Env) -> list[Env]:
+        """Return the values of variables in each turn of a loop.
+
+        Raises:
+            UnknownError: the file does not say what it goes through.
+        """
+        found = self.call_of(loop) if loop.type in LAMBDAS else None
+        through = loop.child_by_field_name("value") or (found and found[1].receiver)
+        if loop.type == "for_statement":
+            if any(c.type == "where_clause" for c in loop.named_children):
+                raise UnknownError(loop, "leaves turns out by `where`")
+            if self._language == "java":
+                return self._counted(loop, env)
+            through = loop.child_by_field_name("collection") or loop.named_children[1]
+        if any(map(self.is_hidden, OPERATORS)):
+            raise UnknownError(through or loop, "has an operator of this file's own")
+        values = self.value(through, env) if through else None
+        if isinstance(values, dict):
+            values = [*values.items()]
+        if not isinstance(values, list):
+            raise UnknownError(through or loop, "is no list that this file says")
+        return self._bound_in(loop, values, env)
+
+    def _bound_in(self, block: Node, values: Any, env: Env) -> list[Env]:  # noqa: ANN401
+        """Return the values of a block's variables, in each of its turns."""
+        if not isinstance(values, list):
+            raise UnknownError(block, "goes through no list that this file says")
+        names = self.declared_in(block)
+        keys = [name.id for name in names] or [block.id]
+        if not all(map(_is_fixed, values)):
+            self._check_inner()
+        found = []
+        for value in values:
+            parts = [value]
+            if len(keys) > 1 and isinstance(value, tuple):
+                parts = [*value]
+            elif len(keys) > 1 and isinstance(value, Made):
+                listed = _parameters(value.of) or []
+                if "data" not in self._modifiers(value.of):
+                    raise UnknownError(block, "takes an object apart")
+                parts = [value.env[one.name.id] for one in listed]
+            if len(parts) < len(keys):
+                raise UnknownError(block, "has more names than there are values")
+            found.append(env | dict(zip(keys, parts, strict=False)))
+        return found
+
+    def _check_inner(self) -> None:
+        """Refuse lists in a list if a loop of the file changes one of them.
+
+        Raises:
+            UnknownError: a variable of a loop or a block is changed as a list.
+        """
+        for node in self.nodes:
+            element = _element_of(node) if "assignment" in node.type else None
+            found = element or self._change(node)
+            call = self.call(node)
+            is_change = call is not None and call.name in _CHANGING
+            target = call.receiver if is_change and call else found and found[0]
+            if call is not None and call.name == "add" and len(call.arguments) > 1:
+                continue  # of a builder
+            if target is None or target.type not in NAMES:
+                continue
+            declared = self.find(target)
+            is_loop = declared is not None and declared.why in {_OF_LOOP, _PARAMETER}
+            if text_of(target) == "it" or (is_loop and declared):
+                raise UnknownError(node, "may change a list that is in a list")
+
+    def _counted(self, loop: Node, env: Env) -> list[Env]:
+        """Return the values of the variable of a loop of Java that counts up by one."""
+        of = loop.child_by_field_name
+        names = self.declared_in(loop)
+        test, step, began = of("condition"), of("update"), of("init")
+        if len(names) == 1 and test and step and began and test.type == _BINARY:
+            name = text_of(names[0])
+            is_step = text_of(step) in {f"{name}++", f"++{name}", f"{name} += 1"}
+            left, right = _named(test)
+            sign = test.children[1].type
+            begins = names[0].next_named_sibling
+            first = self.value(begins, env) if begins else None
+            last = self.value(right, env)
+            is_plain = is_step and text_of(left) == name and sign in {"<", "<="}
+            if is_plain and type(first) is type(last) is int:
+                numbers = self._range(loop, first, last + (sign == "<="))
+                return [env | {names[0].id: number} for number in numbers]
+        raise UnknownError(loop, "does not count up by one to a number of this file")
+
+    def jump_in(self, block: Node) -> Node | None:
+        """Return what ends a block, or a turn of a loop, before its end."""
+        for node in self.nodes_in(block):
+            is_word = node.type in NAMES and text_of(node) in {"break", "continue"}
+            call = self.call(node)
+            is_change = call is not None and call.name == "setValue"
+            if is_word or is_change or node.type in _JUMPS or text_of(node) == "throw":
+                return node
+        return None
+
+    def _collected(self, node: Node, call: Call, env: Env, depth: int) -> Any:  # noqa: ANN401, C901, PLR0911, PLR0912
+        """Return the list or the map that a call makes and fills; None for others."""
+        name = call.name.partition("<")[0]
+        arguments = [one for _, one in call.arguments]
+        is_plain = call.block and not (call.is_safe or self.is_hidden(name))
+        if name in _BUILDING and call.block and is_plain and not arguments:
+            return self._replayed(call.block, [], env, depth)
+        is_scope = name in {"apply", "also"} and is_plain
+        if is_scope and call.receiver and call.block and self._is_open(call.receiver):
+            value = self.value(call.receiver, env, depth)
+            return self._replayed(call.block, value, env, depth)
+        if name in _EMPTY and not (call.receiver or self.is_declared(name)):
+            has_body = any(one.type in _BODIES for one in _named(node))
+            value = self.value(arguments[0], env, depth) if arguments else []
+            if isinstance(value, int) and not isinstance(value, bool):
+                value = []  # room for so many
+            if isinstance(value, list) and not has_body and len(arguments) < 2:  # noqa: PLR2004
+                return value
+        if self._language == "swift" and call.receiver is None:
+            head = re.sub(r"\s", "", call.name)
+            if head.startswith("[") and not arguments and not call.block:
+                return {} if ":" in head else []
+            is_pairs = [label for label, _ in call.arguments] == [
+                "uniqueKeysWithValues"
+            ]
+            if name == "Dictionary" and is_pairs and not self.is_declared(name):
+                return self._dictionary(node, self.value(arguments[0], env, depth))
+        if self._language == "swift" and call.receiver and call.block:
+            is_into = [label for label, _ in call.arguments] == ["into"]
+            if name == "reduce" and is_into and not self.is_hidden(name):
+                names = self.declared_in(call.block)
+                through = self.value(call.receiver, env, depth)
+                value = self.value(arguments[0], env, depth)
+                if len(names) == 2 and isinstance(value, list | dict):  # noqa: PLR2004
+                    for one in through if isinstance(through, list) else []:
+                        given = env | {names[1].id: one}
+                        value = self._replayed(call.block, value, given, depth)
+                    if isinstance(through, list):
+                        return value
+            of = self.value(call.receiver, env, depth) if name == "mapValues" else None
+            body = _body_of(call.block)
+            if isinstance(of, dict) and len(body) == 1 and not self.is_hidden(name):
+                names = self.declared_in(call.block) or [call.block]
+                given_ = {key: env | {names[0].id: one} for key, one in of.items()}
+                return {k: self.value(body[0], e, depth) for k, e in given_.items()}
+        return self._formatted(node, call, env, depth)
+
+    def _dictionary(self, node: Node, pairs: Any) -> dict[str, Any]:  # noqa: ANN401
+        found = {}
+        for one in pairs if isinstance(pairs, list) else [None]:
+            if not isinstance(one, tuple) or not isinstance(one[0], str):
+                raise UnknownError(node, "is no list of pairs that this file says")
+            if one[0] in found:
+                raise UnknownError(node, "has a key twice")
+            found[one[0]] = one[1]
+        return found
+
+    def _formatted(self, node: Node, call: Call, env: Env, depth: int) -> str | None:
+        """Return the text that a format makes of texts; None for other calls."""
+        arguments = [one for _, one in call.arguments]
+        is_string = call.receiver is not None and text_of(call.receiver) == "String"
+        is_swift = self._language == "swift" and call.name == "String"
+        is_swift = is_swift and [la for la, _ in call.arguments][:1] == ["format"]
+        is_java = call.name == "format" and is_string
+        if not (is_java or is_swift) and call.receiver is not None:
+            if call.name not in {"format", "formatted"} or call.is_safe:
+                return None
+            arguments = [call.receiver, *arguments]
+        elif not (is_java or is_swift):
+            return None
+        if call.block or self.is_declared("String") or self.is_hidden(call.name):
+            return None
+        text, *values = self._flat(arguments, env, depth)
+        mark = "%@" if is_swift else "%s"
+        pieces = text.split(mark) if isinstance(text, str) else []
+        are_texts = all(isinstance(one, str) for one in values)
+        is_clear = are_texts and "%" not in "".join(pieces)
+        if not is_clear or len(pieces) != len(values) + 1:
+            raise UnknownError(node, f"is a format of something else than {mark}")
+        return "".join(a + b for a, b in zip(pieces, [*values, ""], strict=True))
+
+    def _replayed(self, block: Node, value: Any, env: Env, depth: int) -> Any:  # noqa: ANN401
+        """Return a list, or a map, behind a block that does nothing but fill it."""
+        if jump := self.jump_in(block):
+            raise UnknownError(jump, "leaves a block that fills a list")
+        names = self.declared_in(block)
+        found = self.call_of(block)
+        is_this = found is not None and found[1].name in {"apply", *_BUILDING}
+
+        def is_it(target: Node | None) -> bool:
+            if names:
+                return target is not None and self.find(target) == self.find(names[0])
+            if target is not None and text_of(target) == "it":
+                return not is_this and self.block_of_it(target) == block
+            return is_this and (target is None or text_of(target) == "this")
+
+        return self._replay(_body_of(block), value, is_it, env, depth, None)
+
+    def _replay(  # noqa: C901, PLR0913, PLR0917 - what an interpreter has
+        self,
+        body: list[Node],
+        value: Any,  # noqa: ANN401
+        is_it: Callable[[Node | None], bool],
+        env: Env,
+        depth: int,
+        known: list[Node] | None,
+    ) -> Any:  # noqa: ANN401
+        """Return a list, or a map, behind the statements that fill it.
+
+        Where *known* is given it gets the places that do, and other statements are
+        passed over; else there may be none.
+        """
+        if depth > _MAX_DEPTH:
+            raise UnknownError(body[0], "is nested too deeply")
+        for statement in body:
+            while statement.type in _WRAPPED and len(_named(statement)) == 1:
+                statement = _named(statement)[0]  # noqa: PLW2901
+            self.check_always(statement)
+            change = self._change(statement)
+            if change is not None and is_it(change[0]):
+                target, key, one = change
+                if known is not None and target is not None:
+                    known.append(target)
+                value = self._changed_by(statement, value, key, one, env, depth)
+                continue
+            call = self.call(statement)
+            loop = call.block if call and call.block else statement
+            if self.is_loop(loop) and (known is None or self._fills(loop, is_it)):
+                if jump := self.jump_in(loop):
+                    raise UnknownError(jump, "leaves a loop that fills a list")
+                for turn in self.turns(loop, env):
+                    inner = _body_of(loop)
+                    value = self._replay(inner, value, is_it, turn, depth + 1, known)
+                    if len(value) > _MAX_SIZE:
+                        raise UnknownError(statement, "is too long")
+            elif known is None:
+                raise UnknownError(statement, "is in a block that fills a list")
+        return value
+
+    def _fills(self, loop: Node, is_it: Callable[[Node | None], bool]) -> bool:
+        """Return whether something in a loop fills the list."""
+        changes = [change for o in self.nodes_in(loop) if (change := self._change(o))]
+        return any(is_it(change[0]) for change in changes)
+
+    def _change(
+        self, node: Node
+    ) -> tuple[Node | None, str | Node | None, list[Node]] | None:
+        """Return what a statement adds to, its key or function, and what it adds."""
+        if "assignment" in node.type and (found := _element_of(node)):
+            # An element of an array is another one then, and no more.
+            is_map = found[1] is None or self._language != "java"
+            return (found[0], found[1] or "+=", [found[2]]) if is_map else None
+        call = self.call(node)
+        if call is None or call.name not in _ADDING or call.block or call.is_safe:
+            return None
+        target = call.receiver
+        if target is not None and target.type not in {*NAMES, *_THESE}:
+            return None
+        return target, call.name, [one for _, one in call.arguments]
+
+    def _changed_by(  # noqa: PLR0913, PLR0917
+        self,
+        node: Node,
+        value: Any,  # noqa: ANN401
+        key: str | Node | None,
+        given: list[Node],
+        env: Env,
+        depth: int,
+    ) -> Any:  # noqa: ANN401
+        """Return a list, or a map, behind one statement that adds to it."""
+        name = key if isinstance(key, str) else "put"
+        if name in {"add", "append", "put"} and self.is_hidden(name):
+            raise UnknownError(node, f"may be the `{name}` that this file has")
+        parts = given if isinstance(key, str) or key is None else [key, *given]
+        values = [self.value(one, env, depth) for one in parts]
+        is_map = isinstance(value, dict) or name in {"put", "putAll"}
+        if name == "put" and len(values) == 2 and isinstance(values[0], str):  # noqa: PLR2004
+            if isinstance(value, dict):
+                return value | {values[0]: values[1]}
+            if all(isinstance(o, tuple) and o[0] != values[0] for o in value):
+                return [*value, (values[0], values[1])]
+        elif name in {"add", "append"} and len(values) == 1 and not is_map:
+            return [*value, values[0]]
+        elif name in {"addAll", "+="} and len(values) == 1 and not is_map:
+            if isinstance(values[0], list):
+                return value + values[0]
+            if name == "+=" and self._language == "kotlin":
+                return [*value, values[0]]
+        raise UnknownError(node, "sets a key twice, or fills a list in its own way")
+
+    def _filled(  # noqa: PLR0913, PLR0917
+        self,
+        use: Node,
+        declared: Declared,
+        value: Any,  # noqa: ANN401
+        env: Env,
+        depth: int,
+        known: list[Node],
+    ) -> Any:  # noqa: ANN401
+        """Return a list, or a map, behind the statements that fill its variable.
+
+        They stand where the variable is declared, or in the block that begins its
+        class, and before all other places of its name.
+        """
+        changes = [
+            change[0]
+            for one in self._uses[text_of(declared.name)]
+            for outer in [one, *self.around(one)][:6]
+            if (change := self._change(outer)) and change[0] == one
+        ]
+        if not changes:
+            return value
+
+        def is_it(target: Node | None) -> bool:
+            is_name = target is not None and target.type in NAMES
+            return is_name and self.find(target) == declared  # type: ignore[arg-type]
+
+        around = [*self.around(declared.name)]
+        place = next(o for o in around if o.type in {*_BODIES, *_PLACES})
+        statements = _named(place)
+        if declared.owner:
+            starts = [o for o in statements if o.type in _BEGINNINGS - _MADE_OF]
+            is_static = {"static" in text_of(around[0].parent or place).split()}
+            if self._language == "java" and is_static != {True}:
+                return value
+            bodies = [b for o in starts for b in _named(o) if b.type == "block"]
+            statements = [one for body in bodies for one in _named(body)]
+        before = len(known)
+        value = self._replay(statements, value, is_it, env, depth, known)
+        filled = {one.id for one in known[before:]}
+        wholes = [o for o in statements if any(self._has(o, k) for k in known[before:])]
+        for one in self._uses[text_of(declared.name)]:
+            is_other = one.id not in filled and one.id != declared.name.id
+            is_early = wholes and one.start_byte < wholes[-1].end_byte
+            if is_early and is_other and self.find(one) == declared:
+                raise UnknownError(one, "is read before all is in it")
+        if declared.owner and wholes:
+            self._check_before(use, place, wholes[-1])
+        return value
+
+    def _has(self, whole: Node, part: Node) -> bool:
+        return whole.start_byte <= part.start_byte and part.end_byte <= whole.end_byte
+
+    def _check_before(self, use: Node, body: Node, last: Node) -> None:
+        """Refuse a list of a class where a member before its end may read it."""
+        for member in [o for o in _named(body) if o.start_byte < last.start_byte]:
+            if member.type in FUNCTIONS:
+                continue
+            for one in self.nodes_in(member):
+                call = self.call(one)
+                known = (self._functions, self._classes)
+                if call is not None and any(call.name in names for names in known):
+                    raise UnknownError(use, "may be read before all is in it")
 
 
 def _expression_of(body: Node | None) -> Node | None:
@@ -1023,6 +2041,109 @@ def _expression_of(body: Node | None) -> Node | None:
 
 # Keys of TrustKit about something else than pins, whose values may be anything.
 _PASSED_OVER = {"TSKReportUris", "TSKPublicKeyAlgorithms"}
+
+
+def _of_loop(declaration: Node) -> bool:
+    """Return whether variables are those at the head of a loop of Java."""
+    outer = declaration.parent
+    return outer is not None and outer.type == "for_statement"
+
+
+def _parameters(node: Node) -> list[_Parameter] | None:
+    """Return the parameters of a function or a class; None if one is strange."""
+    found: list[_Parameter] = []
+    heads = [c for c in node.children if c.type == "primary_constructor"] or [node]
+    parts = [c for head in heads for c in head.children]
+    kinds = {"function_value_parameters", "class_parameters", "formal_parameters"}
+    parts = next((one.children for one in parts if one.type in kinds), parts)
+    is_many, is_default = False, False
+    for part in parts:
+        if part.type in _PARAMETERS:
+            inner = [c for c in _named(part) if c.type in NAMES]
+            inner = _names_in(_named(part)[-1]) if "spread" in part.type else inner
+            labels = part.children_by_field_name("external_name")
+            names = [one for one in inner if one not in labels][:1]
+            tokens = [c.type for c in part.children]
+            if not names or ("..." in tokens and "spread" not in part.type):
+                return None
+            own = part.children[tokens.index("=") + 1] if "=" in tokens else None
+            words = {w for c in part.children for w in text_of(c).split()[:2]}
+            is_many = is_many or "vararg" in words or "spread" in part.type
+            label = text_of((labels or names)[0])
+            found.append(_Parameter(names[0], label, own, is_many))
+        elif is_default and found:
+            found[-1] = found[-1]._replace(default=part)
+        is_many = "vararg" in text_of(part) if "modifiers" in part.type else False
+        is_default = part.type == "="
+    return found
+
+
+def _empty_fields(body: Node) -> set[str]:
+    """Return the names of the members that a class declares without a value."""
+    members = [o for p in _named(body) for o in (p, *_named(p))]
+    parts = [one for p in members for one in (p, *_named(p))]
+    found = set()
+    for part in parts:
+        names = _names_in(part)[:1]
+        if part.type in {"variable_declarator", "property_declaration"}:
+            is_empty = "=" not in {c.type for c in part.children}
+            found |= {text_of(name) for name in names if is_empty}
+    return found
+
+
+def _element_of(node: Node) -> tuple[Node, Node | None, Node] | None:
+    """Return the variable, the key and the value where an assignment sets an element.
+
+    The key is None where it adds to a list.
+    """
+    left, right = node.named_children[0], node.named_children[-1]
+    sign = "".join(c.type for c in node.children if not c.is_named)
+    while left.type == "directly_assignable_expression":
+        left = left.named_children[0]
+    inner = _named(left)
+    if sign == "+=" and left.type in NAMES:
+        return left, None, right
+    is_index = left.type in {"index_expression", "array_access"}
+    if left.type == "call_expression" and len(inner) > 1:  # Swift
+        inner = [inner[0], *(o for part in inner[1:] for o in _named(part))]
+        inner = [inner[0], *(o for part in inner[1:] for o in _named(part))]
+        is_index = True
+    if sign == "=" and is_index and len(inner) == 2 and inner[0].type in NAMES:  # noqa: PLR2004
+        return inner[0], inner[1], right
+    return None
+
+
+def _body_of(block: Node) -> list[Node]:
+    """Return the statements of a loop, or of a lambda."""
+    if block.type not in LAMBDAS:
+        body = block.child_by_field_name("body") or block.named_children[-1]
+        while body.type in {"control_structure_body", "block", "statements"}:
+            inner = _named(body)
+            if len(inner) != 1 or inner[0].type not in {"block", "statements"}:
+                return inner
+            body = inner[0]
+        return [body]
+    kinds = {"lambda_parameters", "lambda_function_type"}
+    head = block.child_by_field_name("parameters")
+    inner = [o for o in _named(block) if o.type not in kinds and o != head]
+    while len(inner) == 1 and inner[0].type in {"statements", "block"}:
+        inner = _named(inner[0])
+    return inner
+
+
+def _is_step(outer: Node) -> bool:
+    """Return whether an assignment is how the head of a loop of Java counts up."""
+    whole = outer.parent
+    if whole is None or whole.type != "for_statement":
+        return False
+    return whole.child_by_field_name("update") == outer
+
+
+def _is_fixed(value: Any) -> bool:  # noqa: ANN401
+    """Return whether a value has no parts that something could change."""
+    if isinstance(value, tuple):
+        return all(map(_is_fixed, value))
+    return isinstance(value, str | int | Made)
 
 
 def _calls(call: Node, node: Node) -> bool:

@@ -39,11 +39,12 @@ def found_in(root: Node, language: str) -> dict[str, Any]:
     """Return the configuration and its line, and what is not understood."""
     reader = _Reader(Code(root, language))
     for node in reader.code.nodes:
-        reader.look_at(node, is_whole=not root.has_error)
-    for node in reader.code.nodes:
         call = reader.code.call(node)
         if call is not None and call.name in _STARTS:
-            reader.check_start(node, call)
+            reader.look_at_start(node, call)
+    for node in reader.code.nodes:
+        reader.look_at(node, is_whole=not root.has_error)
+    reader.check_starts()
     found, mistakes = reader.found, reader.mistakes
     for line, document in found[1:]:
         if document != found[0][1]:
@@ -63,6 +64,7 @@ class _Reader:
     def __init__(self, code: Code) -> None:
         self.code = code
         self.found: list[tuple[int, Any]] = []
+        self.started: list[tuple[int, Any]] = []
         self.mistakes: list[tuple[int, str]] = []
         self.notices: list[tuple[int, str]] = []
 
@@ -76,11 +78,12 @@ class _Reader:
                 self._check_way(node)
                 self.found.append((line_of(node), value))
             except UnknownError as error:
-                told = f"{error}; write a text, or a constant of this file"
-                self.mistakes.append((error.line, told))
+                self._mistake(error)
         elif node.type == "assignment" and "TSK" in text_of(node).partition("=")[0]:
-            msg = "a key is set behind the dictionary; write the dictionary as a whole"
-            self.mistakes.append((line_of(node), msg))
+            if not any(one.id in self.code.filled for one in self.code.nodes_in(node)):
+                msg = "a key is set behind the dictionary"
+                advice = "write the dictionary as a whole"
+                self.mistakes.append((line_of(node), f"{msg}; {advice}"))
         elif "TSK" in text and not is_whole:
             msg = "the parser does not understand this; give the dictionary alone"
             self.mistakes.append((line_of(node), msg))
@@ -116,8 +119,8 @@ class _Reader:
             if outer.type in {"statements", "computed_property"}:
                 return
 
-    def check_start(self, node: Node, call: Call) -> None:
-        """Refuse to read anything else than what TrustKit is given."""
+    def look_at_start(self, node: Node, call: Call) -> None:
+        """Note what TrustKit is given."""
         around = [o for o in self.code.around(node) if o.type in _CONDITIONS]
         for outer in around[:1]:
             msg = f"TrustKit is started under the condition of line {line_of(outer)}"
@@ -126,14 +129,22 @@ class _Reader:
             if label not in _LABELS:
                 continue
             try:
-                value = self.code.value(argument, {})
+                self.started.append((call.line, self.code.value(argument, {})))
             except UnknownError as error:
-                told = f"{error}; write the dictionary of TrustKit in this file"
-                self.mistakes.append((error.line, told))
-                continue
+                self._mistake(error)
+
+    def check_starts(self) -> None:
+        """Refuse to read anything else than what TrustKit is given."""
+        given = [one for one in self.started if _DOMAINS in one[1]]
+        self.found = self.found or given[:1]
+        for line, value in self.started:
             if [value] != [document for _, document in self.found[:1]]:
                 msg = f"TrustKit gets a dictionary without {_DOMAINS}; write one"
-                self.mistakes.append((call.line, msg))
+                self.mistakes.append((line, msg))
+
+    def _mistake(self, error: UnknownError) -> None:
+        told = f"{error}; write it out, as a text or a constant of this file"
+        self.mistakes.append((error.line, told))
 
 
 def _of(reader: _Reader, node: Node) -> Call | None:

@@ -239,7 +239,7 @@ MISTAKES = {
     f'{NEW}.add("x\\u002eorg", "{ABSENT}")': "has an escape",
     f'{NEW}.add("x.org", *pins, "{ABSENT}")': "`pins` is declared nowhere",
     f'{NEW}.add("""x.org""", "{ABSENT}")': "is a raw text",
-    f'{NEW}.add("x.org", 5)': "`5` is computed when",
+    f'{NEW}.add("x.org", 5)': "`5` is no text",
     f"{NEW}.add()": "'' is not a pattern",
     f'{NEW}.add("x.org")': "'x.org' has no pins",
     f'{NEW}.add("https://x.org", "{ABSENT}")': "without scheme and path",
@@ -269,8 +269,10 @@ MISTAKES = {
         "is a builder that this file does not make"
     ),
     f'other.add("x.org", "{ABSENT}")': "adds pins to no builder",
-    f'private val a = mutableListOf("{ABSENT}")\na.add(x)\n'
+    f'private val a = mutableListOf("{ABSENT}")\na.clear()\n'
     f'{NEW}.add("x.org", *a.toTypedArray())': "is changed in this file",
+    f'private val a = mutableListOf("{ABSENT}")\na.add(x)\n'
+    f'{NEW}.add("x.org", *a.toTypedArray())': "`x` is declared nowhere",
     f'var h = "x.org"\nfun f() {{\nh = "y.org"\n}}\n{NEW}.add(h, "{ABSENT}")': (
         "`h` is changed in this file"
     ),
