@@ -323,6 +323,7 @@ class Code:
         self.filled: set[int] = set()
         self._elements: set[int] = set()
         self._gifts: set[int] = set()
+        self._unknown: dict[tuple[int, int], tuple[Env, UnknownError]] = {}
         self._given: dict[tuple[int, str], list[Node]] = {}
         self._imported: set[str] = set()
         self._has_koin = False
@@ -883,7 +884,14 @@ class Code:
         if node.has_error:
             raise UnknownError(node, "is not understood by the parser")
         self.check_always(node)
-        found = self._value(node, env, depth + 1)
+        key = (node.id, id(env))
+        if key in self._unknown:
+            raise self._unknown[key][1]
+        try:
+            found = self._value(node, env, depth + 1)
+        except UnknownError as error:
+            self._unknown[key] = env, error
+            raise
         if isinstance(found, list):
             made = {self._top(one).path for one in found if isinstance(one, Made)}
             if len(made) > 1:
@@ -1159,7 +1167,9 @@ class Code:
             if match is not None:
                 return match[1]
         declared = self.find(node) if node.type in NAMES else None
-        if declared is None or declared.value is None or declared.why:
+        if declared is not None and declared.why:
+            raise UnknownError(whole, f"is of `{text_of(node)}`, which {declared.why}")
+        if declared is None or declared.value is None:
             raise UnknownError(whole, "is declared nowhere in this file")
         if depth > _MAX_DEPTH:
             raise UnknownError(node, "is nested too deeply")
@@ -1736,14 +1746,15 @@ class Code:
             call = self.call(node)
             is_change = call is not None and call.name in _CHANGING
             target = call.receiver if is_change and call else found and found[0]
+            if node.type in {"callable_reference", "method_reference"}:
+                raise UnknownError(node, "may change a list that is in a list")
             if call is not None and call.name == "add" and len(call.arguments) > 1:
                 continue  # of a builder
-            if target is None or target.type not in NAMES:
-                continue
-            declared = self.find(target)
-            is_loop = declared is not None and declared.why in {_OF_LOOP, _PARAMETER}
-            if text_of(target) == "it" or (is_loop and declared):
-                raise UnknownError(node, "may change a list that is in a list")
+            for one in self.nodes_in(target) if target is not None else ():
+                declared = self.find(one) if one.type in NAMES else None
+                of_loop = declared and declared.why in {_OF_LOOP, _PARAMETER}
+                if text_of(one) == "it" or of_loop:
+                    raise UnknownError(node, "may change a list that is in a list")
 
     def _counted(self, loop: Node, env: Env) -> list[Env]:
         """Return the values of the variable of a loop of Java that counts up by one."""

@@ -138,7 +138,9 @@ class _Reader:
         given = [one for one in self.started if _DOMAINS in one[1]]
         self.found = self.found or given[:1]
         for line, value in self.started:
-            if [value] != [document for _, document in self.found[:1]]:
+            if _DOMAINS in value:
+                self.found.append((line, value))
+            elif [value] != [document for _, document in self.found[:1]]:
                 msg = f"TrustKit gets a dictionary without {_DOMAINS}; write one"
                 self.mistakes.append((line, msg))
 
