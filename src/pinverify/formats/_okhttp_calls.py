@@ -22,6 +22,7 @@ from pinverify.formats._source_values import (
     NAMES,
     PATHS,
     TOPS,
+    WRITE_OUT,
     Code,
     UnknownError,
     line_of,
@@ -40,6 +41,7 @@ __all__ = ["found_in"]
 _CLASS = "CertificatePinner"
 _THIS, _IT = {"apply", "run", "with"}, {"also", "let"}
 _CHAIN = {"add", "apply", "also"}  # what returns the builder
+_EACH = {"forEach", "forEachIndexed"}
 _KNOWN = {*_CHAIN, *_THIS, *_IT, "build"}
 _OKHTTP = re.compile(r"\bokhttp3\.")
 _CONDITIONS = {*CHOICES, "if_statement", "while_statement", "do_statement"}
@@ -444,7 +446,7 @@ class _Reader:
         elif outer.type in {*_STATEMENTS, *LAMBDAS, *LOOPS}:
             found = self._code.call_of(outer) if outer.type in LAMBDAS else None
             if outer.type not in LAMBDAS or (
-                found is not None and found[1].name in {*_KNOWN, "forEach"}
+                found is not None and found[1].name in {*_KNOWN, *_EACH}
             ):
                 return
         if declared is None:
@@ -494,7 +496,7 @@ class _Reader:
             elif inner.type in {"this_expression", "this"}:
                 self._check_use(inner, seen)
             elif within is not None and within.receiver is None:
-                is_known = within.name in {*_KNOWN, "forEach"}
+                is_known = within.name in {*_KNOWN, *_EACH}
                 if not is_known and not _APART.fullmatch(within.name):
                     self._mistake(inner, "may be a call of the builder; move it out")
                 elif within.name == "add" and self._code.is_hidden("add"):
@@ -533,7 +535,7 @@ class _Reader:
                 line = call.line if call else line_of(add)
                 calls += [(line, v) for v in self._arguments(add, loops, {})]
             except UnknownError as error:
-                told = f"{error}; write a text, or a constant of this file"
+                told = f"{error}; {WRITE_OUT}"
                 self.mistakes.append((error.line, told))
         return calls
 

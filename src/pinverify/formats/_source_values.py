@@ -190,6 +190,7 @@ _PARAMETERS = _words("""
 """)
 _AT_RUN_TIME = "is computed when the application runs"
 _PARAMETER = "is a parameter"
+WRITE_OUT = "write a text, or a constant of this file; or a policy file"
 _MAX_DEPTH = 30
 _MAX_SIZE = 10_000
 _MAX_QUOTED = 60
@@ -381,7 +382,7 @@ class Code:
     def _note_body(self, node: Node, name: Node) -> None:
         """Note a function with its parameters, if it has one expression alone."""
         inner = _named(node)
-        body = _expression_of(inner[-1]) if inner else None
+        body = self._returned(inner[-1]) if inner else None
         before = [one for one in inner if one.start_byte < name.start_byte]
         marks = re.findall(r"@[\w.]+", " ".join(self._modifiers(node)))
         is_strange = (
@@ -392,6 +393,18 @@ class Code:
         listed = _parameters(node)
         if body and listed is not None and not is_strange:
             self._bodies.append(_Function(node, name, listed, body))
+
+    def _returned(self, body: Node) -> Node | None:
+        """Return the only expression that a function returns, at its end."""
+        if (found := _expression_of(body)) is not None:
+            return found
+        while body.type in {"function_body", "block", "statements"} and _named(body):
+            last = _named(body)[-1]
+            jumps = [one for one in self.nodes_in(body) if one.type in _JUMPS]
+            if jumps == [last] and text_of(last).startswith("return "):
+                return _expression_of(last)
+            body = last
+        return None
 
     def _modifiers(self, node: Node) -> set[str]:
         """Return the modifiers of a declaration; annotations begin with ``@``."""
@@ -561,7 +574,8 @@ class Code:
             found = [name] if name else [c for c in _named(node) if c.type in NAMES]
             if kind == "spread_parameter":
                 found = _names_in(_named(node)[-1])
-            for one in found[-1:]:
+            # A default may be a name, too: behind it in Kotlin's classes alone.
+            for one in found[:1] if kind == "class_parameter" else found[-1:]:
                 scope = self._scope(one)
                 owner = ""
                 if kind == "class_parameter":  # which hides a property of the class
@@ -587,6 +601,7 @@ class Code:
 
     def _property(self, node: Node, named: Node | None) -> Iterator[Declared]:
         tokens = [child.type for child in node.children]
+        outer = self._parents.get(node.id)
         value = node.child_by_field_name("value")
         if value is None and "=" in tokens:
             value = node.children[tokens.index("=") + 1]
@@ -606,7 +621,11 @@ class Code:
                 value = _expression_of(child) if own or self._is_final(node) else None
                 is_fixed = is_fixed | ({"final"} if self._is_final(node) else set())
             elif child.type == "getter":
-                value = None
+                is_own = self._is_final(node) or (outer and outer.type in TOPS)
+                is_of_other = any(o.type in _TYPES for o in node.named_children)
+                is_plain = is_own and not (is_of_other or value)
+                body = _named(child)[-1:] if is_plain else []
+                value = _expression_of(body[0]) if body else None
         for name in names:
             one = value if len(names) == 1 else None
             yield self._variable(node, name, one, "" if is_fixed else "val or let")
@@ -829,7 +848,7 @@ class Code:
                 raise UnknownError(node, f"{_CHANGED}: see line {line_of(use)}")
         self._checked.add(key)
 
-    def _is_read(  # noqa: PLR0911 - by kind of place
+    def _is_read(  # noqa: C901, PLR0911 - by kind of place
         self, node: Node, outer: Node, *, is_list: bool
     ) -> bool:
         """Return whether a place of a name reads it, and hands no list on."""
@@ -843,6 +862,8 @@ class Code:
         if outer.type in {"value_argument", "argument_list"}:
             calls = (found for o in self.around(node) if (found := self.call(o)))
             call = next(calls, None)
+            if call is not None and call.name == "stream":
+                return True
             return call is not None and call.name == "add" and len(call.arguments) > 1
         if outer.type in {"return_statement", "function_body"}:
             return self._is_getter(outer)
@@ -1009,7 +1030,7 @@ class Code:
         self.read.add(node.id)
         return "".join(parts)
 
-    def _meant(self, node: Node, env: Env, depth: int) -> Any:  # noqa: ANN401
+    def _meant(self, node: Node, env: Env, depth: int) -> Any:  # noqa: ANN401, PLR0911
         """Return the value of a name, or of a path of names."""
         text = text_of(node)
         last = text.rpartition(".")[2].strip()
@@ -1025,9 +1046,13 @@ class Code:
                 return env[loop.id]
         if declared is not None:
             return self._of_declared(node, declared, env, depth)
+        if text == "rawValue" and self._language == "swift":
+            return self._of_made(node, self._this(node, env), text, [], depth)
         made = self._constant(node, env, depth)
         if made is not None:
             return made
+        if text in {"true", "false"}:
+            return text == "true"
         if node.type in NAMES:
             raise UnknownError(node, "is declared nowhere in this file")
         first = _named(node)[0]
@@ -1125,7 +1150,8 @@ class Code:
             if name == "host":
                 return self._host(node, of, env, depth)
             is_plain = of.type in {*NAMES, *PATHS, *_THESE}
-            is_part = name in {*_HALVES, *_SAME, *_SIZES}
+            found = self.find(of) if of.type in NAMES else None
+            is_part = name in {*_HALVES, *_SAME, *_SIZES} or (found and not found.why)
             if is_part or not (is_plain or "nowhere" in str(error)):
                 raise
         if isinstance(value, Made):
@@ -1190,8 +1216,14 @@ class Code:
             return found
         if (made := self._made_by(node, call, env, depth)) is not None:
             return made
-        if self.is_hidden(call.name):
+        # Nothing of a file of Java is a function of another object.
+        is_of_other = self._language == "java" and call.receiver is not None
+        if self.is_hidden(call.name) and not is_of_other:
             return self._own(node, call, env, depth)
+        of = text_of(call.receiver) if call.receiver else ""
+        is_stream = (of, call.name, len(arguments)) == ("Arrays", "stream", 1)
+        if is_stream and not self.is_declared(of):
+            return self.value(arguments[0], env, depth)
         if call.name in _LISTS and is_plain and call.block is None:
             values = self._flat(arguments, env, depth)
             if call.name == "unmodifiableList" and len(values) == 1:
@@ -1247,7 +1279,8 @@ class Code:
 
     def _has_other(self, name: str) -> bool:
         """Return whether a function is not the only thing that has its name."""
-        known = (self._declared, self._imported, self._classes)
+        known = [self._imported, self._classes]
+        known += [self._declared] if self._language != "java" else []
         declared = any(name in names for names in known)
         return declared or self._functions[name] > 1
 
@@ -1359,7 +1392,7 @@ class Code:
             or any(one.type == "secondary_constructor" for one in members)
             or any(one.type == "type_parameters" for one in _named(of))
             or any("#" in text_of(o)[:1] for o in members)
-            or self.is_hidden("invoke")
+            or self._is_invoked(of)
         )
         bases = [c for c in _named(of) if c.type in _BASES - {*_BODIES}]
         kinds = {c.type for c in of.children}
@@ -1386,6 +1419,21 @@ class Code:
         given = self._bound(node, listed, arguments, env, depth)
         above = self._above(of, bases, given, depth)
         return Made(of, self._path_of(of), given, above=above, **what)
+
+    def _is_invoked(self, of: Node) -> bool:
+        """Return whether a call of a class may be one of its companion's function."""
+        inside = [name for name in self._uses.get("invoke", []) if self._has(of, name)]
+        is_own = any(self._parents[name.id].type in FUNCTIONS for name in inside)
+        return is_own or self._is_extended("invoke")
+
+    def _is_extended(self, name: str) -> bool:
+        """Return whether the file gives a class of others a function of this name."""
+        for one in self._uses.get(name, []):
+            outer = self._parents[one.id]
+            before = [o for o in outer.named_children if o.end_byte < one.start_byte]
+            if outer.type in FUNCTIONS and any(o.type in _TYPES for o in before):
+                return True
+        return name in self._imported
 
     def _stored(self, members: list[Node]) -> list[_Parameter]:
         """Return the properties of a struct that its own initializer takes."""
@@ -1428,11 +1476,13 @@ class Code:
         waiting = [*listed]
         for label, argument in arguments:
             if self._language == "swift":
-                while waiting and waiting[0].label != (label or "_"):
-                    if waiting[0].default is None:
-                        raise UnknownError(node, _AT_RUN_TIME)
-                    found[waiting[0].name.id] = self._default(waiting[0], found, depth)
-                    del waiting[0]
+                is_rest = waiting and waiting[0].is_many and not label
+                is_rest = is_rest and waiting[0].name.id in found
+                own = label or "_"
+                while waiting and not is_rest and waiting[0].label != own:
+                    before = waiting.pop(0)
+                    if before.name.id not in found:
+                        found[before.name.id] = self._default(before, found, depth)
             rest = [o for o in waiting if not label or label in {o.label, "_"}]
             if not rest:
                 raise UnknownError(node, _AT_RUN_TIME)
@@ -1440,12 +1490,12 @@ class Code:
             value = self.value(argument, env, depth)
             if isinstance(value, list) and self._is_open(argument):
                 raise UnknownError(argument, "is a list that can be changed")
-            if one.is_many and not label:
+            if one.is_many and (not label or self._language == "swift"):
                 is_all = isinstance(value, list) and (
                     self._language == "java" or text_of(argument).startswith("*")
                 )
-                before = found.setdefault(one.name.id, [])
-                found[one.name.id] = before + (value if is_all else [value])
+                many = found.setdefault(one.name.id, [])
+                found[one.name.id] = many + (value if is_all else [value])
             else:
                 found[one.name.id] = value
                 waiting.remove(one)
@@ -1647,13 +1697,14 @@ class Code:
         made = self.value(inner[0], env, depth) if inner[0].type in _THESE else None
         if not isinstance(made, Made) or not made.constant:
             raise UnknownError(node, "is a choice")
+        known = {one.constant for one in self._constants(made.of, depth)}
         for entry in [o for o in _named(node) if o.type in _ENTRIES]:
             names = entry.children_by_field_name("condition")
             names += [o for o in _named(entry) if o.type == "switch_pattern"]
             texts = [re.sub(r"^\w*\.", "", text_of(name)) for name in names]
             body = _expression_of(_named(entry)[-1])
             is_strange = any(
-                not text.isidentifier() or text in self._declared for text in texts
+                text not in known or text in self._declared for text in texts
             )
             if is_strange or body is None or "where" in text_of(entry).split():
                 raise UnknownError(entry, "is a case that is no constant alone")
@@ -1663,6 +1714,8 @@ class Code:
 
     def _element(self, node: Node, of: Any, key: Any) -> Any:  # noqa: ANN401
         """Return one of a list by its number, or of a map by its key."""
+        if self._is_extended("get"):
+            raise UnknownError(node, "may be of a `get` that this file has")
         if isinstance(of, list) and type(key) is int and 0 <= key < len(of):
             if not any(isinstance(one, tuple) for one in of):
                 if not _is_fixed(of[key]):
@@ -1684,8 +1737,8 @@ class Code:
     def is_loop(self, node: Node) -> bool:
         """Return whether a node is a loop, or a block, with turns that may be known."""
         found = self.call_of(node) if node.type in LAMBDAS else None
-        if found and found[1].name == "forEach":
-            return not (found[1].is_safe or self.is_hidden("forEach"))
+        if found and found[1].name in {"forEach", "forEachIndexed"}:
+            return not (found[1].is_safe or self.is_hidden(found[1].name))
         return node.type in LOOPS
 
     def turns(self, loop: Node, env: Env) -> list[Env]:
@@ -1709,6 +1762,8 @@ class Code:
             values = [*values.items()]
         if not isinstance(values, list):
             raise UnknownError(through or loop, "is no list that this file says")
+        if found and found[1].name == "forEachIndexed":
+            values = [*enumerate(values)]
         return self._bound_in(loop, values, env)
 
     def _bound_in(self, block: Node, values: Any, env: Env) -> list[Env]:  # noqa: ANN401
@@ -2075,11 +2130,11 @@ def _parameters(node: Node) -> list[_Parameter] | None:
             labels = part.children_by_field_name("external_name")
             names = [one for one in inner if one not in labels][:1]
             tokens = [c.type for c in part.children]
-            if not names or ("..." in tokens and "spread" not in part.type):
+            if not names:
                 return None
             own = part.children[tokens.index("=") + 1] if "=" in tokens else None
             words = {w for c in part.children for w in text_of(c).split()[:2]}
-            is_many = is_many or "vararg" in words or "spread" in part.type
+            is_many = is_many or "vararg" in words or "..." in tokens
             label = text_of((labels or names)[0])
             found.append(_Parameter(names[0], label, own, is_many))
         elif is_default and found:

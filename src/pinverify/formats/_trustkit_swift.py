@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pinverify.formats._source_values import (
     CHOICES,
     NAMES,
+    WRITE_OUT,
     Code,
     UnknownError,
     line_of,
@@ -145,8 +146,7 @@ class _Reader:
                 self.mistakes.append((line, msg))
 
     def _mistake(self, error: UnknownError) -> None:
-        told = f"{error}; write it out, as a text or a constant of this file"
-        self.mistakes.append((error.line, told))
+        self.mistakes.append((error.line, f"{error}; {WRITE_OUT}"))
 
 
 def _of(reader: _Reader, node: Node) -> Call | None:
