@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pinverify.formats._source_values import (
     CALLS,
     CHOICES,
+    EACH,
     FUNCTIONS,
     LAMBDAS,
     LOOPS,
@@ -41,7 +42,6 @@ __all__ = ["found_in"]
 _CLASS = "CertificatePinner"
 _THIS, _IT = {"apply", "run", "with"}, {"also", "let"}
 _CHAIN = {"add", "apply", "also"}  # what returns the builder
-_EACH = {"forEach", "forEachIndexed"}
 _KNOWN = {*_CHAIN, *_THIS, *_IT, "build"}
 _OKHTTP = re.compile(r"\bokhttp3\.")
 _CONDITIONS = {*CHOICES, "if_statement", "while_statement", "do_statement"}
@@ -369,6 +369,8 @@ class _Reader:
         call = self._code.call(node)
         if call is not None and call.name in _CHAIN:
             return self._builder_of(node, call, depth + 1)
+        if call is not None and self._is_fold(call):
+            return self._leads_to(call.arguments[0][1], depth + 1)
         if node.type == "parenthesized_expression":
             return self._leads_to(node.named_children[0], depth + 1)
         if node.type in PATHS:
@@ -380,11 +382,36 @@ class _Reader:
                 return self._of_lambda(block, depth) if block else None
         else:
             return None
-        if declared is not None and declared.value is not None:
+        return self._of_variable(declared, depth) if declared else None
+
+    def _of_variable(self, declared: Declared, depth: int) -> Node | None:
+        """Return the builder of a variable, or of a parameter of a block."""
+        if declared.value is not None:
             return self._leads_to(declared.value, depth + 1)
-        if declared is not None and declared.scope.type in LAMBDAS:
-            return self._of_lambda(declared.scope, depth)
-        return None
+        if declared.scope.type not in LAMBDAS:
+            return None
+        found = self._code.call_of(declared.scope)
+        is_first = self._code.declared_in(declared.scope)[0] == declared.name
+        if found is not None and self._is_fold(found[1]) and not is_first:
+            return None
+        return self._of_lambda(declared.scope, depth)
+
+    def _is_fold(self, call: Call) -> bool:
+        """Return whether a call hands a builder from one turn of its block to the next.
+
+        All of the block is one call of the builder, which is its first variable.
+        """
+        is_plain = call.name == "fold" and not call.is_safe and len(call.arguments) == 1
+        if not is_plain or call.block is None or self._code.is_hidden("fold"):
+            return False
+        names = self._code.declared_in(call.block)
+        body = [o for o in call.block.named_children if o.type != "lambda_parameters"]
+        last = self._code.call(body[0]) if names and len(body) == 1 else None
+        while last is not None and last.name == "add" and last.receiver is not None:
+            if last.receiver.type in NAMES:
+                return self._code.find(last.receiver) == self._code.find(names[0])
+            last = self._code.call(last.receiver)
+        return False
 
     def _of_this(self, node: Node, depth: int) -> Node | None:
         """Return the builder that is `this` at a node."""
@@ -397,6 +424,8 @@ class _Reader:
     def _of_lambda(self, block: Node, depth: int) -> Node | None:
         """Return the builder that `apply`, `let` and the like hand to their block."""
         found = self._code.call_of(block)
+        if found is not None and self._is_fold(found[1]):
+            return self._leads_to(found[1].arguments[0][1], depth + 1)
         if found is None or found[1].name not in _THIS | _IT:
             return None
         made = self._of_scope(found[1], depth)
@@ -411,7 +440,7 @@ class _Reader:
             of = call.arguments[0][1] if call.arguments else None
         return None if of is None else self._leads_to(of, depth + 1)
 
-    def _check_way(self, node: Node, seen: set[int]) -> None:  # noqa: C901, PLR0912
+    def _check_way(self, node: Node, seen: set[int]) -> None:  # noqa: C901, PLR0912, PLR0915
         """Refuse a builder that goes where the file does not say what becomes of it."""
         outer = next(self._code.around(node))
         if node.id in seen:
@@ -429,9 +458,14 @@ class _Reader:
                     return
             node, outer = outer, next(self._code.around(outer))
         if outer.type in {"value_argument", "value_arguments"}:
-            within = next(filter(None, map(self._code.call, self._code.around(node))))
-            if within.name == "with":
+            calls = map(self._code.call, self._code.around(node))
+            within = next(filter(None, calls), None)
+            is_fold = within is not None and self._is_fold(within)
+            if within is not None and (within.name == "with" or is_fold):
                 self._check_block(node, within, seen)
+                block = within.block if is_fold else None
+                if block is not None and (found := self._code.call_of(block)):
+                    self._check_way(found[0], seen)
                 return
         declared = None
         if outer.type in {"variable_declarator", "property_declaration"}:
@@ -446,7 +480,7 @@ class _Reader:
         elif outer.type in {*_STATEMENTS, *LAMBDAS, *LOOPS}:
             found = self._code.call_of(outer) if outer.type in LAMBDAS else None
             if outer.type not in LAMBDAS or (
-                found is not None and found[1].name in {*_KNOWN, *_EACH}
+                found is not None and found[1].name in {*_KNOWN, *EACH}
             ):
                 return
         if declared is None:
@@ -485,7 +519,7 @@ class _Reader:
         for inner in [one for one in self._code.nodes_in(block) if one.id != block.id]:
             outer = next(self._code.around(inner))
             within = self._code.call(inner)
-            if call.name in _IT:
+            if call.name in {*_IT, "fold"}:
                 is_it = inner.type in NAMES and text_of(inner) in (named or {"it"})
                 if (
                     is_it
@@ -496,7 +530,7 @@ class _Reader:
             elif inner.type in {"this_expression", "this"}:
                 self._check_use(inner, seen)
             elif within is not None and within.receiver is None:
-                is_known = within.name in {*_KNOWN, *_EACH}
+                is_known = within.name in {*_KNOWN, *EACH}
                 if not is_known and not _APART.fullmatch(within.name):
                     self._mistake(inner, "may be a call of the builder; move it out")
                 elif within.name == "add" and self._code.is_hidden("add"):

@@ -89,6 +89,7 @@ _CHANGING = _words("""
     clear set remove removeAt removeIf removeAll removeFirst removeLast retainAll
     replaceAll sort fill reverse shuffle addFirst addLast insert
 """)
+EACH = {"forEach", "forEachIndexed", "fold"}
 _BUILDING = {"buildList", "buildSet", "buildMap"}
 _OPEN = {"open", "override", "abstract", "var"}
 _ENTRIES = {"switch_entry", "when_entry"}
@@ -525,6 +526,8 @@ class Code:
         if len(around) < 2 or around[0].type not in _BEGINNINGS:  # noqa: PLR2004
             return False
         begins, body = around[0], around[1]
+        if body.type not in _BODIES:  # of what the parser lost
+            return False
         name = re.sub(r"\s|^\s*(this|self)\.", "", text_of(node.named_children[0]))
         is_own = name != text_of(node.named_children[0])
         taken = [*self.nodes_in(begins)]
@@ -1737,7 +1740,7 @@ class Code:
     def is_loop(self, node: Node) -> bool:
         """Return whether a node is a loop, or a block, with turns that may be known."""
         found = self.call_of(node) if node.type in LAMBDAS else None
-        if found and found[1].name in {"forEach", "forEachIndexed"}:
+        if found and found[1].name in EACH:
             return not (found[1].is_safe or self.is_hidden(found[1].name))
         return node.type in LOOPS
 
@@ -1764,13 +1767,24 @@ class Code:
             raise UnknownError(through or loop, "is no list that this file says")
         if found and found[1].name == "forEachIndexed":
             values = [*enumerate(values)]
-        return self._bound_in(loop, values, env)
+        is_fold = found is not None and found[1].name == "fold"
+        return self._bound_in(loop, values, env, has_first=is_fold)
 
-    def _bound_in(self, block: Node, values: Any, env: Env) -> list[Env]:  # noqa: ANN401
-        """Return the values of a block's variables, in each of its turns."""
+    def _bound_in(
+        self,
+        block: Node,
+        values: Any,  # noqa: ANN401
+        env: Env,
+        *,
+        has_first: bool = False,
+    ) -> list[Env]:
+        """Return the values of a block's variables, in each of its turns.
+
+        Without the *first* one, which is something else: what the turns make.
+        """
         if not isinstance(values, list):
             raise UnknownError(block, "goes through no list that this file says")
-        names = self.declared_in(block)
+        names = self.declared_in(block)[has_first:]
         keys = [name.id for name in names] or [block.id]
         if not all(map(_is_fixed, values)):
             self._check_inner()
@@ -1819,7 +1833,7 @@ class Code:
         if len(names) == 1 and test and step and began and test.type == _BINARY:
             name = text_of(names[0])
             is_step = text_of(step) in {f"{name}++", f"++{name}", f"{name} += 1"}
-            left, right = _named(test)
+            left, right = _named(test)[0], _named(test)[-1]
             sign = test.children[1].type
             begins = names[0].next_named_sibling
             first = self.value(begins, env) if begins else None
@@ -2058,7 +2072,8 @@ class Code:
             return is_name and self.find(target) == declared  # type: ignore[arg-type]
 
         around = [*self.around(declared.name)]
-        place = next(o for o in around if o.type in {*_BODIES, *_PLACES})
+        places = [o for o in around if o.type in {*_BODIES, *_PLACES}]
+        place = next(iter(places), self.nodes[0])
         statements = _named(place)
         if declared.owner:
             starts = [o for o in statements if o.type in _BEGINNINGS - _MADE_OF]
@@ -2164,7 +2179,7 @@ def _element_of(node: Node) -> tuple[Node, Node | None, Node] | None:
     """
     left, right = node.named_children[0], node.named_children[-1]
     sign = "".join(c.type for c in node.children if not c.is_named)
-    while left.type == "directly_assignable_expression":
+    while left.type == "directly_assignable_expression" and left.named_children:
         left = left.named_children[0]
     inner = _named(left)
     if sign == "+=" and left.type in NAMES:

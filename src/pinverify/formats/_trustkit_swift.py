@@ -108,11 +108,11 @@ class _Reader:
                 self.code.check_uses(declared, is_list=is_list)
                 return
             if outer.type == "value_argument":
-                call = next(c for o in self.code.around(outer) if (c := _of(self, o)))
-                if call.name not in _STARTS:
-                    raise UnknownError(
-                        node, f"goes to {call.name}, which may change it"
-                    )
+                calls = (c for o in self.code.around(outer) if (c := _of(self, o)))
+                call = next(calls, None)
+                if call is None or call.name not in _STARTS:
+                    of = call.name if call else "something"
+                    raise UnknownError(node, f"goes to {of}, which may change it")
                 return
             if outer.type not in _PLACES:
                 kind = outer.type.replace("_", " ")
@@ -130,7 +130,9 @@ class _Reader:
             if label not in _LABELS:
                 continue
             try:
-                self.started.append((call.line, self.code.value(argument, {})))
+                value = self.code.value(argument, {})
+                given = value if isinstance(value, dict) else {}
+                self.started.append((call.line, given))
             except UnknownError as error:
                 self._mistake(error)
 
