@@ -323,6 +323,9 @@ class Code:
         self._functions: Counter[str] = Counter()
         self._bodies: list[_Function] = []
         self.filled: set[int] = set()
+        self._labels: set[str] = set()
+        self._aliases: list[list[str]] = []
+        self._is_inner_known = False
         self._elements: set[int] = set()
         self._gifts: set[int] = set()
         self._unknown: dict[tuple[int, int], tuple[Env, UnknownError]] = {}
@@ -372,6 +375,11 @@ class Code:
             path = self._path_of(node)
             self._classes.setdefault(path.rpartition(".")[2], set()).add(path)
             self._class_nodes.setdefault(text_of(name), []).append(node)
+        elif node.type == "value_argument_label":
+            self._labels.add(text_of(node))
+        elif node.type == "type_alias":
+            words = re.findall(r"\w+", text_of(node).partition("alias")[2])
+            self._aliases += [words] if words else []
         elif node.type.startswith("import"):
             words = text_of(node).rstrip(";").split()
             self._has_koin = self._has_koin or "org.koin." in words[-1]
@@ -631,7 +639,14 @@ class Code:
                 value = _expression_of(body[0]) if body else None
         for name in names:
             one = value if len(names) == 1 else None
-            yield self._variable(node, name, one, "" if is_fixed else "val or let")
+            found = self._variable(node, name, one, "" if is_fixed else "val or let")
+            if (
+                not is_fixed
+                and self._language == "swift"
+                and text_of(name) in self._labels
+            ):
+                found = found._replace(why="may be another one in a struct that has it")
+            yield found
 
     def _variable(
         self, node: Node, name: Node, value: Node | None, fixed_by: str
@@ -941,7 +956,7 @@ class Code:
             return self.value(inner[-1], env, depth)
         if kind == "boolean_literal":
             return text_of(node) == "true"
-        if kind in _NUMBERS and text_of(node).isdecimal():
+        if kind in _NUMBERS and re.fullmatch(r"[0-9]{1,9}", text_of(node)):
             return int(text_of(node))
         if kind in _THESE:
             return self._this(node, env)
@@ -1094,8 +1109,7 @@ class Code:
         """
         types = [one for one in node.named_children if one.type in _TYPES]
         words = {*re.findall(r"\w+", " ".join(map(text_of, types)))}
-        for alias in [one for one in self.nodes if one.type == "type_alias"]:
-            name, *means = re.findall(r"\w+", text_of(alias).partition("alias")[2])
+        for name, *means in self._aliases:
             words = words - {name} | {*means} if name in words else words
         own = [one for one in words if len(self._class_nodes.get(one, ())) == 1]
         kinds = {one: self._class_nodes[one][0] for one in own}
@@ -1311,7 +1325,7 @@ class Code:
         use = next(o for o in self.nodes_in(node) if text_of(o) == call.name)
         self.check_meaning(use, Declared(function.name, scope, None, "", owner))
         given = self._bound(node, function.parameters, call.arguments, env, depth)
-        return self.value(function.body, given, depth)
+        return self.value(function.body, env | given, depth)
 
     def _is_alone(self, function: _Function, outer: Node) -> bool:
         """Return whether no other file can have a function for the same call."""
@@ -1562,6 +1576,9 @@ class Code:
             around = [o for o in self.around(node) if o.type in _CLASSES]
             around = [o for o in around if o.type != "companion_object"]
             found = around[0] if around else None
+            blocks = [o for o in self.around(node) if o.type in {*LAMBDAS, *_EXTENDED}]
+            if hides := [h for o in blocks if (h := self._hides(o, is_local=False))]:
+                raise UnknownError(node, f"is in {hides[0]}, which may have it too")
         elif call.name == "enumValues" and not call.arguments:
             types = [o for o in self.nodes_in(node) if o.type == "user_type"]
             found = self._class_meant(node, text_of(types[0])) if types else None
@@ -1809,6 +1826,8 @@ class Code:
         Raises:
             UnknownError: a variable of a loop or a block is changed as a list.
         """
+        if self._is_inner_known:
+            return
         for node in self.nodes:
             element = _element_of(node) if "assignment" in node.type else None
             found = element or self._change(node)
@@ -1824,6 +1843,7 @@ class Code:
                 of_loop = declared and declared.why in {_OF_LOOP, _PARAMETER}
                 if text_of(one) == "it" or of_loop:
                     raise UnknownError(node, "may change a list that is in a list")
+        self._is_inner_known = True
 
     def _counted(self, loop: Node, env: Env) -> list[Env]:
         """Return the values of the variable of a loop of Java that counts up by one."""

@@ -76,6 +76,7 @@ class _Reader:
         if node.type == "dictionary_literal" and any(_is_domains(key) for key in keys):
             try:
                 value = self.code.value(node, {})
+                _check_plain(node, value)
                 self._check_way(node)
                 self.found.append((line_of(node), value))
             except UnknownError as error:
@@ -131,6 +132,7 @@ class _Reader:
                 continue
             try:
                 value = self.code.value(argument, {})
+                _check_plain(argument, value)
                 given = value if isinstance(value, dict) else {}
                 self.started.append((call.line, given))
             except UnknownError as error:
@@ -149,6 +151,19 @@ class _Reader:
 
     def _mistake(self, error: UnknownError) -> None:
         self.mistakes.append((error.line, f"{error}; {WRITE_OUT}"))
+
+
+def _check_plain(node: Node, value: Any) -> None:  # noqa: ANN401
+    """Refuse objects and tuples in a dictionary: TrustKit has no use for them.
+
+    Raises:
+        UnknownError: there is one.
+    """
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            _check_plain(node, one)
+    elif not isinstance(value, str | int):
+        raise UnknownError(node, "holds an object or a tuple")
 
 
 def _of(reader: _Reader, node: Node) -> Call | None:
