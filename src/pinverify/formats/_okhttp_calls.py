@@ -484,7 +484,7 @@ class _Reader:
             ):
                 return
         if declared is None:
-            why = "is a builder, and the builder is handed on; call build() here"
+            why = "is a builder, and the builder is handed on; call add and build here"
             self._mistake(node, why)
             return
         around = next(self._code.around(declared.name))
