@@ -54,7 +54,7 @@ LOOK_UP = ("files.__init__", "pinverify.formats._files")
 # Elsewhere there is no network and no other process.
 PACKAGES_WITH_IO = {"tls", "headers", "live", "demo", "cli"}
 # Parsers in C of others read what strangers wrote: they get a process of their own.
-STARTS_A_PROCESS = {("formats._source", "subprocess")}
+STARTS_A_PROCESS = {("formats._parser_process", "subprocess")}
 IO_MODULES = {
     "asyncio",
     "http",
