@@ -102,8 +102,9 @@ class _Reader:
             first = target.removeprefix("okhttp3.").partition(".")[0].strip()
             if first in names and self._code.is_declared(first):
                 self._mistake(node, f"may be of the {first} that this file declares")
-        for node in self._code.nodes:
-            self._note_call(node)
+        strays = [node for node in self._code.nodes if not self._note_call(node)]
+        for node in strays:
+            self._check_stray(node)
         found = [
             (made[key], self._pins_of(made[key], self._adds[key])) for key in self._adds
         ]
@@ -127,19 +128,27 @@ class _Reader:
             self._check_texts()
         return found[0][1] if found else []
 
-    def _note_call(self, node: Node) -> None:
-        """Note a call of ``add`` or ``build``, or of another class."""
+    def _note_call(self, node: Node) -> bool:
+        """Note a call of ``add`` or ``build``, or of another class.
+
+        False for an ``add`` of no builder that this file makes.
+        """
         call = self._code.call(node)
         if call is None:
-            return
+            return True
         if call.name == "add":
-            self._note_add(node, call)
-        elif call.name == "build" and (builder := self._builder(node, call)):
+            made = self._builder(node, call)
+            if made is not None:
+                self._adds.setdefault(made.id, []).append(node)
+                self._code.adds.add(node.id)
+            return made is not None
+        if call.name == "build" and (builder := self._builder(node, call)):
             self._builds.setdefault(builder.id, []).append(node)
         elif self._class_of(node, self._foreign):
             self._mistake(node, "is of another class than that of okhttp3")
         elif self._class_of(node, {f"{name}.Pin" for name in self._classes}):
             self._mistake(node, "is a pin without add; write it as an add")
+        return True
 
     def _check_texts(self) -> None:
         """Refuse a pin that nothing has read: a host may be pinned in another way."""
@@ -301,11 +310,10 @@ class _Reader:
 
     # ---- builders ------------------------------------------------------------------
 
-    def _note_add(self, node: Node, call: Call) -> None:
-        """Note a call of ``add`` with its builder, or that it may be of another."""
-        made = self._builder(node, call)
-        if made is not None:
-            self._adds.setdefault(made.id, []).append(node)
+    def _check_stray(self, node: Node) -> None:
+        """Refuse a call of ``add`` that may be of a builder of another file."""
+        call = self._code.call(node)
+        if call is None:
             return
         declared = None
         if call.receiver is not None and call.receiver.type in NAMES:

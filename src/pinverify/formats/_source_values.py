@@ -150,6 +150,8 @@ _SIZES = {"size", "length", "count"}
 _EMPTY = _words("""
     ArrayList LinkedList HashSet LinkedHashSet TreeSet HashMap LinkedHashMap TreeMap
 """)
+_SUMS = ("+", "+=", "plus", "plusAssign")
+_SETTERS = ("set", "subscript")
 _ADDING = {"add", "append", "addAll", "put", "putAll"}
 _OF_LOOP = "is a variable of a loop"
 _MAKERS = {("Pair", 2), ("NSNumber", 1), ("Array", 1)}
@@ -183,6 +185,9 @@ _OF_TEXTS: dict[str, Any] = {
     "concat": lambda text, more: text + more,
 }
 _ADDRESS = re.compile(r"[a-z]+://([\w.-]+)(?::\d+)?(?:[/?#]|\Z)")
+_SETS = re.compile(r"Set\b|SetOf\b|\bsetOf\b|HashMap|hashMapOf|Map\.of")
+_IN_ORDER = re.compile(r"\bto\w*(?:Array|List)\b|\bmap\b|Indexed|\w+List\b|\baddAll\b")
+_CASTS = re.compile(r"\bas\??\s+[\w.]*(?:Mutable|ArrayList)|\bCollections\b")
 _OURS = re.compile(r"(?:kotlinx?|java|javax|android|androidx|okhttp3|org\.koin)\.")
 _CHANGED = "is changed in this file, or may be"
 _PARAMETERS = _words("""
@@ -310,6 +315,7 @@ class Code:
         nodes: all that have names, from the first to the last.
         read: the texts that values are made of, by their nodes.
         filled: the places of names where something was added to a list that was read.
+        adds: the calls of builders that are known, which change nothing they are given.
     """
 
     def __init__(self, root: Node, language: str) -> None:
@@ -323,6 +329,7 @@ class Code:
         self._functions: Counter[str] = Counter()
         self._bodies: list[_Function] = []
         self.filled: set[int] = set()
+        self.adds: set[int] = set()
         self._labels: set[str] = set()
         self._aliases: list[list[str]] = []
         self._is_inner_known = False
@@ -368,6 +375,8 @@ class Code:
         name = node.child_by_field_name("name")
         if node.type in NAMES:
             self._uses.setdefault(text_of(node), []).append(node)
+        elif node.type == "subscript_declaration":
+            self._functions["subscript"] += 1
         elif node.type in FUNCTIONS and name:
             self._functions[text_of(name)] += 1
             self._note_body(node, name)
@@ -452,11 +461,18 @@ class Code:
 
     def is_hidden(self, name: str) -> bool:
         """Return whether a function of a library may be another one in this file."""
+        if self._is_function(name):
+            return True
+        # What has `invoke` is called by its name, as a function is.
+        is_called = name in self._declared or name in self._classes
+        return is_called and self._language != "java"
+
+    def _is_function(self, name: str) -> bool:
         return name in self._functions or name in self._imported
 
     def is_declared(self, name: str) -> bool:
         """Return whether a name of a class of a library means something else here."""
-        return name in self._declared or name in self._classes or self.is_hidden(name)
+        return name in {*self._declared, *self._classes} or self.is_hidden(name)
 
     # ---- calls ---------------------------------------------------------------------
 
@@ -523,6 +539,8 @@ class Code:
             left = left.named_children[0] if left.named_children else None
         if left is not None:
             self._changed.add(text_of(left))
+        elif "self" in text_of(node).partition("=")[0].split():
+            self._changed.add("self")
 
     def _note_given(self, node: Node) -> bool:
         """Note what a member gets in a constructor, or in a block that begins a class.
@@ -548,6 +566,7 @@ class Code:
             for found in _names_in(one)[:2]
         }
         is_plain = [c.type for c in node.children if not c.is_named] == ["="]
+        is_plain = is_plain and not any(one.type in _JUMPS for one in taken)
         is_clear = is_plain and (is_own or name not in names)
         if not is_clear or name not in _empty_fields(body):
             return False
@@ -724,10 +743,7 @@ class Code:
         is_block = block.type == "block" and body is not None and body.type in _BODIES
         if not is_block and not block.type.endswith("_initializer"):
             return True
-        around = [made, *self.around(made)]
-        member = next(
-            o for o in around if self._parents[o.id].type in {*_BODIES, *TOPS}
-        )
+        member = self._member_of(made)
         if self._parents[member.id] != body:
             return False
         is_static = "static" in text_of(member).partition("=")[0].split()
@@ -866,7 +882,7 @@ class Code:
                 raise UnknownError(node, f"{_CHANGED}: see line {line_of(use)}")
         self._checked.add(key)
 
-    def _is_read(  # noqa: C901, PLR0911 - by kind of place
+    def _is_read(  # noqa: PLR0911 - by kind of place
         self, node: Node, outer: Node, *, is_list: bool
     ) -> bool:
         """Return whether a place of a name reads it, and hands no list on."""
@@ -878,11 +894,10 @@ class Code:
         if outer.type not in PATHS and self._language == "swift":
             return True  # it reads a copy
         if outer.type in {"value_argument", "argument_list"}:
-            calls = (found for o in self.around(node) if (found := self.call(o)))
-            call = next(calls, None)
-            if call is not None and call.name == "stream":
-                return True
-            return call is not None and call.name == "add" and len(call.arguments) > 1
+            whole = next((o for o in self.around(node) if self.call(o)), outer)
+            call = self.call(whole)
+            is_stream = call is not None and call.name == "stream"
+            return is_stream or whole.id in self.adds
         if outer.type in {"return_statement", "function_body"}:
             return self._is_getter(outer)
         if outer.type in {"index_expression", "array_access"}:
@@ -932,7 +947,7 @@ class Code:
             self._unknown[key] = env, error
             raise
         if isinstance(found, list):
-            made = {self._top(one).path for one in found if isinstance(one, Made)}
+            made = {_levels(one)[-1].path for one in found if isinstance(one, Made)}
             if len(made) > 1:
                 raise UnknownError(node, "has objects of several classes")
         if isinstance(found, str | list) and len(found) > _MAX_SIZE:
@@ -969,13 +984,14 @@ class Code:
             if type(left) is type(right) is int and sign in {"+", "-"}:
                 return left + right if sign == "+" else left - right
             if sign == "+":
-                if isinstance(left, str) and isinstance(right, str):
+                are_texts = isinstance(left, str) and isinstance(right, str)
+                if self._language == "swift" or not are_texts:
+                    self._check_hidden(node, "+", "plus")
+                if are_texts:
                     return left + right
                 if isinstance(left, list) and isinstance(right, list):
                     if any(isinstance(one, tuple) for one in left + right):
                         raise UnknownError(node, "is a map, of which parts replace")
-                    if self.is_hidden("plus"):
-                        raise UnknownError(node, "is a sum of this file's own `plus`")
                     return left + right
         elif kind == "range_expression" or (
             kind == "infix_expression" and text_of(inner[1]) == "until"
@@ -1011,6 +1027,11 @@ class Code:
             return self._called(node, call, env, depth)
         raise UnknownError(node, _AT_RUN_TIME)
 
+    def _check_hidden(self, node: Node, *names: str) -> None:
+        """Refuse what may be of a function of this file, as operators are."""
+        if own := [name for name in names if self.is_hidden(name)]:
+            raise UnknownError(node, f"may be of `{own[0]}`, which this file has")
+
     def _is_array(self, node: Node) -> bool:
         """Return whether an expression of Java is an array, as a parameter takes it."""
         declared = self.find(node) if node.type in NAMES else None
@@ -1037,6 +1058,7 @@ class Code:
         parts: list[str] = []
         for child in node.named_children:
             if child.type.startswith("interpol"):
+                self._check_hidden(child, "appendInterpolation")
                 value = self.value(child, env, depth)
                 if not isinstance(value, str):
                     raise UnknownError(child, "is no text")
@@ -1092,6 +1114,8 @@ class Code:
             if node.type in NAMES:
                 self.check_meaning(node, declared)
             value = self.value(declared.value, env, depth)
+            if isinstance(value, str) and self._language != "swift":
+                self._check_began(node, declared)
         is_list = not _is_fixed(value) and self.can_change(declared)
         known: list[Node] = []
         if isinstance(value, list | dict) and declared.value is not None:
@@ -1151,7 +1175,8 @@ class Code:
     def can_change(self, declared: Declared) -> bool:
         """Return whether a list or a map can be changed through the name of it."""
         call = self.call(declared.value) if declared.value else None
-        if call is not None and call.name in _FROZEN:
+        is_cast = self._language == "kotlin" and _CASTS.search(text_of(self.nodes[0]))
+        if call is not None and call.name in _FROZEN and not is_cast:
             return False
         around = self._parents.get(declared.name.id)
         outer = self._parents.get(around.id) if around else None
@@ -1164,7 +1189,7 @@ class Code:
         try:
             value = self.value(of, env, depth)
         except UnknownError as error:
-            if name == "host":
+            if name == "host" and not self._is_extended(name):
                 return self._host(node, of, env, depth)
             is_plain = of.type in {*NAMES, *PATHS, *_THESE}
             found = self.find(of) if of.type in NAMES else None
@@ -1173,6 +1198,7 @@ class Code:
                 raise
         if isinstance(value, Made):
             return self._of_made(node, value, name, [], depth)
+        value = None if self._is_extended(name) else value
         if name in _SAME and value is not None:
             if isinstance(value, str) == (name == "toString"):
                 return value
@@ -1237,6 +1263,8 @@ class Code:
         is_of_other = self._language == "java" and call.receiver is not None
         if self.is_hidden(call.name) and not is_of_other:
             return self._own(node, call, env, depth)
+        if self._language == "kotlin" and any(label for label, _ in call.arguments):
+            raise UnknownError(node, "has arguments by name; write them in their order")
         of = text_of(call.receiver) if call.receiver else ""
         is_stream = (of, call.name, len(arguments)) == ("Arrays", "stream", 1)
         if is_stream and not self.is_declared(of):
@@ -1416,6 +1444,7 @@ class Code:
         if self._language == "swift":
             words = {*re.findall(r"\w+", " ".join(map(text_of, bases)))}
             is_strange = is_strange or not words <= _PLAIN_PROTOCOLS
+            is_strange = is_strange or "self" in self._changed
         elif self._language == "java":
             is_strange = is_strange or any(c.type == "superclass" for c in bases)
         if makers or is_record or self._language == "kotlin":
@@ -1447,8 +1476,13 @@ class Code:
         """Return whether the file gives a class of others a function of this name."""
         for one in self._uses.get(name, []):
             outer = self._parents[one.id]
+            if outer.type == "variable_declaration":
+                outer = self._parents[outer.id]
             before = [o for o in outer.named_children if o.end_byte < one.start_byte]
-            if outer.type in FUNCTIONS and any(o.type in _TYPES for o in before):
+            if outer.type in _EXTENDED and any(o.type in _TYPES for o in before):
+                return True
+            around = [o for o in self.around(one) if o.type in _CLASSES][:1]
+            if any("extension" in {c.type for c in o.children} for o in around):
                 return True
         return name in self._imported
 
@@ -1544,7 +1578,7 @@ class Code:
         if is_all and (found := self._enum_of(node, call)) is not None:
             return self._constants(found, depth)
         is_class = call.name in self._class_nodes and self._language != "java"
-        if is_class and not call.block and not self.is_hidden(call.name):
+        if is_class and not call.block and not self._is_function(call.name):
             found = self._class_meant(node, f"{of}{call.name}")
             kinds = {c.type for c in found.children} if found else {"enum"}
             words = self._modifiers(found) if found else set()
@@ -1640,37 +1674,34 @@ class Code:
                 return self._made(node, found, [], env, depth)
         return None
 
-    def _top(self, made: Made) -> Made:
-        """Return an object as one of the first class that its class inherits."""
-        while made.above is not None:
-            made = made.above
-        return made
-
     def _of_made(
         self, node: Node, made: Made, name: str, _given: list[Any], depth: int
     ) -> Any:  # noqa: ANN401
         """Return a property of an object."""
         if name == "rawValue" and made.raw is not None and name not in self._declared:
             return made.raw
-        made = self._top(made)
         bases = [one for one in _named(made.of) if one.type in _BASES - _BODIES]
         if node.type == "field_access" and bases:
             raise UnknownError(node, "may be of an interface; write a method for it")
-        found = [o for o in self._declared.get(name, ()) if o.owner == made.path]
+        known = self._declared.get(name, ())
+        found = [(o, d) for o in _levels(made) for d in known if d.owner == o.path]
         if len(found) != 1:
             raise UnknownError(node, "is no property that its class says once")
-        return self._of_declared(node, found[0], made.env | {made.of.id: made}, depth)
+        ((made, declared),) = found
+        return self._of_declared(node, declared, made.env | {made.of.id: made}, depth)
 
     def _method(self, node: Node, made: Made, name: str, depth: int) -> Any:  # noqa: ANN401
         """Return what a method of an object returns, which has no parameters."""
-        made = self._top(made)
-        same = [
-            one
-            for one in self._body(made.of)
+        named = [
+            (level, one)
+            for level in _levels(made)
+            for one in self._body(level.of)
             if one.type in FUNCTIONS
             and (of := one.child_by_field_name("name"))
             and text_of(of) == name
         ]
+        same = [one for _, one in named]
+        made = named[0][0] if named else made
         if not same and made.of.type == "record_declaration":
             value = self._of_made(node, made, name, [], depth)
         else:
@@ -1736,6 +1767,9 @@ class Code:
         """Return one of a list by its number, or of a map by its key."""
         if self._is_extended("get"):
             raise UnknownError(node, "may be of a `get` that this file has")
+        source = text_of(self.nodes[0])
+        if type(key) is int and _SETS.search(source) and _IN_ORDER.search(source):
+            raise UnknownError(node, "may be of a set, which has no order; use no sets")
         if isinstance(of, list) and type(key) is int and 0 <= key < len(of):
             if not any(isinstance(one, tuple) for one in of):
                 if not _is_fixed(of[key]):
@@ -2032,7 +2066,11 @@ class Code:
         target = call.receiver
         if target is not None and target.type not in {*NAMES, *_THESE}:
             return None
-        return target, call.name, [one for _, one in call.arguments]
+        labels = {label for label, _ in call.arguments if label}
+        if labels - {"contentsOf"}:
+            return None
+        name = "addAll" if labels else call.name
+        return target, name, [one for _, one in call.arguments]
 
     def _changed_by(  # noqa: PLR0913, PLR0917
         self,
@@ -2045,8 +2083,8 @@ class Code:
     ) -> Any:  # noqa: ANN401
         """Return a list, or a map, behind one statement that adds to it."""
         name = key if isinstance(key, str) else "put"
-        if name in {"add", "append", "put"} and self.is_hidden(name):
-            raise UnknownError(node, f"may be the `{name}` that this file has")
+        own = _SUMS if name == "+=" else (name,) if name == key else _SETTERS
+        self._check_hidden(node, *own)
         parts = given if isinstance(key, str) or key is None else [key, *given]
         values = [self.value(one, env, depth) for one in parts]
         is_map = isinstance(value, dict) or name in {"put", "putAll"}
@@ -2111,7 +2149,7 @@ class Code:
             is_early = wholes and one.start_byte < wholes[-1].end_byte
             if is_early and is_other and self.find(one) == declared:
                 raise UnknownError(one, "is read before all is in it")
-        if declared.owner and wholes:
+        if wholes and (declared.owner or place.type in TOPS):
             self._check_before(use, place, wholes[-1])
         return value
 
@@ -2121,13 +2159,41 @@ class Code:
     def _check_before(self, use: Node, body: Node, last: Node) -> None:
         """Refuse a list of a class where a member before its end may read it."""
         for member in [o for o in _named(body) if o.start_byte < last.start_byte]:
-            if member.type in FUNCTIONS:
+            if member.type in FUNCTIONS | _CLASSES:
                 continue
             for one in self.nodes_in(member):
-                call = self.call(one)
-                known = (self._functions, self._classes)
-                if call is not None and any(call.name in names for names in known):
+                name = text_of(one)
+                is_run = name in self._functions or name in self._classes
+                if one.type in NAMES and (is_run or self._is_run(name)):
                     raise UnknownError(use, "may be read before all is in it")
+
+    def _check_began(self, use: Node, declared: Declared) -> None:
+        """Refuse a text that a function may read as null, before a variable has it."""
+        member, reader = self._member_of(declared.name), self._member_of(use)
+        body = self._parents[member.id]
+        words = text_of(member).partition("=")[0].split()
+        is_late = reader.type in FUNCTIONS and reader != member
+        is_late = is_late and self._parents[reader.id] == body
+        if is_late and not {"const", "final"} & {*words}:
+            self._check_before(use, body, member)
+
+    def _member_of(self, node: Node) -> Node:
+        """Return the member of a class, or of the file, in which a node is."""
+        around = [node, *self.around(node)]
+        kinds = {*_BODIES, *TOPS}
+        return next(o for o in around if self._parents[o.id].type in kinds)
+
+    def _is_run(self, name: str) -> bool:
+        """Return whether a name may be that of a property with code of its own."""
+        kinds = {"getter", "property_delegate", "computed_property"}
+        places = [self._parents[o.name.id] for o in self._declared.get(name, ())]
+        places += [self._parents[one.id] for one in places if one.id in self._parents]
+        return any(c.type in kinds for one in places for c in one.named_children)
+
+
+def _levels(made: Made) -> list[Made]:
+    """Return an object, and it as one of each class that its class inherits."""
+    return [made, *(_levels(made.above) if made.above else ())]
 
 
 def _expression_of(body: Node | None) -> Node | None:
@@ -2208,6 +2274,8 @@ def _element_of(node: Node) -> tuple[Node, Node | None, Node] | None:
     if left.type == "call_expression" and len(inner) > 1:  # Swift
         inner = [inner[0], *(o for part in inner[1:] for o in _named(part))]
         inner = [inner[0], *(o for part in inner[1:] for o in _named(part))]
+        if any(_argument(one)[0] for one in inner[1:]):
+            return None
         is_index = True
     if sign == "=" and is_index and len(inner) == 2 and inner[0].type in NAMES:  # noqa: PLR2004
         return inner[0], inner[1], right
