@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pinverify.formats._source_values import (
+from pinverify.formats._source_tree import (
     CALLS,
     CHOICES,
     EACH,
@@ -23,19 +23,19 @@ from pinverify.formats._source_values import (
     NAMES,
     PATHS,
     TOPS,
-    WRITE_OUT,
-    Code,
     UnknownError,
     line_of,
     text_of,
 )
+from pinverify.formats._source_values import WRITE_OUT, Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tree_sitter import Node
 
-    from pinverify.formats._source_values import Call, Declared, Env
+    from pinverify.formats._source_names import Declared
+    from pinverify.formats._source_tree import Call, Env
 
 __all__ = ["found_in"]
 

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pinverify.formats._source_values import (
+from pinverify.formats._source_tree import (
     CHOICES,
     NAMES,
-    WRITE_OUT,
-    Code,
     UnknownError,
     line_of,
     text_of,
 )
+from pinverify.formats._source_values import WRITE_OUT, Code
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-    from pinverify.formats._source_values import Call
+    from pinverify.formats._source_tree import Call
 
 __all__ = ["found_in"]
 
