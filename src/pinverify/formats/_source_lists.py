@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_SIZE", "Lists", "body_of", "is_fixed"]
 
-OPERATORS = {"iterator", "next", "hasNext", "component1", "component2"}
+_OPERATORS = {"iterator", "next", "hasNext", "component1", "component2"}
 _CHANGING = words_of("""
     clear set remove removeAt removeIf removeAll removeFirst removeLast retainAll
     replaceAll sort fill reverse shuffle addFirst addLast insert
@@ -115,7 +115,7 @@ class Lists(Objects, ABC):
             if self._language == "java":
                 return self._counted(loop, env)
             through = loop.child_by_field_name("collection") or loop.named_children[1]
-        if any(map(self.is_hidden, OPERATORS)):
+        if any(map(self.is_hidden, _OPERATORS)):
             raise UnknownError(through or loop, "has an operator of this file's own")
         values = self.value(through, env) if through else None
         if isinstance(values, dict):
@@ -378,10 +378,14 @@ class Lists(Objects, ABC):
         elif name in {"add", "append"} and len(values) == 1 and not is_map:
             return [*value, values[0]]
         elif name in {"addAll", "+="} and len(values) == 1 and not is_map:
-            if isinstance(values[0], list):
-                return value + values[0]
-            if name == "+=" and self._language == "kotlin":
-                return [*value, values[0]]
+            is_list = isinstance(values[0], list)
+            more = values[0] if is_list else values
+            # A pair in a map replaces what has its key.
+            are_pairs = any(isinstance(one, tuple) for one in more)
+            if is_list and (name == "addAll" or not are_pairs):
+                return value + more
+            if name == "+=" and self._language == "kotlin" and not are_pairs:
+                return value + more
         raise UnknownError(node, "sets a key twice, or fills a list in its own way")
 
     def _filled(  # noqa: PLR0913, PLR0917
