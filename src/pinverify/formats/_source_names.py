@@ -619,9 +619,7 @@ class Names(Tree):
             return True  # it reads a copy
         if outer.type in {"value_argument", "argument_list"}:
             whole = next((o for o in self.around(node) if self.call(o)), outer)
-            call = self.call(whole)
-            is_stream = call is not None and call.name == "stream"
-            return is_stream or whole.id in self.adds
+            return whole.id in self.adds
         if outer.type in {"return_statement", "function_body"}:
             return self._is_getter(outer)
         if outer.type in {"index_expression", "array_access"}:

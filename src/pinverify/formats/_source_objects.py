@@ -295,7 +295,7 @@ class Objects(Names, ABC):
             return (
                 self._made(node, found, call.arguments, env, depth) if found else None
             )
-        is_all = call.name in {"values", "enumValues", "allOf"} and not call.block
+        is_all = call.name in {"values", "enumValues"} and not call.block
         if is_all and (found := self._enum_of(node, call)) is not None:
             return self._constants(found, depth)
         is_class = call.name in self._class_nodes and self._language != "java"
@@ -337,10 +337,6 @@ class Objects(Names, ABC):
         elif call.name == "enumValues" and not call.arguments:
             types = [o for o in self.nodes_in(node) if o.type == "user_type"]
             found = self._class_meant(node, text_of(types[0])) if types else None
-        elif text_of(call.receiver or node) == "EnumSet" and call.arguments:
-            text = text_of(call.arguments[0][1])
-            text = text.removesuffix(".class").removesuffix("::class.java")
-            found = self._class_meant(node, text)
         return found if found is not None and self._is_enum(found) else None
 
     def _is_enum(self, of: Node) -> bool:

@@ -354,10 +354,6 @@ class Code(Lists):
             return self._own(node, call, env, depth)
         if self._language == "kotlin" and any(label for label, _ in call.arguments):
             raise UnknownError(node, "has arguments by name; write them in their order")
-        of = text_of(call.receiver) if call.receiver else ""
-        is_stream = (of, call.name, len(arguments)) == ("Arrays", "stream", 1)
-        if is_stream and not self.is_declared(of):
-            return self.value(arguments[0], env, depth)
         if call.name in LISTS and is_plain and call.block is None:
             values = self._flat(arguments, env, depth)
             if call.name == "unmodifiableList" and len(values) == 1:
