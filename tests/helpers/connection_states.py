@@ -1,7 +1,7 @@
 """The connections of `ssl` that live, and a process whose threads share some.
 
 After each test of connections, `unjudged` is asked for those that are VERIFIED without
-a report, though their context has pins. It asks only `report_of` and `has_passed`.
+a report, though their context has pins.
 
     connection_states.py SERVER.PEM TRUST.PEM PIN VERSION
 
@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from pinverify import PinningError, Policy, pin_context, report_of
-from pinverify.tls._connections import has_passed
+from pinverify.tls._connections import GuardedObject
+from pinverify.tls._policy_in_force import installed
 
-__all__ = ["sslconnections", "unjudged"]
+__all__ = ["has_passed", "sslconnections", "unjudged"]
 
 CONNECTIONS = 10
 SERVED = {b"a secret", 8}
@@ -46,6 +47,14 @@ def sslconnections() -> list[Any]:
         for tls in gc.get_referrers(*kinds)
         if issubclass(type(tls), ssl.SSLSocket | ssl.SSLObject)
     ]
+
+
+def has_passed(connection: Any) -> bool:  # noqa: ANN401
+    """Return True if a connection with pins is VERIFIED, so that data flows."""
+    rule = getattr(type(connection), "_pinverify_rule", None)
+    checked = rule is not None and (rule.in_force is not None or bool(installed))
+    sslobj = vars(connection).get("_sslobj")
+    return checked and sslobj is not None and type(sslobj) is not GuardedObject
 
 
 def unjudged() -> list[Any]:

@@ -30,8 +30,8 @@ PACKAGE = Path(pinverify.__file__).parent
 ACCEPTED = 5
 REFUSED = 17  # 13 would do
 LOAD_POLICY = 13
-CHECK = 28  # 23 would do
-CHECK_WITH_POLICY = 40
+CHECK = 27  # 23 would do
+CHECK_WITH_POLICY = 39
 
 
 def files_of(call: Callable[[], object]) -> set[str]:

@@ -189,9 +189,9 @@ A_CONTEXT_NEEDS = {
     *("policy._der_and_pem", "policy._pin"),
     *("policy._policy", "policy._rejection", "policy._report"),
     *("policy._reports", "policy._rules"),
-    *("tls._checking_classes", "tls._connections", "tls._counts"),
-    *("tls._fork_safe", "tls._guarded_context", "tls._in_force", "tls._judge"),
-    *("tls._memo", "tls._names", "tls._notices", "tls._pin_context"),
+    *("tls._connections", "tls._counts"),
+    *("tls._fork_safe", "tls._guarded_context", "tls._policy_in_force", "tls._judge"),
+    *("tls._memo", "tls._names_under_install", "tls._notices", "tls._pin_context"),
     "tls._ssl_internals",
 }
 BESIDE_SSL = """

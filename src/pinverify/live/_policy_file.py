@@ -35,8 +35,8 @@ from pinverify.errors import PolicyError
 from pinverify.formats._files import policy_in
 from pinverify.policy._policy import handle_of, open_at_once
 from pinverify.review import diff
-from pinverify.tls._in_force import rule_of
 from pinverify.tls._pin_context import pin_context
+from pinverify.tls._policy_in_force import rule_of
 from pinverify.tls._ssl_internals import inner_context, is_context
 
 if TYPE_CHECKING:

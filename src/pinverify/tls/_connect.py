@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from pinverify.errors import PolicyError
 from pinverify.policy import PinSet, Policy
-from pinverify.tls._in_force import ContextRule, in_force
 from pinverify.tls._judge import rejection
 from pinverify.tls._pin_context import hook, require_our_class
+from pinverify.tls._policy_in_force import ContextRule, in_force
 
 if TYPE_CHECKING:
     import os
@@ -106,7 +106,7 @@ def wrap_socket(
     )
     try:
         require_our_class(context, tls, shared)
-        tls._pinverify_own_rule = rule  # noqa: SLF001
+        vars(tls)["_pinverify_guarded"].own_rule = rule
         tls.do_handshake()
     except BaseException:
         tls.close()

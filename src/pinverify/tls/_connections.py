@@ -1,30 +1,58 @@
 """Connections of `ssl` that are judged before data moves: sockets and objects.
 
-`_judge` describes the states of a connection, and the certificates that count. This
-file enforces that for the two kinds of connections of ssl. A class here is mixed into
-a class of ssl, or into an application's subclass of one, and is the class of a
-connection while it is PENDING. Afterwards the connection gets a class that adds next
-to nothing to the original; `_checking_classes` has more about the classes.
+`_judge` says which certificates count, and decides. This file has the states of a
+connection, and enforces them.
+
+Theory of operation
+-------------------
+
+ssl keeps the C object of a connection in the connection's attribute ``_sslobj``, and
+moves the data of TLS through it alone. Until the connection is VERIFIED, a
+`GuardedObject` stands there. It has the state: no class and no other attribute of the
+connection means VERIFIED. Afterwards the C object itself stands there, and data flows
+as without pins, by ssl's own methods, even if somebody patches them later.
+
+A client below TLS 1.3 keeps a wrapper instead of the C object: `OfTLS12` reports that
+the server asked for a renegotiation.
+
+    state     event                          who does it                   next state
+    --------  -----------------------------  ----------------------------  ----------
+    (none)    the C object is created        `create`, GuardedObject       PENDING
+    (none)    a socket is not connected      `no_longer_plain`             IDLE
+    IDLE      connect()                      CheckedSocket.connect         PENDING
+    IDLE      data                           GuardedObject.settle: error   IDLE
+    PENDING   do_handshake()                 GuardedObject.do_handshake    see below
+    PENDING   data                           GuardedObject.settle          see below
+    PENDING   shutdown(), close()            _Guarded.__set__              IDLE
+    PENDING   its end: the peer is accepted  GuardedObject._decide         VERIFIED
+    PENDING   its end: the peer is refused   GuardedObject.fail            FAILED
+    PENDING   its end: an error of TLS       ssl raises it                 PENDING
+    VERIFIED  anything                       ssl                           VERIFIED
+    VERIFIED  TLS 1.2: a renegotiation       OfTLS12.read                  FAILED
+    FAILED    data, connect(), do_handshake  GuardedObject.settle: error   FAILED
+    any       a C object not of `create`     _Guarded.__set__              FAILED
+
+FAILED is final, and a VERIFIED connection can only become FAILED. IDLE is a socket
+without TLS, on which ssl would go on in plain text (CVE-2023-40217 is such a case).
+
+The class of a connection is replaced by a subclass with a mixin of this file, whether
+it is a class of ssl or an application's subclass of one. The connection keeps the mixin
+for its whole life.
 """
 
 from __future__ import annotations
 
+import _ssl
 import contextlib
 import errno
 import socket
 import ssl
 import threading
-import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
 
 from pinverify.policy import PinningError
-from pinverify.tls._checking_classes import (
-    class_beside,
-    class_with_the_check,
-    verified_class,
-)
 from pinverify.tls._guarded_context import GuardedContext, guard, may_offer
-from pinverify.tls._in_force import ContextRule, InForce, installed, rule_of
 from pinverify.tls._judge import (
     ASKED_FOR_RENEGOTIATION,
     Accepted,
@@ -39,426 +67,506 @@ from pinverify.tls._judge import (
     report_of_accepted,
 )
 from pinverify.tls._memo import note_session
-from pinverify.tls._ssl_internals import (
-    ShownBySSL,
-    der,
-    is_kept,
-    refuse_wrong_session,
-)
+from pinverify.tls._policy_in_force import ContextRule, InForce, installed, rule_of
+from pinverify.tls._ssl_internals import ShownBySSL, der, is_kept, refuse_wrong_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pinverify.policy import Report
+    from pinverify.tls._ssl_internals import Channel, CObject, Connection, Context
 
 __all__ = [
+    "Checked",
+    "CheckedObject",
+    "CheckedSocket",
     "GuardedObject",
-    "Pending",
-    "PendingObject",
-    "PendingSocket",
-    "has_passed",
+    "class_with_the_check",
+    "is_checked",
     "is_pending",
     "mix_in",
+    "no_longer_plain",
 ]
 
-# ---- the C object behind a PENDING connection, which moves data only after the check
+_State: TypeAlias = Literal["IDLE", "PENDING", "VERIFIED", "FAILED"]
+
+_C_MOVES_DATA = ("read", "write", "shutdown", "sendfile")
+_PLAIN = "TLS is not established; nothing is sent or received in plain text"
+_ANOTHER = "the connection has a C object that was not made for it"
 
 
-class GuardedObject:
+class _NoTLS:
+    """Stands for the C object of a socket that has none; ssl then says as little."""
+
+    context = owner = server_hostname = session = session_reused = None
+    server_side = False
+
+    def pending(self) -> int:
+        return 0
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if "chain" in name or "peercert" in name:  # ssl does not ask whether it has one
+            raise AttributeError(name)
+        return lambda *_: None
+
+
+class GuardedObject(ShownBySSL):
     """A C object that completes the handshake and the check before it moves data.
 
-    It takes the place of the C object in the connection until that is VERIFIED, so it
-    guards too what a class of an application, or another class that somebody gives the
-    connection, does around the gates.
+    It keeps the state of the connection, even after the C object has replaced it.
 
     Two threads in one handshake corrupt the memory of OpenSSL, and an application may
     well have a thread that reads and another one that writes. So one thread at a time
-    has the turn, for the handshake and the decision. The others wait, and then find the
-    connection VERIFIED or FAILED. The thread that has the turn cannot have it again: a
-    callback for SNI that reads or writes its connection gets a ValueError.
+    has the turn, for the handshake and the decision. The others wait, and then look at
+    the state again. A thread that has the turn may take it again, but not begin another
+    handshake: a callback for SNI that reads or writes its connection gets a ValueError.
 
     Attributes:
-        raw: the C object.
-        turn: the lock of the thread that has the turn.
-        turn_of: that thread, or None.
+        state: see the top of this file.
+        rule: the rule of the connection's class.
+        own_rule: the rule of this connection alone, or None. If set, it decides.
+        peer: see `Peer`. The name is from the C object, because anybody can set the
+            attribute ``server_hostname`` of the connection.
+        outgoing: the buffer that an SSL object writes; None for a socket.
+        accepted: the acceptance; None before it, or if there are no pins.
+        asked: True while ``do_handshake`` of the connection's class runs, so that
+            `settle` does not call it again if it reads or writes.
+        error: the rejection; None before it.
+        turn: the lock for the handshake and the decision.
     """
 
-    __slots__ = ("_connection", "_kind", "_runs", "raw", "turn", "turn_of")
+    __slots__ = (
+        "_passed_early",
+        "_report",
+        "_runs",
+        "accepted",
+        "asked",
+        "error",
+        "outgoing",
+        "own_rule",
+        "peer",
+        "rule",
+        "state",
+        "turn",
+    )
 
-    def __init__(self, connection: Any, raw: Any) -> None:  # noqa: ANN401
-        self._connection = weakref.ref(connection)
-        self._kind = type(connection)
+    def __init__(
+        self,
+        raw: CObject,
+        created_with: Context,
+        noted: str,
+        rule: ContextRule,
+        outgoing: ssl.MemoryBIO | None = None,
+    ) -> None:
+        self._passed_early = False
         self._runs = False
+        self._report: Report | None = None
+        self.accepted: Accepted | None = None
+        self.asked = False
+        self.created_with = created_with
+        self.error: PinningError | None = None
+        self.noted = noted
+        self.outgoing = outgoing
+        self.own_rule: ContextRule | None = None
+        is_client: bool = raw.server_side
+        self.peer: Peer = (None if is_client else raw.server_hostname, is_client)
         self.raw = raw
+        self.rule = rule
+        self.state: _State = "PENDING"
         self.turn = threading.RLock()  # so that no interrupt locks its own thread out
-        self.turn_of: int | None = None
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        if name in _C_MOVES_DATA:
-            self._pending()._pinverify_settle()  # noqa: SLF001
-        return getattr(self.raw, name)
-
-    def _pending(self) -> Any:  # noqa: ANN401
-        """Return the connection, of the class that it is PENDING with."""
-        connection = self._connection()
-        if connection is None:
-            msg = "the connection is gone"
-            raise ValueError(msg)
-        if type(connection) is not self._kind:
-            connection.__class__ = self._kind
-        return connection
 
     def do_handshake(self) -> None:
-        """Do the handshake for the thread that has the turn."""
-        if self._runs or self.turn_of != threading.get_ident():
-            self._pending()._pinverify_handshake()  # noqa: SLF001
-            return
-        self._runs = True
-        try:
-            self.raw.do_handshake()
-        finally:
-            self._runs = False
-
-    @property
-    def context(self) -> Any:  # noqa: ANN401
-        return self.raw.context
-
-    @context.setter
-    def context(self, context: Any) -> None:  # noqa: ANN401
-        self.raw.context = context
-
-    @property
-    def session(self) -> Any:  # noqa: ANN401
-        return self.raw.session
-
-    @session.setter
-    def session(self, session: Any) -> None:  # noqa: ANN401
-        self.raw.session = session
-
-
-_C_MOVES_DATA = ("read", "write", "shutdown", "sendfile")
-
-
-# ---- connections -------------------------------------------------------------
-
-# Without a C object there is no evidence, so the check fails.
-_NOTHING_SHOWN = ShownBySSL((None, None, "the connection has no C object"))
-
-
-class Checked:
-    """Mixin for an SSL socket or object in each of its states."""
-
-    _pinverify_rule: ClassVar[ContextRule]
-    _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
-    _pinverify_settled: ClassVar[bool] = False
-    _pinverify_verified_class: ClassVar[Any] = None  # of this class, or of a base
-    _pinverify_own_rule: ContextRule | None = None
-    _pinverify_error: PinningError | None = None
-    _pinverify_accepted: Accepted | None = None
-    _pinverify_report: Report | None = None
-
-    # Noted when the C object is created.
-    _pinverify_shown = _NOTHING_SHOWN
-    _pinverify_peer: Peer = (None, False)
-
-    @property
-    def pin_report(self) -> Report | None:
-        """The decision about the peer; None before the decision, and without pins."""
-        if self._pinverify_error is not None:
-            return self._pinverify_error.report
-        accepted = self._pinverify_accepted
-        if self._pinverify_report is None and accepted is not None:
-            self._pinverify_report = report_of_accepted(
-                accepted, self._pinverify_peer, self._pinverify_shown
-            )
-        return self._pinverify_report
-
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """The session, as in ssl; its leaf tells whether to offer it again."""
-        session: ssl.SSLSession | None = super().session  # type: ignore[misc]
-        accepted = self._pinverify_accepted
-        if session is not None and accepted is not None and not self._pinverify_peer[1]:
-            _, _, certs, *_ = accepted
-            for leaf in certs[:1]:  # in report mode there may be none
-                note_session(session, leaf)
-        return session
-
-    @session.setter
-    def session(self, session: ssl.SSLSession) -> None:
-        made, context, doubt = self._pinverify_shown
-        if not (self._pinverify_settled or made is None or self._pinverify_peer[1]):
-            refuse_wrong_session(context, session)
-            rule = self._pinverify_rule
-            if not may_offer(session, rule, made, verifies=not doubt):
-                return
-        super(Checked, type(self)).session.__set__(self, session)  # type: ignore[misc]
-
-    def verify_client_post_handshake(self) -> NoReturn:
-        """Refuse: a later certificate would come after the decision."""
-        msg = "pins are checked in the handshake; later authentication is disabled"
-        raise rejection(self._pinverify_rule.in_force, None, msg)
-
-    def _pinverify_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
         """Do the handshake, then decide about the peer."""
-        shake_hands = self._pinverify_base.do_handshake
-        how = (block,) if block else ()  # an object over memory buffers takes none
-        own = self.__dict__
-        guarded: Any = own.get("_sslobj")
-        if type(guarded) is not GuardedObject:  # VERIFIED, or an error
-            self._pinverify_raise_again()
-            shake_hands(self, *how)
-            return
-        me = threading.get_ident()
-        if guarded.turn_of == me:
-            msg = "this connection is in the middle of its handshake"
-            raise ValueError(msg)
-        with guarded.turn:
+        with self.turn:
+            self._refuse_itself()
+            if self.state != "PENDING":  # by another thread's turn
+                self.settle()
+                return
+            self._runs = True
             try:
-                guarded.turn_of = me
-                if self._pinverify_error is not None:
-                    self._pinverify_raise_again()
-                if own.get("_sslobj") is guarded:  # else VERIFIED meanwhile
-                    shake_hands(self, *how)
-                    self._pinverify_decide()
+                self.raw.do_handshake()
+                self._decide()
             except ssl.SSLWantReadError:
-                self._pinverify_reject_early()
+                if self.outgoing is not None:
+                    self._reject_early()
                 raise
             finally:
-                guarded.turn_of = None
+                self._runs = False
 
-    def _pinverify_settle(self) -> None:
-        """Complete the handshake and the check, before data moves."""
-        self._pinverify_raise_again()
-        if not _is_raw(self.__dict__.get("_sslobj")):  # by another thread's turn
-            connection: Any = self
-            connection.do_handshake()
+    def settle(self) -> None:
+        """Complete the handshake and the check before data moves, or raise."""
+        if self.state == "PENDING":
+            with self.turn:
+                self._refuse_itself()
+                if not self.asked and self.state == "PENDING":
+                    self.asked = True
+                    try:
+                        self.connection().do_handshake()
+                    finally:
+                        self.asked = False
+                if self.state == "PENDING":  # an application's class did not do it
+                    self.do_handshake()
+        self.raise_again()
+        if self.state == "IDLE":
+            raise OSError(errno.ENOTCONN, _PLAIN)
 
-    def _pinverify_explain(self, error: ssl.SSLError) -> None:
-        """Raise the reason of an error of `read`, if it is one of pins."""
+    def _refuse_itself(self) -> None:
+        if self._runs:
+            msg = "this connection is in the middle of its handshake"
+            raise ValueError(msg)
 
-    def _pinverify_raise_again(self) -> None:
-        error = self._pinverify_error
-        if error is not None:
-            raise error.with_traceback(None)
+    def raise_again(self) -> None:
+        """Raise the error of a FAILED connection."""
+        if self.error is not None:
+            raise self.error.with_traceback(None)
 
-    def _pinverify_decide(self) -> None:
+    def connection(self) -> Connection:
+        """Return the connection, with the check mixed into its class."""
+        owner = self.raw.owner
+        if owner is None:
+            msg = "the connection is gone"
+            raise ValueError(msg)
+        return mix_in(owner, self.outgoing is None, self.rule)
+
+    def may_offer(self, session: ssl.SSLSession) -> bool:
+        """Return False if a session is left out; see `_guarded_context.may_offer`."""
+        if self.state != "PENDING" or self.peer[1]:
+            return True
+        refuse_wrong_session(self.created_with, session)
+        return may_offer(session, self.rule, self.raw, verifies=not self.noted)
+
+    def report(self) -> Report | None:
+        """Return the report of the decision; None before it, or without pins."""
+        if self.error is not None:
+            return self.error.report
+        if self._report is None and self.accepted is not None:
+            self._report = report_of_accepted(self.accepted, self.peer, self)
+        return self._report
+
+    # ---- the decision
+
+    def _decide(self) -> None:
         in_force = None
         try:
-            shown = self._pinverify_shown
-            peer = self._pinverify_peer
-            rule = self._pinverify_rule
+            rule, raw = self.rule, self.raw
+            _, is_client = peer = self.peer
             in_force = rule.in_force
             if (
                 in_force is None
-                or peer[1]
-                or self._pinverify_own_rule is not None
-                or shown[0].context is not shown[1]
+                or is_client
+                or self.own_rule is not None
+                or raw.context is not self.created_with
             ):
-                rule, in_force = self._pinverify_in_force(shown)
+                rule, in_force = self.in_force()
             if in_force is not None:
                 memo = rule.memo
-                if peer[1]:
-                    self._pinverify_refuse_hidden_name(in_force, shown)
-                    if not is_kept(shown.sslobj, shown.created_with):
+                if is_client:
+                    self._refuse_hidden_name(in_force)
+                    if not is_kept(raw, self.created_with):
                         memo = rule.memo_of_latest
                 judge_it = judge if rule.servers else judge_under_install
-                self._pinverify_accepted = judge_it(in_force, memo, peer, shown)
+                self.accepted = judge_it(in_force, memo, peer, self)
+            own = of_applications(raw.owner).__dict__
         except BaseException as error:  # noqa: BLE001 - any error: fail closed
-            self._pinverify_fail(error, in_force)
-        own = self.__dict__
-        sslobj = own.get("_sslobj")
-        if sslobj is not None:  # else it was shut down meanwhile, and stays PENDING
-            own["_sslobj"] = sslobj.raw
-            cls: Any = type(self)
-            verified = cls._pinverify_verified_class
-            if verified is None or verified._pinverify_pending is not cls:  # noqa: SLF001
-                verified = verified_class(cls)
-            if not peer[1] and sslobj.raw.version() != "TLSv1.3":
-                verified = class_beside(verified, Renegotiated)
-            self.__class__ = verified
-            accepted = self._pinverify_accepted
-            if accepted is not None:
-                accepted[4][0] += 1  # it is final
+            self.fail(error, in_force)
+        if self.state != "PENDING":  # it was shut down meanwhile
+            return
+        self.state = "VERIFIED"
+        renegotiates = not is_client and raw.version() != "TLSv1.3"
+        own["_sslobj"] = OfTLS12(self) if renegotiates else raw
+        if self.accepted is not None:
+            self.accepted[4][0] += 1  # it is final
 
-    def _pinverify_in_force(
-        self, shown: ShownBySSL
-    ) -> tuple[ContextRule, InForce | None]:
+    def in_force(self) -> tuple[ContextRule, InForce | None]:
         """Return the rule that decides, and its policy in force.
 
-        SNI may have selected a context other than the listening one. Its rule decides
-        if it has one; a context without pins does not lift those of the listening one.
+        The rule of this connection alone comes first. Then comes that of the context
+        which a callback for SNI selected, if it has pins; then that of the listening
+        context; and last that of `install`, which leaves clients unchecked.
         """
-        sslobj, created_with, _ = shown
-        rule = self._pinverify_own_rule
-        if rule is None and sslobj.context is not created_with:
-            rule = rule_of(sslobj.context)
+        rule = self.own_rule
+        context = self.raw.context
+        if rule is None and context is not self.created_with:
+            rule = rule_of(context)
         in_force = None if rule is None else rule.in_force
         if rule is None or in_force is None:
-            rule = self._pinverify_rule
+            rule = self.rule
             in_force = rule.in_force
         if in_force is None and installed:
             rule = installed[0]
             in_force = rule.in_force
-        return rule, in_force if rule.servers or not self._pinverify_peer[1] else None
+        return rule, in_force if rule.servers or not self.peer[1] else None
 
-    @staticmethod
-    def _pinverify_refuse_hidden_name(in_force: InForce, shown: ShownBySSL) -> None:
-        """Refuse a resumed TLS 1.2 session if the name selects the context.
+    def _refuse_hidden_name(self, in_force: InForce) -> None:
+        """Refuse a resumed session before TLS 1.3 if there is a callback for SNI.
 
         OpenSSL passes the SNI callback the name of the session's first handshake, not
         the name that this client asks for, and so selects the wrong context.
         """
-        selects = shown.created_with.sni_callback is not None
-        sslobj = shown.sslobj
-        if selects and sslobj.session_reused and sslobj.version() != "TLSv1.3":
+        selects = self.created_with.sni_callback is not None
+        raw = self.raw
+        if selects and raw.session_reused and raw.version() != "TLSv1.3":
             msg = (
                 "a resumed TLS 1.2 session hides the name that the client asks for; "
                 "let it connect without the session, or use TLS 1.3"
             )
             raise rejection(in_force, None, msg)
 
-    def _pinverify_fail(
-        self, cause: BaseException, in_force: InForce | None
-    ) -> NoReturn:
+    def _reject_early(self) -> None:
+        """Reject a server, if it will be rejected, before our answer leaves.
+
+        The answer may contain a client certificate, and is still in the buffer of an
+        SSL object. Only a rejection counts here; a peer that passes is judged again at
+        the end.
+        """
+        if self.peer[1] or self._passed_early:
+            return
+        in_force = None
+        try:
+            sent = self.raw.get_unverified_chain()
+            if sent is None:
+                return  # nothing to look at yet
+            certs = self.verified_chain() if self.is_verified() else sent[:1]
+            chain = [der(cert) for cert in certs]
+            rule, in_force = self.in_force()
+            peer = self.peer
+            if chain and in_force is not None:
+                if not rule.servers:
+                    peer = peer_under_install(in_force, peer)
+                reject_early(in_force, peer, chain, self)
+                self._passed_early = True
+        except BaseException as error:  # noqa: BLE001 - any error: fail closed
+            self.fail(error, in_force)
+
+    def fail(self, cause: BaseException, in_force: InForce | None) -> NoReturn:
         """End the connection, and raise a `PinningError` for any exception.
 
-        Ctrl-C ends the connection too, and goes on.
+        Ctrl-C ends the connection too, and is then raised itself.
         """
-        in_force = in_force or self._pinverify_rule.in_force
-        error = refusal(cause, in_force, self._pinverify_peer, self._pinverify_shown)
-        self._pinverify_error = error
-        self._pinverify_shown = _NOTHING_SHOWN  # so that close() frees the C object
-        self._pinverify_shut()
+        in_force = in_force or self.rule.in_force
+        self.error = error = refusal(cause, in_force, self.peer, self)
+        self.state = "FAILED"
+        if self.outgoing is not None:
+            # The bytes would end the handshake, or send a client certificate.
+            self.outgoing.read()
+        else:
+            end(of_applications(self.raw.owner))
         if not isinstance(cause, Exception):
             raise cause
         announce(error, cause, in_force)
         raise error
 
-    def _pinverify_reject_early(self) -> None:
-        """Reject the peer before the handshake is over, where that can be done."""
 
-    if TYPE_CHECKING:  # sockets and objects define it
+def _passed_on(name: str) -> property:
+    """Return an attribute that is the C object's."""
 
-        def _pinverify_shut(self) -> None:
-            """Stop all data in both directions."""
+    def assign(self: Any, value: Any) -> None:  # noqa: ANN401
+        setattr(self.raw, name, value)
+
+    return property(attrgetter(f"raw.{name}"), assign)
+
+
+def _once_settled(name: str) -> property:
+    """Return a method of the C object that completes the check before it is called."""
+
+    def method(self: GuardedObject) -> Any:  # noqa: ANN401
+        self.settle()
+        return getattr(self.raw, name)
+
+    return property(method)
+
+
+def _complete(cls: type, moving: Callable[[str], property]) -> None:
+    """Give a class the attributes of a C object that it lacks.
+
+    A class with ``__getattr__`` would be shorter, but each access to its own attributes
+    would take four times as long.
+
+    Args:
+        cls: the class.
+        moving: makes those that move data.
+    """
+    for name in dir(_ssl._SSLSocket):  # type: ignore[attr-defined]  # noqa: SLF001
+        if not hasattr(cls, name):
+            make = moving if name in _C_MOVES_DATA else _passed_on
+            setattr(cls, name, make(name))
+
+
+_complete(GuardedObject, _once_settled)
+
+
+def end(connection: Connection) -> None:
+    """Stop all data of a socket in both directions; `close_refused` closes it."""
+    if not hasattr(connection, "shutdown"):  # an SSL object, or it is gone
+        return
+    try:
+        connection.shutdown(socket.SHUT_RDWR)  # also what makefile() keeps open
+    except Exception:  # noqa: BLE001 - an application's class may raise any
+        with contextlib.suppress(Exception):
+            ssl.SSLSocket.shutdown(connection, socket.SHUT_RDWR)
+
+
+def close_refused(connection: Connection) -> None:
+    """Close a socket, unless it does not block.
+
+    An event loop still watches the descriptor of one that does not, which another
+    socket could get: leave closing to the loop.
+    """
+    if connection.gettimeout() != 0:
+        with contextlib.suppress(Exception):
+            connection.close()
 
 
 _REFUSED_BY_US = "SSLV3_ALERT_HANDSHAKE_FAILURE"
 
 
-class Renegotiated:
-    """Mixin for a VERIFIED client, whose server of TLS 1.2 may ask for a renegotiation.
+class OfTLS12:
+    """The C object of a VERIFIED client, whose server may ask for a renegotiation.
 
     OpenSSL refuses it, since another certificate could come in it, and the server ends
     the connection by an alert. That is a rejection, of which the application is told.
     """
 
-    def read(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    __slots__ = ("_guarded", "raw")
+
+    def __init__(self, guarded: GuardedObject) -> None:
+        self._guarded = guarded
+        self.raw = guarded.raw
+
+    def read(self, *args: Any) -> Any:  # noqa: ANN401
         """Read as ssl does; if the server has ended the connection so, say why."""
         try:
-            return super().read(*args, **kwargs)  # type: ignore[misc]
+            return self.raw.read(*args)
         except ssl.SSLError as error:
-            self._pinverify_explain(error)
-            raise
+            if error.reason != _REFUSED_BY_US:
+                raise
+            guarded = self._guarded
+            _, in_force = guarded.in_force()
+            if in_force is None:
+                raise
+            name, _ = guarded.peer
+            refused = rejection(in_force, name, ASKED_FOR_RENEGOTIATION)
+            refused.__cause__ = error
+            connection = guarded.connection()
+            connection.__dict__["_sslobj"] = guarded
+            try:
+                guarded.fail(refused, in_force)
+            finally:
+                if guarded.outgoing is None:
+                    close_refused(connection)
 
-    def _pinverify_explain(self, error: ssl.SSLError) -> None:
-        connection: Any = self
-        if isinstance(error, PinningError) or error.reason != _REFUSED_BY_US:
+
+_complete(OfTLS12, _passed_on)
+
+
+# ---- mixins ----------------------------------------------------------------------
+
+
+class _Guarded:
+    """The attribute ``_sslobj``: whatever C object is put there is guarded.
+
+    It has no ``__get__``, so reading is what it is without pins.
+    """
+
+    def __set__(self, connection: Connection, sslobj: CObject) -> None:
+        own = connection.__dict__
+        if type(sslobj) is GuardedObject:
+            own["_sslobj"] = own["_pinverify_guarded"] = sslobj
             return
-        _, in_force = connection._pinverify_in_force(connection._pinverify_shown)  # noqa: SLF001
-        if in_force is None:
-            return
-        name, _ = connection._pinverify_peer  # noqa: SLF001
-        refused = rejection(in_force, name, ASKED_FOR_RENEGOTIATION)
-        refused.__cause__ = error
-        connection.__class__ = connection._pinverify_pending  # noqa: SLF001
-        connection._pinverify_fail(refused, in_force)  # noqa: SLF001
+        guarded: GuardedObject | None = own.get("_pinverify_guarded")
+        if sslobj is not None and (
+            guarded is None or sslobj not in {guarded.raw, own["_sslobj"]}
+        ):
+            _guard_another(connection, sslobj)
+        elif guarded is None:
+            own["_sslobj"] = None  # ssl begins with it, and looks for plain text
+        elif guarded.state == "VERIFIED":
+            own["_sslobj"] = sslobj
+        else:
+            if guarded.state == "PENDING":
+                guarded.state = "IDLE"
+            own["_sslobj"] = guarded
 
 
-class Pending(Checked):
-    """Mixin for an SSL socket or object until the check is done."""
+def _guard_another(connection: Connection, raw: CObject) -> None:
+    """Refuse a C object of which nobody has noted how it was made."""
+    rule = connection._pinverify_rule  # noqa: SLF001
+    connection._sslobj = guarded = GuardedObject(raw, None, _ANOTHER, rule)  # noqa: SLF001
+    with contextlib.suppress(PinningError):
+        guarded.fail(rejection(rule.in_force, guarded.peer[0], _ANOTHER), None)
+
+
+def no_longer_plain(connection: Connection) -> None:
+    """Make a socket IDLE that is not connected yet: it moves no plain text."""
+    if connection.__dict__.get("_sslobj") is None:
+        rule = connection._pinverify_rule  # noqa: SLF001
+        guarded = GuardedObject(_NoTLS(), None, _PLAIN, rule)
+        guarded.state = "IDLE"
+        connection._sslobj = guarded  # noqa: SLF001
+
+
+class Checked:
+    """Mixin for an SSL socket or object."""
+
+    _pinverify_rule: ClassVar[ContextRule]
+    _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
+
+    _sslobj: Any = _Guarded()
 
     @property
-    def _sslobj(self) -> Any:  # noqa: ANN401 - a C object without a type
-        """The C object as the methods of ssl see it: guarded by the check.
+    def pin_report(self) -> Report | None:
+        """The decision about the peer; None before the decision, and without pins."""
+        guarded: GuardedObject | None = self.__dict__.get("_pinverify_guarded")
+        return None if guarded is None else guarded.report()
 
-        The gates are on our class. A class of the application may have methods of its
-        own that call those of ssl and bypass the gates.
-        """
-        return self.__dict__.get("_sslobj")
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The session, as in ssl; its leaf tells whether to offer it again."""
+        session: ssl.SSLSession | None = super().session  # type: ignore[misc]
+        guarded: GuardedObject | None = self.__dict__.get("_pinverify_guarded")
+        if session is not None and guarded is not None and guarded.accepted is not None:
+            _, _, certs, *_ = guarded.accepted
+            if certs and not guarded.peer[1]:  # in report mode there may be none
+                note_session(session, certs[0])
+        return session
 
-    @_sslobj.setter
-    def _sslobj(self, sslobj: Any) -> None:  # noqa: ANN401
-        if sslobj is not None:
-            if sslobj is not self._pinverify_shown.sslobj:
-                self._pinverify_shown = _NOTHING_SHOWN  # that was another one
-            sslobj = GuardedObject(self, sslobj)
-        self.__dict__["_sslobj"] = sslobj
+    @session.setter
+    def session(self, session: ssl.SSLSession) -> None:
+        guarded = self.__dict__.get("_sslobj")
+        if type(guarded) is not GuardedObject or guarded.may_offer(session):
+            super(Checked, type(self)).session.__set__(self, session)  # type: ignore[misc]
 
-    do_handshake = Checked._pinverify_handshake  # noqa: SLF001 - of this file
+    def verify_client_post_handshake(self) -> NoReturn:
+        """Refuse: a later certificate would come after the decision."""
+        msg = "pins are checked in the handshake; later authentication is disabled"
+        raise rejection(self._pinverify_rule.in_force, None, msg)
 
-
-def has_passed(connection: Any) -> bool:  # noqa: ANN401
-    """Return True if a connection with pins is VERIFIED, so that data flows."""
-    rule = getattr(type(connection), "_pinverify_rule", None)
-    checked = rule is not None and (rule.in_force is not None or bool(installed))
-    return checked and _is_raw(vars(connection).get("_sslobj"))
-
-
-def _is_raw(sslobj: object) -> bool:
-    return sslobj is not None and not isinstance(sslobj, GuardedObject)
-
-
-# ---- sockets -----------------------------------------------------------------
+    _pinverify_guards: ClassVar = GuardedObject  # as `create` makes one
 
 
 class CheckedSocket(Checked):
-    """Mixin for an SSL socket in each of its states."""
+    """Mixin for an SSL socket."""
 
-    def _pinverify_settle(self) -> None:
-        own = self.__dict__
-        if self._pinverify_error is None and own.get("_sslobj") is None:
-            if "_connected" not in own:
-                return  # ssl itself looks for plain text: CVE-2023-40217
-        else:
-            super()._pinverify_settle()
-        if own.get("_sslobj") is None:
-            # After a failed connect(), or a shutdown(), ssl would go on in plain text.
-            msg = "TLS is not established; nothing is sent or received in plain text"
-            raise OSError(errno.ENOTCONN, msg)
-
-    def _pinverify_shut(self) -> None:
-        connection: Any = self
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)  # also what makefile() keeps open
-        # An event loop still watches the descriptor of a non-blocking socket, which
-        # another socket could get: leave closing to the loop.
-        if connection.gettimeout() != 0:
-            with contextlib.suppress(OSError):
-                connection.close()
-
-
-class PendingSocket(Pending, CheckedSocket):
-    """Mixin for an SSL socket that is PENDING."""
-
-    _pinverify_checked = CheckedSocket
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Create a connection as gevent does; that of ssl does not come here."""
+        super().__init__(*args, **kwargs)
+        no_longer_plain(self)
 
     @classmethod
     def _create(  # noqa: PLR0913, PLR0917 - the signature of ssl
         cls,
-        sock: Any,  # noqa: ANN401
+        sock: Channel,
         server_side: bool = False,  # noqa: FBT001, FBT002
         do_handshake_on_connect: bool = True,  # noqa: FBT001, FBT002
         suppress_ragged_eofs: bool = True,  # noqa: FBT001, FBT002
         server_hostname: str | None = None,
-        context: Any = None,  # noqa: ANN401
+        context: Context = None,
         session: ssl.SSLSession | None = None,
-    ) -> Any:  # noqa: ANN401
+    ) -> Connection:
         """Create a connection; check it if its handshake is part of that."""
-        if not issubclass(type(context), GuardedContext):
+        if not isinstance(context, GuardedContext):
             guard(context, mix_in)
-        return super()._create(  # type: ignore[misc]
+        connection = super()._create(  # type: ignore[misc]
             sock,
             server_side,
             do_handshake_on_connect,
@@ -467,6 +575,60 @@ class PendingSocket(Pending, CheckedSocket):
             context,
             session,
         )
+        no_longer_plain(connection)
+        return connection
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Do the handshake and the check; close the socket if the peer is refused."""
+        shake_hands = self._pinverify_base.do_handshake
+        how = (block,) if block else ()  # an application's class may take none
+        guarded = self._sslobj
+        if type(guarded) is not GuardedObject:
+            shake_hands(self, *how)
+            return
+        with guarded.turn:  # for the methods of an application's class, too
+            before, guarded.asked = guarded.asked, True
+            try:
+                if guarded.state == "PENDING":
+                    shake_hands(self, *how)
+                else:
+                    guarded.settle()
+            finally:
+                guarded.asked = before
+                if guarded.state == "FAILED":
+                    close_refused(self)
+
+    def _real_connect(self, addr: Any, connect_ex: bool) -> Any:  # noqa: ANN401, FBT001
+        """Connect as ssl does, which wants no C object; so it would speak in clear."""
+        guarded = self._sslobj
+        connection: Any = self
+        found = self._pinverify_base._real_connect  # noqa: SLF001
+        if type(guarded) is not GuardedObject or connection._connected:  # noqa: SLF001
+            return found(self, addr, connect_ex)  # an error of ssl
+        if found is not ssl.SSLSocket._real_connect:  # type: ignore[attr-defined]  # noqa: SLF001
+            self.__dict__["_sslobj"] = None  # gevent switches to no other greenlet here
+            return found(self, addr, connect_ex)
+        if connection.server_side:
+            msg = "can't connect in server-side mode"
+            raise ValueError(msg)
+        self._sslobj = connection.context._wrap_socket(  # noqa: SLF001
+            self,
+            False,  # noqa: FBT003
+            connection.server_hostname,
+            owner=self,
+            session=connection._session,  # noqa: SLF001
+        )
+        plain: Any = super(ssl.SSLSocket, connection)
+        try:
+            rc = plain.connect_ex(addr) if connect_ex else plain.connect(addr)
+            if not rc:
+                connection._connected = True  # noqa: SLF001
+                if connection.do_handshake_on_connect:
+                    connection.do_handshake()
+        except (OSError, ValueError):
+            self._sslobj = None
+            raise
+        return rc
 
     def connect(self, addr: Any) -> None:  # noqa: ANN401
         """Connect, unless the check has failed."""
@@ -478,64 +640,35 @@ class PendingSocket(Pending, CheckedSocket):
         return rc
 
 
-def _connect(connection: Any, connect: Callable[..., Any], addr: Any) -> Any:  # noqa: ANN401
-    if connection._pinverify_settled:  # noqa: SLF001
+def _connect(connection: Connection, connect: Callable[..., Any], addr: Any) -> Any:  # noqa: ANN401
+    guarded = connection._sslobj  # noqa: SLF001
+    if type(guarded) is not GuardedObject:
         return connect(connection, addr)  # an error of ssl, which harms no connection
-    connection._pinverify_raise_again()  # noqa: SLF001
+    guarded.raise_again()
     guard(connection.context, mix_in)
     try:
         return connect(connection, addr)
     except BaseException:
         # ssl would leave a connected socket that sends plain text.
         if connection._connected:  # noqa: SLF001
-            connection._pinverify_shut()  # noqa: SLF001
+            end(connection)
+            close_refused(connection)
         raise
-
-
-# ---- objects over memory buffers ---------------------------------------------
+    finally:
+        no_longer_plain(connection)
 
 
 class CheckedObject(Checked):
-    """Mixin for an SSL object in each of its states."""
+    """Mixin for an SSL object, which reads and writes memory buffers."""
 
-    _pinverify_outgoing: ssl.MemoryBIO
-    _pinverify_passed_early = False
-
-    def _pinverify_reject_early(self) -> None:
-        """Reject the peer, if it will be rejected, before our answer leaves.
-
-        The answer may contain a client certificate, and is still in the buffer. Only a
-        rejection counts here; a peer that passes is judged again at the end.
-        """
-        if self._pinverify_peer[1] or self._pinverify_passed_early:
-            return
-        in_force = None
-        try:
-            shown = self._pinverify_shown
-            sent = shown.sslobj.get_unverified_chain()
-            if sent is None:
-                return  # nothing to look at yet
-            certs = shown.verified_chain() if shown.is_verified() else sent[:1]
-            chain = [der(cert) for cert in certs]
-            rule, in_force = self._pinverify_in_force(shown)
-            peer = self._pinverify_peer
-            if chain and in_force is not None:
-                if not rule.servers:
-                    peer = peer_under_install(in_force, peer)
-                reject_early(in_force, peer, chain, shown)
-                self._pinverify_passed_early = True
-        except BaseException as error:  # noqa: BLE001 - any error: fail closed
-            self._pinverify_fail(error, in_force)
-
-    def _pinverify_shut(self) -> None:
-        # The buffered bytes would end the handshake, or send a client certificate.
-        self._pinverify_outgoing.read()
-
-
-class PendingObject(Pending, CheckedObject):
-    """Mixin for a PENDING SSL object, which reads and writes memory buffers."""
-
-    _pinverify_checked = CheckedObject
+    def _pinverify_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Do the handshake of an application's class, one thread at a time."""
+        guarded = self._sslobj
+        turn = (
+            guarded.turn if type(guarded) is GuardedObject else contextlib.nullcontext()
+        )
+        with turn:
+            self._pinverify_base.do_handshake(self, *args, **kwargs)
 
     @classmethod
     def _create(  # noqa: PLR0913, PLR0917 - the signature of ssl
@@ -545,10 +678,11 @@ class PendingObject(Pending, CheckedObject):
         server_side: bool = False,  # noqa: FBT001, FBT002
         server_hostname: str | None = None,
         session: ssl.SSLSession | None = None,
-        context: Any = None,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        context: Context = None,
+    ) -> Connection:
         """Create a connection, for which no handshake begins yet."""
-        guard(context, mix_in)
+        if not isinstance(context, GuardedContext):
+            guard(context, mix_in)
         return super()._create(  # type: ignore[misc]
             incoming,
             outgoing,
@@ -559,23 +693,27 @@ class PendingObject(Pending, CheckedObject):
         )
 
 
-# ---- mixed into the class of a connection --------------------------------------
+# ---- mixed into the class of a connection ----------------------------------------
 
 
-def _of_applications(owner: Any) -> Any:  # noqa: ANN401
+def is_pending(connection: Connection) -> bool:
+    """Return True if a connection of a class with a mixin is not VERIFIED."""
+    return type(vars(connection).get("_sslobj")) is GuardedObject
+
+
+def of_applications(owner: Connection) -> Connection:
     """Return the connection that applications see, of the owner of a C object."""
     if type(owner).__module__ == "gevent.ssl" and hasattr(owner, "_sslsock"):
         return owner._sslsock()  # noqa: SLF001 - the owner is a plain socket
     return owner
 
 
-def is_pending(owner: Any) -> bool:  # noqa: ANN401
-    """Return True if the owner of a C object has the check, which is still to come."""
-    found: Any = type(_of_applications(owner))
-    return hasattr(found, "_pinverify_rule") and not found._pinverify_settled  # noqa: SLF001
+def is_checked(owner: Connection) -> bool:
+    """Return True if the owner of a C object has a mixin."""
+    return hasattr(type(of_applications(owner)), "_pinverify_rule")
 
 
-def mix_in(owner: Any, is_socket: bool, rule: ContextRule) -> Any:  # noqa: ANN401, FBT001
+def mix_in(owner: Connection, is_socket: bool, rule: ContextRule) -> Connection:  # noqa: FBT001
     """Mix the check into the class of a connection, and return the connection.
 
     Args:
@@ -586,15 +724,14 @@ def mix_in(owner: Any, is_socket: bool, rule: ContextRule) -> Any:  # noqa: ANN4
     Raises:
         TypeError: pins cannot be enforced on a connection of this class.
     """
-    owner = _of_applications(owner)
+    owner = of_applications(owner)
     found: Any = type(owner)
-    if getattr(found, "_pinverify_rule", None) is not rule or found._pinverify_settled:  # noqa: SLF001
-        mixin = PendingSocket if is_socket else PendingObject
+    if getattr(found, "_pinverify_rule", None) is not rule:
+        mixin = CheckedSocket if is_socket else CheckedObject
         mixed = rule.classes.get(found)
         try:
             if mixed is None:
-                mixed = class_with_the_check(mixin, found, rule)
-                rule.classes[found] = mixed
+                mixed = rule.classes[found] = class_with_the_check(mixin, found, rule)
             owner.__class__ = mixed
         except TypeError as error:
             if isinstance(owner, socket.socket):  # ssl closes it for other exceptions
@@ -607,3 +744,29 @@ def mix_in(owner: Any, is_socket: bool, rule: ContextRule) -> Any:  # noqa: ANN4
             raise TypeError(msg) from error
     rule.ready.add(type(owner))
     return owner
+
+
+def class_with_the_check(mixin: type, found: Any, rule: ContextRule) -> Any:  # noqa: ANN401
+    """Return the class *found* with the check.
+
+    Args:
+        mixin: one of the mixins.
+        found: a class of connections. If it has a mixin already, that is kept, and
+            only the rule is replaced.
+        rule: the rule of the class.
+    """
+    own: dict[str, Any] = {"_pinverify_rule": rule}
+    bases: tuple[type, ...] = (found,)
+    if "_pinverify_base" in vars(found):  # a class of ours
+        if found._pinverify_rule is rule:  # noqa: SLF001
+            return found
+        found = found._pinverify_base  # noqa: SLF001
+    if not issubclass(found, mixin):  # else an application's subclass of one
+        own["_pinverify_base"] = found
+        bases = mixin, found
+        if (
+            mixin is CheckedObject
+            and found.do_handshake is not ssl.SSLObject.do_handshake
+        ):
+            own["do_handshake"] = CheckedObject._pinverify_handshake  # noqa: SLF001
+    return type(found)(f"Pinned{found.__name__}", bases, own)

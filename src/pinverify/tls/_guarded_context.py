@@ -1,23 +1,25 @@
 """Contexts that know whether OpenSSL verifies the chain of each connection.
 
-OpenSSL fixes that when it creates the C object of a connection: it copies `verify_mode`
-and `options` from the context. Python cannot read the copy, and releases the GIL while
-OpenSSL makes it. So a mode that is read before or after may be another thread's:
-urllib3, for one, sets it for every connection. Whoever relies on it takes a chain that
-nobody has verified for a verified one.
+This is settled when ssl creates the C object of a connection: OpenSSL then copies
+`verify_mode` and `options` from the context. Python cannot read the copy, and releases
+the GIL while OpenSSL makes it. So a mode that is read before or after may be the one
+that another thread has set: urllib3, for one, sets it for every connection. Code that
+relied on it could take a chain that nobody has verified for a verified one.
 
-So the class of a pinned context gets a mixin. It counts the changes of mode and
-options, and notes the mode in force on the connection. A client's C object is created
-first without a lock. If the count then shows a change, the object is discarded, and
-another one is created under a lock, with which changes and creations exclude each
-other. (To take the lock each time is a tenth of what pins add to a handshake.)
+So the class of a guarded context gets a mixin. It counts the changes of mode and
+options, and each `GuardedObject` notes whether its chain may count. For most pinned
+contexts (see `create`) the C object is first created without a lock. If the count or
+the mode then shows a change, the object is discarded, and another one is created under
+a lock that also covers the changes. (Taking the lock each time would cost a tenth of
+what pins add to a handshake.)
 
 One lock serves the whole process: it is held for microseconds, and no handshake happens
 under it. It is re-entrant, because a signal handler can interrupt a creation and change
-the mode. The count shows that; then the mode is not known, and only the leaf counts.
+the mode. The count shows such a change; as the mode is then unknown, only the leaf
+counts.
 
-To set `check_hostname` can turn verification on without the lock. That is harmless: a
-chain that OpenSSL verifies is then taken for one that it does not verify.
+Setting `check_hostname` can turn verification on without the lock. That is harmless: at
+worst a chain that OpenSSL verifies is taken for one that it does not verify.
 """
 
 from __future__ import annotations
@@ -25,20 +27,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from pinverify.tls._fork_safe import ForkSafeLock
-from pinverify.tls._in_force import ContextRule, installed
 from pinverify.tls._judge import is_worth_offering
 from pinverify.tls._memo import leaf_of
+from pinverify.tls._policy_in_force import ContextRule, installed
 from pinverify.tls._ssl_internals import (
     C_OPTIONS,
     C_VERIFY_MODE,
     CERT_NONE,
     NO_RENEGOTIATION,
-    ShownBySSL,
     refuse_tickets,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pinverify.tls._ssl_internals import (
+        Channel,
+        CObject,
+        Connection,
+        Context,
+        Session,
+    )
 
 __all__ = ["GuardedContext", "MixIn", "create", "guard", "made_by", "may_offer"]
 
@@ -100,8 +109,9 @@ class GuardedContext:
         _change(super(GuardedContext, type(self)).options, self, options)  # type: ignore[misc]
 
     def _set_alpn_protocols(self, protocols: Any) -> None:  # noqa: ANN401
-        # OpenSSL frees the old list, while connections of other threads may copy it:
-        # they send what is not a list. Those who share a context set the same one.
+        # Setting a list frees the old one, which another thread's new connection may
+        # be copying: it would send garbage. So a list that is set already is not set
+        # again; those who share a context set the same one.
         with _exclusion.lock:
             if vars(self).get("_pinverify_alpn") != protocols:
                 super()._set_alpn_protocols(protocols)  # type: ignore[misc]
@@ -111,31 +121,31 @@ class GuardedContext:
 
     def _wrap_socket(
         self,
-        sock: Any,  # noqa: ANN401
+        sock: Channel,
         server_side: bool,  # noqa: FBT001
         server_hostname: str | None = None,
         *,
-        owner: Any = None,  # noqa: ANN401
-        session: Any = None,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        owner: Connection = None,
+        session: Session = None,
+    ) -> CObject:
         return create(self, sock, None, server_side, server_hostname, owner, session)
 
     def _wrap_bio(  # noqa: PLR0913
         self,
-        incoming: Any,  # noqa: ANN401
-        outgoing: Any,  # noqa: ANN401
+        incoming: Channel,
+        outgoing: Channel,
         server_side: bool,  # noqa: FBT001
         server_hostname: str | None = None,
         *,
-        owner: Any = None,  # noqa: ANN401
-        session: Any = None,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        owner: Connection = None,
+        session: Session = None,
+    ) -> CObject:
         return create(
             self, incoming, outgoing, server_side, server_hostname, owner, session
         )
 
 
-def _change(attribute: Any, context: Any, value: Any) -> None:  # noqa: ANN401
+def _change(attribute: Any, context: Context, value: Any) -> None:  # noqa: ANN401
     with _exclusion.lock:
         _exclusion.changes += 1
         try:
@@ -144,7 +154,7 @@ def _change(attribute: Any, context: Any, value: Any) -> None:  # noqa: ANN401
             _exclusion.changes += 1
 
 
-def guard(context: Any, mix_in: MixIn) -> None:  # noqa: ANN401
+def guard(context: Context, mix_in: MixIn) -> None:
     """Mix `GuardedContext` into the class of a context.
 
     Raises:
@@ -164,7 +174,7 @@ def guard(context: Any, mix_in: MixIn) -> None:  # noqa: ANN401
 
 
 def _guarded(base: type, mix_in: MixIn) -> type:
-    # The base itself knows its subclasses, as long as a context is of them.
+    # Python lists the subclasses of a base as long as they are in use.
     known: type
     for known in base.__subclasses__():
         if known.__bases__ == (GuardedContext, base):
@@ -180,23 +190,23 @@ def _guarded(base: type, mix_in: MixIn) -> type:
 
 
 def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
-    context: Any,  # noqa: ANN401
-    source: Any,  # noqa: ANN401
-    outgoing: Any,  # noqa: ANN401
+    context: Context,
+    source: Channel,
+    outgoing: Channel,
     server_side: bool,  # noqa: FBT001
     server_hostname: str | None,
-    owner: Any,  # noqa: ANN401
-    session: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    """Create a C object, and note on its owner whether OpenSSL will verify the chain.
+    owner: Connection,
+    session: Session,
+) -> CObject:
+    """Create a C object, guarded, with a note whether OpenSSL will verify its chain.
 
     OpenSSL also copies the options. Renegotiation is turned off for the connection,
     because a TLS 1.2 peer could show another certificate in it. Tickets of servers are
     turned off unless `_may_give_tickets`.
 
-    This runs once for each connection. Most of its time are calls, so it has few. The
-    fast path is for a context that is itself pinned, has the options already, and may
-    give tickets if it serves: the options of others change for each connection, under
+    This runs once for each connection. Most of its time goes into calls, so it makes
+    few. The fast path is for a context that is itself pinned, has the options already,
+    and may give tickets if it serves. For any other context the options are set under
     the lock.
 
     Args:
@@ -206,23 +216,15 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
         server_side: True for the connection of a server.
         server_hostname: the name to verify.
         owner: the connection, as the context's class names it.
-        session: the session to resume. It is left out if `may_offer` says so, once
-            OpenSSL has taken it: what is no session of the context is an error.
+        session: the session to resume. ssl checks it first, and raises if it is not
+            one of this context. Then it is left out if `may_offer` returns False.
     """
     connection = owner
     rule = context._pinverify or getattr(type(owner), "_pinverify_rule", None)  # noqa: SLF001
     if rule is None:
         if server_side or not installed:
-            return made_by(
-                context._pinverify_base,  # noqa: SLF001
-                context,
-                source,
-                outgoing,
-                server_side,
-                server_hostname,
-                owner,
-                session,
-            )
+            how = source, outgoing, server_side, server_hostname, owner, session
+            return made_by(context._pinverify_base, context, *how)  # noqa: SLF001
         rule = installed[0]
     if type(owner) not in rule.ready:
         connection = context._pinverify_mix_in(owner, outgoing is None, rule)  # noqa: SLF001
@@ -246,15 +248,14 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
                 session=session,
             )
         else:
-            made = made_by(
-                maker,
+            made = maker._wrap_bio(  # noqa: SLF001
                 context,
                 source,
                 outgoing,
                 server_side,
                 server_hostname,
-                owner,
-                session,
+                owner=owner,
+                session=session,
             )
         doubt = _WAS_OFF if mode == CERT_NONE else ""
     if (
@@ -266,22 +267,11 @@ def create(  # noqa: PLR0913, PLR0917 - the arguments of ssl
         return create(
             context, source, outgoing, server_side, server_hostname, owner, None
         )
-    connection._pinverify_shown = ShownBySSL((made, context, doubt))  # noqa: SLF001
-    # By the name that the C object verifies. That of the connection anybody can set.
-    peer_is_client = made.server_side
-    name = None if peer_is_client else made.server_hostname
-    connection._pinverify_peer = name, peer_is_client  # noqa: SLF001
-    if outgoing is not None:
-        connection._pinverify_outgoing = outgoing  # noqa: SLF001
-    return made
+    return connection._pinverify_guards(made, context, doubt, rule, outgoing)  # noqa: SLF001
 
 
 def may_offer(
-    session: Any,  # noqa: ANN401
-    rule: ContextRule,
-    made: Any,  # noqa: ANN401
-    *,
-    verifies: bool,
+    session: Session, rule: ContextRule, made: CObject, *, verifies: bool
 ) -> bool:
     """Return True unless a server that resumes a session would be refused.
 
@@ -304,9 +294,7 @@ def may_offer(
 
 
 def _create_alone(
-    context: Any,  # noqa: ANN401
-    rule: ContextRule,
-    how: tuple[Any, ...],
+    context: Context, rule: ContextRule, how: tuple[Any, ...]
 ) -> tuple[Any, str]:
     """Create a C object while nobody changes the mode or the options.
 
@@ -340,18 +328,17 @@ def _create_alone(
 
 def made_by(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     maker: Any,  # noqa: ANN401
-    context: Any,  # noqa: ANN401
-    source: Any,  # noqa: ANN401
-    outgoing: Any,  # noqa: ANN401
+    context: Context,
+    source: Channel,
+    outgoing: Channel,
     server_side: bool,  # noqa: FBT001
     server_hostname: str | None,
-    owner: Any,  # noqa: ANN401
-    session: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    owner: Connection,
+    session: Session,
+) -> CObject:
     """Return a C object that the class *maker* makes for a context.
 
-    The other arguments are those of `create`. A partial in place of all these costs
-    800 instructions more, of 30,000 that pins add to a handshake.
+    The other arguments are those of `create`.
     """
     if outgoing is None:
         return maker._wrap_socket(  # noqa: SLF001
@@ -368,7 +355,7 @@ def made_by(  # noqa: PLR0913, PLR0917 - the arguments of ssl
     )
 
 
-def _may_give_tickets(context: Any, rule: ContextRule) -> bool:  # noqa: ANN401
+def _may_give_tickets(context: Context, rule: ContextRule) -> bool:
     """Return True if a session in a ticket can be judged wherever it comes back.
 
     A ticket shows the leaf and no chain. It may come back in another process, which

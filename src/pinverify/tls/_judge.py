@@ -1,14 +1,15 @@
 """Judgement of the evidence about a peer: accept it, or raise `PinningError`.
 
-Only this file knows which certificates count. The adapters (`ssl`, pyOpenSSL) pass on
-the certificates that their TLS library shows, and `judge` does the rest. There is no
-I/O here, and no TLS library, so a test can go through all combinations in a table.
+What pins say of certificates is decided in the core (`csrc/evaluate.c`); only this file
+knows which certificates count. The adapters (`ssl`, pyOpenSSL) pass on those that their
+TLS library shows, and `judge` does the rest. There is no I/O here, and no TLS library,
+so a test can go through all combinations in a table.
 
 Theory of operation
 -------------------
 
 *The states of a connection.* A connection is PENDING until its handshake is complete
-and its peer is judged, then VERIFIED or FAILED, for good:
+and its peer is judged, then VERIFIED or FAILED:
 
     PENDING ──► VERIFIED    data flows at the cost of the TLS library alone
        └──────► FAILED      shut down; every later call raises the same error
@@ -83,7 +84,7 @@ from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
 from pinverify.policy._rejection import pinset_behind
 from pinverify.policy._report import Seen, seen_of, with_seen
 from pinverify.tls._counts import cell_of, cell_of_name, count
-from pinverify.tls._names import name_under_install
+from pinverify.tls._names_under_install import name_under_install
 from pinverify.tls._notices import CallbackError, tell_accepted, tell_rejected
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ if TYPE_CHECKING:
     from pinverify.core._policies import OpenPolicy
     from pinverify.policy import Policy
     from pinverify.tls._counts import Cell
-    from pinverify.tls._in_force import InForce
     from pinverify.tls._memo import Memo
+    from pinverify.tls._policy_in_force import InForce
 
 __all__ = [
     "ASKED_FOR_RENEGOTIATION",
@@ -369,10 +370,7 @@ ASKED_FOR_RENEGOTIATION = (
 
 
 def rejection(
-    in_force: InForce | None,
-    host: str | bytes | None,
-    why: str,
-    seen: Seen | None = None,
+    in_force: InForce | None, host: str | bytes | None, why: str
 ) -> PinningError:
     """Return the error for a peer that could not be judged by its pins.
 
@@ -380,12 +378,11 @@ def rejection(
         in_force: the policy, or None if it is not known yet.
         host: the name of the peer.
         why: the message.
-        seen: the facts about the connection.
     """
     why = shortened(why, _WHY_MAX)  # an exception may have any repr
     digest = bytes(32) if in_force is None else in_force.policy.digest
     name = host.decode("latin-1") if isinstance(host, bytes) else host
-    return PinningError(Report.not_checked(name, digest, why, seen or Seen()), why)
+    return PinningError(Report.not_checked(name, digest, why, Seen()), why)
 
 
 def refusal(

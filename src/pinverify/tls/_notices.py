@@ -117,8 +117,8 @@ def _keep(failed: Exception, error: PinningError) -> None:
 def logger() -> logging.Logger:
     """Return the logger.
 
-    `in_force` calls this first, so that no handshake imports the module `logging`, nor
-    a process that makes no pinned connection: it is large.
+    The module `logging` is large. `in_force` calls this first, so that no handshake
+    imports it, and neither does a process that pins nothing.
     """
     import logging  # noqa: PLC0415
 

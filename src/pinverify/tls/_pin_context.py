@@ -12,16 +12,22 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
-from pinverify.tls._checking_classes import class_with_the_check
-from pinverify.tls._connections import PendingObject, PendingSocket, mix_in
+from pinverify.tls._connections import (
+    CheckedObject,
+    CheckedSocket,
+    class_with_the_check,
+    is_pending,
+    mix_in,
+)
 from pinverify.tls._fork_safe import ForkSafeLock
 from pinverify.tls._guarded_context import guard
-from pinverify.tls._in_force import ContextRule, InForce, in_force, rule_of
+from pinverify.tls._policy_in_force import ContextRule, InForce, in_force, rule_of
 from pinverify.tls._ssl_internals import inner_context, is_context, is_server
 
 if TYPE_CHECKING:
     from pinverify.policy import PinSet, Policy
     from pinverify.tls._notices import OnReport
+    from pinverify.tls._ssl_internals import Connection
 
 __all__ = ["hook", "pin_context", "require_our_class", "set_classes"]
 
@@ -86,7 +92,7 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
     with _hooking.lock:
         rule = rule_of(inner) or ContextRule(in_force)
         before, kind = dict(vars(inner)), type(inner)
-        vars(inner)["_pinverify"] = rule
+        inner.__dict__["_pinverify"] = rule
         try:
             set_classes(inner, rule)
             guard(inner, mix_in)
@@ -95,9 +101,9 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
         except BaseException:
             for name in ("sslsocket_class", "sslobject_class", "_pinverify"):
                 if name in before:
-                    vars(inner)[name] = before[name]
+                    inner.__dict__[name] = before[name]
                 else:
-                    vars(inner).pop(name, None)
+                    inner.__dict__.pop(name, None)
             inner.__class__ = kind
             raise
     return rule
@@ -107,25 +113,23 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
 _hooking = ForkSafeLock()
 
 
-def set_classes(owner: Any, rule: ContextRule) -> None:  # noqa: ANN401
+def set_classes(owner: Connection, rule: ContextRule) -> None:
     """Set our classes on a context, or on the class of contexts.
 
     If they are there already, do nothing; but they may have been replaced since.
     """
     if getattr(owner.sslsocket_class, "_pinverify_rule", None) is not rule:
         owner.sslsocket_class = class_with_the_check(
-            PendingSocket, owner.sslsocket_class, rule
+            CheckedSocket, owner.sslsocket_class, rule
         )
     if getattr(owner.sslobject_class, "_pinverify_rule", None) is not rule:
         owner.sslobject_class = class_with_the_check(
-            PendingObject, owner.sslobject_class, rule
+            CheckedObject, owner.sslobject_class, rule
         )
 
 
 def require_our_class(
-    context: ssl.SSLContext,
-    connection: Any,  # noqa: ANN401
-    rule: ContextRule,
+    context: ssl.SSLContext, connection: Connection, rule: ContextRule
 ) -> None:
     """Require that *rule* has still to check a new connection.
 
@@ -136,7 +140,7 @@ def require_our_class(
         TypeError: the connection has another class or rule, or is past the handshake.
     """
     has_our_class = getattr(connection, "_pinverify_rule", None) is rule
-    if has_our_class and not connection._pinverify_settled:  # noqa: SLF001
+    if has_our_class and is_pending(connection):
         return
     problem = (
         "does the handshake when it wraps a socket"

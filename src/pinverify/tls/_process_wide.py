@@ -19,18 +19,25 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
-from pinverify.tls._connections import is_pending, mix_in
+from pinverify.tls._connections import is_checked, mix_in, no_longer_plain
 from pinverify.tls._guarded_context import GuardedContext, create, guard, made_by
-from pinverify.tls._in_force import ContextRule, in_force, installed, rule_of
 from pinverify.tls._pin_context import require_our_class
+from pinverify.tls._policy_in_force import ContextRule, in_force, installed, rule_of
 from pinverify.tls._ssl_internals import inner_context, is_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pinverify.policy import PinSet, Policy
-    from pinverify.tls._in_force import InForce
     from pinverify.tls._notices import OnReport
+    from pinverify.tls._policy_in_force import InForce
+    from pinverify.tls._ssl_internals import (
+        Channel,
+        CObject,
+        Connection,
+        Context,
+        Session,
+    )
 
 __all__ = ["Installed", "install", "uninstall"]
 
@@ -238,39 +245,39 @@ def _change(cls: Any) -> None:  # noqa: ANN401
 
 
 def _wrap_socket(  # noqa: PLR0913 - the signature of ssl
-    self: Any,  # noqa: ANN401
-    sock: Any,  # noqa: ANN401
+    self: Context,
+    sock: Channel,
     server_side: bool,  # noqa: FBT001
     server_hostname: str | None = None,
     *,
-    owner: Any = None,  # noqa: ANN401
-    session: Any = None,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    owner: Connection = None,
+    session: Session = None,
+) -> CObject:
     return _make(self, sock, None, server_side, server_hostname, owner, session)
 
 
 def _wrap_bio(  # noqa: PLR0913 - the signature of ssl
-    self: Any,  # noqa: ANN401
-    incoming: Any,  # noqa: ANN401
-    outgoing: Any,  # noqa: ANN401
+    self: Context,
+    incoming: Channel,
+    outgoing: Channel,
     server_side: bool,  # noqa: FBT001
     server_hostname: str | None = None,
     *,
-    owner: Any = None,  # noqa: ANN401
-    session: Any = None,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    owner: Connection = None,
+    session: Session = None,
+) -> CObject:
     return _make(self, incoming, outgoing, server_side, server_hostname, owner, session)
 
 
 def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
-    context: Any,  # noqa: ANN401
-    source: Any,  # noqa: ANN401
-    outgoing: Any,  # noqa: ANN401
+    context: Context,
+    source: Channel,
+    outgoing: Channel,
     server_side: bool,  # noqa: FBT001
     server_hostname: str | None,
-    owner: Any,  # noqa: ANN401
-    session: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    owner: Connection,
+    session: Session,
+) -> CObject:
     """Create a C object; guard a context that makes its first client.
 
     The arguments are those of `create`, which has called this if the owner has the
@@ -289,12 +296,12 @@ def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
             if isinstance(owner, socket.socket):
                 owner.close()
             raise
-    if is_pending(owner):
+    if is_checked(owner):
         return made_by(_CONTEXT, *how)
     return create(*how)
 
 
-def _try_once(context: Any, rule: ContextRule) -> None:  # noqa: ANN401
+def _try_once(context: Context, rule: ContextRule) -> None:
     """Guard a context, and see that its class makes connections with the check.
 
     Raises:
@@ -314,7 +321,7 @@ def _try_once(context: Any, rule: ContextRule) -> None:  # noqa: ANN401
     _tried.add(cls)
 
 
-def _made_with_a_peer(context: Any) -> list[Any]:  # noqa: ANN401
+def _made_with_a_peer(context: Context) -> list[Any]:
     """Create one connection of each class; no handshake begins.
 
     Raises:
@@ -346,7 +353,7 @@ def _wrapping_unconnected(original: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(original)
-    def wrap_socket(self: Any, *args: Any, **how: Any) -> Any:  # noqa: ANN401
+    def wrap_socket(self: Context, *args: Any, **how: Any) -> Any:  # noqa: ANN401
         tls = original(self, *args, **how)
         has_a_rule = rule_of(self) or hasattr(type(tls), "_pinverify_rule")
         if installed and not has_a_rule and not tls.server_side:
@@ -354,7 +361,7 @@ def _wrapping_unconnected(original: Callable[..., Any]) -> Callable[..., Any]:
                 tls.close()
                 msg = "install() was called meanwhile: connect again, to be judged"
                 raise OSError(errno.ECONNABORTED, msg)
-            mix_in(tls, True, installed[0])  # noqa: FBT003
+            no_longer_plain(mix_in(tls, True, installed[0]))  # noqa: FBT003
         return tls
 
     return wrap_socket

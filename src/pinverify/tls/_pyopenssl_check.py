@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pinverify.policy import Report
-    from pinverify.tls._in_force import InForce
+    from pinverify.tls._policy_in_force import InForce
 
 __all__ = [
     "Check",

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import _ssl
 import ssl
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +18,11 @@ __all__ = [
     "C_OPTIONS",
     "C_VERIFY_MODE",
     "NO_RENEGOTIATION",
+    "CObject",
+    "Channel",
+    "Connection",
+    "Context",
+    "Session",
     "ShownBySSL",
     "der",
     "inner_context",
@@ -29,6 +33,14 @@ __all__ = [
     "refuse_wrong_session",
     "verifies",
 ]
+
+# ssl has no types for these: classes of C, and of gevent and truststore.
+Context: TypeAlias = Any
+Connection: TypeAlias = Any
+CObject: TypeAlias = Any
+Session: TypeAlias = Any
+Channel: TypeAlias = Any
+"""A socket, or a buffer in memory."""
 
 _ENCODING_DER = 2  # _ssl.ENCODING_DER, on every version
 
@@ -51,12 +63,12 @@ _NO_TICKET = int(ssl.OP_NO_TICKET)
 CERT_NONE = int(ssl.CERT_NONE)
 
 
-def verifies(context: Any) -> bool:  # noqa: ANN401
+def verifies(context: Context) -> bool:
     """Return True if OpenSSL verifies chains, so that more than the leaf counts."""
     return bool(_get_verify_mode(context) != CERT_NONE)
 
 
-def refuse_tickets(context: Any) -> None:  # noqa: ANN401
+def refuse_tickets(context: Context) -> None:
     """Let a server give no tickets and take none; call it before each connection.
 
     In TLS 1.3 nobody can resume then. In TLS 1.2 the sessions stay that OpenSSL keeps
@@ -69,7 +81,7 @@ def refuse_tickets(context: Any) -> None:  # noqa: ANN401
         context.num_tickets = 0
 
 
-def is_kept(sslobj: Any, created_with: Any) -> bool:  # noqa: ANN401
+def is_kept(sslobj: CObject, created_with: Context) -> bool:
     """Return True if the memory of this process may keep the session of a server.
 
     In TLS 1.3 that is so under OP_NO_TICKET, where a ticket is but a number. Sessions
@@ -81,7 +93,7 @@ def is_kept(sslobj: Any, created_with: Any) -> bool:  # noqa: ANN401
     return bool(numbers and (_num_tickets(created_with) or sslobj.session_reused))
 
 
-def refuse_wrong_session(context: Any, session: Any) -> None:  # noqa: ANN401
+def refuse_wrong_session(context: Context, session: Session) -> None:
     """Raise as ssl does if *session* is no session of a context."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     _ssl._SSLContext._wrap_bio(context, incoming, outgoing, False, session=session)  # type: ignore[attr-defined] # noqa: SLF001, FBT003
@@ -93,31 +105,34 @@ def is_context(context: object) -> bool:
     return isinstance(context, _ssl._SSLContext)  # noqa: SLF001
 
 
-def inner_context(context: Any) -> Any:  # noqa: ANN401
+def inner_context(context: Context) -> Context:
     """Return the context that makes the connections; truststore's is a wrapper."""
     inner = context.__dict__.get("_ctx")
     return inner if is_context(inner) else context
 
 
-def is_server(context: Any) -> bool:  # noqa: ANN401
+def is_server(context: Context) -> bool:
     """Return True if a context is for servers only."""
     return getattr(context, "protocol", None) is ssl.PROTOCOL_TLS_SERVER
 
 
-class ShownBySSL(tuple[Any, Any, str]):
+class ShownBySSL:
     """The certificates that a C object of ssl shows after its handshake.
 
-    One is made for each connection. A tuple is made without a function in Python.
+    Attributes:
+        raw: the C object.
+        created_with: the context that has created it.
+        noted: what raised a `doubt` then, or an empty text.
     """
 
-    __slots__ = ()
+    __slots__ = ("created_with", "noted", "raw")
 
-    sslobj = property(itemgetter(0), doc="The C object.")
-    created_with = property(itemgetter(1), doc="The context that has created it.")
-    noted = property(itemgetter(2), doc="What raised a `doubt` then, or an empty text.")
+    raw: Any
+    created_with: Any
+    noted: str
 
     def leaf(self) -> bytes | None:
-        der: bytes | None = self.sslobj.getpeercert(True)  # noqa: FBT003
+        der: bytes | None = self.raw.getpeercert(True)  # noqa: FBT003
         return der
 
     def is_verified(self) -> bool:
@@ -125,11 +140,10 @@ class ShownBySSL(tuple[Any, Any, str]):
 
         The context that a callback for SNI has selected must verify chains as well.
         """
-        sslobj, created_with, noted = self
-        if noted:
+        if self.noted:
             return False
-        context = sslobj.context
-        return context is created_with or verifies(context)
+        context = self.raw.context
+        return context is self.created_with or verifies(context)
 
     def doubt(self) -> str:
         """Return why the chain is not verified; empty if it is."""
@@ -141,19 +155,19 @@ class ShownBySSL(tuple[Any, Any, str]):
         )
 
     def verified_chain(self) -> Sequence[Any]:
-        return self.sslobj.get_verified_chain() or ()
+        return self.raw.get_verified_chain() or ()
 
     def to_der(self, cert: Any) -> bytes:  # noqa: ANN401
         return der(cert)
 
     def address(self) -> Any:  # noqa: ANN401
         # The C object knows its socket, unless that is gone. An SSL object has none.
-        connection = self.sslobj.owner
+        connection = self.raw.owner
         try:
             return connection.getpeername()
         except (AttributeError, OSError):
             return None
 
     def is_resumed(self) -> bool:
-        resumed: bool = self.sslobj.session_reused
+        resumed: bool = self.raw.session_reused
         return resumed

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from OpenSSL import SSL
 
 from pinverify.errors import PolicyError
-from pinverify.tls._in_force import in_force
 from pinverify.tls._judge import (
     ASKED_FOR_RENEGOTIATION,
     announce,
@@ -30,6 +29,7 @@ from pinverify.tls._judge import (
     report_of_accepted,
 )
 from pinverify.tls._memo import Memo
+from pinverify.tls._policy_in_force import in_force
 from pinverify.tls._pyopenssl_check import (
     Check,
     PinningSSLError,
@@ -42,8 +42,8 @@ from pinverify.tls._pyopenssl_check import (
 
 if TYPE_CHECKING:
     from pinverify.policy import PinSet, Policy, Report
-    from pinverify.tls._in_force import InForce
     from pinverify.tls._notices import OnReport
+    from pinverify.tls._policy_in_force import InForce
 
 __all__ = [
     "PinnedConnections",
@@ -296,7 +296,7 @@ class _Pending(SSL.Connection):
         """Return an attribute of the socket below, unless it could bypass TLS.
 
         This also holds after the check: pyOpenSSL has no ``sendmsg`` of its own, and
-        would write the bytes of the socket's between the records of TLS.
+        the socket's would write its bytes between the records of TLS.
         """
         if name not in _OF_THE_SOCKET:
             msg = (

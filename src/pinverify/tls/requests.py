@@ -26,8 +26,8 @@ from urllib3.poolmanager import proxy_from_url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from pinverify.tls._fork_safe import ForkSafeLock
-from pinverify.tls._in_force import in_force
 from pinverify.tls._pin_context import pin_context
+from pinverify.tls._policy_in_force import in_force
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

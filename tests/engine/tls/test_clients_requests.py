@@ -34,7 +34,7 @@ from pinverify import (
     find_pinning_error,
     report_of,
 )
-from pinverify.tls._in_force import rule_of
+from pinverify.tls._policy_in_force import rule_of
 from pki import Authority, Identity
 from tls_servers import client_context, server_context
 

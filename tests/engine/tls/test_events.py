@@ -25,7 +25,7 @@ from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
 from pinverify.headers import PinnedASGI, PinnedWSGI, Proxy
 from pinverify.policy import Mode
 from pinverify.tls import _notices
-from pinverify.tls._in_force import in_force
+from pinverify.tls._policy_in_force import in_force
 from pinverify.tls.pyopenssl import pin_connection, verify
 from pki import Identity, Pki
 from policy_samples import ABSENT

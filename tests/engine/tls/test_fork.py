@@ -19,8 +19,8 @@ import pytest
 
 from pinverify import PinningError, PinSet, pin_context
 from pinverify.tls import _notices
-from pinverify.tls._in_force import rule_of
 from pinverify.tls._memo import Memo
+from pinverify.tls._policy_in_force import rule_of
 from pki import Pki
 from tls_clients import SECRET, converse, pinning, trusting
 from tls_servers import LIMIT, MemoryLink, client_context, server_context

@@ -12,16 +12,18 @@ pins, where it succeeds: so no test here can pass by doing nothing.
 from __future__ import annotations
 
 import contextlib
+import io
 import select
 import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from pinverify import PinningError, Policy, Reason, pin_context
+from pinverify.tls import _connections, _judge
 from pki import Pki
 from tls_clients import (
     GREETING,
@@ -122,7 +124,7 @@ def _or_wait(operation: Operation, tls: ssl.SSLSocket) -> object:
 
 
 def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check(
-    pki: Pki, serve: Serve, version: ssl.TLSVersion
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the end of the handshake and the check, no other thread may write.
 
@@ -133,35 +135,45 @@ def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check(
     turns: list[Future[None]] = []
     came_through: list[bool] = []
 
-    class Interrupted(ssl.SSLSocket):
-        """At the end of its first handshake, another thread has its turn."""
+    def judge(*evidence: Any) -> object:  # noqa: ANN401
+        turns.append(pool.submit(tls.sendall, SECRET))
+        came_through.append(bool(wait(turns, timeout=0.5).done))
+        return _judge.judge(*evidence)
 
-        starting = True
-
-        def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
-            super().do_handshake(block)
-            if self.starting:
-                self.starting = False
-                turns.append(pool.submit(self.sendall, SECRET))
-                came_through.append(bool(wait(turns[-1:], timeout=0.5).done))
-
-    context = trusting(pki)
-    context.sslsocket_class = Interrupted
-    with ThreadPoolExecutor(1) as pool, later(context, server) as tls:
-        tls.do_handshake()
-        turns[-1].result(LIMIT)
-    assert server.record(0).application == SECRET
-
-    pin_context(context, pinning(pki))
+    monkeypatch.setattr(_connections, "judge", judge)
+    context = trusting(pki, pinning(pki))
     with (
         ThreadPoolExecutor(1) as pool,
         later(context, server) as tls,
         pytest.raises(PinningError),
     ):
         tls.do_handshake()
-    assert came_through[1:] == [False]
-    assert isinstance(turns[-1].exception(LIMIT), PinningError)
-    assert_nothing_said(server.record(1))
+    assert came_through == [False]
+    assert isinstance(turns[0].exception(LIMIT), PinningError)
+    assert_nothing_said(server.record(0))
+
+
+def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check_of_an_object(
+    pki: Pki, version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same over memory buffers, which event loops hand to pools of threads."""
+    turns: list[Future[int]] = []
+    came_through: list[bool] = []
+
+    def judge(*evidence: Any) -> object:  # noqa: ANN401
+        turns.append(pool.submit(link.client.write, SECRET))
+        came_through.append(bool(wait(turns, timeout=0.5).done))
+        return _judge.judge(*evidence)
+
+    monkeypatch.setattr(_connections, "judge", judge)
+    server = server_context(pki.server, version=version)
+    link = MemoryLink(trusting(pki, pinning(pki)), server)
+    with ThreadPoolExecutor(1) as pool:
+        link.run(link.client.do_handshake)
+    assert came_through == [False]
+    assert turns[0].result(LIMIT) == len(SECRET)
+    link.exchange()
+    assert link.application == SECRET
 
 
 MEMORY_OPERATIONS: dict[str, Callable[[ssl.SSLObject], object]] = {
@@ -364,22 +376,19 @@ def test_pitfall_4_nothing_in_clear_after_a_pkix_failure(
 
 
 def test_pitfall_4_nothing_in_clear_after_a_shutdown_in_the_handshake(
-    pki: Pki, serve: Serve, version: ssl.TLSVersion
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another thread, or a class of the application, may shut a socket down then."""
+    """Another thread may shut a socket down then, here before the decision."""
 
-    class ShutDown(ssl.SSLSocket):
-        def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
-            super().do_handshake(block)
-            self.shutdown(socket.SHUT_RD)
+    def judge(*evidence: Any) -> object:  # noqa: ANN401
+        tls.shutdown(socket.SHUT_RD)
+        return _judge.judge(*evidence)
 
+    monkeypatch.setattr(_connections, "judge", judge)
     server = serve(server_context(pki.server, version=version), echo=False)
-    context = trusting(pki)
-    context.sslsocket_class = ShutDown
-    pin_context(context, pinning(pki))
-    with later(context, server) as tls:
+    with later(trusting(pki, pinning(pki)), server) as tls:
         tls.do_handshake()
-        with pytest.raises(OSError, match="TLS is not established"):
+        with pytest.raises(OSError, match="nothing is sent or received in plain text"):
             tls.sendall(SECRET)
     assert_nothing_said(server.record())
 
@@ -429,6 +438,21 @@ def test_pitfall_4_nothing_in_clear_while_connecting(
         _assert_silent(tls, server, 1)
 
 
+def test_pitfall_4_nothing_in_clear_where_ssl_makes_no_c_object(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """connect() fails before it connects: here OpenSSL does not take the session."""
+    server = serve(server_context(pki.server, version=version))
+    session: Any = "no session"
+    with trusting(pki, pinning(pki)).wrap_socket(
+        new_socket(), server_hostname="localhost", session=session
+    ) as tls:
+        with pytest.raises(TypeError):
+            tls.connect(server.address)
+        socket.socket.connect(tls, server.address)
+        _assert_silent(tls, server, 0)
+
+
 @pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_WR])
 def test_pitfall_4_nothing_in_clear_after_a_shutdown(
     pki: Pki, serve: Serve, version: ssl.TLSVersion, how: int
@@ -466,7 +490,7 @@ def test_pitfall_4_unwrap_before_the_handshake_opens_nothing(
 # Pitfall 39: the methods that ssl inherits from the plain socket
 # ---------------------------------------------------------------------------
 
-# The methods that move no data by themselves, or that ssl refuses on each connection.
+# The methods that move no data by themselves.
 MOVE_NOTHING = """
     accept bind close connect connect_ex detach do_handshake dup fileno getblocking
     get_inheritable getpeername getsockname getsockopt gettimeout listen makefile
@@ -476,6 +500,34 @@ MOVE_NOTHING = """
     selected_npn_protocol server_sigalg shared_ciphers verify_client_post_handshake
     version
 """
+
+
+def _called(name: str) -> Callable[[Any], object]:
+    """Return a function that calls a method with the arguments that it needs."""
+    room = bytearray(100)
+    arguments: dict[str, tuple[Any, ...]] = {
+        "recv_into": (room,),
+        "recvfrom_into": (room,),
+        "recvmsg_into": ([room],),
+        "send": (SECRET,),
+        "sendall": (SECRET,),
+        "sendfile": (io.BytesIO(SECRET),),
+        "sendmsg": ([SECRET],),
+        "sendto": (SECRET, ("127.0.0.1", 1)),
+        "write": (SECRET,),
+    }
+    return lambda tls: getattr(tls, name)(*arguments.get(name, ()))
+
+
+# ssl refuses these on each connection, and before it asks anybody.
+REFUSED_BY_SSL = {
+    "recvfrom": ValueError,
+    "recvfrom_into": ValueError,
+    "recvmsg": NotImplementedError,
+    "recvmsg_into": NotImplementedError,
+    "sendmsg": NotImplementedError,
+    "sendto": ValueError,
+}
 
 
 def _methods(kind: type) -> list[str]:
@@ -491,14 +543,65 @@ def test_pitfall_39_every_other_method_of_a_socket_checks_first(
 ) -> None:
     """A method that a later Python adds to sockets may write in clear: look at it.
 
-    Each method is gated, or is in the list of those that move nothing.
+    Each method is refused, or is in the list of those that move nothing.
     """
     server = serve(server_context(pki.impostor, version=version))
+    refused = REFUSED_BY_SSL.get(name, PinningError)
     with later(trusting(pki, pinning(pki)), server) as tls:
         for _ in range(2):  # PENDING, then FAILED
-            error = raised_by(lambda tls: getattr(tls, name)(), tls)
-            assert isinstance(error, PinningError), repr(error)
+            error = raised_by(_called(name), tls)
+            assert isinstance(error, refused), repr(error)
     assert_nothing_said(server.record())
+
+
+def test_pitfall_4_nothing_in_clear_while_connect_is_called_again(
+    pki: Pki, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The TCP connection stands then, and another thread may send at any moment."""
+    server = serve(server_context(pki.impostor))
+    context = trusting(pki, pinning(pki))
+    refused: list[BaseException | None] = []
+
+    def connect(tls: Any, _: object) -> None:  # noqa: ANN401
+        refused.append(raised_by(lambda tls: tls.send(SECRET), tls))
+
+    with socket.socket() as plain:
+        tls = context.wrap_socket(
+            plain, server_hostname="localhost", do_handshake_on_connect=False
+        )
+    with tls:
+        socket.socket.connect(tls, server.address)
+        make: Any = context._wrap_socket  # type: ignore[attr-defined]  # noqa: SLF001
+
+        def before_it_is_made(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            connect(tls, None)
+            return make(*args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(context, "_wrap_socket", before_it_is_made)
+            patch.setattr(socket.socket, "connect", connect)
+            tls.connect(server.address)
+        assert len(refused) == 2
+        assert all(isinstance(error, OSError) for error in refused), refused
+    assert SECRET not in server.record().wire
+
+
+@pytest.mark.parametrize("name", _methods(ssl.SSLSocket))
+def test_pitfall_39_no_method_of_a_socket_speaks_in_clear(
+    pki: Pki, serve: Serve, name: str
+) -> None:
+    """The same of a socket that is not connected by ssl, though it is connected."""
+    server = serve(server_context(pki.server))
+    context = trusting(pki, pinning(pki))
+    with (
+        socket.socket() as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        socket.socket.connect(tls, server.address)
+        error = raised_by(_called(name), tls)
+        assert isinstance(error, REFUSED_BY_SSL.get(name, OSError)), repr(error)
+        assert not isinstance(error, ssl.SSLError)
+    assert server.record().wire == b""
 
 
 @pytest.mark.parametrize("name", _methods(ssl.SSLObject))
@@ -510,7 +613,7 @@ def test_pitfall_39_every_other_method_of_an_object_checks_first(
     link = MemoryLink(trusting(pki, pinning(pki)), server)
     for _ in range(2):
         with pytest.raises(PinningError):
-            link.run(getattr(link.client, name))
+            link.run(lambda: _called(name)(link.client))
 
 
 # ---------------------------------------------------------------------------
@@ -577,7 +680,7 @@ def test_pitfall_4_a_failed_connect_leaves_no_socket_that_speaks_in_clear(
     tls = context.wrap_socket(socket.socket(), server_hostname="localhost")
     with pytest.raises(ssl.SSLCertVerificationError):
         tls.connect(server.address)
-    with pytest.raises(OSError, match="Bad file descriptor"):
+    assert tls.fileno() == -1
+    with pytest.raises(OSError, match="nothing is sent or received in plain text"):
         cast("_LineSocket", tls).line(SECRET)
-    tls.close()
     assert_nothing_said(server.record())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import select
+import socket
 import ssl
 import weakref
 
@@ -82,6 +83,68 @@ def test_a_pinned_socket_unwraps(
         echo(tls)
         tls.unwrap().close()
     assert server.record().error is None
+
+
+def test_a_pinned_socket_goes_back_to_plain_text(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """After unwrap() it is a plain socket, as without pins: FTP has CCC for that."""
+    server = serve(server_context(pki.server, version=version))
+    for context in trusting(pki), trusting(pki, pinning(pki)):
+        with connect(context, server) as tls:
+            echo(tls)
+            tls.unwrap()
+            tls.send(SECRET)
+        assert SECRET in server.record(len(server.records) - 1).wire
+
+
+QUESTIONS = """
+    cipher compression get_channel_binding get_unverified_chain get_verified_chain
+    getpeercert pending selected_alpn_protocol shared_ciphers version
+"""
+
+
+def _answers(tls: ssl.SSLSocket) -> dict[str, object]:
+    answers: dict[str, object] = {"session": (tls.session, tls.session_reused)}
+    for name in QUESTIONS.split():
+        try:
+            answers[name] = getattr(tls, name)()
+        except Exception as error:  # noqa: BLE001 - which it is, is the question
+            answers[name] = type(error)
+    return answers
+
+
+def test_a_pinned_socket_without_tls_answers_as_one_without_pins(
+    pki: Pki, serve: Serve
+) -> None:
+    """A program may ask it whatever it asks of others, connected or not."""
+    server = serve(server_context(pki.server))
+    answers = []
+    for context in trusting(pki), trusting(pki, pinning(pki)):
+        with context.wrap_socket(new_socket(), server_hostname="localhost") as tls:
+            before = _answers(tls)
+            socket.socket.connect(tls, server.address)
+            answers.append((before, _answers(tls)))
+    assert answers[0] == answers[1]
+
+
+def test_a_pinned_socket_connects_by_a_context_that_it_was_given(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Its pins are those of the context that made it, if the other has none."""
+    honest = serve(server_context(pki.server, version=version))
+    impostor = serve(server_context(pki.impostor, version=version))
+    for server, accepted in ((honest, True), (impostor, False)):
+        context = trusting(pki, pinning(pki))
+        with context.wrap_socket(new_socket(), server_hostname="localhost") as tls:
+            tls.context = trusting(pki)
+            if accepted:
+                tls.connect(server.address)
+                echo(tls)
+            else:
+                with pytest.raises(PinningError):
+                    tls.connect(server.address)
+    assert_nothing_said(impostor.record())
 
 
 def test_a_pinned_socket_connects_by_itself(

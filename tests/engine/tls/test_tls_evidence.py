@@ -14,7 +14,6 @@ import pytest
 
 from evidence_cases import ELSEWHERE, FILE, Case, Expected, policy_of, read, table
 from pinverify import PinningError, PinSet, Policy, Reason, Report, Rules
-from pinverify.tls._in_force import InForce, in_force
 from pinverify.tls._judge import (
     Peer,
     judge,
@@ -25,6 +24,7 @@ from pinverify.tls._judge import (
 )
 from pinverify.tls._memo import Memo
 from pinverify.tls._notices import CallbackError
+from pinverify.tls._policy_in_force import InForce, in_force
 from pki import Pki
 
 __all__: list[str] = []

@@ -12,7 +12,16 @@ import pytest
 from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
 from pinverify.tls import _connections, _judge
 from pki import Pki
-from tls_clients import SECRET, Serve, assert_nothing_said, later, pinning, trusting
+from tls_clients import (
+    SECRET,
+    Serve,
+    assert_nothing_said,
+    connect,
+    echo,
+    later,
+    pinning,
+    trusting,
+)
 from tls_servers import MemoryLink, server_context
 
 
@@ -126,6 +135,23 @@ def test_a_connection_is_not_judged_by_the_peer_of_another_c_object(
     assert_nothing_said(forged.record())
 
 
+def test_a_verified_connection_is_not_given_another_c_object(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Its state is that of the C object that was judged; neither works any more."""
+    genuine = serve(server_context(pki.server, version=version), echo=False)
+    forged = serve(server_context(pki.impostor, version=version), echo=False)
+    context = trusting(pki, pinning(pki))
+    with connect(context, genuine) as tls, later(context, forged) as other:
+        tls._sslobj = vars(other)["_sslobj"].raw  # type: ignore[attr-defined]  # noqa: SLF001
+        for _ in range(2):
+            with pytest.raises(PinningError) as caught:
+                tls.sendall(SECRET)
+            assert caught.value.report.reason is Reason.NOT_CHECKED
+    assert_nothing_said(genuine.record())
+    assert_nothing_said(forged.record())
+
+
 MOVES: dict[str, Callable[[Any], object]] = {
     "read": lambda inner: inner.read(100),
     "write": lambda inner: inner.write(SECRET),
@@ -234,3 +260,36 @@ def test_pitfall_14_an_interrupt_before_our_answer_throws_it_away(
     assert link.outgoing.pending == 0
     with pytest.raises(PinningError):
         link.run(link.client.do_handshake)
+
+
+def test_an_object_is_not_judged_by_the_peer_of_another_c_object(
+    pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """The same over memory buffers."""
+    context = trusting(pki, pinning(pki))
+    good, bad = (
+        MemoryLink(context, server_context(identity, version=version))
+        for identity in (pki.server, pki.impostor)
+    )
+    good.run(good.client.do_handshake)
+    for link in good, bad:
+        client: Any = link.client
+        other: Any = trusting(pki).wrap_bio(
+            link.incoming, link.outgoing, server_hostname="localhost"
+        )
+        client._sslobj = other._sslobj  # noqa: SLF001
+        with pytest.raises(PinningError) as caught:
+            client.write(SECRET)
+        assert caught.value.report.reason is Reason.NOT_CHECKED
+
+
+def test_the_c_object_may_be_put_where_it_is(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """A library may put it back, while PENDING and once VERIFIED."""
+    context = trusting(pki, pinning(pki))
+    with later(context, serve(server_context(pki.server, version=version))) as tls:
+        connection: Any = tls
+        for _ in range(2):
+            connection._sslobj = connection._sslobj  # noqa: SLF001
+            echo(tls)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import pytest
 
 import pinverify
+from connection_states import has_passed
 from pinverify import (
     UNPINNED,
     PinningError,
@@ -32,8 +33,7 @@ from pinverify import (
     report_of,
     uninstall,
 )
-from pinverify.tls import _in_force, _process_wide
-from pinverify.tls._connections import has_passed
+from pinverify.tls import _policy_in_force, _process_wide
 from pki import Pki
 from tls_clients import (
     SECRET,
@@ -143,7 +143,7 @@ def test_use_replaces_the_policy_and_keeps_what_install_was_told(
         pins.use(Policy({"localhost": [pki.impostor.pin]}))
         with connect(context, server) as tls:
             echo(tls)
-        rejecting = _in_force.installed[0].in_force
+        rejecting = _policy_in_force.installed[0].in_force
         assert rejecting is not None
         assert not rejecting.rejects_nameless
         pins.use(pinning(pki))
@@ -153,7 +153,7 @@ def test_use_replaces_the_policy_and_keeps_what_install_was_told(
         uninstall()
     with pytest.raises(ValueError, match="not installed any more"):
         pins.use(pinning(pki))
-    assert not _in_force.installed
+    assert not _policy_in_force.installed
 
 
 def test_an_install_that_fails_leaves_nothing_behind(
@@ -172,7 +172,7 @@ def test_an_install_that_fails_leaves_nothing_behind(
         install(pinning(pki))
     assert installed == [True]
     assert dict(vars(ssl.SSLContext)) == before
-    assert not _in_force.installed
+    assert not _policy_in_force.installed
 
 
 def test_install_tells_of_report_mode(
@@ -462,7 +462,7 @@ def test_pitfall_72_a_connection_from_before_install_is_not_taken_for_judged(
 ) -> None:
     """One that is made while another thread calls `install` has to be made again."""
     context = trusting(pki)
-    installed = _in_force.installed
+    installed = _policy_in_force.installed
     make = vars(_process_wide)["made_by"]
 
     def late(*how: Any) -> Any:  # noqa: ANN401
@@ -710,7 +710,7 @@ def test_pitfall_56_what_the_application_allows_is_of_one_policy(
         assert _without_a_name(pki, serve, _unnamed(pki), "socket") is None
         with pytest.raises(ValueError, match="nameless: expected 'allow' or 'reject'"):
             install(Policy(hosts), nameless="Reject")  # type: ignore[arg-type]
-    assert not _in_force.installed
+    assert not _policy_in_force.installed
 
 
 @pytest.mark.parametrize("form", FORMS)

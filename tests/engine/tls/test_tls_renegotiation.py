@@ -6,6 +6,7 @@ The ssl module can't renegotiate, so the peer here is pyOpenSSL's.
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 from typing import Any
 
@@ -24,8 +25,8 @@ from pinverify import (
     report_of,
     uninstall,
 )
-from pinverify.tls._in_force import ContextRule, in_force
 from pinverify.tls._pin_context import hook
+from pinverify.tls._policy_in_force import ContextRule, in_force
 from pinverify.tls.pyopenssl import pin_connection
 from pki import Identity, Pki
 from tls_servers import client_context
@@ -56,16 +57,19 @@ class Turncoat:
         own_rule: ContextRule | None = None,
     ) -> None:
         """Shake hands as *first*."""
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.client = client.wrap_bio(
-            self._incoming, self._outgoing, server_hostname="localhost"
-        )
+        self.client = self._wrapped(client)
         if own_rule is not None:  # as `wrap_socket` does for a socket
-            self.client._pinverify_own_rule = own_rule  # type: ignore[attr-defined] # noqa: SLF001
+            vars(self.client)["_pinverify_guarded"].own_rule = own_rule
         self._read = self.client.read  # as uvloop binds it
         self._server = SSL.Connection(presenting(first), None)
         self._server.set_accept_state()
         self._shake_hands()
+
+    def _wrapped(self, client: ssl.SSLContext) -> ssl.SSLObject | ssl.SSLSocket:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        return client.wrap_bio(
+            self._incoming, self._outgoing, server_hostname="localhost"
+        )
 
     def _exchange(self) -> None:
         if data := self._outgoing.read():
@@ -118,6 +122,30 @@ class Turncoat:
             with contextlib.suppress(SSL.WantReadError):
                 self._server.send(b"evil")
         return read
+
+
+class TurncoatOnASocket(Turncoat):
+    """The same over a socket, which does not block."""
+
+    def _wrapped(self, client: ssl.SSLContext) -> ssl.SSLSocket:
+        ours, self._theirs = socket.socketpair()
+        ours.settimeout(0)
+        self._theirs.settimeout(0)
+        return client.wrap_socket(
+            ours, server_hostname="localhost", do_handshake_on_connect=False
+        )
+
+    def _exchange(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._server.bio_write(self._theirs.recv(1 << 20))
+        with contextlib.suppress(SSL.WantReadError):
+            self._theirs.sendall(self._server.bio_read(1 << 20))
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._theirs.close()
+        assert isinstance(self.client, ssl.SSLSocket)
+        self.client.close()
 
 
 @pytest.mark.parametrize("options", ["as they are", "reset after pinning"])
@@ -188,6 +216,23 @@ def test_pitfall_61_a_renegotiation_is_a_rejection_that_is_seen(
         assert report_of(peer.client) is told[0]
     finally:
         uninstall()
+
+
+@pytest.mark.parametrize("blocks", [True, False])
+def test_pitfall_61_a_renegotiation_ends_a_socket(pki: Pki, *, blocks: bool) -> None:
+    """It is closed, as any that is refused, unless an event loop watches it."""
+    context = pin_context(client_context(pki.root), PinSet([pki.server.pin]))
+    peer = TurncoatOnASocket(context, pki.server)
+    tls = peer.client
+    assert isinstance(tls, ssl.SSLSocket)
+    with pytest.raises(SSL.Error, match="no renegotiation"):
+        peer.turn(pki.server)
+    tls.setblocking(blocks)
+    for use in (peer.read, lambda: tls.recv(1), lambda: tls.send(b"x")):
+        with pytest.raises(PinningError, match="asked for a renegotiation"):
+            use()
+    assert (tls.fileno() == -1) is blocks
+    peer.close()
 
 
 @pytest.mark.parametrize("read", ["recv", "recv_into", "read"])

@@ -19,8 +19,8 @@ import pytest
 
 from forked_servers import answer_one, ask, forked, workers
 from pinverify import PinningError, PinSet, Policy, Reason, Rules, pin_context
-from pinverify.tls._in_force import rule_of
 from pinverify.tls._memo import Memo
+from pinverify.tls._policy_in_force import rule_of
 from pki import Pki
 from tls_clients import client_of
 from tls_dialogues import Dialogues

@@ -29,7 +29,7 @@ from pinverify.core._hosts import HOST_MAX, canonical_host
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:
-    from pinverify.tls._in_force import InForce
+    from pinverify.tls._policy_in_force import InForce
 
 __all__ = ["NO_NAME", "name_under_install"]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pinverify.policy import PinSet, Policy
     from pinverify.tls._counts import Cell
     from pinverify.tls._notices import OnReport
+    from pinverify.tls._ssl_internals import Context
 
 __all__ = ["ContextRule", "InForce", "in_force", "installed", "rule_of"]
 
@@ -102,7 +103,7 @@ class ContextRule:
         self.servers = servers
 
 
-def rule_of(context: Any) -> ContextRule | None:  # noqa: ANN401 - any object of ssl
+def rule_of(context: Context) -> ContextRule | None:
     """Return the rule of a context that is itself pinned, or None."""
     rule: ContextRule | None = vars(context).get("_pinverify")
     return rule
