@@ -1,7 +1,8 @@
 // ct.h: functions for code whose time must not depend on secret bytes.
 //
 // A mask is all ones (true) or all zeros (false). Masks are combined with & and
-// |, never with && or ||, and never branched on before ct_declassify.
+// |, never with && or ||, and never branched on before ct_declassify. The
+// search among pins that uses them is in scan.c and kernels/scan_*.c.
 #ifndef PINVERIFY_CT_H
 #define PINVERIFY_CT_H
 

@@ -1,4 +1,4 @@
-// host.c: one canonical spelling for each host, so that look-ups find rules.
+// host.c: one canonical spelling for each host; policy.c finds its rule then.
 // Hosts that are ambiguous, or that libraries read differently, are refused.
 #include "host.h"
 

@@ -13,8 +13,8 @@
 //
 // Limits.
 //   * OpenSSL 3.0 or later, or BoringSSL: see below. TLS over BIOs: DTLS and
-//     QUIC are refused, but for QUIC that the application does by itself
-//     (SSL_set_quic_tls_cbs): do not pin that.
+//     QUIC are refused. QUIC that the application does by itself
+//     (SSL_set_quic_tls_cbs) is not refused: do not pin it.
 //   * Pin a context before its first SSL_new, and the context that listens as
 //     well as those that a callback for SNI selects.
 //   * Pins add to the verification of OpenSSL, and replace none of it.
@@ -22,24 +22,26 @@
 //     may have no pins. During one, in a callback for SNI, a context without
 //     pins does not lift those of the context that listens.
 //   * Select contexts in SSL_CTX_set_client_hello_cb or in the callback for
-//     SNI, not in SSL_CTX_set_cert_cb, as Node.js does: OpenSSL does not call
-//     that for sessions that it resumes, and the context that listens would
-//     decide. If it selects a context with pins of its own, the session of that
-//     handshake cannot be resumed; and from then on the context that listens
-//     gives none, and rejects clients that resume one: PV_NOT_CHECKED. What it
-//     gave before, or gave in another process, can be resumed under any name
-//     until then, and its own pins decide. So let it have pins that nobody has.
-//     (BoringSSL calls that callback for resumed sessions, too.)
-//   * On a client, SSL_VERIFY_NONE becomes SSL_VERIFY_PEER and the bit 0x80 on
-//     the SSL until the handshake is over, with a callback that accepts what
-//     OpenSSL rejects: so that a pin can reject. So X509_verify_cert returns 1
-//     for any chain then, and a cert_verify_callback that returns 0 ends the
-//     handshake; SSL_get_verify_result still has the last error.
-//   * Early data of a client is for the server of its session: the policy
-//     judges that before it leaves, and what answers at the end. If a session
-//     is not offered because it would be rejected, SSL_write_early_data fails.
-//     A server that writes before the handshake is over (SSL_write_early_data)
-//     writes to a client that is not decided yet.
+//     SNI. Do not select them in SSL_CTX_set_cert_cb, as Node.js does: OpenSSL
+//     does not call that callback for a resumed session, so the context that
+//     listens decides. If the callback selects a context with pins of its own,
+//     the session of that handshake cannot be resumed. From then on the context
+//     that listens gives no sessions, and rejects clients that resume one:
+//     PV_NOT_CHECKED. Until then, a session that it gave, in this process or
+//     in another, can be resumed under any name, and the pins of the context
+//     that listens decide. So give that context pins that match nobody.
+//     (BoringSSL calls the callback for resumed sessions, too.)
+//   * On a client, until the handshake is over, the mode SSL_VERIFY_NONE of the
+//     SSL is replaced by SSL_VERIFY_PEER | 0x80, so that a pin can reject. A
+//     callback accepts what OpenSSL rejects. So X509_verify_cert returns 1 for
+//     any chain, and a cert_verify_callback that returns 0 ends the handshake.
+//     SSL_get_verify_result still has the last error.
+//   * A client's early data is for the server of its session. The policy judges
+//     that server before the data leaves, and at the end of the handshake the
+//     server that answers. If a session is not offered because it would be
+//     rejected, SSL_write_early_data fails. A server that writes before the
+//     handshake is over (SSL_write_early_data) writes to a client that has not
+//     been judged yet.
 //   * If pv_openssl_report does not return 1 after a handshake, close the
 //     connection. It returns 1 only if the peer was accepted.
 //

@@ -1,6 +1,6 @@
 """Places in the source that a table changes on purpose, and the changes.
 
-Tables break the source in small ways: mutants.toml, remedies.toml, the proofs in
+Tables break the source in small ways: core.toml, remedies.toml, the proofs in
 prove/*.toml, and constant_time/leaks.toml. Each row has an anchor, which says where:
 
     in = "long_length"     the function: `f` of C, `f`, `Class.f` or `f.inner` of Python

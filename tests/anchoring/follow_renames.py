@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # The tables of each kind, and the folder in which their rows plant their changes.
 TABLES = {
     "mutants": {
-        "tests/mutants/mutants.toml": "csrc",
+        "tests/mutants/core.toml": "csrc",
         "tests/mutants/openssl.toml": "csrc/openssl",
         "tests/mutants/python.toml": "src/pinverify",
     },

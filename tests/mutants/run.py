@@ -6,7 +6,7 @@
     make mutants PART=2/3                 # every third, from the second on
     make mutants FIX=1                    # let the lists follow names that have changed
 
-Three lists say what is broken, and the tests that should notice: mutants.toml of the C
+Three lists say what is broken, and the tests that should notice: core.toml of the C
 core, openssl.toml of the adapter of OpenSSL, whose tests are scenarios in C, and
 python.toml of the Python layer that enforces pins. A mutant that they let pass
 meets all tests of its layer; if none of them fails, a test is missing. A mutant that
@@ -95,7 +95,7 @@ C_CORE = Layer(
     "the C core",
     "core",
     "csrc",
-    "mutants.toml",
+    "core.toml",
     (
         "core_spki_corpora",
         "core_spki_fields",

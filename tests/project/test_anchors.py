@@ -231,7 +231,7 @@ TREE = {
         "        self.do_handshake()\n        return super().recv(size)\n"
     ),
     "tests/test_a.py": "def test_one():\n    assert 1\n",
-    "tests/mutants/mutants.toml": (
+    "tests/mutants/core.toml": (
         "# A table.\n\n"
         '[[mutant]]\nwhat = "behind the end"\nin = "enter"\n'
         'find = "in->pos >= in->end"\nput = "in->pos > in->end"\n'
@@ -425,7 +425,7 @@ def test_rows_follow_a_rename(
 
 def test_a_row_that_fits_stays_as_it_is(tree: Path) -> None:
     """Also one that names its file without need, or a scenario of a program in C."""
-    table = "tests/mutants/mutants.toml"
+    table = "tests/mutants/core.toml"
     words = {'in = "enter"': 'in = "enter"\nfile = "der.c"'}
     words['"tests/test_a.py::test_one[x]"'] = '"whole_chain"'
     replaced(tree, table, words)
@@ -466,7 +466,7 @@ def test_a_row_that_may_fit_elsewhere_is_left_to_a_person(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first of two is gone, and what was the second is the first now."""
-    replaced(tree, "tests/mutants/mutants.toml", {"nth = 2": "nth = 1"})
+    replaced(tree, "tests/mutants/core.toml", {"nth = 2": "nth = 1"})
     words = {"i < in->num; i++) { in->pos += i": "!done(in); ) { in->pos += i"}
     replaced(tree, "csrc/der.c", words)
     assert follow_renames.main(["mutants"], tree) == 1
@@ -477,7 +477,7 @@ def test_a_row_that_plants_a_name_which_is_gone_is_left_to_a_person(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It would break for another reason than the one that its words give."""
-    table = "tests/mutants/mutants.toml"
+    table = "tests/mutants/core.toml"
     replaced(tree, table, {'"in->pos > in->end"': '"load(in)"'})
     for kernel in "ab":
         replaced(tree, f"csrc/kernel_{kernel}.c", {"load(": "*("})
@@ -489,7 +489,7 @@ def test_a_row_that_never_fitted_is_left_to_a_person(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An older revision may do."""
-    table = "tests/mutants/mutants.toml"
+    table = "tests/mutants/core.toml"
     replaced(tree, table, {"in->pos >= in->end": "at_end(in)"})
     assert follow_renames.main(["mutants"], tree) == 1
     assert "LOOK: behind the end: it did not fit then either" in capsys.readouterr().out

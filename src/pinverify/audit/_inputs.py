@@ -58,7 +58,7 @@ class Inputs:
     """The inputs that a user names.
 
     Attributes:
-        left_out: files in folders that are nothing to audit.
+        left_out: number of files found in folders and skipped: nothing to audit.
         num_tables: files with columns.
     """
 
@@ -453,7 +453,7 @@ def _pieces(
 ) -> Iterator[tuple[list[bytes | None], list[bytes | None]]]:
     """Yield certificates and hosts of some rows; an empty cell is null.
 
-    A row that ends before its certificate has a malformed one.
+    A row too short for the column of certificates counts as a malformed certificate.
     """
     certs: list[bytes | None] = []
     hosts: list[bytes | None] = []

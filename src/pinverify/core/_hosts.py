@@ -1,7 +1,7 @@
 """Hosts and patterns: the canonical ASCII spelling of any way to write them.
 
-The C core canonicalises ASCII names. Others become ASCII first: U-labels (RFC 5890)
-become A-labels, unless they are ambiguous.
+The C core canonicalises ASCII names (`csrc/host.c`). Others become ASCII first:
+U-labels (RFC 5890) become A-labels, unless they are ambiguous.
 """
 
 from __future__ import annotations

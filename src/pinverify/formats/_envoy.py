@@ -89,7 +89,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
     """Write the context of one host, or that of clients, in YAML.
 
     Raises:
-        PolicyError: no host is given, or it has no pins that Envoy can say.
+        PolicyError: no host is given, or it has no pins that Envoy can express.
     """
     losses = Losses(given.position)
     if rules.clients is not None and not rules.hosts:

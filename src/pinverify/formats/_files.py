@@ -1,4 +1,4 @@
-"""Reading of files: the row of the table is chosen by name, never by the contents."""
+"""Reading of files in a format that the caller names: it is never guessed."""
 
 from __future__ import annotations
 

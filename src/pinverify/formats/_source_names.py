@@ -244,10 +244,11 @@ class Names(Tree):
         return name in {*self._declared, *self._classes} or self.is_hidden(name)
 
     def _note_change(self, node: Node) -> None:
-        """Note a name to which something is assigned, or to an element of it.
+        """Note a name if the statement assigns to it or to an element of it.
 
-        What gives a member its only value, as an object or a class begins, is noted
-        as that; and an element of a variable as one that may belong to its list.
+        The only value of a member, assigned as an object or a class begins, is noted
+        as its value. An element of a variable is noted as one that may belong to its
+        list.
         """
         if "assignment" not in node.type or self._note_given(node):
             return

@@ -284,9 +284,9 @@ class Objects(Names, ABC):
     def _made_by(  # noqa: PLR0911 - by kind of call
         self, node: Node, call: Call, env: Env, depth: int
     ) -> Any:  # noqa: ANN401
-        """Return the object that a call makes, or what a method of one returns.
+        """Return the object that a call makes, or what a method of an object returns.
 
-        None if the call is no such thing.
+        Return None for any other call.
         """
         of = f"{text_of(call.receiver)}." if call.receiver else ""
         if node.type == "object_creation_expression":

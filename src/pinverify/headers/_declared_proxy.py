@@ -1,4 +1,4 @@
-"""The declaration of a proxy: the form of its header, and how it is recognised."""
+"""The declaration of a proxy: its header, and by what `_request_decision` knows it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,6 @@ from pinverify.errors import PolicyError
 from pinverify.headers._declared_proxy import TRANSFER_ENCODING, declared
 from pinverify.headers._forms import VALUE_MAX, read_leaf
 from pinverify.headers._rfc9440 import FormError, byte_sequences, secrets_of_list
-from pinverify.tls._in_force import in_force
 from pinverify.tls._judge import (
     announce,
     judge,
@@ -38,6 +37,7 @@ from pinverify.tls._judge import (
     report_of_accepted,
 )
 from pinverify.tls._memo import Memo
+from pinverify.tls._policy_in_force import in_force
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from pinverify.headers._declared_proxy import Declared, Proxy
     from pinverify.headers._forms import WithSecret
     from pinverify.policy import PinSet, Policy, Report
-    from pinverify.tls._in_force import InForce
     from pinverify.tls._judge import Peer
     from pinverify.tls._notices import OnReport
+    from pinverify.tls._policy_in_force import InForce
 
 __all__ = ["Gate", "Request", "refusal_text"]
 
@@ -320,10 +320,10 @@ def _without_secret(
 def _no_secret(
     declared: Declared, request: Request, values: dict[bytes, list[bytes]]
 ) -> str:
-    """Return why nothing vouches for the header with the certificate; or empty.
+    """Return why the certificate header cannot be trusted; empty if it can.
 
     Raises:
-        _NotAsDeclaredError: the secret is there twice.
+        _NotAsDeclaredError: the request has the secret twice.
     """
     if request.merged:
         return request.merged

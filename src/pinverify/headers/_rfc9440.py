@@ -75,7 +75,8 @@ def secret_of_item(value: bytes) -> tuple[bytes, bytes]:
 def secrets_of_list(value: bytes) -> tuple[list[bytes], bytes]:
     """Return the parameter ``secret`` of each member, and the list without them.
 
-    Of each: a server may join two headers to one list, the proxy's and a client's.
+    Each member needs it: a server may join the proxy's header and a client's to one
+    list.
     """
     pairs = [secret_of_item(member) for member in value.split(b",")]
     return [secret for secret, _ in pairs], b",".join(item for _, item in pairs)

@@ -283,7 +283,7 @@ def dotted(oid: bytes) -> str:
     """Return the contents of an OID as numbers with dots.
 
     Raises:
-        ValueError: it is longer than that of any name.
+        ValueError: it has more than `_OID_MAX` bytes.
     """
     if len(oid) > _OID_MAX:
         msg = "an OID that long names nothing"

@@ -623,9 +623,9 @@ def _policy_bytes(
 
 
 def open_at_once(path: str | os.PathLike[str]) -> int:
-    """Return a descriptor for reading, of whatever is there.
+    """Open a path for reading without blocking, and return its descriptor.
 
-    A pipe without a writer, and some devices, would be waited for in vain.
+    A plain open of a pipe without a writer, or of some devices, would wait for ever.
     """
     flags = os.O_RDONLY
     for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"):

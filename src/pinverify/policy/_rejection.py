@@ -462,8 +462,8 @@ def _mistake_in_pins(
 ) -> str:
     """Return the next step if a pin was meant for a certificate of the chain.
 
-    It is the pin of one where its list does not look, or the hash of something else.
-    The core looks for these among all pins, however many there are.
+    Such a pin is in the wrong list for its certificate, or is the hash of the wrong
+    bytes. The core looks for such pins among all pins, however many there are.
 
     Args:
         handle: the policy.

@@ -1,12 +1,12 @@
-"""Lint: mistakes in rules that are allowed, and that lock out or pin nothing.
+"""Lint: mistakes that rules allow: they lock clients out, or they pin nothing.
 
     table      a row for each code   names, operators   facts about values
     of_rules   a function for each   of_chains          those of certificates
 
-The checks that whoever loads a policy is told are in `files._checks`.
+`files._checks` has the checks whose findings are reported when a policy is loaded.
 
-`lint` looks at rules as they are after reading: a reader has told the mistakes of the
-file before. No finding changes a decision.
+`lint` looks at rules as they are after reading: a reader has already reported the
+mistakes in the file. No finding changes a decision.
 """
 
 from __future__ import annotations
