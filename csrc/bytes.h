@@ -56,7 +56,8 @@ static inline void prefetch_ends(const uint8_t *piece, size_t len) {
   PV_PREFETCH(piece + len - 1);
 }
 
-// prefetch_next prefetches up to `len` bytes of `*wanted`, and moves past them.
+// prefetch_next prefetches up to `len` bytes of `*wanted`, and moves `*wanted`
+// past them.
 static inline void prefetch_next(pv_span *wanted, size_t len) {
   const size_t num = len < wanted->len ? len : wanted->len;
   for (size_t at = 0; at < num; at += CACHE_LINE) {

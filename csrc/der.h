@@ -3,8 +3,8 @@
 //
 // It is a header so that a walk keeps its cursors in registers; with cursors in
 // memory it takes three times as long. Bounds are compared as sums, `pos + 2 <=
-// end`, which takes an instruction less than a difference; inputs are too short
-// for a sum to overflow.
+// end`, which takes one instruction less than a difference; inputs are too
+// short for a sum to overflow.
 #ifndef PINVERIFY_DER_H
 #define PINVERIFY_DER_H
 
@@ -42,7 +42,7 @@ typedef struct der_cursor {
 } der_cursor;
 
 // Each reader returns false, and leaves its cursor in place, unless the next
-// bytes are one whole element of that tag with a definite, minimal length.
+// bytes are one whole element of the given tag with a definite, minimal length.
 
 PV_FLATTENED bool der_at_end(const der_cursor *in) {
   return in->pos == in->end;

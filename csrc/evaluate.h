@@ -1,9 +1,10 @@
-// evaluate.h: one decision, for the files that decide about one peer and many.
+// evaluate.h: the decision about one peer, for files that decide about one or
+// many.
 #ifndef PINVERIFY_EVALUATE_H
 #define PINVERIFY_EVALUATE_H
 
 #include "columns.h"
-#include "policy.h"
+#include "policy_layout.h"
 #include "sha256.h"
 
 // Keys of a column that were hashed side by side: numbers `first` to `end` - 1.
@@ -18,14 +19,15 @@ typedef struct cert_digests {
   uint8_t of[2][PV_DIGEST_LEN];
 } cert_digests;
 
-// A certificate that was hashed before; all bytes, so it can be stored.
+// A certificate that was hashed before. This struct has only bytes, so it can
+// be stored.
 typedef struct hashed_cert {
   cert_digests digests;
   uint8_t status;  // the pv_status of its key
 } hashed_cert;
 
 typedef struct chain_view {
-  const pv_span *spans;     // one per certificate; or NULL: then they are in
+  const pv_span *spans;     // one per certificate; if NULL, they are in
   const pv_column *column;  // this column, from number `first` on
   size_t first;
   size_t num_certs;
@@ -33,7 +35,8 @@ typedef struct chain_view {
   const hashed_cert *hashed;  // in place of certificates, or NULL
 } chain_view;
 
-// A host as given, and the rule spelt so if it was looked for, or PV_NO_RULE.
+// A host as given, and the rule with exactly this name if that was found
+// already, else PV_NO_RULE.
 typedef struct given_host {
   const char *name;
   size_t len;

@@ -1,5 +1,6 @@
-// host.c: one canonical spelling for each host; policy.c finds its rule then.
+// host.c: one canonical spelling for each host, which policy_find.c looks up.
 // Hosts that are ambiguous, or that libraries read differently, are refused.
+// Names are in ASCII: in Python, core/_hosts.py turns others into A-labels.
 #include "host.h"
 
 #include <string.h>

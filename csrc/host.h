@@ -11,7 +11,8 @@
 // PV_ANY_LABELS_MAX labels takes "**.".
 bool pv__name_takes_shape(const char *name, size_t name_len, uint32_t shape);
 
-// pv__name_is_canonical returns true if a name is canonical, too.
+// pv__name_is_canonical returns true if a name takes this shape and is
+// canonical.
 bool pv__name_is_canonical(const char *name, size_t name_len, uint32_t shape);
 
 #endif  // PINVERIFY_HOST_H

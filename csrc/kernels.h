@@ -25,17 +25,19 @@ enum {
 typedef void sha256_fn(uint32_t (*states)[8], const uint8_t *const *in,
                        size_t num_blocks);
 
-// A sha256_begin_fn hashes the first blocks of a message into a state, in a
-// layout of its own; a sha256_end_fn the rest, below 64 bytes, and the padding.
+// A sha256_begin_fn hashes the first blocks of a message into a state, whose
+// layout is the kernel's own; a sha256_end_fn hashes the rest, below 64 bytes,
+// and the padding.
 typedef void sha256_begin_fn(uint32_t out_state[8], const uint8_t *data,
                              size_t num_blocks);
 typedef void sha256_end_fn(uint8_t *out_digest, const uint32_t state[8],
                            const uint8_t *data, size_t len);
 
 // A sha256_alike_fn hashes one message in each of its lanes, padding included:
-// in lane l message order[l], whose digest goes to out_digests + 32 * order[l].
-// The messages are alike: each has `num_whole` whole blocks and a tail of
-// `num_tail` blocks, one or two, with the rest of the message and the padding.
+// in lane l, message order[l], whose digest goes to out_digests + 32 *
+// order[l]. The messages are alike: each has `num_whole` whole blocks and a
+// tail of `num_tail` blocks, one or two, with the rest of the message and the
+// padding.
 typedef void sha256_alike_fn(uint8_t *out_digests, const pv_span *messages,
                              const uint8_t *order, size_t num_whole,
                              size_t num_tail);
@@ -53,10 +55,10 @@ enum { SHA256_STEPS = 3, SHA256_LANES_MAX = 16, SCAN_DIGESTS = 4 };
 struct sip_state;
 
 // A pv_kernel is one implementation. In the SHA-256 table it has `sha256`, its
-// steps in ascending order of lanes; unused steps are zero. If that is faster,
-// it also has begin and end functions for a single message, and a function for
-// as many messages that are alike as its last step has lanes. In the scan table
-// it has the two scans, and what hashes the ends of names.
+// steps in ascending order of lanes; unused steps are zero. Where that is
+// faster, it also has begin and end functions for a single message, and a
+// function for as many alike messages as its last step has lanes. In the scan
+// table it has the two scans, and a function that hashes the ends of names.
 typedef struct pv_kernel {
   const char *name;
   uint32_t needs;  // CPU_ flags
@@ -67,7 +69,7 @@ typedef struct pv_kernel {
 
   // scan_rows looks for `digest` among rows of 32 bytes, scan_blocks for each
   // of 1 to SCAN_DIGESTS digests in blocks of packed pins. The answers are
-  // masks (ct.h), computed in constant time.
+  // masks (constant_time.h), computed in constant time.
   uint64_t (*scan_rows)(const uint8_t *rows, size_t num_rows,
                         const uint8_t *digest);
   void (*scan_blocks)(uint64_t *out_found, const uint8_t *blocks,
@@ -96,12 +98,13 @@ extern const pv_kernel pv__scan_portable, pv__scan_avx2, pv__scan_avx512,
 void pv__hash_ends(uint64_t *out_hashes, const struct sip_state *states,
                    const uint64_t *last_words, size_t num);
 
-// pv__cpu_features returns CPU_ flags. It queries the CPU each time: slow.
+// pv__cpu_features returns CPU_ flags. It queries the CPU each time, which is
+// slow.
 uint32_t pv__cpu_features(void);
 
 // A kernel_table lists kernels, best first; the last one runs everywhere.
-// `*chosen` is the kernel in use, or NULL before the first use. No other
-// variable changes in the core. Threads may race: all set the same value.
+// `*chosen` is the kernel in use, or NULL before the first use. The core has no
+// other variable that changes. Threads may race: all set the same value.
 typedef struct kernel_table {
   const pv_kernel *const *rows;
   size_t num_rows;
@@ -117,7 +120,7 @@ static inline const pv_kernel *kernel_in_use(const kernel_table *table) {
   return PV_UNLIKELY(kernel == NULL) ? pv__kernel_choose(table) : kernel;
 }
 
-// Kernels are numbered without those that this machine cannot run.
+// Only kernels that this machine can run have numbers.
 size_t pv__kernel_number(const kernel_table *table);
 const char *pv__kernel_name(const kernel_table *table, size_t i);
 pv_status pv__kernel_use(const kernel_table *table, size_t i);

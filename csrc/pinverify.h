@@ -7,9 +7,9 @@
 //   DER bytes --> SPKI slice --> SHA-256 --> constant-time scan --> report
 //   host -------> rule (pins, mode, expiry) -------^
 //
-// To use the core in a C program, copy the folder and compile every .c file in
-// it and in kernels/, as C11 and with -O3: without optimisation, the core is 17
-// to 50 times slower. The core needs nothing but memcpy, memset, memcmp and
+// To use the core in a C program, copy this folder and compile every .c file in
+// it and in kernels/, as C11 with -O3: without optimisation, the core is 17 to
+// 50 times slower. The core needs nothing but memcpy, memset, memcmp and
 // memchr. See csrc/README.md.
 //
 //   pv_policy policy;                        // a view: keep `bytes` alive
@@ -21,15 +21,15 @@
 // Conventions. A `pv_status` tells whether a question could be answered; the
 // report holds the answer, and a zeroed report is a rejection. pv_decide and
 // pv_leaf_suffices return 1 if the connection may go on; treat every other
-// value as "not accepted". (1 from pv_host_is_clear does not mean that.)
+// value as "not accepted". (A 1 from pv_host_is_clear is not an acceptance.)
 // `x_len` counts bytes, `num_xs` counts things. Outputs come first and are
 // written on every path. Any number of threads may call any function at the
 // same time.
 //
 // Constant time. The time to compare a digest with pins depends on the number
-// of pins, and not on their bytes, on which of them matches, or on how many
-// bytes of one agree with the digest. The DER walk, the hashing and the look-up
-// of hosts work on public bytes, and their time is not constant.
+// of pins only: not on their bytes, on which pin matches, or on how many bytes
+// of a pin agree with the digest. The DER walk, the hashing and the look-up of
+// hosts work on public bytes, and their time is not constant.
 #ifndef PINVERIFY_H
 #define PINVERIFY_H
 
@@ -41,8 +41,8 @@ extern "C" {
 #endif
 
 // PV_API marks the public functions and exports them from a shared library. If
-// yours is to export none of them, compile with -fvisibility=hidden -DPV_API=.
-// PV_CHECK marks functions whose result must not be ignored.
+// your own library must not export them, compile with -fvisibility=hidden
+// -DPV_API=. PV_CHECK marks functions whose result must not be ignored.
 #ifndef PV_API
 #if defined(__GNUC__) && !defined(_WIN32)
 #define PV_API __attribute__((visibility("default")))
@@ -57,7 +57,7 @@ extern "C" {
 #endif
 
 // PV_VERSION is the version of this header, and pv_version that of the library
-// that a program runs with. The number is for comparisons by a preprocessor.
+// that a program runs with. The preprocessor can compare PV_VERSION_NUMBER.
 #define PV_VERSION_MAJOR 0
 #define PV_VERSION_MINOR 1
 #define PV_VERSION_PATCH 0
@@ -83,7 +83,8 @@ typedef struct pv_span {
 // pv_offsets are num + 1 positions p[0] <= p[1] <= ... that cut a sequence into
 // `num` pieces: piece i goes from p[i] up to, not including, p[i + 1]. A
 // position is an unsigned number of `width` bytes, 4 or 8, in the byte order of
-// the machine; it needs no alignment. (Arrow's are signed, but never negative.)
+// the machine; it needs no alignment. (The positions of Arrow are signed, but
+// never negative.)
 typedef struct pv_offsets {
   const void *at;
   size_t width;
@@ -122,7 +123,7 @@ typedef enum pv_status {
   PV_ERR_DER_SPKI_KEY = 20,        // subjectPublicKeyInfo.subjectPublicKey
   PV_ERR_DER_UNIQUE_ID = 21,       // issuerUniqueID or subjectUniqueID
   PV_ERR_DER_EXTENSIONS = 22,      // extensions
-  PV_ERR_DER_TBS_END = 23,         // bytes after the last field there
+  PV_ERR_DER_TBS_END = 23,         // bytes after tbsCertificate's last field
   PV_ERR_DER_SIGNATURE_ALGORITHM = 24,  // signatureAlgorithm
   PV_ERR_DER_SIGNATURE_VALUE = 25,      // signatureValue
   PV_ERR_DER_CERTIFICATE_END = 26,      // bytes after signatureValue
@@ -186,7 +187,7 @@ typedef enum pv_list {
 typedef enum pv_shape {
   PV_EXACT = 0,       // example.org: this name or address
   PV_ONE_LABEL = 1,   // *.example.org: exactly one more label
-  PV_ANY_LABELS = 2,  // **.example.org: any number of labels more, or none.
+  PV_ANY_LABELS = 2,  // **.example.org: any number of more labels, or none.
                       // The name has at most PV_ANY_LABELS_MAX labels, so that
                       // no look-up takes long
   PV_CLIENTS = 3      // no name: the PinSet of clients decided
@@ -276,13 +277,13 @@ PV_API const char *pv_status_text(pv_status status);
 // signature are not interpreted.
 //
 // Two things that RFC 5280 forbids are accepted: unique identifiers and
-// extensions in a certificate of any version, and version v1 written out. There
-// are authorities that make such certificates and TLS libraries that accept
-// them, and neither changes which bytes are the key.
+// extensions in a certificate of any version, and version v1 encoded
+// explicitly. Some authorities make such certificates and some TLS libraries
+// accept them, and neither changes which bytes are the key.
 //
-// Fails with the PV_ERR_DER_ status of a field that is not strict DER. If
-// several are not, it is the status of one of them.
-// Time: linear in the number of fields; not constant (certificates are public).
+// Fails with the PV_ERR_DER_ status of a field that is not strict DER; if
+// several are not, with the status of one of them. Time: linear in the number
+// of fields; not constant (certificates are public).
 PV_API PV_CHECK pv_status pv_spki_from_cert(pv_span *out_spki,
                                             const uint8_t *cert,
                                             size_t cert_len);
@@ -323,9 +324,9 @@ PV_API PV_CHECK pv_status pv_sha256_many(uint8_t *out_digests,
 // A kernel is an implementation that this machine can run. Kernels are numbered
 // from 0, best first; the last one is portable C. pv_sha256_kernel_name returns
 // the name of kernel `i`, or NULL if there is none. pv_sha256_kernel returns
-// the number of the kernel in use. pv_sha256_use_kernel changes it for the
-// whole process, for tests and benches; if there is no such kernel it fails
-// with PV_ERR_ARGUMENT and changes nothing. Time: constant.
+// the number of the kernel in use. pv_sha256_use_kernel selects another kernel
+// for the whole process, for tests and benches; if there is no such kernel it
+// fails with PV_ERR_ARGUMENT and changes nothing. Time: constant.
 PV_API const char *pv_sha256_kernel_name(size_t i);
 PV_API size_t pv_sha256_kernel(void);
 PV_API PV_CHECK pv_status pv_sha256_use_kernel(size_t i);
@@ -342,9 +343,9 @@ PV_API uint32_t pv_pins_contain(const uint8_t *pins, size_t num_pins,
 
 // Packed pins are pins laid out for the scan. Up to 4 pins are stored as rows:
 // 32 bytes each, back to back. 5 or more are stored in blocks of 8 pins; a
-// block has 256 bytes, namely bytes 0 to 7 of each of its pins in turn, then
-// bytes 8 to 15 of each, then 16 to 23, then 24 to 31. The last block is filled
-// up by repeating the last pin, which changes no answer.
+// block has 256 bytes: bytes 0 to 7 of each of its pins in turn, then bytes 8
+// to 15 of each, then 16 to 23, then 24 to 31. The last block is filled up by
+// repeating the last pin, which changes no answer.
 //
 // pv_pins_packed_len returns the number of bytes that `num_pins` packed pins
 // take, or 0 if that exceeds a size_t. pv_pins_pack writes them to `out`.
@@ -392,8 +393,8 @@ PV_API PV_CHECK pv_status pv_certs_are_pinned(
     size_t *out_num_malformed, const uint8_t *packed, size_t num_pins,
     const pv_column *certs);
 
-// The scan has kernels too; these functions are like those of SHA-256. A kernel
-// of the scan also hashes the hosts that are looked up.
+// The scan has kernels too; these functions work like those of SHA-256. A
+// kernel of the scan also hashes the hosts that are looked up.
 PV_API const char *pv_scan_kernel_name(size_t i);
 PV_API size_t pv_scan_kernel(void);
 PV_API PV_CHECK pv_status pv_scan_use_kernel(size_t i);
@@ -413,9 +414,9 @@ PV_API PV_CHECK pv_status pv_scan_use_kernel(size_t i);
 // it to A-labels (RFC 5890) first.
 //
 // `out` has room for PV_HOST_MAX + 1 bytes and is terminated by NUL; `*out_len`
-// counts the bytes before it. Unless the status is PV_OK both are empty. `host`
-// must not overlap `out`. Fails with a PV_ERR_HOST_ status. Time: linear in
-// host_len.
+// counts the bytes before the NUL. Unless the status is PV_OK, `out` is empty
+// and `*out_len` is 0. `host` must not overlap `out`. Fails with a PV_ERR_HOST_
+// status. Time: linear in host_len.
 PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
                                             const char *host, size_t host_len);
 
@@ -427,14 +428,15 @@ PV_API PV_CHECK pv_status pv_host_canonical(char *out, size_t *out_len,
 // machine. It can be mapped from a file and shared by processes, and the digest
 // in its header identifies it. It is checked completely when it is opened.
 //
-// pinverify_compile.h describes each byte and declares the functions that write
-// them. A program that opens policies and decides by them does not need it.
+// pinverify_compile.h describes each byte, and declares the functions that
+// write a policy. A program that only opens policies, and decides by them, does
+// not need that header.
 
 // pv_policy_open checks a whole compiled policy and makes a view of it.
 //
 // `bytes` must stay valid and unchanged as long as `*out` is used; they need no
 // alignment. After PV_OK every look-up stays inside these bytes, even if an
-// attacker made them. Otherwise `*out` is zero and must not be used.
+// attacker made them. On any other status `*out` is zero and must not be used.
 //
 // Fails with the PV_ERR_POLICY_ status of the faulty part. A policy that was
 // truncated, extended or damaged never opens. The digest is not a signature:
@@ -447,17 +449,17 @@ PV_API PV_CHECK pv_status pv_policy_open(pv_policy *out, const uint8_t *bytes,
 // pv_policy_find returns the index of the one rule that applies to a host, or
 // PV_NO_RULE. The exact name wins, then the rule with the longest name, then
 // "*." over "**.". `host` must be canonical (pv_host_canonical). Time: linear
-// in host_len, independent of the number of rules: whoever chose them and the
-// host, the look-up goes to at most 20 buckets of at most 16 rules. Not
-// constant (hosts are public).
+// in host_len, independent of the number of rules: even if an attacker chose
+// them and the host, the look-up reads at most 20 buckets of at most 16 rules.
+// Not constant (hosts are public).
 PV_API uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                                size_t host_len);
 
 // These functions read the header of an opened policy: the number of rules and
-// of PinSets; 1 or 0 for whether PinSet 0 is that of clients, and whether hosts
-// without pins are rejected; the number of pins of a pv_kind that are blocked
-// for every host; and the digest, 32 bytes that identify the policy. For a
-// policy that is not open, all of them are zero. Time: constant.
+// of PinSets; whether PinSet 0 is that of clients (1 or 0), and whether hosts
+// without pins are rejected (1 or 0); the number of pins of a pv_kind that are
+// blocked for every host; and the digest, 32 bytes that identify the policy.
+// For a policy that is not open, all of them are zero. Time: constant.
 PV_API uint32_t pv_policy_num_rules(const pv_policy *policy);
 PV_API uint32_t pv_policy_num_pinsets(const pv_policy *policy);
 PV_API uint32_t pv_policy_has_clients(const pv_policy *policy);
@@ -505,22 +507,24 @@ PV_API PV_CHECK pv_status pv_policy_pin(uint8_t out[32],
 //   4. No certificate: NO_CERTIFICATE, rejected.
 //   5. A blocked key or certificate at any position, also behind a certificate
 //      that is not strict DER: BLOCKED, rejected.
-//   6. A certificate that is not strict DER: MALFORMED, rejected. It does not
-//      matter above the certificates with which each list in 7 matches, unless
-//      a key is blocked, by the rule or for every host: it could hide that key.
+//   6. A certificate that is not strict DER, and so could hide a blocked key:
+//      MALFORMED, rejected. Such a certificate is ignored if each list of step
+//      7 matches a certificate below it, and no key is blocked, by the rule or
+//      for every host.
 //   7. MATCH, accepted, if each of the lists `pins`, `leaf` and `ca` that is
 //      not empty matches; else MISMATCH, rejected.
-//   8. A rule in report mode accepts what 4 to 7 would reject, and keeps the
-//      reason. It does not change 1 and 2.
-// If 2 or 3 accepts, and the policy blocks keys for every host, 4 to 6 come
-// next, with those keys, and then 8. The reason is that of 2 or 3 only if they
-// find nothing: of an expired rule in report mode and a key that is blocked for
-// every host it is BLOCKED, accepted.
+//   8. A rule in report mode accepts what steps 4 to 7 would reject, and keeps
+//      the reason. Steps 1 and 2 reject in any mode.
+// If step 2 or 3 accepts, and the policy blocks keys for every host, steps 4 to
+// 6 follow, with only those keys, and then step 8. The reason of step 2 or 3
+// stays only if steps 4 to 6 find nothing. For example, if the rule has expired
+// and is in report mode, a key that is blocked for every host gives BLOCKED,
+// accepted.
 //
 // A resumed session shows the leaf, but no verified chain. Store the verified
 // chain of the full handshake along with the session, and pass that chain when
-// the session is resumed. Without it, accept the peer only if pv_leaf_suffices
-// returns 1 for the leaf.
+// the session is resumed. Without that chain, accept the peer only if
+// pv_leaf_suffices returns 1 for the leaf.
 //
 // `out_spkis` is NULL, or receives num_certs x 32 bytes: the SPKI digests of
 // the first out->num_seen certificates, leaf first, then zeros.
@@ -536,22 +540,21 @@ PV_API PV_CHECK pv_status pv_evaluate(pv_report *out, uint8_t *out_spkis,
                                       size_t num_certs, int64_t now);
 
 // pv_host_is_clear returns 1 if neither the rule of this host nor the policy as
-// a whole blocks any key (with host_len 0: for a peer without a name). It
-// returns 0 if one does, if the host has no canonical form, or if the policy is
-// not open. After 0, do not accept the peer on an incomplete chain: the missing
-// part could contain a blocked key. 1 alone accepts nobody. Time: linear in
-// host_len.
+// a whole blocks any key (host_len 0 stands for a peer without a name). It
+// returns 0 if a key is blocked, if the host has no canonical form, or if the
+// policy is not open. After 0, do not accept the peer on an incomplete chain:
+// the missing part could contain a blocked key. 1 is not an acceptance. Time:
+// linear in host_len.
 PV_API PV_CHECK uint32_t pv_host_is_clear(const pv_policy *policy,
                                           const char *host, size_t host_len);
 
-// pv_decide is pv_evaluate without a report, for one light call per handshake.
+// pv_decide is pv_evaluate without a report, as one cheap call per handshake.
 // It returns 1 if the peer is accepted, else 0, also for a bad argument.
 // `*out_reason` receives the pv_reason, PV_MISMATCH for a bad argument;
 // out_reason may be NULL.
 //
-// The certificates lie in `certs`: they are a pv_column with num_certs + 1
-// offsets of 4 bytes each, the last of which is `certs_len`. Time: like
-// pv_evaluate.
+// `certs` and `cert_offsets` are like a pv_column, with num_certs + 1 offsets
+// of 4 bytes each; the last offset is `certs_len`. Time: like pv_evaluate.
 PV_API PV_CHECK uint32_t pv_decide(uint32_t *out_reason,
                                    const pv_policy *policy, const char *host,
                                    size_t host_len, const uint8_t *certs,
@@ -571,8 +574,9 @@ PV_API PV_CHECK uint32_t pv_leaf_suffices(const pv_policy *policy,
 
 // pv_answers are the places for the answers about n peers with m certificates.
 // `reports` is NULL, or has room for n reports. `spkis` is NULL, or has room
-// for m digests. `accepted` is NULL, and then so may the others be; or each of
-// them is a column with one field of all reports, in the layout of Arrow:
+// for m digests. `accepted` and the fields after it are columns in the layout
+// of Arrow, each with one field of all reports; if `accepted` is NULL, none of
+// these columns is written:
 typedef struct pv_answers {
   pv_report *reports;
   uint8_t *spkis;     // m x 32 bytes; see pv_evaluate. Nothing is written for
@@ -594,8 +598,8 @@ typedef struct pv_answers {
 // from position chains[i] up to, not including, chains[i + 1] (an Arrow column
 // of lists). If `chains` is NULL, each certificate is a chain by itself.
 //
-// The keys are hashed side by side, up to 256 of neighbouring chains, which
-// takes a fraction of the time of one after the other.
+// Up to 256 keys of neighbouring chains are hashed side by side, which takes a
+// fraction of the time of hashing one after the other.
 //
 // Fails with PV_ERR_ARGUMENT, all answers zero, if the policy is not open, if
 // offsets descend, run past the end of what they index, or are neither 4 nor 8
@@ -621,8 +625,8 @@ PV_API const char *pv_reason_text(pv_reason reason);
 // digest in hexadecimal for PV_CERTIFICATE, and "unknown kind" for any other
 // number.
 //
-// `out` has room for PV_PIN_TEXT_MAX + 1 bytes and is terminated by NUL; it is
-// what is returned. Time: constant.
+// `out` has room for PV_PIN_TEXT_MAX + 1 bytes, is terminated by NUL, and is
+// returned. Time: constant.
 //
 // The pins of a chain are those that pv_evaluate writes to `out_spkis`. The
 // pins that were expected are those of the lists `pins`, `leaf` and `ca` of the

@@ -1,9 +1,10 @@
 // pinverify_compile.h: the bytes of a compiled policy, and the functions that
 // write them.
 //
-// It is for programs that make compiled policies, and for whoever reads their
-// bytes. A program that opens policies and decides by them needs pinverify.h
-// alone. In a copy of the folder, compile compile/policy_compile.c as well.
+// This header is for programs that make compiled policies, and for whoever
+// reads the bytes of a policy. A program that opens policies and decides by
+// them needs pinverify.h alone. If you copy the folder, compile
+// compile/policy_compile.c as well.
 //
 //   const size_t len = pv_policy_compiled_len(&source);
 //   uint8_t *bytes = malloc(len);
@@ -77,8 +78,8 @@ extern "C" {
 //            index buckets[b] up to, not including, buckets[b + 1]: those for
 //            which ((hash ^ shape) & (num_buckets - 1)) == b. No bucket has
 //            more than 16 rules.
-//   names    names_len bytes: canonical hosts, for a wildcard the part after
-//            "*." or "**.", of at most 16 labels after "**."; then zeros until
+//   names    names_len bytes: canonical hosts; of a wildcard, the part after
+//            "*." or "**." (at most 16 labels after "**."). Then zeros until
 //            the size of the whole policy is a multiple of 8.
 //
 // The hash of a name is SipHash-1-3 of its bytes in reverse order, 64 bits, so
@@ -86,9 +87,9 @@ extern "C" {
 //
 // The digest is computed in steps. The first is the SHA-256 of bytes 40 to 127.
 // The bytes from 128 on are cut into blocks of 4,096; the last one may be
-// shorter. For every 256 blocks (the last time for those that are left), the
-// digest is replaced by the SHA-256 of itself and the SHA-256 of each of these
-// blocks.
+// shorter. For every 256 blocks, and at the end for the blocks that are left,
+// the digest is replaced by the SHA-256 of the digest followed by the SHA-256
+// of each of these blocks.
 
 // cdef: begin
 
@@ -110,44 +111,45 @@ typedef struct pv_policy_source {
 } pv_policy_source;
 
 // pv_patterns_canonical writes the canonical spelling of every pattern of a
-// column: of a host (pv_host_canonical), or "*." or "**." and that of a name,
-// which has at most PV_ANY_LABELS_MAX labels behind "**.".
+// column. A pattern is a host (pv_host_canonical), or "*." or "**." followed by
+// a name. After "**.", the name has at most PV_ANY_LABELS_MAX labels.
 //
-// `out` has room for out_len bytes; as many as the patterns have, and one more
-// for each, are always enough. Pattern i is written from out_offsets[i] up to,
-// not including, out_offsets[i + 1]; there are num + 1 offsets.
+// `out` has room for out_len bytes; the bytes of all patterns, plus one for
+// each pattern, are always enough. Pattern i is written from out_offsets[i] up
+// to, not including, out_offsets[i + 1]; there are num + 1 offsets.
 //
 // Fails with PV_ERR_ARGUMENT if the column's offsets are wrong or out_len is
 // too small, and with PV_ERR_POLICY_PATTERN if a pattern has no canonical
-// spelling: `*out_row` is its number, and otherwise 0. On failure the offsets
-// are zero. Time: linear in the bytes.
+// spelling: then `*out_row` is its number, and otherwise 0. On failure the
+// offsets are zero. Time: linear in the bytes.
 PV_API PV_CHECK pv_status pv_patterns_canonical(uint8_t *out, size_t out_len,
                                                 uint64_t *out_offsets,
                                                 size_t *out_row,
                                                 const pv_column *patterns);
 
 // pv_policy_compile writes a compiled policy to `out`. pv_policy_compiled_len
-// returns its length, which out_len must be; or 0 if offsets descend or exceed
-// the data, or if the patterns are 2^31 or more, or their data 2^32 bytes.
+// returns its length, which out_len must equal; or 0 if offsets descend or
+// exceed the data, or if there are 2^31 patterns or more, or 2^32 bytes of data
+// or more.
 //
-// The patterns are as pv_patterns_canonical writes them. They ascend, as memcmp
-// and then length compare them, and each is there once.
-// `pins`, `pinsets`, `flags` and `blocked` go into the policy as they are.
+// The patterns are as pv_patterns_canonical writes them. They ascend (by
+// memcmp, then by length), and no pattern is there twice. `pins`, `pinsets`,
+// `flags` and `blocked` go into the policy as they are.
 //
 // The key of the hash of names is computed from the patterns, so that equal
 // sources give equal bytes, and nobody can choose names for a known key. The
-// digest of section 1 is the seed, with zeros in place of the first SHA-256,
-// and with patterns in place of blocks. The key is the first 16 bytes of the
-// SHA-256 of the seed and the first number, from 0 on (8 bytes), with which no
-// bucket has more than 16 rules. num_buckets is the lowest that is not below
-// the number of rules.
+// seed is computed like the digest of section 1, with zeros instead of the
+// first SHA-256, and with patterns instead of blocks. The key is the first 16
+// bytes of the SHA-256 of the seed followed by a number of 8 bytes. That is the
+// lowest number with which no bucket has more than 16 rules. num_buckets is the
+// lowest power of two that is not below the number of rules.
 //
 // Fails with PV_ERR_ARGUMENT if out_len is wrong, and with
-// PV_ERR_POLICY_PATTERN or PV_ERR_POLICY_ORDER if a pattern is: `*out_row` is
-// its number, and otherwise 0; with PV_ERR_POLICY_BUCKETS if none of 65,536
-// numbers will do, which no known names cause. On failure `out` is zero. Pins
-// and PinSets are not checked: pv_policy_open does that. Time: linear in the
-// bytes.
+// PV_ERR_POLICY_PATTERN or PV_ERR_POLICY_ORDER if a pattern is wrong: then
+// `*out_row` is its number, and otherwise 0. Fails with PV_ERR_POLICY_BUCKETS
+// if none of the first 65,536 numbers gives such a key; no known names cause
+// that. On failure `out` is zero. Pins and PinSets are not checked:
+// pv_policy_open does that. Time: linear in the bytes.
 PV_API size_t pv_policy_compiled_len(const pv_policy_source *source);
 PV_API PV_CHECK pv_status pv_policy_compile(uint8_t *out, size_t out_len,
                                             size_t *out_row,

@@ -1,7 +1,8 @@
 // pinverify_map.h: compiled policies from files, and its manual.
 //
-// It is no part of the core: it needs POSIX (open, fstat, mmap), and nothing
-// else needs it. In a copy of the folder, compile map/policy_map.c as well.
+// These functions are not part of the core: they need POSIX (open, fstat,
+// mmap), and nothing else needs them. If you copy the folder, compile
+// map/policy_map.c as well.
 //
 //   pv_policy_file file;
 //   if (pv_policy_map(&file, "pins.pvpol") != 1) {
@@ -12,11 +13,11 @@
 //   pv_evaluate(&report, NULL, &file.policy, ...);
 //   pv_policy_unmap(&file);  // when no thread uses file.policy any more
 //
-// Never change a file that is mapped. It is checked once, and used where it is:
-// after a change a process decides wrongly or reads elsewhere, and truncating
-// it kills the process (SIGBUS). Write a new file and rename it over the old
-// one, as `pinverify compile` does. Where others may write to the file, use
-// pv_policy_read.
+// Never change a file that is mapped. The file is checked once, and then used
+// in place: after a change, a process decides wrongly or reads other memory,
+// and truncating the file kills the process (SIGBUS). Write a new file and
+// rename it over the old one, as `pinverify compile` does. Where others may
+// write to the file, use pv_policy_read.
 #ifndef PINVERIFY_MAP_H
 #define PINVERIFY_MAP_H
 
@@ -26,8 +27,8 @@
 extern "C" {
 #endif
 
-// A pv_policy_file is a policy with the bytes that it points into. All zero is
-// one that is not open. It may be moved, and must not be used from two copies.
+// A pv_policy_file is a policy with the bytes that it points into. All zero
+// means that it is not open. It may be moved, but never use two copies of it.
 typedef struct pv_policy_file {
   pv_policy policy;      // all zero if there is none
   const uint8_t *bytes;  // read-only; NULL: none
@@ -36,21 +37,22 @@ typedef struct pv_policy_file {
   const char *why;  // a static text in English, never NULL: why it failed
 } pv_policy_file;
 
-// pv_policy_map opens the compiled policy in a file where it is: all processes
-// that do so share its memory. pv_policy_read makes a copy first, so that later
-// changes of the file do not matter.
+// pv_policy_map maps a file with a compiled policy: all processes that map it
+// share its memory. pv_policy_read makes a copy instead, so that later changes
+// of the file do not matter.
 //
-// Both refuse what is no regular file, without waiting for a pipe. They compare
-// the first bytes and the size before they read or map anything else, and then
-// check all of it, as pv_policy_open does.
+// Both refuse anything but a regular file, and never wait for a pipe. They
+// check the first bytes and the size before they read or map anything else, and
+// then the whole policy, as pv_policy_open does.
 //
 // Returns 1; or 0, and then out->why says why, and nothing is open. Whatever
 // `*out` held before is overwritten. Time: linear in the size of the file.
 PV_API PV_CHECK int pv_policy_map(pv_policy_file *out, const char *path);
 PV_API PV_CHECK int pv_policy_read(pv_policy_file *out, const char *path);
 
-// pv_policy_unmap gives back the bytes of either, and makes `*file` all zero.
-// Nothing may use file->policy any more. One that is not open is left alone.
+// pv_policy_unmap frees the bytes after either function, and makes `*file` all
+// zero. Nothing may use file->policy any more. A file that is not open is left
+// alone.
 PV_API void pv_policy_unmap(pv_policy_file *file);
 
 #ifdef __cplusplus

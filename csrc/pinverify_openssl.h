@@ -1,8 +1,8 @@
 // pinverify_openssl.h: pins inside the handshakes of OpenSSL, and its manual.
 //
-// A context is pinned once, before it makes connections. From then on each of
-// its handshakes is decided by a policy, on clients and on servers, resumed or
-// not, in TLS 1.2 and 1.3:
+// A context is pinned once, before it makes connections. From then on a policy
+// decides each of its handshakes, on clients and on servers, resumed or not, in
+// TLS 1.2 and 1.3:
 //
 //   pv_policy policy;                        // a view: keep `bytes` alive
 //   if (pv_policy_open(&policy, bytes, len) != PV_OK) { refuse to start }
@@ -13,35 +13,39 @@
 //
 // Limits.
 //   * OpenSSL 3.0 or later, or BoringSSL: see below. TLS over BIOs: DTLS and
-//     QUIC are refused. QUIC that the application does by itself
+//     QUIC are refused. QUIC that the application implements itself
 //     (SSL_set_quic_tls_cbs) is not refused: do not pin it.
-//   * Pin a context before its first SSL_new, and the context that listens as
-//     well as those that a callback for SNI selects.
+//   * Pin a context before its first SSL_new. Pin the listening context as well
+//     as those that a callback for SNI selects.
 //   * Pins add to the verification of OpenSSL, and replace none of it.
-//   * SSL_set_SSL_CTX before a handshake moves the SSL to that context, which
-//     may have no pins. During one, in a callback for SNI, a context without
-//     pins does not lift those of the context that listens.
-//   * Select contexts in SSL_CTX_set_client_hello_cb or in the callback for
-//     SNI. Do not select them in SSL_CTX_set_cert_cb, as Node.js does: OpenSSL
-//     does not call that callback for a resumed session, so the context that
-//     listens decides. If the callback selects a context with pins of its own,
-//     the session of that handshake cannot be resumed. From then on the context
-//     that listens gives no sessions, and rejects clients that resume one:
-//     PV_NOT_CHECKED. Until then, a session that it gave, in this process or
-//     in another, can be resumed under any name, and the pins of the context
-//     that listens decide. So give that context pins that match nobody.
-//     (BoringSSL calls the callback for resumed sessions, too.)
-//   * On a client, until the handshake is over, the mode SSL_VERIFY_NONE of the
-//     SSL is replaced by SSL_VERIFY_PEER | 0x80, so that a pin can reject. A
-//     callback accepts what OpenSSL rejects. So X509_verify_cert returns 1 for
-//     any chain, and a cert_verify_callback that returns 0 ends the handshake.
-//     SSL_get_verify_result still has the last error.
+//   * SSL_set_SSL_CTX before a handshake moves the SSL to another context, and
+//     no pins apply if that context has none. During a handshake, in a callback
+//     for SNI, selecting a context without pins leaves those of the listening
+//     context in force.
+//   * Select contexts in the callback of SSL_CTX_set_client_hello_cb or for
+//     SNI. Do not select them in the certificate callback
+//     (SSL_CTX_set_cert_cb), where Node.js does it: OpenSSL does not call the
+//     certificate callback for a resumed session, so the listening context
+//     decides. If the certificate callback selects a context with pins of its
+//     own, the session of that handshake cannot be resumed. From then on the
+//     listening context issues no sessions, and rejects clients that resume
+//     one: PV_NOT_CHECKED. Until then, a session that the listening context
+//     issued, in this process or in another, can be resumed under any name, and
+//     the pins of the listening context decide. So give it pins that match
+//     nobody. (BoringSSL calls the certificate callback for resumed sessions,
+//     too.)
+//   * On a client with SSL_VERIFY_NONE, the mode of the SSL is SSL_VERIFY_PEER
+//     | 0x80 until the handshake is over, so that a pin can reject. The
+//     adapter's verify callback accepts what OpenSSL rejects. So
+//     X509_verify_cert returns 1 for any chain, and a cert_verify_callback that
+//     returns 0 ends the handshake. SSL_get_verify_result still has the last
+//     error.
 //   * A client's early data is for the server of its session. The policy judges
-//     that server before the data leaves, and at the end of the handshake the
-//     server that answers. If a session is not offered because it would be
-//     rejected, SSL_write_early_data fails. A server that writes before the
-//     handshake is over (SSL_write_early_data) writes to a client that has not
-//     been judged yet.
+//     that server before the data is sent. At the end of the handshake it
+//     judges the server that answers. If a session is not offered because it
+//     would be rejected, SSL_write_early_data fails. A server that writes
+//     before the handshake is over (SSL_write_early_data) writes to a client
+//     that has not been judged yet.
 //   * If pv_openssl_report does not return 1 after a handshake, close the
 //     connection. It returns 1 only if the peer was accepted.
 //
@@ -52,60 +56,68 @@
 //
 // Resumed sessions show the leaf and no chain. So the adapter keeps the digests
 // of the first handshake's chain in the session, as its ticket application data
-// (SSL_SESSION_set1_ticket_appdata): on a server they travel in the ticket, and
-// OpenSSL encrypts and authenticates it; on a client they stay in memory. The
-// policy in force judges them again. A client does not offer a session that
-// would be rejected; the handshake is a full one then. If nobody has seen the
-// chain of a session, the reason is PV_NOT_CHECKED wherever a certificate above
-// the leaf could change the decision: the leaf does not match, and the rule has
-// `pins` or `ca` pins; or the peer would be accepted, and a key is blocked for
-// it. A rule in report mode rejects nobody for that. A server rejects such a
-// session, and the client has to connect without it. That happens to tickets
-// from before the context was pinned or by a version of the adapter that kept
-// other bytes, and to applications that use the application data themselves.
+// (SSL_SESSION_set1_ticket_appdata): on a server they travel in the ticket,
+// which OpenSSL encrypts and authenticates; on a client they stay in memory.
+// The policy in force judges them again. A client does not offer a session that
+// would be rejected, but makes a full handshake. A server rejects such a
+// session, and the client has to connect without it.
 //
-// A context remembers the digests of up to 64 certificates of at most 4 kB,
-// with all their bytes, so that it need not hash them again.
+// If the chain of a session is unknown, only the leaf is judged. The reason is
+// PV_NOT_CHECKED if a certificate above the leaf could change the decision.
+// That is so if the leaf does not match and the rule has `pins` or `ca` pins,
+// or if the peer would be accepted and a key is blocked for it. A rule in
+// report mode rejects nobody for this reason. The chain is unknown in tickets
+// from before the context was pinned, in those of a version of the adapter that
+// kept other bytes, and if the program uses the ticket application data itself.
+//
+// A context keeps up to 64 certificates, each of at most 4 kB, with their
+// digests, so that the adapter need not hash them again.
 //
 // Clients on a server are judged by the policy's pins for clients. A policy
-// without these rejects every client, and so do such pins if the server does
-// not ask for a certificate (SSL_VERIFY_PEER).
+// without such pins rejects every client. So does a policy with them if the
+// server does not ask for a certificate (SSL_VERIFY_PEER).
 //
-// A rejection in a full handshake sends the alert bad_certificate (OpenSSL's
-// own if a client has no certificate). In other cases no alert is sent, because
-// OpenSSL has no function for that: reads and writes fail, and the application
-// closes the connection. SSL_get_verify_result is
-// X509_V_ERR_CERT_REJECTED in both cases, and the error queue has the reason.
+// A rejection in a full handshake sends the alert bad_certificate (or OpenSSL's
+// own alert, if a client has no certificate). In all other cases no alert is
+// sent, because OpenSSL has no function for that: reads and writes fail, and
+// the application closes the connection. SSL_get_verify_result is then
+// X509_V_ERR_CERT_REJECTED, with or without an alert, and the error queue has
+// the reason.
 //
 // Callbacks. The adapter uses the info callback, the verify callback of each
-// connection and the security callback, and calls those that the application
-// had set before. An info callback that is set later must call the one that
-// SSL_get_info_callback or SSL_CTX_get_info_callback returned; if it does not,
-// handshakes fail. Not all do, and only pv_openssl_report returns 0 then: one
-// that resumes a session of TLS 1.2, if it is replaced on the way; and those in
-// which somebody moreover selects a context that is not pinned, turns
-// verification off, or ignores the result of X509_verify_cert. A security
-// callback that is set later must call the one before as well, or that is not
-// noticed. A verify callback may be set at any time; while it stands in place
-// of the adapter's, only the leaf counts. If the connection has none, that of
-// the store (X509_STORE_set_verify_cb) is called. Do not give a connection the
-// verify callback that SSL_get_verify_callback returned for another one: it is
-// refused. Tickets, SNI, ALPN, certificates: these callbacks are not touched.
+// connection and the security callback, and calls the ones that the application
+// had set before. It does not touch the callbacks for tickets, SNI, ALPN and
+// certificates.
+//   * An info callback that is set later must call the one that
+//     SSL_get_info_callback or SSL_CTX_get_info_callback returned; if it does
+//     not, handshakes fail. In two cases they do not fail, and only
+//     pv_openssl_report shows the mistake, by returning 0: if the info callback
+//     is replaced during a handshake that resumes a session of TLS 1.2; and if
+//     somebody also selects a context that is not pinned, turns verification
+//     off, or ignores the result of X509_verify_cert.
+//   * A security callback that is set later must call the earlier one as well,
+//     or info callbacks that do not call the earlier one are not noticed.
+//   * A verify callback may be set at any time; while it replaces the
+//     adapter's, only the leaf counts. If the connection has no verify
+//     callback, that of the store (X509_STORE_set_verify_cb) is called. Do not
+//     give a connection the verify callback that SSL_get_verify_callback
+//     returned for another one: such a connection is refused.
 //
-// BoringSSL does the same, but for this:
-//   * It does not tell the name that it verifies. Clients give the name with
-//     pv_openssl_set1_host, and are refused if they call SSL_set1_host alone.
-//   * Its sessions keep what the peer sent, in tickets as well. The chain of a
-//     resumed session is verified again, with the trust of the context, for the
-//     name of this connection, and without callbacks of the application. If it
-//     does not pass, it is unknown. Per connection, SSL_set0_verify_cert_store
-//     does not count for that.
-//   * With SSL_CTX_set_custom_verify the leaf alone counts.
-//   * In place of the security callback, the adapter uses the one for a log of
-//     keys (SSL_CTX_set_keylog_callback), which it does not read.
-//   * SSL_get_verify_result tells only rejections that sent an alert.
+// With BoringSSL all of this is the same, except:
+//   * It does not tell the adapter the name that it verifies. Clients give the
+//     name with pv_openssl_set1_host, and are refused if they call
+//     SSL_set1_host alone.
+//   * Its sessions and tickets keep all certificates that the peer sent. The
+//     chain of a resumed session is verified again, with the trust store of the
+//     context, for the name of this connection, and without callbacks of the
+//     application. If that fails, the chain is unknown. A store that
+//     SSL_set0_verify_cert_store sets on a connection does not count for that.
+//   * With SSL_CTX_set_custom_verify only the leaf counts.
+//   * Instead of the security callback, the adapter uses the key-log callback
+//     (SSL_CTX_set_keylog_callback); it reads no keys.
+//   * SSL_get_verify_result shows only rejections that sent an alert.
 //   * While there is early data, and after a false start, pv_openssl_report
-//     returns 0: the peer was decided, and the handshake is not over.
+//     returns 0: the peer has been judged, but the handshake is not over.
 #ifndef PINVERIFY_OPENSSL_H
 #define PINVERIFY_OPENSSL_H
 
@@ -127,35 +139,36 @@ typedef struct pv_openssl_decision {
   uint8_t key_sha256[32];      // pin of the peer's key; zero if none was seen
   uint8_t is_client;           // 1: the peer is a client
   uint8_t is_resumed;          // 1: the session was resumed
-  uint8_t is_verified;         // 1: a chain counted that OpenSSL had verified
+  uint8_t is_verified;         // 1: OpenSSL had verified the chain that counted
   char host[PV_HOST_MAX + 1];  // the name that was looked up; "" for clients
   const char *why;  // a static text in English, never NULL: what the adapter
                     // has to say beside the reason
 } pv_openssl_decision;
 
-// pv_openssl_options are what a program may choose. All zero is the default.
+// pv_openssl_options are options of pv_openssl_pin. All zero is the default.
 typedef struct pv_openssl_options {
   // 1: on clients without SSL_set1_host, look up the name sent as SNI. OpenSSL
   // then verifies no name: leave it 0 unless leaf pins are all that you need.
   int host_from_sni;
 
-  // 1: break no connection because the policy rejects its peer; the program
-  // decides. pv_openssl_report returns 0 then, and says why. For servers that
-  // answer such a client, as HTTP can, and to try pins out. Connections that
-  // cannot be judged (second handshakes, too many certificates) are broken.
+  // 1: do not break a connection because the policy rejects its peer; the
+  // program decides. pv_openssl_report then returns 0, and says why. Use it on
+  // servers that answer such a client, as HTTP can, or to try pins out.
+  // Connections that cannot be judged (second handshakes, too many
+  // certificates) are broken all the same.
   int report_only;
 
-  // NULL, or a function that is told each rejection, and each acceptance for
-  // any other reason than PV_MATCH and PV_NOT_PINNED. It is called once for a
-  // handshake, in its thread, when it ends. It may read from `ssl`, and must
-  // not do I/O on it. `arg` is the field below.
+  // NULL, or a function that is called for each rejection, and for each
+  // acceptance with a reason other than PV_MATCH and PV_NOT_PINNED. It is
+  // called once per handshake, in its thread, when the handshake ends. It may
+  // read from `ssl`, and must not do I/O on it. `arg` is the field below.
   void (*on_report)(const SSL *ssl, const pv_openssl_decision *decision,
                     void *arg);
   void *arg;
 } pv_openssl_options;
 
-// pv_openssl_pin pins a context: each handshake of its connections is decided
-// by `policy` from now on. `options` is NULL, or copied.
+// pv_openssl_pin pins a context: from now on `policy` decides each handshake of
+// its connections. `options` is copied; it may be NULL.
 //
 // `*policy` is copied; the bytes that it was opened from must stay until
 // pv_openssl_swap has replaced it, or until the context and all its connections
@@ -170,11 +183,10 @@ PV_API PV_CHECK int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
 
 // pv_openssl_swap replaces the policy of a pinned context.
 //
-// Each handshake is decided by exactly one policy: one that is decided before
-// by the old one, one that is decided after by the new one, connections that
-// were made before included. A handshake that was decided and is not over yet
-// is decided again by the new one when it ends. Connections whose handshake is
-// over stay open.
+// Exactly one policy decides each handshake: before the swap the old one, after
+// it the new one, also for connections that were made before. A handshake that
+// was decided but is not over at the swap is decided again, by the new policy,
+// when it ends. Connections whose handshake is over stay open.
 //
 // When it returns, no thread uses the old policy any more, and the caller may
 // free its bytes. It waits for decisions, which take microseconds, and not for
@@ -187,7 +199,7 @@ PV_API PV_CHECK int pv_openssl_swap(SSL_CTX *ctx, const pv_policy *policy);
 
 // pv_openssl_set1_host gives a client the name of its server, or its address:
 // the name to verify, and to look up. With OpenSSL it is SSL_set1_host. With
-// BoringSSL, which does not give the name back, call it instead of
+// BoringSSL, which does not tell the adapter that name, call it instead of
 // SSL_set1_host, once per connection.
 //
 // Returns 1; or 0 if memory is short.
@@ -195,13 +207,13 @@ PV_API PV_CHECK int pv_openssl_set1_host(SSL *ssl, const char *host);
 
 // pv_openssl_report returns 1 if the handshake of `ssl` is over and its peer
 // was accepted, else 0. `*out` receives the decision; out may be NULL. If there
-// was none yet, its reason is PV_NOT_CHECKED. Time: constant.
+// is none yet, its reason is PV_NOT_CHECKED. Time: constant.
 PV_API PV_CHECK uint32_t pv_openssl_report(const SSL *ssl,
                                            pv_openssl_decision *out);
 
 // pv_openssl_counters are the decisions of a context since it was pinned: one
-// for each handshake, when its decision is final. Handshakes that fail before
-// there is one are not among them.
+// for each handshake, when its decision is final. Handshakes that fail before a
+// decision are not counted.
 typedef struct pv_openssl_counters {
   uint64_t accepted[PV_NOT_CHECKED + 1];  // by pv_reason
   uint64_t rejected[PV_NOT_CHECKED + 1];
@@ -209,8 +221,9 @@ typedef struct pv_openssl_counters {
 } pv_openssl_counters;
 
 // pv_openssl_count reads the counters of a context. A swap keeps them, and a
-// process that forks has its own from then on. Any thread may call it at any
-// time; handshakes that end meanwhile may be in one counter and not in another.
+// forked process counts on its own from the fork on. Any thread may call it at
+// any time; handshakes that end meanwhile may be in one counter and not yet in
+// another.
 //
 // Returns 1; or 0, with zeros, if the context is not pinned. Time: constant.
 PV_API PV_CHECK int pv_openssl_count(const SSL_CTX *ctx,

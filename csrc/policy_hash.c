@@ -1,10 +1,11 @@
-// policy_hash.c: the hashes of a host, and the digest of a compiled policy,
-// over the digests of its blocks: kernels hash many side by side.
+// policy_hash.c: the hashes of a host, and the digest of a compiled policy.
+// That is a digest of the digests of blocks, because kernels hash many blocks
+// side by side.
 #include "policy_hash.h"
 
 #include <string.h>
 
-#include "policy.h"
+#include "policy_layout.h"
 #include "sha256.h"
 
 enum { COVERED_AT = 40, BLOCK_BYTES = 4096 };

@@ -1,5 +1,6 @@
 // policy_hash.h: the two hashes of a compiled policy (pinverify_compile.h,
-// section 1): a keyed one of names, for the index, and a digest of many pieces.
+// section 1): a keyed hash of names, for the index, and a digest of many
+// pieces.
 #ifndef PINVERIFY_POLICY_HASH_H
 #define PINVERIFY_POLICY_HASH_H
 
@@ -19,7 +20,7 @@ static inline uint64_t load_be64(const uint8_t *p) {
 }
 
 // load_last returns the last eight of the first `len` bytes of a name, or all
-// if they are fewer, as a number: the very last is lowest.
+// of them if there are fewer, as a number whose lowest byte is the last.
 static inline uint64_t load_last(const uint8_t *name, size_t name_len,
                                  size_t len) {
   if (len > 0 && name_len >= 8) {
@@ -50,8 +51,9 @@ static inline uint32_t hash_tag(uint64_t hash) {
   return (uint32_t)(hash >> 32);
 }
 
-// hash_bucket returns the bucket of a name in one shape. The shapes of a name
-// go to different buckets, so that three rules for one name do not share one.
+// hash_bucket returns the bucket of a name with a shape. The shapes of one name
+// have different buckets, so that three rules for one name do not share a
+// bucket.
 static inline uint32_t hash_bucket(uint32_t bucket_mask, uint64_t hash,
                                    uint32_t shape) {
   return ((uint32_t)(hash & UINT32_MAX) ^ shape) & bucket_mask;
@@ -59,9 +61,10 @@ static inline uint32_t hash_bucket(uint32_t bucket_mask, uint64_t hash,
 
 enum { HOST_WORDS = PV_HOST_MAX / 8 + 1, ENDS_KEPT = PV_ANY_LABELS_MAX + 2 };
 
-// The ends of a host that begin with a label and may be the name of a rule, the
-// shortest first: those that "**." can stand before, and the longest two. One
-// may be empty. Hashes continue each other, and are completed side by side.
+// The ends of a host that begin at a label and may be the name of a rule, the
+// shortest first: those that may follow "**.", and the longest two. An end may
+// be empty. The hash of an end continues that of a shorter one; all are
+// completed side by side.
 typedef struct host_ends {
   uint64_t hashes[ENDS_KEPT + ENDS_ALIGN];
   uint8_t lens[ENDS_KEPT + 1];
@@ -76,8 +79,8 @@ void pv__find_ends(host_ends *out, const uint64_t key[2], const uint8_t *host,
 
 enum { PIECES_MAX = 256 };  // at a time
 
-// pv__digest_pieces replaces a digest by that of itself and the digests of up
-// to PIECES_MAX pieces, which are hashed side by side.
+// pv__digest_pieces replaces a digest by the SHA-256 of that digest followed by
+// the digests of up to PIECES_MAX pieces, which are hashed side by side.
 void pv__digest_pieces(uint8_t digest[32], const pv_span *pieces,
                        size_t num_pieces);
 

@@ -1,12 +1,14 @@
-// policy_open.c: opens a compiled policy (pinverify_compile.h, section 1).
+// policy_open.c: opens the bytes of a compiled policy (pinverify_compile.h,
+// section 1); map/ opens a file with such bytes.
 //
 // All of it is checked here, once, from the outside in: the frame and its
 // digest, the header, the PinSets, the buckets, the rules. The look-ups of
-// policy.c stay inside the bytes because everything else was refused here.
+// policy_find.c stay inside the bytes because any other policy was refused
+// here.
 #include <string.h>
 
 #include "host.h"
-#include "policy.h"
+#include "policy_layout.h"
 #include "scan.h"
 
 enum { NUM_REQUIRED_RUNS = 6 };  // pins, leaf and ca, of two kinds each

@@ -1,10 +1,11 @@
 // scan.c: the search for a digest among pins. Its time depends on the number of
-// pins, but neither on their bytes nor on whether or where one matches.
+// pins, but neither on their bytes nor on whether or where one matches. The
+// loops that compare are in kernels/scan_*.c.
 #include "scan.h"
 
 #include <string.h>
 
-#include "ct.h"
+#include "constant_time.h"
 #include "kernels.h"
 
 // Up to ROWS_MAX pins are rows: a block of eight would be more bytes to read.

@@ -1,8 +1,9 @@
-// spki.c: certificate --> SubjectPublicKeyInfo. It reads like the ASN.1 of
-// RFC 5280, 4.1, and refuses everything that could make a TLS library read a
-// different key: the structure is checked to the last byte. The contents of
-// names, validity, extensions, parameters, key bits and the signature are left
-// to the TLS library. So is the question which fields a version may have: they
+// spki.c: certificate --> SubjectPublicKeyInfo. It reads like the ASN.1 of RFC
+// 5280, 4.1, and refuses everything that could make a TLS library read a
+// different key: the structure is checked to the last byte. der.h reads the
+// elements, and keeps to the bounds. The contents of names, validity,
+// extensions, parameters, key bits and the signature are left to the TLS
+// library. So is the question of which fields a version may have: these fields
 // follow the key, and deployed software takes liberties with them.
 #include "spki.h"
 

@@ -1,4 +1,5 @@
-// spki.h: the walk of spki.c in two halves, so that hashing starts in between.
+// spki.h: the walk of spki.c in two halves, so that hashing starts between
+// them.
 #ifndef PINVERIFY_SPKI_H
 #define PINVERIFY_SPKI_H
 
@@ -9,7 +10,7 @@
 typedef struct tbs_fields {
   der_cursor signature;     // of the inner AlgorithmIdentifier
   der_cursor spki_content;  // of the SubjectPublicKeyInfo
-  pv_span spki;             // the same with its header: the bytes to hash
+  pv_span spki;             // SubjectPublicKeyInfo with header: bytes to hash
 } tbs_fields;
 
 typedef struct spki_walk {

@@ -1,4 +1,5 @@
-// text.c: texts for logs and messages. No decision depends on them.
+// text.c: writes texts for logs and messages, and reads none: pins as text are
+// read in Python, by policy/_pin.py. No decision depends on these texts.
 #include <string.h>
 
 #include "pinverify.h"

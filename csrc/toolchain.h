@@ -19,7 +19,7 @@
 #endif
 
 // Functions between PV_TARGET_BEGIN and PV_TARGET_END are compiled for a CPU
-// that has `isa`, and the rest of the file is not. So all files are compiled
+// that has `isa`, and the rest of the file is not. So all files can be compiled
 // with the same flags. PV_INLINE functions are always inlined, and PV_UNROLL
 // unrolls a loop completely: whether a kernel's values stay in registers must
 // not depend on a compiler's heuristics about size.
@@ -48,8 +48,8 @@
 #endif
 enum { CACHE_LINE = 64 };
 
-// PV_FLATTEN inlines every callee into a function. clang inlines direct calls
-// only, so the callees of these are PV_FLATTENED.
+// PV_FLATTEN inlines every callee into a function, and their callees in turn.
+// clang inlines only direct callees, so deeper ones are marked PV_FLATTENED.
 #if defined(__GNUC__)
 #define PV_FLATTEN __attribute__((flatten))
 #else

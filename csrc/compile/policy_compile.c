@@ -1,18 +1,20 @@
 // policy_compile.c: writes a compiled policy (pinverify_compile.h, section 1).
+// The caller has laid out its pins and PinSets (in Python,
+// policy/_compiled.py); policy_open.c reads the result.
 //
 // Nothing is allocated: the rules are counted and placed where they are
 // written. Until the names are written, a rule has the position of its name in
-// the data of the patterns, in place of that in the names section.
+// the data of the patterns instead of that in the names section.
 //
-// The patterns are read several times. Each place that is computed from them is
-// compared with the end of its section before it is used.
+// The patterns are read several times. Each position that is computed from them
+// is compared with the end of its section before it is used.
 #include "../pinverify_compile.h"
 
 #include <string.h>
 
 #include "../columns.h"
 #include "../host.h"
-#include "../policy.h"
+#include "../policy_layout.h"
 
 enum { KEYS_TRIED = 1 << 16, NUM_RULES_MAX = INT32_MAX, AHEAD = 16 };
 

@@ -1,6 +1,6 @@
 // scan_armv8.c: the constant-time scan with the 16-byte registers that every
-// ARMv8 processor has (Advanced SIMD): a row is two registers, a plane of a
-// block is four.
+// ARMv8 processor has (Advanced SIMD): a row is two registers; a plane of a
+// block (8 bytes of each of its pins) is four.
 #include "../bytes.h"
 #include "../kernels.h"
 #include "siphash.h"

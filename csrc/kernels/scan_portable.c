@@ -1,6 +1,6 @@
 // scan_portable.c: the constant-time scan in plain C.
 #include "../bytes.h"
-#include "../ct.h"
+#include "../constant_time.h"
 #include "../kernels.h"
 #include "siphash.h"
 

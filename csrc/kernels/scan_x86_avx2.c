@@ -1,5 +1,5 @@
 // scan_x86_avx2.c: the constant-time scan with 32-byte registers: a row is one
-// register, a plane of a block is two.
+// register; a plane of a block (8 bytes of each of its pins) is two.
 #include "../bytes.h"
 #include "../kernels.h"
 #include "siphash.h"

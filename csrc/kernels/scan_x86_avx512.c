@@ -1,7 +1,8 @@
 // scan_x86_avx512.c: the constant-time scan with 64-byte registers: a plane of
-// a block is one register, and one instruction accumulates its differences.
+// a block (8 bytes of each of its pins) is one register, and one instruction
+// accumulates its differences.
 #include "../bytes.h"
-#include "../ct.h"
+#include "../constant_time.h"
 #include "../kernels.h"
 #include "siphash.h"
 

@@ -1,5 +1,5 @@
 // sha256_k.h: the round constants of SHA-256 (FIPS 180-4, 4.2.2). Each kernel
-// has its own copy, so that kernels do not know each other.
+// has its own copy, so that kernels do not depend on each other.
 #ifndef PINVERIFY_SHA256_K_H
 #define PINVERIFY_SHA256_K_H
 

@@ -1,13 +1,13 @@
 // sha256_rounds.h: the 64 rounds of SHA-256, as written in FIPS 180-4, 6.2.2,
 // over a type `word`.
 //
-// Each kernel that includes this file has these functions under names of its
-// own: before, it defines SHA256_NAME(name), which puts its prefix before a
-// name, and the type SHA256_NAME(word): a uint32_t, or a vector of them.
-// Nothing here moves values between the lanes of a vector, so each lane
-// computes what a uint32_t would. With SHA256_ROUND_ALONE or
-// SHA256_SCHEDULE_ALONE it has the functions of one round, or of one word of
-// the schedule, and what uses them is the kernel's own.
+// Each kernel that includes this file gets these functions under names of its
+// own. It first defines SHA256_NAME(name), which puts its prefix before a name,
+// and the type SHA256_NAME(word): a uint32_t, or a vector of them. Nothing here
+// moves values between the lanes of a vector, so each lane computes what a
+// uint32_t would. With SHA256_ROUND_ALONE or SHA256_SCHEDULE_ALONE it gets only
+// the functions of one round, or of one word of the schedule, and calls them
+// itself.
 #include "sha256_k.h"
 
 #define word SHA256_NAME(word)
@@ -40,7 +40,7 @@ PV_INLINE word ch(word x, word y, word z) {
 }
 
 // Takes the bit of y unless both others differ from it. The x ^ y of one round
-// is the y ^ z of the next, so two operations less are left than in 4.1.2.
+// is the y ^ z of the next, which saves two operations of 4.1.2.
 PV_INLINE word maj(word x, word y, word z) {
   return ((x ^ y) & (y ^ z)) ^ y;
 }
@@ -53,8 +53,8 @@ PV_INLINE word big_sigma1(word x) {
   return rotr(x, 6) ^ rotr(x, 11) ^ rotr(x, 25);
 }
 
-// Does one round. Only d and h get new values; the other six only change their
-// names, which the order of the arguments does from call to call.
+// Does one round. Only d and h get new values; the order of the arguments
+// renames the other six from call to call.
 PV_INLINE void one_round(word a, word b, word c, word *d, word e, word f,
                          word g, word *h, word w, uint32_t k) {
   *h += w + k;

@@ -4,8 +4,9 @@
 // A round waits for the one before it, so vectors are of no use for rounds.
 // BMI2 rotates into another register, which saves a copy for each rotation.
 // Vectors compute four words of the schedule at a time, and leave the scalar
-// units to the rounds. The words go there through memory: compilers would
-// extract each from its vector, or do rounds in vectors, a fifth slower.
+// units to the rounds. The words go to these units through memory; otherwise
+// compilers extract each from its vector, or do rounds in vectors, which is a
+// fifth slower.
 #include "../kernels.h"
 
 #if PV_X86_64

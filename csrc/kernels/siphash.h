@@ -24,15 +24,15 @@ static inline sip_state sip_start(const uint64_t key[2]) {
                            key[1] ^ UINT64_C(0x7465646279746573)}};
 }
 
-// sip_last_word returns the word that a message ends with: its bytes that are
-// in no whole word, at most seven, the first one lowest, and its length.
+// sip_last_word returns the last word of a message: the bytes after its whole
+// words (at most seven, the first one lowest), and its length.
 static inline uint64_t sip_last_word(uint64_t bytes, size_t message_len) {
   return bytes | (uint64_t)message_len % 256 << 56;
 }
 
-// An end of a name begins behind a dot. find_dots returns 0x80 for each of
-// eight bytes that is one, else 0: one look at a word, whatever is in it, where
-// a jump for each byte would often be guessed wrong.
+// An end of a name begins after a dot. find_dots returns 0x80 for each of eight
+// bytes that is a dot, else 0. It has no jumps: a jump for each byte would
+// often be predicted wrongly.
 static inline uint64_t find_dots(uint64_t bytes) {
   const uint64_t low = UINT64_C(0x7f7f7f7f7f7f7f7f);
   const uint64_t others = bytes ^ UINT64_C(0x2e2e2e2e2e2e2e2e);
@@ -40,17 +40,18 @@ static inline uint64_t find_dots(uint64_t bytes) {
 }
 
 MAY_WRAP_BEGIN
-// lowest_dot returns the number of the lowest of them, which the product puts
-// into its highest byte.
+// lowest_dot returns the number of the lowest dot, which the product puts into
+// its highest byte.
 static inline size_t lowest_dot(uint64_t dots) {
   const uint64_t lowest = (dots & (~dots + 1)) >> 7;
   return (size_t)(lowest * UINT64_C(0x0001020304050607) >> 56);
 }
 MAY_WRAP_END
 
-// Kernels complete the hashes of the ends of a name (kernels.h): one of n bytes
-// has a last word of its own, and the state states[n / 8] before that. Up to
-// ENDS_ALIGN - 1 may be read and written behind `num`; last words there are 0.
+// Kernels complete the hashes of the ends of a name (kernels.h): an end of n
+// bytes has a last word of its own, and before that the state states[n / 8]. Up
+// to ENDS_ALIGN - 1 ends after `num` may be read and written; their last words
+// are 0.
 enum { ENDS_ALIGN = 4 };
 
 void pv__hash_ends_portable(uint64_t *out_hashes, const sip_state *states,

@@ -41,8 +41,8 @@ PV_INLINE void absorb(word v[4], word bytes) {
   v[0] ^= bytes;
 }
 
-// Hashes the last, which has the length of the message highest, and returns the
-// hash of all.
+// Hashes the last word, whose highest byte is from the length of the message,
+// and returns the hash.
 PV_INLINE word finish(word v[4], word bytes) {
   absorb(v, bytes);
   v[2] ^= 0xff;

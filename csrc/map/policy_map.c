@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "../pinverify_map.h"
-#include "../policy.h"
+#include "../policy_layout.h"
 
 static int failed(pv_policy_file *out, const char *why, int error) {
   pv_policy_unmap(out);

@@ -11,16 +11,16 @@ typedef void pv__info_callback(const SSL *ssl, int where, int ret);
 typedef struct pv__pinned {
   pv__in_force in_force;
   pv_openssl_options options;
-  // Those of the application, which are called, too.
+  // The application's own callbacks, which are called, too.
   pv__info_callback *info_callback;
   pv__guard_callback *guarded;
-  // A context that listens, and SSL_CTX_set_cert_cb selects the others.
+  // It is a listening context, and others are selected in SSL_CTX_set_cert_cb.
   _Atomic bool selects_late;
   // As in pv_openssl_counters.
   _Atomic uint64_t accepted[PV_NOT_CHECKED + 1];
   _Atomic uint64_t rejected[PV_NOT_CHECKED + 1];
   _Atomic uint64_t resumed;
-  pv__known known;
+  pv__hash_cache cache;
 } pv__pinned;
 
 // A connection begins PENDING. A decision makes it PASSED or REJECTED; the end
@@ -32,8 +32,9 @@ typedef enum pv__state {
   PV__REJECTED = 3
 } pv__state;
 
-// The question that a decision answers, beside its leaf and host and the number
-// of the policy. The same question has the same answer: see pv__judge.
+// The question that a decision answers, together with the leaf, the host and
+// the number of the policy. The same question has the same answer: see
+// pv__judge.
 typedef struct pv__question {
   bool is_answered;
   bool has_chain;
@@ -45,22 +46,22 @@ typedef struct pv__question {
 
 typedef struct pv__connection {
   pv__state state;
-  bool is_unverified;  // SSL_VERIFY_NONE: nothing but the leaf counts
+  bool is_unverified;  // SSL_VERIFY_NONE: only the leaf counts
   bool is_doubted;     // a callback accepted an error that OpenSSL found
-  bool is_overruled;   // it refused one, and SSL_VERIFY_NONE ignores that
+  bool is_overruled;   // a callback refused, and SSL_VERIFY_NONE ignores it
   bool is_asking;      // the application's verify callback is running
-  bool is_watched;     // our verify callback was put in front of its own
-  bool is_demanding;   // so was SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-  bool is_told;        // on_report knows the decision
-  bool is_counted;     // and so do the counters of the context
-  // The info callback by which the adapter sees each step; NULL before.
+  bool is_watched;     // our verify callback was put in front
+  bool is_demanding;   // we added SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+  bool is_told;        // on_report has the decision
+  bool is_counted;     // the context's counters have the decision
+  // The info callback by which the adapter sees each step; NULL: none yet.
   pv__info_callback *followed_by;
   // The name that a client sends; a session that it resumes may have another.
   char sni[PV_HOST_MAX + 2];
-  char *name;         // that pv_openssl_set1_host was given; NULL: none
-  SSL_CTX *listener;  // the context that it was made from: a reference
-  const SSL_CTX *selected_early;  // before SSL_CTX_set_cert_cb, only to compare
-  uint64_t number;    // of the policy that decided
+  char *name;                     // given to pv_openssl_set1_host; NULL: none
+  SSL_CTX *listener;              // the listening context: a reference
+  const SSL_CTX *selected_early;  // before the cert_cb; only compared
+  uint64_t number;                // of the policy that decided
   int (*verify_callback)(int ok, X509_STORE_CTX *store);  // the application's
   pv__buffer evidence;  // of this handshake; empty: the leaf alone
   X509 *leaf;           // the one that was hashed last: a reference, or NULL
@@ -69,34 +70,37 @@ typedef struct pv__connection {
   pv_openssl_decision decision;
 } pv__connection;
 
-// The peer's certificates as one moment of a handshake shows them.
+// The peer's certificates, as known at one moment of a handshake.
 typedef struct pv__shown {
   X509 *leaf;            // NULL: none
   bool has_chain;        // connection->evidence has a chain, and it counts
-  SSL_SESSION *session;  // NULL, or what is resumed, with evidence of its own
+  SSL_SESSION *session;  // NULL, or the resumed session, with its own evidence
 } pv__shown;
 
-// pv__kept_init reserves places in OpenSSL's objects, once for a process.
-bool pv__kept_init(void);
+// pv__ex_data_init reserves places in OpenSSL's objects, once per process.
+bool pv__ex_data_init(void);
 
 // pv__connection_of returns the state of a connection, or NULL if it has none.
-// pv__connection_made makes one then; NULL means that memory is short.
+// pv__connection_made creates one if there is none; NULL means that memory is
+// short.
 pv__connection *pv__connection_of(const SSL *ssl);
 pv__connection *pv__connection_made(SSL *ssl);
 
-// pv__pinned_set gives a context what it keeps, and frees with the context.
+// pv__pinned_set stores the state of a pinned context, freed with it.
 bool pv__pinned_set(SSL_CTX *ctx, pv__pinned *pinned);
 
-// pv__pinned_of returns what a context keeps, or NULL if it is not pinned.
+// pv__pinned_of returns the state of a context, or NULL if it is not pinned.
 pv__pinned *pv__pinned_of(const SSL_CTX *ctx);
 
-// pv__rule_of returns what decides about a connection: that of the selected
-// context, or else that of the context that listens; NULL if none is pinned.
+// pv__rule_of returns the state that decides about a connection: that of the
+// selected context, or else of the listening context; NULL if neither is
+// pinned.
 pv__pinned *pv__rule_of(const SSL *ssl, const pv__connection *connection);
 
-// pv__leaf_kept finds the digests of a leaf once for a handshake, for
-// connection->leaf_hashed. It returns false if that fails.
-bool pv__leaf_kept(pv__connection *connection, pv__known *known, X509 *leaf);
+// pv__leaf_kept puts the digests of a leaf into connection->leaf_hashed, once
+// per handshake. It returns false if that fails.
+bool pv__leaf_kept(pv__connection *connection, pv__hash_cache *cache,
+                   X509 *leaf);
 
 // pv__forget frees what only the handshake needs.
 void pv__forget(pv__connection *connection);
@@ -107,19 +111,19 @@ void pv__forget(pv__connection *connection);
 bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown);
 
 // pv__judge_full and pv__judge_resumed do so with what a connection shows at
-// the end of a full handshake, or once a session is resumed. pv__judge_session
+// the end of a full handshake, or once a session is resumed; pv__judge_session
 // does so for a session that a client could offer.
 bool pv__judge_full(pv__connection *connection, SSL *ssl);
 bool pv__judge_resumed(pv__connection *connection, SSL *ssl);
 bool pv__judge_session(pv__connection *connection, SSL *ssl,
                        SSL_SESSION *session);
 
-// pv__host_of finds the name of the peer. It returns false if there is none to
-// be trusted; `*out_why` says why. A client of a server has the name "".
+// pv__host_of finds the name of the peer. It returns false if no name can be
+// trusted; `*out_why` says why. The clients of a server have the name "".
 bool pv__host_of(char out[PV_HOST_MAX + 2], const char **out_why,
                  const SSL *ssl, const pv__pinned *rule);
 
-// pv__not_checked makes a decision a rejection for want of one.
+// pv__not_checked makes a decision a rejection with the reason PV_NOT_CHECKED.
 void pv__not_checked(pv_openssl_decision *out, const char *why);
 
 #endif  // PINVERIFY_OPENSSL_CONNECTION_H

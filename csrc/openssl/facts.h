@@ -1,5 +1,5 @@
-// facts.h: facts about a connection that OpenSSL and BoringSSL tell in other
-// ways.
+// facts.h: facts about a connection that OpenSSL and BoringSSL tell in
+// different ways.
 #ifndef PINVERIFY_OPENSSL_FACTS_H
 #define PINVERIFY_OPENSSL_FACTS_H
 
@@ -27,8 +27,8 @@ bool pv__session_evidence(pv__memo *out, pv__buffer *bytes,
 // handshake in a callback that the library does not call for resumed sessions.
 bool pv__is_selected_late(const pv__connection *connection, const SSL *ssl);
 
-// pv__give_no_session lets nobody resume the session of a server's handshake,
-// whose ClientHello has just been read.
+// pv__give_no_session prevents resumption of the session of a server's
+// handshake, whose ClientHello has just been read.
 void pv__give_no_session(const pv__connection *connection, SSL *ssl);
 
 #endif  // PINVERIFY_OPENSSL_FACTS_H

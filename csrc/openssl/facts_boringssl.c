@@ -1,9 +1,9 @@
 // facts_boringssl.c: facts about a connection, as BoringSSL tells them.
 //
-// BoringSSL does not tell the name that it verifies, so programs give it to the
-// adapter. Its sessions have no application data, and keep all certificates
-// that the peer sent, in tickets as well. The chain as it was sent never
-// counts, so a resumed session is verified again, as in a full handshake.
+// BoringSSL does not tell the name that it verifies, so programs give that name
+// to the adapter. Its sessions and tickets have no application data, but keep
+// all certificates that the peer sent. The chain as it was sent never counts,
+// so the chain of a resumed session is verified again, as in a full handshake.
 #include "facts.h"
 
 #ifdef OPENSSL_IS_BORINGSSL
@@ -15,7 +15,7 @@ const char pv__no_name[] =
 int pv_openssl_set1_host(SSL *ssl, const char *host) {
   X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
   pv__connection *connection =
-      pv__kept_init() ? pv__connection_made(ssl) : NULL;
+      pv__ex_data_init() ? pv__connection_made(ssl) : NULL;
   char *copy = OPENSSL_strdup(host);
   if (param == NULL || connection == NULL || copy == NULL) {
     OPENSSL_free(copy);
@@ -78,11 +78,11 @@ static bool verify(X509_STORE_CTX *store, SSL *ssl, STACK_OF(X509) *sent) {
          X509_verify_cert(store) == 1;
 }
 
-static bool write_chain(pv__buffer *out, pv__known *known,
+static bool write_chain(pv__buffer *out, pv__hash_cache *cache,
                         X509_STORE_CTX *store, const char *host) {
   hashed_cert leaf;
-  return pv__cert_hashed(&leaf, known, X509_STORE_CTX_get0_cert(store)) &&
-         pv__memo_write(out, known, &leaf, X509_STORE_CTX_get0_chain(store),
+  return pv__cert_hashed(&leaf, cache, X509_STORE_CTX_get0_cert(store)) &&
+         pv__memo_write(out, cache, &leaf, X509_STORE_CTX_get0_chain(store),
                             host);
 }
 
@@ -96,7 +96,7 @@ bool pv__session_evidence(pv__memo *out, pv__buffer *bytes,
   X509_STORE_CTX *store = X509_STORE_CTX_new();
   const bool is_verified = store != NULL && verify(store, ssl, sent) &&
                            rule != NULL &&
-                           write_chain(bytes, &rule->known, store, host) &&
+                           write_chain(bytes, &rule->cache, store, host) &&
                            pv__memo_read(out, bytes->data, bytes->len);
   X509_STORE_CTX_free(store);
   sk_X509_pop_free(sent, X509_free);

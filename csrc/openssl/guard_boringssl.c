@@ -1,6 +1,6 @@
-// guard_boringssl.c: the callback for a log of keys. BoringSSL calls it in each
-// handshake, before the first Finished is sent, and it has no other callback
-// that is called for resumed sessions, too. The keys are only handed on.
+// guard_boringssl.c: the key-log callback. BoringSSL calls it in each
+// handshake, before the first Finished is sent, and has no other callback that
+// it also calls for resumed sessions. The keys are only passed on.
 #include "guard.h"
 #include "handshake.h"
 #include "rejected_connection.h"

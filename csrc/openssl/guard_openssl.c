@@ -1,4 +1,4 @@
-// guard_openssl.c: the security callback, which OpenSSL asks in each handshake
+// guard_openssl.c: the security callback, which OpenSSL calls in each handshake
 // and copies to each connection.
 #include "guard.h"
 #include "handshake.h"

@@ -1,32 +1,33 @@
-// handshake.c: the steps of a handshake, and what is decided at which.
+// handshake.c: the steps of a handshake, and what is decided at each.
 //
 // How a handshake is decided. OpenSSL tells the info callback each step, and
 // the adapter decides where a rejection still stops the handshake:
 //
 //   * In the verify callback, at the leaf, or at the first error that somebody
-//     accepts. A rejection there sends an alert. OpenSSL does not call it for
-//     resumed sessions and for peers without a certificate, ignores its answer
-//     with SSL_VERIFY_NONE, and may call it again after the leaf.
-//   * So all is decided once more, before the last flight of the client or
-//     after that of the peer: on a client at ServerHelloDone (TLS 1.2) or at
-//     the Finished of the server; on a server at the Finished of the client,
-//     and for resumed sessions at the ClientHello as well, before a byte is
-//     sent. A rejection there breaks the connection: see
+//     accepts. A rejection there sends an alert. OpenSSL does not call this
+//     callback for resumed sessions or for peers without a certificate, ignores
+//     its answer with SSL_VERIFY_NONE, and may call it again after the leaf.
+//   * So each handshake is decided once more. A client decides before it sends
+//     its last flight: at ServerHelloDone (TLS 1.2) or at the server's
+//     Finished. A server decides after the client's last flight, at its
+//     Finished; and for resumed sessions at the ClientHello as well, before a
+//     byte is sent. A rejection there breaks the connection: see
 //     pv__break_connection.
 //   * At the end, if the policy has been replaced meanwhile.
 //
 // On a client SSL_VERIFY_NONE becomes SSL_VERIFY_PEER with a callback that
-// accepts what OpenSSL rejects: the same, but for the pins.
+// accepts what OpenSSL rejects: only the pins can reject.
 //
-// An info callback that the application set later would leave resumed sessions
-// undecided. So the security callback, which OpenSSL asks in each handshake and
-// copies to each connection, refuses all if nobody follows the handshake.
+// If the application replaced the info callback later, resumed sessions would
+// stay undecided. So the security callback, which OpenSSL calls in each
+// handshake and copies to each connection, refuses everything if the adapter
+// does not see the handshake.
 #include "handshake.h"
 
 #include "facts.h"
 #include "rejected_connection.h"
 #include "step.h"
-#include "verification.h"
+#include "verify_callback.h"
 
 static const char NO_MEMORY[] = "memory is short";
 static const char IS_DTLS[] = "DTLS is not supported";

@@ -1,4 +1,4 @@
-// handshake.h: the steps of a handshake, and what is decided at which.
+// handshake.h: the steps of a handshake, and what is decided at each.
 #ifndef PINVERIFY_OPENSSL_HANDSHAKE_H
 #define PINVERIFY_OPENSSL_HANDSHAKE_H
 

@@ -1,8 +1,10 @@
 // judge.c: the certificates that count, and the decision about them.
 //
-// The rules are those of src/pinverify/tls/_judge.py: a verified chain, or
-// the leaf alone; resumed sessions are judged again, with the chain that their
-// first handshake showed; an unknown chain must not hide a blocked key.
+// The rules are those of src/pinverify/tls/_judge.py: a verified chain, or the
+// leaf alone; resumed sessions are judged again, with the chain that their
+// first handshake showed; an unknown chain must not hide a blocked key. After
+// the decision, the option report_only lets every peer pass. verify_callback.c
+// and handshake.c call this file.
 #include <string.h>
 #include <time.h>
 
@@ -236,7 +238,7 @@ bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown) {
   if (has_name) {
     memcpy(out->host, host, strlen(host) + 1);
   }
-  if (!pv__leaf_kept(connection, &rule->known, shown->leaf) ||
+  if (!pv__leaf_kept(connection, &rule->cache, shown->leaf) ||
       !keep_question(connection, &question)) {
     pv__not_checked(out, UNREADABLE);
     return false;

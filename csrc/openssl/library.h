@@ -1,4 +1,4 @@
-// library.h: OpenSSL, or BoringSSL with what it lacks.
+// library.h: OpenSSL; or BoringSSL, and what it lacks.
 #ifndef PINVERIFY_OPENSSL_LIBRARY_H
 #define PINVERIFY_OPENSSL_LIBRARY_H
 
@@ -17,7 +17,7 @@ typedef uint32_t pv__error;  // of the error queue
 typedef size_t pv__stack_index;
 typedef int (*SSL_verify_cb)(int ok, X509_STORE_CTX *store);
 
-// The callback that guard.h sets: of the log of keys.
+// The callback that guard.h sets: the key-log callback.
 typedef void pv__guard_callback(const SSL *ssl, const char *line);
 
 #define CRYPTO_ONCE pthread_once_t
@@ -32,15 +32,15 @@ typedef void pv__guard_callback(const SSL *ssl, const char *line);
 
 #define SSL_in_before SSL_in_init
 
-// Early data is no step, and a session tells no name.
+// Early data is not a step, and a session does not tell its name.
 #define pv__max_early_data(session) ((void)(session), 0u)
 #define SSL_SESSION_get0_hostname(session) ((void)(session), (char *)NULL)
 
-// Nor does a verification tell its callback, but it leaves errors there.
+// An X509_STORE_CTX does not tell its callback, but keeps an error.
 #define pv__is_callback_of(callback, store) \
   (X509_STORE_CTX_get_error(store) == X509_V_OK)
 
-// The result of a verification is in the session, and stays.
+// The result of a verification is in the session, and cannot be changed.
 #define SSL_set_verify_result(ssl, result) ((void)(ssl))
 
 static inline void *pv__zalloc(size_t len) {
@@ -69,7 +69,7 @@ static inline X509 *SSL_get0_peer_certificate(const SSL *ssl) {
 typedef unsigned long pv__error;
 typedef int pv__stack_index;
 
-// The callback that guard.h sets: that of security levels.
+// The callback that guard.h sets: the security callback.
 typedef int pv__guard_callback(const SSL *ssl, const SSL_CTX *ctx, int op,
                                int bits, int nid, void *other, void *ex);
 

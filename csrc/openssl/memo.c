@@ -9,7 +9,7 @@ enum { HOST_AT = 44 };
 
 _Static_assert(sizeof(hashed_cert) == 65, "a session keeps it as it is");
 
-bool pv__memo_write(pv__buffer *out, pv__known *known,
+bool pv__memo_write(pv__buffer *out, pv__hash_cache *cache,
                     const hashed_cert *leaf, STACK_OF(X509) *chain,
                     const char *host) {
   const pv__stack_index num = chain == NULL ? 1 : sk_X509_num(chain);
@@ -33,7 +33,7 @@ bool pv__memo_write(pv__buffer *out, pv__known *known,
   memcpy(data + HOST_AT, host, host_len);
   hashed_cert *issuer = (hashed_cert *)(data + HOST_AT + host_len);
   for (pv__stack_index i = 1; i < num; i++) {
-    if (!pv__cert_hashed(issuer++, known, sk_X509_value(chain, i))) {
+    if (!pv__cert_hashed(issuer++, cache, sk_X509_value(chain, i))) {
       pv__buffer_free(out);
       return false;
     }

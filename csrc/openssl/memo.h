@@ -3,7 +3,7 @@
 #define PINVERIFY_OPENSSL_MEMO_H
 
 #include "../pinverify_openssl.h"
-#include "known.h"
+#include "hash_cache.h"
 
 // The bytes are:
 //
@@ -16,7 +16,7 @@
 //       12     32  SHA-256 of the leaf
 //       44         the host; then a hashed_cert for each issuer
 //
-// The leaf itself is in the session. Its digest binds the bytes to it.
+// The leaf itself is in the session. Its digest binds the bytes to the leaf.
 typedef struct pv__memo {
   bool is_verified;
   const char *host;
@@ -26,15 +26,15 @@ typedef struct pv__memo {
   const hashed_cert *issuers;
 } pv__memo;
 
-// pv__memo_write encodes a chain, leaf first, which OpenSSL has verified;
-// or, if `chain` is NULL, that it verified none. It returns false, and `*out`
+// pv__memo_write encodes a chain that OpenSSL has verified, leaf first; or, if
+// `chain` is NULL, the fact that it verified none. It returns false, and `*out`
 // is empty, if there are too many certificates or memory is short.
-bool pv__memo_write(pv__buffer *out, pv__known *known,
+bool pv__memo_write(pv__buffer *out, pv__hash_cache *cache,
                     const hashed_cert *leaf, STACK_OF(X509) *chain,
                     const char *host);
 
 // pv__memo_read makes a view of these bytes. It returns false if they are
-// anything else than what pv__memo_write wrote.
+// anything but what pv__memo_write wrote.
 bool pv__memo_read(pv__memo *out, const uint8_t *data, size_t len);
 
 #endif  // PINVERIFY_OPENSSL_MEMO_H

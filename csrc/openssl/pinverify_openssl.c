@@ -40,7 +40,7 @@ int pv_openssl_pin(SSL_CTX *ctx, const pv_policy *policy,
   if (!makes_tls(ctx)) {
     return failed(NOT_TLS);
   }
-  if (!pv__kept_init() || !pv__guard_init()) {
+  if (!pv__ex_data_init() || !pv__guard_init()) {
     return failed(NO_MEMORY);
   }
   if (pv__pinned_of(ctx) != NULL) {

@@ -7,11 +7,11 @@
 
 #include "../pinverify.h"
 
-// Two policies, one of which is in force: that of the lowest bit of `number`,
-// which counts the policies so far. A reader counts itself in readers[phase]
-// before it loads `number`, so whoever replaces a policy can wait until nobody
-// reads the old one. Readers never wait: there is no lock that a fork could
-// leave locked.
+// Two policies, one of which is in force: the lowest bit of `number`, which
+// counts the policies so far, says which. A reader counts itself in
+// readers[phase] before it loads `number`, so whoever replaces a policy can
+// wait until nobody reads the old one. Readers never wait: there is no lock
+// that a fork could leave locked.
 typedef struct pv__in_force {
   pv_policy policies[2];
   _Atomic uint64_t number;

@@ -1,4 +1,4 @@
-// step.c: the steps of a handshake at which something is decided.
+// step.c: recognises the steps of a handshake at which something is decided.
 //
 // A step is known by its short name (SSL_state_string). The numbers of
 // OSSL_HANDSHAKE_STATE are no part of the binary interface: OpenSSL 3.2 put new

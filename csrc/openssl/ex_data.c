@@ -1,4 +1,4 @@
-// kept.c: the adapter's state in contexts and connections of OpenSSL.
+// ex_data.c: the adapter's state in contexts and connections of OpenSSL.
 #include "broken_bio.h"
 #include "connection.h"
 
@@ -11,7 +11,7 @@ static void free_pinned(void *parent, void *data, CRYPTO_EX_DATA *all,
   (void)parent, (void)all, (void)index, (void)argl, (void)argp;
   pv__pinned *pinned = data;
   if (pinned != NULL) {
-    pv__known_free(&pinned->known);
+    pv__hash_cache_free(&pinned->cache);
     OPENSSL_free(pinned);
   }
 }
@@ -89,13 +89,14 @@ static void forget_leaf(pv__connection *connection) {
   connection->leaf = NULL;
 }
 
-bool pv__leaf_kept(pv__connection *connection, pv__known *known, X509 *leaf) {
+bool pv__leaf_kept(pv__connection *connection, pv__hash_cache *cache,
+                   X509 *leaf) {
   if (connection->leaf == leaf) {
     return true;
   }
   forget_leaf(connection);
   if (leaf != NULL &&
-      !(pv__cert_hashed(&connection->leaf_hashed, known, leaf) &&
+      !(pv__cert_hashed(&connection->leaf_hashed, cache, leaf) &&
         X509_up_ref(leaf))) {
     return false;
   }
@@ -110,7 +111,7 @@ void pv__forget(pv__connection *connection) {
   connection->asked = (pv__question){.is_answered = false};
 }
 
-bool pv__kept_init(void) {
+bool pv__ex_data_init(void) {
   return CRYPTO_THREAD_run_once(&once, reserve_indexes) == 1 &&
          context_index >= 0 && connection_index >= 0;
 }

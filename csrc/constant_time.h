@@ -1,10 +1,10 @@
-// ct.h: functions for code whose time must not depend on secret bytes.
+// constant_time.h: functions whose time does not depend on secret bytes.
 //
 // A mask is all ones (true) or all zeros (false). Masks are combined with & and
 // |, never with && or ||, and never branched on before ct_declassify. The
 // search among pins that uses them is in scan.c and kernels/scan_*.c.
-#ifndef PINVERIFY_CT_H
-#define PINVERIFY_CT_H
+#ifndef PINVERIFY_CONSTANT_TIME_H
+#define PINVERIFY_CONSTANT_TIME_H
 
 #include <stdint.h>
 
@@ -21,7 +21,8 @@ static inline uint64_t ct_barrier(uint64_t x) {
   return x;
 }
 
-// ct_is_zero returns a mask: only for zero do both x and -x lack the top bit.
+// ct_is_zero returns a mask, true for zero: only then do x and -x both lack the
+// top bit.
 MAY_WRAP_BEGIN
 static inline uint64_t ct_is_zero(uint64_t x) {
   x = ct_barrier(x);
@@ -30,9 +31,10 @@ static inline uint64_t ct_is_zero(uint64_t x) {
 MAY_WRAP_END
 
 // ct_declassify turns a mask into 1 or 0, and marks where an answer about
-// secrets becomes public. Peers learn it anyway: the connection goes on or not.
+// secrets becomes public. Peers learn the answer anyway: the connection goes on
+// or not.
 static inline uint32_t ct_declassify(uint64_t mask) {
   return (uint32_t)(ct_barrier(mask) & 1);
 }
 
-#endif  // PINVERIFY_CT_H
+#endif  // PINVERIFY_CONSTANT_TIME_H

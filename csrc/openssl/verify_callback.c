@@ -1,6 +1,7 @@
-// verification.c: the verify callback of a connection, which knows whether
-// OpenSSL verified the chain.
-#include "verification.h"
+// verify_callback.c: the verify callback of a connection, which knows whether
+// OpenSSL verified the chain. OpenSSL does not call it for resumed sessions:
+// handshake.c says what is done instead.
+#include "verify_callback.h"
 
 #include "rejected_connection.h"
 
@@ -20,8 +21,8 @@ bool pv__keep_chain(pv__connection *connection, SSL *ssl, X509 *leaf,
   }
   connection->asked.is_answered = false;
   pv__buffer_free(&connection->evidence);
-  return pv__leaf_kept(connection, &rule->known, leaf) &&
-         pv__memo_write(&connection->evidence, &rule->known,
+  return pv__leaf_kept(connection, &rule->cache, leaf) &&
+         pv__memo_write(&connection->evidence, &rule->cache,
                         &connection->leaf_hashed, chain, host);
 }
 

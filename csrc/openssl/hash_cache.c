@@ -1,5 +1,5 @@
-// known.c: certificates of OpenSSL as a decision needs them: hashed.
-#include "known.h"
+// hash_cache.c: a context's cache of the certificates that it has hashed.
+#include "hash_cache.h"
 
 #include <string.h>
 
@@ -8,9 +8,9 @@ void pv__buffer_free(pv__buffer *buffer) {
   *buffer = (pv__buffer){NULL, 0};
 }
 
-void pv__known_free(pv__known *known) {
+void pv__hash_cache_free(pv__hash_cache *cache) {
   for (size_t i = 0; i < PV__SETS * PV__WAYS; i++) {
-    pv__buffer_free(&known->places[i / PV__WAYS][i % PV__WAYS].der);
+    pv__buffer_free(&cache->places[i / PV__WAYS][i % PV__WAYS].der);
   }
 }
 
@@ -38,7 +38,7 @@ static void keep(struct pv__place *place, pv__buffer *der,
   }
 }
 
-bool pv__cert_hashed(hashed_cert *out, pv__known *known, X509 *cert) {
+bool pv__cert_hashed(hashed_cert *out, pv__hash_cache *cache, X509 *cert) {
   pv__buffer der = {NULL, 0};
   const int len = i2d_X509(cert, &der.data);
   if (len <= 0) {
@@ -47,16 +47,16 @@ bool pv__cert_hashed(hashed_cert *out, pv__known *known, X509 *cert) {
   der.len = (size_t)len;
   // A signature ends in any byte. Somebody who chooses it gets one set.
   const size_t set = der.data[der.len - 1] % PV__SETS;
-  struct pv__place *places = known->places[set];
+  struct pv__place *places = cache->places[set];
   uint8_t way = !is_found(out, &places[0], &der);
   if (way == 1 && !is_found(out, &places[1], &der)) {
     out->status =
         (uint8_t)pv_spki_sha256(out->digests.of[PV_SPKI], der.data, der.len);
     pv_sha256(out->digests.of[PV_CERTIFICATE], der.data, der.len);
-    way = atomic_load(&known->newest[set]) == 0;  // the one used longer ago
+    way = atomic_load(&cache->newest[set]) == 0;  // the one used longer ago
     keep(&places[way], &der, out);
   }
-  atomic_store(&known->newest[set], way);
+  atomic_store(&cache->newest[set], way);
   pv__buffer_free(&der);
   return true;
 }

@@ -1,8 +1,9 @@
-// policy.c: finds the rule of a host in an opened policy, and reads its parts.
+// policy_find.c: finds the rule of a host in an opened policy, and reads the
+// parts of a policy.
 //
 // pv_policy_open has checked everything that is read here, so look-ups need no
 // bounds checks of their own.
-#include "policy.h"
+#include "policy_layout.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
-// policy.h: the layout of a compiled policy (pinverify_compile.h, section 1),
-// for the files that share it: compile/ writes one, policy_open.c checks all of
-// it, once, and policy.c relies on that.
-#ifndef PINVERIFY_POLICY_H
-#define PINVERIFY_POLICY_H
+// policy_layout.h: the layout of a compiled policy (pinverify_compile.h,
+// section 1), for the files that share it: compile/ writes one, policy_open.c
+// checks all of it, once, and policy_find.c relies on that check.
+#ifndef PINVERIFY_POLICY_LAYOUT_H
+#define PINVERIFY_POLICY_LAYOUT_H
 
 #include <stdbool.h>
 
@@ -84,7 +84,7 @@ static inline pin_rows read_run(const uint8_t *run) {
   return (pin_rows){load_le32(run), load_le32(run + 4)};
 }
 
-// read_pinset reads a PinSet but for its pins: num_pins is zero.
+// read_pinset reads a PinSet except its pins: num_pins is zero.
 static inline pv_pinset read_pinset(const uint8_t *pinset) {
   const uint64_t expires = load_le64(pinset + EXPIRES_AT);
   pv_pinset out = {.mode = pinset[0],
@@ -139,8 +139,9 @@ static inline uint32_t bucket_start(const pv_policy *policy, uint32_t bucket) {
   return load_le32(policy->buckets + 4 * (size_t)bucket);
 }
 
-// policy_run returns the pins of one kind in one list of a PinSet, or with
-// PV_UNPINNED those blocked for every host. The numbers must be in range.
+// policy_run returns the pins of one kind in one list of a PinSet, or, if
+// `pinset` is PV_UNPINNED, those blocked for every host. The numbers must be in
+// range.
 static inline pin_rows policy_run(const pv_policy *policy, uint32_t pinset,
                                   uint32_t list, uint32_t kind) {
   return read_run(pinset == PV_UNPINNED
@@ -154,11 +155,11 @@ static inline const uint8_t *pins_at(const pv_policy *policy, pin_rows run) {
   return policy->pins + PV_DIGEST_LEN * (size_t)run.first_row;
 }
 
-// ---- policy.c ---------------------------------------------------------------
+// ---- policy_find.c ----------------------------------------------------------
 
-// pv__policy_find_exact returns the rule that is spelt as a host, byte for
-// byte, and is no wildcard; or PV_NO_RULE. `hash` is the host's hash_name.
+// pv__policy_find_exact returns the rule, not a wildcard, whose name is the
+// host, byte for byte; or PV_NO_RULE. `hash` is the host's hash_name.
 uint32_t pv__policy_find_exact(const pv_policy *policy, uint64_t hash,
                                const char *host, size_t host_len);
 
-#endif  // PINVERIFY_POLICY_H
+#endif  // PINVERIFY_POLICY_LAYOUT_H
