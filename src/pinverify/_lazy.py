@@ -1,8 +1,9 @@
 """Names of a package that are imported when they are first used (PEP 562).
 
 A process pays for the parts that it uses: `pinverify --version` needs no TLS. Decisions
-and handshakes import nothing by this: a module that decides imports all that it needs
-when it is imported itself (but for `idna`, which reads names that are not in ASCII).
+and handshakes import nothing in this way: when a module that makes decisions is
+imported, it imports all that it needs (but for `idna`, which reads names that are not
+in ASCII).
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ def lazily(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a package.
 
-    Args:
-        package: its name.
-        homes: by module, the names in it that the package hands on, with blanks between
-            them. The modules are attributes of the package too.
+    *homes* has for each module the names that the package takes from it, with blanks
+    between them. The modules are attributes of the package, too.
     """
     module_of = {
         name: module for module, names in homes.items() for name in names.split()

@@ -1,7 +1,7 @@
 """Entries of Certificate Transparency logs: tiles and get-entries, as columns.
 
-Pure reading: nothing is fetched, and no signature and no hash of the tree is checked.
-`pinverify.arrow` takes the certificates.
+This module only reads: it fetches nothing, and checks no signature and no hash of the
+tree. `pinverify.arrow` takes the certificates.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class Entry(NamedTuple):
     """An entry of a log."""
 
     leaf_index: int | None
-    """Its number in the log; None if neither the entry nor the caller says it."""
+    """Its number in the log; None if neither the entry nor the caller gives it."""
     timestamp: int
     """Milliseconds since 1970-01-01T00:00:00Z."""
     precertificate: bool
     """True if the log has only seen the precertificate."""
     certificate: bytes
-    """DER, as it was submitted; its key is that of the certificate."""
+    """DER, as it was submitted; a precertificate has the key of its certificate."""
     chain_sha256: tuple[bytes, ...]
     """SHA-256 of each certificate above it, issuer first: 32 bytes each."""
 
 
 class Entries:
-    """Entries, in order; and an Arrow array of structs.
+    """Entries in order, which are also an Arrow array of structs.
 
-    Its fields are those of `Entry`: ``leaf_index`` (uint64), ``timestamp``
+    The fields of a struct are those of `Entry`: ``leaf_index`` (uint64), ``timestamp``
     (timestamp[ms, UTC]), ``precertificate`` (bool), ``certificate`` (large_binary),
     ``chain_sha256`` (a large list of 32 bytes each).
     """
@@ -63,11 +63,11 @@ class Entries:
         return len(self._entries)
 
     def __getitem__(self, i: int) -> Entry:
-        """Return entry *i* of these."""
+        """Return entry *i*, counted from 0."""
         return self._entries[i]
 
     def __iter__(self) -> Iterator[Entry]:
-        """Yield one after the other."""
+        """Yield the entries one after the other."""
         return iter(self._entries)
 
     def __eq__(self, other: object) -> bool:
@@ -134,7 +134,7 @@ def _bitmap(flags: Sequence[bool]) -> bytes:
 
 
 class CTError(PinverifyError, ValueError):
-    """Raised for a tile or an answer that is cut, corrupted, or none.
+    """Raised for a tile or an answer that is cut or corrupted, or is something else.
 
     Attributes:
         entries: all entries before the fault.
@@ -146,7 +146,7 @@ class CTError(PinverifyError, ValueError):
         self.entries = entries
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle both."""
+        """Pickle the message and the entries."""
         return (type(self), (str(self), self.entries))
 
 
@@ -157,10 +157,11 @@ def read_tile(tile: bytes) -> Entries:
     """Read a data tile of a static log (c2sp.org/static-ct-api, Log Entries).
 
     Args:
-        tile: the whole tile, not compressed: up to 256 entries.
+        tile: the whole tile, not compressed, with up to 256 entries.
 
     Raises:
-        CTError: the tile is cut or corrupted; it has the entries before the fault.
+        CTError: the tile is cut or corrupted; the error has the entries before the
+            fault.
     """
     cursor = _Cursor(tile)
     if tile[:2] == b"\x1f\x8b":
@@ -219,10 +220,12 @@ def read_get_entries(answer: bytes | str, first: int | None = None) -> Entries:
 
     Args:
         answer: the JSON text.
-        first: the number of the first entry in the log: ``start`` of the request.
+        first: the number of the first entry in the log, which is ``start`` of the
+            request.
 
     Raises:
-        CTError: the answer is cut or corrupted; it has the entries before the fault.
+        CTError: the answer is cut or corrupted; the error has the entries before the
+            fault.
     """
     try:
         rows = json.loads(answer)["entries"]
@@ -309,7 +312,7 @@ class _Cursor:
         return int.from_bytes(self.take(length, what), "big")
 
     def vector(self, width: int, what: str) -> bytes:
-        """Return bytes behind their length, which has *width* bytes."""
+        """Return the bytes after their length, which has *width* bytes."""
         return self.take(self.number(width, f"the length of {what}"), what)
 
 
@@ -319,7 +322,7 @@ _TIME_END = 2**63
 
 
 def _timestamped_entry(cursor: _Cursor) -> Entry:
-    """Read a TimestampedEntry (RFC 6962, 3.4); of a precertificate no DER."""
+    """Read a TimestampedEntry (RFC 6962, 3.4); for a precertificate, its TBS only."""
     timestamp = cursor.number(8, "the timestamp")
     kind = cursor.number(2, "the type of the entry")
     if kind not in {_X509, _PRECERT}:

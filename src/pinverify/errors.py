@@ -42,14 +42,13 @@ class PolicyError(PinverifyError, ValueError):
     """Raised for a wrong pin, host, rule or policy; the message says where.
 
     Attributes:
-        kind: of the mistake, as docs/lint.md lists them; empty for others, and for
+        kind: the kind of the mistake, if docs/lint.md lists it; else empty, as for
             mistakes of several kinds together.
     """
 
     __module__ = "pinverify"
 
     def __init__(self, *args: object, kind: Kind = "") -> None:
-        """Take the message."""
         super().__init__(*args)
         self.kind: Kind = kind
 
@@ -62,9 +61,10 @@ class MistakesError(PolicyError):
     """Raised for all mistakes of a file together.
 
     Attributes:
-        lines: one for each mistake; at most twenty, and one that counts the others.
-        kinds: those of the lines, but for the one that counts. If all are one, it is
-            the kind of the error.
+        lines: one for each mistake; at most twenty, then one with the number of the
+            other mistakes.
+        kinds: the kinds of these mistakes, without those that are only counted. If all
+            are the same, that is the kind of the error.
     """
 
     def __init__(
@@ -82,21 +82,13 @@ class MistakesError(PolicyError):
 
 
 def told(lines: Sequence[str], name: str, num: int) -> tuple[str, ...]:
-    """Return the first lines that are told of a file, and one that counts the others.
-
-    Args:
-        lines: the first of them, or all.
-        name: of the file.
-        num: the number of all.
-    """
+    """Return the first lines about a file, and one that counts the rest."""
     first = tuple(lines[:MAX_TOLD])
     more = num - len(first)
     return (*first, f"{name}: … and {more:,} more") if more else first
 
 
 # ---- text of others, made fit to be printed ----------------------------------
-
-_MAX_SHOWN = 80
 
 
 def printable(text: str) -> str:
@@ -117,6 +109,6 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def shown(text: str, length: int = _MAX_SHOWN) -> str:
+def shown(text: str, length: int = 80) -> str:
     """Return a quotation of *text* that is short enough for a message."""
     return repr(text) if len(text) <= length else f"{text[:length]!r}…"

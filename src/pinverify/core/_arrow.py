@@ -1,10 +1,10 @@
 """The Arrow C data interface: columns for other libraries, without a copy.
 
-https://arrow.apache.org/docs/format/CDataInterface.html says what the structs mean, and
-CDataInterface/PyCapsuleInterface.html how Python objects hand them over.
+https://arrow.apache.org/docs/format/CDataInterface.html defines the structs, and
+CDataInterface/PyCapsuleInterface.html defines how Python objects hand them over.
 
-A consumer may move a struct elsewhere, and each child by itself. So each struct keeps
-the `Owner` of all of them, until csrc/python/arrow.h releases it.
+A consumer may move each struct by itself, children too. So each struct keeps the
+`Owner` of all of them, until csrc/python/arrow.h releases that struct.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify import _core
-from pinverify.core._library import address, ffi, view
+from pinverify.core._cffi import address, ffi, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
     "ArrowColumn",
-    "Owner",
     "array_capsule",
     "schema_capsule",
     "stream_capsule",
@@ -42,13 +41,9 @@ class ArrowColumn(NamedTuple):
 
 
 class Owner(list[object]):
-    """Everything that the structs of one capsule point to, and they themselves."""
+    """The structs of one capsule, and everything that they point to."""
 
     __slots__ = ("__weakref__",)
-
-
-_NULLABLE = 2
-"""``ARROW_FLAG_NULLABLE``."""
 
 
 def schema_capsule(column: ArrowColumn) -> object:
@@ -62,7 +57,7 @@ def array_capsule(column: ArrowColumn) -> object:
 
 
 def stream_capsule(column: ArrowColumn) -> object:
-    """Return an ``arrow_array_stream`` capsule with one array: a column."""
+    """Return an ``arrow_array_stream`` capsule whose only array is a column."""
     arrays = iter([column])
 
     def make(of_type: bool) -> object:  # noqa: FBT001 - C calls it
@@ -81,7 +76,7 @@ _STRUCTS = {
 
 
 def struct_of(capsule: object, name: str) -> Any:  # noqa: ANN401 - a C struct
-    """Return a pointer to the struct of a capsule from elsewhere."""
+    """Return a pointer to the struct in a capsule of another library."""
     return ffi.cast(_STRUCTS[name], _core.arrow_address(capsule, f"arrow_{name}"))
 
 
@@ -91,7 +86,7 @@ def _schema(column: ArrowColumn, owner: Owner, *, top: bool = False) -> Any:  # 
     struct = ffi.new("struct ArrowSchema *")
     places = ffi.new("struct ArrowSchema *[]", children)
     struct.format, struct.name = kind, name
-    struct.flags = 0 if column.valid is None else _NULLABLE
+    struct.flags = 0 if column.valid is None else 2  # ARROW_FLAG_NULLABLE
     struct.n_children, struct.children = len(children), places
     owner += [struct, kind, name, places]
     return struct, _core.own_schema(_address(struct), owner, top)

@@ -1,7 +1,7 @@
-"""Hosts and patterns: the canonical ASCII spelling of any way to write them.
+"""Hosts and patterns: the canonical spelling of each, in ASCII.
 
-The C core canonicalises ASCII names (`csrc/host.c`). Others become ASCII first:
-U-labels (RFC 5890) become A-labels, unless they are ambiguous.
+For a name in ASCII, the C core makes it (`csrc/host.c`). Other names become ASCII here
+first: U-labels (RFC 5890) become A-labels, unless they are ambiguous.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from pinverify.core._library import Column, ffi, lib, status_text
+from pinverify.core._cffi import Column, check_offsets, ffi, lib, status_text
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = [
-    "ANY_LABELS_MAX",
     "HOST_MAX",
     "BadPatternError",
     "canonical",
@@ -25,10 +24,7 @@ __all__ = [
     "canonical_pattern",
     "canonical_patterns",
     "covering",
-    "in_a_labels",
     "is_address",
-    "least_len",
-    "not_a_host",
     "split_pattern",
     "takes_any_labels",
 ]
@@ -38,22 +34,20 @@ ANY_LABELS_MAX: int = lib.PV_ANY_LABELS_MAX
 
 
 def canonical_host(host: str | bytes) -> str:
-    """Return the canonical spelling of an ASCII *host*.
+    """Return the canonical spelling of an ASCII *host*, or raise as `canonical` does.
 
     Lower case, without a trailing dot; IP addresses in their shortest form.
-
-    Raises:
-        PolicyError: the host has no canonical form; the message says why.
     """
     try:
         data = host.encode("ascii") if isinstance(host, str) else bytes(host)
     except UnicodeEncodeError:
-        raise not_a_host(host, lib.PV_ERR_HOST_CHARACTER) from None
+        why = status_text(lib.PV_ERR_HOST_CHARACTER)
+        raise _not_a_host(host, why) from None
     out = ffi.new("char[]", lib.PV_HOST_MAX + 1)
     out_len = ffi.new("size_t *")
     status = lib.pv_host_canonical(out, out_len, data, len(data))
     if status != lib.PV_OK:
-        raise not_a_host(host, status)
+        raise _not_a_host(host, status_text(status))
     text: bytes = ffi.string(out)
     return text.decode("ascii")
 
@@ -63,26 +57,19 @@ def is_address(canonical: str) -> bool:
     return ":" in canonical or canonical.rpartition(".")[2].isdigit()
 
 
-def not_a_host(host: str | bytes, status: int) -> PolicyError:
-    """Return the error that quotes a host and says what is wrong with it."""
-    msg = f"{host!r} is not a host: {status_text(status)}"
-    return PolicyError(msg, kind="host")
+def _not_a_host(host: str | bytes, why: str) -> PolicyError:
+    return PolicyError(f"{host!r} is not a host: {why}", kind="host")
 
 
-# Characters that IDNA 2003 and browsers read as a dot, and IDNA 2008 does not.
+# Characters that IDNA 2003 and browsers read as a dot, but IDNA 2008 does not.
 _OTHER_DOTS = "\u3002\uff0e\uff61"
 
 
 def canonical(host: str | bytes) -> str:
-    """Return the canonical spelling of *host*.
+    """Return the canonical spelling of *host*, with A-labels for U-labels (RFC 5891).
 
-    U-labels become A-labels (RFC 5891, without mapping).
-
-    Raises:
-        PolicyError: *host* has no canonical spelling: the core refuses it, a label
-            is neither ASCII nor a U-label, or IDNA 2003 and IDNA 2008 disagree about
-            it. The message quotes the host and gives the reason.
-        TypeError: *host* is not text.
+    PolicyError if the core refuses it, a label is neither ASCII nor a U-label, or IDNA
+    2003 and IDNA 2008 disagree about it.
     """
     if not isinstance(host, str | bytes):
         msg = f"a host is text, got {type(host).__name__}"
@@ -94,25 +81,20 @@ def canonical(host: str | bytes) -> str:
 
 @functools.lru_cache(maxsize=1024)  # a new label takes 14 us, longer than a decision
 def in_a_labels(host: str) -> str:
-    """Return a host with A-labels in the place of U-labels.
-
-    Raises:
-        PolicyError: it has none, or it is too long whatever they are.
-    """
+    """Return a host with A-labels in place of U-labels."""
     if any(dot in host for dot in _OTHER_DOTS):
-        msg = f"{host!r} is not a host: it has a dot that is not ASCII; write '.'"
-        raise PolicyError(msg, kind="host")
+        raise _not_a_host(host, "it has a dot that is not ASCII; write '.'")
     labels = host.split(".")
-    # Each label has a dot here; and one more may stand at the end.
+    # This counts a dot after the last label, too, and a host may end with a dot.
     if sum(map(least_len, labels)) > HOST_MAX + 2:
-        raise not_a_host(host, lib.PV_ERR_HOST_TOO_LONG)
+        raise _not_a_host(host, status_text(lib.PV_ERR_HOST_TOO_LONG))
     return ".".join(_a_label(host, label) for label in labels)
 
 
 def least_len(label: str) -> int:
-    """Return how long the A-label of *label* is at least, and a dot.
+    """Return the least possible length of the A-label of *label*, with a dot.
 
-    It is "xn--", and a character or more for each one of the U-label (RFC 3492).
+    An A-label has "xn--", then at least as many characters as the U-label (RFC 3492).
     """
     return len(label) + (1 if label.isascii() else 5)
 
@@ -120,19 +102,17 @@ def least_len(label: str) -> int:
 def _a_label(host: str, label: str) -> str:
     if label.isascii():
         return label
-    # Few processes meet a U-label, and the tables take long to import.
+    # Few processes meet a U-label, and the tables of these modules load slowly.
     import unicodedata  # noqa: PLC0415
 
     import idna  # noqa: PLC0415
 
     if any(unicodedata.category(c) == "Nd" and not c.isascii() for c in label):
-        msg = f"{host!r} is not a host: it has a digit that is not ASCII"
-        raise PolicyError(msg, kind="host")
+        raise _not_a_host(host, "it has a digit that is not ASCII")
     try:
         ours = idna.alabel(label).decode("ascii")
     except UnicodeError as error:  # idna.IDNAError is one
-        msg = f"{host!r} is not a host: {label!r} is not a U-label: {error}"
-        raise PolicyError(msg, kind="host") from None
+        raise _not_a_host(host, f"{label!r} is not a U-label: {error}") from None
     # The ssl module still uses IDNA 2003, which maps 'ß' to 'ss'. A rule for one of
     # the two names must not be mistaken for a rule for the other.
     try:
@@ -140,25 +120,19 @@ def _a_label(host: str, label: str) -> str:
     except UnicodeError:
         theirs = ours
     if ours != theirs:
-        msg = (
-            f"{host!r} is not a host: IDNA 2008 reads {label!r} as {ours!r}, "
-            f"IDNA 2003 as {theirs!r}; write the A-label that you mean"
+        why = (
+            f"IDNA 2008 reads {label!r} as {ours!r}, IDNA 2003 as {theirs!r}; "
+            "write the A-label that you mean"
         )
-        raise PolicyError(msg, kind="host")
+        raise _not_a_host(host, why)
     return ours
 
 
 # ---- patterns ----------------------------------------------------------------
 
-_WILDCARDS = ("**.", "*.")
-
 
 class BadPatternError(PolicyError):
-    """Raised for a pattern of a column that cannot be compiled.
-
-    Attributes:
-        row: its number.
-    """
+    """Raised when a pattern of a column cannot be compiled; ``row`` says which."""
 
     def __init__(self, row: int, why: str) -> None:
         self.row = row
@@ -166,35 +140,22 @@ class BadPatternError(PolicyError):
 
 
 def canonical_column(patterns: Column) -> Column:
-    """Return a column with the canonical spelling of each pattern.
-
-    Raises:
-        BadPatternError: a pattern has none.
-    """
+    """Return the canonical spellings of patterns; BadPatternError if one has none."""
     data = bytearray(patterns.data_len + patterns.num + 1)
     offsets = bytearray(8 * (patterns.num + 1))
+    out, out_offsets = ffi.from_buffer(data), ffi.from_buffer("uint64_t[]", offsets)
     row = ffi.new("size_t *")
     status = lib.pv_patterns_canonical(
-        ffi.from_buffer("uint8_t[]", data),
-        len(data),
-        ffi.from_buffer("uint64_t[]", offsets),
-        row,
-        patterns.handle,
+        out, len(data), out_offsets, row, patterns.handle
     )
     if status == lib.PV_ERR_POLICY_PATTERN:
         raise BadPatternError(row[0], status_text(status))
-    if status != lib.PV_OK:
-        msg = "offsets descend, or exceed the end of the buffer"
-        raise ValueError(msg)
+    check_offsets(status)
     return Column(data, memoryview(offsets).cast("Q"))
 
 
 def canonical_patterns(texts: Sequence[str]) -> list[str]:
-    """Return the canonical spelling of many patterns.
-
-    Raises:
-        PolicyError: one is not a pattern; the message quotes it and says why.
-    """
+    """Return the canonical spelling of many patterns, as `canonical_pattern` does."""
     try:
         return canonical_column(Column.of_texts(texts)).texts()
     except (BadPatternError, TypeError, UnicodeEncodeError):
@@ -202,11 +163,7 @@ def canonical_patterns(texts: Sequence[str]) -> list[str]:
 
 
 def canonical_pattern(text: str) -> str:
-    """Return the canonical spelling of a pattern.
-
-    Raises:
-        PolicyError: *text* is not a pattern; the message quotes it and says why.
-    """
+    """Return the canonical spelling of a pattern; PolicyError says what is wrong."""
     if not isinstance(text, str):
         msg = f"a pattern is text, got {text!r}"
         raise PolicyError(msg, kind="host")
@@ -229,23 +186,20 @@ def canonical_pattern(text: str) -> str:
 
 
 def takes_any_labels(name: str) -> bool:
-    """Return True if ``**.`` can stand before a canonical *name*, which is no address.
-
-    A look-up goes through the ends of a host that have as few labels.
-    """
+    """Return True if ``**.`` may precede *name*, which is canonical and no address."""
     return name.count(".") < ANY_LABELS_MAX
 
 
 def split_pattern(pattern: str) -> tuple[str, str]:
-    """Return the wildcard of a pattern, empty if it is exact, and its name."""
+    """Return a pattern's wildcard (empty if the pattern is exact) and its name."""
     if not pattern.startswith("*"):  # fast path
         return "", pattern
-    wildcard = next((p for p in _WILDCARDS if pattern.startswith(p)), "")
+    wildcard = next((p for p in ("**.", "*.") if pattern.startswith(p)), "")
     return wildcard, pattern.removeprefix(wildcard)
 
 
 def covering(pattern: str) -> Iterator[str]:
-    """Yield every pattern that matches all hosts of *pattern*, from the most specific.
+    """Yield every pattern that matches all hosts of *pattern*, the most specific first.
 
     For an exact pattern, which is a host, these are the patterns that match it, in the
     order in which they decide.

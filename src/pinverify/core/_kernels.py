@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from pinverify.core._library import ffi, lib
+from pinverify.core._cffi import ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 __all__ = [
     "kernel",
@@ -31,8 +32,7 @@ def kernel() -> str:
     return kernels()[number]
 
 
-@contextlib.contextmanager
-def use_kernel(name: str) -> Iterator[None]:
+def use_kernel(name: str) -> AbstractContextManager[None]:
     """Use another SHA-256 kernel in a ``with`` block, in the whole process.
 
     For tests and benches: other threads use it too.
@@ -40,10 +40,7 @@ def use_kernel(name: str) -> Iterator[None]:
     Raises:
         ValueError: this machine has no kernel of that name.
     """
-    with _kernel_used(
-        name, kernels(), lib.pv_sha256_kernel(), lib.pv_sha256_use_kernel
-    ):
-        yield
+    return _using(name, kernels(), lib.pv_sha256_kernel(), lib.pv_sha256_use_kernel)
 
 
 def scan_kernels() -> tuple[str, ...]:
@@ -57,17 +54,9 @@ def scan_kernel() -> str:
     return scan_kernels()[number]
 
 
-@contextlib.contextmanager
-def use_scan_kernel(name: str) -> Iterator[None]:
-    """Use another scan kernel in a ``with`` block, as `use_kernel` does.
-
-    Raises:
-        ValueError: this machine has no kernel of that name.
-    """
-    with _kernel_used(
-        name, scan_kernels(), lib.pv_scan_kernel(), lib.pv_scan_use_kernel
-    ):
-        yield
+def use_scan_kernel(name: str) -> AbstractContextManager[None]:
+    """Use another scan kernel in a ``with`` block, as `use_kernel` does."""
+    return _using(name, scan_kernels(), lib.pv_scan_kernel(), lib.pv_scan_use_kernel)
 
 
 def _kernel_names(name_of: Any) -> tuple[str, ...]:  # noqa: ANN401 - a C function
@@ -78,7 +67,7 @@ def _kernel_names(name_of: Any) -> tuple[str, ...]:  # noqa: ANN401 - a C functi
 
 
 @contextlib.contextmanager
-def _kernel_used(
+def _using(
     name: str, names: tuple[str, ...], before: int, use: Callable[[int], int]
 ) -> Iterator[None]:
     if name not in names:

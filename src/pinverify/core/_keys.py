@@ -1,17 +1,17 @@
-"""Keys: SHA-256 digests, those of the keys of certificates, and a search in pins."""
+"""Keys: SHA-256 digests of data and of certificates' keys, and the search in pins."""
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import compress, count
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify import _core
-from pinverify.core._library import (
+from pinverify.core._cffi import (
     DIGEST_LEN,
     address,
     as_bytes,
     as_columns,
-    bytes_at,
     check_offsets,
     ffi,
     lib,
@@ -23,7 +23,7 @@ from pinverify.errors import DERError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pinverify.core._library import Buffer, Column, Offsets
+    from pinverify.core._cffi import Buffer, Column, Offsets
 
 __all__ = [
     "Matches",
@@ -61,7 +61,7 @@ def sha256_many(
     """
     num, columns = as_columns(messages, offsets)
     digests = bytearray(DIGEST_LEN * num)
-    out = bytes_at(digests)
+    out = ffi.from_buffer(digests)
     for first, column in columns:
         status = lib.pv_sha256_many(out + DIGEST_LEN * first, column.handle)
         check_offsets(status)
@@ -121,7 +121,7 @@ def spki_sha256_many(
         TypeError: the offsets are not integers of 4 or 8 bytes.
     """
     digests, statuses = hash_keys(*as_columns(certs, offsets))
-    return bytes(digests), malformed_rows(statuses)
+    return bytes(digests), [*compress(count(), statuses)]
 
 
 def hash_keys(
@@ -129,28 +129,15 @@ def hash_keys(
 ) -> tuple[bytearray, bytearray]:
     """Return the SPKI digests of certificates in columns, and their statuses.
 
-    Args:
-        num: the number of certificates.
-        columns: each with the index of its first certificate.
-
-    Returns:
-        n × 32 bytes, and one ``pv_status`` each. A malformed certificate has a digest
-        of zeros.
-
-    Raises:
-        ValueError: the offsets descend, or exceed the end of the buffer.
+    Each column comes with the index of its first certificate. The digest of a malformed
+    certificate is zero. Each status is one byte, a ``pv_status``.
     """
     digests, statuses = bytearray(DIGEST_LEN * num), bytearray(num)
-    out_digests, out_statuses = bytes_at(digests), bytes_at(statuses)
+    out_digests, out_statuses = map(ffi.from_buffer, (digests, statuses))
     num_malformed = ffi.new("size_t *")
     for first, column in columns:
-        status = lib.pv_spki_sha256_many(
-            out_digests + DIGEST_LEN * first,
-            out_statuses + first,
-            num_malformed,
-            column.handle,
-        )
-        check_offsets(status)
+        places = out_digests + DIGEST_LEN * first, out_statuses + first, num_malformed
+        check_offsets(lib.pv_spki_sha256_many(*places, column.handle))
     return digests, statuses
 
 
@@ -159,13 +146,6 @@ def not_a_certificate(status: int, cert: bytes) -> str:
     pem = cert.startswith(b"-----BEGIN ")
     advice = " (this is PEM; ssl.PEM_cert_to_DER_cert makes DER of it)" if pem else ""
     return f"not a strict-DER certificate: {status_text(status)}{advice}"
-
-
-def malformed_rows(statuses: bytearray) -> list[int]:
-    """Return the indices of certificates that C could not read."""
-    if not any(statuses):
-        return []
-    return [i for i, status in enumerate(statuses) if status]
 
 
 # ---- pins --------------------------------------------------------------------
@@ -193,11 +173,7 @@ def pins_contain(pins: bytes, digest: bytes) -> bool:
 
 
 def pack(pins: bytes) -> bytes:
-    """Return *pins* (n × 32 bytes) as packed pins, the layout of the scan.
-
-    Raises:
-        ValueError: *pins* is not a multiple of 32 bytes.
-    """
+    """Return *pins* (n × 32 bytes) as packed pins, the layout of the scan."""
     pins = as_bytes(pins)
     num_pins = _num_pins(pins)
     packed = bytearray(lib.pv_pins_packed_len(num_pins))
@@ -237,41 +213,26 @@ def certs_are_pinned(
         TypeError: the offsets are not integers of 4 or 8 bytes.
     """
     pinned, digests, statuses = match_keys(pins, *as_columns(certs, offsets))
-    return Matches(bytes(pinned), bytes(digests), malformed_rows(statuses))
+    return Matches(bytes(pinned), bytes(digests), [*compress(count(), statuses)])
 
 
 def match_keys(
     pins: bytes, num: int, columns: Iterable[tuple[int, Column]]
 ) -> tuple[bytearray, bytearray, bytearray]:
-    """Find the certificates in columns whose SPKI is pinned.
+    """Return a bit for each certificate, 1 if pinned, and what `hash_keys` returns.
 
-    Args:
-        pins: n × 32 bytes, back to back.
-        num: the number of certificates.
-        columns: each with the index of its first certificate, a multiple of 8.
-
-    Returns:
-        One bit for each certificate; and what `hash_keys` returns.
-
-    Raises:
-        ValueError: *pins* is not a multiple of 32 bytes, or the offsets descend, or
-            exceed the end of the buffer.
+    The index of the first certificate of a column is a multiple of 8.
     """
     packed, num_pins = pack(pins), _num_pins(pins)
     pinned = bytearray((num + 7) // 8)
     digests, statuses = bytearray(DIGEST_LEN * num), bytearray(num)
-    out_pinned = bytes_at(pinned)
-    out_digests, out_statuses = bytes_at(digests), bytes_at(statuses)
+    out_pinned = ffi.from_buffer(pinned)
+    out_digests, out_statuses = map(ffi.from_buffer, (digests, statuses))
     num_malformed = ffi.new("size_t *")
     for first, column in columns:
+        places = out_digests + DIGEST_LEN * first, out_statuses + first, num_malformed
         status = lib.pv_certs_are_pinned(
-            out_pinned + first // 8,
-            out_digests + DIGEST_LEN * first,
-            out_statuses + first,
-            num_malformed,
-            packed,
-            num_pins,
-            column.handle,
+            out_pinned + first // 8, *places, packed, num_pins, column.handle
         )
         check_offsets(status)
     return pinned, digests, statuses
@@ -280,14 +241,14 @@ def match_keys(
 def matcher(pins: bytes) -> Callable[[bytes], bool]:
     """Return a function that tells whether a DER certificate's SPKI is pinned.
 
-    It is the cheapest call: one handle, one C call, no allocation.
+    Calling it is the cheapest check: one handle, one C call, no allocation.
 
     Args:
         pins: n × 32 bytes, back to back.
 
     Raises:
         ValueError: *pins* is not a multiple of 32 bytes.
-        DERError: raised by the function: its argument is not a strict-DER Certificate.
+        DERError: the function got what is not a strict-DER Certificate.
     """
     packed = pack(pins)
     answer: Callable[[bytes], bool] = _core.matcher(packed, partial(_is_pinned, packed))
@@ -295,7 +256,7 @@ def matcher(pins: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_pinned(packed: bytes, cert: bytes) -> bool:
-    """Slow path of `matcher`: not bytes, or not a certificate."""
+    """Slow path of `matcher`, for what is not bytes, or not a certificate."""
     cert = as_bytes(cert)
     out_status = ffi.new("pv_status *")
     num_pins = _num_pins(packed)
@@ -306,11 +267,7 @@ def _is_pinned(packed: bytes, cert: bytes) -> bool:
 
 
 def _num_pins(pins: bytes) -> int:
-    """Return how many pins these bytes are.
-
-    Raises:
-        ValueError: they are not a multiple of 32 bytes.
-    """
+    """Return the number of pins in these bytes; ValueError if one is incomplete."""
     if len(pins) % DIGEST_LEN:
         msg = f"pins are 32 bytes each, back to back; got {len(pins)} bytes"
         raise ValueError(msg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.core._library import (
+from pinverify.core._cffi import (
     Column,
     Positions,
     check_offsets,
@@ -18,14 +18,14 @@ from pinverify.core._library import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pinverify.core._library import Buffer, Offsets
+    from pinverify.core._cffi import Buffer, Offsets
 
 __all__ = ["Chains", "ColumnOfChains", "Hosts", "as_chain", "chains_of", "parts"]
 
-# Chains in lists are copied to columns this many at a time, so that the copies stay in
-# the caches. Of columns, a part is as large as what an interrupt may wait for: about a
-# hundredth of a second. Both are multiples of 8, as each part begins with a new byte of
-# a bitmap.
+# The most peers in a part. Chains in lists are copied to columns, few at a time, so
+# that the copies stay in the caches. Chains in columns are not copied: a part takes
+# about a hundredth of a second, for which an interrupt waits. Both are multiples of 8,
+# because each part begins with a new byte of a bitmap.
 _CHAINS_AT_ONCE = 256
 _MOST_AT_ONCE = 8192
 
@@ -34,9 +34,9 @@ _MOST_AT_ONCE = 8192
 
 
 class Hosts:
-    """The hosts of n peers: a sequence, or a buffer with offsets; or none."""
+    """The hosts of n peers: a sequence, or a buffer with offsets; or None."""
 
-    __slots__ = ("_column", "_data", "_kept", "_name", "_rows", "num")
+    __slots__ = ("_column", "_kept", "_name", "_rows", "num")
 
     def __init__(
         self,
@@ -46,25 +46,24 @@ class Hosts:
     ) -> None:
         """Keep the hosts, or a copy if they could change.
 
-        Args:
-            hosts: n hosts; or with *offsets* one buffer of names in ASCII. None if no
-                peer has a name.
-            offsets: host i is bytes offsets[i] to offsets[i + 1] of the buffer.
-            name: gives the bytes for the core, for each host of a sequence.
-
-        Raises:
-            TypeError: *hosts* and *offsets* do not fit together.
+        *hosts* is None if no peer has a name, and one buffer in ASCII with *offsets*.
+        Else it is a sequence, and *name* gives the bytes of each host for the core.
         """
         given: Any = hosts
         self._column: Column | None = None
-        self._data: bytes | memoryview = b""
         self._kept: object = None
         self._rows: tuple[Any, ...] | None = None
         self._name = name
         self.num: int | None = None
         if offsets is not None:
-            self._data = _unchanging(given)
-            self._column = Column(self._data, Positions.kept(offsets))
+            if not is_buffer(given):
+                kind = type(given).__name__
+                msg = f"host_offsets are for hosts in one buffer, got {kind}"
+                raise TypeError(msg)
+            held = memoryview(given)
+            is_fixed = held.readonly and held.c_contiguous
+            data = held.cast("B") if is_fixed else held.tobytes()
+            self._column = Column(data, Positions.kept(offsets))
             self.num = self._column.num
         elif given is not None:
             if is_buffer(given) or isinstance(given, str):
@@ -82,22 +81,13 @@ class Hosts:
         hosts._column, hosts._kept, hosts.num = column, kept, column.num
         return hosts
 
-    @property
-    def listed(self) -> bool:
-        """True if the hosts are a sequence."""
-        return self._rows is not None
-
     def __getitem__(self, i: int) -> Any:  # noqa: ANN401 - a host of any type
         """Return host *i* as the caller gave it; None for a peer without a name."""
         if self._rows is not None:
             return self._rows[i]
-        if self._column is None:
-            return None
-        at = self._column.positions.view
-        return bytes(self._data[at[i] : at[i + 1]]) or None
+        return None if self._column is None else self._column.item(i) or None
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the hosts as a sequence."""
         rows = None if self.num is None else [self[i] for i in range(self.num)]
         return (Hosts, (rows, None, bytes))
 
@@ -113,24 +103,11 @@ class Hosts:
         return column.handle, column
 
 
-def _unchanging(data: Any) -> bytes | memoryview:  # noqa: ANN401 - any argument
-    """Return the bytes of a buffer; a copy, unless it is read-only."""
-    if not is_buffer(data):
-        msg = f"host_offsets are for hosts in one buffer, got {type(data).__name__}"
-        raise TypeError(msg)
-    held = memoryview(data)
-    return held.cast("B") if held.readonly and held.c_contiguous else held.tobytes()
-
-
 # ---- chains ------------------------------------------------------------------
 
 
 def as_chain(certs: Sequence[bytes] | None) -> list[bytes]:
-    """Return a copy of a chain.
-
-    Raises:
-        TypeError: *certs* is one certificate, not a list of them, or None.
-    """
+    """Return a copy of a chain; TypeError for one certificate, or None."""
     if type(certs) is list:  # fast path
         return certs.copy()
     if certs is None or isinstance(certs, bytes | bytearray | memoryview | str):
@@ -140,7 +117,7 @@ def as_chain(certs: Sequence[bytes] | None) -> list[bytes]:
 
 
 class Part(NamedTuple):
-    """Chains of some peers, as C reads them."""
+    """Chains of some peers, as C reads them, and everything that they point to."""
 
     certs: Any
     """A ``pv_column``."""
@@ -149,7 +126,6 @@ class Part(NamedTuple):
     first: int
     """The number of the first of these certificates among those of all peers."""
     kept: object
-    """Everything that they point to."""
 
 
 class Chains:
@@ -181,12 +157,7 @@ class Chains:
         self.positions = Positions(found)
 
     def part(self, rows: range) -> Part:
-        """Return the chains of some peers.
-
-        Raises:
-            TypeError: a chain is no list of byte strings.
-            ValueError: a list was changed meanwhile.
-        """
+        """Return the chains of some peers."""
         some = _each(as_chain, self._rows[rows.start : rows.stop], rows)
         try:
             column = Column.of_list([*chain.from_iterable(some)])
@@ -205,11 +176,8 @@ class Chains:
 class ColumnOfChains:
     """n chains in one buffer with offsets.
 
-    Attributes:
-        num: the number of chains.
-        num_certs: the number of certificates in the buffer.
-        positions: chain i is certificates positions[i] to positions[i + 1]; None if
-            each certificate is a chain by itself.
+    The attributes are those of `Chains`; `positions` is None if each certificate is a
+    chain by itself.
     """
 
     __slots__ = ("_column", "_kept", "num", "num_certs", "positions")
@@ -228,15 +196,11 @@ class ColumnOfChains:
             self.num = positions.num
 
     def part(self, rows: range) -> Part:
-        """Return the chains of some peers.
-
-        Raises:
-            ValueError: the positions descend, or exceed the end.
-        """
+        """Return the chains of some peers."""
         if self.positions is None:
             column = self._column.part(rows.start, len(rows))
             return Part(column, ffi.NULL, rows.start, self)
-        # C looks at the offsets of all certificates that it gets: each is in one part.
+        # C checks the offsets that it gets, so each certificate must be in one part.
         at = self.positions
         first = at.view[rows.start] if rows.start else 0
         end = self.num_certs if rows.stop == self.num else at.view[rows.stop]
@@ -254,15 +218,7 @@ def chains_of(
 ) -> Chains | ColumnOfChains:
     """Find the certificates, and the boundaries of the chains.
 
-    Args:
-        chains: n chains, each leaf first; or, with *offsets*, one buffer that holds
-            all certificates.
-        offsets: certificate j is bytes offsets[j] to offsets[j + 1].
-        chain_offsets: chain i is certificates chain_offsets[i] to
-            chain_offsets[i + 1]; None if each certificate is a chain.
-
-    Raises:
-        TypeError: the arguments do not fit together.
+    The arguments are those of `Policy.evaluate_many`.
     """
     given: Any = chains
     if offsets is not None:
@@ -280,11 +236,7 @@ def chains_of(
 def parts(
     hosts: Hosts, chains: Chains | ColumnOfChains, threads: int
 ) -> Iterator[range]:
-    """Cut the peers into parts, for one call of C each.
-
-    Raises:
-        ValueError: the numbers of hosts and chains differ.
-    """
+    """Cut the peers into parts, for one call of C each."""
     num = chains.num
     if hosts.num not in {None, num}:
         msg = f"{hosts.num} hosts and {num} chains: give one per peer"
@@ -294,7 +246,7 @@ def parts(
     else:
         size = min(num // threads + 1, _MOST_AT_ONCE)
         size += -size % 8
-    # Without peers, too, C looks at the offsets.
+    # Even without peers, C checks the offsets.
     starts = range(0, max(num, 1), size)
     return (range(first, min(first + size, num)) for first in starts)
 

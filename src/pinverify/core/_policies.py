@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._core import Answer
-from pinverify.core._hosts import BadPatternError
-from pinverify.core._library import (
+from pinverify.core._cffi import (
     DIGEST_LEN,
     Column,
     as_bytes,
@@ -20,6 +19,7 @@ from pinverify.core._library import (
     lib,
     status_text,
 )
+from pinverify.core._hosts import BadPatternError
 from pinverify.core._peers import parts
 from pinverify.errors import PolicyError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar
 
-    from pinverify.core._library import Buffer, Chain
+    from pinverify.core._cffi import Buffer, Chain
     from pinverify.core._peers import Chains, ColumnOfChains, Hosts
 
     _Report = TypeVar("_Report", bound=Answer)
@@ -45,11 +45,9 @@ __all__ = [
     "Answers",
     "OpenPolicy",
     "RawPinSet",
-    "RawReport",
-    "Source",
     "begins_as_policy",
+    "compile_policy",
     "fields_of",
-    "packed",
     "rejection",
 ]
 
@@ -57,61 +55,45 @@ __all__ = [
 
 PINSET_LEN = 80
 UNPINNED: int = lib.PV_UNPINNED
-"""In place of the number of a PinSet."""
+"""Stands in place of the number of a PinSet."""
 
 
-class Source(NamedTuple):
-    """The rules and pins of a policy; see ``pv_policy_source`` in C."""
+def compile_policy(  # noqa: PLR0913, PLR0917 - the fields of the C struct
+    patterns: Column,
+    pinset_of: array[int],
+    flags: int,
+    blocked: bytes,
+    pinsets: Buffer,
+    pins: Buffer,
+) -> bytearray:
+    """Return a compiled policy, in the buffer that C wrote: a large one is not copied.
 
-    patterns: Column
-    """Canonical, ascending, each once."""
-    pinset_of: array[int]
-    """For each pattern 4 bytes: the number of its PinSet, or `UNPINNED`."""
-    flags: int
-    blocked: bytes
-    """Two runs, 16 bytes."""
-    pinsets: Buffer
-    """n × 80 bytes."""
-    pins: Buffer
-    """Packed pins, n × 32 bytes."""
-
-    def compile(self) -> bytearray:
-        """Return the compiled policy, as it was written: a large one is not copied.
-
-        Raises:
-            BadPatternError: a pattern is not canonical, or out of order.
-            PolicyError: there are too many rules.
-        """
-        pins, pinsets = ffi.from_buffer(self.pins), ffi.from_buffer(self.pinsets)
-        pinset_of = ffi.from_buffer("uint32_t[]", self.pinset_of)
-        source = ffi.new("pv_policy_source *")
-        source.patterns = self.patterns.handle[0]
-        source.pinset_of = pinset_of
-        source.pins, source.num_rows = pins, len(pins) // DIGEST_LEN
-        source.pinsets, source.num_pinsets = pinsets, len(pinsets) // PINSET_LEN
-        source.flags, source.blocked = self.flags, struct.unpack("<4I", self.blocked)
-        out = bytearray(lib.pv_policy_compiled_len(source))
-        row = ffi.new("size_t *")
-        at = ffi.from_buffer("uint8_t[]", out)
-        status = lib.pv_policy_compile(at, len(out), row, source)
-        if status in (lib.PV_ERR_POLICY_PATTERN, lib.PV_ERR_POLICY_ORDER):
-            raise BadPatternError(row[0], status_text(status))
-        if status != lib.PV_OK:
-            msg = f"the rules cannot be compiled: {status_text(status)}"
-            raise PolicyError(msg)
-        return out
+    The patterns are canonical, ascending, each once; *pinset_of* has the number of the
+    PinSet of each, or `UNPINNED`. The rest is as in ``pv_policy_source``: two runs in
+    16 bytes, PinSets of 80 bytes each, and packed pins. BadPatternError if a pattern
+    is not as it should be; PolicyError if there are too many rules.
+    """
+    rows, sets = ffi.from_buffer(pins), ffi.from_buffer(pinsets)
+    numbers = ffi.from_buffer("uint32_t[]", pinset_of)
+    source = ffi.new("pv_policy_source *")
+    source.patterns, source.pinset_of = patterns.handle[0], numbers
+    source.pins, source.num_rows = rows, len(rows) // DIGEST_LEN
+    source.pinsets, source.num_pinsets = sets, len(sets) // PINSET_LEN
+    source.flags, source.blocked = flags, struct.unpack("<4I", blocked)
+    out = bytearray(lib.pv_policy_compiled_len(source))
+    row = ffi.new("size_t *")
+    status = lib.pv_policy_compile(ffi.from_buffer(out), len(out), row, source)
+    if status in (lib.PV_ERR_POLICY_PATTERN, lib.PV_ERR_POLICY_ORDER):
+        raise BadPatternError(row[0], status_text(status))
+    if status != lib.PV_OK:
+        msg = f"the rules cannot be compiled: {status_text(status)}"
+        raise PolicyError(msg)
+    return out
 
 
 # ---- opened policies ---------------------------------------------------------
 
 _NOTHING_TO_TELL = (lib.PV_MATCH, lib.PV_NOT_PINNED)
-
-_MAY_MATCH_ABOVE_THE_LEAF = [
-    2 * pin_list + kind
-    for pin_list in (lib.PV_LIST_PINS, lib.PV_LIST_CA)
-    for kind in (lib.PV_SPKI, lib.PV_CERTIFICATE)
-]
-"""Positions in `RawPinSet.num_pins`."""
 
 
 class RawPinSet(NamedTuple):
@@ -124,25 +106,25 @@ class RawPinSet(NamedTuple):
     num_pins: tuple[int, ...]
     """Eight lengths: of list l and kind k at 2 × l + k."""
 
+    def lengths(self, pin_list: int) -> tuple[int, ...]:
+        """Return the numbers of SPKI pins and of certificate pins in a ``pv_list``."""
+        return self.num_pins[2 * pin_list : 2 * pin_list + 2]
+
     @property
     def has_ca(self) -> bool:
         """True if a certificate above the leaf must match."""
-        first = 2 * int(lib.PV_LIST_CA)
-        return any(self.num_pins[first : first + 2])
+        return any(self.lengths(lib.PV_LIST_CA))
 
     @property
     def looks_above_leaf(self) -> bool:
         """True if a certificate above the leaf can match."""
-        return any(self.num_pins[at] for at in _MAY_MATCH_ABOVE_THE_LEAF)
+        return self.has_ca or any(self.lengths(lib.PV_LIST_PINS))
 
 
-# Where the lists of a PinSet stand: csrc/pinverify_compile.h, section 1.
-_RUNS_AT, _RUN_LEN = 16, 8
-
-_SPANS = ffi.typeof("pv_span[]")
-_REPORT_OUT = ffi.typeof("pv_report *")
-_REASON_OUT = ffi.typeof("uint32_t *")
-_BYTES_OUT = ffi.typeof("uint8_t[]")
+# The offsets of the runs of pins in the header and in a PinSet. A list has two runs: of
+# SPKI pins, and of certificate pins. See csrc/pinverify_compile.h, section 1.
+_BLOCKED_AT, _LISTS_AT = 80, 16
+_TWO_RUNS = struct.Struct("<4I")
 
 
 class OpenPolicy:
@@ -151,41 +133,19 @@ class OpenPolicy:
     It keeps the bytes alive; they must not change.
 
     Attributes:
-        data: the compiled policy.
         leaf_suffices: ``pv_leaf_suffices`` of this policy. Its arguments: host (ASCII),
             its length, the leaf in DER, its length, and the time in seconds since
             1970-01-01T00:00:00Z. It returns 1 if the leaf alone is enough to accept
             the peer, whatever is above it.
         digest: 32 bytes that identify the policy, from its header.
-        num_rules: the number of rules for hosts.
-        num_pinsets: the number of different PinSets.
         has_clients: True if PinSet 0 decides about peers without a name.
-        ignores_hosts: True if it decides about every peer: no host has a rule.
+        ignores_hosts: True if PinSet 0 decides about every peer: no host has a rule.
         knows_clients_by_leaf: True if the leaf of a peer without a name is enough for
             every decision: there are no pins but `leaf` pins, and no key is blocked.
-        rejects_unpinned: True if hosts without pins are rejected.
     """
 
-    __slots__ = (
-        "_handle",
-        "_pinned_buffer",
-        "data",
-        "digest",
-        "has_clients",
-        "ignores_hosts",
-        "knows_clients_by_leaf",
-        "leaf_suffices",
-        "num_pinsets",
-        "num_rules",
-        "rejects_unpinned",
-    )
-
     def __init__(self, data: bytes | bytearray | mmap.mmap) -> None:
-        """Open and check *data*.
-
-        Raises:
-            PolicyError: *data* is not a complete, unchanged compiled policy.
-        """
+        """Open and check *data*; PolicyError unless it is complete and unchanged."""
         self.data = data
         self._pinned_buffer = ffi.from_buffer(data)
         self._handle = ffi.new("pv_policy *")
@@ -200,6 +160,7 @@ class OpenPolicy:
         digest = ffi.new("uint8_t[32]")
         lib.pv_policy_digest(digest, self._handle)
         self.digest = bytes(ffi.buffer(digest))
+        self.num_rows: int = self._handle.num_rows
         self.num_rules: int = lib.pv_policy_num_rules(self._handle)
         self.num_pinsets: int = lib.pv_policy_num_pinsets(self._handle)
         self.has_clients: bool = lib.pv_policy_has_clients(self._handle) == 1
@@ -216,27 +177,16 @@ class OpenPolicy:
     def passes(self, host: bytes, chain: Chain, now: int) -> bool:
         """Return True if a peer is accepted and there is nothing to report.
 
-        That is `MATCH` or `NOT_PINNED`. False is not a rejection: call `evaluate`.
-
-        Args:
-            host: ASCII; empty for a peer without a name.
-            chain: the verified chain.
-            now: seconds since 1970-01-01T00:00:00Z.
+        The reason is then `MATCH` or `NOT_PINNED`. False is not a rejection: `evaluate`
+        must decide then. The arguments are described there.
         """
         certs, data, offsets = chain
-        out_reason = ffi.new(_REASON_OUT)
+        reason = ffi.new("uint32_t *")
+        num, data_len, host_len = len(certs), len(data), len(host)
         accepted = lib.pv_decide(
-            out_reason,
-            self._handle,
-            host,
-            len(host),
-            data,
-            len(data),
-            offsets,
-            len(certs),
-            now,
+            reason, self._handle, host, host_len, data, data_len, offsets, num, now
         )
-        return accepted == 1 and out_reason[0] in _NOTHING_TO_TELL
+        return accepted == 1 and reason[0] in _NOTHING_TO_TELL
 
     def evaluator(
         self,
@@ -245,13 +195,9 @@ class OpenPolicy:
     ) -> Callable[[Any, Any, int], _Report]:
         """Return a function that decides about one peer, in one call into C.
 
-        It takes a host, a chain, and the time in seconds since 1970, as they come.
-
-        Args:
-            report_type: the class of its reports.
-            otherwise: the slow path, with the same arguments: it is called if the
-                host is not a str in ASCII, bytes or None, or if the chain is not a
-                short list or tuple of bytes.
+        The function takes a host, a chain, and the time in seconds since 1970. It hands
+        them to the slow path *otherwise* if the host is not a str in ASCII, bytes or
+        None, or if the chain is not a short list or tuple of bytes.
         """
         view = bytes(ffi.buffer(self._handle))
         return report_type._evaluator(view, self.digest, otherwise)  # noqa: SLF001
@@ -259,30 +205,18 @@ class OpenPolicy:
     def evaluate(
         self, host: bytes, chain: Sequence[bytes], now: int
     ) -> tuple[bytes, bytes]:
-        """Decide about one peer; see ``pv_evaluate``.
+        """Return the ``pv_report`` about one peer, and the SPKI digests of its chain.
 
-        Args:
-            host: ASCII; empty for a peer without a name.
-            chain: the verified chain, leaf first.
-            now: seconds since 1970-01-01T00:00:00Z.
-
-        Returns:
-            The ``pv_report``, and the SPKI digests of the chain: n × 32 bytes.
+        The host is in ASCII, and empty for a peer without a name; the chain is the
+        verified one, leaf first; the time is in seconds since 1970-01-01T00:00:00Z.
         """
-        num_certs = len(chain)
-        # The list keeps the buffers that the spans point into.
+        # The list keeps alive the buffers that the spans point into.
         certs = [(ffi.from_buffer(cert), len(cert)) for cert in map(as_bytes, chain)]
-        report = ffi.new(_REPORT_OUT)
-        spkis = ffi.new(_BYTES_OUT, DIGEST_LEN * num_certs)
+        spans = ffi.new("pv_span[]", certs)
+        report = ffi.new("pv_report *")
+        spkis = ffi.new("uint8_t[]", DIGEST_LEN * len(certs))
         status = lib.pv_evaluate(
-            report,
-            spkis,
-            self._handle,
-            host,
-            len(host),
-            ffi.new(_SPANS, certs),
-            num_certs,
-            now,
+            report, spkis, self._handle, host, len(host), spans, len(certs), now
         )
         if status != lib.PV_OK:
             raise ValueError(status_text(status))
@@ -299,29 +233,20 @@ class OpenPolicy:
     ) -> Answers:
         """Decide about n peers; see ``pv_evaluate_many``.
 
-        Args:
-            hosts: their hosts.
-            chains: their chains.
-            now: seconds since 1970-01-01T00:00:00Z.
-            threads: the number of threads that decide, this one among them; at most as
-                many as there are parts, and `_MOST_THREADS`.
-            with_keys: False if the answers need no digests of all keys.
-
-        Raises:
-            ValueError: the numbers of hosts and chains differ, or offsets are wrong.
-            TypeError: a host or a certificate has the wrong type.
+        At most one thread for each part decides, and at most `_MOST_THREADS`; this
+        thread is one of them. Without *with_keys*, the answers have no digests of keys.
         """
         answers = Answers(chains, with_keys=with_keys)
 
         def decide(rows: range) -> None:
             names, keep_names = hosts.part(rows)
             part = chains.part(rows)
-            places, keep_places = answers.places(rows.start, part.first)
+            places = answers.places(rows.start, part.first)
             status = lib.pv_evaluate_many(
                 places, self._handle, names, part.certs, part.chains, now
             )
             check_offsets(status)
-            del keep_names, keep_places
+            del keep_names
 
         threads = min(threads, _MOST_THREADS)
         _share([*parts(hosts, chains, threads)], decide, threads)
@@ -338,9 +263,6 @@ class OpenPolicy:
 
         If a key is blocked, it could be in a missing part of a chain. A bad host is
         never clear.
-
-        Args:
-            host: ASCII; empty for a peer without a name.
         """
         clear: int = lib.pv_host_is_clear(self._handle, host, len(host))
         return clear == 1
@@ -392,13 +314,9 @@ class OpenPolicy:
     def pins(
         self, pinset: int | None, pin_list: int, kind: int, num: int
     ) -> list[bytes]:
-        """Return the digests of the first pins of a list, 32 bytes each.
+        """Return the digests of the first *num* pins of a ``pv_list`` and ``pv_kind``.
 
-        Args:
-            pinset: the index of a PinSet; None for the pins blocked for every host.
-            pin_list: a ``pv_list``.
-            kind: a ``pv_kind``.
-            num: how many; at most their count.
+        The PinSet is given by its index; None is for the pins blocked for every host.
         """
         number = lib.PV_UNPINNED if pinset is None else pinset
         out = ffi.new("uint8_t[32]")
@@ -409,31 +327,30 @@ class OpenPolicy:
             digests.append(bytes(ffi.buffer(out)))
         return digests
 
-    def pinned_among(
-        self, pin_list: tuple[int, int, int], digests: Sequence[bytes]
-    ) -> list[bytes]:
-        """Return those of some digests that are in a list, however long it is.
+    def runs(self, pinset: int | None, pin_list: int) -> tuple[int, ...]:
+        """Return the first row and the length of each of the runs of a ``pv_list``.
 
-        Args:
-            pin_list: the index of a PinSet, a ``pv_list`` and a ``pv_kind``.
-            digests: 32 bytes each.
-
-        Raises:
-            IndexError: there is no such PinSet.
+        The PinSet is given as for `pins`.
         """
-        pinset, number, kind = pin_list
-        num_pins = self.pinset(pinset).num_pins[2 * number + kind]
-        runs = self._handle.pinsets + PINSET_LEN * pinset + _RUNS_AT
-        run = ffi.buffer(runs + _RUN_LEN * (2 * number + kind), _RUN_LEN)
-        first_row = int.from_bytes(run[:4], "little")
-        found = ffi.new(_BYTES_OUT, len(digests))
-        lib.pv_packed_contain_many(
-            found,
-            self._handle.pins + DIGEST_LEN * first_row,
-            num_pins,
-            b"".join(digests),
-            len(digests),
-        )
+        at = self._handle.bytes + _BLOCKED_AT
+        if pinset is not None:
+            if not 0 <= pinset < self.num_pinsets:
+                _check_index(lib.PV_ERR_ARGUMENT)
+            at = self._handle.pinsets + PINSET_LEN * pinset + _LISTS_AT
+            at += _TWO_RUNS.size * pin_list
+        return _TWO_RUNS.unpack(ffi.buffer(at, _TWO_RUNS.size))
+
+    def pinned_among(
+        self, pinset: int, number: int, kind: int, digests: Sequence[bytes]
+    ) -> list[bytes]:
+        """Return the digests that are in a list of pins, however long the list is.
+
+        The list is given by the index of its PinSet, its ``pv_list`` and ``pv_kind``.
+        """
+        first_row, num_pins = self.runs(pinset, number)[2 * kind :][:2]
+        pins = self._handle.pins + DIGEST_LEN * first_row
+        found, num = ffi.new("uint8_t[]", len(digests)), len(digests)
+        lib.pv_packed_contain_many(found, pins, num_pins, b"".join(digests), num)
         return [digest for digest, hit in zip(digests, found, strict=True) if hit]
 
 
@@ -449,16 +366,17 @@ _MOST_THREADS = 256
 
 
 def _share(parts: list[range], task: Callable[[range], None], threads: int) -> None:
-    """Do a task for each part, on some threads, of which this is one.
+    """Do a task for each part, on some threads, the calling thread among them.
 
-    However it ends, no task goes on: the caller may release the memory that C reads in
-    it, or change it. So after an exception, which a signal handler can raise in any
-    line here, no part is begun, and those that are begun are waited for.
+    However this call ends, no task runs on: the caller may then release or change the
+    memory that C reads in a task. So after an exception, which a signal handler can
+    raise in any line here, no more parts are begun, and the begun ones are waited for.
 
     `threading.Thread` cannot do that: an interrupt in its `start` or `join` can leave a
-    thread that CPython takes for dead, or for one that is yet to begin. So a thread
-    holds a lock while it has parts, and in the end this one takes all locks, and keeps
-    them. Where it was first, there will be no parts.
+    running thread that CPython takes for dead, or for not begun. So each other thread
+    has a lock, and holds it while it works on parts. In the end the calling thread
+    takes all these locks, and keeps them: a thread that begins later finds its lock
+    taken, and does no part.
     """
     queue = iter(parts)  # has nothing more once `parts` is empty
     others = min(threads, len(parts)) - 1
@@ -493,7 +411,7 @@ def _share(parts: list[range], task: Callable[[range], None], threads: int) -> N
 
 
 _INTERRUPTS = 8
-"""As many in a row, within microseconds, end no wait."""
+"""The number of interrupts in a row, within microseconds, that do not end the wait."""
 
 
 def _run(
@@ -502,7 +420,7 @@ def _run(
     busy: list[threading.RLock],
     more: int,
 ) -> None:
-    """Begin, and have all parts end, whatever happens, even if *more* calls fail."""
+    """Begin, and let all parts end, even if *more* interrupts come on the way."""
     try:
         if more:
             _run(begin, parts, busy, more - 1)
@@ -513,9 +431,9 @@ def _run(
 
 
 def _end(parts: list[range], busy: list[threading.RLock]) -> None:
-    """Have no part begun any more, and wait for those that are, by taking their locks.
+    """Let no more parts begin, and wait for begun ones by taking the threads' locks.
 
-    However often an interrupt comes, it is done again; the last one is raised then.
+    This begins again after each interrupt; in the end the last interrupt is raised.
     """
     interrupt = None
     while True:
@@ -548,79 +466,29 @@ NO_RULE: int = lib.PV_NO_RULE
 NO_DEPTH: int = lib.PV_NO_DEPTH
 
 
-class RawReport(NamedTuple):
-    """The fields of a ``pv_report``; see pinverify.h."""
-
-    accepted: int
-    reason: int
-    mode: int
-    matched_kind: int
-    shape: int
-    name_len: int
-    rule: int
-    depth: int
-    num_seen: int
-    detail: int
-    matched: bytes
-
-
-_REPORT = struct.Struct("=6B2x4I32s")
-"""A ``pv_report`` in memory."""
-
-
-if _REPORT.size != ffi.sizeof("pv_report"):
-    msg = "pinverify._core has another version: build or install it again"
-    raise ImportError(msg)
-
-
-def fields_of(raw: bytes) -> RawReport:
-    """Return the fields of a ``pv_report``, given as its bytes."""
-    return RawReport._make(_REPORT.unpack(raw))
-
-
-def packed(report: RawReport) -> bytes:
-    """Return a ``pv_report`` as its bytes."""
-    return _REPORT.pack(*report)
+def fields_of(raw: bytes) -> Any:  # noqa: ANN401 - a C struct
+    """Return the ``pv_report`` with these bytes; see pinverify.h."""
+    report = ffi.new("pv_report *")
+    ffi.buffer(report)[:] = raw  # ValueError for another length
+    return report
 
 
 def rejection(reason: int, num_seen: int = 0) -> bytes:
     """Return the ``pv_report`` of a rejection without a policy's decision."""
-    none = bytes(DIGEST_LEN)
-    return packed(
-        RawReport(0, reason, 0, 0, 0, 0, NO_RULE, NO_DEPTH, num_seen, 0, none)
-    )
+    report = ffi.new("pv_report *", {"reason": reason, "num_seen": num_seen})
+    report.rule, report.depth = NO_RULE, NO_DEPTH
+    return bytes(ffi.buffer(report))
 
 
 # ---- the answers about many peers --------------------------------------------
 
 
 class Answers:
-    """The columns of a ``pv_answers``.
+    """The columns of a ``pv_answers``, and the peer that each key belongs to.
 
-    Attributes:
-        num: the number of peers.
-        accepted: one bit for each peer.
-        reasons: one byte for each peer.
-        rules: 4 bytes for each peer.
-        depths: 4 bytes for each peer.
-        details: 2 bytes for each peer.
-        matched: 32 bytes for each peer.
-        spkis: 32 bytes for each certificate; or nothing.
-        chain_offsets: the keys of peer i are digests chain_offsets[i] to
-            chain_offsets[i + 1] of *spkis*; None if it is digest i.
+    The keys of peer i are digests chain_offsets[i] to chain_offsets[i + 1] of *spkis*;
+    or digest i, if there are no offsets.
     """
-
-    __slots__ = (
-        "accepted",
-        "chain_offsets",
-        "depths",
-        "details",
-        "matched",
-        "num",
-        "reasons",
-        "rules",
-        "spkis",
-    )
 
     def __init__(
         self, chains: Chains | ColumnOfChains, *, with_keys: bool = True
@@ -637,86 +505,66 @@ class Answers:
         positions = chains.positions
         self.chain_offsets = None if positions is None else positions.view.toreadonly()
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the columns."""
-        columns = {name: getattr(self, name) for name in self.__slots__}
-        offsets = columns.pop("chain_offsets")
+    def __getstate__(self) -> dict[str, Any]:
+        offsets = self.chain_offsets
         kept = None if offsets is None else (offsets.format, bytes(offsets))
-        return (_restored, (columns, kept))
+        return vars(self) | {"chain_offsets": kept}
 
-    def places(self, first: int, first_cert: int) -> tuple[Any, object]:
-        """Return the ``pv_answers`` for a part of the peers, and what it points to.
+    def __setstate__(self, columns: dict[str, Any]) -> None:
+        vars(self).update(columns)
+        if kept := columns["chain_offsets"]:
+            kind, data = kept
+            self.chain_offsets = memoryview(data).cast(kind)
 
-        Args:
-            first: the number of its first peer, a multiple of 8.
-            first_cert: the number of its first certificate.
+    def places(self, first: int, first_cert: int) -> Any:  # noqa: ANN401 - a C struct
+        """Return a ``pv_answers`` that points into these columns, for a part of them.
+
+        It begins with peer *first*, a multiple of 8, and certificate *first_cert*.
         """
-        kept = []
 
         def place(kind: str, column: bytearray, at: int) -> Any:  # noqa: ANN401
-            address = ffi.from_buffer(kind, column)
-            kept.append(address)
-            return address + at
+            return ffi.cast(kind, ffi.from_buffer(column)) + at
 
+        spkis = place("uint8_t *", self.spkis, DIGEST_LEN * first_cert)
         places = {
-            "spkis": place("uint8_t[]", self.spkis, DIGEST_LEN * first_cert)
-            if self.spkis
-            else ffi.NULL,
-            "accepted": place("uint8_t[]", self.accepted, first // 8),
-            "reasons": place("uint8_t[]", self.reasons, first),
-            "rules": place("uint32_t[]", self.rules, first),
-            "depths": place("uint32_t[]", self.depths, first),
-            "details": place("uint16_t[]", self.details, first),
-            "matched": place("uint8_t[]", self.matched, DIGEST_LEN * first),
+            "spkis": spkis if self.spkis else ffi.NULL,
+            "accepted": place("uint8_t *", self.accepted, first // 8),
+            "reasons": place("uint8_t *", self.reasons, first),
+            "rules": place("uint32_t *", self.rules, first),
+            "depths": place("uint32_t *", self.depths, first),
+            "details": place("uint16_t *", self.details, first),
+            "matched": place("uint8_t *", self.matched, DIGEST_LEN * first),
         }
-        return ffi.new("pv_answers *", places), kept
+        return ffi.new("pv_answers *", places)
 
     def row(self, i: int, name_len: Callable[[int], int]) -> tuple[bytes, bytes]:
-        """Return what ``pv_evaluate`` says about peer *i*.
+        """Return what `OpenPolicy.evaluate` returns about peer *i*.
 
-        Args:
-            i: the number of the peer.
-            name_len: gives the length of a rule's name.
-
-        Returns:
-            The ``pv_report``, and the SPKI digests of the chain: n × 32 bytes.
+        The length of a rule's name is not in the columns; *name_len* gives it.
         """
         offsets = self.chain_offsets
         start, stop = (i, i + 1) if offsets is None else (offsets[i], offsets[i + 1])
         spkis = bytes(self.spkis[DIGEST_LEN * start : DIGEST_LEN * stop])
+        keys = [spkis[at : at + DIGEST_LEN] for at in range(0, len(spkis), DIGEST_LEN)]
         rule, depth, details = (
             int.from_bytes(column[width * i : width * (i + 1)], sys.byteorder)
             for column, width in ((self.rules, 4), (self.depths, 4), (self.details, 2))
         )
-        report = RawReport(
-            accepted=self.accepted[i // 8] >> i % 8 & 1,
-            reason=self.reasons[i],
-            mode=details & 1,
-            matched_kind=details >> 1 & 1,
-            shape=details >> 2 & 3,
-            name_len=name_len(rule),
-            rule=rule,
-            depth=depth,
-            num_seen=_num_seen(spkis),
-            detail=details >> 8,
-            matched=bytes(self.matched[DIGEST_LEN * i : DIGEST_LEN * (i + 1)]),
-        )
-        return packed(report), spkis
+        fields = {
+            "accepted": self.accepted[i // 8] >> i % 8 & 1,
+            "reason": self.reasons[i],
+            "mode": details & 1,
+            "matched_kind": details >> 1 & 1,
+            "shape": details >> 2 & 3,
+            "name_len": name_len(rule),
+            "rule": rule,
+            "depth": depth,
+            "num_seen": [*keys, _NO_KEY].index(_NO_KEY),
+            "detail": details >> 8,
+            "matched": bytes(self.matched[DIGEST_LEN * i : DIGEST_LEN * (i + 1)]),
+        }
+        return bytes(ffi.buffer(ffi.new("pv_report *", fields))), spkis
 
 
-def _restored(columns: dict[str, Any], offsets: tuple[Any, bytes] | None) -> Answers:
-    answers = Answers.__new__(Answers)
-    for name, column in columns.items():
-        setattr(answers, name, column)
-    kind, data = offsets or (None, b"")
-    answers.chain_offsets = None if kind is None else memoryview(data).cast(kind)
-    return answers
-
-
-def _num_seen(spkis: bytes) -> int:
-    """Return the number of digests before the first that is zero: no key has that."""
-    num = len(spkis) // DIGEST_LEN
-    nothing = bytes(DIGEST_LEN)
-    return next(
-        (i for i in range(num) if spkis[DIGEST_LEN * i :][:DIGEST_LEN] == nothing), num
-    )
+_NO_KEY = bytes(DIGEST_LEN)
+"""Stands for the digest of a key that was not seen; no key has this digest."""

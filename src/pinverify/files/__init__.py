@@ -1,7 +1,7 @@
 """Policy files: `load_policy` reads one; the format is an argument, never guessed.
 
 pinverify's own files are read here, with all their mistakes. `pinverify.formats` has
-the readers of other systems; it is looked up when it is asked for.
+the readers of other systems' files; it is imported when one of them is needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from pinverify import policy  # a part is imported when it is used
 from pinverify.errors import MAX_TOLD, PolicyError, told
 from pinverify.files import toml
-from pinverify.files.toml import policy_or_rules, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +27,8 @@ __all__ = ["PolicyWarning", "bytes_of", "check_size", "load_policy", "load_rules
 class PolicyWarning(UserWarning):
     """Warning of a policy file that was read.
 
-    A reader left something out, and accepts no more for it; or a rule can never match,
-    never rejects anybody, or will break. `lint` tells more.
+    A reader left something out, and does not accept more because of that; or a rule can
+    never match, never rejects anybody, or will break. `lint` says more.
     """
 
     __module__ = "pinverify"
@@ -58,8 +57,8 @@ def load_policy(
     """
     name = os.fspath(path)
     notices: Sequence[str] = ()
-    if _is_own(format, host, pins):
-        found = policy_or_rules(bytes_of(name, MAX_BYTES, format), name)
+    if format == "toml" and host is None and not pins:
+        found = toml.policy_or_rules(bytes_of(name, MAX_BYTES, format), name)
     else:
         found = _readers(name, format).ordinary_policy(
             path, format, host=host, pins=_paths(pins)
@@ -85,8 +84,8 @@ def load_rules(
     """
     name = os.fspath(path)
     notices: Sequence[str] = ()
-    if _is_own(format, host, pins):
-        text = text_of(bytes_of(name, MAX_BYTES, format), name)
+    if format == "toml" and host is None and not pins:
+        text = toml.text_of(bytes_of(name, MAX_BYTES, format), name)
         rules = toml.loads(text, name)
     else:
         loaded = _readers(name, format).load_file(
@@ -97,19 +96,10 @@ def load_rules(
     return rules
 
 
-def _is_own(kind: str, host: str | None, pins: object) -> bool:
-    """Return True for the file that is read here, if nothing is wrong about it."""
-    return kind == "toml" and host is None and not pins
-
-
 def _readers(name: str, kind: str) -> Any:  # noqa: ANN401 - a module
-    """Return the readers of all formats.
-
-    Raises:
-        PolicyError: they are not installed.
-    """
+    """Return the readers of all formats; PolicyError if they are not installed."""
     try:
-        return importlib.import_module("pinverify.formats._files")
+        return importlib.import_module("pinverify.formats._load")
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("pinverify."):
             raise
@@ -127,8 +117,8 @@ def _paths(
 
 
 def _warn(rules: Rules, notices: Sequence[str], name: str) -> None:
-    # Who only prints a file has no use for the checks.
-    from pinverify.files._checks import serious  # noqa: PLC0415
+    # Imported late, because to print a file needs no checks.
+    from pinverify.files._load_warnings import serious  # noqa: PLC0415
 
     found, num = serious(rules, name, MAX_TOLD)
     texts = [str(finding) for finding in found]
@@ -139,21 +129,11 @@ def _warn(rules: Rules, notices: Sequence[str], name: str) -> None:
 # ---- bytes -------------------------------------------------------------------
 
 MAX_BYTES = 2**30
-"""The most that is read of a policy file: a million hosts are welcome."""
+"""The most bytes that a policy file may have: room for a million hosts."""
 
 
 def bytes_of(name: str, max_bytes: int, kind: str) -> bytes:
-    """Return the contents of a file.
-
-    Args:
-        name: its path.
-        max_bytes: the most that it may have.
-        kind: its format, for the message.
-
-    Raises:
-        PolicyError: it is larger.
-        OSError: it cannot be read.
-    """
+    """Return the contents of a file; PolicyError if it has more bytes than it may."""
     with Path(name).open("rb") as file:
         data = file.read(max_bytes + 1)
     check_size(data, name, max_bytes, kind)
@@ -161,11 +141,7 @@ def bytes_of(name: str, max_bytes: int, kind: str) -> bytes:
 
 
 def check_size(data: bytes, name: str, max_bytes: int, kind: str) -> None:
-    """Refuse more bytes than a policy can have.
-
-    Raises:
-        PolicyError: there are more.
-    """
+    """Refuse more bytes than a policy can have; the message names its format."""
     if len(data) > max_bytes:
         msg = (
             f"{name}: more than {max_bytes:,} bytes; no {kind} file of a "

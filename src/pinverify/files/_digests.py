@@ -14,23 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
-    "example_of",
+    "EXAMPLE_OF",
+    "NOTHING_HASHED",
     "is_for_examples",
     "is_placeholder",
     "known_among",
-    "nothing_hashed",
 ]
 
-# The output of a pipe whose first command failed.
-_NOTHING = {
-    core.sha256(b""): "nothing",
-    core.sha256(b"\n"): "an empty line",
-}
-
-
-def nothing_hashed(digest: bytes) -> str:
-    """Return the words for the nothing that was hashed; empty for other digests."""
-    return _NOTHING.get(digest, "")
+NOTHING_HASHED = {core.sha256(b""): "nothing", core.sha256(b"\n"): "an empty line"}
+"""Inputs that are hashed if the command before has failed, by their digests."""
 
 
 # ---- placeholders --------------------------------------------------------------
@@ -49,15 +41,15 @@ _ALPHABET = (
 def is_placeholder(digest: bytes) -> bool:
     """Return True for 32 bytes that a person typed and no SHA-256 gave.
 
-    They have few different bytes, as those have that repeat something short; or they
-    count; or their base64 begins again, repeats a character or follows the alphabet. Of
-    random digests each of these is true for fewer than one in a thousand million.
+    They have few different values, as if something short was repeated; or they count
+    up; or their base64 begins again, repeats a character or follows the alphabet. Each
+    of these is true for fewer than one in a thousand million random digests.
     """
     return bool(_placeholders([digest]))
 
 
 def _placeholders(digests: Sequence[bytes]) -> set[bytes]:
-    """Return the placeholders among some digests: files may have a million pins."""
+    """Return the placeholders among many digests: files may have a million pins."""
     lines = [binascii.b2a_base64(digest) for digest in digests]
     found = {
         digest
@@ -71,14 +63,14 @@ def _placeholders(digests: Sequence[bytes]) -> set[bytes]:
 
 
 def _has_few_bytes(digest: bytes) -> bool:
-    # The first bytes of most digests are enough, and a small set is quickly made.
+    # For most digests the first bytes are enough: a set of these is made faster.
     return len(set(digest[:_FIRST])) <= _FEW and len(set(digest)) <= _FEW
 
 
 def _has_typed_word(lines: bytes) -> bool:
     """Return True if a line repeats a character or follows the alphabet."""
-    # Where a character is that before it, their difference is zero. That is far faster
-    # than a regular expression.
+    # The difference of two equal characters in a row is zero. To search for zeros is
+    # far faster than a regular expression.
     number = int.from_bytes(lines)
     differences = (number ^ number >> 8).to_bytes(len(lines))
     return _REPEATED in differences or any(word in lines for word in _ALPHABET)
@@ -86,8 +78,8 @@ def _has_typed_word(lines: bytes) -> bool:
 
 # ---- examples ------------------------------------------------------------------
 
-# Base64 of pins that documentations show, and that people copy with the rest. No pin
-# of an authority is among them that is still in use: somebody may mean it.
+# Base64 of pins that documentation shows, and that people copy with the rest. Pins of
+# authorities that are still in use are left out: somebody may mean them.
 _EXAMPLES = {
     "OkHttp": ("afwiKY3RxoMmLkuRW1l7QsPZTJPwDS2pdDROQjXw8ig=",),
     "Android": (
@@ -115,24 +107,17 @@ _EXAMPLES = {
         "Pqs/ulAmth0AfL9BG5DzyI/4nPCoCIy7/D6qyoZ91mM=",
     ),
 }
-_OWNERS = {
+EXAMPLE_OF = {
     Pin.spki(text).digest: owner for owner, texts in _EXAMPLES.items() for text in texts
 }
-
-
-def example_of(digest: bytes) -> str:
-    """Return the documentation that has a digest as an example, or an empty text."""
-    return _OWNERS.get(digest, "")
-
-
-# ---- many ----------------------------------------------------------------------
+"""The documentation that has a pin as an example, by its digest."""
 
 _AT_ONCE = 1024  # so that their base64 stays in the caches
 
 
 def known_among(digests: Sequence[bytes]) -> set[bytes]:
     """Return those digests that are a hash of nothing, a placeholder or an example."""
-    found = {*_NOTHING, *_OWNERS}.intersection(digests)
+    found = {*NOTHING_HASHED, *EXAMPLE_OF}.intersection(digests)
     for first in range(0, len(digests), _AT_ONCE):
         found |= _placeholders(digests[first : first + _AT_ONCE])
     return found

@@ -1,8 +1,9 @@
 """All mistakes of a policy file in TOML, and their lines.
 
-tomllib stops at the first mistake, and tells no lines of what it has read. So a file
-that has one is cut into statements: a header in brackets, or a key and its value. Each
-is read by itself. What is not TOML is left out, and the tables of the rest are checked.
+tomllib stops at the first mistake, and gives no lines for what it has read. So a file
+with a mistake is cut into statements: a header in brackets, or a key and its value.
+Each statement is read by itself. What is not TOML is left out, and
+`_toml_and_json_tables` checks the tables of the rest: keys, types and pins.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.files._policy_tables import Mistake, mistakes_in
+from pinverify.files._toml_and_json_tables import Mistake, mistakes_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pinverify.errors import Kind
-    from pinverify.files._policy_tables import Place
+    from pinverify.files._toml_and_json_tables import Place
 
 __all__ = ["look_again", "tokens"]
 
 # Strings and comments hide brackets and commas. A string that nothing closes is one
-# token, or each quote in it would be followed to the end of the line.
+# token; otherwise each quote in it would begin a search to the end of the line.
 _SHORT = (
     r"'''.*?'''"
-    r'|"(?:[^"\\\n]|\\.)*+"?'  # without an end to the end of the line
+    r'|"(?:[^"\\\n]|\\.)*+"?'  # if nothing closes it, to the end of the line
     r"|'[^'\n]*+'?"
     r"|\#[^\n]*"
     r"|[\[\]{},=\n]"
@@ -42,18 +43,12 @@ _PLACE = re.compile(r" \(at line (\d+), column (\d+)\)")
 
 
 class _Statement(NamedTuple):
-    """One statement, with its line end.
-
-    Attributes:
-        line: the number of its first line.
-        text: all of it.
-        place: the keys that lead to its value, or to the table of a header; None if
-            they cannot be told.
-    """
+    """One statement, with its line end, and the number of its first line."""
 
     line: int
     text: str
     place: Place | None
+    """The keys that lead to the value, or to the header's table; None if unknown."""
 
     @property
     def is_header(self) -> bool:
@@ -66,9 +61,7 @@ def look_again(
 ) -> tuple[Iterator[Mistake], Callable[[Collection[Place]], Mapping[Place, int]]]:
     """Return the mistakes of a file, and a function that finds lines of places.
 
-    Args:
-        text: the file.
-        document: its tables; None if it is not TOML.
+    The document is None if the text is not TOML.
     """
     found: dict[Place, int] = {}
 
@@ -105,7 +98,7 @@ def _mistakes(text: str, lines: dict[Place, int]) -> Iterator[Mistake]:
             lines[(statement.line,)], why = problem
             kind: Kind = "twice" if "twice" in why else "syntax"
             yield Mistake((statement.line,), "", f"not TOML: {why}", kind)
-            inner = place or table  # of a key that cannot be told, only its table
+            inner = place or table  # only the table, if the key is unknown
             hurt |= {inner[:length] for length in range(len(inner) + 1)}
             left_out = statement.is_header
         is_sound = not (problem or left_out)
@@ -129,7 +122,7 @@ def _problem(statement: _Statement) -> tuple[int, str] | None:
         why = "nested too deeply; a host's table holds no further tables"
         return statement.line, why
     except ValueError as error:  # int() raises one for thousands of digits
-        why = str(error).removesuffix(" (at end of document)")  # of the statement
+        why = str(error).removesuffix(" (at end of document)")  # only of the statement
     else:
         return None
     line = statement.line
@@ -143,19 +136,16 @@ def _problem(statement: _Statement) -> tuple[int, str] | None:
 
 
 def _statements(text: str) -> Iterator[_Statement]:
-    """Cut a file into statements; blank lines and comments are some, too."""
+    """Cut a file into statements; blank lines and comments are statements, too."""
     table: Place | None = ()
     for line, piece in _pieces(text):
-        statement = _Statement(line, piece, None)
-        if statement.is_header:
-            table = _place(piece)
-            yield statement._replace(place=table)
+        place = None
+        if piece.lstrip().startswith("["):
+            place = table = _place(piece)
         elif (keys := _KEYS.match(piece)) and table is not None:
             inner = _place(f"{keys[1]} = 0")
             place = None if inner is None else (*table, *inner)
-            yield statement._replace(place=place)
-        else:
-            yield statement
+        yield _Statement(line, piece, place)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
@@ -163,14 +153,11 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
     start, first, line, depth = 0, 1, 1, 0
     for match in tokens(text):
         word, end = match[0], match.end()
-        if word in _OPENING:
-            depth += 1
-        elif word in _CLOSING:
-            depth -= 1
+        depth += (word in _OPENING) - (word in _CLOSING)
         line += word.count("\n")
         if word != "\n":
             continue
-        # No value begins like a statement: then a bracket was not closed.
+        # No line in a value begins like a statement: here a bracket was not closed.
         if depth <= 0 or _KEYS.match(text, end) or _HOSTS.match(text, end):
             yield first, text[start:end]
             start, first, depth = end, line, 0
@@ -178,10 +165,10 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 
 
 def tokens(text: str, at: int = 0) -> Iterator[re.Match[str]]:
-    """Yield the tokens behind a position.
+    """Yield the tokens from a position on.
 
-    Three quotes that nothing closes are looked for once: what closes a later string
-    would close the first, and each search goes through the rest of the file.
+    After three quotes that nothing closes, no more such strings are looked for: their
+    end would have closed the first, and each search goes through the rest of the file.
     """
     for match in _TOKEN.finditer(text, at):
         if match[0] == _UNCLOSED:

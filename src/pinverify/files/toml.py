@@ -1,6 +1,7 @@
-"""pinverify's own policy format, in TOML; docs/policy-toml.md is its manual.
+"""Reading pinverify's own policy format, TOML; docs/policy-toml.md is its manual.
 
-The tables that it holds are described in `_policy_tables`.
+The tables that it holds are described in `_toml_and_json_tables`; `formats.toml`
+writes it.
 """
 
 from __future__ import annotations
@@ -10,23 +11,20 @@ import tomllib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pinverify.errors import PolicyError
-from pinverify.files._policy_tables import (
-    VERSION,
+from pinverify.files._toml_and_json_tables import (
     Columns,
     all_mistakes,
     columns_of,
-    quoted,
     rules_of,
 )
 from pinverify.files._toml_mistakes import look_again
-from pinverify.policy import PinSet, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pinverify.policy import Pin, Policy
+    from pinverify.policy import Policy, Rules
 
-__all__ = ["dumps", "loads", "policy_or_rules", "read", "text_of"]
+__all__ = ["loads", "policy_or_rules", "read", "text_of"]
 
 _Read = TypeVar("_Read")
 
@@ -46,10 +44,9 @@ def loads(text: str, name: str = "<string>") -> Rules:
 
 
 def read(text: str, name: str, use: Callable[[dict[str, Any], str], _Read]) -> _Read:
-    """Return what a function makes of the tables of a policy file and of its name.
+    """Return what *use* makes of the tables of a policy file and of the file's name.
 
-    Raises:
-        PolicyError: as in `loads`, also for a mistake that the function finds.
+    Mistakes that *use* finds are told like those of `loads`.
     """
     if text.startswith("\ufeff"):
         msg = (
@@ -72,8 +69,8 @@ def read(text: str, name: str, use: Callable[[dict[str, Any], str], _Read]) -> _
     raise all_mistakes(*look_again(text, document), name, first)
 
 
-_MAX_DOTS = 16  # of a key: those of a policy have three
-# A string that nothing closes ends with its line: each is looked at once.
+_MAX_DOTS = 16  # in one key; keys of a policy have three
+# A string that nothing closes ends with its line, so that a line is read only once.
 _STRING_OR_COMMENT = re.compile(r"""\"(?:[^"\\\n]|\\.)*+\"?|'[^'\n]*+'?|\#.*""")
 _LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_MAX_DOTS + 1}}}")
 
@@ -81,9 +78,8 @@ _LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_MAX_DOTS + 1}
 def _check_keys_of_lines(text: str, name: str) -> None:
     """Refuse keys of very many parts: tomllib takes gigabytes for one of 80 kB.
 
-    Raises:
-        PolicyError: a line has one. Dots in strings and comments do not count, unless
-            a string may have several lines, which no policy needs.
+    Dots in strings and comments do not count, unless a string may have several lines,
+    which no policy needs.
     """
     has_long_strings = '"""' in text or "'''" in text
     for number, line in enumerate(text.split("\n"), start=1):
@@ -99,9 +95,10 @@ def _check_keys_of_lines(text: str, name: str) -> None:
 
 
 def _note_quoted(document: dict[str, Any], text: str) -> None:
-    """Say of a host with the single key ca that the source has quotes around it.
+    """Mark each host whose only key is ca if the source has its name in quotes.
 
-    Without them, hosts.shop.ca would be a key of shop, and shop.ca have no pins.
+    Without quotes, hosts.shop.ca is the key ca of the host shop, and the host shop.ca
+    has no pins.
     """
     hosts = document.get("hosts")
     for name, table in hosts.items() if isinstance(hosts, dict) else ():
@@ -114,11 +111,7 @@ def _note_quoted(document: dict[str, Any], text: str) -> None:
 
 
 def text_of(data: bytes, name: str) -> str:
-    """Return the text of a policy file.
-
-    Raises:
-        PolicyError: it is not UTF-8.
-    """
+    """Return the text of a policy file; PolicyError if it is not UTF-8."""
     try:
         return data.decode("utf-8-sig")  # keep line ends
     except UnicodeDecodeError as error:
@@ -130,66 +123,10 @@ def text_of(data: bytes, name: str) -> str:
 
 
 def policy_or_rules(data: bytes, name: str) -> Policy | Rules:
-    """Return the policy of a file about which there is nothing to tell, or its rules.
-
-    Raises:
-        PolicyError: it has mistakes.
-    """
+    """Return the policy of a file, or its rules if there may be a warning to give."""
     text = text_of(data, name)
     found = read(text, name, lambda *each: columns_of(each[0]) or rules_of(*each))
     if not isinstance(found, Columns):
         return found
     policy = found.policy() if found.is_ordinary() else None
     return policy or loads(text, name)
-
-
-def dumps(rules: Rules) -> str:
-    """Write rules as the text of a policy file: ``loads(dumps(rules)) == rules``.
-
-    Raises:
-        PolicyError: there are no rules.
-        TypeError: *rules* are not `Rules`.
-    """
-    if not isinstance(rules, Rules):
-        msg = f"expected Rules, got {type(rules).__name__}; of a Policy write its rules"
-        raise TypeError(msg)
-    if not (rules.hosts or rules.blocked or rules.clients):
-        msg = "there are no rules to write; add a host"
-        raise PolicyError(msg)
-    lines = [f"version = {VERSION}"]
-    if rules.unpinned != "allow":
-        lines.append(f'unpinned = "{rules.unpinned}"')
-    if rules.blocked:
-        lines.append(f"blocked = {_pins_as_toml(rules.blocked)}")
-    if rules.clients is not None:
-        lines += ["", "[clients]", *_pinset_as_toml(rules.clients)]
-    for pattern, value in sorted(rules.hosts.items()):
-        lines += ["", f"[hosts.{quoted(pattern)}]"]
-        if isinstance(value, PinSet):
-            lines += _pinset_as_toml(value)
-        else:
-            lines.append("unpinned = true")
-    return "\n".join(lines) + "\n"
-
-
-# ---- writing -----------------------------------------------------------------
-
-
-def _pinset_as_toml(pinset: PinSet) -> list[str]:
-    lists = [
-        name for name in ("pins", "leaf", "ca", "blocked") if getattr(pinset, name)
-    ]
-    lines = [f"{name} = {_pins_as_toml(getattr(pinset, name))}" for name in lists]
-    if pinset.mode != "enforce":
-        lines.append(f'mode = "{pinset.mode}"')
-    if pinset.expires is not None:
-        expires = pinset.expires.isoformat().replace("+00:00", "Z")
-        lines += [f"expires = {expires}", f'after_expiry = "{pinset.after_expiry}"']
-    return lines
-
-
-def _pins_as_toml(pins: tuple[Pin, ...]) -> str:
-    written = [f'"{pin}"' for pin in pins]
-    if len(written) == 1:
-        return f"[{written[0]}]"
-    return "\n".join(["[", *(f"    {pin}," for pin in written), "]"])

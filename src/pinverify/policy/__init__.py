@@ -3,8 +3,7 @@
     rules ──► compiled policy ──► decision ──► report ──► PinningError
     Rules     bytes               Policy       Report
 
-A `Policy` made from rules and one opened from a file are the same thing: the C core
-decides from the compiled bytes, and the rules can be read back from them.
+The rules can be read back from the compiled bytes.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from pinverify.policy._policy import Policy
     from pinverify.policy._rejection import PinningError, find_pinning_error
     from pinverify.policy._report import Mode, Reason, Report, Side
-    from pinverify.policy._reports import Reports
+    from pinverify.policy._report_columns import Reports
     from pinverify.policy._rules import UNPINNED, Pins, PinSet, Rules, Unpinned
 
 __all__ = [
@@ -45,7 +44,7 @@ if not TYPE_CHECKING:
             "_policy": "Policy",
             "_rejection": "PinningError find_pinning_error",
             "_report": "Mode Reason Report Side",
-            "_reports": "Reports",
+            "_report_columns": "Reports",
             "_rules": "UNPINNED Pins PinSet Rules Unpinned",
         },
     )

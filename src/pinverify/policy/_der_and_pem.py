@@ -1,12 +1,12 @@
 """DER and PEM beside the core: certificates in texts, and what they claim, for display.
 
-The core alone reads certificates for decisions, and strictly. The reader of DER here is
-loose: it only stays inside its buffer, and what it makes of damaged bytes may be
+For decisions, the core alone reads certificates, and strictly. The reader of DER here
+is lenient: it stays inside its buffer, but its result for damaged bytes may be
 nonsense.
 
-A subject becomes one line of text for people. It may hold anything that the peer likes,
-so whoever shows it escapes and cuts it. It is read here and not by another library,
-because the log names peers in the middle of a handshake, where nothing may be imported.
+A subject becomes one line of text for people. It may contain anything that the peer
+likes, so whoever shows it escapes and cuts it. No other library reads subjects, because
+the log names peers in the middle of a handshake, where nothing may be imported.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.errors import DERError
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
-    "Block",
     "Element",
     "blocks",
     "dotted",
     "element",
-    "extensions",
     "inside",
     "is_pem",
     "name_text",
@@ -44,29 +43,21 @@ __all__ = [
 def is_pem(data: bytes) -> bool:
     """Return True for PEM, False for DER.
 
-    A long DER element begins with bytes that no text begins with. Inside it there may
-    be anything, even something that looks like PEM.
+    A long DER element begins with bytes that no text begins with. Its contents may be
+    anything, even something that looks like PEM.
     """
     return re.match(rb"\x30[\x81-\xff]", data) is None and b"-----BEGIN " in data
 
 
 class Block(NamedTuple):
-    """One block of a PEM text.
-
-    Attributes:
-        label: for instance CERTIFICATE.
-        body: base64 without line ends; None if the END line is missing.
-    """
+    """One block of a PEM text: its label, such as CERTIFICATE, and its body."""
 
     label: str
     body: bytes | None
+    """Base64 without line ends; None if the END line is missing."""
 
     def der(self) -> bytes:
-        """Return the decoded contents.
-
-        Raises:
-            DERError: the block has no end, or is not base64.
-        """
+        """Return the decoded contents."""
         if self.body is None:
             msg = f"a BEGIN {self.label} line without its END line"
             raise DERError(msg)
@@ -81,7 +72,7 @@ _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([^-]+)-----")
 
 
 def blocks(data: bytes) -> Iterator[Block]:
-    """Yield each block of a PEM text in order, also blocks without an END line."""
+    """Yield each block of a PEM text in order, even blocks without an END line."""
     label: str | None = None
     body_at = 0
     for boundary in _BOUNDARY.finditer(data):
@@ -98,16 +89,13 @@ def blocks(data: bytes) -> Iterator[Block]:
 
 
 def one_der(der_or_pem: bytes | str, label: str) -> bytes:
-    """Return DER as it is, or the one block *label* of a PEM text.
-
-    Raises:
-        DERError: the text has another number of such blocks, or a damaged one.
-        TypeError: *der_or_pem* is neither bytes nor text.
-    """
+    """Return DER as it is, or the one block *label* of a PEM text."""
     data = der_or_pem.encode("utf-8") if isinstance(der_or_pem, str) else der_or_pem
     if not isinstance(data, bytes | bytearray):
-        msg = f"expected DER or PEM, got {type(data).__name__}; of a key or a "
-        msg += "certificate of `cryptography` give its public_bytes(…)"
+        msg = (
+            f"expected DER or PEM, got {type(data).__name__}; of a key or a "
+            "certificate of `cryptography` give its public_bytes(…)"
+        )
         raise TypeError(msg)
     data = bytes(data)
     if not is_pem(data):
@@ -144,9 +132,7 @@ class Element(NamedTuple):
 def element(der: bytes, at: int) -> Element:
     """Read the element that begins at a position.
 
-    Raises:
-        ValueError: it ends after the buffer.
-        IndexError: it begins at the end of the buffer.
+    ValueError if it ends after the buffer; IndexError if it has no tag or length.
     """
     tag, length, start = der[at], der[at + 1], at + 2
     if length & 0x80:
@@ -175,24 +161,9 @@ def tbs_fields(cert: bytes) -> Iterator[Element]:
     return (field for field in inside(cert, tbs) if field.tag != _VERSION)
 
 
-_EXTENSIONS = 0xA3
-
-
-def extensions(cert: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield OID and value of each extension of a certificate (RFC 5280, 4.2)."""
-    _, _, _, _, _, _, *optional = tbs_fields(cert)
-    for field in optional:
-        if field.tag == _EXTENSIONS:
-            for extension in inside(cert, element(cert, field.start)):
-                oid, *_, value = inside(cert, extension)
-                yield cert[oid.start : oid.end], cert[value.start : value.end]
-
-
 # ---- the subject as text -----------------------------------------------------
 
 _SUBJECT_MAX = 4096  # bytes that are read; no honest subject is that long
-
-_FIELDS_BEFORE = 4  # serialNumber, signature, issuer, validity
 
 # The keywords of RFC 4514, 3, by the bytes of their OIDs.
 _KEYWORDS = {
@@ -223,27 +194,18 @@ _ENCODINGS = {
 def subject_of(cert: bytes) -> str:
     """Return a certificate's subject as RFC 4514 writes it; empty if unreadable."""
     try:
-        return _subject(cert)
-    except (IndexError, ValueError):  # not DER, or text in another encoding
+        _serial, _signature, _issuer, _validity, subject = islice(tbs_fields(cert), 5)
+        if subject.end - subject.start > _SUBJECT_MAX:
+            return ""
+        return name_text(cert, subject)
+    except (IndexError, ValueError):  # not DER, or a text not in its tag's encoding
         return ""
-
-
-def _subject(cert: bytes) -> str:
-    fields = tbs_fields(cert)
-    for _ in range(_FIELDS_BEFORE):
-        next(fields, None)
-    subject = next(fields, None)
-    if subject is None or subject.end - subject.start > _SUBJECT_MAX:
-        return ""
-    return name_text(cert, subject)
 
 
 def name_text(cert: bytes, name: Element) -> str:
     """Return one name of a certificate as RFC 4514 writes it.
 
-    Raises:
-        ValueError: it is not DER, or text in another encoding.
-        IndexError: it is not DER.
+    ValueError or IndexError if it is not DER, or a text is not in its tag's encoding.
     """
     names = ["+".join(_attributes(cert, one)) for one in inside(cert, name)]
     return ",".join(reversed(names))
@@ -254,17 +216,10 @@ def _attributes(der: bytes, names: Element) -> Iterator[str]:
     for attribute in inside(der, names):
         oid, value = inside(der, attribute)
         number = der[oid.start : oid.end]
-        yield f"{_KEYWORDS.get(number) or dotted(number)}={_value(der, value)}"
-
-
-def _value(der: bytes, value: Element) -> str:
-    contents = der[value.start : value.end]
-    encoding = _ENCODINGS.get(value.tag)
-    return (
-        "#" + contents.hex()
-        if encoding is None
-        else _escaped(contents.decode(encoding))
-    )
+        contents = der[value.start : value.end]
+        encoding = _ENCODINGS.get(value.tag)
+        text = _escaped(contents.decode(encoding)) if encoding else f"#{contents.hex()}"
+        yield f"{_KEYWORDS.get(number) or dotted(number)}={text}"
 
 
 def _escaped(text: str) -> str:
@@ -276,15 +231,11 @@ def _escaped(text: str) -> str:
     return text[:-1] + "\\ " if text.endswith(" ") else text
 
 
-_OID_MAX = 63  # bytes; `cryptography` reads no longer one
+_OID_MAX = 63  # bytes: the longest that `cryptography` reads
 
 
 def dotted(oid: bytes) -> str:
-    """Return the contents of an OID as numbers with dots.
-
-    Raises:
-        ValueError: it has more than `_OID_MAX` bytes.
-    """
+    """Return the contents of an OID as numbers with dots; ValueError if it is long."""
     if len(oid) > _OID_MAX:
         msg = "an OID that long names nothing"
         raise ValueError(msg)

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
 from pinverify import core
-from pinverify.core._library import DIGEST_LEN
+from pinverify.core._cffi import DIGEST_LEN
 from pinverify.errors import DERError, PolicyError, shown
 from pinverify.policy._der_and_pem import one_der
 
@@ -24,27 +24,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "ANYWHERE",
+    "MAX_READ",
+    "RECIPE",
     "Pin",
     "PinKind",
     "Value",
+    "first_fault",
     "key_pin",
-    "near_base64",
     "pins_of",
     "plain_digests",
+    "wrong_base64",
 ]
 
 # ---- immutable values --------------------------------------------------------------
 
-# `Value` does what `dataclasses.dataclass` does with `frozen` and `slots`, without that
-# module, which with `inspect` takes half as long to import as `ssl`. The tools of the
-# module work all the same: `fields`, `asdict` and `replace`.
+# `Value` does what `dataclasses.dataclass` does with `frozen` and `slots`. It does not
+# import that module: with `inspect` this takes half as long as to import `ssl`. The
+# module's tools `fields`, `asdict` and `replace` work all the same.
 
 
 class _Fields:
     """The fields as `dataclasses` describes them, made when one of its tools asks."""
 
     def __get__(self, _value: object, owner: type) -> dict[str, Any]:
-        """Return the fields of a class by name."""
         from dataclasses import make_dataclass  # noqa: PLC0415 - see above
 
         made: Any = make_dataclass(owner.__name__, owner.__annotations__.items())
@@ -56,8 +59,8 @@ class _Fields:
 class Value:
     """Base class of immutable values, which are compared by their fields.
 
-    A subclass annotates its fields, and names them in ``__match_args__`` in order, and
-    in ``__slots__``. Its ``__init__`` writes them through the slots.
+    A subclass annotates its fields, and names them in ``__slots__`` and, in order, in
+    ``__match_args__``. Its ``__init__`` writes them through the slots, as `_fill` does.
     """
 
     __slots__ = ()
@@ -65,88 +68,67 @@ class Value:
 
     __dataclass_fields__: ClassVar[Any] = _Fields()
     _values: ClassVar[Any]
+    _setters: ClassVar[Any]
 
     def __init_subclass__(cls) -> None:
-        """Learn to read all fields at once."""
+        """Prepare to read and to write all fields at once."""
         cls._values = property(attrgetter(*cls.__match_args__))
+        cls._setters = tuple(vars(cls)[name].__set__ for name in cls.__match_args__)
+
+    def _fill(self, *values: object) -> None:
+        """Write all fields of a new value."""
+        for setter, value in zip(self._setters, values, strict=True):
+            setter(self, value)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        """Refuse to change."""
         msg = f"cannot assign to field {name!r}"
         raise AttributeError(msg)
 
     def __delattr__(self, name: str) -> NoReturn:
-        """Refuse to change."""
         msg = f"cannot delete field {name!r}"
         raise AttributeError(msg)
 
     def __eq__(self, other: object) -> bool:
-        """Compare all fields."""
         if not isinstance(other, Value) or type(other) is not type(self):
             return NotImplemented
         return bool(self._values == other._values)
 
     def __hash__(self) -> int:
-        """Agree with ``==``."""
         return hash(self._values)
 
     def __getstate__(self) -> tuple[object, ...]:
-        """Copy and pickle all fields."""
         values: tuple[object, ...] = self._values
         return values
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
-        """Fill a copy."""
-        for name, value in zip(self.__match_args__, state, strict=True):
-            object.__setattr__(self, name, value)
+        self._fill(*state)
 
 
 # ---- texts that are nearly pins, and what is wrong with each -----------------------
 
-# People paste fingerprints from many tools. A list of the right spellings helps nobody
-# who has a wrong one: the message says what the text is, and what to write.
+# People paste fingerprints from many tools, so a message says what to write instead.
 
-_MAX_READ = 4096
-_LENGTH = 32
-_RECIPE = "`pinverify pin` prints the pins of a server or a file"
-_FORGED = "SHA-1 and MD5 can be forged"
+MAX_READ = 4096
+RECIPE = "`pinverify pin` prints the pins of a server or a file"
 
 # Tried from top to bottom, with `re.search`, on any text.
-_ANYWHERE = (
-    (r"-----BEGIN", f"it is a PEM block and not its hash; {_RECIPE}"),
+ANYWHERE = (
+    (r"-----BEGIN", f"it is a PEM block and not its hash; {RECIPE}"),
     (r"^\s|\s$", "there are blanks around it; remove them"),
     (
         r"(?s)[A-Za-z0-9+/]{43}=.*[A-Za-z0-9+/]{43}=",
         "these are several pins in one text; write each by itself",
     ),
-    (r"\.(pem|crt|cer|der|key)$", f"it is the name of a file; {_RECIPE}"),
-    (r"(?i)^sha-?(224|384|512|3\b)", f"only SHA-256 can be pinned; {_RECIPE}"),
+    (r"\.(pem|crt|cer|der|key)$", f"it is the name of a file; {RECIPE}"),
+    (r"(?i)^sha-?(224|384|512|3\b)", f"only SHA-256 can be pinned; {RECIPE}"),
     (
         r"^SHA256:[A-Za-z0-9+/]{43}$",
-        f"it is the fingerprint of a key of SSH, which TLS has not; {_RECIPE}",
+        f"it is the fingerprint of a key of SSH, which TLS has not; {RECIPE}",
     ),
 )
-# The same, where base64 alone belongs.
-_BARE = (
-    (r"^$", f"it is empty; {_RECIPE}"),
-    *_ANYWHERE[:4],
-    (
-        r"(?i)^(sha-?256(//|/|:|=)|pin-sha256=)",
-        "remove what stands before the base64",
-    ),
-    (r"(?i)^(sha-?1|md5)\b", f"{_FORGED}; {_RECIPE}"),
-    (
-        r"^(?:[0-9A-Fa-f]{2}:?){16,64}$",
-        f"it is hex; write the base64 of the same bytes; {_RECIPE}",
-    ),
-)
-_OF_KEY = re.compile(
-    r"(?:pin-)?sha-?256 ?(?://|[/:=-]) ?[\"']?(.*?)[\"']?",
-    re.IGNORECASE | re.ASCII | re.DOTALL,
-)
+_OF_KEY = re.compile(r"(?ais)(?:pin-)?sha-?256 ?(?://|[/:=-]) ?[\"']?(.*?)[\"']?")
 _OF_CERTIFICATE = re.compile(
-    r"(?:cert-sha-?256 ?[:/=]|sha-?256 ?fingerprint ?=) ?(.*)",
-    re.IGNORECASE | re.ASCII | re.DOTALL,
+    r"(?ais)(?:cert-sha-?256 ?[:/=]|sha-?256 ?fingerprint ?=) ?(.*)"
 )
 _OTHER_HASHES = {
     16: "it has 16 bytes, as MD5 has, which can be forged",
@@ -156,19 +138,10 @@ _OTHER_HASHES = {
 }
 
 
-def near_base64(text: str) -> str:
-    """Return what is wrong with text that should be the base64 of a SHA-256."""
-    text = text[:_MAX_READ]
-    return _first(_BARE, text) or _wrong_base64(text)
-
-
 def near_pin(text: str) -> str:
-    """Return what is wrong with text that `Pin.parse` refuses.
-
-    It is empty if the text is like no pin.
-    """
-    text = text[:_MAX_READ]
-    if why := _first(_ANYWHERE, text):
+    """Return what is wrong with text that is not a pin; empty if that is unknown."""
+    text = text[:MAX_READ]
+    if why := first_fault(ANYWHERE, text):
         return why
     if match := _OF_CERTIFICATE.fullmatch(text):
         return _wrong_hex(match[1])
@@ -177,18 +150,19 @@ def near_pin(text: str) -> str:
     if digits := _hex_digits(text):
         return _length_of(len(digits) // 2)
     if re.fullmatch(r"[A-Za-z0-9+/_-]{20,}=*", text):
-        return _wrong_base64(text)
+        return wrong_base64(text)
     return ""
 
 
-def _first(rows: tuple[tuple[str, str], ...], text: str) -> str:
+def first_fault(rows: tuple[tuple[str, str], ...], text: str) -> str:
+    """Return the fault in the first row whose pattern is found in text, or nothing."""
     return next((why for pattern, why in rows if re.search(pattern, text)), "")
 
 
 def _wrong_key(rest: str) -> str:
-    """Return what is wrong with *rest*, behind a word that names SHA-256."""
+    """Return what is wrong with *rest*, which follows a word that names SHA-256."""
     digits = _hex_digits(rest)
-    if len(digits) == 2 * _LENGTH:
+    if len(digits) == 2 * DIGEST_LEN:
         of_key = base64.b64encode(bytes.fromhex(digits)).decode("ascii")
         return (
             f"it is hex; write sha256/{of_key} for the hash of a key, "
@@ -201,21 +175,21 @@ def _wrong_key(rest: str) -> str:
         return f"remove what stands behind the pin; write sha256/{inside[1]}"
     if rest != rest.strip():
         return "there are blanks around the base64; remove them"
-    return _wrong_base64(rest, "sha256/")
+    return wrong_base64(rest, "sha256/")
 
 
 def _wrong_hex(rest: str) -> str:
-    """Return what is wrong with *rest*, behind a word for a hash of a certificate."""
+    """Return what is wrong with *rest*, after a word for the hash of a certificate."""
     if rest != rest.strip():
         return "there are blanks around the hex; remove them"
     if digits := _hex_digits(rest):
-        if len(digits) == 2 * _LENGTH:
+        if len(digits) == 2 * DIGEST_LEN:
             return f"write cert-sha256:{digits}"
         return _length_of(len(digits) // 2)
     digest = _decoded(rest.rstrip("=").translate(_FROM_URL))
-    if digest is not None and len(digest) == _LENGTH:
+    if digest is not None and len(digest) == DIGEST_LEN:
         return f"it is base64; write cert-sha256:{digest.hex()}"
-    return f"a certificate's hash has 64 hex digits; {_RECIPE}"
+    return f"a certificate's hash has 64 hex digits; {RECIPE}"
 
 
 def _hex_digits(text: str) -> str:
@@ -228,28 +202,28 @@ def _hex_digits(text: str) -> str:
 
 
 def _length_of(num_bytes: int) -> str:
-    length = f"it has {num_bytes} bytes and not {_LENGTH}"
+    length = f"it has {num_bytes} bytes and not {DIGEST_LEN}"
     why = _OTHER_HASHES.get(num_bytes, length)
-    return f"{why}; {_RECIPE}"
+    return f"{why}; {RECIPE}"
 
 
-def _wrong_base64(text: str, prefix: str = "") -> str:
-    """Return what is wrong with text that may be some base64."""
+def wrong_base64(text: str, prefix: str = "") -> str:
+    """Return what is wrong with text that may be base64."""
     if not text:
-        return f"the base64 is missing; {_RECIPE}"
+        return f"the base64 is missing; {RECIPE}"
     digits = text.rstrip("=").translate(_FROM_URL)
     digest = _decoded(digits)
     if digest is None:
         cut = re.fullmatch(r"[A-Za-z0-9+/]*", digits)
         why = "it is cut off" if cut else "it has characters that base64 has not"
-        return f"{why}; {_RECIPE}"
-    if len(digest) != _LENGTH:
+        return f"{why}; {RECIPE}"
+    if len(digest) != DIGEST_LEN:
         return _length_of(len(digest))
     right = base64.b64encode(digest).decode("ascii")
     if digits != right.rstrip("="):
         return (
             "no 32 bytes are encoded so: its last character is wrong, as it is in "
-            f"many placeholders; {_RECIPE}"
+            f"many placeholders; {RECIPE}"
         )
     write = f"write {prefix}{right}"
     if digits != text.rstrip("="):
@@ -261,7 +235,7 @@ _FROM_URL = str.maketrans("-_", "+/")
 
 
 def _decoded(digits: str) -> bytes | None:
-    """Decode base64 without padding; None if it is none."""
+    """Decode text without padding; None if it is not base64."""
     try:
         return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except ValueError:
@@ -270,7 +244,7 @@ def _decoded(digits: str) -> bytes | None:
 
 # ---- pin ---------------------------------------------------------------------
 
-_MAX_QUOTED = 160  # two pins in one text are quoted as a whole
+_MAX_QUOTED = 160  # enough for a text with two pins
 _FORMS = (
     'sha256/<base64>, sha256//<base64>, pin-sha256="<base64>" (public keys), '
     "cert-sha256:<hex> or SHA256 Fingerprint=<hex> (certificates)"
@@ -306,7 +280,6 @@ class Pin(Value):
     digest: bytes
 
     def __init__(self, kind: PinKind, digest: bytes) -> None:
-        """Check types and length."""
         if not isinstance(kind, PinKind):
             msg = f"the kind of a pin is a PinKind, got {kind!r}"
             raise TypeError(msg)
@@ -320,13 +293,11 @@ class Pin(Value):
         _fill_digest(self, digest)
 
     def __lt__(self, other: object) -> bool:
-        """Order pins by kind, then by digest."""
         if not isinstance(other, Pin):
             return NotImplemented
         return (self.kind, self.digest) < (other.kind, other.digest)
 
     def __repr__(self) -> str:
-        """Return a call that makes the same pin."""
         return f"Pin.parse({str(self)!r})"
 
     def __str__(self) -> str:
@@ -409,7 +380,7 @@ class Pin(Value):
             DERError: *der_or_pem* is not one strict-DER SubjectPublicKeyInfo.
         """
         spki = one_der(der_or_pem, "PUBLIC KEY")
-        # The core reads keys inside certificates, so wrap it in the smallest one.
+        # The core reads only keys in certificates, so wrap this one in the smallest.
         try:
             whole = core.spki(_around(spki)) == spki
         except DERError:
@@ -420,9 +391,8 @@ class Pin(Value):
         return cls(PinKind.SPKI, core.sha256(spki))
 
 
-# The value is frozen, so its fields are written through their slots. A policy may have
-# millions of pins, and object.__setattr__ takes twice as long.
-_fill_kind, _fill_digest = (vars(Pin)[name].__set__ for name in Pin.__match_args__)
+# Faster than `Value._fill`, because a policy may have millions of pins.
+_fill_kind, _fill_digest = Pin._setters  # noqa: SLF001 - of the same file
 
 
 def pins_of(cert: bytes) -> tuple[Pin, ...]:
@@ -436,17 +406,14 @@ def pins_of(cert: bytes) -> tuple[Pin, ...]:
 
 def key_pin(cert: bytes) -> str:
     """Return the pin of a certificate's key for display."""
-    try:
-        return str(Pin(PinKind.SPKI, core.spki_sha256(cert)))
-    except DERError:
-        return "(not strict DER)"
+    return str(next(iter(pins_of(cert)), "(not strict DER)"))
 
 
 # ---- spellings ---------------------------------------------------------------
 
 
-# The canonical base64 of 32 bytes (RFC 4648, 3.5): the last digit has two bits that
-# are not used, and zero.
+# The canonical base64 of 32 bytes (RFC 4648, 3.5): its last digit has two unused bits,
+# which are zero.
 _BASE64 = "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
 
 
@@ -459,7 +426,7 @@ _PLAIN = re.compile(f"sha256/{_BASE64}")
 
 
 def plain_digests(texts: Iterable[object]) -> bytes | None:
-    """Return the digests of pins of keys; None if a text is none as `Pin` prints it."""
+    """Return the digests of SPKI pins; None unless each text is as `Pin` prints it."""
     found = []
     for text in texts:
         if type(text) is not str or not _PLAIN.fullmatch(text):
@@ -469,7 +436,7 @@ def plain_digests(texts: Iterable[object]) -> bytes | None:
 
 
 def _from_hex(text: str) -> bytes | None:
-    """Decode 64 hex digits, with a colon after every second one or without."""
+    """Decode 64 hex digits, with or without a colon after every second one."""
     if not re.fullmatch(r"[0-9A-Fa-f]{64}|(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}", text):
         return None
     return bytes.fromhex(text.replace(":", ""))
@@ -481,11 +448,7 @@ _SPELLINGS = (
     (re.compile(rf"sha256//?({_BASE64})"), PinKind.SPKI, binascii.a2b_base64),
     (re.compile(rf'pin-sha256="({_BASE64})"'), PinKind.SPKI, binascii.a2b_base64),
     (re.compile(r"cert-sha256:(.*)"), PinKind.CERTIFICATE, _from_hex),
-    (
-        re.compile(r"sha256 Fingerprint=(.*)", re.IGNORECASE | re.ASCII),
-        PinKind.CERTIFICATE,
-        _from_hex,
-    ),
+    (re.compile(r"(?ai)sha256 Fingerprint=(.*)"), PinKind.CERTIFICATE, _from_hex),
 )
 
 

@@ -16,28 +16,26 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from pinverify.core._cffi import DIGEST_LEN, Column, Positions, as_bytes, view
 from pinverify.core._hosts import (
     BadPatternError,
     canonical,
     canonical_column,
     canonical_pattern,
 )
-from pinverify.core._library import DIGEST_LEN, Column, Positions, as_bytes, view
 from pinverify.core._peers import Hosts, as_chain, chains_of
-from pinverify.core._policies import OpenPolicy, Source
+from pinverify.core._policies import OpenPolicy
 from pinverify.errors import PolicyError
 from pinverify.policy._compiled import (
-    PinTable,
     compile_rules,
-    digests_of,
+    compiled,
     flags_of,
-    lay_out_pinsets,
     read_compiled,
     read_rules,
 )
 from pinverify.policy._rejection import PinningError
 from pinverify.policy._report import Report, with_seen
-from pinverify.policy._reports import Reports
+from pinverify.policy._report_columns import Reports
 from pinverify.policy._rules import (
     PinSet,
     Rules,
@@ -51,7 +49,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from pinverify.core._library import Buffer, Offsets
+    from pinverify.core._cffi import Buffer, Offsets
     from pinverify.policy._report import Seen
     from pinverify.policy._rules import Pins, Unpinned
 
@@ -59,7 +57,6 @@ __all__ = [
     "Policy",
     "as_policy",
     "check_policy",
-    "compile_columns",
     "evaluate_at",
     "handle_of",
     "name_for_core",
@@ -67,43 +64,7 @@ __all__ = [
     "verify_at",
 ]
 
-# ---- policies from columns: many hosts and their pins, without an object for each --
-
-# The bytes are those of the same rules, given as `Rules`.
-
-
-def compile_columns(  # noqa: PLR0913 - one per column and option
-    hosts: Sequence[str] | Buffer,
-    pins: Buffer,
-    *,
-    offsets: Offsets | None,
-    pin_offsets: Offsets | None,
-    unpinned: Literal["allow", "reject"],
-    blocked: Pins,
-) -> bytearray:
-    """Return the compiled policy; the arguments are those of `Policy.from_columns`."""
-    check_choice("unpinned", unpinned, ("allow", "reject"))
-    blocked = read_pins(blocked, "blocked")
-    patterns = _patterns(hosts, offsets)
-    lists = _lists(pins, pin_offsets, patterns.num)
-    numbers = dict.fromkeys(lists, 0)
-    pinset_of = array("I", range(len(numbers)))
-    if len(numbers) < len(lists):  # some hosts share a PinSet
-        numbers = dict(zip(numbers, pinset_of, strict=True))
-        pinset_of = array("I", map(numbers.__getitem__, lists))
-    table = PinTable()
-    runs = table.runs(digests_of(blocked))
-    pinsets = lay_out_pinsets(numbers, table)
-    flags = flags_of(unpinned, clients=False)
-    source = Source(patterns, pinset_of, flags, runs, pinsets, table.data)
-    try:
-        return source.compile()
-    except BadPatternError as error:
-        this, before = patterns.text(error.row), patterns.text(error.row - 1)
-        raise PolicyError(_out_of_order(error.row, this, before)) from None
-
-
-# ---- hosts -------------------------------------------------------------------
+# ---- the columns of `Policy.from_columns` ------------------------------------------
 
 
 def _patterns(hosts: Sequence[str] | Buffer, offsets: Offsets | None) -> Column:
@@ -166,22 +127,19 @@ def _lists(pins: Buffer, pin_offsets: Offsets | None, num_hosts: int) -> list[by
         msg = f"pins have {DIGEST_LEN} bytes each, got {len(data)} bytes"
         raise PolicyError(msg)
     if pin_offsets is None:
-        each = len(data) // max(num_hosts, 1)
-        if each * num_hosts != len(data) or each % DIGEST_LEN:
+        num_pins = len(data) // DIGEST_LEN
+        each = num_pins // max(num_hosts, 1)
+        if each * num_hosts != num_pins:
             msg = (
-                f"{len(data) // DIGEST_LEN} pins for {num_hosts} hosts: not as many "
-                "for each; say with pin_offsets which are whose"
+                f"{num_pins} pins for {num_hosts} hosts: not as many for each; say "
+                "with pin_offsets which are whose"
             )
             raise PolicyError(msg)
-        ends: Any = (
-            range(0, each * num_hosts + 1, each) if each else [0] * (num_hosts + 1)
-        )
+        ends = [DIGEST_LEN * each * host for host in range(num_hosts + 1)]
     else:
         positions = Positions.kept(pin_offsets).view
         ends = [DIGEST_LEN * position for position in positions]
         _check_pin_offsets(ends, num_hosts, len(data))
-    if num_hosts == 0:
-        return []
     lists = [data[a:b] for a, b in pairwise(ends)]
     if b"" in lists:
         row = lists.index(b"")
@@ -217,8 +175,7 @@ def _sorted(digests: bytes) -> bytes:
 class Policy:
     """Compiled rules, which decide about peers. Immutable, and safe for threads.
 
-    `Rules` describes the patterns, and how the rule for a host is found.
-    There are no ports: a TLS connection does not know its port.
+    `Rules` describes the patterns, which have no ports, and how a host's rule is found.
     """
 
     __module__ = "pinverify"
@@ -253,7 +210,7 @@ class Policy:
 
     def _use(self, handle: OpenPolicy) -> None:
         self._handle = handle
-        # The slow path has no reference to this policy, or there would be a circle.
+        # The slow path must not refer to this policy, or there would be a circle.
         self._evaluate = handle.evaluator(Report, partial(_evaluate_slowly, handle))
 
     @classmethod
@@ -292,7 +249,7 @@ class Policy:
             pins: SPKI pins, 32 bytes each, back to back.
             offsets: pattern i is bytes offsets[i] to offsets[i + 1] of the buffer.
             pin_offsets: host i has pins pin_offsets[i] to pin_offsets[i + 1]; None if
-                all have equally many.
+                all hosts have equally many pins.
             unpinned: "allow" or "reject" hosts without pins.
             blocked: pins that no peer may show, whether its host has a rule or not.
 
@@ -302,50 +259,57 @@ class Policy:
             ValueError: offsets descend or exceed what they cut.
             TypeError: an argument has the wrong type.
         """
+        check_choice("unpinned", unpinned, ("allow", "reject"))
+        blocked = read_pins(blocked, "blocked")
+        patterns = _patterns(hosts, offsets)
+        lists = _lists(pins, pin_offsets, patterns.num)
+        numbers = dict.fromkeys(lists, 0)
+        pinset_of = array("I", range(len(numbers)))
+        if len(numbers) < len(lists):  # some hosts share a PinSet
+            numbers = dict(zip(numbers, pinset_of, strict=True))
+            pinset_of = array("I", map(numbers.__getitem__, lists))
+        flags = flags_of(unpinned, clients=False)
+        try:
+            data = compiled(patterns, pinset_of, numbers, flags, blocked)
+        except BadPatternError as error:
+            this, before = patterns.text(error.row), patterns.text(error.row - 1)
+            raise PolicyError(_out_of_order(error.row, this, before)) from None
         self = cls.__new__(cls)
-        compiled = compile_columns(
-            hosts,
-            pins,
-            offsets=offsets,
-            pin_offsets=pin_offsets,
-            unpinned=unpinned,
-            blocked=blocked,
-        )
-        self._use(OpenPolicy(compiled))
+        self._use(OpenPolicy(data))
         return self
 
     @classmethod
     def open(cls, source: bytes | mmap.mmap | str | os.PathLike[str]) -> Self:
         """Open a compiled policy, and check all of it.
 
-        A mapped file is checked once and then used where it is. If another process
-        changes it later, wrong decisions or a crash follow; if it is truncated, this
+        A mapped file is checked once, and then used in place. If another process later
+        changes the file, wrong decisions or a crash follow; if it is truncated, this
         process is killed (SIGBUS). So map a file only if all who can write to it
         replace it by another one (a new inode), as ``pinverify compile`` does. If you
-        cannot know that, give its path: then the policy is a private copy.
+        are not sure of that, give its path: then the policy is a private copy.
 
         Args:
-            source: its bytes; the path of a regular file, which is read; or a
+            source: the policy's bytes; the path of a regular file, which is read; or a
                 read-only `mmap.mmap`, which is used without a copy. ``bytes(map)`` is
-                a private copy, too. Of a pipe, give the bytes:
+                a private copy, too. For a pipe, give the bytes:
                 ``Policy.open(sys.stdin.buffer.read())``.
 
         Raises:
-            PolicyError: *source* is not a complete, unchanged compiled policy, or no
-                regular file.
+            PolicyError: *source* is not a complete, unchanged compiled policy, or is
+                the path of something else than a regular file.
             OSError: the file cannot be read.
         """
         self = cls.__new__(cls)
-        try:
-            self._use(OpenPolicy(_policy_bytes(source)))
-        except PolicyError as error:
-            if not isinstance(source, str | os.PathLike):
-                raise
-            advice = "; a policy in TOML is read by load_policy"
-            if isinstance(error, _NoFileError):
-                advice = ""
-            msg = f"{os.fspath(source)}: {error}{advice}"
-            raise PolicyError(msg) from None
+        if isinstance(source, str | os.PathLike):
+            self._use(_opened(source))
+            return self
+        if isinstance(source, mmap.mmap):
+            if not memoryview(source).readonly:
+                msg = "map the policy read-only: mmap.mmap(…, access=mmap.ACCESS_READ)"
+                raise PolicyError(msg)
+        else:
+            source = bytes(source)  # copies a bytearray, which could change
+        self._use(OpenPolicy(source))
         return self
 
     def compile(self) -> bytes:
@@ -373,17 +337,14 @@ class Policy:
         return self._handle.has_clients
 
     def __repr__(self) -> str:
-        """Return the number of rules and the beginning of the digest."""
         clients = ", clients" if self.has_clients else ""
         rules = f"{self._handle.num_rules} rules{clients}"
         return f"<pinverify.Policy {rules}, digest {self.digest.hex()[:16]}…>"
 
     def __eq__(self, other: object) -> bool:
-        """Compare the digests."""
         return isinstance(other, Policy) and self.digest == other.digest
 
     def __hash__(self) -> int:
-        """Agree with ``==``."""
         return hash(self.digest)
 
     def __reduce__(self) -> tuple[object, tuple[bytes]]:
@@ -413,11 +374,7 @@ class Policy:
         Raises:
             PinningError: the peer is rejected; its ``report`` has the reason.
         """
-        chain, seconds = as_chain(verified_chain), _seconds(now)
-        report = self._evaluate(host, chain, seconds)
-        if report.accepted:
-            return report
-        raise PinningError(report, ([*map(as_bytes, chain)], self._handle, seconds))
+        return verify_at(self, host, as_chain(verified_chain), _seconds(now))
 
     def evaluate(
         self,
@@ -449,14 +406,14 @@ class Policy:
     ) -> Reports:
         """Decide about n peers.
 
-        Nothing is copied of a buffer with certificates: no other thread may change it
-        during the call. Of the other arguments the answer keeps what it needs: a
-        buffer that is read-only as it is, of everything else a copy.
+        A buffer with certificates is not copied: no other thread may change it during
+        the call. The answer keeps what it needs of the other arguments: read-only
+        buffers as they are, and copies of everything else.
 
         Args:
             hosts: n hosts; or with *host_offsets* one buffer with all of them, in
-                ASCII, where an empty one is a peer without a name; or None for n peers
-                without a name.
+                ASCII, where an empty host is a peer without a name; or None if no peer
+                has a name.
             chains: n verified chains, each leaf first; or, with *offsets*, one buffer
                 with all certificates.
             host_offsets: host i is bytes host_offsets[i] to host_offsets[i + 1] of
@@ -467,9 +424,9 @@ class Policy:
                 chain_offsets[i + 1]; None if each certificate is a chain by itself,
                 a leaf alone.
             now: timezone-aware; None is the current time.
-            threads: the number of threads that decide, each about parts of at most
-                8,192 peers; at most as many as there are parts, and 256. All have ended
-                when the call ends, also by Ctrl-C.
+            threads: the number of threads that decide: at most 256, and at most one for
+                each part of up to 8,192 peers. All have ended when the call ends, even
+                by Ctrl-C.
 
         Returns:
             n reports, in the same order.
@@ -485,7 +442,7 @@ class Policy:
             msg = f"threads: expected 1 or more, got {threads}"
             raise ValueError(msg)
         handle = self._handle
-        name = _no_name if handle.ignores_hosts else name_for_core
+        name = (lambda _: b"") if handle.ignores_hosts else name_for_core
         named = Hosts(hosts, host_offsets, name)
         peers = chains_of(chains, offsets, chain_offsets)
         answers = handle.evaluate_many(named, peers, _seconds(now), threads)
@@ -496,7 +453,7 @@ class Policy:
 
 
 def handle_of(policy: Policy) -> OpenPolicy:
-    """Return the core's handle: it decides without making a report."""
+    """Return the core's handle, which can decide without making a report."""
     return policy._handle  # noqa: SLF001 - of the same file
 
 
@@ -524,12 +481,7 @@ def evaluate_at(
 ) -> Report:
     """Decide as `Policy.evaluate` does, at a time in seconds since 1970.
 
-    Args:
-        policy: decides.
-        host: as in `Policy.evaluate`.
-        chain: DER certificates, leaf first.
-        seconds: the time.
-        seen: the facts about the connection, for the report.
+    The report gets *seen*: the facts about the connection.
     """
     report = policy._evaluate(host, chain, seconds)  # noqa: SLF001 - of the same file
     return report if seen is None else with_seen(report, seen)
@@ -562,20 +514,12 @@ def name_for_core(host: str | bytes | None) -> bytes:
     return host or _NO_HOST
 
 
-def _no_name(_host: object) -> bytes:
-    return b""
-
-
 # A host that the core rejects; an empty one would mean a peer without a name.
 _NO_HOST = b"."
 
 
 def as_policy(policy: Policy | PinSet) -> Policy:
-    """Return the policy for the argument of an adapter; a PinSet is for every peer.
-
-    Raises:
-        TypeError: *policy* is neither a Policy nor a PinSet.
-    """
+    """Return the policy that an adapter is given; a PinSet applies to every peer."""
     if isinstance(policy, PinSet):
         return Policy.for_clients(policy)
     check_policy(policy, "a Policy or a PinSet")
@@ -600,26 +544,21 @@ def check_policy(policy: object, expected: str = "a Policy") -> None:
     raise TypeError(msg)
 
 
-def _policy_bytes(
-    source: bytes | mmap.mmap | str | os.PathLike[str],
-) -> bytes | mmap.mmap:
-    if isinstance(source, mmap.mmap):
-        with memoryview(source) as view:
-            if not view.readonly:
-                msg = "map the policy read-only: mmap.mmap(…, access=mmap.ACCESS_READ)"
-                raise PolicyError(msg)
-        return source
-    if isinstance(source, str | os.PathLike):
-        descriptor = open_at_once(source)
-        try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise _NoFileError(_kind_of(found.st_mode))
-            with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
-                return read_compiled(file, found.st_size)
-        finally:
-            os.close(descriptor)
-    return bytes(source)  # copies a bytearray, which could change
+def _opened(path: str | os.PathLike[str]) -> OpenPolicy:
+    """Open the compiled policy in a regular file, which is read."""
+    advice = ""
+    descriptor = open_at_once(path)
+    try:
+        found = os.fstat(descriptor)
+        _check_regular(found.st_mode)
+        advice = "; a policy in TOML is read by load_policy"
+        with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+            return OpenPolicy(read_compiled(file, found.st_size))
+    except PolicyError as error:
+        msg = f"{os.fspath(path)}: {error}{advice}"
+        raise PolicyError(msg) from None
+    finally:
+        os.close(descriptor)
 
 
 def open_at_once(path: str | os.PathLike[str]) -> int:
@@ -633,19 +572,18 @@ def open_at_once(path: str | os.PathLike[str]) -> int:
     return os.open(path, flags)
 
 
-class _NoFileError(PolicyError):
-    """Raised when a path is not that of a regular file."""
-
-
-def _kind_of(mode: int) -> str:
-    """Return what something is that is no regular file, and what to do instead."""
-    if stat.S_ISDIR(mode):
-        return "it is a directory; name the file of a compiled policy"
-    kind = "a pipe" if stat.S_ISFIFO(mode) else "no regular file"
-    return (
-        f"it is {kind}; read the policy, and give its bytes, as in "
-        "Policy.open(sys.stdin.buffer.read())"
-    )
+def _check_regular(mode: int) -> None:
+    """Refuse anything but a regular file, and say what to do instead."""
+    if stat.S_ISREG(mode):
+        return
+    msg = "it is a directory; name the file of a compiled policy"
+    if not stat.S_ISDIR(mode):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "no regular file"
+        msg = (
+            f"it is {kind}; read the policy, and give its bytes, as in "
+            "Policy.open(sys.stdin.buffer.read())"
+        )
+    raise PolicyError(msg)
 
 
 def _seconds(moment: dt.datetime | None) -> int:

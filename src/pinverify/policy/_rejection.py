@@ -2,7 +2,7 @@
 
 The text has the pins seen, the pins expected, and the next step. It is built when
 somebody asks for it, never during a handshake. It stays short, whatever the peer shows
-and however many pins there are.
+and however many pins there are. The reasons are in `_report`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import datetime as dt
 import ssl
 from collections import deque
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pinverify import core
@@ -30,14 +31,11 @@ if TYPE_CHECKING:
     from pinverify.core._policies import OpenPolicy, RawPinSet
 
 __all__ = [
-    "LINES_MAX",
-    "Judged",
     "Mistaken",
     "PinningError",
     "find_pinning_error",
     "mistaken_pins",
     "pinset_behind",
-    "rejection_text",
     "subject_line",
     "text_behind",
 ]
@@ -59,9 +57,9 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
     Its text has at most 40 lines, and is built when somebody asks for it; so are
     ``args``, ``strerror`` and ``verify_message``.
 
-    Some libraries make an error anew, of its text or its arguments:
-    ``type(error)(str(error))``. Such a copy is a rejection, too; its report knows no
-    more than that, and `find_pinning_error` finds the original if it is there.
+    Some libraries, such as ldap3, make an error anew, from its text or its arguments:
+    ``type(error)(str(error))``. Such a copy is a rejection, too; its report only says
+    `Reason.NOT_CHECKED`. `find_pinning_error` finds the original if that is attached.
 
     Attributes:
         report: the decision.
@@ -69,8 +67,8 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
 
     __module__ = "pinverify"
 
-    # A refused stranger costs little: __init__ stores two values in slots, and does
-    # not call that of OSError.
+    # To refuse a stranger costs little: __init__ stores two values in slots, and does
+    # not call OSError.__init__.
     __slots__ = ("_text", "report")
 
     report: Report
@@ -86,24 +84,22 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
     ) -> None:
         """Keep the report, and what the text is made of.
 
-        Some libraries make an exception anew from its text alone, as ldap3 does. Such a
-        copy has the text, and a report that only says `Reason.NOT_CHECKED`.
-
         Args:
             report: a rejection; or the text or the number of an error that a library
                 makes anew.
             text: the evidence that was judged, from which the text is made when it is
-                needed; or the text for people, or a function that returns it. Only the
-                headline becomes an argument: libraries search the arguments for words
-                of OpenSSL, and the rest of the text has subjects that the peer has
-                chosen.
+                needed; or the text for people; or a function that returns this text.
+                Only the headline becomes one of ``args``: libraries search these for
+                words of OpenSSL, and the rest of the text has subjects that the peer
+                has chosen.
         """
         if isinstance(report, Report):
             self.report = report
             self._text = "" if text is None else text
         else:
             self._text = str(report if text is None else text)
-            self.report = _made_anew(self._text)
+            why = shortened(self._text.partition("\n")[0], _WHY_MAX)
+            self.report = Report.not_checked(None, _NO_POLICY, why)
 
     @cached_property
     def strerror(self) -> str:  # type: ignore[override]  # can be set, too
@@ -111,9 +107,7 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
         text = self._text
         if isinstance(text, str):
             return text.partition("\n")[0]
-        if isinstance(text, tuple):
-            return headline_from(self.report, text[1])
-        return headline_of(self.report)
+        return _headline(self.report, text[1] if isinstance(text, tuple) else None)
 
     @cached_property
     def verify_message(self) -> str:  # type: ignore[override]
@@ -126,11 +120,9 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
         return (self.errno, self.strerror)
 
     def __repr__(self) -> str:
-        """Return the class and the arguments."""
         return f"{type(self).__name__}{self.args!r}"
 
     def __str__(self) -> str:
-        """Return the whole text."""
         text = self._text
         if isinstance(text, tuple):
             text = rejection_text(self.report, *text)
@@ -147,12 +139,6 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
         return (type(self), (self.report, str(self)), self.__dict__)
 
 
-def _made_anew(text: str) -> Report:
-    """Return the report of an error whose own report is lost."""
-    why = shortened(text.partition("\n")[0], _WHY_MAX)
-    return Report.not_checked(None, _NO_POLICY, why)
-
-
 def text_behind(error: PinningError) -> Judged | Callable[[], str] | str:
     """Return the text of an error, or what it will be made of."""
     return error._text  # noqa: SLF001 - of the same file
@@ -164,8 +150,8 @@ def find_pinning_error(error: BaseException | None) -> PinningError | None:
     The search covers ``__cause__``, ``__context__``, ``reason`` (urllib, urllib3),
     ``os_error`` (aiohttp), ``inner_exception`` (azure-core), ``args``, ``exceptions``
     (groups), ``errors`` (a list or a dict) and the values of ``reasons`` (Twisted), to
-    any depth. An error with the report of a policy is preferred to one that a library
-    has made anew (ldap3).
+    any depth. A library may make a new `PinningError` with only the text (ldap3), so an
+    error with the report of a policy is preferred.
 
     Args:
         error: the exception of a client library.
@@ -202,27 +188,19 @@ def _wrapped(error: BaseException) -> Iterator[object]:
 # ---- pins that were computed in a wrong way, and what was hashed in their place ----
 
 # People hash what a command printed: the PEM text, the hex of a digest, the key without
-# its algorithm. Such a pin matches nothing, and looks like a right one. Who has the
-# certificate can compute all of these, and tell which one it is.
+# its algorithm. Such a pin matches nothing, but it looks right. All these pins can be
+# computed from the certificate, and so recognized.
 
 
 class Mistaken(NamedTuple):
-    """A wrong pin that belongs to a certificate.
-
-    Attributes:
-        hashed: the bytes that were hashed, in words.
-        right: the pin that was meant.
-    """
+    """The bytes that were hashed, in words, and the pin that was meant."""
 
     hashed: str
     right: Pin
 
 
 def mistaken_pins(cert: bytes) -> dict[Pin, Mistaken]:
-    """Return every pin that a wrong recipe makes of a certificate.
-
-    Empty for what is not strict DER. The right pins are not among them.
-    """
+    """Return every pin that a wrong recipe makes of a certificate in strict DER."""
     right = pins_of(cert)
     if not right:
         return {}
@@ -257,9 +235,9 @@ def _hashed_instead(
 
 # ---- the rule that would have matched, had a narrower one not decided alone --------
 
-# Other systems unite rules, and people expect it of all. A compiled policy finds the
-# rule of a host, and no rule by its pattern; so it is asked about made-up hosts beside
-# the real one, about which the narrower rule has no say.
+# Other systems unite rules, and people expect the same here. A compiled policy can find
+# the rule for a host, but not a rule by its pattern. So it is asked about made-up hosts
+# near the real one: about some of these, a wider rule decides.
 
 _LEVELS = 8  # names above the host that are tried
 _LABEL = "pinverify-asks"
@@ -268,10 +246,7 @@ _LABEL = "pinverify-asks"
 def _hidden_rule(
     report: Report, chain: Sequence[bytes], handle: OpenPolicy, now: int
 ) -> str:
-    """Return the next step if the pins of a wider rule match; else nothing.
-
-    The arguments are those of `rejection_text`; the report is a mismatch.
-    """
+    """Return the next step if the pins of a wider rule match; else nothing."""
     if report.host is None or report.rule is None:
         return ""
     wider = set(covering(report.host)) - {report.rule}
@@ -287,11 +262,11 @@ def _hidden_rule(
 
 
 def _hosts_beside(host: str) -> Iterator[str]:
-    """Yield hosts with one and with two labels before each name above a host.
+    """Yield hosts with one and with two labels before a host and each name above it.
 
-    The first kind is decided by a rule for ``*.`` and the name, if there is one; the
-    second by one for ``**.`` and the name, or a wider one. A host that is too long is
-    rejected, and matches nothing.
+    About those with one label, a rule for ``*.`` and the name decides, if there is one;
+    about those with two, a rule for ``**.`` and the name, or a wider one. A host that
+    is too long is rejected, and matches nothing.
     """
     name = host
     for _ in range(_LEVELS):
@@ -318,9 +293,7 @@ _PINS, _LEAF, _CA = 0, 1, 2
 _LIST_NAMES = ("pinned", "leaf", "ca")
 
 
-# ---- the first line ----------------------------------------------------------
-
-# The first line, and the next step.
+# For each reason, the first line and the next step.
 _TEXTS = {
     Reason.MISMATCH: (
         "no pin of {who} is in the chain",
@@ -366,22 +339,16 @@ _WITHOUT_A_NAME = (
 )
 
 
-def headline_of(report: Report, when: str = "") -> str:
+def _headline(report: Report, handle: OpenPolicy | None) -> str:
     """Return the first line; the peer cannot choose any word of it."""
     host = report.host
     who = "this peer" if host is None else repr(host)
+    when = _when_expired(report, handle) if report.reason is Reason.EXPIRED else ""
     return _TEXTS[report.reason][0].format(who=who, when=when, report=report)
 
 
-def headline_from(report: Report, handle: OpenPolicy) -> str:
-    """Return the first line, with what the policy tells beyond the report."""
-    if report.reason is Reason.EXPIRED:
-        return headline_of(report, _when_expired(report, handle))
-    return headline_of(report)
-
-
-def _when_expired(report: Report, handle: OpenPolicy) -> str:
-    pinset = pinset_behind(report, handle)
+def _when_expired(report: Report, handle: OpenPolicy | None) -> str:
+    pinset = None if handle is None else pinset_behind(report, handle)
     if pinset is None or pinset.raw.expires is None:
         return ""
     seconds = pinset.raw.expires
@@ -390,9 +357,6 @@ def _when_expired(report: Report, handle: OpenPolicy) -> str:
         if date.tzinfo is dt.UTC:
             return f" at {date.replace(tzinfo=None).isoformat()}Z"
     return f" {seconds} seconds after 1970"
-
-
-# ---- the rest ----------------------------------------------------------------
 
 
 class _PinSetBehind(NamedTuple):
@@ -405,19 +369,13 @@ class _PinSetBehind(NamedTuple):
 def rejection_text(
     report: Report, chain: Sequence[bytes], handle: OpenPolicy, now: int
 ) -> str:
-    """Return the whole text of a rejection.
+    """Return the whole text of a rejection; the other arguments are what was judged.
 
     The first line says what happened. A certificate's subject cannot break out of its
     line, whatever an attacker put there.
-
-    Args:
-        report: a rejection.
-        chain: the DER certificates that were judged, leaf first.
-        handle: the policy that rejected the peer.
-        now: the moment of the decision, in seconds since 1970.
     """
     reason = report.reason
-    headline = headline_from(report, handle)
+    headline = _headline(report, handle)
     rule = report.rule
     pinset = pinset_behind(report, handle)
     above: list[tuple[str, list[str]]] = []
@@ -437,7 +395,11 @@ def rejection_text(
     below.append(("next", [_next_step(report, chain, pinset, mistake)]))
     looks_above = pinset is not None and pinset.raw.looks_above_leaf
     if reason is Reason.MISMATCH and len(chain) > 1 and looks_above:
-        below.insert(0, ("ends", [_end_of(chain[-1])]))
+        # The TLS library ends a chain at a certificate that it trusts. So the chain has
+        # no root above a trusted intermediate, and no root that was replaced.
+        end = subject_line(chain[-1]) or key_pin(chain[-1])
+        text = f"at {end}, which the trust store holds; no pin above it can match"
+        below.insert(0, ("ends", [text]))
     if chain and reason is not Reason.BAD_HOST:
         used = 1 + sum(len(lines) for _, lines in above + below)
         lengths = (0,) * 8 if pinset is None else pinset.raw.num_pins
@@ -447,16 +409,6 @@ def rejection_text(
     return "\n".join([headline, *_table(above + below)])
 
 
-def _end_of(last: bytes) -> str:
-    """Say where a verified chain ends; the TLS library decides that by its store.
-
-    It looks no further once it trusts a certificate: a root above an intermediate in
-    the store, or one that has been replaced by a newer root, is not in the chain.
-    """
-    name = subject_line(last) or key_pin(last)
-    return f"at {name}, which the trust store holds; no pin above it can match"
-
-
 def _mistake_in_pins(
     handle: OpenPolicy, pinset: _PinSetBehind, chain: Sequence[bytes]
 ) -> str:
@@ -464,56 +416,35 @@ def _mistake_in_pins(
 
     Such a pin is in the wrong list for its certificate, or is the hash of the wrong
     bytes. The core looks for such pins among all pins, however many there are.
-
-    Args:
-        handle: the policy.
-        pinset: the PinSet that decided.
-        chain: the DER certificates that were judged, leaf first.
     """
-    guesses = [
-        guess
-        for depth, cert in enumerate(chain[:_SHOWN_MAX])
-        for guess in _guesses(depth, cert)
-    ]
-    listed = {
-        (number, kind, digest)
-        for number in range(len(_LIST_NAMES))
-        for kind in PinKind
-        for digest in handle.pinned_among(
-            (pinset.number, number, kind),
-            [guess.pin.digest for guess in guesses if guess.pin.kind is kind],
-        )
-    }
-    for guess in guesses:
-        pin = guess.pin
-        if any((number, pin.kind, pin.digest) in listed for number in guess.lists):
-            return f"{pin} is {guess.advice}"
-    return ""
+    texts: dict[tuple[int, Pin], str] = {}
+    for depth, cert in enumerate(chain[:_SHOWN_MAX]):
+        for guess, text in _guesses(depth, cert):
+            texts.setdefault(guess, text)
+    listed: set[tuple[int, Pin]] = set()
+    for number, kind in product(range(len(_LIST_NAMES)), PinKind):
+        digests = [pin.digest for at, pin in texts if (at, pin.kind) == (number, kind)]
+        found = handle.pinned_among(pinset.number, number, kind, digests)
+        listed.update((number, Pin(kind, digest)) for digest in found)
+    return next((f"{one[1]} is {texts[one]}" for one in texts if one in listed), "")
 
 
-class _Guess(NamedTuple):
-    """A pin that is a mistake in some lists, by their numbers, and the next step."""
-
-    pin: Pin
-    lists: tuple[int, ...]
-    advice: str
-
-
-def _guesses(depth: int, cert: bytes) -> Iterator[_Guess]:
-    """Yield the mistakes that people make with the pins of one certificate."""
+def _guesses(depth: int, cert: bytes) -> Iterator[tuple[tuple[int, Pin], str]]:
+    """Yield possible mistakes about a certificate: list and pin, and the next step."""
     wrong, right = (_LEAF, _CA) if depth else (_CA, _LEAF)
     for own in pins_of(cert):
-        advice = (
+        text = (
             f"the pin of certificate {depth}, where {_LIST_NAMES[wrong]} does not "
             f"look; if you mean that one, move it to {_LIST_NAMES[right]}"
         )
-        yield _Guess(own, (wrong,), advice)
+        yield (wrong, own), text
     for pin, mistaken in mistaken_pins(cert).items():
-        advice = (
+        text = (
             f"the hash of {mistaken.hashed} of certificate {depth}; if you mean that "
             f"one, write {mistaken.right}"
         )
-        yield _Guess(pin, (_PINS, _LEAF, _CA), advice)
+        for number in (_PINS, _LEAF, _CA):
+            yield (number, pin), text
 
 
 def _next_step(
@@ -559,7 +490,7 @@ def pinset_behind(report: Report, handle: OpenPolicy) -> _PinSetBehind | None:
 def _pin_lines(handle: OpenPolicy, pinset: _PinSetBehind, number: int) -> list[str]:
     """Return the first pins of a list, and the number of the others."""
     lines: list[str] = []
-    lengths = pinset.raw.num_pins[2 * number : 2 * number + 2]
+    lengths = pinset.raw.lengths(number)
     for kind, length in zip(PinKind, lengths, strict=True):
         shown = min(length, _SHOWN_MAX - len(lines))
         digests = handle.pins(pinset.number, number, kind, shown)
@@ -570,13 +501,9 @@ def _pin_lines(handle: OpenPolicy, pinset: _PinSetBehind, number: int) -> list[s
 def _chain_lines(
     report: Report, chain: Sequence[bytes], room: int, *, whole: bool
 ) -> list[str]:
-    """Return the first certificates, and the one that decided.
+    """Return the first certificates, and the one that decided, in *room* lines.
 
-    Args:
-        report: names the certificate that decided.
-        chain: DER, leaf first.
-        room: the number of lines allowed.
-        whole: True if certificates are pinned, so that each takes two lines.
+    If *whole* certificates are pinned, each takes two lines.
     """
     num = len(chain)
     shown_max = min(_SHOWN_MAX, (room - 1) // (2 if whole else 1))
@@ -605,13 +532,6 @@ def _table(rows: list[tuple[str, list[str]]]) -> list[str]:
     ]
 
 
-# ---- subjects ----------------------------------------------------------------
-
-
 def subject_line(cert: bytes) -> str:
-    """Return a certificate's subject for display.
-
-    It may contain anything, so unprintable characters are escaped and a long subject
-    is cut.
-    """
+    """Return a certificate's subject, which may contain anything, for display."""
     return shortened(subject_of(cert), _SUBJECT_MAX)

@@ -6,8 +6,8 @@ import enum
 from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
+from pinverify.core._cffi import DIGEST_LEN, status_text
 from pinverify.core._hosts import canonical
-from pinverify.core._library import DIGEST_LEN, status_text
 from pinverify.core._policies import (
     CLIENTS,
     NO_DEPTH,
@@ -22,8 +22,6 @@ from pinverify.policy._pin import Pin, PinKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from pinverify.core._policies import RawReport
 
 __all__ = [
     "MODES",
@@ -76,34 +74,24 @@ class Reason(enum.IntEnum):
 
 
 class Seen(NamedTuple):
-    """The facts about a connection that an adapter adds to the decision.
-
-    Attributes:
-        side: the side that the peer is on.
-        peer: the peer's certificate in DER.
-        address: the peer's address.
-        resumed: True if the session was resumed.
-        hidden: True if a resumed session did not show what is above the leaf.
-        doubt: why the TLS library did not verify the chain; empty if it did.
-    """
+    """The facts about a connection that an adapter adds; `Report` describes most."""
 
     side: Side | None = None
     peer: bytes | None = None
     address: Any = None
     resumed: bool | None = None
     hidden: bool = False
+    """True if a resumed session did not show what is above the leaf."""
     doubt: str = ""
-
-
-_NOTHING_SEEN = Seen()
+    """Why the TLS library did not verify the chain; empty if it did."""
 
 
 class Report(Answer):
     """The decision about one peer.
 
     A report has no truth value, so ``if report:`` cannot accept a peer by mistake:
-    use ``report.accepted``. It keeps the core's answer, and decodes each attribute when
-    it is read.
+    use ``report.accepted``. A report keeps the core's answer, and decodes an attribute
+    when somebody reads it.
     """
 
     __module__ = "pinverify"
@@ -122,13 +110,9 @@ class Report(Answer):
     ) -> None:
         """Keep the core's answer; only policies make reports.
 
-        Args:
-            raw: a ``pv_report``.
-            spkis: the digests of the keys of the chain, n × 32 bytes.
-            host: as the caller wrote it.
-            digest: that of the policy.
-            detail: a text that *raw* cannot hold.
-            seen: the facts about the connection, if there is one.
+        *raw* is a ``pv_report``, and *spkis* are the digests of the keys of the chain.
+        *host* is as the caller wrote it, *digest* is that of the policy, and *detail*
+        is a text that a ``pv_report`` cannot hold.
         """
         self._raw = raw
         self._spkis = spkis
@@ -148,12 +132,7 @@ class Report(Answer):
     ) -> Report:
         """Make the rejection of a peer that could not be checked.
 
-        Args:
-            host: the name that was to be verified, or None.
-            digest: the digest of the policy in force.
-            detail: the reason, in words.
-            seen: the facts about the connection.
-            chain: the pins of the keys that were seen, leaf first.
+        The chain has the pins of the keys that were seen, leaf first.
         """
         raw = rejection(Reason.NOT_CHECKED, len(chain))
         spkis = b"".join(pin.digest for pin in chain)
@@ -195,7 +174,8 @@ class Report(Answer):
     @property
     def mode(self) -> Mode:
         """The rule's mode; a rule in "report" mode never rejects for its pins."""
-        return MODES[self._fields.mode]
+        mode: Mode = MODES[self._fields.mode]
+        return mode
 
     @property
     def matched(self) -> Pin | None:
@@ -203,7 +183,7 @@ class Report(Answer):
         if self.reason not in _WITH_A_PIN:
             return None
         fields = self._fields
-        return Pin(_KINDS[fields.matched_kind], fields.matched)
+        return Pin(_KINDS[fields.matched_kind], self._raw[-DIGEST_LEN:])
 
     @property
     def depth(self) -> int | None:
@@ -211,7 +191,7 @@ class Report(Answer):
 
         It is the first certificate that is pinned, blocked or malformed.
         """
-        depth = self._fields.depth
+        depth: int = self._fields.depth
         return None if depth == NO_DEPTH else depth
 
     @property
@@ -219,7 +199,7 @@ class Report(Answer):
         """The SPKI pins of the certificates that were examined, leaf first.
 
         They end before the first certificate that is not strict DER. If the leaf was
-        enough to accept the peer, it is the only one.
+        enough to accept the peer, its pin is the only one.
         """
         end = DIGEST_LEN * self._fields.num_seen
         return tuple(
@@ -238,7 +218,13 @@ class Report(Answer):
         if self._detail:
             return self._detail
         if self.reason is Reason.BAD_HOST:
-            return _why_bad(self._given)
+            if self._given is None:
+                return "the peer has no name (server_hostname is None)"
+            try:
+                canonical(self._given)
+            except PolicyError as error:
+                return str(error)
+            return f"{self._given!r} is not a host"
         status = self._fields.detail
         return f"not strict DER: {status_text(status)}" if status else ""
 
@@ -252,7 +238,7 @@ class Report(Answer):
 
     @property
     def peer(self) -> bytes | None:
-        """The peer's own certificate in DER; None without one, or a connection."""
+        """The peer's own certificate in DER; None without certificate or connection."""
         return seen_of(self).peer
 
     @property
@@ -295,25 +281,23 @@ class Report(Answer):
         }
 
     def __bool__(self) -> NoReturn:
-        """Refuse to be a truth value."""
         msg = "a Report has no truth value: use report.accepted"
         raise TypeError(msg)
 
     @property
-    def _fields(self) -> RawReport:
+    def _fields(self) -> Any:  # noqa: ANN401 - a C struct
         return fields_of(self._raw)
 
-    def _key(self) -> tuple[object, ...]:
-        decided = self._raw, self._spkis, self.host, self._digest, self._detail
-        return (*decided, self._seen)
+    def _key(self, host: str | bytes | None) -> tuple[Any, ...]:
+        return self._raw, self._spkis, host, self._digest, self._detail, self._seen
 
     def __eq__(self, other: object) -> bool:
-        """Compare everything that the reports say."""
-        return self._key() == other._key() if isinstance(other, Report) else False
+        if not isinstance(other, Report):
+            return False
+        return self._key(self.host) == other._key(other.host)
 
     def __hash__(self) -> int:
-        """Agree with ``==``."""
-        return hash(self._key())
+        return hash(self._key(self.host))
 
     def __repr__(self) -> str:
         """Return the values of all attributes but the peer's certificate."""
@@ -321,20 +305,17 @@ class Report(Answer):
         return f"<Report {said}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the bytes."""
-        decided = self._raw, self._spkis, self._given, self._digest, self._detail
-        return (type(self), (*decided, self._seen))
+        return type(self), self._key(self._given)
 
 
-def raw_of(report: Report) -> RawReport:
-    """Return the core's answer behind a report."""
+def raw_of(report: Report) -> Any:  # noqa: ANN401 - a C struct
+    """Return the ``pv_report`` behind a report."""
     return report._fields
 
 
 def seen_of(report: Report) -> Seen:
     """Return the facts about the connection behind a report."""
-    seen: Seen | None = report._seen  # noqa: SLF001 - of the same file
-    return _NOTHING_SEEN if seen is None else seen
+    return report._seen or Seen()  # noqa: SLF001 - of the same file
 
 
 def with_seen(report: Report, seen: Seen) -> Report:
@@ -343,22 +324,12 @@ def with_seen(report: Report, seen: Seen) -> Report:
     return report
 
 
-def _why_bad(host: str | bytes | None) -> str:
-    if host is None:
-        return "the peer has no name (server_hostname is None)"
-    try:
-        canonical(host)
-    except PolicyError as error:
-        return str(error)
-    return f"{host!r} is not a host"
-
-
-# By the numbers of the core.
+# In the order of the core's numbers.
 _REASONS = tuple(Reason)
 _KINDS = tuple(PinKind)
 _WITH_A_PIN = (Reason.MATCH, Reason.BLOCKED)
 
-# In the order of the class.
+# In the order in which the class defines them.
 _ATTRIBUTES = [
     name
     for name, value in vars(Report).items()

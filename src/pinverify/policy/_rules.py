@@ -7,10 +7,12 @@ the same are equal, however they were written.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import enum
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -32,6 +34,7 @@ __all__ = [
     "check_choice",
     "check_rules",
     "checked_moment",
+    "lists_of",
     "moment",
     "read_pins",
     "seconds_of",
@@ -43,6 +46,8 @@ Pins: TypeAlias = Iterable[Pin | str]
 LISTS = ("pins", "leaf", "ca", "blocked")
 """The lists of a PinSet, by their ``pv_list``."""
 
+lists_of = attrgetter(*LISTS)
+
 
 class Unpinned(enum.Enum):
     """The type of `UNPINNED`."""
@@ -50,21 +55,20 @@ class Unpinned(enum.Enum):
     UNPINNED = "unpinned"
 
     def __repr__(self) -> str:
-        """Return the name that users import."""
         return "UNPINNED"
 
 
 UNPINNED = Unpinned.UNPINNED
-"""In place of a PinSet: exempts a host from a wider rule. The host is then treated
-like a host without any rule."""
+"""A value in place of a PinSet, which exempts a host from a wider rule. The host is
+then treated like a host without any rule."""
 
 
 class PinSet(Value):
     """The pins of one rule, its mode and its expiry.
 
-    Of each of `pins`, `leaf` and `ca` that is not empty, at least one pin must match;
-    several pins in one list allow keys to change. Lists are kept sorted, without
-    duplicates.
+    At least one pin must match in each of the lists `pins`, `leaf` and `ca`, except in
+    empty ones. Several pins in one list allow keys to change. Lists are kept sorted,
+    without duplicates.
 
     Attributes:
         pins: match a certificate at any position of the chain.
@@ -109,7 +113,6 @@ class PinSet(Value):
         expires: dt.datetime | None = None,
         after_expiry: Literal["allow", "reject"] | None = None,
     ) -> None:
-        """Read and check the fields."""
         pins = read_pins(pins, "pins")
         leaf = read_pins(leaf, "leaf")
         ca = read_pins(ca, "ca")
@@ -122,16 +125,9 @@ class PinSet(Value):
                 "host without pins, write UNPINNED"
             )
             raise PolicyError(msg)
-        _fill_pins(self, pins)
-        _fill_leaf(self, leaf)
-        _fill_ca(self, ca)
-        _fill_blocked(self, blocked)
-        _fill_mode(self, mode)
-        _fill_expires(self, expires)
-        _fill_after_expiry(self, after_expiry)
+        self._fill(pins, leaf, ca, blocked, mode, expires, after_expiry)
 
     def __repr__(self) -> str:
-        """Return a call that makes an equal PinSet, without defaults."""
         said = []
         for name in self.__match_args__:
             value = getattr(self, name)
@@ -140,18 +136,6 @@ class PinSet(Value):
             if value and value != "enforce":
                 said.append(f"{name}={value!r}")
         return f"PinSet({', '.join(said)})"
-
-
-# The value is frozen: see Pin.
-(
-    _fill_pins,
-    _fill_leaf,
-    _fill_ca,
-    _fill_blocked,
-    _fill_mode,
-    _fill_expires,
-    _fill_after_expiry,
-) = (vars(PinSet)[name].__set__ for name in PinSet.__match_args__)
 
 
 class Rules(Value):
@@ -171,7 +155,7 @@ class Rules(Value):
         unpinned: "allow" or "reject" hosts without pins.
         blocked: pins that no peer may show, whether its host has a rule or not.
         clients: the PinSet for peers without a name, or None. If there are no rules
-            for hosts, it decides about every peer.
+            for hosts, this PinSet decides about every peer.
         origins: the place where each canonical pattern was written, as far as it is
             known; for messages. Read-only.
 
@@ -200,7 +184,6 @@ class Rules(Value):
         clients: PinSet | None = None,
         origins: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Read and check the rules."""
         if not isinstance(hosts, Mapping):
             raise TypeError(_no_mapping(hosts))
         check_choice("unpinned", unpinned, ("allow", "reject"))
@@ -209,26 +192,18 @@ class Rules(Value):
             msg = f"clients: expected a PinSet, got {clients!r}; write PinSet([…])"
             raise TypeError(msg)
         by_pattern, written = _read_hosts(hosts, origins)
-        fill = object.__setattr__  # the value is frozen
-        fill(self, "hosts", by_pattern)
-        fill(self, "unpinned", unpinned)
-        fill(self, "blocked", read)
-        fill(self, "clients", clients)
-        fill(self, "origins", written)
+        self._fill(by_pattern, unpinned, read, clients, written)
 
     def __eq__(self, other: object) -> bool:
-        """Compare all fields but `origins`."""
         if not isinstance(other, Rules):
             return NotImplemented
         return bool(self._values[:-1] == other._values[:-1])
 
     def __hash__(self) -> int:
-        """Agree with ``==``."""
         hosts = frozenset(self.hosts.items())
         return hash((hosts, self.unpinned, self.blocked, self.clients))
 
     def __repr__(self) -> str:
-        """Return a call that makes equal rules, without defaults."""
         said = [repr(dict(self.hosts))]
         if self.unpinned != "allow":
             said.append(f"unpinned={self.unpinned!r}")
@@ -240,16 +215,9 @@ class Rules(Value):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the arguments; they are checked again when unpickled."""
-        return (
-            _rules,
-            (
-                dict(self.hosts),
-                self.unpinned,
-                self.blocked,
-                self.clients,
-                dict(self.origins),
-            ),
-        )
+        hosts, unpinned, blocked, clients, origins = self._values
+        choices = {"unpinned": unpinned, "blocked": blocked, "clients": clients}
+        return partial(Rules, origins=dict(origins), **choices), (dict(hosts),)
 
     def deciding(self, host: str | bytes) -> tuple[str, PinSet | Unpinned] | None:
         """Return the rule that decides about *host*, or None.
@@ -273,18 +241,6 @@ class Rules(Value):
         return None
 
 
-def _rules(
-    hosts: Mapping[str, PinSet | Unpinned],
-    unpinned: Literal["allow", "reject"],
-    blocked: tuple[Pin, ...],
-    clients: PinSet | None,
-    origins: Mapping[str, str],
-) -> Rules:
-    return Rules(
-        hosts, unpinned=unpinned, blocked=blocked, clients=clients, origins=origins
-    )
-
-
 # ---- reading the arguments ---------------------------------------------------
 
 
@@ -293,7 +249,7 @@ def read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
     if pins is _NO_PINS:  # fast path: most lists are empty
         return _NO_PINS
     if type(pins) is not list and (
-        isinstance(pins, _NO_LISTS) or not isinstance(pins, Iterable)
+        isinstance(pins, str | bytes | Pin) or not isinstance(pins, Iterable)
     ):
         msg = f"{where}: expected a list of pins, got {pins!r}; write [{pins!r}]"
         raise PolicyError(msg)
@@ -311,7 +267,6 @@ def read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
 
 
 _NO_PINS: tuple[Pin, ...] = ()
-_NO_LISTS = (str, bytes, Pin)
 _FIELDS = attrgetter("kind", "digest")
 
 
@@ -330,7 +285,7 @@ def _read_hosts(
                 raise PolicyError(msg, kind="twice")
     rules: dict[str, PinSet | Unpinned] = {}
     for pattern, (text, value) in zip(patterns, hosts.items(), strict=True):
-        if isinstance(value, _VALUES):
+        if isinstance(value, PinSet) or value is UNPINNED:
             rules[pattern] = value
             continue
         try:
@@ -343,9 +298,6 @@ def _read_hosts(
         raise PolicyError(msg)
     written = {p: origins[text] for p, text in given.items() if text in origins}
     return MappingProxyType(rules), MappingProxyType(written)
-
-
-_VALUES = (PinSet, Unpinned)
 
 
 def _no_mapping(given: object) -> str:
@@ -420,21 +372,14 @@ _SECOND = dt.timedelta(seconds=1)
 _FARTHEST = dt.timedelta(hours=23, minutes=59)  # the largest offset that TOML writes
 
 
-def checked_moment(now: dt.datetime | None) -> dt.datetime:
-    """Return the moment that a caller gives; None is the current time.
-
-    Raises:
-        TypeError: *now* is no datetime.
-        PolicyError: it has no timezone.
-    """
+def checked_moment(now: object) -> dt.datetime:
+    """Return the moment that a caller gives; None stands for the current time."""
     if now is None:
         return dt.datetime.now(dt.UTC)
-    if not isinstance(now, dt.datetime):
+    if not isinstance(now, dt.datetime) or now.utcoffset() is None:
         msg = f"now: expected a datetime with a timezone, got {now!r}"
-        raise TypeError(msg)
-    if now.utcoffset() is None:
-        msg = f"now: expected a datetime with a timezone, got {now!r}"
-        raise PolicyError(msg)
+        error = PolicyError if isinstance(now, dt.datetime) else TypeError
+        raise error(msg)
     return now
 
 
@@ -446,19 +391,11 @@ def seconds_of(aware: dt.datetime) -> int:
 def moment(seconds: int) -> dt.datetime:
     """Return the moment *seconds* after 1970-01-01T00:00:00Z, in UTC.
 
-    Near the first and the last day of the calendar, the moment may exist in another
-    timezone only, and then it is in that.
-
-    Raises:
-        PolicyError: the moment has no date in any timezone.
+    Near the first and the last day of the calendar, a moment may exist only in another
+    timezone, and is returned in that one. PolicyError if it exists in none.
     """
-    try:
+    with contextlib.suppress(OverflowError):
         return _EPOCH + _SECOND * seconds
-    except OverflowError:
-        return _moment_of_the_edge(seconds)
-
-
-def _moment_of_the_edge(seconds: int) -> dt.datetime:
     offset = _FARTHEST if seconds < 0 else -_FARTHEST
     try:
         local = _EPOCH.replace(tzinfo=dt.timezone(offset))

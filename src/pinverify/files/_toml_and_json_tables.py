@@ -4,8 +4,8 @@ This file checks keys and types, and names types in the words of TOML. The meani
 checked by `PinSet` and `Rules`, as for every format.
 
 `rules_of` is fast, and stops at the first mistake. Then `mistakes_in` looks at each
-table, key and pin by itself, and finds the others; it makes no rules. Where a file is
-nothing but pins of keys, `columns_of` is faster still.
+table, key and pin by itself, and finds the other mistakes; it makes no rules. If a file
+has only hosts with pins of keys, `columns_of` is faster still.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import functools
 import json
 import re
 from array import array
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pinverify import policy  # a part is imported when it is used
+from pinverify.core._cffi import DIGEST_LEN
 from pinverify.core._hosts import canonical_pattern
-from pinverify.core._library import DIGEST_LEN
 from pinverify.errors import (
     MAX_TOLD,
     Kind,
@@ -59,14 +60,11 @@ VERSION = 1
 def rules_of(document: dict[str, Any], name: str) -> Rules:
     """Return the rules that the tables of a parsed policy file say.
 
-    Args:
-        document: the tables.
-        name: the name of the file.
-
-    Raises:
-        PolicyError: the first mistake that is found; `all_mistakes` tells where it is.
+    PolicyError tells the first mistake; `all_mistakes` tells where it is, and the rest.
     """
-    _check_top(document)
+    _check_version(document)
+    _check_keys(document, _TOP)
+    _check_presence(document)
     clients = _clients(document["clients"]) if "clients" in document else None
     hosts: dict[str, PinSet | Unpinned] = {}
     origins: dict[str, str] = {}
@@ -122,14 +120,8 @@ _KINDS = {
     dt.datetime: "a date-time",
     dt.date: "a date",
     dt.time: "a time",
-    type(None): "null",  # of JSON, whose tables are these
+    type(None): "null",  # in JSON, whose tables are the same
 }
-
-
-def _check_top(document: dict[str, Any]) -> None:
-    _check_version(document)
-    _check_keys(document, _TOP)
-    _check_presence(document)
 
 
 def _check_version(document: dict[str, Any]) -> None:
@@ -162,13 +154,7 @@ def _check_presence(document: dict[str, Any]) -> None:
 def _check_keys(
     table: dict[str, Any], keys: dict[str, _Key], pattern: str | None = None
 ) -> None:
-    """Check that the keys of *table* are known, and the types of their values.
-
-    Args:
-        table: the top of the file, or the table of a host or of clients.
-        keys: the known ones.
-        pattern: the host of the table, if it has one.
-    """
+    """Check that the keys of *table* are known, and the types of their values."""
     for key, value in table.items():
         # Not isinstance: a bool is an int, a date-time is a date.
         if key not in keys or type(value) not in keys[key].types:
@@ -205,14 +191,28 @@ def _complaint(
 
 def _rule(pattern: str, value: object) -> PinSet | Unpinned:
     table = _table_of(value, pattern)
-    # hosts.shop.ca = ["sha256/…"] would pin the host "shop", and shop.ca, in
-    # Canada, would silently have no pins.
-    if "ca" in table and len(table) == 1:
-        _check_that_ca_is_a_key(pattern)
-    if "unpinned" in table:
-        _check_unpinned(table)
-        return UNPINNED
-    return _pinset(table, "write unpinned = true to leave the host without pins")
+    # Without quotes, TOML splits a host at its dots: hosts.shop.ca = ["sha256/…"] would
+    # pin the host "shop", and shop.ca, in Canada, would silently have no pins.
+    if "ca" in table and len(table) == 1 and re.fullmatch(r"[A-Za-z0-9_-]+", pattern):
+        msg = (
+            f"ca: without quotes, {pattern}.ca is the key ca of the host {pattern}; if "
+            'you mean that, add mode = "enforce" to it; if not, write hosts.'
+            + quoted(f"{pattern}.ca")
+        )
+        raise PolicyError(msg)
+    if "unpinned" not in table:
+        return _pinset(table, "write unpinned = true to leave the host without pins")
+    if not table["unpinned"]:
+        msg = "unpinned: expected true, got false; leave the key out for a pinned host"
+        raise PolicyError(msg)
+    others = [key for key in table if key != "unpinned"]
+    if others:
+        msg = (
+            "unpinned = true leaves the host without pins, so it must be the only "
+            f"key; remove it, or remove {', '.join(others)}"
+        )
+        raise PolicyError(msg)
+    return UNPINNED
 
 
 def _clients(value: object) -> PinSet:
@@ -232,7 +232,10 @@ def _table_of(value: object, pattern: str | None) -> dict[str, Any]:
         raise PolicyError(msg)
     expires = value.get("expires")
     if isinstance(expires, dt.date) and getattr(expires, "tzinfo", None) is None:
-        raise PolicyError(_without_zone(expires), kind="expiry")
+        text = expires.isoformat()
+        whole = text if isinstance(expires, dt.datetime) else text + "T00:00:00"
+        msg = f"expires: {text} has no timezone; add Z for UTC: {whole}Z"
+        raise PolicyError(msg, kind="expiry")
     _check_keys(value, _HOST, pattern)
     return value
 
@@ -244,44 +247,11 @@ def _pinset(table: dict[str, Any], otherwise: str) -> PinSet:
     return PinSet(**table)
 
 
-def _check_unpinned(table: dict[str, Any]) -> None:
-    if not table["unpinned"]:
-        msg = "unpinned: expected true, got false; leave the key out for a pinned host"
-        raise PolicyError(msg)
-    others = [key for key in table if key != "unpinned"]
-    if others:
-        msg = (
-            "unpinned = true leaves the host without pins, so it must be the only "
-            f"key; remove it, or remove {', '.join(others)}"
-        )
-        raise PolicyError(msg)
-
-
-def _without_zone(expires: dt.date) -> str:
-    """Return the message for a date, or a date-time without an offset."""
-    text = expires.isoformat()
-    whole = text if isinstance(expires, dt.datetime) else text + "T00:00:00"
-    return f"expires: {text} has no timezone; add Z for UTC: {whole}Z"
-
-
-# ---- quotes ------------------------------------------------------------------
-# Without quotes, TOML splits a host at its dots: [hosts.api.example.com] is a table
-# in a table in a table.
-
-
-def _check_that_ca_is_a_key(pattern: str) -> None:
-    """Refuse the key ca where it may be a piece of a host without quotes."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", pattern):
-        msg = (
-            f"ca: without quotes, {pattern}.ca is the key ca of the host {pattern}; if "
-            'you mean that, add mode = "enforce" to it; if not, write hosts.'
-            + quoted(f"{pattern}.ca")
-        )
-        raise PolicyError(msg)
-
-
 def _name_in_quotes(key: str, host: str, value: object) -> str:
-    """Return the error for *key*, which was meant to be part of a host."""
+    """Return the error for *key*, which was meant to be part of a host.
+
+    Without quotes, [hosts.api.example.com] is a table in a table in a table.
+    """
     kind = _KINDS[type(value)]
     while isinstance(value, dict) and not value.keys() & _HOST.keys():
         label, value = next(iter(value.items()), ("", None))
@@ -328,30 +298,23 @@ def all_mistakes(
 ) -> PolicyError:
     """Return the error that tells the mistakes of a file, each with its line.
 
-    Args:
-        mistakes: any number of them; those that are not told are counted.
-        lines_of: finds the lines of places, or of what is around them.
-        name: of the file.
-        first: the error if there are none; its message names no file.
+    If *mistakes* is empty, the error tells the *first* one, whose message names no
+    file. *lines_of* finds the lines of places, or of what is around them.
     """
-    found: list[Mistake] = []
-    num = 0
-    for num, mistake in enumerate(mistakes, start=1):
-        if num <= MAX_TOLD:
-            found.append(mistake)
+    others = iter(mistakes)
+    found = [*islice(others, MAX_TOLD)]
+    num = len(found) + sum(1 for _ in others)
     if not found:
         return PolicyError(f"{name}: {first}", kind=first.kind)
     lines = lines_of({mistake.place for mistake in found})
-    rows = sorted(
-        ((_line(mistake.place, lines), mistake) for mistake in found),
-        key=lambda row: row[0],
-    )
+    found.sort(key=lambda mistake: _line(mistake.place, lines))
     told = []
-    for line, mistake in rows:
+    for mistake in found:
+        line = _line(mistake.place, lines)
         parts = (name, line and f"line {line}", mistake.where)
         text = shortened(mistake.text, _MAX_TEXT)
         told.append(": ".join([*(str(part) for part in parts if part), text]))
-    return MistakesError(told, name, num, [mistake.kind for _, mistake in rows])
+    return MistakesError(told, name, num, [mistake.kind for mistake in found])
 
 
 def _line(place: Place, lines: Mapping[Place, int]) -> int:
@@ -383,13 +346,11 @@ def mistakes_in(document: dict[str, Any]) -> Iterator[Mistake]:
         tried.append(_tried(("blocked", at), "", read_pins, [pin], "blocked"))
     yield from filter(None, tried)
     if "clients" in sound:
-        place: Place = ("clients",)
-        yield from _in_table(place, name_of(place), sound["clients"], _clients)
+        yield from _in_table(("clients",), sound["clients"], _clients)
     seen: dict[str, str] = {}
     for text, value in sound.get("hosts", {}).items():
         place = ("hosts", text)
-        where = name_of(place)
-        yield from _in_table(place, where, value, functools.partial(_rule, text))
+        yield from _in_table(place, value, functools.partial(_rule, text))
         if wrong := _tried(place, "[hosts]", _add_pattern, text, seen):
             yield wrong
 
@@ -411,12 +372,12 @@ def _tried(
 
 
 def _add_pattern(text: str, seen: dict[str, str]) -> None:
-    """Refuse what is no pattern, and a second spelling of one that was there."""
+    """Refuse what is no pattern, and a second spelling of an earlier pattern."""
     first = seen.setdefault(canonical_pattern(text), text)
     Rules({first: UNPINNED, text: UNPINNED})
 
 
-# Values of all keys that are right: a key is looked at among these.
+# A right value for each key: a key to check replaces one of these.
 SOUND: dict[str, Any] = {
     **{name: [Pin(PinKind.SPKI, bytes(32))] for name in LISTS},
     "mode": "enforce",
@@ -426,9 +387,10 @@ SOUND: dict[str, Any] = {
 
 
 def _in_table(
-    place: Place, where: str, value: object, read: Callable[[object], object]
+    place: Place, value: object, read: Callable[[object], object]
 ) -> Iterator[Mistake]:
     """Yield the mistakes of the table of a host or of clients."""
+    where = name_of(place)
     whole = _tried(place, where, read, value)
     if whole is None:
         return
@@ -445,7 +407,7 @@ def _in_table(
     if not wrong or not isinstance(table, dict):
         yield whole
         return
-    # What is wrong about all keys together shows when each of them is right.
+    # A mistake about all keys together shows once each key by itself is right.
     repaired = {k: v for k, v in table.items() if k not in wrong}
     repaired |= {k: v for k, v in SOUND.items() if k in wrong}
     if wrong - SOUND.keys():  # the key may have been meant to be a list of pins
@@ -456,7 +418,7 @@ def _in_table(
 
 
 def _pieces(key: str, item: object) -> Iterator[tuple[Place, object]]:
-    """Yield what can be looked at by itself: each pin of a list, or any other value."""
+    """Yield what can be checked by itself: each pin of a list, or any other value."""
     if key in LISTS and isinstance(item, list):
         for at, pin in enumerate(item):
             yield (at,), [pin]
@@ -466,26 +428,20 @@ def _pieces(key: str, item: object) -> Iterator[tuple[Place, object]]:
 
 # ---- nothing but pins of keys ------------------------------------------------
 
-# Most large files are that: a name, and two pins. An object for each of them takes far
-# longer than the parser; columns go to the core as they are. What is anything else, or
-# is wrong, is left to the readers that know all of it.
+# Most large files have nothing but names, and two pins for each. To make objects of all
+# takes far longer than to parse; columns go to the core as they are. A file with more,
+# or with a mistake, is left to the readers that know the whole format.
 
 _LEAST_PINS = 2
 
 
 class Columns(NamedTuple):
-    """Hosts, in the order of their names, and the digests that each of them pins.
-
-    Attributes:
-        hosts: patterns, as they are written.
-        pins: digests, back to back.
-        ends: host i has pins ends[i] to ends[i + 1].
-        unpinned: "allow" or "reject" all other hosts.
-    """
+    """Hosts, in the order of their names, and the digests that each of them pins."""
 
     hosts: list[str]
     pins: bytes
     ends: array[int]
+    """Host i has pins ends[i] to ends[i + 1]."""
     unpinned: Literal["allow", "reject"]
 
     def policy(self) -> Policy | None:
@@ -507,14 +463,14 @@ class Columns(NamedTuple):
 
 
 def columns_of(document: dict[str, Any]) -> Columns | None:
-    """Return the columns of a policy file; None if it has anything else in it."""
+    """Return the columns of a policy file; None if the file has anything else."""
     if not {"version", "hosts"} <= document.keys() <= {"version", "hosts", "unpinned"}:
         return None
     tables, unpinned = document["hosts"], document.get("unpinned", "allow")
     if (
         type(document["version"]) is not int
         or document["version"] != 1
-        or unpinned not in {"allow", "reject"}
+        or unpinned not in ("allow", "reject")  # not a set: it may be a list
         or not isinstance(tables, dict)
         or not tables
     ):
@@ -525,7 +481,7 @@ def columns_of(document: dict[str, Any]) -> Columns | None:
     for host in hosts:
         table = tables[host]
         pins = table.get("pins") if type(table) is dict and len(table) == 1 else None
-        # One pin alone is a matter of `lint`, a pin that is there twice of the reader.
+        # A single pin is left to `lint`, and a pin that is there twice to the reader.
         if (
             type(pins) is not list
             or len(pins) < _LEAST_PINS

@@ -1,53 +1,45 @@
-"""Mistakes in rules that whoever loads a policy is told: errors and warnings.
+"""Mistakes in rules, of which loading a policy warns; no finding changes a decision.
 
-The rules alone show them. Mistakes that need a table of others' keys and names are for
-`lint`, which has more checks. No finding changes a decision.
+To find these mistakes, the rules are enough. `lint` has more checks: hints, and checks
+that need a table of others' keys and names.
 
-A large file has a million rules, and most of them are ordinary: enforced, without an
-expiry, with several unknown pins. A check names the traits that a rule needs for a
-finding, so ordinary rules are skipped at once.
+A large file has a million rules, and most of them are ordinary: without an expiry, with
+several unknown pins. A check names the traits that a rule needs for a finding, so
+ordinary rules are skipped at once.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from itertools import chain
-from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import split_pattern
 from pinverify.files import _digests
-from pinverify.policy._rules import LISTS, PinSet, checked_moment
+from pinverify.policy._pin import RECIPE
+from pinverify.policy._rules import LISTS, PinSet, checked_moment, lists_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pinverify.errors import Kind
     from pinverify.policy._pin import Pin
     from pinverify.policy._rules import Rules, Unpinned
 
 __all__ = [
-    "ALONE",
     "ANY",
-    "BLOCKED",
     "CHECKS",
     "CLIENTS",
     "ENDS",
-    "IDN",
     "KNOWN_PIN",
     "LEVELS",
     "POLICY",
-    "PROVIDER",
-    "RECIPE",
-    "REPORTS",
-    "WILDCARD",
     "Check",
     "Finding",
     "Level",
     "Rule",
     "each_rule",
     "is_in_force",
-    "is_over",
     "matching",
     "placed",
     "serious",
@@ -86,7 +78,7 @@ class Finding(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The place, and the pattern where the place does not say it."""
+        """The place, with the pattern if the place does not name it."""
         if not self.place:
             return self.pattern
         if self.pattern == POLICY or f'"{self.pattern}"' in self.place:
@@ -94,65 +86,53 @@ class Finding(NamedTuple):
         return f"{self.place}: {self.pattern}"
 
     def __str__(self) -> str:
-        """Return the finding in one line, as a compiler writes it."""
         return f"{self.where}: {self.level} {self.code}: {self.text}"
 
 
-# Said of the class that users see; a NamedTuple cannot say it.
+# Inside the class this would be a field.
 Finding.__module__ = "pinverify"
 
 
 def placed(found: Iterable[Finding], name: str) -> list[Finding]:
-    """Return findings about a file: where no place is known, it is named."""
+    """Return findings about a file: its name replaces each unknown place."""
     return [one if one.place else one._replace(place=name) for one in found]
 
 
 # ---- rules -------------------------------------------------------------------------
 
-# Traits; a rule has the sum of some.
+# Traits. A rule has the sum of its traits. `lint` has more of them, from 32 on.
 ANY = 1  # every rule has it
-KNOWN_PIN = 2  # a pin that is no key of its owner alone: typed, copied, an operator's
+KNOWN_PIN = 2  # a pin of no key, or of a key of many: typed, copied, an operator's
 ALONE = 4  # a list with a single pin
-BLOCKED = 8  # pins are blocked, for it or for all
-WILDCARD = 16
-IDN = 32  # an A-label
-ENDS = 64  # an expiry
-REPORTS = 128  # report mode
-PROVIDER = 256  # a host that somebody else runs
+BLOCKED = 8  # pins are blocked, for this rule or for all
+ENDS = 16  # an expiry
 
 
 class Rule(NamedTuple):
-    """One rule to look at, and what it is looked at with.
-
-    Attributes:
-        pattern: its pattern; "clients", or "policy" for what holds for all hosts.
-        wildcard: of the pattern.
-        name: of the pattern; empty for what has none.
-        value: its PinSet or `UNPINNED`; None for the whole policy.
-        traits: the sum of its traits.
-        rules: all rules.
-        now: the current time.
-        blocked: the pins that are blocked for all hosts.
-    """
+    """One rule to check, and what the checks need."""
 
     pattern: str
+    """The pattern; or "clients", or "policy" for what holds for all hosts."""
     wildcard: str
     name: str
+    """The name in the pattern; empty if there is none."""
     value: PinSet | Unpinned | None
+    """None for the whole policy."""
     traits: int
     rules: Rules
     now: dt.datetime
     blocked: frozenset[Pin]
+    """The pins blocked for all hosts."""
 
     @property
     def lists(self) -> list[tuple[str, tuple[Pin, ...]]]:
-        """The name and the pins of each of its lists that has some."""
+        """The name and the pins of each list that is not empty."""
         if self.value is None:
             blocked = self.rules.blocked
             return [("blocked", blocked)] if blocked else []
         if not isinstance(self.value, PinSet):
             return []
-        lists = zip(LISTS, _lists_of(self.value), strict=True)
+        lists = zip(LISTS, lists_of(self.value), strict=True)
         return [(name, pins) for name, pins in lists if pins]
 
     @property
@@ -178,19 +158,11 @@ def is_over(value: PinSet, now: dt.datetime) -> bool:
 def each_rule(
     rules: Rules,
     now: dt.datetime,
-    *,
-    ordinary: bool = True,
     known_among: Callable[[Sequence[bytes]], set[bytes]] = _digests.known_among,
-    is_provided: Callable[[str], object] = bool,
 ) -> Iterator[Rule]:
-    """Yield what to look at: the policy, the rule of clients, those of hosts.
+    """Yield what to check: the policy, the rule for clients, and the rules for hosts.
 
-    Args:
-        rules: all rules.
-        now: the current time.
-        ordinary: False leaves out those that have no trait but `ANY`.
-        known_among: returns those of some digests that give a rule `KNOWN_PIN`.
-        is_provided: tells whether a name gives it `PROVIDER`.
+    *known_among* finds the digests that give a rule `KNOWN_PIN`.
     """
     known = known_among(_digests_in(rules))
     is_known = not known.isdisjoint(pin.digest for pin in rules.blocked)
@@ -202,28 +174,17 @@ def each_rule(
     for pattern, value in rules.hosts.items():
         wildcard, name = split_pattern(pattern)
         traits = _traits(value, rules, known)
-        if wildcard:
-            traits |= WILDCARD
-        if "xn--" in name:
-            traits |= IDN
-        if is_provided(name):
-            traits |= PROVIDER
-        if ordinary or traits != ANY:
-            yield Rule(pattern, wildcard, name, value, traits, *same)
-
-
-_lists_of = attrgetter(*LISTS)
+        yield Rule(pattern, wildcard, name, value, traits, *same)
 
 
 def _digests_in(rules: Rules) -> list[bytes]:
     values = (*rules.hosts.values(), rules.clients)
-    lists = (_lists_of(value) for value in values if isinstance(value, PinSet))
+    lists = (lists_of(value) for value in values if isinstance(value, PinSet))
     pins = chain(rules.blocked, chain.from_iterable(chain.from_iterable(lists)))
     return [pin.digest for pin in pins]
 
 
 def _traits(value: PinSet | Unpinned, rules: Rules, known: set[bytes]) -> int:
-    """Return the traits of a rule that are not those of its pattern."""
     traits = ANY
     if not isinstance(value, PinSet):
         return traits
@@ -233,10 +194,8 @@ def _traits(value: PinSet | Unpinned, rules: Rules, known: set[bytes]) -> int:
         traits |= BLOCKED
     if value.expires is not None:
         traits |= ENDS
-    if value.mode == "report":
-        traits |= REPORTS
     if known:
-        pins = chain.from_iterable(_lists_of(value))
+        pins = chain.from_iterable(lists_of(value))
         if not known.isdisjoint([pin.digest for pin in pins]):
             traits |= KNOWN_PIN
     return traits
@@ -247,20 +206,19 @@ def _traits(value: PinSet | Unpinned, rules: Rules, known: set[bytes]) -> int:
 # A function gets one rule, and yields the text of each finding: the mistake, and after
 # a semicolon the next step.
 
-RECIPE = "`pinverify pin` prints the pins of a server or a file"
 _SOON = dt.timedelta(days=30)
 
 
 def matching(rule: Rule) -> Iterator[tuple[str, tuple[Pin, ...]]]:
-    """Yield the lists of which a pin must match."""
+    """Yield each list in which at least one pin must match."""
     return (one for one in rule.lists if one[0] != "blocked")
 
 
 def hashes_nothing(rule: Rule) -> Iterator[str]:
-    """Find the hash of an empty input: the command before it failed."""
+    """Find the hash of an empty input: a command before the hash failed."""
     for name, pins in rule.lists:
         for pin in pins:
-            nothing = _digests.nothing_hashed(pin.digest)
+            nothing = _digests.NOTHING_HASHED.get(pin.digest)
             if nothing:
                 yield (
                     f"{name}: {pin} is the hash of {nothing}, because a command "
@@ -279,13 +237,13 @@ def holds_a_placeholder(rule: Rule) -> Iterator[str]:
 def holds_an_example(rule: Rule) -> Iterator[str]:
     """Find a pin that a documentation shows, unless the host is an example too.
 
-    Clients have no name that would tell, so they are passed over.
+    Clients have no name by which to know an example, so they are skipped.
     """
     if not rule.name:
         return
     for name, pins in matching(rule):
         for pin in pins:
-            owner = _digests.example_of(pin.digest)
+            owner = _digests.EXAMPLE_OF.get(pin.digest)
             if owner and not _digests.is_for_examples(rule.name):
                 yield (
                     f"{name}: {pin} is an example in the documentation of {owner}, and "
@@ -296,8 +254,8 @@ def holds_an_example(rule: Rule) -> Iterator[str]:
 def has_no_backup(rule: Rule) -> Iterator[str]:
     """Find a list with a single pin."""
     if rule.is_in_force:
-        for name, pins in rule.lists:
-            if len(pins) == 1 and name != "blocked":
+        for name, pins in matching(rule):
+            if len(pins) == 1:
                 yield (
                     f"{name}: there is one pin and no backup, so every peer is "
                     "rejected once its key is lost or replaced; add the pin of the "
@@ -330,10 +288,7 @@ def _blocked_lists(
     rule: Rule,
 ) -> Iterator[tuple[str, tuple[Pin, ...], list[Pin]]]:
     """Yield each list with blocked pins: its name, its pins, the blocked ones."""
-    value = rule.value
-    if not isinstance(value, PinSet) or not (value.blocked or rule.rules.blocked):
-        return
-    own = frozenset(value.blocked)
+    own = frozenset(dict(rule.lists).get("blocked", ()))
     for name, pins in matching(rule):
         blocked = [pin for pin in pins if pin in rule.blocked or pin in own]
         if blocked:
@@ -376,26 +331,20 @@ def _day(value: PinSet) -> str:
 
 
 class Check(NamedTuple):
-    """One row.
-
-    Attributes:
-        code: its name; docs/lint.md has a section for it.
-        level: the level of its findings.
-        title: the mistake, in a few words.
-        needs: the sum of traits of which a rule has one if `of_rule` yields anything.
-        of_rule: yields the findings of one rule; None if they are found elsewhere.
-        kind: of the mistakes of readers that it is for.
-    """
+    """One row; docs/lint.md has a section for its code."""
 
     code: str
     level: Level
     title: str
     needs: int = ANY
+    """The sum of some traits: `of_rule` yields nothing for a rule with none of them."""
     of_rule: Callable[[Rule], Iterator[str]] | None = None
+    """None if its findings are found elsewhere."""
     kind: Kind | None = None
+    """The kind of the readers' mistakes that this check is for."""
 
 
-_ROWS = (
+CHECKS = (
     Check("PV201", "error", "hash of nothing", KNOWN_PIN, hashes_nothing),
     Check("PV202", "error", "placeholder", KNOWN_PIN, holds_a_placeholder),
     Check(
@@ -408,39 +357,25 @@ _ROWS = (
     Check("PV402", "warning", "expires within 30 days", ENDS, ends_soon),
 )
 
-CHECKS = {row.code: row for row in _ROWS}
-"""The checks of this file by their codes."""
-
 
 def serious(
     rules: Rules,
     name: str,
     most: int,
     *,
-    checks: Mapping[str, Check] = CHECKS,
+    checks: Iterable[Check] = CHECKS,
     look: Callable[..., Iterator[Rule]] = each_rule,
 ) -> tuple[list[Finding], int]:
-    """Return the errors and warnings about a file, for who reads it to use it.
+    """Return the first errors and warnings about a file, and the number of all.
 
-    Hints are not even looked for, and few findings are kept: reading a file is to stay
-    fast, and to take little memory, also if each of a million rules has a mistake.
-
-    Args:
-        rules: were read from it.
-        name: of the file.
-        most: the number of findings to keep.
-        checks: by their codes.
-        look: yields the rules, with the traits that these checks need.
-
-    Returns:
-        The findings that are kept, the worst first; and the number of all.
+    The worst come first. Hints are not looked for, and few findings are kept. So even a
+    file with a mistake in each of a million rules is read fast, in little memory.
     """
-    rows = [row for row in checks.values() if row.of_rule and row.level != "hint"]
+    rows = [row for row in checks if row.of_rule and row.level != "hint"]
     by_traits: dict[int, list[Check]] = {}
     kept: dict[Level, list[Finding]] = {level: [] for level in LEVELS}
     num = 0
-    ordinary = any(row.needs & ANY for row in rows)
-    for rule in look(rules, checked_moment(None), ordinary=ordinary):
+    for rule in look(rules, checked_moment(None)):
         if rule.traits not in by_traits:
             by_traits[rule.traits] = [row for row in rows if row.needs & rule.traits]
         for row in by_traits[rule.traits]:

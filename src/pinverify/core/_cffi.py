@@ -1,14 +1,14 @@
 """The compiled core: its functions and statuses, and the memory that they read.
 
-Many byte strings lie in one buffer, a column, with the positions that cut it.
+Without the core nothing is decided: there is no second implementation in Python.
+
+A column has many byte strings in one buffer, and the positions that separate them.
 """
 
 from __future__ import annotations
 
 import struct
-import sys
 from array import array
-from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -29,7 +29,6 @@ __all__ = [
     "address",
     "as_bytes",
     "as_columns",
-    "bytes_at",
     "chain",
     "check_offsets",
     "ends",
@@ -65,11 +64,7 @@ def status_text(status: int) -> str:
 
 
 def as_bytes(data: Any) -> bytes:  # noqa: ANN401 - any argument
-    """Return the bytes of a buffer.
-
-    Raises:
-        TypeError: *data* is not a buffer.
-    """
+    """Return the bytes of a buffer; TypeError for anything else."""
     if type(data) is bytes:
         return data
     if not isinstance(data, bytes | bytearray | memoryview):
@@ -79,11 +74,7 @@ def as_bytes(data: Any) -> bytes:  # noqa: ANN401 - any argument
 
 
 def view(data: Buffer) -> memoryview:
-    """Return a view of the bytes of *data*, without a copy.
-
-    Raises:
-        TypeError: *data* is not a buffer, or not contiguous.
-    """
+    """Return a view of contiguous bytes, no copy; TypeError for anything else."""
     found = memoryview(data)
     if not found.c_contiguous:
         msg = "expected contiguous bytes; make a copy of them first"
@@ -94,9 +85,9 @@ def view(data: Buffer) -> memoryview:
 def address(held: memoryview) -> Any:  # noqa: ANN401 - a C pointer
     """Return a pointer to the first byte of a view that the caller keeps.
 
-    cffi lets go of the view at once: no variable has what `from_buffer` returns, not
-    even in the traceback of a KeyboardInterrupt. If something had it when the view
-    became garbage, the garbage collector could release the view first, and crash.
+    cffi lets go of the view at once, because no variable keeps the result of
+    `from_buffer`, not even in the traceback of a KeyboardInterrupt. If one did when the
+    view became garbage, the garbage collector could release the view first, and crash.
     """
     return ffi.cast("uint8_t *", ffi.from_buffer(held))
 
@@ -112,7 +103,7 @@ class Chain(NamedTuple):
     data: bytes
     """The same, back to back."""
     offsets: bytes
-    """Where each begins, and the last one ends: 4 bytes for each."""
+    """Where each certificate begins, and where the last ends: 4 bytes each."""
 
 
 def chain(certs: Sequence[bytes]) -> Chain:
@@ -134,7 +125,7 @@ class Positions:
 
     @classmethod
     def kept(cls, offsets: Offsets) -> Positions:
-        """Make positions that nobody can change: a copy, if somebody could.
+        """Make positions that nobody can change; copy them if somebody could.
 
         A view may be read-only while the memory behind it is not.
         """
@@ -147,52 +138,38 @@ class Positions:
         return (self._address + self.width * first, self.width, num)
 
     def from_zero(self, first: int, num: int) -> Positions:
-        """Return those of *num* pieces, from number *first* on, as if they were all.
+        """Return the positions of *num* pieces, from piece *first* on, as if from zero.
 
-        The first one becomes zero: they are a copy, unless it is zero already. One that
-        was before the first exceeds every end then, so that C refuses it.
-
-        Raises:
-            ValueError: the first or the last is negative, or they descend.
+        They are a copy, unless the first position is zero already. ValueError if the
+        first is negative or exceeds the last; in a copy, if it exceeds any.
         """
         some = self.view[first : first + num + 1]
-        start, end = some[0], some[-1]
-        if not 0 <= start <= end:
+        start = some[0]
+        if not 0 <= start <= some[-1]:
             raise ValueError(_DESCEND)
         if start == 0:
             return Positions(some)
-        # All are digits of one number, from which the first is subtracted once: a loop
-        # takes longer than many decisions. A digit below it borrows from the next one.
-        order, size = sys.byteorder, self.width * len(some)
-        ones = _ones(self.width, len(some))
-        difference = int.from_bytes(some, order) - start * ones
-        if difference < 0:
-            raise ValueError(_DESCEND)
-        data = memoryview(difference.to_bytes(size, order))
-        return Positions(data.cast("I" if self.width == _NARROW else "Q"))
-
-
-@lru_cache(maxsize=4)
-def _ones(width: int, num: int) -> int:
-    """Return the number with *num* digits of *width* bytes, each of which is 1."""
-    return int.from_bytes((1).to_bytes(width, sys.byteorder) * num, sys.byteorder)
+        try:
+            return Positions(array("Q", (at - start for at in some)))
+        except OverflowError:
+            raise ValueError(_DESCEND) from None
 
 
 class Column:
     """A ``pv_column``, together with the buffers that it points to."""
 
-    __slots__ = ("_data", "_held", "handle", "num", "positions")
+    __slots__ = ("_address", "data", "data_len", "handle", "num", "positions")
 
     def __init__(self, data: Buffer, offsets: Offsets | Positions) -> None:
         given = offsets if isinstance(offsets, Positions) else Positions(offsets)
-        self._held = view(data)
-        data_len = self._held.nbytes
+        self.data = view(data)
+        self.data_len = self.data.nbytes
         if given.view.format in _SIGNED and given.width == _NARROW:
-            # Signed positions are at most this, so a negative one exceeds the end.
-            data_len = min(data_len, _NARROW_MAX)
+            # No signed position exceeds this, and C reads a negative one as larger.
+            self.data_len = min(self.data_len, _NARROW_MAX)
         self.positions = given
         self.num = given.num
-        self._data = address(self._held), data_len
+        self._address = address(self.data)
         self.handle = self.part(0, self.num)
 
     @classmethod
@@ -204,48 +181,30 @@ class Column:
 
     @classmethod
     def of_texts(cls, texts: Sequence[str]) -> Column:
-        """Make a column of a list of ASCII texts.
-
-        Raises:
-            UnicodeEncodeError: a text is not ASCII.
-        """
+        """Make a column of a list of texts; UnicodeEncodeError if one is not ASCII."""
         return cls("".join(texts).encode("ascii"), ends(texts))
 
-    @property
-    def data_len(self) -> int:
-        """The number of bytes that positions are relative to."""
-        length: int = self._data[1]
-        return length
-
-    @property
-    def data(self) -> memoryview:
-        """The bytes that positions are relative to."""
-        return self._held
-
     def item(self, row: int) -> bytes:
-        """Return a copy of one string of such a column as `texts` is for."""
+        """Return a copy of one string, if C has written or accepted the offsets."""
         at = self.positions.view
-        return bytes(self._held[at[row] : at[row + 1]])
+        return bytes(self.data[at[row] : at[row + 1]])
 
     def texts(self) -> list[str]:
-        """Return the strings of a column whose offsets C has written or accepted."""
+        """Return all strings, if C has written or accepted the offsets."""
         at = self.positions.view
-        text = bytes(self._held[: at[-1]]).decode("ascii")
+        text = bytes(self.data[: at[-1]]).decode("ascii")
         return [text[a:b] for a, b in pairwise(at)]
 
     def text(self, row: int) -> str:
-        """Return one string of such a column, as far as it is UTF-8."""
+        """Return one string, with escapes where it is not UTF-8."""
         at = self.positions.view
-        text = self._held.tobytes()[at[row] : at[row + 1]]
+        text = self.data.tobytes()[at[row] : at[row + 1]]
         return text.decode("utf-8", "backslashreplace")
-
-    def some(self, first: int, num: int) -> Column:
-        """Return a column of *num* of the strings, from number *first* on."""
-        return Column(self._held, self.positions.view[first : first + num + 1])
 
     def part(self, first: int, num: int) -> Any:  # noqa: ANN401 - a C struct
         """Return a ``pv_column`` of *num* strings, from number *first* on."""
-        return ffi.new("pv_column *", (*self._data, self.positions.part(first, num)))
+        positions = self.positions.part(first, num)
+        return ffi.new("pv_column *", (self._address, self.data_len, positions))
 
 
 # Lists are joined this many at a time, so that the copies stay in the caches.
@@ -257,8 +216,8 @@ def as_columns(
 ) -> tuple[int, Iterator[tuple[int, Column]]]:
     """Return the number of byte strings, and the columns that hold them.
 
-    Each column comes with the index of its first. All but the last have a multiple
-    of `_ITEMS_AT_ONCE`.
+    Each column comes with the index of its first string. The number of strings is a
+    multiple of `_ITEMS_AT_ONCE` in every column but the last.
     """
     given: Any = items
     if offsets is not None:
@@ -285,17 +244,19 @@ def is_buffer(given: Any) -> bool:  # noqa: ANN401 - any argument
 
 
 _SIGNED, _UNSIGNED = ("i", "l", "q"), ("I", "L", "Q")
-_NARROW, _WIDE = 4, 8
-_NARROW_MAX = 2**31 - 1
+_NARROW, _NARROW_MAX = 4, 2**31 - 1
 
 
 def _positions(offsets: Offsets) -> memoryview:
-    """Return offsets as integers of 4 or 8 bytes; those of a buffer are not copied."""
+    """Return offsets as integers of 4 or 8 bytes; a buffer is not copied."""
     given: Any = offsets
-    try:
-        found = memoryview(given)
-    except TypeError:
-        found = memoryview(_as_array(given))
+    if not is_buffer(given):
+        try:
+            given = array("Q", given)
+        except OverflowError:
+            msg = "an offset is negative or has more than 64 bits"
+            raise ValueError(msg) from None
+    found = memoryview(given)
     if found.ndim != 1 or found.format not in _SIGNED + _UNSIGNED:
         msg = (
             f"offsets are integers of 4 or 8 bytes, got a buffer of {found.format!r}; "
@@ -312,25 +273,12 @@ def _positions(offsets: Offsets) -> memoryview:
     return found
 
 
-def _as_array(offsets: Sequence[int]) -> array[int]:
-    try:
-        return array("Q", offsets)
-    except OverflowError:
-        msg = "an offset is negative or has more than 64 bits"
-        raise ValueError(msg) from None
-
-
 def ends(items: Sequence[Sequence[Any]]) -> array[int]:
-    """Return the offsets of items that lie back to back, as narrow as they fit."""
+    """Return the offsets of items that lie back to back, in the narrowest integers."""
     try:
         return array("I", accumulate(map(len, items), initial=0))
     except OverflowError:
         return array("Q", accumulate(map(len, items), initial=0))
-
-
-def bytes_at(buffer: bytearray) -> Any:  # noqa: ANN401 - a C pointer
-    """Return a pointer to the first byte of a buffer that C writes to."""
-    return ffi.from_buffer("uint8_t[]", buffer)
 
 
 _DESCEND = "offsets descend, or exceed the end of the buffer"

@@ -6,24 +6,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from pinverify.core._arrow import ArrowColumn, array_capsule, schema_capsule
-from pinverify.core._library import DIGEST_LEN
+from pinverify.core._cffi import DIGEST_LEN
 from pinverify.policy._report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pinverify.core._peers import Hosts
     from pinverify.core._policies import Answers
 
 __all__ = ["Reports"]
 
-_WIDE = 8
-
 
 class Reports(Sequence[Report]):
     """The decisions about n peers: a sequence of reports, kept as columns.
 
-    A `Report` is made when one is asked for; the columns are there at once. They are
+    A `Report` is made when one is asked for; the columns are there at once. Columns are
     read-only memoryviews of whole numbers in the byte order of the machine, in the
     layout of Arrow; ``__arrow_c_array__`` hands all of them to Arrow without a copy.
     """
@@ -40,11 +38,8 @@ class Reports(Sequence[Report]):
     ) -> None:
         """Keep the core's answers; only policies make reports.
 
-        Args:
-            answers: the columns.
-            hosts: the hosts as the caller wrote them.
-            digest: that of the policy.
-            name_len: gives the length of a rule's name.
+        The hosts are as the caller wrote them, the digest is that of the policy, and
+        *name_len* gives the length of a rule's name.
         """
         self._answers = answers
         self._hosts = hosts
@@ -91,8 +86,8 @@ class Reports(Sequence[Report]):
     def spkis(self) -> memoryview:
         """32 bytes for each certificate: the digest of its key (format "B").
 
-        Zeros from the first certificate of a chain on that is not strict DER, and if
-        the chain was not examined.
+        In each chain, zeros begin at the first certificate that is not strict DER. A
+        chain that was not examined has zeros alone.
         """
         return _column(self._answers.spkis, "B")
 
@@ -132,8 +127,8 @@ class Reports(Sequence[Report]):
         if offsets is None:
             spkis = ArrowColumn("spkis", "+w:1", num, [], [spki])
         else:
-            wide = "+L" if offsets.itemsize == _WIDE else "+l"
-            spkis = ArrowColumn("spkis", wide, num, [offsets], [spki])
+            lists = {4: "+l", 8: "+L"}[offsets.itemsize]
+            spkis = ArrowColumn("spkis", lists, num, [offsets], [spki])
         fields = [
             ArrowColumn("accepted", "b", num, [answers.accepted]),
             ArrowColumn("reason", "C", num, [answers.reasons]),
@@ -147,7 +142,6 @@ class Reports(Sequence[Report]):
     # ---- reports ----
 
     def __len__(self) -> int:
-        """Return the number of peers."""
         return self._answers.num
 
     @overload
@@ -156,15 +150,10 @@ class Reports(Sequence[Report]):
     def __getitem__(self, index: slice) -> tuple[Report, ...]: ...
 
     def __getitem__(self, index: int | slice) -> Report | tuple[Report, ...]:
-        """Return one report, or a tuple of them."""
         rows = range(len(self))[index]
         if isinstance(rows, range):
             return tuple(map(self._report, rows))
         return self._report(rows)
-
-    def __iter__(self) -> Iterator[Report]:
-        """Make one report after the other."""
-        return map(self._report, range(len(self)))
 
     def _report(self, row: int) -> Report:
         raw, spkis = self._answers.row(row, self._name_len)
@@ -178,25 +167,20 @@ class Reports(Sequence[Report]):
         return len(self) == len(other) and all(one == two for one, two in pairs)
 
     def __hash__(self) -> int:
-        """Agree with ``==``, and with the hash of a tuple of the reports."""
         return hash(tuple(self))
 
     def __repr__(self) -> str:
-        """Return the numbers of peers and of accepted ones."""
         num_accepted = int.from_bytes(self._answers.accepted, "little").bit_count()
         return f"<Reports {len(self)} peers, {num_accepted} accepted>"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the columns; the policy is not needed to read them."""
-        name_lens = {rule: self._name_len(rule) for rule in set(self.rules)}
-        return (
-            type(self),
-            (self._answers, self._hosts, self._digest, name_lens.__getitem__),
-        )
+        name_len = {rule: self._name_len(rule) for rule in set(self.rules)}.__getitem__
+        return type(self), (self._answers, self._hosts, self._digest, name_len)
 
 
 def _column(data: bytearray, kind: str) -> memoryview:
-    # A cast memoryview would have its own type for each kind.
+    # Any, because a cast memoryview has a different type for each kind.
     view: Any = memoryview(data).toreadonly()
     column: memoryview = view.cast(kind)
     return column
