@@ -1,4 +1,4 @@
-"""Connect to a server, wrap a socket, check a server: each in one call."""
+"""Connect to a server, whose address is read here; wrap a socket; check a server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import os
 
     from pinverify.policy import Pins, Report
-    from pinverify.tls._notices import OnReport
+    from pinverify.tls._events import OnReport
 
 __all__ = ["HTTPS_PORT", "check", "create_connection", "split_address", "wrap_socket"]
 
@@ -41,8 +41,8 @@ def create_connection(
         timeout: seconds, for each step of connecting and each later operation;
             None waits for ever.
         context: None is `ssl.create_default_context()`. A policy of the context
-            itself is ignored and does not change. Its later connections no longer
-            renegotiate, with pins or without.
+            itself is ignored and does not change. Later connections of the context no
+            longer renegotiate, with pins or without.
         on_report: as in `pin_context`.
 
     Raises:
@@ -55,7 +55,7 @@ def create_connection(
     if isinstance(address, str):
         msg = f"address: expected host and port, as in ('{address}', 443); got text"
         raise TypeError(msg)
-    in_force(policy, on_report)  # what is wrong is an error before anybody is asked
+    in_force(policy, on_report)  # raises before anything is sent
     try:
         plain = socket.create_connection(address, timeout)
     except ValueError as error:  # a NUL, or a label that is too long
@@ -101,9 +101,8 @@ def wrap_socket(
     if context is None:
         context = ssl.create_default_context()
     shared = hook(context, None)
-    tls: Any = context.wrap_socket(
-        sock, server_hostname=server_hostname, do_handshake_on_connect=False
-    )
+    how: Any = {"server_hostname": server_hostname, "do_handshake_on_connect": False}
+    tls: Any = context.wrap_socket(sock, **how)
     try:
         require_our_class(context, tls, shared)
         vars(tls)["_pinverify_guarded"].own_rule = rule
@@ -145,7 +144,10 @@ def check(  # noqa: PLR0913 - most callers give two
     if not isinstance(policy, Policy | PinSet):
         policy = PinSet(policy)
     if context is None:
-        context = _trusting(cafile)
+        try:
+            context = ssl.create_default_context(cafile=cafile)
+        except FileNotFoundError as error:  # ssl does not name the file
+            raise FileNotFoundError(error.errno, error.strerror, cafile) from None
     elif cafile is not None:
         msg = "give check a context or a cafile, not both"
         raise TypeError(msg)
@@ -163,19 +165,8 @@ def check(  # noqa: PLR0913 - most callers give two
     return report
 
 
-def _trusting(cafile: str | os.PathLike[str] | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=cafile)
-    except FileNotFoundError as error:  # of ssl, without a name
-        raise FileNotFoundError(error.errno, error.strerror, cafile) from None
-
-
 def split_address(server: str, default_port: int = HTTPS_PORT) -> tuple[str, int]:
     """Return host and port of an https URL, a host, or ``host:port``.
-
-    Args:
-        server: the text.
-        default_port: the port if *server* has none.
 
     Raises:
         PolicyError: *server* is none of these.

@@ -1,8 +1,8 @@
 """Judgement of the evidence about a peer: accept it, or raise `PinningError`.
 
 What pins say of certificates is decided in the core (`csrc/evaluate.c`); only this file
-knows which certificates count. The adapters (`ssl`, pyOpenSSL) pass on those that their
-TLS library shows, and `judge` does the rest. There is no I/O here, and no TLS library,
+knows which certificates count. The adapters (`ssl`, pyOpenSSL) pass on what their TLS
+library shows, and `judge` does the rest. There is no I/O here, and no TLS library,
 so a test can go through all combinations in a table.
 
 Theory of operation
@@ -32,24 +32,19 @@ else. The other certificates count only if the TLS library verified them:
 
 *Resumed sessions* show the leaf and no chain, on both sides. The leaf is judged again.
 The rest must have been seen in a full handshake of the same context with the same
-peer, on the same side, with the same leaf: a `Memo` keeps these chains. If the memo
-has no such chain, nobody has seen what is above the leaf. The session is refused with
-the reason NOT_CHECKED if that could change the decision: the leaf does not match, and
-the rule has pins above it; or the peer would be accepted, and a key is blocked for it,
-which could be there. A rule in report mode refuses nobody. The adapter of OpenSSL in C
-(`csrc/openssl/judge.c`) has the same rule, and `tests/helpers/evidence_cases.py` the
-cases that both run.
+peer, on the same side, with the same leaf: a `Memo` keeps these chains. Without such a
+chain, the session is refused as NOT_CHECKED if what is above the leaf could change the
+decision. That is so if the leaf does not match and the rule has pins above it, or if
+the peer would be accepted although a key is blocked for it. A rule in report mode
+refuses nobody. The adapter of OpenSSL in C (`csrc/openssl/judge.c`) does the same, and
+both run the cases of `tests/helpers/evidence_cases.py`.
 
-A client with an honest session must not come to that. So a server gives no tickets
-unless the leaf is enough to judge its clients: a ticket may come back to another
-process, to a context that was made since, or after the memo has evicted the chain.
-What is left are sessions that OpenSSL keeps in the memory of one process, and the memo
-of that process knows more leaves than these. It remembers their chains also where the
-leaf was enough: the next policy may ask for more.
-
-A client's session may be older than the policy, too. `is_worth_offering` says whether a
-server that resumes it would be accepted. If not, the session is left out, and the full
-handshake shows the chain.
+Honest clients must not be refused in this way. A server gives no tickets unless the
+leaf is enough to judge its clients: a ticket may come back to another process, to a
+newer context, or after the memo has evicted the chain. Other sessions stay in one
+process, whose memo knows more leaves than OpenSSL keeps sessions. The memo keeps a
+chain even if the leaf was enough, because the next policy may ask for more. A client
+offers a session only if `is_worth_offering`; if not, a full handshake shows the chain.
 
 *The leaf first.* Most pins are of leaves. If the leaf alone leads to an acceptance with
 nothing to report, and no blocked key could be above it, then the chain is not even
@@ -57,15 +52,14 @@ fetched, except by a server that keeps the session. That is why `Shown` has meth
 not values.
 
 *Counts.* A connection is counted once, when its verdict is final: an acceptance by the
-adapter, in the last of `Accepted`; a rejection by `announce`.
+adapter, in the cell of `Accepted`; a rejection by `announce`.
 
 *Notices come last.* Each decision that is no plain match becomes one event, which
-`_notices` logs and reports to the application. An accepted peer whose pins do not match
-(report mode, expiry) is reported after every check has passed, so that the application
-can rely on the report. A rejected one is reported after the connection has been shut:
-the adapter gives `refusal` the cause, whatever it is, enters FAILED, and then calls
-`announce`. So neither an exception of the callback nor Ctrl-C in it leaves a connection
-that can be used.
+`_events` logs and reports to the application. An acceptance without a match (report
+mode, expiry) is reported after every check has passed. A rejection is reported after
+the connection has been shut: the adapter gives `refusal` the cause, whatever it is,
+enters FAILED, and then calls `announce`. So neither an exception of the callback nor
+Ctrl-C in it leaves a connection that can be used.
 
 *Early rejection.* Some adapters can see the peer's certificates before the handshake is
 over, so that no client certificate is sent to an impostor. `reject_early` can only
@@ -74,25 +68,32 @@ reject; a peer that passes is judged again at the end.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pinverify.core._library import Chain, chain
+from pinverify.core._cffi import Chain, chain
 from pinverify.errors import shortened
 from pinverify.policy import PinningError, Reason, Report
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
 from pinverify.policy._rejection import pinset_behind
 from pinverify.policy._report import Seen, seen_of, with_seen
-from pinverify.tls._counts import cell_of, cell_of_name, count
+from pinverify.tls._events import (
+    CallbackError,
+    cell_of,
+    cell_of_name,
+    count,
+    tell_accepted,
+    tell_rejected,
+)
 from pinverify.tls._names_under_install import name_under_install
-from pinverify.tls._notices import CallbackError, tell_accepted, tell_rejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinverify.core._policies import OpenPolicy
     from pinverify.policy import Policy
-    from pinverify.tls._counts import Cell
+    from pinverify.tls._events import Cell
     from pinverify.tls._memo import Memo
     from pinverify.tls._policy_in_force import InForce
 
@@ -114,7 +115,7 @@ __all__ = [
 
 _NO_CHAIN = chain(())
 _WHY_MAX = 1000
-# Of sessions whose chain nobody has seen; judge.c has the same texts.
+# For sessions whose chain was never seen; judge.c has the same texts.
 _COULD_BE_BLOCKED = (
     "a resumed session shows no chain, and a blocked key could be in it: "
     "connect again without the session"
@@ -143,7 +144,7 @@ class Shown(Protocol):
     def is_verified(self) -> bool:
         """Return True if the library verified the chain.
 
-        That is in this handshake or, for a resumed session, in its first one.
+        For a resumed session, this was in the session's first handshake.
         """
 
     def doubt(self) -> str:
@@ -172,13 +173,7 @@ the time, and where it is counted once it is final. Its report is made by
 
 
 def report_of_accepted(accepted: Accepted, peer: Peer, shown: Shown) -> Report:
-    """Return the report of an acceptance.
-
-    Args:
-        accepted: the acceptance.
-        peer: the owner of the certificates.
-        shown: tells the report about the connection.
-    """
+    """Return the report of an acceptance."""
     policy, host, certs, now, _ = accepted
     return evaluate_at(policy, host, certs, now, _seen(peer, shown, certs))
 
@@ -187,17 +182,11 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
     """Return the evidence on which a peer is accepted, or raise.
 
     This runs once in each handshake, with cold caches: each object that it touches
-    costs a microsecond, so it touches few.
-
-    Args:
-        in_force: the policy, and the callback for acceptances without a match.
-        memo: the full handshakes of the same context.
-        peer: the owner of the certificates.
-        shown: the certificates.
+    costs a microsecond, so it touches few. *memo* is that of the connection's context.
 
     Raises:
         PinningError: the peer is rejected.
-        Exception: the callback raised, or *shown* did: reject the peer, too. The
+        Exception: the callback or *shown* raised, and the peer must be rejected. The
             adapter gives each of these exceptions to `refusal`.
     """
     policy, handle, on_report, cells, _ = in_force
@@ -207,22 +196,20 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
     now = int(_time())
     name = name_for_core(host)
     leaf = None
-    if peer not in memo.latest and not (is_client and memo.keeps_leaves):
+    if peer not in memo.latest and not (is_client and memo.leaves_max):
         leaf = shown.leaf()
         if leaf is not None and handle.leaf_suffices(
             name, len(name), leaf, len(leaf), now
         ):
-            try:
-                cell = cells[name or is_client]
-            except KeyError:
-                cell = cell_of_name(cells, handle, name, is_client=is_client)
+            cell = cells.get(name or is_client) or cell_of_name(
+                cells, handle, name, is_client=is_client
+            )
             return policy, host, (leaf,), now, cell
     counts, hidden = _chain_that_counts(memo, peer, shown, leaf)
     if not hidden and handle.passes(name, counts, now):
-        try:
-            cell = cells[name or is_client]
-        except KeyError:
-            cell = cell_of_name(cells, handle, name, is_client=is_client)
+        cell = cells.get(name or is_client) or cell_of_name(
+            cells, handle, name, is_client=is_client
+        )
         return policy, host, counts.certs, now, cell
     seen = _seen(peer, shown, counts.certs, hidden=hidden)
     if hidden:
@@ -252,17 +239,13 @@ def is_worth_offering(
 ) -> bool:
     """Return True if a server that resumes a client's session would be accepted.
 
-    Args:
-        in_force: the policy.
-        memo: the full handshakes of the same context.
-        peer: the server.
-        leaf: the server's leaf in the session; None if it is not known.
-        verifies: True if the TLS library verifies chains.
+    *leaf* is that of the session, None if it is not known. *verifies* is True if the
+    TLS library verifies chains.
     """
     if leaf is None:
         return False
     policy, handle, *_ = in_force
-    host = _host_to_look_up(in_force, peer) if peer[0] is None else peer[0]
+    host = _host_to_look_up(in_force, peer)
     now = int(_time())
     known = memo.recall(peer, leaf) if verifies else None
     if verifies and known is None:
@@ -291,8 +274,8 @@ def judge_under_install(
 ) -> Accepted:
     """Judge a peer as `judge` does, by a policy for the whole process.
 
-    Nobody has pinned a connection on purpose then. One that can have no rule is
-    accepted if the policy allows hosts without pins, and the application is told.
+    Nobody has pinned these connections on purpose. So a connection to which no rule can
+    apply is accepted and reported, if the policy allows hosts without pins.
     """
     looked_up = peer_under_install(in_force, peer)
     accepted = judge(in_force, memo, looked_up, shown)
@@ -341,18 +324,9 @@ def _chain_that_counts(
 def reject_early(
     in_force: InForce, peer: Peer, certs: Sequence[bytes], shown: Shown
 ) -> None:
-    """Raise if a peer will be rejected, before the handshake is over.
+    """Raise `PinningError` if a peer will be rejected, before the handshake is over.
 
-    An acceptance is not final here and is not reported.
-
-    Args:
-        in_force: the policy.
-        peer: the owner of the certificates.
-        certs: the certificates that count, in DER, leaf first.
-        shown: tells the report about the connection.
-
-    Raises:
-        PinningError: the peer is rejected.
+    *certs* are those that count, in DER. An acceptance is neither final nor reported.
     """
     host = _host_to_look_up(in_force, peer)
     seen = _seen(peer, shown, certs)
@@ -372,13 +346,7 @@ ASKED_FOR_RENEGOTIATION = (
 def rejection(
     in_force: InForce | None, host: str | bytes | None, why: str
 ) -> PinningError:
-    """Return the error for a peer that could not be judged by its pins.
-
-    Args:
-        in_force: the policy, or None if it is not known yet.
-        host: the name of the peer.
-        why: the message.
-    """
+    """Return the error for a peer that could not be judged by its pins."""
     why = shortened(why, _WHY_MAX)  # an exception may have any repr
     digest = bytes(32) if in_force is None else in_force.policy.digest
     name = host.decode("latin-1") if isinstance(host, bytes) else host
@@ -390,11 +358,7 @@ def refusal(
 ) -> PinningError:
     """Return the error of a connection that fails; any exception is a rejection.
 
-    Args:
-        cause: an exception of `judge` or of the adapter.
-        in_force: the policy, or None if it is not known yet.
-        peer: the owner of the certificates.
-        shown: the certificates; None if there is no access to them yet.
+    *in_force* and *shown* are None if they are not known yet.
     """
     if isinstance(cause, PinningError):
         error = cause
@@ -407,33 +371,20 @@ def refusal(
         error = rejection(in_force, peer[0], why)
         error.__cause__ = cause
     if seen_of(error.report).side is None:
-        error.report = with_seen(error.report, _seen_at_all(peer, shown))
+        seen = Seen("client" if peer[1] else "server")
+        if shown is not None:
+            with contextlib.suppress(Exception):  # what failed may fail again
+                leaf = shown.leaf()
+                seen = _seen(peer, shown, () if leaf is None else (leaf,))
+        error.report = with_seen(error.report, seen)
     return error
-
-
-def _seen_at_all(peer: Peer, shown: Shown | None) -> Seen:
-    """Return what can still be told about a connection that failed early."""
-    side = Seen("client" if peer[1] else "server")
-    if shown is None:
-        return side
-    try:
-        leaf = shown.leaf()
-        return _seen(peer, shown, () if leaf is None else (leaf,))
-    except Exception:  # noqa: BLE001 - what failed may fail again
-        return side
 
 
 def announce(
     error: PinningError, cause: BaseException, in_force: InForce | None
 ) -> None:
-    """Count a rejection, and tell of it, once its connection is shut.
-
-    Args:
-        error: the rejection, as `refusal` returned it.
-        cause: its cause. A callback that raised it has been told.
-        in_force: the policy and its callback, or None if it is not known yet.
-    """
+    """Count and report a rejection whose connection has been shut."""
     count(error.report)
-    told = isinstance(cause, CallbackError)
+    told = isinstance(cause, CallbackError)  # the callback knows already
     on_report = None if in_force is None or told else in_force.on_report
     tell_rejected(error, on_report)

@@ -1,16 +1,13 @@
 """The chains of full, verified handshakes: the evidence for resumed sessions.
 
-A resumed session has no chain, and `ca` pins need one. The first handshake of the
-session showed it, and a memo keeps it. The evidence must come from the same context,
-the same peer and the same leaf.
-
-A server's TLS library keeps up to 20,480 sessions in memory, and a client may resume
-any of them. So the memo must know at least as many leaves. It stays small because it
-keeps the hash of a leaf, which is shown again, and one copy of what is above it.
+`pinverify.tls._judge` says when they are needed. A server's TLS library keeps up to
+20,480 sessions in memory, and a client may resume any of them. So the memo must know at
+least as many leaves. It stays small: of a leaf, which is shown again, it keeps the hash
+alone, and leaves below the same certificates share one copy of these.
 
 There is no lock: in the child of a fork, a lock that another thread held would stay
-locked for ever. Each step on a dictionary is atomic, and any order of the steps of
-several threads leaves evidence that was shown.
+locked for ever. Each step on a dictionary is atomic, and in whatever order several
+threads take their steps, the memo has only evidence that was shown.
 """
 
 from __future__ import annotations
@@ -19,8 +16,8 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from pinverify.core._cffi import Chain, chain
 from pinverify.core._keys import sha256
-from pinverify.core._library import Chain, chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -47,46 +44,38 @@ class Memo:
 
     A peer usually shows the same chain as before. So the TLS library's objects are
     compared first, which costs less than encoding them again.
-
-    Attributes:
-        keeps_leaves: False if it keeps each peer's latest chain only.
     """
 
     def __init__(self, leaves_max: int = _LEAVES_MAX) -> None:
         """Begin without any chain; *leaves_max* is 0 where nobody can resume."""
-        self._leaves_max = leaves_max
-        self.keeps_leaves = leaves_max > 0
+        self.leaves_max = leaves_max  # if 0, only each peer's latest chain is kept
         self._issuers: OrderedDict[tuple[bytes, ...], _Issuers] = OrderedDict()
         # By peer and hash of the leaf. An entry does not keep its issuers alive, so
         # that their number is bounded, too.
         self._leaves: OrderedDict[tuple[Hashable, bytes], weakref.ref[_Issuers]] = (
             OrderedDict()
         )
+        # Each peer's latest chain, as the library's objects and in DER.
         self.latest: OrderedDict[Hashable, tuple[Sequence[Any], Chain]] = OrderedDict()
-        """Each peer's latest chain, as the library's objects and in DER."""
 
     def remember(
-        self,
-        peer: Hashable,
-        certs: Sequence[Any],
-        to_der: Callable[[Any], bytes],
+        self, peer: Hashable, certs: Sequence[Any], to_der: Callable[[Any], bytes]
     ) -> Chain:
         """Return a verified chain in DER, and keep it.
 
-        Args:
-            peer: the host and the side of the peer.
-            certs: one or more objects of the TLS library, leaf first. Two objects are
-                equal only if their signed parts are the same.
-            to_der: returns the DER of an object.
+        *certs* are objects of the TLS library, leaf first. Two of them are equal only
+        if their signed parts are the same.
         """
         latest = self.latest.get(peer)
         if latest is not None and latest[0] == certs:
             return latest[1]
         shown = chain([to_der(cert) for cert in certs])
-        if self.keeps_leaves:
-            issuers = self._kept(tuple(shown.certs[1:]))
+        if self.leaves_max:
+            above = tuple(shown.certs[1:])
+            issuers = self._issuers.get(above) or _Issuers(above)
+            _put(self._issuers, above, issuers, _ISSUERS_MAX)
             key = peer, sha256(shown.certs[0])
-            _put(self._leaves, key, weakref.ref(issuers), self._leaves_max)
+            _put(self._leaves, key, weakref.ref(issuers), self.leaves_max)
         _put(self.latest, peer, (certs, shown), _LATEST_MAX)
         return shown
 
@@ -98,12 +87,6 @@ class Memo:
         entry = self._leaves.get((peer, sha256(leaf)))
         issuers = None if entry is None else entry()
         return None if issuers is None else chain([leaf, *issuers.certs])
-
-    def _kept(self, certs: tuple[bytes, ...]) -> _Issuers:
-        """Return the one object for these issuers, as the most recent one."""
-        issuers = self._issuers.get(certs) or _Issuers(certs)
-        _put(self._issuers, certs, issuers, _ISSUERS_MAX)
-        return issuers
 
 
 def _put(kept: OrderedDict[Any, Any], key: Hashable, value: object, most: int) -> None:
@@ -122,7 +105,7 @@ _sessions: OrderedDict[bytes, bytes] = OrderedDict()
 def note_session(session: Any, leaf: bytes) -> None:  # noqa: ANN401 - of ssl
     """Note the leaf of a session that an application may offer again.
 
-    It only tells what the client should offer. A session that is resumed is judged by
+    The note only helps to decide what to offer. A session that is resumed is judged by
     the leaf that the TLS library shows then.
     """
     if session.id:  # empty in TLS 1.3 before a ticket has come

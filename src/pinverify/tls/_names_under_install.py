@@ -3,19 +3,19 @@
 `install` also meets connections that nobody pinned on purpose: without any name, and
 with names that no pattern can match, such as ``fe80::1%eth0``, ``db.1`` and
 ``my-service:8080``. The policy has no rule for these, so they are hosts without pins.
-But a name must not escape the rule of a pinned host by its spelling, so it is read here
-as all those read names who may get one:
+But a name must not escape the rule of a pinned host by its spelling, so it is read in
+each way in which others may read it:
 
-* what surrounds a host is cut off: brackets, port, zone, blanks and other signs, the
-  parts of a URL;
+* what surrounds a host is cut off: brackets, port, zone, blanks and other signs, and
+  the other parts of a URL;
 * `getaddrinfo` reads ``127.1`` and ``0x7f000001`` as addresses, as inet_aton does;
-* OpenSSL before 3.0 reads four decimal numbers as an address, with leading zeros, and
-  whatever follows after a blank;
+* OpenSSL before 3.0 reads four decimal numbers as an address, even with leading zeros,
+  and whatever follows after a blank;
 * a label that no pattern can have is still covered by a wildcard.
 
-If what was read has a rule, that rule decides. If there are two of them, nobody knows
-which one was meant, and the connection is rejected, as every name that is no host is
-where hosts without pins are rejected.
+If a reading has a rule, that rule decides. If two readings have different rules, nobody
+knows which was meant, and the connection is rejected. Where hosts without pins are
+rejected, each name that is no host is rejected, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pinverify.errors import PolicyError
 if TYPE_CHECKING:
     from pinverify.tls._policy_in_force import InForce
 
-__all__ = ["NO_NAME", "name_under_install"]
+__all__ = ["name_under_install"]
 
 NO_NAME = "no-name.invalid"  # no host has this name (RFC 6761, 6.4)
 _NO_LABEL = NO_NAME.partition(".")[0]
@@ -42,12 +42,8 @@ def name_under_install(
 ) -> str | bytes | None:
     """Return the name of a server that the policy of the process looks up.
 
-    It is *name* itself, also where that leads to a rejection; or the host that it
-    stands for; or, if it can have no rule, `NO_NAME` or a name below that one.
-
-    Args:
-        in_force: the policy of the process.
-        name: the name that the TLS library verifies, or None.
+    It is *name* itself, even if that leads to a rejection; or the host that *name*
+    stands for; or `NO_NAME` or a name below that, if *name* can have no rule.
     """
     handle = in_force.handle
     if handle.ignores_hosts or handle.rejects_unpinned:
@@ -78,7 +74,7 @@ def _shown(name: str) -> str:
 def _readings(name: str) -> tuple[str, ...] | None:
     """Return the hosts that a name can stand for, in canonical spelling.
 
-    None if it is a host itself, or if it is unclear what it stands for.
+    None if the name is a host itself, or if it is unclear what the name stands for.
     """
     if _canonical(name):
         return None
@@ -162,7 +158,7 @@ _OCTET_MAX = 255
 
 
 def _with_stand_ins(host: str) -> str:
-    """Return a host with another label for each that no pattern can have."""
+    """Return a host in which labels that no pattern can have are replaced."""
     labels = [
         label if _LABEL.fullmatch(label) else _NO_LABEL
         for label in host.strip(" .").split(".")

@@ -1,4 +1,4 @@
-"""Pins for `ssl.SSLContext`: every client and server that takes one.
+"""Pins for `ssl.SSLContext`, and so for every client and server that takes one.
 
 A context creates its connections from two classes, one for sockets and one for memory
 buffers. `hook` replaces them by subclasses of ours, and then creates one connection of
@@ -12,24 +12,29 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError
-from pinverify.tls._connections import (
+from pinverify.tls._policy_in_force import ContextRule, InForce, in_force
+from pinverify.tls._ssl_connections import (
     CheckedObject,
     CheckedSocket,
     class_with_the_check,
     is_pending,
     mix_in,
 )
-from pinverify.tls._fork_safe import ForkSafeLock
-from pinverify.tls._guarded_context import guard
-from pinverify.tls._policy_in_force import ContextRule, InForce, in_force, rule_of
-from pinverify.tls._ssl_internals import inner_context, is_context, is_server
+from pinverify.tls._ssl_contexts import (
+    ForkSafeLock,
+    guard,
+    inner_context,
+    is_context,
+    is_server,
+    rule_of,
+)
 
 if TYPE_CHECKING:
     from pinverify.policy import PinSet, Policy
-    from pinverify.tls._notices import OnReport
-    from pinverify.tls._ssl_internals import Connection
+    from pinverify.tls._events import OnReport
+    from pinverify.tls._ssl_contexts import Connection
 
-__all__ = ["hook", "pin_context", "require_our_class", "set_classes"]
+__all__ = ["hook", "pin_context", "require_our_class"]
 
 
 def pin_context(
@@ -81,10 +86,7 @@ def pin_context(
 
 
 def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
-    """Make a context use our classes, and return its rule.
-
-    A context that has none yet gets one with *in_force*.
-    """
+    """Make a context use our classes; return its rule, which begins with *in_force*."""
     if not is_context(context):
         msg = f"expected an ssl.SSLContext, got {type(context).__name__}"
         raise TypeError(msg)
@@ -94,12 +96,15 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
         before, kind = dict(vars(inner)), type(inner)
         inner.__dict__["_pinverify"] = rule
         try:
-            set_classes(inner, rule)
+            for name, mixin in _CLASSES.items():
+                found = getattr(inner, name)  # may have been replaced since
+                if getattr(found, "_pinverify_rule", None) is not rule:
+                    setattr(inner, name, class_with_the_check(mixin, found, rule))
             guard(inner, mix_in)
             for connection in _made_without_a_peer(context):
                 require_our_class(context, connection, rule)
         except BaseException:
-            for name in ("sslsocket_class", "sslobject_class", "_pinverify"):
+            for name in (*_CLASSES, "_pinverify"):
                 if name in before:
                     inner.__dict__[name] = before[name]
                 else:
@@ -109,35 +114,18 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
     return rule
 
 
+_CLASSES = {"sslsocket_class": CheckedSocket, "sslobject_class": CheckedObject}
 # One thread at a time: undoing a failed change must not undo that of another thread.
 _hooking = ForkSafeLock()
-
-
-def set_classes(owner: Connection, rule: ContextRule) -> None:
-    """Set our classes on a context, or on the class of contexts.
-
-    If they are there already, do nothing; but they may have been replaced since.
-    """
-    if getattr(owner.sslsocket_class, "_pinverify_rule", None) is not rule:
-        owner.sslsocket_class = class_with_the_check(
-            CheckedSocket, owner.sslsocket_class, rule
-        )
-    if getattr(owner.sslobject_class, "_pinverify_rule", None) is not rule:
-        owner.sslobject_class = class_with_the_check(
-            CheckedObject, owner.sslobject_class, rule
-        )
 
 
 def require_our_class(
     context: ssl.SSLContext, connection: Connection, rule: ContextRule
 ) -> None:
-    """Require that *rule* has still to check a new connection.
+    """Require that a new connection is yet to be checked by *rule*.
 
     Some contexts create their connections from another context's classes, or do the
-    handshake although it was not asked for; the rule would never be checked.
-
-    Raises:
-        TypeError: the connection has another class or rule, or is past the handshake.
+    handshake although nobody asked for it; the rule would never be applied.
     """
     has_our_class = getattr(connection, "_pinverify_rule", None) is rule
     if has_our_class and is_pending(connection):
@@ -158,8 +146,7 @@ def require_our_class(
 def _made_without_a_peer(context: ssl.SSLContext) -> list[Any]:
     """Create one connection of each class, without a peer.
 
-    A context that looks at the peer here, before the handshake, would look at nothing
-    in `wrap_socket` too, and so not validate.
+    TypeError if the context looks at a peer before the handshake: it validates none.
     """
     server = is_server(context)
     how: dict[str, Any] = {"server_side": server}

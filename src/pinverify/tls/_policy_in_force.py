@@ -10,27 +10,25 @@ import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.policy._policy import as_policy, handle_of
+from pinverify.tls._events import logger
 from pinverify.tls._memo import Memo
-from pinverify.tls._notices import logger
 
 if TYPE_CHECKING:
     from pinverify.core._policies import OpenPolicy
     from pinverify.policy import PinSet, Policy
-    from pinverify.tls._counts import Cell
-    from pinverify.tls._notices import OnReport
-    from pinverify.tls._ssl_internals import Context
+    from pinverify.tls._events import Cell, OnReport
 
-__all__ = ["ContextRule", "InForce", "in_force", "installed", "rule_of"]
+__all__ = ["ContextRule", "InForce", "in_force", "installed"]
 
 
 class InForce(NamedTuple):
     """A policy, its handle in the core, and what the application said about it.
 
     Attributes:
-        policy: decides.
-        handle: that of the policy.
+        policy: the policy that decides.
+        handle: the policy's handle in the core.
         on_report: the callback of the application.
-        cells: of `_counts`: the counts of names that this policy has accepted.
+        cells: the counts of names that this policy has accepted, kept by `_events`.
         rejects_nameless: under `install`, True if a server without a name is rejected.
     """
 
@@ -51,7 +49,7 @@ def in_force(policy: Policy | PinSet, on_report: OnReport | None) -> InForce:
     policy = as_policy(policy)
     if on_report is not None:
         _refuse_what_does_not_run(on_report)
-    logger()  # handshakes may need it, and import nothing
+    logger()  # handshakes may need it, but must import nothing
     return InForce(policy, handle_of(policy), on_report, {})
 
 
@@ -87,7 +85,7 @@ class ContextRule:
         memo: the chains of full handshakes, as the evidence for resumed sessions.
         memo_of_latest: a memo for handshakes that nobody can resume: they must not
             evict the evidence of others.
-        classes: the classes of connections, and the same with the check mixed in.
+        classes: for each class of connections, the one with the check mixed in.
         ready: classes of connections that have the check of this rule.
     """
 
@@ -101,12 +99,6 @@ class ContextRule:
         self.classes: dict[type, type] = {}
         self.ready: set[type] = set()
         self.servers = servers
-
-
-def rule_of(context: Context) -> ContextRule | None:
-    """Return the rule of a context that is itself pinned, or None."""
-    rule: ContextRule | None = vars(context).get("_pinverify")
-    return rule
 
 
 installed: list[ContextRule] = []

@@ -1,9 +1,9 @@
 """Pins for a whole process, for libraries that create their own context.
 
-`install` changes no class of connections, so servers get those that they would have
-had. It changes the methods of `ssl.SSLContext` in which a connection begins: the
-check is mixed into the class of a client's connection there, whatever that class is.
-So contexts and classes count that were made before, and those of other libraries.
+`install` changes the methods of `ssl.SSLContext` in which a connection begins. They mix
+the check into the class of a client's connection, whatever that class is. So this also
+reaches contexts and classes that were made before, and those of other libraries.
+Connections of servers stay what they are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import _ssl
 import errno
 import functools
-import logging
 import socket
 import ssl
 import sys
@@ -19,23 +18,31 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
-from pinverify.tls._connections import is_checked, mix_in, no_longer_plain
-from pinverify.tls._guarded_context import GuardedContext, create, guard, made_by
+from pinverify.tls._events import logger
 from pinverify.tls._pin_context import require_our_class
-from pinverify.tls._policy_in_force import ContextRule, in_force, installed, rule_of
-from pinverify.tls._ssl_internals import inner_context, is_server
+from pinverify.tls._policy_in_force import ContextRule, in_force, installed
+from pinverify.tls._ssl_connections import mix_in, no_longer_plain, of_applications
+from pinverify.tls._ssl_contexts import (
+    GuardedContext,
+    create,
+    guard,
+    inner_context,
+    is_server,
+    rule_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pinverify.policy import PinSet, Policy
-    from pinverify.tls._notices import OnReport
+    from pinverify.tls._events import OnReport
     from pinverify.tls._policy_in_force import InForce
-    from pinverify.tls._ssl_internals import (
+    from pinverify.tls._ssl_contexts import (
         Channel,
         CObject,
         Connection,
         Context,
+        Make,
         Session,
     )
 
@@ -52,11 +59,11 @@ def install(
 ) -> Installed:
     """Enforce pins on the client connections that this process makes with `ssl`.
 
-    It is for libraries that create their own `ssl.SSLContext` and accept none. It
-    changes `ssl.SSLContext` for all code, until `uninstall`; a second call replaces
-    the policy. Contexts made before count, too, and those of truststore and gevent. A
-    context that is itself pinned keeps its own policy. Connections of servers are left
-    alone.
+    `install` is for libraries that create their own `ssl.SSLContext` and accept none.
+    It changes `ssl.SSLContext` for all code, until `uninstall`; a second call replaces
+    the policy. It reaches contexts made before, too, and those of truststore and
+    gevent. A context that is itself pinned keeps its own policy. Connections of servers
+    are left alone.
 
     The rule is looked up by the name that the client gives to `ssl`. Some libraries,
     such as ldap3 and oracledb, give none, and check the server's name themselves: see
@@ -65,13 +72,13 @@ def install(
     ``api.example.com``). Without such a rule it is accepted and reported, if the policy
     allows hosts without pins.
 
-    Forked processes inherit the pins. No other process has them, so not those that
-    `multiprocessing` and `concurrent.futures` start with "spawn" or "forkserver", which
-    is the default of CPython 3.14: pass *install* as ``initializer`` and the policy in
-    ``initargs``, or call it where a module is imported that they import too.
+    Forked processes inherit the pins; other processes do not. If `multiprocessing` or
+    `concurrent.futures` starts processes with "spawn" or "forkserver" (the default on
+    Linux since CPython 3.14), pass *install* as ``initializer`` and the policy in
+    ``initargs``, or call *install* in a module that these processes import too.
     Subinterpreters have an `ssl` of their own, which pins do not reach.
 
-    It cannot reach other implementations of TLS (pyOpenSSL, and so urllib3 once
+    `install` cannot reach other implementations of TLS (pyOpenSSL, and so urllib3 once
     `urllib3.contrib.pyopenssl` is injected; libcurl; gRPC), nor contexts that replace
     the class of a connection after its creation, as eventlet's do: these cannot connect
     while pins are installed.
@@ -83,15 +90,15 @@ def install(
         nameless: "reject" rejects connections without a name, unless no rule of the
             policy enforces its pins: then, as with "allow", they are accepted like
             hosts without pins, and reported. A policy that rejects hosts without pins
-            rejects them always. A PinSet decides about them as about all others.
+            always rejects them, too. A PinSet decides about them as about all others.
 
     Returns:
-        What replaces the policy, and keeps *on_report* and *nameless*.
+        An object that can replace the policy; *on_report* and *nameless* stay.
 
     Raises:
         ValueError: *nameless* is neither "allow" nor "reject".
-        TypeError: the process makes its connections in a way that pins cannot be
-            enforced on, with urllib3 over pyOpenSSL or with eventlet's contexts.
+        TypeError: pins cannot be enforced on connections of this process, because
+            urllib3 uses pyOpenSSL, or because the contexts are eventlet's.
     """
     if nameless not in {"allow", "reject"}:
         msg = f"nameless: expected 'allow' or 'reject', got {nameless!r}"
@@ -101,12 +108,19 @@ def install(
     if installed:
         installed[0].in_force = checked
         return Installed(installed[0], nameless)
-    _refuse_urllib3_over_pyopenssl()
+    if getattr(sys.modules.get("urllib3.util"), "IS_PYOPENSSL", False):
+        msg = (
+            "urllib3.contrib.pyopenssl is injected: urllib3 makes its connections with "
+            "pyOpenSSL, which install() does not reach; call "
+            "urllib3.contrib.pyopenssl.extract_from_urllib3() before"
+        )
+        raise TypeError(msg)
     rule = ContextRule(checked, servers=False)
     installed.append(rule)
     try:
-        for cls in _classes_of_ssl():
-            _change(cls)
+        for cls in _CONTEXT.__subclasses__():
+            if "wrap_socket" in vars(cls):  # ssl.SSLContext, however patched
+                _change(cls)
         _try_once(inner_context(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)), rule)
     except BaseException:
         uninstall()
@@ -117,7 +131,7 @@ def install(
 class Installed:
     """The pins of a process, as `install` returns them: their policy can be replaced.
 
-    It ends with `uninstall`.
+    They end with `uninstall`.
     """
 
     __module__ = "pinverify"
@@ -163,47 +177,28 @@ def uninstall() -> None:
             setattr(cls, name, original)
 
 
+# Each class that `install` has changed, a method's name, and what it was in the class.
 _changed: list[tuple[Any, str, Any]] = []
-"""The classes that `install` has changed, with a name and what it was in the class."""
-
+# The classes of contexts that have been seen to make connections with the check.
 _tried: weakref.WeakSet[type] = weakref.WeakSet()
-"""The classes of contexts that have been seen to make connections with the check."""
-
-_trying = threading.local()
-"""The class that this thread tries, as ``cls``."""
-
-
-def _refuse_urllib3_over_pyopenssl() -> None:
-    if getattr(sys.modules.get("urllib3.util"), "IS_PYOPENSSL", False):
-        msg = (
-            "urllib3.contrib.pyopenssl is injected: urllib3 makes its connections with "
-            "pyOpenSSL, which install() does not reach; call "
-            "urllib3.contrib.pyopenssl.extract_from_urllib3() before"
-        )
-        raise TypeError(msg)
-
-
-_logger = logging.getLogger("pinverify")
-
-_warned: set[str] = set()
-"""The processes without pins that this one has been warned of."""
+_trying = threading.local()  # ``cls`` is the class that this thread tries
+_warned: set[str] = set()  # the kinds of processes without pins that were logged
 
 
 def _warn_of_workers() -> None:
     """Log once if workers or interpreters of this process will have no pins.
 
-    Nothing is imported for that: who uses these modules has imported them. Workers
-    themselves are not warned: they have been given the pins.
+    Whoever uses them has imported their modules. A worker that comes here has the pins.
     """
     multiprocessing: Any = sys.modules.get("multiprocessing")
     is_imported = hasattr(multiprocessing, "parent_process")
     if is_imported and "workers" not in _warned and not _is_a_worker(multiprocessing):
         method = multiprocessing.get_start_method(allow_none=True)
-        if method is None:  # the first is the default; to ask for it would fix it
+        if method is None:  # the first is the default; to ask for it would set it
             method = multiprocessing.get_all_start_methods()[0]
         if method != "fork":
             _warned.add("workers")
-            _logger.warning(
+            logger().warning(
                 "install() pins this process and its forks; worker processes of "
                 "multiprocessing and concurrent.futures are started by %r here and "
                 "have no pins: give their pool initializer=pinverify.install and "
@@ -212,7 +207,7 @@ def _warn_of_workers() -> None:
             )
     if "concurrent.interpreters" in sys.modules and "interpreters" not in _warned:
         _warned.add("interpreters")
-        _logger.warning(
+        logger().warning(
             "install() does not reach subinterpreters, which have an ssl module of "
             "their own: make no TLS connections there"
         )
@@ -222,12 +217,6 @@ def _is_a_worker(multiprocessing: Any) -> bool:  # noqa: ANN401 - the module
     """Return True in a worker, and where the main module is imported again for one."""
     imports_main = getattr(multiprocessing.current_process(), "_inheriting", False)
     return imports_main or multiprocessing.parent_process() is not None
-
-
-def _classes_of_ssl() -> list[Any]:
-    """Return the classes just above that of C: `ssl.SSLContext`, however patched."""
-    found: list[Any] = _CONTEXT.__subclasses__()
-    return [cls for cls in found if "wrap_socket" in vars(cls)]
 
 
 # ---- the methods of ssl.SSLContext in which a connection begins ------------------
@@ -253,7 +242,8 @@ def _wrap_socket(  # noqa: PLR0913 - the signature of ssl
     owner: Connection = None,
     session: Session = None,
 ) -> CObject:
-    return _make(self, sock, None, server_side, server_hostname, owner, session)
+    how = sock, server_side, server_hostname
+    return _make(self, _CONTEXT._wrap_socket, how, owner, session)  # noqa: SLF001
 
 
 def _wrap_bio(  # noqa: PLR0913 - the signature of ssl
@@ -266,27 +256,24 @@ def _wrap_bio(  # noqa: PLR0913 - the signature of ssl
     owner: Connection = None,
     session: Session = None,
 ) -> CObject:
-    return _make(self, incoming, outgoing, server_side, server_hostname, owner, session)
+    how = incoming, outgoing, server_side, server_hostname
+    return _make(self, _CONTEXT._wrap_bio, how, owner, session)  # noqa: SLF001
 
 
-def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
+def _make(
     context: Context,
-    source: Channel,
-    outgoing: Channel,
-    server_side: bool,  # noqa: FBT001
-    server_hostname: str | None,
+    make: Make,
+    how: tuple[Any, ...],
     owner: Connection,
     session: Session,
 ) -> CObject:
-    """Create a C object; guard a context that makes its first client.
+    """Create a C object as `create` does; guard a context that makes its first client.
 
-    The arguments are those of `create`, which has called this if the owner has the
-    check. That the context is guarded says nothing: another thread may have guarded it
-    since this one looked the method up.
+    If the owner has the check, `create` has called this. A guarded context would prove
+    nothing: another thread may have guarded it meanwhile.
     """
-    how = context, source, outgoing, server_side, server_hostname, owner, session
-    if server_side or not installed:
-        return made_by(_CONTEXT, *how)
+    if how[-2] or not installed:  # of a server
+        return make(context, *how, owner=owner, session=session)
     if not isinstance(context, GuardedContext):
         _warn_of_workers()
     if rule_of(context) is None:  # else `hook` has tried it
@@ -296,17 +283,13 @@ def _make(  # noqa: PLR0913, PLR0917 - the arguments of ssl
             if isinstance(owner, socket.socket):
                 owner.close()
             raise
-    if is_checked(owner):
-        return made_by(_CONTEXT, *how)
-    return create(*how)
+    if hasattr(type(of_applications(owner)), "_pinverify_rule"):
+        return make(context, *how, owner=owner, session=session)
+    return create(context, make, how, owner, session)
 
 
 def _try_once(context: Context, rule: ContextRule) -> None:
-    """Guard a context, and see that its class makes connections with the check.
-
-    Raises:
-        TypeError: it does not.
-    """
+    """Guard a context, and require that its class makes connections with the check."""
     guard(context, mix_in)
     cls = type(context)
     if cls in _tried or cls is vars(_trying).get("cls") or is_server(context):
@@ -322,11 +305,7 @@ def _try_once(context: Context, rule: ContextRule) -> None:
 
 
 def _made_with_a_peer(context: Context) -> list[Any]:
-    """Create one connection of each class; no handshake begins.
-
-    Raises:
-        TypeError: the context does not make them when it is asked as ssl is.
-    """
+    """Create one connection of each class; no handshake begins."""
     how: dict[str, Any] = {"server_hostname": "localhost"}
     ours, other = socket.socketpair()
     with ours, other:
@@ -349,7 +328,7 @@ def _made_with_a_peer(context: Context) -> list[Any]:
 def _wrapping_unconnected(original: Callable[..., Any]) -> Callable[..., Any]:
     """Return `wrap_socket` with the check, for sockets that are not connected yet.
 
-    Their C object is created by `connect`; by then an application may have used them.
+    `connect` creates their C object; by then an application may have used the socket.
     """
 
     @functools.wraps(original)

@@ -88,11 +88,9 @@ def _own_report(candidate: Any) -> Any:  # noqa: ANN401 - an object of any libra
         return candidate.pin_report
     if isinstance(candidate, Mapping) and IN_SCOPE in candidate:
         return candidate[IN_SCOPE]
-    if isinstance(candidate, ssl.SSLSocket | ssl.SSLObject):
-        return None  # no pins
-    if type(candidate).__module__ == "OpenSSL.SSL":
-        return None
-    return _MISSING
+    is_tls = isinstance(candidate, ssl.SSLSocket | ssl.SSLObject)
+    is_tls = is_tls or type(candidate).__module__ == "OpenSSL.SSL"
+    return None if is_tls else _MISSING  # without pins
 
 
 def _inside(candidate: Any) -> Iterator[Any]:  # noqa: ANN401

@@ -1,6 +1,6 @@
 """Replacements for the fingerprint checks of urllib3 and aiohttp.
 
-They are for programs that already pass a fingerprint to these libraries. Both accept
+They are for programs that already pass a fingerprint to these libraries. They accept
 the old arguments, and also SPKI pins and lists. They compare the leaf only, after the
 handshake. `pinverify.pin_context` checks the verified chain, inside the handshake: use
 that in new programs.
@@ -10,6 +10,7 @@ Importing this module imports neither library.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import re
@@ -101,7 +102,10 @@ def _fingerprint_class() -> type:
             try:
                 self._expected.verify(cert)
             except PinverifyError as error:
-                got = _counterpart(self._expected.pins[0], cert)
+                got = b""  # or a digest of the first pin's kind
+                with contextlib.suppress(PinverifyError):
+                    kind = self._expected.pins[0].kind
+                    got = Pin.from_certificate(cert or b"", kind=kind).digest
                 peer = transport.get_extra_info("peername")
                 host, port = peer[:2] if isinstance(peer, tuple) else ("", 0)
                 # aiohttp closes the connection for this exception only.
@@ -112,14 +116,6 @@ def _fingerprint_class() -> type:
     Fingerprint.__module__ = __name__
     Fingerprint.__qualname__ = "Fingerprint"
     return Fingerprint
-
-
-def _counterpart(pin: Pin, cert: bytes | None) -> bytes:
-    """Return the digest of *cert* that was compared with *pin*."""
-    try:
-        return Pin.from_certificate(cert or b"", kind=pin.kind).digest
-    except PinverifyError:
-        return b""
 
 
 class _OldDigest(NamedTuple):
@@ -137,7 +133,7 @@ class _OldDigest(NamedTuple):
 
 
 class _Expected:
-    """Fingerprints of which a certificate must match one."""
+    """Fingerprints; a certificate must match one of them."""
 
     def __init__(self, fingerprint: Fingerprints) -> None:
         single = isinstance(fingerprint, str | bytes | Pin)
@@ -170,11 +166,7 @@ _SHA256_DIGITS = 64
 
 
 def _read(fingerprint: str | bytes | Pin) -> Pin | _OldDigest:
-    """Read one fingerprint.
-
-    Raises:
-        PolicyError: *fingerprint* is not a fingerprint.
-    """
+    """Read one fingerprint, or raise `PolicyError`."""
     if isinstance(fingerprint, Pin):
         return fingerprint
     if isinstance(fingerprint, bytes):

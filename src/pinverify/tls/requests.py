@@ -1,14 +1,14 @@
-"""Pins for the https requests of a `requests.Session`.
+"""Pins for the https requests of a `requests.Session`, also through proxies.
 
     session.mount("https://", PinnedAdapter(policy))
 
 urllib3 changes the context of a connection before each handshake: it sets the mode, and
 loads authorities and the client's certificate. In a context that all connections share,
-``verify=False`` of one request would meet the handshake of another, and one request's
+``verify=False`` of one request would affect the handshake of another, and one request's
 certificate would be shown to every later server. So the adapter keeps one context for
-each pair of ``verify`` and ``cert``, and for the files behind them as they are: what
-was removed from a file is not trusted any more. It keeps as many as urllib3 keeps
-pools, and the least recently used one goes.
+each pair of ``verify`` and ``cert``, and makes a new one if their files change: what
+was removed from a file is not trusted any more. It keeps as many contexts as urllib3
+keeps pools, and evicts the least recently used one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3.poolmanager import proxy_from_url
 from urllib3.util.ssl_ import create_urllib3_context
 
-from pinverify.tls._fork_safe import ForkSafeLock
 from pinverify.tls._pin_context import pin_context
 from pinverify.tls._policy_in_force import in_force
+from pinverify.tls._ssl_contexts import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from urllib3.poolmanager import ProxyManager
 
     from pinverify.policy import PinSet, Policy
-    from pinverify.tls._notices import OnReport
+    from pinverify.tls._events import OnReport
 
 __all__ = ["PinnedAdapter"]
 
@@ -74,10 +74,10 @@ class PinnedAdapter(HTTPAdapter):
 
         Args:
             policy: the pins of each host.
-            context: makes all connections, and alone has the authorities and the
-                client's certificate: requests with ``verify`` or ``cert`` are refused,
-                and the authorities of requests are not added. It is pinned here. None
-                makes contexts as requests does.
+            context: makes all connections, with its own authorities and its own client
+                certificate: requests with ``verify`` or ``cert`` are refused, and the
+                authorities of the library requests are not added. It is pinned here.
+                None makes contexts as that library does.
             on_report: as in `pin_context`.
             pools: arguments of `requests.adapters.HTTPAdapter`, such as
                 ``max_retries``.
@@ -91,7 +91,7 @@ class PinnedAdapter(HTTPAdapter):
         if context is not None:
             pin_context(context, policy, on_report=on_report)
         self._contexts: dict[Hashable, ssl.SSLContext] = {}
-        # Those, and others that pools still have.
+        # These contexts, and evicted ones that pools still have.
         self._pinned: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()
         super().__init__(**pools)
 
@@ -107,7 +107,7 @@ class PinnedAdapter(HTTPAdapter):
         Raises:
             TypeError: *policy* is neither a Policy nor a PinSet.
         """
-        in_force(policy, self._on_report)  # what is wrong changes nothing
+        in_force(policy, self._on_report)  # a wrong policy changes nothing
         with _changing.lock:
             self._policy = policy
             own = [] if self._own is None else [self._own]
@@ -125,7 +125,7 @@ class PinnedAdapter(HTTPAdapter):
         raise TypeError(msg)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Pin the direct connections that come with no settings of a request."""
+        """Pin direct connections for which no request brings settings."""
         kwargs["ssl_context"] = self._context_for(verify=True, cert=None)
         super().init_poolmanager(*args, **kwargs)
 
@@ -182,7 +182,7 @@ class PinnedAdapter(HTTPAdapter):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Put the pinned context among the settings of the pool for a request.
 
-        Version 2.32.2 uses one of its own, which nobody has pinned.
+        Version 2.32.2 of requests uses its own context, which nobody has pinned.
         """
         host, settings = super().build_connection_pool_key_attributes(
             request, verify, cert
@@ -197,7 +197,7 @@ class PinnedAdapter(HTTPAdapter):
         verify: Any,  # noqa: ANN401
         cert: Any,  # noqa: ANN401
     ) -> None:
-        """Name authorities and certificate to the pool, unless the context has them."""
+        """Give the pool authorities and certificate, unless the context has them."""
         if self._own is None:
             super().cert_verify(conn, url, verify, cert)
 
@@ -237,7 +237,7 @@ class PinnedAdapter(HTTPAdapter):
     ) -> ssl.SSLContext:
         if self._own is not None:
             return self._own
-        # Before they are read: what changes meanwhile is another key next time.
+        # Before the files are read: if one changes meanwhile, the next key differs.
         key = verify, cert, _files_of(verify, cert)
         with _changing.lock:
             context = self._contexts.pop(key, None)
@@ -246,10 +246,10 @@ class PinnedAdapter(HTTPAdapter):
                 return context
         context = _new_context(verify)
         with _changing.lock:
-            # Pinned here, so that `use` replaces its policy, or it has the new one.
+            # Pinned under the lock: it has the new policy, or `use` gives it that one.
             pin_context(context, self._policy, on_report=self._on_report)
             self._pinned.add(context)
-            # Of two threads, both get that of the first.
+            # If two threads have made a context, both get the first one.
             context = self._contexts.setdefault(key, context)
             for oldest in [*self._contexts][: -self._most()]:
                 del self._contexts[oldest]
@@ -281,7 +281,7 @@ def _authorities(verify: Any) -> Any:  # noqa: ANN401
 
 
 def _files_of(verify: Any, cert: Any) -> Hashable:  # noqa: ANN401
-    """Return what changes if one of the files behind ``verify`` and ``cert`` does."""
+    """Return a value that changes if a file behind ``verify`` or ``cert`` changes."""
     paths = [_authorities(verify)] if verify else []
     paths += cert if isinstance(cert, tuple) else [cert] if cert else []
     for path in [*paths]:
@@ -291,7 +291,7 @@ def _files_of(verify: Any, cert: Any) -> Hashable:  # noqa: ANN401
 
 
 def _state_of(path: Any) -> Hashable:  # noqa: ANN401
-    """Return the state of a file; None if there is none, which others will report."""
+    """Return the state of a file; None if it is missing, which others will report."""
     try:
         found = Path(path).stat()
     except OSError:

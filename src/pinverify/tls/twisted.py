@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from twisted.protocols.tls import TLSMemoryBIOProtocol
 
     from pinverify.policy import PinSet, Policy
-    from pinverify.tls._notices import OnReport
+    from pinverify.tls._events import OnReport
 
 __all__ = ["PinnedConnectionCreator", "PinnedPolicyForHTTPS"]
 

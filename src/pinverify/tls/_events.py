@@ -1,43 +1,58 @@
-"""Notices of peers that are rejected, or accepted although their pins do not match.
+"""Events: how decisions are counted, told to the application, and logged.
 
 A server library may drop the exception that refuses a client, and a rule in report
 mode raises none. So each decision that is no plain match becomes an event: it goes to
-the application's callback, always, and to the logger "pinverify", as a warning.
+the application's callback, always, and to the logger "pinverify", as a warning. A
+notice never changes a decision, except that a callback that raises rejects the peer.
 
-The log is bounded. Two events are alike if side, host (of a client: key), reason and
+The log is bounded. Two events are alike if side, host (for a client: key), reason and
 policy are equal. Events that are alike are logged once a minute, and the next line
 says how many were held back. A stranger can have a new key each time, so at most 1,024
 different peers are logged in a minute; the next line says how many others there were.
 
-A notice never changes a decision, except that a callback that raises rejects the peer.
+Every decision is counted when it is final, by side, reason, mode, outcome and rule.
+Counts belong to the process: replacing a policy or a context changes none. A forked
+process begins at zero.
+
+A count is a list of one number. An increment is a look-up of the name in the cells of
+`InForce`, and an addition in which CPython gives no other thread a turn.
+
+Nothing here has a lock: Ctrl-C or a fork at the wrong moment would leave it locked, and
+the next handshake would hang. So threads may miscount what is held back.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pinverify.core._library import DIGEST_LEN
+from pinverify.core._cffi import DIGEST_LEN
+from pinverify.core._hosts import canonical
 from pinverify.errors import shortened
 from pinverify.policy import PinningError, Reason, Report
 from pinverify.policy._rejection import subject_line
+from pinverify.policy._report import MODES
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
+    from pinverify.core._policies import OpenPolicy
+
 __all__ = [
-    "PEERS_MAX",
+    "OTHERS",
     "CallbackError",
-    "Held",
-    "Limit",
-    "Line",
+    "Cell",
+    "Counted",
     "OnReport",
-    "limit",
-    "log",
-    "log_fault",
+    "address_text",
+    "cell_of",
+    "cell_of_name",
+    "count",
+    "counts",
     "logger",
     "tell_accepted",
     "tell_rejected",
@@ -48,7 +63,7 @@ OnReport: TypeAlias = "Callable[[Report], object]"
 is rejected."""
 
 _PERIOD = 60.0  # seconds
-PEERS_MAX = 1024  # peers remembered, and so the lines of a period
+PEERS_MAX = 1024  # peers remembered, and so the most lines in a period
 _WORDS_MAX = 253  # characters of a host, an address, an explanation
 
 _PLAIN = (Reason.MATCH, Reason.NOT_PINNED)
@@ -57,20 +72,17 @@ _PLAIN = (Reason.MATCH, Reason.NOT_PINNED)
 class CallbackError(Exception):
     """Raised when the callback raised about an acceptance; ``__cause__`` is why.
 
-    The rejection that follows is not reported to it again.
+    The rejection that follows is not reported to the callback again.
     """
 
 
 def tell_accepted(
     report: Report, on_report: OnReport | None, *, nameless: bool = False
 ) -> None:
-    """Tell of a peer that is accepted, unless its pins match or it has none.
+    """Report a peer that is accepted, unless its pins match or it has no pins.
 
-    Args:
-        report: an acceptance.
-        on_report: the callback.
-        nameless: True if the peer has no pins because it has no name, or one that no
-            rule can be for: tell of that.
+    *nameless* is True if the peer has no pins because it has no name, or none that a
+    rule can be for. This is reported.
 
     Raises:
         CallbackError: the callback raised, so the peer must be rejected.
@@ -86,28 +98,18 @@ def tell_accepted(
 
 
 def tell_rejected(error: PinningError, on_report: OnReport | None) -> None:
-    """Tell of a peer that is rejected; no exception hides the rejection.
-
-    Args:
-        error: the rejection. An exception of the callback becomes its context.
-        on_report: the callback, or None if it has been told.
-    """
+    """Report a peer that is rejected; no exception hides the rejection."""
     for tell in (log, on_report):
         if tell is not None:
             try:
                 tell(error.report)
-            except Exception as failed:  # noqa: BLE001 - of the application
-                _keep(failed, error)
-
-
-def _keep(failed: Exception, error: PinningError) -> None:
-    """Attach an exception of the callback, or of a filter of the log, to *error*."""
-    said = shortened(repr(failed), _WORDS_MAX)
-    error.add_note(f"telling of this rejection failed: {said}")
-    if error.__context__ is None:
-        error.__context__ = failed
-    with contextlib.suppress(Exception):
-        logger().error("telling of a rejection failed: %s", said)
+            except Exception as failed:  # noqa: BLE001 - of the callback, or of a filter
+                said = shortened(repr(failed), _WORDS_MAX)
+                error.add_note(f"telling of this rejection failed: {said}")
+                if error.__context__ is None:
+                    error.__context__ = failed
+                with contextlib.suppress(Exception):
+                    logger().error("telling of a rejection failed: %s", said)
 
 
 # ---- the log -----------------------------------------------------------------
@@ -117,8 +119,8 @@ def _keep(failed: Exception, error: PinningError) -> None:
 def logger() -> logging.Logger:
     """Return the logger.
 
-    The module `logging` is large. `in_force` calls this first, so that no handshake
-    imports it, and neither does a process that pins nothing.
+    The module `logging` is large. `in_force` calls this first. So no handshake has to
+    import it, and a process that pins nothing never does.
     """
     import logging  # noqa: PLC0415
 
@@ -144,11 +146,9 @@ class Held(NamedTuple):
 class Limit:
     """Rate limit: the time each peer was logged, and the numbers held back since.
 
-    There is no lock: Ctrl-C or a fork at the wrong moment would leave it locked, and
-    the next handshake would hang. Threads at the same moment may miscount.
-
     Attributes:
-        entries: by what the events of a peer have in common; the oldest comes first.
+        entries: by what alike events have in common, the time of the last one in the
+            log, and the number held back since; the oldest comes first.
     """
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class Limit:
         self._others = 0
 
     def admit(self, key: object, now: float) -> Held | None:
-        """Return the numbers held back so far; None holds this event back."""
+        """Return the numbers held back so far; None if this event is held back."""
         entries = self.entries
         known = entries.get(key)
         if known is not None and now - known[0] < _PERIOD:
@@ -196,19 +196,6 @@ def log(report: Report) -> None:
         logger().warning("%s", Line(report, held))
 
 
-def log_fault(what: str, address: Any) -> None:  # noqa: ANN401 - as in `_address`
-    """Log a fault of a connection that no peer is judged in, unless it is held back.
-
-    Args:
-        what: the fault, in words that no peer chooses: they are one of few.
-        address: of the other end, or None.
-    """
-    held = limit.admit(what, time.monotonic())
-    if held is not None:
-        place = [] if address is None else [f"address={_address(address)}"]
-        logger().warning("%s", " ".join([what, *place, *held.words()]))
-
-
 def _same_peer(report: Report) -> object:
     """Return what the events of one peer have in common."""
     key = report.chain[0] if report.host is None and report.chain else None
@@ -232,7 +219,7 @@ class Line:
         said = {
             "key": report.chain[0] if report.chain else None,
             "subject": repr(subject_line(report.peer)) if report.peer else None,
-            "address": _address(report.peer_address),
+            "address": address_text(report.peer_address),
             "host": report.host,
             "rule": report.rule,
             "detail": repr(report.detail) if report.detail else None,
@@ -247,8 +234,104 @@ class Line:
         return " ".join([*parts, *held.words()])
 
 
-def _address(address: Any) -> str | None:  # noqa: ANN401 - as in the module socket
+def address_text(address: Any) -> str | None:  # noqa: ANN401 - as in the module socket
+    """Return an address as a line of the log has it."""
     if isinstance(address, tuple) and len(address) >= 2:  # noqa: PLR2004 - host, port
         host, port = address[:2]
         return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
     return repr(address) if address else None
+
+
+# ---- counts --------------------------------------------------------------------
+
+_RULES_MAX = 10_000
+_NAMES_MAX = 10_000  # remembered for one policy
+OTHERS = "(others)"
+"""Stands for the rules beyond the first 10,000 that decided."""
+
+Cell: TypeAlias = list[int]
+"""A count: a list of one number."""
+
+
+class Counted(NamedTuple):
+    """The decisions that are counted together.
+
+    Attributes:
+        side: of the peer: "client" or "server".
+        rule: the pattern that decided; empty if none did.
+        reason: the name of the reason.
+        mode: "enforce" or "report".
+        accepted: the outcome.
+    """
+
+    side: str
+    rule: str
+    reason: str
+    mode: str
+    accepted: bool
+
+
+_cells: dict[Counted, Cell] = {}
+_rules: set[str] = set()
+
+
+def counts() -> dict[Counted, int]:
+    """Return the counts so far; zeros are left out."""
+    return {counted: cell[0] for counted, cell in [*_cells.items()] if cell[0]}
+
+
+def count(report: Report) -> None:
+    """Count a decision, whose report says all about it."""
+    cell_of(report)[0] += 1
+
+
+def cell_of(report: Report) -> Cell:
+    """Return the cell in which decisions like this one are counted."""
+    side, mode = report.side or "", report.mode
+    reason, accepted = report.reason.name, report.accepted
+    return _cell(Counted(side, report.rule or "", reason, mode, accepted))
+
+
+def cell_of_name(
+    cells: dict[object, Cell], handle: OpenPolicy, name: bytes, *, is_client: bool
+) -> Cell:
+    """Return the cell for acceptances with nothing to report, and remember it.
+
+    The rule says whether such an acceptance is a match, or of a host without pins.
+    *cells* has the cells of the policy: by name, or by side for peers without a name.
+    """
+    rule, pinset = "", 0 if handle.has_clients else None
+    if name and not handle.ignores_hosts:
+        pinset = None
+        index = handle.find(canonical(name))  # the core has accepted the name
+        if index is not None:
+            rule, pinset = handle.rule(index)
+    reason = Reason.NOT_PINNED if pinset is None else Reason.MATCH
+    mode = MODES[0 if pinset is None else handle.pinset(pinset).mode]
+    side = "client" if is_client else "server"
+    cell = _cell(Counted(side, rule, reason.name, mode, accepted=True))
+    if len(cells) >= _NAMES_MAX:
+        cells.clear()
+    cells[name or is_client] = cell
+    return cell
+
+
+def _cell(counted: Counted) -> Cell:
+    cell = _cells.get(counted)
+    if cell is not None:
+        return cell
+    if counted.rule and counted.rule not in _rules:
+        if len(_rules) >= _RULES_MAX:
+            counted = counted._replace(rule=OTHERS)
+        else:
+            _rules.add(counted.rule)
+    return _cells.setdefault(counted, [0])
+
+
+def _begin_again() -> None:
+    for cell in _cells.values():
+        cell[0] = 0
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_begin_again)

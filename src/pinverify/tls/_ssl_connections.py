@@ -7,32 +7,34 @@ Theory of operation
 -------------------
 
 ssl keeps the C object of a connection in the connection's attribute ``_sslobj``, and
-moves the data of TLS through it alone. Until the connection is VERIFIED, a
-`GuardedObject` stands there. It has the state: no class and no other attribute of the
-connection means VERIFIED. Afterwards the C object itself stands there, and data flows
-as without pins, by ssl's own methods, even if somebody patches them later.
+moves the data of TLS through it alone. Until the connection is VERIFIED, the attribute
+holds a `GuardedObject`, which has the state: no class and no other attribute of the
+connection means VERIFIED. Afterwards it holds the C object itself, and data flows
+through ssl's own methods, also if these are patched later.
 
-A client below TLS 1.3 keeps a wrapper instead of the C object: `OfTLS12` reports that
-the server asked for a renegotiation.
+A client with TLS 1.2 or older keeps a wrapper instead of the C object: `OfTLS12`
+reports that the server asked for a renegotiation.
 
     state     event                          who does it                   next state
     --------  -----------------------------  ----------------------------  ----------
     (none)    the C object is created        `create`, GuardedObject       PENDING
     (none)    a socket is not connected      `no_longer_plain`             IDLE
     IDLE      connect()                      CheckedSocket.connect         PENDING
-    IDLE      data                           GuardedObject.settle: error   IDLE
+    IDLE      data, do_handshake()           GuardedObject.settle: error   IDLE
     PENDING   do_handshake()                 GuardedObject.do_handshake    see below
     PENDING   data                           GuardedObject.settle          see below
     PENDING   shutdown(), close()            _Guarded.__set__              IDLE
+    PENDING   early: the server is refused   GuardedObject._reject_early   FAILED
     PENDING   its end: the peer is accepted  GuardedObject._decide         VERIFIED
     PENDING   its end: the peer is refused   GuardedObject.fail            FAILED
     PENDING   its end: an error of TLS       ssl raises it                 PENDING
     VERIFIED  anything                       ssl                           VERIFIED
-    VERIFIED  TLS 1.2: a renegotiation       OfTLS12.read                  FAILED
-    FAILED    data, connect(), do_handshake  GuardedObject.settle: error   FAILED
+    VERIFIED  TLS 1.2 client: renegotiation  OfTLS12.read                  FAILED
+    VERIFIED  its connect() raises later     `_connect`                    IDLE
+    FAILED    data, connect(), do_handshake  GuardedObject.raise_again     FAILED
     any       a C object not of `create`     _Guarded.__set__              FAILED
 
-FAILED is final, and a VERIFIED connection can only become FAILED. IDLE is a socket
+FAILED is final. A connection that is no longer VERIFIED moves no data. IDLE is a socket
 without TLS, on which ssl would go on in plain text (CVE-2023-40217 is such a case).
 
 The class of a connection is replaced by a subclass with a mixin of this file, whether
@@ -49,10 +51,9 @@ import socket
 import ssl
 import threading
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from pinverify.policy import PinningError
-from pinverify.tls._guarded_context import GuardedContext, guard, may_offer
 from pinverify.tls._judge import (
     ASKED_FOR_RENEGOTIATION,
     Accepted,
@@ -67,14 +68,22 @@ from pinverify.tls._judge import (
     report_of_accepted,
 )
 from pinverify.tls._memo import note_session
-from pinverify.tls._policy_in_force import ContextRule, InForce, installed, rule_of
-from pinverify.tls._ssl_internals import ShownBySSL, der, is_kept, refuse_wrong_session
+from pinverify.tls._policy_in_force import ContextRule, InForce, installed
+from pinverify.tls._ssl_contexts import (
+    GuardedContext,
+    guard,
+    is_kept,
+    may_offer,
+    refuse_wrong_session,
+    rule_of,
+    verifies,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pinverify.policy import Report
-    from pinverify.tls._ssl_internals import Channel, CObject, Connection, Context
+    from pinverify.tls._ssl_contexts import CObject, Connection, Context
 
 __all__ = [
     "Checked",
@@ -82,21 +91,26 @@ __all__ = [
     "CheckedSocket",
     "GuardedObject",
     "class_with_the_check",
-    "is_checked",
+    "der",
     "is_pending",
     "mix_in",
     "no_longer_plain",
+    "of_applications",
 ]
-
-_State: TypeAlias = Literal["IDLE", "PENDING", "VERIFIED", "FAILED"]
 
 _C_MOVES_DATA = ("read", "write", "shutdown", "sendfile")
 _PLAIN = "TLS is not established; nothing is sent or received in plain text"
 _ANOTHER = "the connection has a C object that was not made for it"
 
 
+def der(cert: Any) -> bytes:  # noqa: ANN401
+    """Return a certificate of ssl in DER."""
+    der: bytes = cert.public_bytes(2)  # _ssl.ENCODING_DER, on every version
+    return der
+
+
 class _NoTLS:
-    """Stands for the C object of a socket that has none; ssl then says as little."""
+    """Stands for the C object of a socket that has none."""
 
     context = owner = server_hostname = session = session_reused = None
     server_side = False
@@ -105,50 +119,33 @@ class _NoTLS:
         return 0
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        if "chain" in name or "peercert" in name:  # ssl does not ask whether it has one
+        if "chain" in name or "peercert" in name:  # ssl calls these without a C object
             raise AttributeError(name)
         return lambda *_: None
 
 
-class GuardedObject(ShownBySSL):
-    """A C object that completes the handshake and the check before it moves data.
+class GuardedObject:
+    """Wrapper of a C object: completes the handshake and the check before data moves.
 
-    It keeps the state of the connection, even after the C object has replaced it.
+    It keeps the state of the connection, even after the C object has taken its place.
 
-    Two threads in one handshake corrupt the memory of OpenSSL, and an application may
-    well have a thread that reads and another one that writes. So one thread at a time
-    has the turn, for the handshake and the decision. The others wait, and then look at
-    the state again. A thread that has the turn may take it again, but not begin another
-    handshake: a callback for SNI that reads or writes its connection gets a ValueError.
+    Two threads in one handshake corrupt the memory of OpenSSL, and in many applications
+    one thread reads and another one writes. So a thread holds the lock `turn` for the
+    handshake and the decision. Other threads wait, and then look at the state again.
+    The lock is re-entrant, but its holder cannot begin a second handshake: a callback
+    for SNI that reads or writes its connection gets a ValueError.
 
     Attributes:
-        state: see the top of this file.
-        rule: the rule of the connection's class.
-        own_rule: the rule of this connection alone, or None. If set, it decides.
+        raw: the C object.
+        created_with: the context that created it; None if that is not known.
+        noted: why the chain may not count, as known when *raw* was created; or empty.
+        own_rule: the rule of this connection alone, which decides; or None.
         peer: see `Peer`. The name is from the C object, because anybody can set the
             attribute ``server_hostname`` of the connection.
-        outgoing: the buffer that an SSL object writes; None for a socket.
-        accepted: the acceptance; None before it, or if there are no pins.
-        asked: True while ``do_handshake`` of the connection's class runs, so that
-            `settle` does not call it again if it reads or writes.
-        error: the rejection; None before it.
-        turn: the lock for the handshake and the decision.
+        outgoing: the buffer that an SSL object writes to; None for a socket.
+        asked: True while `settle`, or a socket's ``do_handshake``, runs this method of
+            the connection's class. If that reads or writes, it is not called again.
     """
-
-    __slots__ = (
-        "_passed_early",
-        "_report",
-        "_runs",
-        "accepted",
-        "asked",
-        "error",
-        "outgoing",
-        "own_rule",
-        "peer",
-        "rule",
-        "state",
-        "turn",
-    )
 
     def __init__(
         self,
@@ -161,7 +158,7 @@ class GuardedObject(ShownBySSL):
         self._passed_early = False
         self._runs = False
         self._report: Report | None = None
-        self.accepted: Accepted | None = None
+        self.accepted: Accepted | None = None  # None without pins, too
         self.asked = False
         self.created_with = created_with
         self.error: PinningError | None = None
@@ -171,8 +168,8 @@ class GuardedObject(ShownBySSL):
         is_client: bool = raw.server_side
         self.peer: Peer = (None if is_client else raw.server_hostname, is_client)
         self.raw = raw
-        self.rule = rule
-        self.state: _State = "PENDING"
+        self.rule = rule  # of the connection's class
+        self.state: Literal["IDLE", "PENDING", "VERIFIED", "FAILED"] = "PENDING"
         self.turn = threading.RLock()  # so that no interrupt locks its own thread out
 
     def do_handshake(self) -> None:
@@ -216,7 +213,7 @@ class GuardedObject(ShownBySSL):
             raise ValueError(msg)
 
     def raise_again(self) -> None:
-        """Raise the error of a FAILED connection."""
+        """Raise the error of a FAILED connection; no-op for any other."""
         if self.error is not None:
             raise self.error.with_traceback(None)
 
@@ -229,7 +226,7 @@ class GuardedObject(ShownBySSL):
         return mix_in(owner, self.outgoing is None, self.rule)
 
     def may_offer(self, session: ssl.SSLSession) -> bool:
-        """Return False if a session is left out; see `_guarded_context.may_offer`."""
+        """Return whether to offer *session*; one of another context is an error."""
         if self.state != "PENDING" or self.peer[1]:
             return True
         refuse_wrong_session(self.created_with, session)
@@ -242,6 +239,45 @@ class GuardedObject(ShownBySSL):
         if self._report is None and self.accepted is not None:
             self._report = report_of_accepted(self.accepted, self.peer, self)
         return self._report
+
+    # ---- the certificates, as `judge` asks for them
+
+    def leaf(self) -> bytes | None:
+        der: bytes | None = self.raw.getpeercert(True)  # noqa: FBT003
+        return der
+
+    def is_verified(self) -> bool:
+        """Return True if the chain is verified."""
+        if self.noted:
+            return False
+        context = self.raw.context  # another one if a callback for SNI selected it
+        return context is self.created_with or verifies(context)
+
+    def doubt(self) -> str:
+        """Return why the chain is not verified; empty if it is."""
+        if self.is_verified():
+            return ""
+        return self.noted or (
+            "OpenSSL did not verify this chain: verify_mode is CERT_NONE in the "
+            "context that the SNI callback selected"
+        )
+
+    def verified_chain(self) -> Sequence[Any]:
+        return self.raw.get_verified_chain() or ()
+
+    def to_der(self, cert: Any) -> bytes:  # noqa: ANN401
+        return der(cert)
+
+    def address(self) -> Any:  # noqa: ANN401
+        # The C object knows its socket, unless that is gone. An SSL object has none.
+        try:
+            return self.raw.owner.getpeername()
+        except (AttributeError, OSError):
+            return None
+
+    def is_resumed(self) -> bool:
+        resumed: bool = self.raw.session_reused
+        return resumed
 
     # ---- the decision
 
@@ -282,7 +318,7 @@ class GuardedObject(ShownBySSL):
 
         The rule of this connection alone comes first. Then comes that of the context
         which a callback for SNI selected, if it has pins; then that of the listening
-        context; and last that of `install`, which leaves clients unchecked.
+        context; and last that of `install`, which does not check a server's clients.
         """
         rule = self.own_rule
         context = self.raw.context
@@ -298,10 +334,10 @@ class GuardedObject(ShownBySSL):
         return rule, in_force if rule.servers or not self.peer[1] else None
 
     def _refuse_hidden_name(self, in_force: InForce) -> None:
-        """Refuse a resumed session before TLS 1.3 if there is a callback for SNI.
+        """Refuse a resumed session of TLS 1.2 or older if there is a callback for SNI.
 
-        OpenSSL passes the SNI callback the name of the session's first handshake, not
-        the name that this client asks for, and so selects the wrong context.
+        OpenSSL gives the callback the name of the session's first handshake, not the
+        name that this client asks for. So the callback may select the wrong context.
         """
         selects = self.created_with.sni_callback is not None
         raw = self.raw
@@ -313,11 +349,9 @@ class GuardedObject(ShownBySSL):
             raise rejection(in_force, None, msg)
 
     def _reject_early(self) -> None:
-        """Reject a server, if it will be rejected, before our answer leaves.
+        """Reject a server early, if it would be rejected at the end.
 
-        The answer may contain a client certificate, and is still in the buffer of an
-        SSL object. Only a rejection counts here; a peer that passes is judged again at
-        the end.
+        Our answer, which may contain a client certificate, is still in the buffer.
         """
         if self.peer[1] or self._passed_early:
             return
@@ -347,7 +381,7 @@ class GuardedObject(ShownBySSL):
         self.error = error = refusal(cause, in_force, self.peer, self)
         self.state = "FAILED"
         if self.outgoing is not None:
-            # The bytes would end the handshake, or send a client certificate.
+            # These bytes would end the handshake, or send a client certificate.
             self.outgoing.read()
         else:
             end(of_applications(self.raw.owner))
@@ -358,7 +392,7 @@ class GuardedObject(ShownBySSL):
 
 
 def _passed_on(name: str) -> property:
-    """Return an attribute that is the C object's."""
+    """Return a property for an attribute of the C object."""
 
     def assign(self: Any, value: Any) -> None:  # noqa: ANN401
         setattr(self.raw, name, value)
@@ -379,12 +413,8 @@ def _once_settled(name: str) -> property:
 def _complete(cls: type, moving: Callable[[str], property]) -> None:
     """Give a class the attributes of a C object that it lacks.
 
-    A class with ``__getattr__`` would be shorter, but each access to its own attributes
-    would take four times as long.
-
-    Args:
-        cls: the class.
-        moving: makes those that move data.
+    *moving* makes the attributes that move data. (A class with ``__getattr__`` would
+    take four times as long for each access to its own attributes.)
     """
     for name in dir(_ssl._SSLSocket):  # type: ignore[attr-defined]  # noqa: SLF001
         if not hasattr(cls, name):
@@ -409,22 +439,19 @@ def end(connection: Connection) -> None:
 def close_refused(connection: Connection) -> None:
     """Close a socket, unless it does not block.
 
-    An event loop still watches the descriptor of one that does not, which another
-    socket could get: leave closing to the loop.
+    An event loop still watches the descriptor of a non-blocking socket, and another
+    socket could get that descriptor: leave closing to the loop.
     """
     if connection.gettimeout() != 0:
         with contextlib.suppress(Exception):
             connection.close()
 
 
-_REFUSED_BY_US = "SSLV3_ALERT_HANDSHAKE_FAILURE"
-
-
 class OfTLS12:
     """The C object of a VERIFIED client, whose server may ask for a renegotiation.
 
-    OpenSSL refuses it, since another certificate could come in it, and the server ends
-    the connection by an alert. That is a rejection, of which the application is told.
+    OpenSSL refuses a renegotiation, in which another certificate could come. Then the
+    server ends the connection by an alert: a rejection, which is reported.
     """
 
     __slots__ = ("_guarded", "raw")
@@ -434,11 +461,11 @@ class OfTLS12:
         self.raw = guarded.raw
 
     def read(self, *args: Any) -> Any:  # noqa: ANN401
-        """Read as ssl does; if the server has ended the connection so, say why."""
+        """Read as ssl does; raise our error after a refused renegotiation."""
         try:
             return self.raw.read(*args)
         except ssl.SSLError as error:
-            if error.reason != _REFUSED_BY_US:
+            if error.reason != "SSLV3_ALERT_HANDSHAKE_FAILURE":
                 raise
             guarded = self._guarded
             _, in_force = guarded.in_force()
@@ -465,7 +492,7 @@ _complete(OfTLS12, _passed_on)
 class _Guarded:
     """The attribute ``_sslobj``: whatever C object is put there is guarded.
 
-    It has no ``__get__``, so reading is what it is without pins.
+    It has no ``__get__``, so to read the attribute costs no more than without pins.
     """
 
     def __set__(self, connection: Connection, sslobj: CObject) -> None:
@@ -479,7 +506,7 @@ class _Guarded:
         ):
             _guard_another(connection, sslobj)
         elif guarded is None:
-            own["_sslobj"] = None  # ssl begins with it, and looks for plain text
+            own["_sslobj"] = None  # ssl begins with None, and looks for plain text
         elif guarded.state == "VERIFIED":
             own["_sslobj"] = sslobj
         else:
@@ -513,6 +540,17 @@ class Checked:
 
     _sslobj: Any = _Guarded()
 
+    @classmethod
+    def _create(cls, *args: Any, **how: Any) -> Connection:  # noqa: ANN401
+        """Create a connection, and check it if this includes the handshake."""
+        context = how["context"] if "context" in how else args[5]
+        if not isinstance(context, GuardedContext):
+            guard(context, mix_in)
+        connection = super()._create(*args, **how)  # type: ignore[misc]
+        if isinstance(connection, CheckedSocket):
+            no_longer_plain(connection)
+        return connection
+
     @property
     def pin_report(self) -> Report | None:
         """The decision about the peer; None before the decision, and without pins."""
@@ -521,7 +559,7 @@ class Checked:
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """The session, as in ssl; its leaf tells whether to offer it again."""
+        """The session, as in ssl; its leaf is noted, for when it is offered again."""
         session: ssl.SSLSession | None = super().session  # type: ignore[misc]
         guarded: GuardedObject | None = self.__dict__.get("_pinverify_guarded")
         if session is not None and guarded is not None and guarded.accepted is not None:
@@ -548,35 +586,9 @@ class CheckedSocket(Checked):
     """Mixin for an SSL socket."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Create a connection as gevent does; that of ssl does not come here."""
+        """Create a connection as gevent does; ssl does not call this."""
         super().__init__(*args, **kwargs)
         no_longer_plain(self)
-
-    @classmethod
-    def _create(  # noqa: PLR0913, PLR0917 - the signature of ssl
-        cls,
-        sock: Channel,
-        server_side: bool = False,  # noqa: FBT001, FBT002
-        do_handshake_on_connect: bool = True,  # noqa: FBT001, FBT002
-        suppress_ragged_eofs: bool = True,  # noqa: FBT001, FBT002
-        server_hostname: str | None = None,
-        context: Context = None,
-        session: ssl.SSLSession | None = None,
-    ) -> Connection:
-        """Create a connection; check it if its handshake is part of that."""
-        if not isinstance(context, GuardedContext):
-            guard(context, mix_in)
-        connection = super()._create(  # type: ignore[misc]
-            sock,
-            server_side,
-            do_handshake_on_connect,
-            suppress_ragged_eofs,
-            server_hostname,
-            context,
-            session,
-        )
-        no_longer_plain(connection)
-        return connection
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
         """Do the handshake and the check; close the socket if the peer is refused."""
@@ -599,18 +611,16 @@ class CheckedSocket(Checked):
                     close_refused(self)
 
     def _real_connect(self, addr: Any, connect_ex: bool) -> Any:  # noqa: ANN401, FBT001
-        """Connect as ssl does, which wants no C object; so it would speak in clear."""
+        """Connect as ssl does, but with a C object: without it, data is plain text."""
         guarded = self._sslobj
         connection: Any = self
         found = self._pinverify_base._real_connect  # noqa: SLF001
-        if type(guarded) is not GuardedObject or connection._connected:  # noqa: SLF001
+        cannot = connection._connected or connection.server_side  # noqa: SLF001
+        if cannot or type(guarded) is not GuardedObject:
             return found(self, addr, connect_ex)  # an error of ssl
         if found is not ssl.SSLSocket._real_connect:  # type: ignore[attr-defined]  # noqa: SLF001
             self.__dict__["_sslobj"] = None  # gevent switches to no other greenlet here
             return found(self, addr, connect_ex)
-        if connection.server_side:
-            msg = "can't connect in server-side mode"
-            raise ValueError(msg)
         self._sslobj = connection.context._wrap_socket(  # noqa: SLF001
             self,
             False,  # noqa: FBT003
@@ -626,7 +636,7 @@ class CheckedSocket(Checked):
                 if connection.do_handshake_on_connect:
                     connection.do_handshake()
         except (OSError, ValueError):
-            self._sslobj = None
+            _make_idle(self)
             raise
         return rc
 
@@ -648,14 +658,36 @@ def _connect(connection: Connection, connect: Callable[..., Any], addr: Any) -> 
     guard(connection.context, mix_in)
     try:
         return connect(connection, addr)
-    except BaseException:
+    except BaseException as error:
         # ssl would leave a connected socket that sends plain text.
-        if connection._connected:  # noqa: SLF001
+        if _has_connected(connection, error):
+            _make_idle(connection)  # another thread may be about to write
             end(connection)
             close_refused(connection)
         raise
     finally:
         no_longer_plain(connection)
+
+
+def _has_connected(connection: Connection, error: BaseException) -> bool:
+    """Return whether a connect() that failed has connected the socket."""
+    if connection._connected:  # noqa: SLF001
+        return True
+    if isinstance(error, BlockingIOError):  # the caller calls it again
+        return False
+    try:
+        connection.getpeername()  # gevent notes it after the handshake
+    except OSError:
+        return False
+    return True
+
+
+def _make_idle(connection: Connection) -> None:
+    """Move no more data, even if the peer has been accepted."""
+    guarded: GuardedObject = connection._pinverify_guarded  # noqa: SLF001
+    if guarded.state != "FAILED":
+        guarded.state = "IDLE"
+    connection.__dict__["_sslobj"] = guarded
 
 
 class CheckedObject(Checked):
@@ -664,33 +696,9 @@ class CheckedObject(Checked):
     def _pinverify_handshake(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Do the handshake of an application's class, one thread at a time."""
         guarded = self._sslobj
-        turn = (
-            guarded.turn if type(guarded) is GuardedObject else contextlib.nullcontext()
-        )
-        with turn:
+        is_guarded = type(guarded) is GuardedObject
+        with guarded.turn if is_guarded else contextlib.nullcontext():
             self._pinverify_base.do_handshake(self, *args, **kwargs)
-
-    @classmethod
-    def _create(  # noqa: PLR0913, PLR0917 - the signature of ssl
-        cls,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,  # noqa: FBT001, FBT002
-        server_hostname: str | None = None,
-        session: ssl.SSLSession | None = None,
-        context: Context = None,
-    ) -> Connection:
-        """Create a connection, for which no handshake begins yet."""
-        if not isinstance(context, GuardedContext):
-            guard(context, mix_in)
-        return super()._create(  # type: ignore[misc]
-            incoming,
-            outgoing,
-            server_side=server_side,
-            server_hostname=server_hostname,
-            session=session,
-            context=context,
-        )
 
 
 # ---- mixed into the class of a connection ----------------------------------------
@@ -702,24 +710,16 @@ def is_pending(connection: Connection) -> bool:
 
 
 def of_applications(owner: Connection) -> Connection:
-    """Return the connection that applications see, of the owner of a C object."""
+    """Return the connection that applications see; *owner* is that of a C object."""
     if type(owner).__module__ == "gevent.ssl" and hasattr(owner, "_sslsock"):
         return owner._sslsock()  # noqa: SLF001 - the owner is a plain socket
     return owner
 
 
-def is_checked(owner: Connection) -> bool:
-    """Return True if the owner of a C object has a mixin."""
-    return hasattr(type(of_applications(owner)), "_pinverify_rule")
-
-
 def mix_in(owner: Connection, is_socket: bool, rule: ContextRule) -> Connection:  # noqa: FBT001
     """Mix the check into the class of a connection, and return the connection.
 
-    Args:
-        owner: the owner of a C object that is about to be created.
-        is_socket: False for an `ssl.SSLObject`.
-        rule: the rule of the connection.
+    *owner* is the owner of a C object that is about to be created.
 
     Raises:
         TypeError: pins cannot be enforced on a connection of this class.
@@ -747,19 +747,10 @@ def mix_in(owner: Connection, is_socket: bool, rule: ContextRule) -> Connection:
 
 
 def class_with_the_check(mixin: type, found: Any, rule: ContextRule) -> Any:  # noqa: ANN401
-    """Return the class *found* with the check.
-
-    Args:
-        mixin: one of the mixins.
-        found: a class of connections. If it has a mixin already, that is kept, and
-            only the rule is replaced.
-        rule: the rule of the class.
-    """
+    """Return the class *found* with the check; it keeps a mixin that it already has."""
     own: dict[str, Any] = {"_pinverify_rule": rule}
     bases: tuple[type, ...] = (found,)
     if "_pinverify_base" in vars(found):  # a class of ours
-        if found._pinverify_rule is rule:  # noqa: SLF001
-            return found
         found = found._pinverify_base  # noqa: SLF001
     if not issubclass(found, mixin):  # else an application's subclass of one
         own["_pinverify_base"] = found
