@@ -1,4 +1,4 @@
-"""Policies of other systems: one file each, found by a table."""
+"""Policies of other systems: one module for each format, found by a table."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ def dump_rules(  # noqa: PLR0913 - each is for some formats
     position: Position | None = None,
     now: dt.datetime | None = None,
 ) -> Dumped:
-    """Write rules in a format, and tell what the format cannot say.
+    """Write rules in a format, and list what the format cannot say.
 
     Args:
-        rules: of a policy they are ``policy.rules``.
-        format: see docs/formats.md.
+        rules: the rules; those of a policy are ``policy.rules``.
+        format: the name of a format in docs/formats.md.
         allow: kinds of losses that may make the other system accept more.
-        host: the host to write, where a file of the format has the pins of one host.
-        position: "leaf" or "ca": whose keys the pins for any position are, where a
-            format has to say it.
-        now: the current time, where a format counts from it; None reads the clock.
+        host: the host to write, if a file in the format has the pins of only one host.
+        position: "leaf" or "ca", to be written for pins of any position if the format
+            must name a position.
+        now: the current time, if the format counts from it; None reads the clock.
 
     Raises:
         PolicyError: the other system would accept more than the rules, and *allow*
-            does not name the kind of the loss; it has to know the position of pins,
-            and *position* does not say it; or nothing can be written.
+            does not name the kind of the loss; the format needs *position*; or
+            nothing can be written.
         TypeError: *rules* are not `Rules`.
     """
     row = format_named(format, "dump_rules", to_write=True)

@@ -5,23 +5,23 @@
         <pin-set expiration="2030-01-31"><pin digest="SHA-256">…</pin></pin-set>
     </domain-config>
 
-The configuration of a host is that of its exact domain, else that of the longest domain
-with includeSubdomains: as in `Rules`. A domain without pins is exempt from the pins of
-a wider one. A nested configuration takes the pins of the outer one if it has none.
+As in `Rules`, the configuration of a host is that of its exact domain, else that of the
+longest domain with includeSubdomains. A domain without pins is exempt from the pins of
+a wider one. A nested configuration without pins takes the pins of the outer one.
 
-Pins end at midnight of the expiration, in the zone of the phone. A reader takes the
-last such midnight on earth, and a writer a date that has come nowhere before the time.
+Pins end when the date of their expiration begins, at midnight in the time zone of the
+phone. A reader takes the last such midnight on earth. A writer takes a date that begins
+nowhere before the expiry.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from pinverify.errors import PolicyError, shown
+from pinverify.errors import shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._policy_reading import Reading, text_of
 from pinverify.formats._xml import Element, parsed
@@ -35,23 +35,22 @@ __all__ = ["dumps", "loads"]
 
 _CAN = Abilities(expiry=True, exempt=True, one_per_name=True)
 
-# The elements that may stand in each, and the attributes of each.
-_CHILDREN = {
-    "network-security-config": {"base-config", "domain-config", "debug-overrides"},
-    "domain-config": {"domain", "pin-set", "domain-config", "trust-anchors"},
-    "pin-set": {"pin"},
-    "domain": set(),
-    "pin": set(),
+# The children and the attributes that each element may have.
+_ELEMENTS: dict[str, tuple[set[str], set[str]]] = {
+    "network-security-config": (
+        {"base-config", "domain-config", "debug-overrides"},
+        set(),
+    ),
+    "domain-config": (
+        {"domain", "pin-set", "domain-config", "trust-anchors"},
+        {"cleartextTrafficPermitted", "hstsEnforced"},
+    ),
+    "pin-set": ({"pin"}, {"expiration"}),
+    "domain": (set(), {"includeSubdomains"}),
+    "pin": (set(), {"digest"}),
 }
-_ATTRIBUTES = {
-    "network-security-config": set(),
-    "domain-config": {"cleartextTrafficPermitted", "hstsEnforced"},
-    "pin-set": {"expiration"},
-    "domain": {"includeSubdomains"},
-    "pin": {"digest"},
-}
-# Elements about something else than pins. Android ignores them here, or they only say
-# which authorities are trusted.
+# Elements that are not about pins. Android ignores them here, or they only say which
+# authorities are trusted.
 _PASSED_OVER = {
     "base-config",
     "trust-anchors",
@@ -59,9 +58,9 @@ _PASSED_OVER = {
     "domainEncryption",
     "localNetworkAccess",
 }
-# Attributes for Android's tools, which take them out of the app.
+# Attributes for Android's build tools, which remove them from the app.
 _OF_TOOLS = ("tools:", "xmlns:")
-# Of these the reader tells: in a debug build, or with TrustKit, they change something.
+# Elements with a remark: in a debug build, or with TrustKit, they change something.
 _TOLD = {
     "debug-overrides": "debug-overrides are left out; they are for debug builds",
     "trustkit-config": "trustkit-config is left out; Android itself does not read it",
@@ -69,33 +68,24 @@ _TOLD = {
 
 
 def loads(data: bytes, given: Given) -> Loaded:
-    """Read the pins of a network security configuration.
-
-    Raises:
-        PolicyError: the file has mistakes.
-    """
+    """Read the pins of a network security configuration."""
     reading = Reading(given)
     root = parsed(text_of(data, given, "network security configuration"), given)
     if root.name != "network-security-config":
         msg = f"the root is <{root.name}>; expected <network-security-config>"
-        reading.mistake(f"line {root.line}", msg)
+        reading.mistake(root.line, msg)
     else:
         for child in _known_children(root, reading):
-            _read_config(child, None, reading)
+            _read_config(child, UNPINNED, reading)
     return reading.loaded("no domain has pins; name the file that has a <pin-set>")
 
 
 def dumps(rules: Rules, given: Given) -> Dumped:
-    """Write a network security configuration.
-
-    Raises:
-        PolicyError: there is no rule that Android can say.
-    """
+    """Write a network security configuration."""
     losses = Losses(given.position)
     fitted = fit(rules, _CAN, losses)
     if not any(isinstance(value, PinSet) for value in fitted.hosts.values()):
-        msg = "android: there is no rule to write; add a host with pins of keys"
-        raise PolicyError(msg)
+        given.refuse("there is no rule to write; add a host with pins of keys")
     lines = ['<?xml version="1.0" encoding="utf-8"?>', "<network-security-config>"]
     for pattern, value in fitted.hosts.items():
         name = pattern.removeprefix("**.")
@@ -116,57 +106,36 @@ def dumps(rules: Rules, given: Given) -> Dumped:
 # ---- reading -----------------------------------------------------------------------
 
 
-@dataclass
-class _PinSet:
-    """The pins of a <pin-set>, and their end."""
-
-    pins: list[Pin] = field(default_factory=list)
-    expires: dt.datetime | None = None
-
-    @property
-    def value(self) -> PinSet | Unpinned:
-        """The value of a rule."""
-        if not self.pins:
-            return UNPINNED
-        if self.expires is None:
-            return PinSet(self.pins)
-        return PinSet(self.pins, expires=self.expires, after_expiry="allow")
-
-
-def _read_config(element: Element, outer: _PinSet | None, reading: Reading) -> None:
+def _read_config(element: Element, outer: PinSet | Unpinned, reading: Reading) -> None:
     """Read a <domain-config>, and those in it."""
     own = _known_children(element, reading)
     pins = [child for child in own if child.name == "pin-set"]
     for again in pins[1:]:
-        reading.mistake(f"line {again.line}", "a second <pin-set>; keep one", "twice")
-    pin_set = _read_pins(pins[0], reading) if pins else outer
+        reading.mistake(again.line, "a second <pin-set>; keep one", "twice")
+    value = _read_pins(pins[0], reading) if pins else outer
     domains = [child for child in own if child.name == "domain"]
     if not domains:
-        where = f"line {element.line}"
-        reading.mistake(where, "a <domain-config> without a <domain>; add one")
+        msg = "a <domain-config> without a <domain>; add one"
+        reading.mistake(element.line, msg)
     for domain in domains:
-        _read_domain(domain, pin_set, reading)
+        _read_domain(domain, value, reading)
     for child in own:
         if child.name == "domain-config":
-            _read_config(child, pin_set, reading)
+            _read_config(child, value, reading)
 
 
-def _read_domain(element: Element, pin_set: _PinSet | None, reading: Reading) -> None:
-    where = f"line {element.line}"
+def _read_domain(element: Element, value: PinSet | Unpinned, reading: Reading) -> None:
+    where = element.line
     _known_children(element, reading)
     name = element.text.strip()
-    if "*" in name:
-        msg = (
-            f"{shown(name)}: a domain has no '*'; write the name below it, with "
-            'includeSubdomains="true"'
-        )
-        reading.mistake(where, msg, "host")
-        return
     below = element.attributes.get("includeSubdomains", "false")
     if below not in {"true", "false"}:
         msg = f'includeSubdomains={shown(below)}: write "true" or "false"'
         reading.mistake(where, msg)
-    pattern = reading.pattern(where, name)
+    msg = (
+        "a domain has no '*'; write the name below it, with includeSubdomains=\"true\""
+    )
+    pattern = reading.pattern(where, name, msg)
     if pattern is None:
         return
     for other in (pattern, f"**.{pattern}"):
@@ -174,77 +143,78 @@ def _read_domain(element: Element, pin_set: _PinSet | None, reading: Reading) ->
             msg = f"the domain {name!r} is there twice; keep one"
             reading.mistake(where, msg, "twice")
             return
-    value = UNPINNED if pin_set is None else pin_set.value
     reading.rule(where, f"**.{pattern}" if below == "true" else pattern, value)
 
 
-def _read_pins(element: Element, reading: Reading) -> _PinSet:
-    where = f"line {element.line}"
-    found = _PinSet()
+def _read_pins(element: Element, reading: Reading) -> PinSet | Unpinned:
+    where = element.line
+    pins: list[Pin] = []
+    expires = None
     expiration = element.attributes.get("expiration")
     if expiration is not None:
-        found.expires = _last_midnight(expiration)
-        if found.expires is None:
+        expires = _last_midnight(expiration)
+        if expires is None:
             msg = f"expiration={shown(expiration)}: write a date, as 2030-01-31"
             reading.mistake(where, msg, "expiry")
         else:
             reading.remark(
                 where,
                 f"the pins end on {expiration} at midnight of each phone; here at "
-                f"{found.expires:%Y-%m-%dT%H:%M:%SZ}, when it is over everywhere",
+                f"{expires:%Y-%m-%dT%H:%M:%SZ}, when it is over everywhere",
             )
     for child in _known_children(element, reading):
-        at = f"line {child.line}"
         _known_children(child, reading)
         digest = child.attributes.get("digest")
         if digest is None or digest.upper() != "SHA-256":
             msg = f'digest={shown(digest or "")}: write digest="SHA-256"'
-            reading.mistake(at, msg, "pin")
-        elif (pin := reading.key_pin(at, child.text.strip())) is not None:
-            found.pins.append(pin)
-    return found
+            reading.mistake(child.line, msg, "pin")
+        elif (pin := reading.key_pin(child.line, child.text.strip())) is not None:
+            pins.append(pin)
+    if not pins:
+        return UNPINNED
+    return PinSet(pins, expires=expires, after_expiry="allow" if expires else None)
 
 
 def _known_children(element: Element, reading: Reading) -> list[Element]:
-    """Return the children about pins; note those that nobody knows.
+    """Return the children about pins; report unknown ones.
 
-    Android passes over unknown elements and attributes. An element may be one with pins
-    and a slip of the pen; an attribute changes nothing, and is a notice.
+    Android ignores unknown elements and attributes. Here an unknown element is a
+    mistake, because it may be a misspelt element with pins; an unknown attribute is
+    only a notice.
     """
-    for attribute in sorted(element.attributes.keys() - _ATTRIBUTES[element.name]):
+    children, attributes = _ELEMENTS[element.name]
+    for attribute in sorted(element.attributes.keys() - attributes):
         if attribute.startswith(_OF_TOOLS):
             continue
-        where = f"line {element.line}"
         msg = f"<{element.name}> has no attribute {shown(attribute)}, and Android"
-        reading.notice(where, f"{msg} passes over it; remove it")
+        reading.notice(element.line, f"{msg} passes over it; remove it")
     found = []
     for child in element.children:
-        where = f"line {child.line}"
-        if child.name in _CHILDREN[element.name] - _PASSED_OVER - _TOLD.keys():
+        if child.name in children - _PASSED_OVER - _TOLD.keys():
             found.append(child)
         elif child.name in _TOLD:
-            reading.remark(where, _TOLD[child.name])
+            reading.remark(child.line, _TOLD[child.name])
         elif child.name in _PASSED_OVER:
             _tell_overrides(child, reading)
         else:
-            known = ", ".join(sorted(_CHILDREN[element.name])) or "text only"
+            known = ", ".join(sorted(children)) or "text only"
             msg = f"<{child.name}> is unknown in <{element.name}>; there is {known}"
-            reading.mistake(where, msg, "key")
+            reading.mistake(child.line, msg, "key")
     return found
 
 
 def _tell_overrides(element: Element, reading: Reading) -> None:
-    """Tell of authorities whose certificates need no pin in Android."""
+    """Report authorities whose certificates need no pin in Android."""
     waiting = [element]
     while waiting:
         inner = waiting.pop()
         waiting += inner.children
-        where = f"line {inner.line}"
         if inner.name in {"domain", "pin-set", "pin"}:
             msg = f"<{inner.name}> does not belong in <{element.name}>; move it"
-            reading.mistake(where, msg)
+            reading.mistake(inner.line, msg)
         if inner.attributes.get("overridePins") == "true":
-            reading.notice(where, "overridePins is left out; the pins always count")
+            msg = "overridePins is left out; the pins always count"
+            reading.notice(inner.line, msg)
 
 
 # ---- dates -------------------------------------------------------------------------
@@ -255,7 +225,7 @@ _DAY = dt.timedelta(days=1)
 
 
 def _last_midnight(date: str) -> dt.datetime | None:
-    """Return the moment when it is past midnight of a date everywhere on earth."""
+    """Return the moment when a date has begun everywhere on earth."""
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", date, re.ASCII):
         return None
     try:

@@ -1,15 +1,15 @@
 """Apple: NSPinnedDomains of App Transport Security, in an Info.plist.
 
-A domain has pins of leaves, of authorities (CAs), or of both; of each list that is
-there, one pin must match. With NSIncludesSubdomains it covers the names with exactly
-one more label, and none below these.
+A domain has a list of pins of leaves, a list of pins of authorities (CAs), or both; one
+pin of each list must match. With NSIncludesSubdomains, the domain also covers the names
+with exactly one more label, but none below these.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pinverify.errors import PolicyError, shown
+from pinverify.errors import shown
 from pinverify.formats import _plist
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._policy_reading import Reading
@@ -31,11 +31,7 @@ _DOMAIN_KEYS: dict[str, type] = {_BELOW: bool, **dict.fromkeys(_LISTS.values(), 
 
 
 def loads(data: bytes, given: Given) -> Loaded:
-    """Read the pinned domains of an Info.plist.
-
-    Raises:
-        PolicyError: the file has mistakes.
-    """
+    """Read the pinned domains of an Info.plist."""
     document = _plist.parsed(data, given)
     reading = Reading(given)
     security = document.get(_SECURITY, {})
@@ -52,11 +48,7 @@ def loads(data: bytes, given: Given) -> Loaded:
 
 
 def dumps(rules: Rules, given: Given) -> Dumped:
-    """Write a property list with the pinned domains.
-
-    Raises:
-        PolicyError: there is no rule that Apple can say.
-    """
+    """Write a property list with the pinned domains."""
     losses = Losses(given.position)
     hosts = dict(fit(rules, _CAN, losses).hosts)
     _one_label_more(hosts, losses)
@@ -67,11 +59,11 @@ def dumps(rules: Rules, given: Given) -> Dumped:
         table: dict[str, Any] = {_BELOW: hosts.get(f"*.{pattern}") == value}
         for name, key in _LISTS.items():
             if pins := getattr(value, name):
-                table[key] = [_identity(pin) for pin in pins]
+                texts = [str(pin).removeprefix("sha256/") for pin in pins]
+                table[key] = [{_DIGEST: text} for text in texts]
         domains[pattern] = table
     if not domains:
-        msg = f"{given.name}: there is no rule to write; add a host with pins of keys"
-        raise PolicyError(msg)
+        given.refuse("there is no rule to write; add a host with pins of keys")
     for pattern, value in hosts.items():
         if pattern.startswith("*.") and hosts.get(pattern[2:]) != value:
             losses.add("one-label", pattern, "one label more", "no rule")
@@ -87,10 +79,6 @@ def _one_label_more(hosts: dict[str, PinSet | Unpinned], losses: Losses) -> None
         losses.add("many-labels", pattern, "any number of labels", "one at most")
         hosts.setdefault(name, value)
         hosts.setdefault(f"*.{name}", value)
-
-
-def _identity(pin: Pin) -> dict[str, str]:
-    return {_DIGEST: str(pin).removeprefix("sha256/")}
 
 
 # ---- reading -----------------------------------------------------------------------
@@ -115,9 +103,8 @@ def _check_places(document: dict[str, Any], reading: Reading) -> None:
 
 def _read_domain(domain: str, table: object, reading: Reading) -> None:
     where = f"{_DOMAINS}[{shown(domain)}]"
-    if _plist.has_wildcard(domain, _BELOW, where, reading):
-        return
-    pattern = reading.pattern(where, domain)
+    msg = f"a domain has no '*'; write the name below it, and {_BELOW}"
+    pattern = reading.pattern(where, domain, msg)
     said = _plist.checked(table, _DOMAIN_KEYS, where, reading)
     lists: dict[str, list[Pin]] = {
         name: _read_list(f"{where}.{key}", said[key], reading)

@@ -1,13 +1,13 @@
 """Chromium: the preload list transport_security_state_static.json, and its .pins.
 
-The list has sets of pins (pinsets) and entries, which are hosts. The pins have names,
-whose keys are in the file with the ending .pins beside it. Whole lines that begin with
-``//`` are comments in the list, and with ``#`` in the file of pins.
+The list has sets of pins (pinsets) and entries, which are hosts. Pinsets name pins,
+whose keys are in the .pins file beside the list. Whole lines that begin with ``//`` are
+comments in the list; in the file of pins, those that begin with ``#`` are.
 
-The nearest entry decides about a host alone: the exact one, else the longest above it.
-It does so even if it has no pins, or is not for the names below it: then a host there
-has none, whatever is said of wider names. So all entries count, not only those with
-pins. A pinset may also have bad pins, which no chain may hold.
+Only the nearest entry decides about a host: the exact one, else the longest above it.
+It decides even if it has no pins, or is not for the names below it: then the host has
+no pins, whatever entries of wider names say. So all entries count, not only those with
+pins. A pinset may also have bad pins, which no chain may contain.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ _ENTRY_KEYS: dict[str, type] = {
     "include_subdomains_for_pinning": bool,
     "pins": str,
 }
-# Keys of other years, which are about other things than pins.
+# Keys of older lists, which are not about pins.
 _PASSED_OVER = {"include_subdomains_for_expect_staple"}
+_COMMENT = re.compile(r"(?m)^[ \t]*//.*$")
 _TOP_KEYS: dict[str, type] = {"pinsets": list, "entries": list}
 _NO_PINS = (
     "the keys of the pins are in another file; put it beside the list, with the ending "
@@ -57,20 +58,20 @@ _NO_PINS = (
 def loads(data: bytes, given: Given) -> Loaded:
     """Read a list, and the pins beside it.
 
-    Today's list has its pinsets, and the entries with pins, in a second JSON file. If
-    a host is in both, either one's ``include_subdomains`` is for the pins, too: the
-    generator writes one bit for it.
-
-    Raises:
-        PolicyError: one of the files has mistakes.
+    Today's list has its pinsets, and the entries with pins, in a second JSON file. If a
+    host is in both files, ``include_subdomains`` in either file is for the pins, too:
+    Chromium's generator writes one bit for both.
     """
     reading = Reading(given)
     texts = [text_of(part, given, "list") for part in (data, *given.beside)]
-    is_list = [text.lstrip().startswith(("{", "//")) for text in texts]
-    lists = [text for text, yes in zip(texts, is_list, strict=True) if yes] or texts[:1]
-    keys = [text for text in texts[1:] if text not in lists]
-    tables = [_list(text, given, reading) for text in lists]
-    top = {key: [one for table in tables for one in table[key]] for key in _TOP_KEYS}
+    others = [one for one in texts[1:] if one.lstrip().startswith(("{", "//"))]
+    lists = [texts[0], *others]
+    keys = [text for text in texts[1:] if text not in others]
+    top: dict[str, list[Any]] = {key: [] for key in _TOP_KEYS}
+    for text in lists:
+        document = _json.parsed(_COMMENT.sub("", text), given.name)
+        for key, tables in _checked(document, _TOP_KEYS, "", reading).items():
+            top[key] += tables
     pins = _read_pins("\n".join(keys), reading)
     sets: dict[str, PinSet] = {}
     if not keys and top["pinsets"]:
@@ -83,17 +84,10 @@ def loads(data: bytes, given: Given) -> Loaded:
     return reading.loaded(_NOTHING)
 
 
-def _list(text: str, given: Given, reading: Reading) -> dict[str, list[Any]]:
-    """Return the pinsets and the entries of a list; each may be missing."""
-    document = _json.parsed(re.sub(r"(?m)^[ \t]*//.*$", "", text), given.name)
-    top = _checked(document, _TOP_KEYS, "", reading)
-    return {key: top.get(key, []) for key in _TOP_KEYS}
-
-
 def _checked(
     table: object, known: dict[str, type], where: str, reading: Reading
 ) -> dict[str, Any]:
-    """Return what is known of a table; a key that is nearly known is a mistake."""
+    """Return the known entries of a table; a key that resembles one is a mistake."""
     if not isinstance(table, dict):
         reading.mistake(where, "expected a dictionary")
         return {}
@@ -126,7 +120,6 @@ def _read_set(
     sets: dict[str, PinSet],
     reading: Reading,
 ) -> None:
-    """Read a pinset."""
     said = _checked(table, _SET_KEYS, where, reading)
     lists: dict[str, list[Pin]] = {}
     for key in _LISTS:
@@ -150,7 +143,7 @@ def _read_set(
 def _note_unused(
     pins: Iterable[str], tables: list[dict[str, Any]], reading: Reading
 ) -> None:
-    """Note the names that are in no pinset: somebody may take them for pinned."""
+    """Note the pins that are in no pinset: somebody may think that they count."""
     used = {name for table in tables for key in _LISTS for name in table.get(key, [])}
     for name in pins:
         if name not in used:
@@ -168,7 +161,6 @@ class _Entry(NamedTuple):
 
 
 def _add_entries(entries: list[Any], sets: dict[str, PinSet], reading: Reading) -> None:
-    """Add the rules of all entries."""
     found: dict[str, _Entry] = {}
     for number, table in enumerate(entries):
         where = f"entries[{number}]"
@@ -200,7 +192,7 @@ def _add_entries(entries: list[Any], sets: dict[str, PinSet], reading: Reading) 
 def _rules_of(
     name: str, entry: _Entry, entries: Mapping[str, _Entry]
 ) -> Iterator[tuple[str, PinSet | Unpinned]]:
-    """Yield the rules of an entry; none where nothing wider is pinned."""
+    """Yield the rules of an entry; none if neither it nor a wider one has pins."""
     if entry.pins is not None:
         yield f"**.{name}" if entry.is_below else name, entry.pins
         if entry.is_below:
@@ -216,30 +208,26 @@ def _rules_of(
 # ---- the pins ----------------------------------------------------------------------
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
-_TIMESTAMP = "PinsListTimestamp"  # seconds of the list, in place of a key
+_TIMESTAMP = "PinsListTimestamp"  # followed by the time of the list, not a key
 
 
 def _read_pins(keys: str, reading: Reading) -> dict[str, Pin]:
     """Return the pins of a .pins file by their names."""
     found: dict[str, Pin] = {}
-    name = ""
-    for number, text in _pieces(keys):
-        where = f".pins, line {number}"
-        if not name:
-            if not _NAME.fullmatch(text) or text in found:
-                msg = f"expected the name of a pin, and a new one; got {shown(text)}"
-                reading.mistake(where, msg)
-                return found
-            name = text
-            continue
-        if name != _TIMESTAMP:
+    pieces = _pieces(keys)
+    for number, name in pieces:
+        if not _NAME.fullmatch(name) or name in found:
+            msg = f"expected the name of a pin, and a new one; got {shown(name)}"
+            reading.mistake(f".pins, line {number}", msg)
+            break
+        at, text = next(pieces, (0, ""))
+        if not at:
+            reading.mistake(".pins", f"{name} has no key; add it")
+        elif name != _TIMESTAMP:
             try:
                 found[name] = _pin(text)
             except (DERError, PolicyError) as error:
-                reading.mistake(where, f"{name}: {error}", "pin")
-        name = ""
-    if name:
-        reading.mistake(".pins", f"{name} has no key; add it")
+                reading.mistake(f".pins, line {at}", f"{name}: {error}", "pin")
     return found
 
 
@@ -252,7 +240,7 @@ def _pin(text: str) -> Pin:
     return Pin.parse(text)
 
 
-# A PEM block as a whole, else the rest of a line. A comment is a line of its own.
+# A whole PEM block, else the rest of a line. A comment is a line of its own.
 _PIECE = re.compile(
     r"""
       -----BEGIN[ ](?P<label>CERTIFICATE|PUBLIC[ ]KEY)-----

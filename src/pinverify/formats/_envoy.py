@@ -1,4 +1,4 @@
-"""Envoy: the validation contexts of a configuration; also those of Istio.
+"""Envoy: the validation contexts in its configurations, and in those of Istio.
 
     sni: api.example.com
     common_tls_context:
@@ -6,11 +6,11 @@
         verify_certificate_spki: [<base64>]
         verify_certificate_hash: [<hex>]
 
-Envoy compares the peer's own certificate: its key with the first list, the whole with
-the second; one match is enough. In an UpstreamTlsContext the peer is the server that
-``sni`` names, in a DownstreamTlsContext a client: such pins are those of `clients`. So
-are the lists of a server in a Gateway of Istio. With ACCEPT_UNTRUSTED nobody is
-refused, which is report mode here.
+Envoy compares the peer's own certificate: its key with the first list, the whole
+certificate with the second; one match is enough. In an UpstreamTlsContext, the peer is
+the server that ``sni`` names. In a DownstreamTlsContext, the peer is a client, whose
+pins are those of `clients`. The lists of a server in an Istio Gateway are pins of
+`clients`, too. With ACCEPT_UNTRUSTED nobody is refused, which is report mode here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pinverify.errors import PolicyError, shown
+from pinverify.errors import shown
 from pinverify.formats._envoy_contexts import (
     CERTIFICATES,
     COMBINED,
@@ -34,16 +34,17 @@ from pinverify.formats._envoy_contexts import (
     fields,
     text_in,
 )
-from pinverify.formats._losses import Abilities, Dumped, Losses, fit
-from pinverify.formats._one_host import given_host, rule_to_write
+from pinverify.formats._losses import Abilities, Dumped
+from pinverify.formats._one_host import given_host, pins_to_write
 from pinverify.formats._policy_reading import Reading, text_of
-from pinverify.policy import Pin, PinKind, PinSet, Rules
+from pinverify.policy import Pin, PinKind, PinSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinverify.formats._envoy_contexts import Context
-    from pinverify.formats._policy_reading import Given, Loaded
+    from pinverify.formats._policy_reading import Given, Loaded, Where
+    from pinverify.policy import Rules
 
 __all__ = ["dumps", "loads"]
 
@@ -58,7 +59,7 @@ _NAMES = (
     *("match_typed_subject_alt_names", "match_subject_alt_names"),
     "verify_subject_alt_name",
 )
-# The fields of a validation context. Another one may be a slip of the pen, which pins
+# The fields of a validation context. Another one may be a misspelt list, which pins
 # nothing.
 _KNOWN = {
     *(*LISTS, _MODE, _CUSTOM, *_NAMES, "trusted_ca", "crl", "watched_directory"),
@@ -70,15 +71,10 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){31}", re.
 
 
 def loads(data: bytes, given: Given) -> Loaded:
-    """Read the validation contexts of a configuration.
-
-    Raises:
-        PolicyError: the file has mistakes, or is YAML and PyYAML is not installed.
-    """
+    """Read the validation contexts of a configuration."""
     reading = Reading(given)
-    contexts = Contexts(reading)
-    for document in documents(text_of(data, given, "configuration"), given):
-        contexts.walk(document)
+    text = text_of(data, given, "configuration")
+    contexts = Contexts(documents(text, given), reading)
     _Reader(contexts, given, reading).read()
     return reading.loaded(
         f"nobody is pinned; name a file with {KEYS} or {CERTIFICATES} in a {CONTEXT}"
@@ -86,44 +82,30 @@ def loads(data: bytes, given: Given) -> Loaded:
 
 
 def dumps(rules: Rules, given: Given) -> Dumped:
-    """Write the context of one host, or that of clients, in YAML.
-
-    Raises:
-        PolicyError: no host is given, or it has no pins that Envoy can express.
-    """
-    losses = Losses(given.position)
-    if rules.clients is not None and not rules.hosts:
-        host, one = "clients", Rules({"clients": rules.clients}, blocked=rules.blocked)
+    """Write the context of one host, or that of clients, in YAML."""
+    host, value, losses = pins_to_write(rules, given, _CAN, "a leaf", or_clients=True)
+    head = [f'"@type": {_TYPE}UpstreamTlsContext', f'sni: "{host}"']
+    if host is None:
         head = [f'"@type": {_TYPE}DownstreamTlsContext']
         head.append("require_client_certificate: true")
-    else:
-        host, one = rule_to_write(rules, given, losses, below=False)
-        head = [f'"@type": {_TYPE}UpstreamTlsContext', f'sni: "{host}"']
-    value = fit(one, _CAN, losses).hosts.get(host)
-    if not isinstance(value, PinSet):
-        msg = f"{given.name}: there is no rule to write: no pin of a leaf for {host!r}"
-        raise PolicyError(msg)
     lines = [*head, f"{COMMON}:", f"  {CONTEXT}:"]
-    lines.append(
-        "    # Add trusted_ca: without it Envoy checks these pins and no chain."
-    )
-    for key, kind in ((KEYS, PinKind.SPKI), (CERTIFICATES, PinKind.CERTIFICATE)):
-        digests = [_digest(pin) for pin in value.leaf if pin.kind is kind]
+    advice = "Add trusted_ca: without it Envoy checks these pins and no chain."
+    lines.append(f"    # {advice}")
+    texts = [str(pin) for pin in value.leaf]
+    for key, prefix in ((KEYS, "sha256/"), (CERTIFICATES, "cert-sha256:")):
+        digests = [
+            text.removeprefix(prefix) for text in texts if text.startswith(prefix)
+        ]
         if digests:
             lines += [f"    {key}:", *(f'    - "{digest}"' for digest in digests)]
     return Dumped("\n".join(lines) + "\n", losses.found())
-
-
-def _digest(pin: Pin) -> str:
-    """Return a digest as Envoy spells it."""
-    return str(pin).removeprefix("sha256/").removeprefix("cert-sha256:")
 
 
 # ---- reading -----------------------------------------------------------------------
 
 
 class _Reader:
-    """Makes rules of contexts."""
+    """Reader that makes rules of contexts."""
 
     def __init__(self, contexts: Contexts, given: Given, reading: Reading) -> None:
         self._contexts = contexts
@@ -133,10 +115,13 @@ class _Reader:
     def read(self) -> None:
         """Add the rules of all contexts."""
         pinned: list[tuple[Context, PinSet]] = []
-        unpinned: dict[str, str] = {}
-        self._read_each(pinned, unpinned)
-        self._contexts.add_unnamed()
-        self._read_each(pinned, unpinned)
+        unpinned: dict[str, Where] = {}
+        for context in self._contexts.each():
+            value = self._pin_set(context)
+            if value is not None:
+                pinned.append((context, value))
+            elif context.name is not None:
+                unpinned[context.name.lower()] = context.where
         self._contexts.check_places()
         for context, value in pinned:
             self._add(context, value)
@@ -151,42 +136,25 @@ class _Reader:
             msg = f"the file names its hosts, not {host!r}; leave out `host` (--host)"
             self._reading.mistake("host", msg)
 
-    def _read_each(
-        self, pinned: list[tuple[Context, PinSet]], unpinned: dict[str, str]
-    ) -> None:
-        """Read the contexts that were found so far."""
-        for context in self._contexts.found:
-            value = self._pin_set(context)
-            if value is not None:
-                pinned.append((context, value))
-            elif context.name is not None:
-                unpinned[context.name.lower()] = context.where
-        self._contexts.found.clear()
-
     def _add(self, context: Context, value: PinSet) -> None:
-        """Add the rule of a context."""
         where, name = context.where, context.name
         if context.side == "client":
             self._reading.for_clients(where, value)
             return
+        pattern: str | None = None
         if name is None and self._given.host is None:
             msg = (
                 "the file does not say whose pins these are; give `host` (--host), or "
                 "write sni for a server or the '@type' DownstreamTlsContext for clients"
             )
             self._reading.mistake(where, msg)
-            return
-        if name is not None and "*" in name:
-            msg = f"{shown(name)}: sni is one name, and has no '*'"
-            self._reading.mistake(where, msg, "host")
-            return
-        if name is None:
-            pattern: str | None = given_host(self._given)
+        elif name is None:
+            pattern = given_host(self._given)
         else:
-            pattern = self._reading.pattern(where, name)
-        if pattern is None or self._reading.rules_so_far.get(pattern) == value:
-            return
-        self._reading.rule(where, pattern, value)
+            msg = "sni is one name, and has no '*'"
+            pattern = self._reading.pattern(where, name, msg)
+        if pattern is not None and self._reading.rules_so_far.get(pattern) != value:
+            self._reading.rule(where, pattern, value)
 
     def _pin_set(self, context: Context) -> PinSet | None:
         """Return the pins of a context; None if it has none."""
@@ -217,23 +185,21 @@ class _Reader:
         return PinSet(leaf=pins, mode="report" if is_open else "enforce")
 
     def _validation(self, context: Context) -> tuple[dict[str, list[Place]], str]:
-        """Return the fields of a validation context, and a secret that is missing.
+        """Return the fields of a validation context, and the name of a missing secret.
 
-        Envoy merges a default with a secret: lists are joined, all else is replaced.
+        When Envoy merges a secret into a default, it joins lists and replaces all else.
         """
-        common = {CONTEXT: context.inner}
-        if not context.is_validation:
-            common = fields(context.inner, self._reading)
-        kinds = [name for name in (CONTEXT, COMBINED, SECRET) if name in common]
+        said = context.said
+        kinds = [name for name in (CONTEXT, COMBINED, SECRET) if name in said]
         if len(kinds) > 1:
             msg = f"{' and '.join(kinds)}: there can be one of them; keep one"
             self._reading.mistake(context.where, msg)
         merged: dict[str, list[Place]] = {}
         missing = ""
         for kind in kinds[:1]:
-            parts = {kind: common[kind]}
+            parts = {kind: said[kind]}
             if kind == COMBINED:
-                parts = fields(common[kind], self._reading)
+                parts = fields(said[kind], self._reading)
             for name in (CONTEXT, DEFAULT, SECRET):
                 part = parts.get(name)
                 if part is not None and name == SECRET:
@@ -251,7 +217,7 @@ class _Reader:
         return None, name or "without a name"
 
     def _merge(self, place: Place, merged: dict[str, list[Place]]) -> None:
-        """Add the fields of a validation context to those before."""
+        """Add the fields of a validation context to those merged before."""
         self._contexts.read.add(id(place.value))
         for name, inner in fields(place, self._reading).items():
             if name not in _KNOWN:
@@ -264,7 +230,7 @@ class _Reader:
                 merged[name] = [inner]
 
     def _mode(self, said: dict[str, list[Place]]) -> str:
-        """Return the mode of verification: its name in Envoy."""
+        """Return Envoy's name of the mode of verification."""
         if _MODE not in said:
             return _MODES["0"]
         (place,) = said[_MODE]
@@ -276,12 +242,11 @@ class _Reader:
         return mode
 
     def _pins(self, key: str, place: Place) -> Iterator[Pin]:
-        """Yield the pins of a list."""
         if not isinstance(place.value, list) or not place.value:
             msg = f"{key}: expected a list with a pin; without one, nobody is pinned"
             self._reading.mistake(place.where or key, msg)
             return
-        for inner in place.inner():
+        for inner in place.items():
             text = text_in(inner, self._reading) or ""
             if key == KEYS:
                 pin = self._reading.key_pin(inner.where, text)

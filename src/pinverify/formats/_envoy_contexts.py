@@ -1,6 +1,6 @@
-"""Envoy's configurations: the TLS contexts and the secrets of one, in YAML or JSON.
+"""The TLS contexts and secrets of an Envoy configuration, in YAML or JSON.
 
-A file that begins with ``{`` is JSON. Fields may be in camelCase, as Envoy takes them.
+A file that begins with ``{`` is JSON. Fields may be in camelCase, too, as in Envoy.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import importlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pinverify.errors import PolicyError, shown
+from pinverify.errors import shown
 from pinverify.formats import _json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.formats._policy_reading import Given, Reading
+    from pinverify.formats._policy_reading import Given, Reading, Where
     from pinverify.formats._yaml import Keep
 
 __all__ = [
@@ -45,7 +45,7 @@ COMBINED = "combined_validation_context"
 DEFAULT = "default_validation_context"
 SECRET = "validation_context_sds_secret_config"  # noqa: S105 - a field
 
-# The side of the peer, by words of a context or around it.
+# The side of the peer, by words in a context or around it.
 _SIDES = {
     "UpstreamTlsContext": "server",
     "DownstreamTlsContext": "client",
@@ -54,39 +54,33 @@ _SIDES = {
     "require_client_certificate": "client",
     "downstream_tls_context": "client",
 }
-# Of YAML, the entries to keep, and those to keep beside them.
+# The entries of YAML to keep, and those to keep only beside a kept one.
 _KEPT = {COMMON, CONTEXT, COMBINED, SECRET, *LISTS}
 _BESIDE = {"@type", "name", "sni", "require_client_certificate"}
 
 
 def documents(text: str, given: Given) -> list[Any]:
-    """Return the documents of a file: one of JSON, any number of YAML.
-
-    Raises:
-        PolicyError: it is neither, or PyYAML is not installed.
-    """
+    """Return the documents of a file: one of JSON, any number of YAML."""
     if text.lstrip().startswith("{"):
         return [_json.parsed(text, given.name)]
     try:
         yaml: Any = importlib.import_module("pinverify.formats._yaml")
     except ModuleNotFoundError:
-        msg = (
-            f"{given.name}: YAML needs PyYAML: pip install '.[yaml]' in the checkout; "
-            "or give the configuration as JSON"
+        given.refuse(
+            "YAML needs PyYAML: pip install '.[yaml]' in the checkout; or give the "
+            "configuration as JSON"
         )
-        raise PolicyError(msg) from None
 
     def keep(key: str) -> Keep:
         name = _snake(key)
-        kept: Keep = yaml.Keep.BESIDE if name in _BESIDE else yaml.Keep.NO
-        return yaml.Keep.ALWAYS if name in _KEPT else kept
+        return "always" if name in _KEPT else "beside" if name in _BESIDE else ""
 
     found: list[Any] = yaml.documents(text, given, keep)
     return found
 
 
 def _snake(key: str) -> str:
-    """Return the name of a field, of which camelCase is another spelling."""
+    """Return the name of a field in snake_case; camelCase is another spelling of it."""
     return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda match: "_" + match[0].lower(), key)
 
 
@@ -97,28 +91,32 @@ class Place(NamedTuple):
     """A value of a document, and where it is.
 
     Attributes:
-        value: of JSON or YAML.
-        path: the fields and numbers that lead to it.
+        value: the value in JSON or YAML.
+        path: the fields and indices that lead to it.
     """
 
     value: Any
     path: str = ""
 
     @property
-    def where(self) -> str:
+    def where(self) -> Where:
         """The line in YAML, the path in JSON."""
-        line = getattr(self.value, "line", None)
-        return f"line {line}" if line else self.path[-100:]
+        line: int = getattr(self.value, "line", 0)
+        return line or self.path[-100:]
 
-    def inner(self) -> Iterator[Place]:
-        """Yield the values in it."""
-        if isinstance(self.value, dict):
-            for key, value in self.value.items():
-                path = f"{self.path}.{_snake(key)[:40]}".removeprefix(".")
-                yield Place(value, path[-200:])
-        elif isinstance(self.value, list):
-            for number, value in enumerate(self.value):
-                yield Place(value, f"{self.path}[{number}]"[-200:])
+    def fields(self) -> Fields:
+        """Return the values in a mapping, by their names in snake_case."""
+        found = {}
+        for key, value in self.value.items():
+            name = _snake(key)
+            path = f"{self.path}.{name[:40]}".removeprefix(".")
+            found[name] = Place(value, path[-200:])
+        return found
+
+    def items(self) -> Iterator[Place]:
+        """Yield the values in a list."""
+        for number, value in enumerate(self.value):
+            yield Place(value, f"{self.path}[{number}]"[-200:])
 
 
 Fields: TypeAlias = dict[str, Place]
@@ -129,7 +127,7 @@ def fields(place: Place, reading: Reading) -> Fields:
     if not isinstance(place.value, dict):
         reading.mistake(place.where, "expected a mapping")
         return {}
-    return dict(zip(map(_snake, place.value), place.inner(), strict=True))
+    return place.fields()
 
 
 def text_in(place: Place | None, reading: Reading) -> str | None:
@@ -149,109 +147,105 @@ class Context(NamedTuple):
     """A TLS context.
 
     Attributes:
-        side: of the peer, "server" or "client"; None if the file does not say it.
-        name: of a server, if it is there.
-        where: its place.
-        inner: the mapping that has a validation context, or is one.
-        is_validation: whether it is one.
+        side: "server" or "client", the side of the peer; None if the file does not say.
+        name: the name of the server; None if the context does not have it.
+        where: the place of the context.
+        said: its fields, one of which is a validation context or leads to one.
     """
 
     side: str | None
     name: str | None
-    where: str
-    inner: Place
-    is_validation: bool = False
+    where: Where
+    said: Fields
 
 
 class Contexts:
-    """Collects the contexts and the secrets of a file.
+    """The contexts and the secrets of a file.
+
+    A file may have very many contexts, so they are not kept: each method walks through
+    the file.
 
     Attributes:
-        found: the contexts.
         secrets: the validation contexts of secrets, by name.
-        read: the numbers (`id`) of mappings whose meaning is known.
+        read: the `id` of each mapping whose meaning is known.
     """
 
-    def __init__(self, reading: Reading) -> None:
-        self.found: list[Context] = []
+    def __init__(self, documents: list[Any], reading: Reading) -> None:
+        self._documents = documents
+        self._reading = reading
         self.secrets: dict[str, Place] = {}
         self.read: set[int] = set()
-        self._reading = reading
-        self._with_pins: dict[int, Place] = {}
+        for place, said in self._mappings():
+            self._note(place, said)
 
-    def walk(self, document: object) -> None:
-        """Find the contexts, the secrets and the gateways of a document."""
-        waiting = [iter([Place(document)])]
+    def _mappings(self) -> Iterator[tuple[Place, Fields]]:
+        """Yield all mappings, each before those in it, and their fields."""
+        waiting: list[Iterator[Place]] = [map(Place, self._documents)]
         while waiting:
             place = next(waiting[-1], None)
             if place is None:
                 waiting.pop()
                 continue
-            if isinstance(place.value, dict | list):
-                waiting.append(place.inner())
-            if isinstance(place.value, dict):
-                self._sort(place)
+            if isinstance(place.value, list):
+                waiting.append(place.items())
+            elif isinstance(place.value, dict):
+                said = place.fields()
+                waiting.append(iter(said.values()))
+                yield place, said
 
-    def add_unnamed(self) -> None:
-        """Make contexts of the secrets that no context names."""
-        for secret in self.secrets.values():
-            if id(secret.value) not in self.read:
-                self.found.append(
-                    Context(None, None, secret.where, secret, is_validation=True)
-                )
-
-    def check_places(self) -> None:
-        """Refuse pins where Envoy does not look for them."""
-        for number, place in self._with_pins.items():
-            if number not in self.read:
-                msg = f"pins belong in a {CONTEXT}; move them there"
-                self._reading.mistake(place.where, msg)
-
-    def _sort(self, place: Place) -> None:
-        """Note a mapping that is a context, a secret or a gateway, or has pins."""
-        said = fields(place, self._reading)
+    def _note(self, place: Place, said: Fields) -> None:
+        """Note a secret, or the mapping in a context."""
         if len(said) < len(place.value):
             spelt = {_snake(key): key for key in place.value}
             twice = next(key for key in place.value if spelt[_snake(key)] != key)
             msg = f"the field {shown(twice)} is there twice; keep one spelling"
             self._reading.mistake(place.where, msg, "twice")
-        if said.keys() & LISTS:
-            self._with_pins[id(place.value)] = place
-        if id(place.value) in self.read:
-            return
-        common, tls, name = said.get(COMMON), said.get("tls"), said.get("name")
-        if common is not None:
-            self.read.add(id(common.value))
+        if COMMON in said:
+            self.read.add(id(said[COMMON].value))
+        elif _is_secret(said) and id(place.value) not in self.read:
+            name = text_in(said["name"], self._reading) or ""
+            if name in self.secrets:
+                msg = f"the secret {shown(name)} is there already; keep one"
+                self._reading.mistake(place.where, msg, "twice")
+            self.secrets[name] = said[CONTEXT]
+
+    def each(self) -> Iterator[Context]:
+        """Yield the contexts, and then the secrets that none of them names."""
+        for place, said in self._mappings():
+            if id(place.value) not in self.read and not _is_secret(said):
+                yield from self._context(place, said)
+        for secret in self.secrets.values():
+            if id(secret.value) not in self.read:
+                yield Context(None, None, secret.where, {CONTEXT: secret})
+
+    def _context(self, place: Place, said: Fields) -> Iterator[Context]:
+        """Yield a mapping as a context, if it is one."""
+        if COMMON in said:
             sni = text_in(said.get("sni"), self._reading)
-            side = _side(place, said)
-            self.found.append(Context(side, sni, place.where, common))
-        elif name is not None and CONTEXT in said:
-            self._secret(place, text_in(name, self._reading) or "", said[CONTEXT])
+            common = fields(said[COMMON], self._reading)
+            yield Context(_side(place, said), sni, place.where, common)
         elif said.keys() & {CONTEXT, COMBINED}:
-            self.found.append(Context(None, None, place.where, place))
-        elif said.keys() & LISTS and not place.path:  # the context is the document
-            self.found.append(
-                Context(None, None, place.where, place, is_validation=True)
-            )
-        elif tls is not None and isinstance(tls.value, dict):
-            self._gateway(tls)
+            yield Context(None, None, place.where, said)
+        elif said.keys() & LISTS and not place.path:  # the document itself is one
+            yield Context(None, None, place.where, {CONTEXT: place})
+        elif "tls" in said and isinstance(tls := said["tls"].value, dict):
+            # A server in a Gateway of Istio, which has other fields beside the pins.
+            pins = {key: value for key, value in tls.items() if _snake(key) in LISTS}
+            if pins:
+                self.read.add(id(tls))
+                context = {CONTEXT: Place(pins, said["tls"].path)}
+                yield Context("client", None, said["tls"].where, context)
 
-    def _secret(self, place: Place, name: str, context: Place) -> None:
-        if name in self.secrets:
-            msg = f"the secret {shown(name)} is there already; keep one"
-            self._reading.mistake(place.where, msg, "twice")
-        self.secrets[name] = context
+    def check_places(self) -> None:
+        """Refuse pins where Envoy does not look for them."""
+        for place, said in self._mappings():
+            if said.keys() & LISTS and id(place.value) not in self.read:
+                msg = f"pins belong in a {CONTEXT}; move them there"
+                self._reading.mistake(place.where, msg)
 
-    def _gateway(self, tls: Place) -> None:
-        """Note the pins of a server in a Gateway of Istio, which has other fields."""
-        pins = {key: value for key, value in tls.value.items() if _snake(key) in LISTS}
-        if pins:
-            self.read.add(id(tls.value))
-            self.found.append(
-                Context(
-                    "client", None, tls.where, Place(pins, tls.path), is_validation=True
-                )
-            )
+
+def _is_secret(said: Fields) -> bool:
+    return "name" in said and CONTEXT in said and COMMON not in said
 
 
 def _side(place: Place, said: Fields) -> str | None:

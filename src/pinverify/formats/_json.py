@@ -1,12 +1,13 @@
-"""pinverify's own format in JSON: the tables of docs/policy-toml.md, and fast to read.
+"""pinverify's own format in JSON: the tables of docs/policy-toml.md, but fast to read.
 
-Programs write it, programs read it. Duplicate keys and lone surrogates are refused,
-and so is a text that would take far more memory than its size. The parser tells no
-lines of what it has read: a mistake has the keys that lead to it.
+Programs write it and read it. Duplicate keys and lone surrogates are refused, and so is
+a text that would take far more memory than its size. The parser does not give the lines
+of values, so a mistake is reported with the keys that lead to it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import math
@@ -15,7 +16,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pinverify.errors import PolicyError, shortened, shown
-from pinverify.files._policy_tables import (
+from pinverify.files._toml_and_json_tables import (
     SOUND,
     Mistake,
     all_mistakes,
@@ -25,57 +26,51 @@ from pinverify.files._policy_tables import (
     rules_of,
 )
 from pinverify.formats._losses import Dumped
-from pinverify.formats._policy_reading import Loaded, text_of
+from pinverify.formats._policy_reading import Given, Loaded, text_of
 from pinverify.policy import PinSet
 from pinverify.policy._rules import LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.files._policy_tables import Columns, Place
-    from pinverify.formats._policy_reading import Given
+    from pinverify.files._toml_and_json_tables import Columns, Place
     from pinverify.policy import Pin, Rules
 
 __all__ = ["compiles", "dumps", "loads", "parsed"]
 
 
 def loads(data: bytes, given: Given) -> Loaded:
-    """Read rules from JSON.
-
-    Raises:
-        PolicyError: the text has a mistake; the message says where, and what to write.
-    """
+    """Read rules from JSON."""
     document, mistakes = _parsed(text_of(data, given, "policy"), given.name)
+    told = {mistake.place for mistake in mistakes}
+    mistakes += [one for one in _make_times(document) if one.place not in told]
     first = PolicyError("not the JSON of a policy")
     if not mistakes:
         try:
-            return Loaded(rules_of(_with_times(document), given.name))
+            return Loaded(rules_of(document, given.name))
         except PolicyError as error:
             first = error
             first.__traceback__ = first.__context__ = None
-    told = {mistake.place for mistake in mistakes}
-    mistakes += [one for one in _in_tables(document) if one.place not in told]
+    if isinstance(document, dict):
+        mistakes += [one for one in mistakes_in(document) if one.place not in told]
     del document  # the error would hold all of it
     raise all_mistakes(mistakes, lambda _: {}, given.name, first)
 
 
 def compiles(data: bytes, given: Given) -> Columns | Loaded:
-    """Read JSON that is to be compiled; as columns, where it can be.
-
-    Raises:
-        PolicyError: as in `loads`.
-    """
+    """Read JSON that is to be compiled, as columns if that is possible."""
     return _columns(text_of(data, given, "policy")) or loads(data, given)
 
 
 def _columns(text: str) -> Columns | None:
-    """Return the columns of a text; None if it has, or may have, anything else in it.
+    """Return the columns of a text; None if it has, or may have, anything else.
 
-    The parser is not told to look at each object, which takes far longer than all the
-    rest. So a key that is there twice shows in another way: there are more colons than
-    keys, since no name or pin has one but an address.
+    Duplicate keys are found by counting colons, because a hook of the parser for each
+    object would take far longer than all the rest. One colon follows each key, and no
+    other text has colons but the addresses among the names. A text with more colons
+    than that has a duplicate key.
     """
-    if "\\" in text or _has_too_many_values(text):
+    if "\\" in text or _too_many_values(text):
         return None
     try:
         document = json.loads(text)
@@ -110,25 +105,20 @@ def dumps(rules: Rules, _: Given) -> Dumped:
 
 # ---- parsing -----------------------------------------------------------------------
 
-# Every value of JSON is behind one of these. With fewer bytes for a value, the objects
+# Every value of JSON follows one of these. With fewer bytes for each value, the objects
 # that Python makes are more than ten times as large as the text.
 _BEFORE_VALUES = "[{,:"
 _BYTES_FOR_VALUE = 8
 _FREE_VALUES = 4096
-_MAX_KEYS = 6  # of a place: those of a policy have four
+_MAX_KEYS = 6  # of a place; in a policy, a place has at most four
 _MAX_NAME = 256
 
 _Twice = dict[int, tuple[dict[str, Any], str]]
-"""Objects with a key that is there twice, and the key, by the address of the object."""
+"""Objects with a duplicate key, and that key, by the `id` of the object."""
 
 
 def parsed(text: str, name: str) -> Any:  # noqa: ANN401 - any JSON
-    """Parse JSON from a stranger.
-
-    Raises:
-        PolicyError: it is not JSON, a key is there twice, a string is not Unicode, or
-            it is made of very many very small values.
-    """
+    """Parse JSON from a stranger."""
     document, mistakes = _parsed(text, name)
     if mistakes:
         del document  # the error would hold all of it
@@ -136,19 +126,16 @@ def parsed(text: str, name: str) -> Any:  # noqa: ANN401 - any JSON
     return document
 
 
-def _has_too_many_values(text: str) -> bool:
+def _too_many_values(text: str) -> int:
+    """Return the number of values in a text if it is too large; else 0."""
     num_values = sum(text.count(mark) for mark in _BEFORE_VALUES)
-    return num_values > _FREE_VALUES + len(text) // _BYTES_FOR_VALUE
+    most = _FREE_VALUES + len(text) // _BYTES_FOR_VALUE
+    return num_values if num_values > most else 0
 
 
 def _parsed(text: str, name: str) -> tuple[Any, list[Mistake]]:
-    """Parse JSON, and find what a parser takes and we do not.
-
-    Raises:
-        PolicyError: there is nothing else to find: it is not JSON, or far too much.
-    """
+    given = Given(name)
     twice: _Twice = {}
-    constants: list[str] = []
 
     def of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -157,42 +144,29 @@ def _parsed(text: str, name: str) -> tuple[Any, list[Mistake]]:
             twice[id(found)] = found, counted.most_common(1)[0][0]
         return found
 
-    def of_constant(constant: str) -> float:
-        constants.append(constant)
-        return float(constant)
-
-    if _has_too_many_values(text):
-        num_values = sum(text.count(mark) for mark in _BEFORE_VALUES)
+    if num_values := _too_many_values(text):
         why = f"{num_values:,} values of a few bytes each; this is no policy"
-        raise _unreadable(name, why)
+        given.refuse(why, kind="syntax")
     try:
-        document = json.loads(
-            text, object_pairs_hook=of_pairs, parse_constant=of_constant
-        )
+        document = json.loads(text, object_pairs_hook=of_pairs)
     except RecursionError:
-        why = "not JSON of a policy: nested too deeply"
-        raise _unreadable(name, why) from None
+        given.refuse("not JSON of a policy: nested too deeply", kind="syntax")
     except json.JSONDecodeError as error:
         why = (
-            f"line {error.lineno}: not JSON: {error.msg} at column {error.colno}; "
+            f"not JSON: {error.msg} at column {error.colno}; "
             "JSON has no comments, and no comma behind the last value"
         )
-        raise _unreadable(name, why) from None
+        given.refuse(why, error.lineno, "syntax")
     except ValueError:  # int() raises one for thousands of digits
         why = "not JSON of a policy: a number has thousands of digits"
-        raise _unreadable(name, why) from None
-    # Without an escape, half of a surrogate pair could not stand in UTF-8.
-    is_sound = not (twice or constants or "\\u" in text)
+        given.refuse(why, kind="syntax")
+    # UTF-8 cannot have half of a surrogate pair, so it needs an escape.
+    is_sound = not (twice or any(word in text for word in ("\\u", "NaN", "Infinity")))
     return document, [] if is_sound else list(_bad_values(document, twice))
 
 
-def _unreadable(name: str, why: str) -> PolicyError:
-    """Return the error about a text in which nothing else can be found."""
-    return PolicyError(f"{name}: {why}", kind="syntax")
-
-
 def _bad_values(document: object, twice: _Twice) -> Iterator[Mistake]:
-    """Yield the keys that are there twice, and values that are none of JSON."""
+    """Yield duplicate keys, and values that JSON does not have."""
     place: list[str | int] = [""]
     waiting: list[Iterator[tuple[str | int, object]]] = [iter([("", document)])]
     while waiting:
@@ -217,12 +191,11 @@ def _bad_values(document: object, twice: _Twice) -> Iterator[Mistake]:
 
 
 def _name(place: Place) -> str:
-    """Return the name of a place; the whole document has none."""
     return shortened(name_of(place), _MAX_NAME) if place else ""
 
 
 def _problem(value: object) -> str:
-    """Return what is wrong with a single value, or nothing."""
+    """Return what is wrong with a single value; empty if nothing is."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"not JSON: {json.dumps(value)} is no value of JSON"
     if isinstance(value, str) and not value.isascii():
@@ -235,27 +208,27 @@ def _problem(value: object) -> str:
 
 # ---- times -------------------------------------------------------------------------
 
-# RFC 3339; a time without an offset has an error of its own.
+# RFC 3339, but the offset may be missing: that has an error of its own.
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?", re.ASCII
 )
 
 
-def _with_times(document: object) -> dict[str, Any]:
-    """Return a document whose texts of times have become date-times.
-
-    Raises:
-        PolicyError: it is no object, or a text is not a time.
-    """
+def _make_times(document: object) -> Iterator[Mistake]:
+    """Replace the texts of times by date-times; yield those that are not times."""
     if not isinstance(document, dict):
-        msg = 'expected an object, as in {"version": 1, "hosts": {…}}'
-        raise PolicyError(msg)
-    for _, table in _tables_of(document):
-        if "expires" in table:
-            table["expires"] = _moment_of(table["expires"])
+        yield Mistake((), "", 'expected an object, as in {"version": 1, "hosts": {…}}')
+        return
+    for place, table in _tables_of(document):
+        text = table.get("expires")
+        if isinstance(text, str):  # the check of types finds anything else
+            moment = _moment_of(text)
+            table["expires"] = moment or SOUND["expires"]
+            if moment is None:
+                why = f"expires: {shown(text)} is not a time, as 2027-01-31T00:00:00Z"
+                yield Mistake((*place, "expires"), name_of(place), why, "expiry")
         if table.keys() == {"ca"}:  # a name in JSON has its quotes
             table["mode"] = "enforce"
-    return document
 
 
 def _tables_of(document: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -268,40 +241,11 @@ def _tables_of(document: dict[str, Any]) -> Iterator[tuple[Place, dict[str, Any]
         yield ("clients",), document["clients"]
 
 
-def _moment_of(value: object) -> object:
-    """Return the date-time of a text; anything else is for the check of types.
-
-    Raises:
-        PolicyError: the text is not a time.
-    """
-    if not isinstance(value, str):
-        return value
-    try:
-        if _TIME.fullmatch(value):
-            return dt.datetime.fromisoformat(value)
-    except ValueError:
-        pass
-    msg = f"expires: {shown(value)} is not a time, as 2027-01-31T00:00:00Z"
-    raise PolicyError(msg, kind="expiry")
-
-
-def _in_tables(document: object) -> Iterator[Mistake]:
-    """Yield the mistakes of pinverify's own tables."""
-    for place, table in _tables_of(document) if isinstance(document, dict) else ():
-        if "expires" not in table:
-            continue
-        try:
-            _moment_of(table["expires"])
-        except PolicyError as error:
-            at = (*place, "expires")
-            yield Mistake(at, name_of(place), str(error), error.kind)
-            table["expires"] = SOUND["expires"]
-    try:
-        tables = _with_times(document)
-    except PolicyError as error:
-        yield Mistake((), "", str(error))
-    else:
-        yield from mistakes_in(tables)
+def _moment_of(text: str) -> dt.datetime | None:
+    with contextlib.suppress(ValueError):  # for a day that the month does not have
+        if _TIME.fullmatch(text):
+            return dt.datetime.fromisoformat(text)
+    return None
 
 
 # ---- writing -----------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""Losses: rules that another system cannot say, and how each is told.
+"""Losses: what another system cannot say of rules, and how that is reported.
 
-`fit` turns rules into rules that a system can say. What it has to change it lists as
-losses, so that a person can decide; nothing is lost silently. Each loss has a
-direction: what the changed rules may do that the rules did not.
+`fit` turns rules into rules that a system can say. It lists each change as a loss, so
+that a person can decide; nothing is lost silently. Each loss has a direction: what the
+changed rules may do that the original ones did not.
 
-    wider     accept a peer that was rejected, or the other way round: an error unless
+    wider     accept a peer that was rejected, and maybe the reverse: an error unless
               it is allowed by name
     narrower  reject a peer that was accepted
     dropped   nothing: no verdict changes
@@ -35,30 +35,21 @@ __all__ = [
 
 Direction: TypeAlias = Literal["wider", "narrower", "dropped"]
 
-KINDS: Mapping[str, tuple[Direction, str]] = {
-    "unlisted-hosts": ("wider", "hosts without pins are rejected"),
-    "blocked": ("wider", "blocked keys"),
-    "clients": ("wider", "pins for peers without a name"),
-    "other-hosts": ("wider", "rules for other hosts than the one that is written"),
-    "left-out": ("wider", "a rule with no pin that the system knows"),
-    "position": ("wider", "the position of a pin in the chain"),
-    "one-label": ("wider", "a rule for exactly one label more"),
-    "many-labels": ("wider", "a rule for any number of labels more"),
-    "exact-and-below": ("wider", "other pins for a name than for those below it"),
-    "backup": ("wider", "a rule with fewer pins than the system takes"),
-    "validation": ("wider", "validation of the certificate beside its pin"),
-    "union": ("wider", "a rule that replaces a wider one"),
-    "expiry-rejects": ("wider", "rejection after the expiry"),
-    "expiry-needed": ("wider", "pins without an end"),
-    "expiry": ("narrower", "an expiry"),
-    "expiry-date": ("narrower", "the time of day of an expiry"),
-    "certificate-pins": ("narrower", "pins of whole certificates beside others"),
-    "key-pins": ("narrower", "pins of keys beside others"),
-    "any-position": ("narrower", "pins for any position; --as says which they are"),
-    "exempt": ("narrower", "an exemption from a wider rule"),
-    "report-mode": ("dropped", "report mode"),
+_WIDER = (
+    *("unlisted-hosts", "blocked", "clients", "other-hosts", "left-out", "position"),
+    *("one-label", "many-labels", "exact-and-below", "backup", "validation", "union"),
+    *("expiry-rejects", "expiry-needed"),
+)
+_NARROWER = (
+    *("expiry", "expiry-date", "certificate-pins", "key-pins", "any-position"),
+    "exempt",
+)
+KINDS: Mapping[str, Direction] = {
+    **dict.fromkeys(_WIDER, "wider"),
+    **dict.fromkeys(_NARROWER, "narrower"),
+    "report-mode": "dropped",
 }
-"""The direction of each kind of loss, and what is lost."""
+"""The direction of each kind of loss; docs/formats.md explains the kinds."""
 
 
 class Loss(NamedTuple):
@@ -79,10 +70,9 @@ class Loss(NamedTuple):
     @property
     def direction(self) -> Direction:
         """The direction of the kind: wider, narrower or dropped."""
-        return KINDS[self.kind][0]
+        return KINDS[self.kind]
 
     def __str__(self) -> str:
-        """Return the loss in one line."""
         return (
             f"{self.where}: {self.was} became {self.became} "
             f"({self.kind}, {self.direction})"
@@ -90,34 +80,34 @@ class Loss(NamedTuple):
 
 
 class Dumped(NamedTuple):
-    """A policy in the words of another system, and what it could not say.
+    """A policy in the format of another system, and what that format could not say.
 
     Attributes:
-        text: the file; bytes of a compiled policy.
-        losses: in the order of the patterns.
+        text: the contents of the file; bytes for a compiled policy.
+        losses: the losses, wider ones first.
     """
 
     text: str | bytes
     losses: tuple[Loss, ...] = ()
 
 
-# Said of the classes that users see, as of all others; a NamedTuple cannot say it.
+# The module that users see for these classes; a NamedTuple cannot set it in its body.
 Loss.__module__ = Dumped.__module__ = "pinverify"
 
 
 class Abilities(NamedTuple):
-    """The words that a system has for one rule.
+    """Abilities of a system: what it can say about one rule.
 
     Attributes:
-        shapes: the wildcards of its patterns, "" for an exact one.
-        lists: the lists that it knows. Where "pins" is among them, it knows no other.
+        shapes: the wildcards of its patterns; "" stands for an exact pattern.
+        lists: the lists that it knows. If it knows "pins", it knows no other.
         kinds: the kinds of pins that it knows: of keys, of whole certificates, or both.
-        blocked: a rule may block keys.
-        report: a rule may be in report mode.
-        expiry: pins may end; the host is then not pinned.
-        exempt: a host may be exempted from a wider rule.
-        one_per_name: a name has one rule: ``x`` and ``**.x`` cannot differ.
-        min_pins: the smallest number of pins of a rule.
+        blocked: whether a rule may block keys.
+        report: whether a rule may be in report mode.
+        expiry: whether pins may expire, after which the host is not pinned.
+        exempt: whether a host may be exempted from a wider rule.
+        one_per_name: whether a name has one rule, so ``x`` and ``**.x`` cannot differ.
+        min_pins: the smallest number of pins that a rule may have.
     """
 
     shapes: frozenset[str] = frozenset({"", "**."})
@@ -135,11 +125,11 @@ Position: TypeAlias = Literal["leaf", "ca"]
 
 
 class Losses:
-    """Collects losses.
+    """Collection of losses.
 
     Attributes:
-        position: of pins for any position, where a system needs to know it; None if
-            the caller has not said it.
+        position: the position to write for pins of any position, if the system must
+            know one; None if the caller did not give it.
     """
 
     def __init__(self, position: Position | None = None) -> None:
@@ -147,35 +137,31 @@ class Losses:
         self._found: list[Loss] = []
 
     def add(self, kind: str, where: str, was: str, became: str) -> None:
-        """Note one; *kind* is one of `KINDS`."""
+        """Note a loss; *kind* is one of `KINDS`."""
         self._found.append(Loss(kind, where, was, became))
 
     def found(self) -> tuple[Loss, ...]:
-        """Return all, the dangerous ones first."""
+        """Return all losses, the dangerous ones first."""
         order = ("wider", "narrower", "dropped")
         return tuple(sorted(self._found, key=lambda loss: order.index(loss.direction)))
 
 
 def fit(rules: Rules, can: Abilities, losses: Losses) -> Rules:
-    """Return the part of *rules* that a system can say; tell *losses* the rest."""
+    """Return the part of *rules* that a system can say; add the rest to *losses*."""
     _fit_policy(rules, losses)
     fitted: dict[str, PinSet | Unpinned] = {}
     for pattern, value in sorted(rules.hosts.items()):
-        in_shape = can.report and split_pattern(pattern)[0] in can.shapes
-        if isinstance(value, PinSet) and value.mode == "report" and not in_shape:
-            losses.add("report-mode", pattern, "report mode", "no pins")
-            value = UNPINNED  # noqa: PLW2901 - the same rule, in fewer words
+        said: PinSet | Unpinned | None = value
         if isinstance(value, PinSet):
             said = _fit_pins(pattern, value, can, losses)
-            if said is None:
-                continue
-            value = said  # noqa: PLW2901
-        fitted[pattern] = value
+        if said is not None:
+            fitted[pattern] = said
     _fit_shapes(fitted, can, losses)
     if can.one_per_name:
         _fit_names(fitted, losses)
-    if not can.exempt:
-        _fit_exemptions(fitted, losses)
+    for pattern, value in list(fitted.items()):
+        if not (can.exempt or isinstance(value, PinSet)):
+            _exempt(fitted, pattern, losses)
     return Rules(fitted)
 
 
@@ -191,7 +177,6 @@ def _fit_policy(rules: Rules, losses: Losses) -> None:
 
 
 def _count(things: Sequence[object], what: str) -> str:
-    """Return a number of things in words."""
     return f"{len(things):,} {what}{'' if len(things) == 1 else 's'}"
 
 
@@ -200,8 +185,12 @@ def _count(things: Sequence[object], what: str) -> str:
 
 def _fit_pins(
     pattern: str, value: PinSet, can: Abilities, losses: Losses
-) -> PinSet | None:
+) -> PinSet | Unpinned | None:
     """Return what can be said of a PinSet, or None if its rule has to be left out."""
+    in_shape = can.report and split_pattern(pattern)[0] in can.shapes
+    if value.mode == "report" and not in_shape:
+        losses.add("report-mode", pattern, "report mode", "no pins")
+        return UNPINNED  # a shorter way to say the same
     if value.blocked and not can.blocked:
         losses.add("blocked", pattern, _count(value.blocked, "blocked key"), "none")
     lists: dict[str, tuple[Pin, ...]] = {
@@ -246,7 +235,7 @@ _KINDS = {
 def _fit_kinds(
     pattern: str, lists: dict[str, tuple[Pin, ...]], can: Abilities, losses: Losses
 ) -> bool:
-    """Remove pins of unknown kinds; return False if a list has no other."""
+    """Remove pins of unknown kinds; return False if a list then is empty."""
     for name, pins in lists.items():
         kept = tuple(pin for pin in pins if pin.kind in can.kinds)
         if len(kept) == len(pins):
@@ -326,19 +315,12 @@ def _fit_names(hosts: dict[str, PinSet | Unpinned], losses: Losses) -> None:
             losses.add("exact-and-below", exact, "pins of its own", f"those of {below}")
 
 
-def _fit_exemptions(hosts: dict[str, PinSet | Unpinned], losses: Losses) -> None:
-    """Remove the exemptions."""
-    for pattern, value in list(hosts.items()):
-        if not isinstance(value, PinSet):
-            _exempt(hosts, pattern, losses)
-
-
 def _exempt(hosts: dict[str, PinSet | Unpinned], pattern: str, losses: Losses) -> None:
     """Remove one exemption; it is a loss if a rule with pins covers its hosts."""
     del hosts[pattern]
     wildcard, name = split_pattern(pattern)
     wider = list(covering(pattern))
-    if wildcard == "**.":  # at name itself, it goes before "*."
+    if wildcard == "**.":  # for *name* itself, it takes precedence over "*."
         wider += [other for other in covering(name) if other.startswith("*.")]
     for other in wider:
         if isinstance(hosts.get(other), PinSet):

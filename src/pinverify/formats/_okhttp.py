@@ -1,13 +1,14 @@
 """OkHttp: the calls ``.add("pattern", "sha256/…")`` of a CertificatePinner.
 
 Patterns are those of pinverify. What differs is the meaning of several that match one
-host: OkHttp unites their pins, and in `Rules` the most specific one decides, alone. So
-the reader gives each pattern the pins of all patterns that cover it, and adds the only
-hosts where two patterns meet and none covers the other: ``*.x`` and ``**.l.x`` meet in
-``l.x``. Then the most specific rule has the pins that OkHttp unites.
+host: OkHttp unites their pins, but in `Rules` the most specific one decides alone. So
+the reader gives each pattern the pins of all patterns that cover it. It also adds hosts
+where two patterns meet although neither covers the other, which is so only in one case:
+``*.x`` and ``**.l.x`` meet in ``l.x``. Then the most specific rule has the pins that
+OkHttp unites.
 
-`_okhttp_calls` finds the calls in source code, and what they say. It takes a builder as
-used, and knows nothing of conditions around it.
+`_okhttp_calls` finds the calls in source code, and what they say. It reads a builder as
+used, whatever the conditions around it.
 """
 
 from __future__ import annotations
@@ -33,11 +34,7 @@ _CAN = Abilities(shapes=frozenset({"", "*.", "**."}), exempt=True)
 
 
 def loads(data: bytes, given: Given) -> Loaded:
-    """Read the pins in Kotlin or Java source code.
-
-    Raises:
-        PolicyError: a call is not understood, or there is none.
-    """
+    """Read the pins in Kotlin or Java source code."""
     reading = Reading(given)
     text = text_of(data, given, "source file")
     language = language_of(given.name)
@@ -69,11 +66,7 @@ def loads(data: bytes, given: Given) -> Loaded:
 
 
 def dumps(rules: Rules, given: Given) -> Dumped:
-    """Write a CertificatePinner in Kotlin.
-
-    Raises:
-        PolicyError: there is no rule that OkHttp can say.
-    """
+    """Write a CertificatePinner in Kotlin."""
     losses = Losses(given.position)
     fitted = fit(rules, _CAN, losses)
     pins = {
@@ -115,7 +108,7 @@ def _united(pattern: str, pins: Mapping[str, Collection[Pin]]) -> set[Pin]:
 def _tell_unions(
     rules: Rules, pins: Mapping[str, Collection[Pin]], losses: Losses
 ) -> None:
-    """Tell where OkHttp unites pins, and the most specific rule has fewer."""
+    """Tell where OkHttp unites pins, but the most specific rule has fewer."""
     for pattern in _with_meetings(rules.hosts):
         ours = rules.hosts.get(pattern, rules.hosts.get(f"**.{pattern}"))
         own = set(ours.pins) if isinstance(ours, PinSet) else set()
@@ -128,7 +121,6 @@ def _tell_unions(
 
 
 def _pin(reading: Reading, where: str, text: str) -> Pin | None:
-    """Read a pin as OkHttp spells it."""
     prefix = "sha256/"
     if not text.startswith(prefix):
         why = "SHA-1 can be forged" if text.startswith("sha1/") else "unknown to OkHttp"

@@ -3,29 +3,28 @@
 A call belongs to the builder that its receiver leads to: through calls in a chain,
 variables, and the blocks of `apply`, `also`, `let`, `run` and `with`. Wherever else a
 builder goes, something may add pins to it, or change them: then the file does not say
-them. Neither does it where a call is under a condition: in a debug build, for a user.
-So all that may stand between a builder, its calls of ``add`` and its only ``build`` is
-listed here, and everything else is a mistake.
+its pins. Nor does it if a call is under a condition, such as a debug build. So all that
+may stand between a builder, its calls of ``add`` and its only ``build`` is listed here,
+and everything else is a mistake.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pinverify.formats._source_kinds import Kind, Library, words_of
+from pinverify.formats._source_lists import body_of
 from pinverify.formats._source_tree import (
-    CALLS,
-    CHOICES,
-    EACH,
-    FUNCTIONS,
-    LAMBDAS,
-    LOOPS,
-    NAMES,
-    PATHS,
-    TOPS,
     UnknownError,
+    argument_of,
+    children_of,
     line_of,
+    names_in,
     text_of,
+    tokens_of,
 )
 from pinverify.formats._source_values import WRITE_OUT, Code
 
@@ -35,27 +34,38 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
     from pinverify.formats._source_names import Declared
-    from pinverify.formats._source_tree import Call, Env
+    from pinverify.formats._source_tree import Call, Env, Function
 
 __all__ = ["found_in"]
+
+_Add: TypeAlias = "tuple[int, list[str]]"
+"""The line of a call of ``add``, and its arguments."""
 
 _CLASS = "CertificatePinner"
 _THIS, _IT = {"apply", "run", "with"}, {"also", "let"}
 _CHAIN = {"add", "apply", "also"}  # what returns the builder
 _KNOWN = {*_CHAIN, *_THIS, *_IT, "build"}
 _OKHTTP = re.compile(r"\bokhttp3\.")
-_CONDITIONS = {*CHOICES, "if_statement", "while_statement", "do_statement"}
-_STATEMENTS = {"expression_statement", "block", "statements", *TOPS}
-# What always runs, if what is around it does.
-_ALWAYS = {
-    *(*_STATEMENTS, *PATHS, *CALLS, "control_structure_body", "annotated_lambda"),
-    *("value_argument", "value_arguments", "argument_list", "call_suffix"),
-    *("parenthesized_expression", "assignment", "assignment_expression"),
-    *("property_declaration", "variable_declarator", "local_variable_declaration"),
-    *("field_declaration", "return_statement", "return_expression", "function_body"),
-    *("anonymous_initializer", "static_initializer", "variable_declaration"),
-}
-# Functions that cannot be of a builder, and so may stand in a block where it is `this`.
+_CONDITIONS = {*Kind.CHOICES, "if_statement", "while_statement", "do_statement"}
+_IS_NULL = re.compile(
+    r"if\s*\(\s*(?:this\.)?(\w+)\s*===?\s*null\s*\)|(?:this\.)?(\w+)\s*\?:"
+)
+_AS_USED = "; it is read as if always used"
+_STATEMENTS = Kind.TOPS | {"expression_statement", "block", "statements"}
+# Nodes that always run, if the nodes around them do.
+_ALWAYS = (
+    _STATEMENTS
+    | Kind.PATHS
+    | Kind.CALLS
+    | words_of("""
+    control_structure_body annotated_lambda value_argument value_arguments argument_list
+    call_suffix parenthesized_expression assignment assignment_expression
+    property_declaration variable_declarator local_variable_declaration
+    field_declaration return_statement return_expression function_body
+    anonymous_initializer static_initializer variable_declaration
+""")
+)
+# Functions that a builder cannot have. So they may stand in a block where it is `this`.
 _APART = re.compile(r"[A-Z]\w*|\w+Of|enumValues|println|print|String\.format")
 _OTHER = "is another builder for a variable that has one; use a new name"
 _ESCAPE = re.compile(r"\\u+00[0-7][0-9a-fA-F]")
@@ -67,128 +77,238 @@ _IMPORT = re.compile(
 
 def found_in(root: Node, language: str) -> dict[str, Any]:
     """Return the calls of ``add``, and what is not understood, each with its line."""
-    reader = _Reader(Code(root, language))
+    reader = _Reader(root, language)
     calls = []
-    try:
-        calls = reader.read()
-    except UnknownError as error:  # of a name that is declared twice
-        reader.mistakes.append((error.line, str(error)))
+    with reader.noting(""):  # a name that is declared twice
+        calls = reader.pinned()
     if root.has_error:
         reader.check_errors(root)
     mistakes, notices = sorted(set(reader.mistakes)), sorted(reader.notices)
     return {"calls": calls, "mistakes": mistakes, "notices": notices}
 
 
-class _Reader:
+class _Reader(Code):
     """Finds the builders of a file, and their pins."""
 
-    def __init__(self, code: Code) -> None:
-        self.mistakes: list[tuple[int, str]] = []
+    def __init__(self, root: Node, language: str) -> None:
+        super().__init__(root, language)
         self.notices: set[tuple[int, str]] = set()
-        self._code = code
-        self._classes, self._builders = {_CLASS}, {f"{_CLASS}.Builder"}
+        self._ours, self._builders = {_CLASS}, {f"{_CLASS}.Builder"}
         self._foreign: set[str] = set()
         self._adds: dict[int, list[Node]] = {}
         self._builds: dict[int, list[Node]] = {}
-        for node in code.nodes:
+        self._origins: dict[int, Node | None] = {}
+        self._handed: dict[int, tuple[Function, list[Node]]] = {}
+        aliases = [node for node in self.nodes if node.type == "type_alias"]
+        for node in [*self.nodes, *reversed(aliases)]:  # which may come in any order
             self._note_names(node)
+        for node in reversed(self.nodes):  # from the inside, as a chain may be long
+            self._origin_of(node)
 
-    def read(self) -> list[tuple[int, list[str]]]:
+    def pinned(self) -> list[_Add]:
         """Return the calls of the only builder with pins."""
-        made = {n.id: n for n in self._code.nodes if self._class_of(n, self._builders)}
+        made = {n.id: n for n in self.nodes if self._class_of(n, self._builders)}
         names = {name.partition(".")[0] for name in self._builders}
         for node in made.values():
             target = re.split(r"[(<]", text_of(node).removeprefix("new").lstrip())[0]
             first = target.removeprefix("okhttp3.").partition(".")[0].strip()
-            if first in names and self._code.is_declared(first):
+            if first in names and self.is_declared(first):
                 self._mistake(node, f"may be of the {first} that this file declares")
-        strays = [node for node in self._code.nodes if not self._note_call(node)]
-        for node in strays:
+        for helper in self._helpers:
+            self._note_handed(helper)
+        for node in [node for node in self.nodes if not self._note_call(node)]:
             self._check_stray(node)
-        found = [
-            (made[key], self._pins_of(made[key], self._adds[key])) for key in self._adds
-        ]
+        adds = [(made[key], adds) for key, adds in self._adds.items()]
+        found = [one for node, calls in adds for one in self._told(node, calls)]
         for node in made.values():
-            self._check_way(node, set())
             if node.id in self._adds:
                 self._check_built(node)
             elif found:
                 msg = "a builder without pins; the file is read as if it were not used"
                 self.notices.add((line_of(node), msg))
-        for node, calls in found[1:]:
-            if sorted(v for _, v in calls) != sorted(v for _, v in found[0][1]):
-                msg = (
-                    f"a second {_CLASS}.Builder with other pins than that of line "
-                    f"{line_of(found[0][0])}; keep one of them in the file"
-                )
-                self.mistakes.append((line_of(node), msg))
+        told = self._united(found)
+        self._check_places()
         self._check_clients()
         self._check_escapes()
         if not self.mistakes:
             self._check_texts()
-        return found[0][1] if found else []
+        return told
+
+    def _united(self, found: list[tuple[Node, list[_Add]]]) -> list[_Add]:
+        """Return the calls of all builders, which have other hosts or the same pins."""
+        told: list[_Add] = []
+        for node, calls in found:
+            same = [one for one, of in found if _said(of) == _said(calls)]
+            if same[0] != node:
+                continue
+            second = f"a second {_CLASS}.Builder"
+            first = f"that of line {line_of(found[0][0])}"
+            if any(_meet(one, of) for _, one in calls for _, of in told):
+                msg = f"{second} with other pins than {first}"
+                msg = f"{msg}; keep one of them in the file"
+                self.mistakes.append((line_of(node), msg))
+            elif told:
+                msg = f"{second} with other hosts than {first}; read as if used with it"
+                self.notices.add((line_of(node), msg))
+            told = told + calls
+        return told
 
     def _note_call(self, node: Node) -> bool:
         """Note a call of ``add`` or ``build``, or of another class.
 
-        False for an ``add`` of no builder that this file makes.
+        False for an ``add`` whose builder this file does not make.
         """
-        call = self._code.call(node)
-        if call is None:
-            return True
-        if call.name == "add":
-            made = self._builder(node, call)
+        call = self.call(node)
+        is_each = self._is_each_add(call)
+        if call.name == "add" or is_each:
+            of = children_of(call.arguments[0][1])[0] if is_each else None
+            made = self._origin_of(of) if of else self._builder(node, call)
             if made is not None:
                 self._adds.setdefault(made.id, []).append(node)
-                self._code.adds.add(node.id)
-            return made is not None
+                self.adds.add(node.id)
+            return node.id in self.adds or is_each
         if call.name == "build" and (builder := self._builder(node, call)):
             self._builds.setdefault(builder.id, []).append(node)
+        elif node.type in Kind.PATHS or "reference" in node.type:
+            text = re.sub(r"\s|^::|::new$|^okhttp3\.", "", text_of(node))
+            is_made = "::" in text_of(node)
+            if is_made and text.replace("::", ".") in self._builders:
+                self._mistake(node, "makes builders elsewhere; make each by a call")
         elif self._class_of(node, self._foreign):
             self._mistake(node, "is of another class than that of okhttp3")
-        elif self._class_of(node, {f"{name}.Pin" for name in self._classes}):
+        elif self._class_of(node, {f"{name}.Pin" for name in self._ours}):
             self._mistake(node, "is a pin without add; write it as an add")
         return True
 
+    def _is_each_add(self, call: Call) -> bool:
+        """Return whether a call of Java is ``map.forEach(builder::add)``."""
+        of = [one for _, one in call.arguments if one.type == "method_reference"]
+        is_add = [text_of(children_of(one)[-1]) for one in of] == ["add"]
+        is_each = call.name == "forEach" and len(call.arguments) == 1
+        return is_add and is_each and not self.is_hidden("forEach")
+
+    def _note_handed(self, helper: Function) -> None:
+        """Note the calls of a private function that adds pins to the builder it gets.
+
+        The function must do nothing else, and get a builder in each call.
+        """
+        adds = self._adds_of(helper)
+        calls: list[tuple[Node, Node]] = []
+        for use in [one for one in self.uses_of(helper.name) if one != helper.name]:
+            call = next((c for c in map(self.call, self.around(use)) if c.name), None)
+            if not call or call.receiver or call.name != text_of(use):
+                return
+            label, given = (*call.arguments, ("?", use))[0]
+            made = None if label else self._origin_of(given)
+            if made is None or self.parent(call.node).type not in _STATEMENTS:
+                return
+            calls.append((call.node, made))
+        for node, made in calls if adds else ():
+            self._handed[node.id] = helper, adds
+            self._adds.setdefault(made.id, []).append(node)
+            self.adds |= {node.id, *(one.id for one in adds)}
+
+    def _adds_of(self, helper: Function) -> list[Node]:
+        """Return the calls of ``add`` in a private function that has nothing else."""
+        first, body = helper.parameters[:1], children_of(helper.node)[-1]
+        head = text_of(self.parent(first[0].name)) if first else ""
+        types = {one.removeprefix("okhttp3.") for one in re.findall(r"[\w.]+", head)}
+        is_plain = "private" in self._modifiers(helper.node) and text_of(body)[0] == "{"
+        is_plain = is_plain and bool(types & self._builders) and not first[0].is_many
+        if not is_plain or self.jump_in(helper.node):
+            return []
+        found: list[Node] = []
+        waiting = children_of(body)
+        while waiting:
+            node = waiting.pop()
+            call = self.call(node)
+            loop = call.block or node
+            if node.type in Kind.WRAPPED or self.is_loop(loop):
+                waiting += body_of(loop) if self.is_loop(loop) else children_of(node)
+                continue
+            while call.name == "add" and call.receiver and not call.is_safe:
+                found.append(call.node)
+                call = self.call(call.receiver)
+            declared = self.find(call.node) if call.node.type in Kind.NAMES else None
+            if declared is None or declared.name != first[0].name:
+                return []
+        return found
+
     def _check_texts(self) -> None:
         """Refuse a pin that nothing has read: a host may be pinned in another way."""
-        for node in self._code.nodes:
+        for node in self.nodes:
             is_text = node.type.endswith("string_literal")
             is_pin = is_text and _PIN.match(text_of(node).strip('"'))
-            if is_pin and node.id not in self._code.read:
+            if is_pin and node.id not in self.read:
                 self._mistake(node, "is a pin that no add has which is read; remove it")
 
     def _check_escapes(self) -> None:
         """Refuse escapes of Java that may end a comment or a text."""
-        root = self._code.nodes[0]
+        root = self.nodes[0]
         for match in _ESCAPE.finditer(text_of(root)):
             line = 1 + match.string.count("\n", 0, match.start())
             msg = f"the escape {match[0]} may hide code; write the character itself"
             self.mistakes.append((line, msg))
 
     def _check_clients(self) -> None:
-        """Refuse a client that gets the pinner without pins, or one after the other."""
+        """Refuse a client that gets the pinner without pins, or a second pinner."""
         seen: set[Declared | None] = {None}
-        for node in self._code.nodes:
-            text = re.sub(r"\s", "", text_of(node)) if node.type in PATHS else ""
-            if text.rpartition(".")[0] in self._classes and text.endswith(".DEFAULT"):
-                self._mistake(node, "pins nothing; give the client one pinner alone")
-            call = self._code.call(node)
-            if call is None or call.name != "certificatePinner" or not call.arguments:
+        for node in self.nodes:
+            text = re.sub(r"\s", "", text_of(node)) if node.type in Kind.PATHS else ""
+            if text.rpartition(".")[0] in self._ours and text.endswith(".DEFAULT"):
+                self._check_default(node)
+            call = self.call(node)
+            if call.name != "certificatePinner" or not call.arguments:
                 continue
             of, is_second = call.receiver, False
-            while of and (before := self._code.call(of)):
+            while of and (before := self.call(of)).name:
                 is_second = is_second or before.name == call.name
                 of = before.receiver
-            declared = self._code.find(of) if of and of.type in NAMES else None
+            declared = self.find(of) if of and of.type in Kind.NAMES else None
             if is_second or declared in seen - {None}:
                 self._mistake(node, "replaces a pinner of the client; keep one")
             seen.add(declared)
 
+    def _check_default(self, node: Node) -> None:
+        """Refuse the pinner without pins, unless it is one of two, or goes nowhere."""
+        outer, uses = self.parent(node), [node]
+        if outer.type in {"property_declaration", "variable_declarator"}:
+            name = names_in(outer)[0]
+            uses = [one for one in self.uses_of(name) if one != name]
+        for use in uses:
+            if not any(chain(self._conditions(use), self._conditions(node))):
+                self._mistake(node, "pins nothing; give the client one pinner alone")
+        msg = "a pinner without pins; the file is read as if it were not used"
+        self.notices.add((line_of(node), msg))
+
+    def _conditions(self, node: Node) -> Iterator[Node]:
+        """Yield the conditions around a node, except those that are met once."""
+        for outer in self.around(node):
+            is_choice = outer.type in _CONDITIONS or "?:" in tokens_of(outer)
+            if is_choice and not self._is_met_once(outer):
+                yield outer
+
+    def _is_met_once(self, outer: Node) -> bool:
+        """Return whether a condition gives a variable its only value if it is null."""
+        match = _IS_NULL.match(text_of(outer))
+        name = match[1] or match[2] if match else ""
+        given = [o for o in self.nodes if "assignment" in o.type]
+        given = [o for o in given if text_of(o.named_children[-1]) != "null"]
+        given = [
+            o for o in given if text_of([*names_in(o.named_children[0])][-1]) == name
+        ]
+        values = [o.value for o in self._declared.get(name, ())]
+        is_null = [text_of(one) if one else "null" for one in values] == ["null"]
+        is_own = bool(given) and all(self._has(outer, one) for one in given)
+        return is_null and is_own and "else" not in tokens_of(outer)
+
     def _check_built(self, made: Node) -> None:
         """Refuse a builder unless it is built once, after all its calls, and used."""
         builds = self._builds.get(made.id, [])
-        if not builds and self._is_fragment(made):
+        # A snippet is often cut out without the call of build().
+        kinds = {*Kind.PATHS, *Kind.CALLS, "expression_statement"}
+        outer = next((o for o in self.around(made) if o.type not in kinds), made)
+        if not builds and outer.type in Kind.TOPS:
             return
         if len(builds) != 1:
             why = "built more than once; build each by itself"
@@ -202,54 +322,45 @@ class _Reader:
                 self._mistake(add, "comes after build(), which has the pins before")
         if not self._is_used(built):
             self._mistake(built, "is a pinner that nothing gets; give it to the client")
-        for outer in self._code.around(made):
+        self._note_conditions(line_of(made), made)
+        for outer in self.around(made, Kind.FUNCTIONS):
             name = outer.child_by_field_name("name")
             is_private = "private" in text_of(outer).partition("(")[0].split()
-            where = ""
-            if outer.type in _CONDITIONS:
-                where = f"under the condition of line {line_of(outer)}"
-            elif outer.type in FUNCTIONS and name and is_private:
-                is_called = len(self._code.uses_of(name)) > 1
-                where = "" if is_called else f"in {text_of(name)}, which nothing calls"
-            if where:
-                msg = f"the pinner is {where}; it is read as if always used"
-                self.notices.add((line_of(made), msg))
+            if name and is_private and len(self.uses_of(name)) == 1:
+                where = f"the pinner is in {text_of(name)}, which nothing calls"
+                self.notices.add((line_of(made), f"{where}{_AS_USED}"))
 
-    def _is_fragment(self, made: Node) -> bool:
-        """Return whether a builder is all that a snippet has, from which it is cut."""
-        kinds = {*PATHS, *CALLS, "expression_statement"}
-        outer = next(o for o in self._code.around(made) if o.type not in kinds)
-        return outer.type in TOPS
+    def _note_conditions(self, line: int, node: Node) -> None:
+        for outer in self._conditions(node):
+            where = f"the pinner is under the condition of line {line_of(outer)}"
+            self.notices.add((line, f"{where}{_AS_USED}"))
 
     def _is_used(self, built: Node) -> bool:
-        """Return whether a pinner goes anywhere: not if a statement of it drops it."""
-        outer = next(self._code.around(built))
+        """Return whether a pinner goes anywhere: a statement of its own drops it."""
+        outer = self.parent(built)
         while outer.type in {"parenthesized_expression", "variable_declarator"}:
-            built, outer = outer, next(self._code.around(outer))
+            built, outer = outer, self.parent(outer)
         if outer.type in {"local_variable_declaration", "property_declaration"}:
             of = built if built.type == "variable_declarator" else outer
-            name = next(one for one in self._code.nodes_in(of) if one.type in NAMES)
-            is_local = next(self._code.around(outer)).type in {"block", "statements"}
-            return not is_local or len(self._code.uses_of(name)) > 1
+            name = names_in(of)[0]
+            is_local = self.parent(outer).type in {"block", "statements"}
+            return not is_local or len(self.uses_of(name)) > 1
         if outer.type == "expression_statement":
-            return next(self._code.around(outer)).type in TOPS
-        if outer.type not in {"block", "statements"}:
-            return True
-        function = next(self._code.around(outer))
-        return outer.named_children[-1].id == built.id and (
-            function.type not in {"function_body", *FUNCTIONS}
-        )
+            return self.parent(outer).type in Kind.TOPS
+        is_last = outer.named_children[-1].id == built.id
+        is_result = self.parent(outer).type not in {"function_body", *Kind.FUNCTIONS}
+        return outer.type not in {"block", "statements"} or (is_last and is_result)
 
     def check_errors(self, root: Node) -> None:
         """Refuse what the parser did not understand, if a pin may be hidden there.
 
-        That is in what has a builder, and wherever the words are.
+        That is so around a builder, and wherever words such as ``add`` are.
         """
         hidden = re.compile(r"\badd\b|Builder|pins\b")
-        for node in self._code.nodes:
+        for node in self.nodes:
             is_near = False
             if self._class_of(node, self._builders):
-                outer = [one for one in self._code.around(node) if one.id != root.id]
+                outer = [one for one in self.around(node) if one.id != root.id]
                 last = outer[-1] if outer else node
                 is_near = "declar" not in last.type or last.has_error
             elif node.is_error or "comment" in node.type or "string" in node.type:
@@ -268,15 +379,22 @@ class _Reader:
     # ---- names ---------------------------------------------------------------------
 
     def _note_names(self, node: Node) -> None:
-        """Note the other names of the class that imports and aliases give it."""
+        """Note the other names that imports and aliases give the class."""
         is_alias = node.type == "type_alias"
         name = node.child_by_field_name("type" if is_alias else "name")
         is_named = "declaration" in node.type or is_alias
         if is_named and name and text_of(name) == _CLASS and "var" not in node.type:
-            self._mistake(name, "is a class of this file, and not that of okhttp3")
+            is_other = any(_CLASS in words for words in self._aliases)
+            if is_other or not self._ours - {_CLASS}:  # the import gave it no name
+                self._mistake(name, "is a class of this file, and not that of okhttp3")
+            self._foreign.add(f"{_CLASS}.Builder")
+            self._builders -= self._foreign
         if is_alias:
             *_, alias, of = re.split(r"[\s=]+", text_of(node))
-            is_ours = of.removeprefix("okhttp3.") in self._classes | self._builders
+            of = of.removeprefix("okhttp3.")
+            is_ours = of in self._ours | self._builders
+            of = of if of not in self._builders else f"{_CLASS}.Builder"
+            of = of if of not in self._ours else _CLASS
             text = f"import {'okhttp3' if is_ours else 'other'}.{of} as {alias}"
         elif node.type.startswith("import"):
             text = " ".join(text_of(node).split())
@@ -293,15 +411,14 @@ class _Reader:
         if match[2]:
             self._builders.add(match[3] or "Builder")
         else:
-            self._classes.add(match[3] or _CLASS)
+            self._ours.add(match[3] or _CLASS)
             self._builders |= {f"{match[3] or _CLASS}.Builder"}
 
     def _class_of(self, node: Node, names: set[str]) -> bool:
-        """Return whether a node makes an object of a class."""
         target = None
         if node.type == "object_creation_expression":
             target = node.child_by_field_name("type")
-        elif node.type == "call_expression" and self._code.call(node) is not None:
+        elif node.type == "call_expression" and self.call(node).name:
             target = node.named_children[0]
         if target is None or "call" in target.type:
             return False
@@ -312,341 +429,354 @@ class _Reader:
 
     def _check_stray(self, node: Node) -> None:
         """Refuse a call of ``add`` that may be of a builder of another file."""
-        call = self._code.call(node)
-        if call is None:
-            return
-        declared = None
-        if call.receiver is not None and call.receiver.type in NAMES:
-            declared = self._code.find(call.receiver)
-        around = next(self._code.around(declared.name), None) if declared else None
+        call, declared = self.call(node), None
+        if call.receiver is not None and call.receiver.type in Kind.NAMES:
+            declared = self.find(call.receiver)
+        around = next(self.around(declared.name), None) if declared else None
         of = text_of(call.receiver) if call.receiver is not None else "this"
-        if of.partition("@")[0] in {"this", "it"} and self._is_in_scope(node):
+        builders = filter(None, map(self._of_lambda, self.around(node, Kind.LAMBDAS)))
+        if of.partition("@")[0] in {"this", "it"} and any(builders):
             why = "may be of the builder around it; write the builder's name"
             self._mistake(node, why)
         elif around is not None and f"{_CLASS}.Builder" in text_of(around):
             why = "is a builder that this file does not make; name the file that does"
+            function = next(self.around(around, Kind.FUNCTIONS), around)
+            name = function.child_by_field_name("name") or function
+            calls = (
+                self.call(o) for use in self.uses_of(name) for o in self.around(use)
+            )
+            given = [
+                o for o in calls if any(self._origin_of(a) for _, a in o.arguments)
+            ]
+            if given:
+                where = f"line {given[0].line} hands on"
+                why = (
+                    f"is a builder that {where}; call add there, or write a policy file"
+                )
             self._mistake(call.receiver or node, why)
         elif any(self._may_be_pin(one) for _, one in call.arguments[1:]):
             self._mistake(node, "adds pins to no builder that this file makes")
 
-    def _is_in_scope(self, node: Node) -> bool:
-        """Return whether a node is in a block of `apply` and the like of a builder."""
-        blocks = [outer for outer in self._code.around(node) if outer.type in LAMBDAS]
-        return any(self._of_lambda(block, 0) is not None for block in blocks)
-
     def _may_be_pin(self, argument: Node) -> bool:
-        """Return whether an argument is a pin, or has words that say so."""
-        if re.search(r"(?i)sha(1|256)|pin", text_of(argument)):
-            return True
-        try:
-            value = self._code.value(argument, {})
-        except UnknownError:
-            return False
+        value: Any = ""
+        with contextlib.suppress(UnknownError):
+            value = self.value(argument, {})
         values = value if isinstance(value, list) else [value]
-        return any(isinstance(v, str) and _PIN.match(v) for v in values)
+        is_pin = any(isinstance(v, str) and _PIN.match(v) for v in values)
+        return is_pin or bool(re.search(r"(?i)sha(1|256)|pin", text_of(argument)))
 
     def _builder(self, node: Node, call: Call) -> Node | None:
         """Return the place where the builder is made; note why it is unknown."""
-        try:
-            return self._builder_of(node, call, 0)
-        except UnknownError as error:
-            self.mistakes.append((error.line, str(error)))
-            return None
+        with self.noting(""):
+            return self._builder_of(node, call)
+        return None
 
-    def _builder_of(self, node: Node, call: Call, depth: int) -> Node | None:
-        """Return the place where the builder is made that a call is of.
-
-        Raises:
-            UnknownError: it is a builder, and called under a condition.
-        """
+    def _builder_of(self, node: Node, call: Call) -> Node | None:
         receiver = call.receiver
         if receiver is None or text_of(receiver) == "this":
-            found = self._of_this(node, depth)
+            found = self._of_this(node)
         else:
-            found = self._leads_to(receiver, depth)
+            found = self._leads_to(receiver)
         if found is not None and call.is_safe:
             raise UnknownError(node, "is under a condition, `?.`")
         return found
 
-    def _leads_to(self, node: Node, depth: int) -> Node | None:  # noqa: PLR0911
-        """Return the place where an expression's builder is made, if it is one."""
-        if depth > 200:  # noqa: PLR2004 - calls in a chain
-            raise UnknownError(node, "is a very long chain; write it in pieces")
+    def _leads_to(self, node: Node) -> Node | None:
+        if node.id not in self._origins:
+            with self.deeper(node):
+                self._origins[node.id] = self._origin(node)
+        return self._origins[node.id]
+
+    def _origin(self, node: Node) -> Node | None:  # noqa: PLR0911 - by kind of node
         if self._class_of(node, self._builders):
             return node
-        call = self._code.call(node)
-        if call is not None and call.name in _CHAIN:
-            return self._builder_of(node, call, depth + 1)
-        if call is not None and self._is_fold(call):
-            return self._leads_to(call.arguments[0][1], depth + 1)
-        if node.type == "parenthesized_expression":
-            return self._leads_to(node.named_children[0], depth + 1)
-        if node.type in PATHS:
-            declared = self._code.member(node)
-        elif node.type in NAMES:
-            declared = self._code.find(node)
+        call = self.call(node)
+        if call.name in _CHAIN:
+            return self._builder_of(node, call)
+        if self._is_fold(call):
+            return self._leads_to(call.arguments[0][1])
+        if node.type in Kind.THESE and text_of(node) == "this":
+            return self._of_this(node)
+        if node.type in Kind.PATHS:
+            declared = self.member(node)
+        elif node.type in Kind.NAMES:
+            declared = self.find(node)
             if text_of(node) == "it":
-                block = self._code.block_of_it(node)
-                return self._of_lambda(block, depth) if block else None
+                block = self.block_of_it(node)
+                return self._of_lambda(block) if block else None
         else:
             return None
-        return self._of_variable(declared, depth) if declared else None
+        return self._of_variable(declared) if declared else None
 
-    def _of_variable(self, declared: Declared, depth: int) -> Node | None:
-        """Return the builder of a variable, or of a parameter of a block."""
+    def _of_variable(self, declared: Declared) -> Node | None:
         if declared.value is not None:
-            return self._leads_to(declared.value, depth + 1)
-        if declared.scope.type not in LAMBDAS:
+            return self._leads_to(declared.value)
+        if declared.scope.type not in Kind.LAMBDAS:
             return None
-        found = self._code.call_of(declared.scope)
-        is_first = self._code.declared_in(declared.scope)[0] == declared.name
-        if found is not None and self._is_fold(found[1]) and not is_first:
+        is_first = self.declared_in(declared.scope)[0] == declared.name
+        if not is_first and self._is_fold(self.call_of(declared.scope)):
             return None
-        return self._of_lambda(declared.scope, depth)
+        return self._of_lambda(declared.scope)
 
     def _is_fold(self, call: Call) -> bool:
         """Return whether a call hands a builder from one turn of its block to the next.
 
-        All of the block is one call of the builder, which is its first variable.
+        The whole block is calls of the builder, which is the block's first variable.
         """
         is_plain = call.name == "fold" and not call.is_safe and len(call.arguments) == 1
-        if not is_plain or call.block is None or self._code.is_hidden("fold"):
+        if not is_plain or call.block is None or self.is_hidden("fold"):
             return False
-        names = self._code.declared_in(call.block)
+        names = self.declared_in(call.block)
         body = [o for o in call.block.named_children if o.type != "lambda_parameters"]
-        last = self._code.call(body[0]) if names and len(body) == 1 else None
-        while last is not None and last.name == "add" and last.receiver is not None:
-            if last.receiver.type in NAMES:
-                return self._code.find(last.receiver) == self._code.find(names[0])
-            last = self._code.call(last.receiver)
+        last = self.call(body[0] if names and len(body) == 1 else call.block)
+        while last.name == "add" and last.receiver is not None:
+            if last.receiver.type in Kind.NAMES:
+                return self.find(last.receiver) == self.find(names[0])
+            last = self.call(last.receiver)
         return False
 
-    def _of_this(self, node: Node, depth: int) -> Node | None:
-        """Return the builder that is `this` at a node."""
-        for outer in self._code.around(node):
-            found = self._code.call_of(outer) if outer.type in LAMBDAS else None
-            if found is not None and found[1].name in _THIS:
-                return self._of_lambda(outer, depth)
-        return None
+    def _of_this(self, node: Node) -> Node | None:
+        blocks = self.around(node, Kind.LAMBDAS)
+        found = next((one for one in blocks if self.call_of(one).name in _THIS), None)
+        return self._of_lambda(found) if found else None
 
-    def _of_lambda(self, block: Node, depth: int) -> Node | None:
+    def _of_lambda(self, block: Node) -> Node | None:
         """Return the builder that `apply`, `let` and the like hand to their block."""
-        found = self._code.call_of(block)
-        if found is not None and self._is_fold(found[1]):
-            return self._leads_to(found[1].arguments[0][1], depth + 1)
-        if found is None or found[1].name not in _THIS | _IT:
-            return None
-        made = self._of_scope(found[1], depth)
-        if made is not None and found[1].is_safe:
-            raise UnknownError(found[0], "is under a condition, `?.`")
+        call = self.call_of(block)
+        if self._is_fold(call):
+            return self._leads_to(call.arguments[0][1])
+        made = self._of_scope(call) if call.name in _THIS | _IT else None
+        if made is not None and call.is_safe:
+            raise UnknownError(call.node, "is under a condition, `?.`")
         return made
 
-    def _of_scope(self, call: Call, depth: int) -> Node | None:
-        """Return the builder that is in the block of `apply`, `let` and the like."""
+    def _of_scope(self, call: Call) -> Node | None:
         of = call.receiver
         if call.name == "with":
             of = call.arguments[0][1] if call.arguments else None
-        return None if of is None else self._leads_to(of, depth + 1)
+        return None if of is None else self._leads_to(of)
 
-    def _check_way(self, node: Node, seen: set[int]) -> None:  # noqa: C901, PLR0912, PLR0915
-        """Refuse a builder that goes where the file does not say what becomes of it."""
-        outer = next(self._code.around(node))
-        if node.id in seen:
-            return
-        seen.add(node.id)
-        while outer.type in PATHS | {"call_expression", "method_invocation"}:
-            call = self._code.call(outer)
-            if call is not None and call.receiver is not None:
-                is_receiver = call.receiver.start_byte == node.start_byte
-                if not is_receiver or call.name not in _KNOWN:
-                    break
-                if call.name not in {"add", "build"}:
-                    self._check_block(outer, call, seen)
-                if call.name not in _CHAIN:
-                    return
-            node, outer = outer, next(self._code.around(outer))
-        if outer.type in {"value_argument", "value_arguments"}:
-            calls = map(self._code.call, self._code.around(node))
-            within = next(filter(None, calls), None)
-            is_fold = within is not None and self._is_fold(within)
-            if within is not None and (within.name == "with" or is_fold):
-                self._check_block(node, within, seen)
-                block = within.block if is_fold else None
-                if block is not None and (found := self._code.call_of(block)):
-                    self._check_way(found[0], seen)
-                return
-        declared = None
-        if outer.type in {"variable_declarator", "property_declaration"}:
-            names = [one for one in self._code.nodes_in(outer) if one.type in NAMES]
-            declared = self._code.find(names[0])
-        elif outer.type in {"assignment", "assignment_expression"}:
-            left = outer.named_children[0]
-            declared = self._code.find(left) if left.type in NAMES else None
-            if declared and self._origin_of(declared.name) != self._origin_of(node):
-                self._mistake(node, _OTHER)
-                return
-        elif outer.type in {*_STATEMENTS, *LAMBDAS, *LOOPS}:
-            found = self._code.call_of(outer) if outer.type in LAMBDAS else None
-            if outer.type not in LAMBDAS or (
-                found is not None and found[1].name in {*_KNOWN, *EACH}
-            ):
-                return
-        if declared is None:
-            why = "is a builder, and the builder is handed on; call add and build here"
-            self._mistake(node, why)
-            return
-        around = next(self._code.around(declared.name))
-        words = text_of(next(self._code.around(around))).partition("=")[0].split()
-        if declared.owner and "private" not in words:
-            why = "is a builder to which other files can add pins; make it private"
-            self._mistake(declared.name, why)
-        for use in self._code.uses_of(declared.name):
-            outer = next(self._code.around(use), use)
-            is_name = outer.type in PATHS and outer.named_children[0].id != use.id
-            if is_name and self._code.member(outer) == declared:
-                self._check_use(outer, seen)
-            elif is_name or use.id == declared.name.id:
-                continue
-            elif self._code.find(use) == declared:
-                self._check_use(use, seen)
+    def _check_places(self) -> None:
+        for node in self.nodes:
+            self._check_implied(node)
+            made = self._origin_of(node)
+            if made is not None and not self._is_mere_name(node):
+                around = [*self.around(node)][:4]
+                calls = [self.call(o) for o in around if o.id in self._handed]
+                is_each = around[0].type == "method_reference" and len(around) > 2  # noqa: PLR2004
+                is_each = is_each and self._is_each_add(self.call(around[2]))
+                if not (is_each or any(o.arguments[0][1] == node for o in calls)):
+                    self._check_place(node, made)
 
     def _origin_of(self, node: Node) -> Node | None:
-        try:
-            return self._leads_to(node, 0)
-        except UnknownError:
-            return None
+        with contextlib.suppress(UnknownError):
+            return self._leads_to(node)
+        return None
 
-    def _check_block(self, node: Node, call: Call, seen: set[int]) -> None:
-        """Refuse a block that does something else with its builder than to call it."""
-        block = call.block
-        if block is None:
-            self._mistake(node, "hands the builder on; write its calls in a block")
-            return
-        declared = self._code.declared_in(block)
-        named = {text_of(name) for name in declared}
-        for inner in [one for one in self._code.nodes_in(block) if one.id != block.id]:
-            outer = next(self._code.around(inner))
-            within = self._code.call(inner)
-            if call.name in {*_IT, "fold"}:
-                is_it = inner.type in NAMES and text_of(inner) in (named or {"it"})
-                if (
-                    is_it
-                    and inner not in declared
-                    and self._origin_of(inner) is not None
-                ):
-                    self._check_use(inner, seen)
-            elif inner.type in {"this_expression", "this"}:
-                self._check_use(inner, seen)
-            elif within is not None and within.receiver is None:
-                is_known = within.name in {*_KNOWN, *EACH}
-                if not is_known and not _APART.fullmatch(within.name):
-                    self._mistake(inner, "may be a call of the builder; move it out")
-                elif within.name == "add" and self._code.is_hidden("add"):
-                    self._mistake(inner, "may be the `add` that this file has")
-            elif outer.type == "callable_reference":
-                self._mistake(outer, "may be of the builder; write its calls")
+    def _is_mere_name(self, node: Node) -> bool:
+        declared = self.find(node) if node.type in Kind.NAMES else None
+        outer = self.parent(node)
+        is_label = outer.type == "value_argument" and argument_of(outer)[0]
+        is_first = children_of(outer)[0] == node
+        is_member = outer.type in Kind.PATHS and not is_first
+        is_declared = declared is not None and declared.name == node
+        return is_member or is_declared or bool(is_label and is_first)
 
-    def _check_use(self, use: Node, seen: set[int]) -> None:
-        """Refuse a use of a builder that is no call which is known."""
-        outer = next(self._code.around(use))
-        if outer.type in PATHS:
-            whole = next(self._code.around(outer))
-            if "call" not in whole.type and whole.type != "method_invocation":
-                self._mistake(outer, "changes the pins in another way; write add")
+    def _check_place(self, node: Node, made: Node) -> None:  # noqa: C901 - by place
+        """Refuse a use of a builder where something may change it."""
+        outer = self.parent(node)
+        calls = [self.call(one) for one in [*self.around(node)][:3]]
+        call = next((one for one in calls if one.receiver == node), self.call(outer))
+        why = "is a builder, and the builder is handed on; call add and build here"
+        if call.name:
+            if call.is_safe:
+                why = "is under a condition, `?.`"
+            elif call.name in _THIS | _IT and call.block is None:
+                why = "hands the builder on; write its calls in a block"
+                node = call.node
+            elif call.name in _KNOWN and call.receiver == node:
                 return
-        is_left = "assign" in outer.type and outer.named_children[0].id == use.id
-        if not is_left:
-            self._check_way(use, seen)
-        elif self._origin_of(outer.named_children[-1]) != self._origin_of(use):
-            self._mistake(outer, _OTHER)
+        elif outer.type in Kind.PATHS:
+            node, why = outer, "changes the pins in another way; write add"
+        elif outer.type == "value_argument":
+            calls = [self.call(one) for one in self.around(node)]
+            within = next((one for one in calls if one.name), self.call(outer))
+            if within.block and (within.name == "with" or self._is_fold(within)):
+                return
+        elif (
+            outer.type in _STATEMENTS | Kind.LOOPS
+            or self.call_of(outer).name in _KNOWN | Library.EACH
+        ):
+            return
+        elif (declared := self._declared_by(outer)) is not None:
+            is_left = "assign" in outer.type and outer.named_children[0] == node
+            given = outer.named_children[-1] if is_left else declared.name
+            head = text_of(self.parent(self.parent(declared.name))).partition("=")[0]
+            is_private = not declared.owner or "private" in head.split()
+            if self._origin_of(given) != made:
+                why = _OTHER
+            elif is_private:
+                return
+            else:
+                why = "is a builder to which other files can add pins; make it private"
+                node = declared.name
+        self._mistake(node, why)
+
+    def _declared_by(self, outer: Node) -> Declared | None:
+        names: list[Node] = []
+        if outer.type in {"variable_declarator", "property_declaration"}:
+            names = names_in(outer)
+        elif "assignment" in outer.type and outer.named_children[0].type in Kind.NAMES:
+            names = outer.named_children
+        return self.find(names[0]) if names else None
+
+    def _check_implied(self, node: Node) -> None:
+        """Refuse what may be a member of the builder that is `this` around it."""
+        call, why = self.call(node), ""
+        is_known = call.name in _KNOWN | Library.EACH or _APART.fullmatch(call.name)
+        if node.type == "callable_reference":
+            why = "may be of the builder; write its calls"
+        elif call.name == "add" and not call.receiver and self.is_hidden("add"):
+            why = "may be the `add` that this file has"
+        elif call.name and not (call.receiver or is_known):
+            why = "may be a call of the builder; move it out"
+        blocks = [o for o in self.around(node, Kind.LAMBDAS) if why]
+        of_this = [one for one in blocks if self.call_of(one).name in _THIS]
+        if any(self._of_lambda(one) for one in of_this):
+            self._mistake(node, why)
 
     # ---- pins ----------------------------------------------------------------------
 
-    def _pins_of(self, made: Node, adds: list[Node]) -> list[tuple[int, list[str]]]:
-        """Return the arguments of the calls of one builder."""
-        calls: list[tuple[int, list[str]]] = []
+    def _told(self, made: Node, adds: list[Node]) -> list[tuple[Node, list[_Add]]]:
+        """Return the arguments of the calls of one builder.
+
+        If these need the parameters of a private function, return those of each call.
+        """
+        before = len(self.mistakes)
+        found = [(made, self._pins_of(made, adds, {}))]
+        function = next(self.around(made, Kind.FUNCTIONS), made)
+        helper = next((one for one in self._helpers if one.node == function), None)
+        if helper is None or len(self.mistakes) == before:
+            return found
+        uses = [use for use in self.uses_of(helper.name) if use != helper.name]
+        if (
+            not uses
+            or not helper.parameters
+            or "private" not in self._modifiers(function)
+        ):
+            return found
+        del self.mistakes[before:]
+        found = []
+        for use in uses:
+            node = next((o for o in self.around(use) if self.call(o).name), use)
+            call = self.call(node)
+            with self.noting(WRITE_OUT):
+                names = [o for o in self.nodes_in(node) if text_of(o) == call.name]
+                if names[:1] != [use]:
+                    raise UnknownError(use, "is a function that is handed on")
+                self._note_conditions(call.line, node)
+                if not self._is_used(node):
+                    self._mistake(node, "is a pinner that nothing gets; use it")
+                given = self.given_to(helper, node, call, {})
+                found.append((node, self._pins_of(made, adds, given)))
+        return found
+
+    def _pins_of(self, made: Node, adds: list[Node], env: Env) -> list[_Add]:
+        calls: list[_Add] = []
         for add in adds:
-            try:
+            with self.noting("; write it where it always runs, or a policy file"):
                 loops = self._loops(add, made)
-            except UnknownError as error:
-                told = f"{error}; write it where it always runs"
-                self.mistakes.append((error.line, told))
-                continue
-            call = self._code.call(add)
-            try:
-                line = call.line if call else line_of(add)
-                calls += [(line, v) for v in self._arguments(add, loops, {})]
-            except UnknownError as error:
-                told = f"{error}; {WRITE_OUT}"
-                self.mistakes.append((error.line, told))
+                with self.noting(WRITE_OUT):
+                    found = self._arguments(add, loops, env)
+                    calls += [(self.call(add).line, values) for values in found]
         return calls
 
     def _loops(self, add: Node, made: Node) -> list[Node]:  # noqa: C901 - by type
-        """Return the loops around a call, from the outside.
-
-        Raises:
-            UnknownError: something else is between the builder and the call.
-        """
-        shared = {outer.id for outer in self._code.around(made)}
+        """Return the loops around a call, from the outside."""
+        shared = {outer.id for outer in self.around(made)}
         loops: list[Node] = []
-        for outer in self._code.around(add):
+        for outer in self.around(add):
             if outer.id in shared:
                 break
-            self._code.check_always(outer)
-            found = self._code.call_of(outer) if outer.type in LAMBDAS else None
-            is_block = self._code.is_loop(outer)
+            self.check_always(outer)
+            is_block = self.is_loop(outer)
             if is_block:
                 loops.insert(0, outer)
-            elif outer.type in LAMBDAS:
-                is_block = found is not None and self._is_scope_of(found[1], made)
+            elif outer.type in Kind.LAMBDAS:
+                is_block = self._is_scope_of(self.call_of(outer), made)
                 if not is_block:
                     raise UnknownError(add, "is in a block that may not run")
-            elif outer.type in FUNCTIONS:
+            elif outer.type in Kind.FUNCTIONS:
                 raise UnknownError(add, "is in another function than its builder")
-            elif not self._code.runs_with(outer, made):
+            elif not self.runs_with(outer, made):
                 raise UnknownError(add, "is in an initializer of another time")
             elif outer.type not in _ALWAYS:
                 kind = outer.type.replace("_", " ")
                 raise UnknownError(add, f"is under a condition, or in `{kind}`")
-            elif (call := self._code.call(outer)) and call.is_safe:
+            elif self.call(outer).is_safe:
                 raise UnknownError(outer, "is under a condition, `?.`")
-            if is_block and (jump := self._code.jump_in(outer)):
+            if is_block and (jump := self.jump_in(outer)):
                 why = f"may be left out: line {line_of(jump)} leaves the block"
                 raise UnknownError(add, why)
         return loops
 
     def _is_scope_of(self, call: Call, made: Node) -> bool:
-        """Return whether a call is one of `apply`, `let` and the like of a builder."""
-        if call.name not in _THIS | _IT or self._code.is_hidden(call.name):
+        if call.name not in _THIS | _IT or self.is_hidden(call.name):
             return False
-        return self._of_scope(call, 0) == made and not call.is_safe
+        return self._of_scope(call) == made and not call.is_safe
 
     def _arguments(self, add: Node, loops: list[Node], env: Env) -> Iterator[list[str]]:
         """Yield the arguments of a call, for each turn of the loops around it."""
         if loops:
-            for turn in self._code.turns(loops[0], env):
+            for turn in self.turns(loops[0], env):
                 yield from self._arguments(add, loops[1:], turn)
             return
-        call = self._code.call(add)
-        arguments = sorted(call.arguments, key=lambda a: a[0] == "pins") if call else []
-        found: list[str] = []
-        if call and call.block is not None:
+        call, found = self.call(add), list[str]()
+        if call.name != "add":
+            yield from self._handed_on(add, call, env)
+            return
+        if call.block is not None:
             raise UnknownError(add, "has a block, which OkHttp's `add` has not")
-        for label, argument in arguments:
+        for label, argument in sorted(call.arguments, key=lambda a: a[0] == "pins"):
             if label not in {"", "pattern", "pins"}:
-                raise UnknownError(
-                    add, f"names `{label}`, which OkHttp's `add` has not"
-                )
-            value = self._code.value(argument, env)
-            if isinstance(value, list) and not self._is_spread(label, argument):
+                why = f"names `{label}`, which OkHttp's `add` has not"
+                raise UnknownError(add, why)
+            value = self.value(argument, env)
+            is_spread = label == "pins" or text_of(argument).startswith("*")
+            if isinstance(value, list) and not (is_spread or self._language == "java"):
                 raise UnknownError(argument, "is a list; write `*` before it")
-            for one in value if isinstance(value, list) else [value]:
-                if not isinstance(one, str):
-                    raise UnknownError(argument, "is no text")
-                found.append(one)
+            values = value if isinstance(value, list) else [value]
+            if not all(isinstance(one, str) for one in values):
+                raise UnknownError(argument, "is no text")
+            found += values
         yield found
 
-    def _is_spread(self, label: str, argument: Node) -> bool:
-        """Return whether a list is the rest of the arguments, as in each language."""
-        is_java = next(self._code.around(argument)).type == "argument_list"
-        return is_java or label == "pins" or text_of(argument).startswith("*")
+    def _handed_on(self, add: Node, call: Call, env: Env) -> Iterator[list[str]]:
+        """Yield the arguments that a builder gets where it is handed on."""
+        if add.id in self._handed:
+            helper, adds = self._handed[add.id]
+            helper = helper._replace(parameters=helper.parameters[1:])
+            rest = call._replace(arguments=call.arguments[1:])
+            given = env | self.given_to(helper, add, rest, env)
+            for one in adds:
+                yield from self._arguments(one, self._loops(one, helper.name), given)
+            return
+        pairs = self.value(call.receiver or add, env)
+        for pair in pairs.items() if isinstance(pairs, dict) else [(add, add)]:
+            if not isinstance(pair[1], str):
+                raise UnknownError(add, "goes through no map of texts of this file")
+            yield [*pair]
+
+
+def _said(calls: list[_Add]) -> list[list[str]]:
+    return sorted(values for _, values in calls)
+
+
+def _meet(one: list[str], other: list[str]) -> bool:
+    """Return whether a host may match the patterns of both; True if that is unclear."""
+    patterns = [(call or [""])[0].lower().rstrip(".") for call in (one, other)]
+    short, long = sorted(patterns, key=lambda pattern: len(pattern.lstrip("*.")))
+    name, below = short.lstrip("*."), f".{long.lstrip('*.')}"
+    is_clear = all(re.fullmatch(r"[*.\w-]+\.[a-z]+", p, re.ASCII) for p in patterns)
+    is_wide = short.startswith("*") or f".{name}" == below
+    return not is_clear or (is_wide and below.endswith(f".{name}"))

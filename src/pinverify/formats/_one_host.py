@@ -1,4 +1,4 @@
-"""Formats whose file has the pins of one host, which it does not name."""
+"""Formats in which a file has the pins of one host and does not name it."""
 
 from __future__ import annotations
 
@@ -14,54 +14,42 @@ if TYPE_CHECKING:
     from pinverify.formats._policy_reading import Given
     from pinverify.policy import Unpinned
 
-__all__ = ["fitted", "given_host", "pins_to_write", "rule_to_write"]
+__all__ = ["given_host", "pins_to_write", "rule_to_write"]
 
 
 def given_host(given: Given) -> str:
-    """Return the canonical pattern that the caller gave.
-
-    Raises:
-        PolicyError: it is not a pattern.
-    """
+    """Return the canonical pattern that the caller gave."""
     try:
         return canonical_pattern(given.host or "")
     except PolicyError as error:
-        msg = f"{given.name}: host: {error}"
-        raise PolicyError(msg) from None
+        given.refuse(f"host: {error}")
 
 
 def rule_to_write(
     rules: Rules, given: Given, losses: Losses, *, below: bool
 ) -> tuple[str, Rules]:
-    """Return the host to write, and rules that have its rule alone.
+    """Return the host to write, and rules that have only its rule.
+
+    The pattern of the rule is ``**.host`` if it is also for the names below the host.
 
     Args:
         rules: all rules.
-        given: its host may be left out if there is one rule only.
-        losses: told of the names below the host, if the file says other things of them.
-        below: the file may say that its pins are also those of the names below.
-
-    Returns:
-        The host; and its rule, under ``**.host`` if it is also for the names below.
-
-    Raises:
-        PolicyError: no host is given, or no rule has pins for it.
+        given: has the host, which may be left out if there is only one rule.
+        losses: gets the losses about names below the host.
+        below: True if a file can say that its pins are also for the names below.
     """
-    if given.host is None:
-        if len(rules.hosts) != 1:
-            msg = f"{given.name}: a file has the pins of one host; give `host` (--host)"
-            raise PolicyError(msg)
+    if given.host is not None:
+        pattern = given_host(given)
+    elif len(rules.hosts) == 1:
         (pattern,) = rules.hosts
     else:
-        pattern = given_host(given)
+        given.refuse("a file has the pins of one host; give `host` (--host)")
     wildcard, host = split_pattern(pattern)
     if wildcard == "*.":
-        msg = f"{given.name}: {pattern!r} is no host; give one host"
-        raise PolicyError(msg)
+        given.refuse(f"{pattern!r} is no host; give one host")
     value = _decided(host, rules)
     if not isinstance(value, PinSet):
-        msg = f"{given.name}: there is no rule to write: {host!r} has no pins"
-        raise PolicyError(msg)
+        given.refuse(f"there is no rule to write: {host!r} has no pins")
     value_below = None if is_address(host) else _decided(f"**.{host}", rules)
     is_below = below and (wildcard == "**." or value_below == value)
     if is_below:
@@ -72,7 +60,7 @@ def rule_to_write(
         losses.add("one-label", f"*.{host}", "pins", "none: the name alone has some")
     one = Rules(
         {f"**.{host}" if is_below else host: value},
-        # Of names below the host, a file that may be about them says nothing.
+        # The format could pin the names below the host, but this file does not.
         unpinned=rules.unpinned if below and not is_below else "allow",
         blocked=rules.blocked,
         clients=rules.clients,
@@ -81,53 +69,44 @@ def rule_to_write(
 
 
 def _decided(pattern: str, rules: Rules) -> PinSet | Unpinned | None:
-    """Return what decides about a host, or about all names of a wildcard."""
+    """Return the rule that decides about a host, or about all names of a wildcard."""
     return next((rules.hosts[p] for p in covering(pattern) if p in rules.hosts), None)
 
 
 def pins_to_write(
-    rules: Rules, given: Given, can: Abilities, what: str
-) -> tuple[PinSet, Losses]:
-    """Return what a system can say of the rule of one host, and what it cannot.
+    rules: Rules, given: Given, can: Abilities, what: str, *, or_clients: bool = False
+) -> tuple[str | None, PinSet, Losses]:
+    """Return a host, what a system can say of its rule, and what is lost.
 
     Args:
         rules: all rules.
-        given: its host may be left out if there is one rule only.
-        can: the words of the system.
-        what: the pins that it knows, for the message.
-
-    Raises:
-        PolicyError: no host is given, or it has no pins that the system can say.
+        given: has the host, which may be left out if there is only one rule.
+        can: what the system can say.
+        what: the pins that the system knows, in words for the message.
+        or_clients: True to write the pins of clients if there are no hosts; the host
+            is then None.
     """
     losses = Losses(given.position)
-    _, one = rule_to_write(rules, given, losses, below=False)
-    return fitted(one, given, can, what, losses), losses
-
-
-def fitted(
-    one: Rules, given: Given, can: Abilities, what: str, losses: Losses
-) -> PinSet:
-    """Return what a system can say of the only rule of *one*.
-
-    The other arguments and the errors are those of `pins_to_write`.
-    """
-    (host,) = one.hosts
-    value = fit(one, can, losses).hosts.get(host)
+    host: str | None = None
+    if or_clients and rules.clients is not None and not rules.hosts:
+        one = Rules({"clients": rules.clients}, blocked=rules.blocked)
+    else:
+        host, one = rule_to_write(rules, given, losses, below=False)
+    (pattern,) = one.hosts
+    value = fit(one, can, losses).hosts.get(pattern)
     if not isinstance(value, PinSet):
-        msg = f"{given.name}: there is no rule to write: no pin of {what} for {host!r}"
-        raise PolicyError(msg)
-    return value
+        given.refuse(f"there is no rule to write: no pin of {what} for {pattern!r}")
+    return host, value, losses
 
 
 def _tell_others(rules: Rules, host: str, value: PinSet, losses: Losses) -> None:
-    """Tell of rules below *host* that the file replaces."""
+    """Add losses for rules below *host* that the file replaces."""
     if _decided(f"**.{host}", rules) != value:
         losses.add(
             "other-hosts", f"**.{host}", "other pins, or none", f"those of {host}"
         )
     for pattern, other in rules.hosts.items():
         _, name = split_pattern(pattern)
-        if name.endswith(f".{host}") and other != value:
+        is_below = name.endswith(f".{host}") or pattern == f"*.{host}"
+        if is_below and other != value:
             losses.add("other-hosts", pattern, "a rule of its own", f"pins of {host}")
-    if rules.hosts.get(f"*.{host}", value) != value:
-        losses.add("other-hosts", f"*.{host}", "a rule of its own", f"pins of {host}")

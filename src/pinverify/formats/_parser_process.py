@@ -1,8 +1,9 @@
-"""Source code from strangers: parsed by tree-sitter, in a process of its own.
+"""Source code from strangers, parsed by tree-sitter in a process of its own.
 
 The parsers and their scanners are C. So a child process reads the source, with limits
-of time and memory; whatever it does, the reader gets an answer in JSON or raises an
-error. It has the import path of this process, and no environment that Python obeys.
+on time and memory. Whatever the child does, the reader gets an answer in JSON or raises
+an error. The child has the import path of this process, and ignores environment
+variables for Python.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _MAX_ERROR_BYTES = 2**16
 
 
 def language_of(name: str) -> str:
-    """Return the language that the ending of a file names, or nothing."""
+    """Return the language of a file by its suffix; empty if it is unknown."""
     return next((_LANGUAGES[end] for end in _LANGUAGES if name.endswith(end)), "")
 
 
@@ -47,8 +48,8 @@ def read_source(text: str, languages: list[str], given: Given) -> Any:  # noqa: 
 
     Args:
         text: the source.
-        languages: those that it may be in.
-        given: the name of the file.
+        languages: the languages that it may be in.
+        given: has the name of the file.
 
     Raises:
         PolicyError: a parser is not installed, or the source is too large for it.
@@ -60,7 +61,7 @@ def read_source(text: str, languages: list[str], given: Given) -> Any:  # noqa: 
                 "'.[source]' in the checkout; or give the policy in another format"
             )
             raise PolicyError(msg)
-    # Lines end with CR in Java, too, and in no grammar.
+    # In Java, CR alone ends a line, too, but in no grammar of tree-sitter.
     plain = text.replace("\r\n", "\n").replace("\r", "\n")
     question = json.dumps({"text": plain, "languages": languages}).encode("ascii")
     why = f"more than {_BYTES:,} bytes of source"
@@ -94,7 +95,7 @@ def limit() -> None:
 
 
 def answer() -> None:
-    """Be the child process: read a question, print the answer."""
+    """Run as the child process: read a question, print the answer."""
     limit()
     question = json.load(sys.stdin)
     found = look_into(question["text"], question["languages"])
@@ -102,9 +103,9 @@ def answer() -> None:
 
 
 def look_into(text: str, languages: list[str]) -> Any:  # noqa: ANN401
-    """Return what source code says, in the first language that it can be parsed in."""
-    # The grammar of Kotlin takes $name in a string for text, and ${name} for a name.
-    # It wants an end of a line, or a semicolon, behind what an object has.
+    """Return what is found in source code, by the first language that parses it."""
+    # The grammar of Kotlin takes $name in a string for text, so write ${name}. It needs
+    # the end of a line, or a semicolon, after each member of an object.
     kotlin = re.sub(r"\$([^\W\d]\w*)", r"${\1}", text)
     cut = _ONE_LINE.sub(r"\1;}", kotlin)
     tree_sitter: Any = importlib.import_module("tree_sitter")

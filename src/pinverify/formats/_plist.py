@@ -1,4 +1,4 @@
-"""Property lists of Apple, as XML: by plistlib, with duplicate keys refused."""
+"""Property lists of Apple in XML, read by plistlib; duplicate keys are refused."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["checked", "has_wildcard", "parsed", "written"]
 
-# Each tag, line and entity is an object for plistlib. With fewer bytes for each, they
-# would be more than ten times as large as the file.
+# plistlib makes an object of each tag, line and entity. With fewer bytes for each, the
+# objects would be more than ten times as large as the file.
 _BYTES_FOR_PIECE = 8
 _FREE_PIECES = 4096
-_MAX_HEAD = 4096  # bytes in which source code shows that it is none
+_MAX_HEAD = 4096  # characters that are enough to recognise source code
 
 
 SOURCE = "source code"
@@ -32,7 +32,7 @@ _OTHERS = {
 
 
 def kind_of(text: str) -> str:
-    """Return what a text is that is no property list; empty if it may be one."""
+    """Return what a text is instead of a property list; empty if it may be one."""
     head = text.lstrip()[:_MAX_HEAD]
     if head.startswith("<"):
         is_part = head.startswith("<key>")
@@ -41,7 +41,7 @@ def kind_of(text: str) -> str:
 
 
 class _Once(dict[str, Any]):
-    """A dictionary that refuses a key that it has."""
+    """A dictionary that refuses a key that it already has."""
 
     __slots__ = ()
 
@@ -53,57 +53,44 @@ class _Once(dict[str, Any]):
 
 
 def parsed(data: bytes, given: Given) -> dict[str, Any]:
-    """Return the dictionary of a property list.
-
-    Raises:
-        PolicyError: it is binary, not XML, or no dictionary; or a key is there twice.
-    """
+    """Return the dictionary of a property list."""
     if data.startswith(b"bplist"):
-        advice = "convert it: plutil -convert xml1 FILE"
-        msg = f"{given.name}: this is a binary property list; {advice}"
-        raise PolicyError(msg, kind="syntax")
+        why = "this is a binary property list; convert it: plutil -convert xml1 FILE"
+        given.refuse(why, kind="syntax")
     text = text_of(data, given, "property list")
     if kind := kind_of(text):
-        msg = (
-            f"{given.name}: this is {kind}, which is not read; write the dictionary as "
-            "a property list in XML (plutil -convert xml1 does it) or as JSON"
+        why = (
+            f"this is {kind}, which is not read; write the dictionary as a property "
+            "list in XML (plutil -convert xml1 does it) or as JSON"
         )
-        raise PolicyError(msg, kind="syntax")
+        given.refuse(why, kind="syntax")
     num_pieces = text.count("<") + text.count("\n") + text.count("&")
     if num_pieces > _FREE_PIECES + len(text) // _BYTES_FOR_PIECE:
-        msg = f"{given.name}: {num_pieces:,} pieces of a few bytes; this is no policy"
-        raise PolicyError(msg, kind="syntax")
+        why = f"{num_pieces:,} pieces of a few bytes; this is no policy"
+        given.refuse(why, kind="syntax")
     try:
         found = plistlib.loads(
             text.encode("utf-8"), fmt=plistlib.FMT_XML, dict_type=_Once
         )
     except PolicyError as error:
-        msg = f"{given.name}: {error}"
-        raise PolicyError(msg, kind=error.kind) from None
+        given.refuse(str(error), kind=error.kind)
     except ExpatError as error:
-        msg = f"{given.name}: line {error.lineno}: not XML: {error}"
-        raise PolicyError(msg, kind="syntax") from None
+        given.refuse(f"not XML: {error}", error.lineno, "syntax")
     except (plistlib.InvalidFileException, ValueError, TypeError, LookupError):
-        # plistlib lets through what its converters raise.
-        msg = f"{given.name}: not a property list; write one in XML"
-        raise PolicyError(msg, kind="syntax") from None
-    except AttributeError:  # of a date that it cannot read
-        msg = f"{given.name}: not a property list: a <date> is not a time"
-        raise PolicyError(msg, kind="syntax") from None
+        # plistlib does not catch what its converters raise.
+        given.refuse("not a property list; write one in XML", kind="syntax")
+    except AttributeError:  # for a date that it cannot read
+        why = "not a property list: a <date> is not a time"
+        given.refuse(why, kind="syntax")
     if not isinstance(found, dict):
-        msg = f"{given.name}: expected a property list with a <dict>"
-        raise PolicyError(msg, kind="syntax")
+        given.refuse("expected a property list with a <dict>", kind="syntax")
     return found
 
 
 def has_wildcard(domain: str, below: str, where: str, reading: Reading) -> bool:
-    """Return True if a domain has an asterisk, and note that as a mistake.
+    """Return True and note a mistake if a domain has an asterisk.
 
-    Args:
-        domain: the domain.
-        below: the key that covers the names below a domain.
-        where: its place in the file.
-        reading: collects the mistakes.
+    *below* is the key with which a domain covers the names below it, for the message.
     """
     if "*" not in domain:
         return False
@@ -117,7 +104,7 @@ def checked(
 ) -> dict[str, Any]:
     """Return the entries of *table* that have a known key and the right type.
 
-    An unknown key is a notice: the other system passes over it, too.
+    An unknown key is a notice, because the other system ignores it, too.
     """
     if not isinstance(table, dict):
         reading.mistake(where, "expected a dictionary")

@@ -1,14 +1,14 @@
-"""Reading of policies of other systems: rules, notices and mistakes of one file.
+"""Reading of a policy of another system: the rules, notices and mistakes of a file.
 
-A reader tells a `Reading` what it finds. In the end there are rules, or one error with
-all mistakes: who corrects a file wants to see them together.
+A reader adds what it finds to a `Reading`. At the end there are rules, or one error
+with all mistakes: a person who corrects a file wants to see them together.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
 
 from pinverify.core._hosts import (
     canonical_pattern,
@@ -25,7 +25,13 @@ from pinverify.errors import (
     shown,
 )
 from pinverify.policy import Pin, PinSet, Rules
-from pinverify.policy._pin import near_base64
+from pinverify.policy._pin import (
+    ANYWHERE,
+    MAX_READ,
+    RECIPE,
+    first_fault,
+    wrong_base64,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -34,29 +40,41 @@ if TYPE_CHECKING:
     from pinverify.formats._losses import Position
     from pinverify.policy import Unpinned
 
-__all__ = [
-    "Given",
-    "Loaded",
-    "Reading",
-    "lines_of",
-    "text_of",
-]
+__all__ = ["Given", "Loaded", "Reading", "Where", "line_at", "lines_of", "text_of"]
+
+Where: TypeAlias = str | int
+"""A place in a file: a line, or a key; empty or 0 for the whole file."""
 
 _BASE64_LENGTH = 44
 _MAX_WHERE = 256
 _MAX_PATTERN = 512  # a host has 253 bytes; a message quotes a pattern as a whole
 
+# Texts that are not a pin in a place for bare base64, and what is wrong with each.
+_BARE = (
+    (r"^$", f"it is empty; {RECIPE}"),
+    *ANYWHERE[:4],
+    (
+        r"(?i)^(sha-?256(//|/|:|=)|pin-sha256=)",
+        "remove what stands before the base64",
+    ),
+    (r"(?i)^(sha-?1|md5)\b", f"SHA-1 and MD5 can be forged; {RECIPE}"),
+    (
+        r"^(?:[0-9A-Fa-f]{2}:?){16,64}$",
+        f"it is hex; write the base64 of the same bytes; {RECIPE}",
+    ),
+)
+
 
 class Given(NamedTuple):
-    """Facts that a caller gives beside the bytes of a file.
+    """Facts that a caller gives in addition to the bytes of a file.
 
     Attributes:
-        name: of the file, for messages.
-        host: the host or pattern of the pins, where the format does not say it.
-        now: the current time, where a format counts from it; None reads the clock.
-        beside: the contents of other files, where a format has several.
-        position: of pins for any position, where a system needs to know it to write
-            them.
+        name: the name of the file, for messages.
+        host: the host or pattern of the pins, if the format does not say it.
+        now: the current time, if the format counts from it; None reads the clock.
+        beside: the contents of the other files, if the format has several.
+        position: the position to write for pins of any position, if the format to write
+            must name one.
     """
 
     name: str = "<bytes>"
@@ -65,14 +83,26 @@ class Given(NamedTuple):
     beside: tuple[bytes, ...] = ()
     position: Position | None = None
 
+    def refuse(self, text: str, where: Where = "", kind: Kind = "") -> NoReturn:
+        """Raise an error about a file, without looking for further mistakes."""
+        msg = f"{self.place(where)}: {text}"
+        raise PolicyError(msg, kind=kind) from None
+
+    def place(self, where: Where) -> str:
+        """Return a place in the file for messages; keys may have any characters."""
+        if isinstance(where, int):
+            where = f"line {where}" if where else ""
+        return ": ".join(filter(None, (self.name, shortened(where, _MAX_WHERE))))
+
 
 class Loaded(NamedTuple):
     """Rules that were read.
 
     Attributes:
         rules: the rules.
-        notices: what the reader left out, and accepts no more for it.
-        remarks: what a person may want to know though nothing is left out; for `lint`.
+        notices: what was left out without making the policy accept more.
+        remarks: for `lint`, what a person may want to know about rules that were not
+            left out.
     """
 
     rules: Rules
@@ -81,11 +111,16 @@ class Loaded(NamedTuple):
 
 
 class Reading:
-    """Collects what one file says."""
+    """Collection of what one file says.
+
+    Attributes:
+        rules_so_far: the rules that were added.
+        told_keys: unknown keys that were reported, each of them once.
+    """
 
     def __init__(self, given: Given) -> None:
         self._given = given
-        self._hosts: dict[str, PinSet | Unpinned] = {}
+        self.rules_so_far: dict[str, PinSet | Unpinned] = {}
         self._origins: dict[str, str] = {}
         self._clients: PinSet | None = None
         self._notices: list[str] = []
@@ -93,73 +128,75 @@ class Reading:
         self._mistakes: list[str] = []
         self._kinds: list[Kind] = []
         self._num_mistakes = 0
-        self.told_keys: set[str] = set()  # unknown keys, each of which is told once
+        self.told_keys: set[str] = set()
 
-    def mistake(self, where: str, text: str, kind: Kind = "") -> None:
-        """Note a mistake; *where* is a line or a key, or empty for the whole file."""
+    def mistake(self, where: Where, text: str, kind: Kind = "") -> None:
+        """Note a mistake."""
         self._num_mistakes += 1
         if len(self._kinds) < MAX_TOLD:
             self._kinds.append(kind)
         self._tell(self._mistakes, where, text)
 
-    def notice(self, where: str, text: str) -> None:
-        """Note something that was left out and makes no policy accept more."""
+    def notice(self, where: Where, text: str) -> None:
+        """Note something that was left out without making the policy accept more."""
         self._tell(self._notices, where, text)
 
-    def remark(self, where: str, text: str) -> None:
-        """Note how something is read that is not left out."""
+    def remark(self, where: Where, text: str) -> None:
+        """Note how something was read that was not left out."""
         self._tell(self._remarks, where, text)
 
-    def _tell(self, told: list[str], where: str, text: str) -> None:
+    def _tell(self, told: list[str], where: Where, text: str) -> None:
         if len(told) < MAX_TOLD:  # a hostile file has a million of them
-            parts = self._place(where), printable(text)
+            parts = self._given.place(where), printable(text)
             told.append(": ".join(filter(None, parts)))
 
-    def key_pin(self, where: str, text: str) -> Pin | None:
-        """Read the base64 of an SPKI pin; None, and a mistake, if it is none."""
-        if len(text) == _BASE64_LENGTH:  # "sha256//" and 44 characters are of curl
+    def key_pin(self, where: Where, text: str) -> Pin | None:
+        """Read the base64 of an SPKI pin; None, with a mistake noted, if it is bad."""
+        if len(text) == _BASE64_LENGTH:  # "sha256//" and 44 characters would be curl's
             with contextlib.suppress(PolicyError):
                 return Pin.parse(f"sha256/{text}")
-        msg = f"{shown(text)} is not the base64 of a SHA-256: {near_base64(text)}"
+        msg = f"{shown(text)} is not the base64 of a SHA-256: {_wrong_key(text)}"
         self.mistake(where, msg, "pin")
         return None
 
-    def pattern(self, where: str, text: str) -> str | None:
-        """Return the canonical pattern; None, and a mistake, if it is none."""
-        if len(text) > _MAX_PATTERN:
-            msg = f"{shown(text)} is not a host: it is too long"
-            self.mistake(where, msg, "host")
-            return None
+    def pattern(self, where: Where, text: str, no_wildcard: str = "") -> str | None:
+        """Return the canonical pattern of *text*, or note a mistake and return None.
+
+        *no_wildcard* is the mistake for an asterisk, in a format that has none.
+        """
         try:
-            return canonical_pattern(text)
+            if len(text) > _MAX_PATTERN:
+                self.mistake(
+                    where, f"{shown(text)} is not a host: it is too long", "host"
+                )
+            elif no_wildcard and "*" in text:
+                self.mistake(where, f"{shown(text)}: {no_wildcard}", "host")
+            else:
+                return canonical_pattern(text)
         except PolicyError as error:
             self.mistake(where, str(error), "host")
-            return None
+        return None
 
-    def rule(self, where: str, pattern: str, value: PinSet | Unpinned) -> None:
-        """Add the rule of a canonical pattern; a second one is a mistake.
+    def rule(self, where: Where, pattern: str, value: PinSet | Unpinned) -> None:
+        """Add the rule of a canonical pattern; a second rule for it is a mistake.
 
-        So is a name with too many labels for ``**.``, which a format may say otherwise.
+        A name with too many labels for ``**.``, however a format writes that, is a
+        mistake, too.
         """
         wildcard, name = split_pattern(pattern)
         if wildcard == "**." and not takes_any_labels(name):
-            self.pattern(where, pattern)  # it says why
+            self.pattern(where, pattern)  # notes the mistake
             return
-        if pattern in self._hosts:
+        if pattern in self.rules_so_far:
             first = self._origins[pattern].removeprefix(f"{self._given.name}: ")
             msg = f"{pattern!r} is there already, see {first}; keep one"
             self.mistake(where, msg, "twice")
             return
-        self._hosts[pattern] = value
-        self._origins[pattern] = self._place(where)
+        self.rules_so_far[pattern] = value
+        self._origins[pattern] = self._given.place(where)
 
-    def _place(self, where: str) -> str:
-        """Return a place in the file for messages; keys may have any characters."""
-        where = shortened(where, _MAX_WHERE)
-        return ": ".join(filter(None, (self._given.name, where)))
-
-    def for_clients(self, where: str, value: PinSet) -> None:
-        """Set the pins of clients; other ones for other clients are a mistake."""
+    def for_clients(self, where: Where, value: PinSet) -> None:
+        """Set the pins of clients; other pins after these are a mistake."""
         if self._clients not in {None, value}:
             msg = "other pins for clients are there already; a policy has one set"
             self.mistake(where, msg)
@@ -167,71 +204,62 @@ class Reading:
         self._clients = value
 
     @property
-    def rules_so_far(self) -> dict[str, PinSet | Unpinned]:
-        """The rules that were added."""
-        return self._hosts
-
-    @property
     def is_wrong(self) -> bool:
         """True if there is a mistake."""
         return bool(self._mistakes)
 
     def check(self) -> None:
-        """Raise the error with all mistakes, if there are any.
-
-        Raises:
-            MistakesError: there are some.
-        """
+        """Raise the error with all mistakes, if there are any."""
         if self._mistakes:
             name, num = self._given.name, self._num_mistakes
             raise MistakesError(self._mistakes, name, num, self._kinds)
 
     def loaded(self, nothing: str) -> Loaded:
-        """Return the rules and notices.
+        """Return the rules and notices, if there are no mistakes.
 
         Args:
-            nothing: the error for a file that pins no host, and its next step; empty
-                where a rule without pins is an answer.
-
-        Raises:
-            PolicyError: there are mistakes, or no host has pins.
+            nothing: the mistake and the advice for a file that pins no host; empty if a
+                file may have no pins.
         """
-        values = (*self._hosts.values(), self._clients)
+        values = (*self.rules_so_far.values(), self._clients)
         pinned = any(isinstance(value, PinSet) for value in values)
         if nothing and not pinned and not self._mistakes:
             self.mistake("", nothing)
         self.check()
-        rules = Rules(self._hosts, clients=self._clients, origins=self._origins)
+        rules = Rules(self.rules_so_far, clients=self._clients, origins=self._origins)
         return Loaded(rules, tuple(self._notices), tuple(self._remarks))
 
 
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the number and the text of each line; no list of them is made."""
+    """Yield the number and the text of each line, without a list of all lines."""
     for number, match in enumerate(re.finditer(r"[^\n]*(?:\n|\Z)", text), start=1):
         yield number, match[0].rstrip("\r\n")
 
 
+def line_at(text: str, position: int) -> int:
+    """Return the number of the line in which a character is."""
+    return 1 + text.count("\n", 0, position)
+
+
 def text_of(data: bytes, given: Given, what: str) -> str:
-    """Return the text of a file in UTF-8.
+    """Return the text of a file in UTF-8, without a byte order mark.
 
-    Args:
-        data: the file; a byte order mark at its beginning is left out.
-        given: its name.
-        what: the kind of file, for the message.
-
-    Raises:
-        PolicyError: the bytes are not UTF-8, or have a NUL.
+    Messages call the text *what*.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        msg = f"{given.name}: this is UTF-16; save the {what} as UTF-8"
-        raise PolicyError(msg, kind="syntax")
+        given.refuse(f"this is UTF-16; save the {what} as UTF-8", kind="syntax")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        msg = f"{given.name}: not UTF-8 at byte {error.start}; save the {what} as UTF-8"
-        raise PolicyError(msg, kind="syntax") from None
+        why = f"not UTF-8 at byte {error.start}; save the {what} as UTF-8"
+        given.refuse(why, kind="syntax")
     if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        msg = f"{given.name}: line {line}: a NUL does not belong in a {what}; remove it"
-        raise PolicyError(msg, kind="syntax")
+        line = line_at(text, text.index("\0"))
+        given.refuse(f"a NUL does not belong in a {what}; remove it", line, "syntax")
     return text
+
+
+def _wrong_key(text: str) -> str:
+    """Return what is wrong with text that should be the base64 of a SHA-256."""
+    text = text[:MAX_READ]
+    return first_fault(_BARE, text) or wrong_base64(text)

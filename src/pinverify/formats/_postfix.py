@@ -4,10 +4,11 @@
     smtp_tls_fingerprint_digest = sha256               match=AA:BB:…|CC:DD:…
     smtp_tls_fingerprint_cert_match = AA:BB:…      .example.org  encrypt
 
-Postfix compares the server's own certificate, and its key, with each digest: so each
-is two pins of `leaf`. Neither says whether SHA-256 is used but main.cf. Digests of
-main.cf are for all destinations, which the file does not name; a table names them.
-``.example.org`` stands for all names below that one, and not for itself.
+Postfix compares the server's own certificate, and its key, with each digest, so each
+digest becomes two pins of `leaf`. Only main.cf says whether the digests are SHA-256.
+Digests in main.cf are for all destinations, which main.cf does not name; a table names
+its destinations. ``.example.org`` stands for all names below example.org, but not for
+example.org itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import is_address, split_pattern
-from pinverify.errors import PolicyError, shown
+from pinverify.errors import shown
 from pinverify.formats._losses import Abilities, Dumped, Losses, fit
 from pinverify.formats._one_host import given_host
 from pinverify.formats._policy_reading import Reading, lines_of, text_of
@@ -44,39 +45,36 @@ _OTHER_LEVELS = {
 _PARAMETER = re.compile(r"([A-Za-z0-9_]+)\s*=\s*(.*)", re.DOTALL)
 _SHA_256 = re.compile(r"[0-9a-fA-F]{64}|(?:[0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}")
 _OTHER_HASHES = {32: "MD5", 40: "SHA-1", 96: "SHA-384", 128: "SHA-512"}
-# A shorter line of a table is no destination, and many would take much memory.
+# A line with a destination is longer, and many short lines would take much memory.
 _LENGTH_FOR_LINE = 24
 _FREE_LINES = 1024
-_MAX_WORDS = 1024  # of a line, and lines that continue one
+_MAX_WORDS = 1024  # words of a line, and physical lines that make one
 
 
 def loads(data: bytes, given: Given) -> Loaded:
-    """Read main.cf, or a table.
-
-    Raises:
-        PolicyError: the file has mistakes, or digests that Postfix would not use.
-    """
+    """Read main.cf, or a table."""
     reading = Reading(given)
     parameters: dict[str, _Line] = {}
     table: _Table = {}
     text = text_of(data, given, "configuration")
     left = _FREE_LINES + len(text) // _LENGTH_FOR_LINE
-    for number, line in _logical_lines(text, reading):
-        where = f"line {number}"
-        parameter = _PARAMETER.fullmatch(line)
+    for line in _logical_lines(text, reading):
+        parameter = _PARAMETER.fullmatch(line.value)
         left -= 1
         if left < 0:
-            reading.mistake(where, "very many very short lines; this is no policy")
+            msg = "very many very short lines; this is no policy"
+            reading.mistake(line.number, msg)
             break
         if parameter is None:
-            _read_destination(_Line(number, line), table, reading)
+            _read_destination(line, table, reading)
         elif (name := parameter[1]) in _USED:
             if name in parameters:
-                reading.mistake(where, f"{name} is there already; keep one", "twice")
-            parameters[name] = _Line(number, parameter[2].strip())
+                msg = f"{name} is there already; keep one"
+                reading.mistake(line.number, msg, "twice")
+            parameters[name] = _Line(line.number, parameter[2].strip())
     if parameters and table:
-        where = f"line {next(iter(table.values())).number}"
-        reading.mistake(where, "a line of a table in main.cf; give one of both")
+        msg = "a line of a table in main.cf; give one of both"
+        reading.mistake(next(iter(table.values())).number, msg)
     reading.check()
     if table:
         _add_destinations(table, given, reading)
@@ -88,16 +86,11 @@ def loads(data: bytes, given: Given) -> Loaded:
 
 
 def dumps(rules: Rules, given: Given) -> Dumped:
-    """Write a table of smtp_tls_policy_maps: digests in main.cf are for everybody.
-
-    Raises:
-        PolicyError: there is no rule that Postfix can say.
-    """
+    """Write a table of smtp_tls_policy_maps; main.cf could not name hosts."""
     losses = Losses(given.position)
     hosts = fit(rules, _CAN, losses).hosts
     if not any(isinstance(value, PinSet) for value in hosts.values()):
-        msg = f"{given.name}: there is no rule to write; add a host with pins of a leaf"
-        raise PolicyError(msg)
+        given.refuse("there is no rule to write; add a host with pins of a leaf")
     lines = [f"# In main.cf: {_DIGEST} = sha256"]
     for pattern, value in sorted(hosts.items()):
         level = "may"
@@ -129,39 +122,40 @@ class _Line(NamedTuple):
     value: str
 
 
-def _logical_lines(text: str, reading: Reading) -> Iterator[tuple[int, str]]:
-    """Yield lines with those that continue them, which begin with a blank."""
+def _logical_lines(text: str, reading: Reading) -> Iterator[_Line]:
+    """Yield each line joined with its continuation lines, which begin with a blank."""
     first = 0
     parts: list[str] = []
     for number, line in lines_of(text):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if not line[0].isspace() and parts:
-            yield first, " ".join(parts)
+            yield _Line(first, " ".join(parts))
             parts = []
         first = first if parts else number
         if len(parts) > _MAX_WORDS:
-            reading.mistake(f"line {number}", "a line that goes on for ever; cut it")
+            reading.mistake(number, "a line that goes on for ever; cut it")
             return
         parts.append(line.strip())
     if parts:
-        yield first, " ".join(parts)
+        yield _Line(first, " ".join(parts))
 
 
-def _words(text: str, separators: str, where: str, reading: Reading) -> list[str]:
-    """Return the words of a text; none, and a mistake, if there are very many."""
-    words = list(islice(re.finditer(f"[^{separators}]+", text), _MAX_WORDS + 1))
+def _words(line: _Line, separators: str, reading: Reading) -> list[str]:
+    """Return the words of a line; none, and a mistake, if there are too many."""
+    words = list(islice(re.finditer(f"[^{separators}]+", line.value), _MAX_WORDS + 1))
     if len(words) > _MAX_WORDS:
-        reading.mistake(where, f"more than {_MAX_WORDS:,} words; this is no policy")
+        reading.mistake(
+            line.number, f"more than {_MAX_WORDS:,} words; this is no policy"
+        )
         return []
     return [word[0] for word in words]
 
 
 def _digests(line: _Line, words: list[str], reading: Reading) -> PinSet | None:
-    """Return the pins of digests; None, and a mistake, if one is none."""
+    """Return the pins of digests, or None if there are none; note each bad one."""
     pins: list[Pin] = []
     for word in words:
-        where = f"line {line.number}"
         if _SHA_256.fullmatch(word):
             digest = bytes.fromhex(word.replace(":", ""))
             pins += [Pin(kind, digest) for kind in PinKind]
@@ -171,7 +165,7 @@ def _digests(line: _Line, words: list[str], reading: Reading) -> PinSet | None:
         if not re.fullmatch("[0-9a-fA-F]+", digits):
             other = "no digest"
         msg = f"{shown(word)} is {other}; write a SHA-256 as 64 hex digits"
-        reading.mistake(where, msg, "pin")
+        reading.mistake(line.number, msg, "pin")
     return PinSet(leaf=pins) if pins else None
 
 
@@ -179,47 +173,39 @@ def _digests(line: _Line, words: list[str], reading: Reading) -> PinSet | None:
 
 
 def _read_main(parameters: Mapping[str, _Line], given: Given, reading: Reading) -> None:
-    """Read the parameters of main.cf."""
     for name, line in parameters.items():
         if "$" in line.value:
             msg = f"{name} has a '$', which Postfix replaces; write the value"
-            reading.mistake(f"line {line.number}", msg)
+            reading.mistake(line.number, msg)
     maps = parameters.get(_MAPS)
     if maps is not None and maps.value:
         msg = f"{_MAPS} is left out; read its table by itself"
-        reading.notice(f"line {maps.number}", msg)
+        reading.notice(maps.number, msg)
     match = parameters.get(_MATCH)
     if match is None or not match.value:
         return
-    where = f"line {match.number}"
     if given.host is None:
-        reading.mistake(where, "main.cf names no host; give `host` (--host)")
+        reading.mistake(match.number, "main.cf names no host; give `host` (--host)")
         return
     level = parameters.get(_LEVEL, _Line(0, ""))
     if level.value != _FINGERPRINT:
         msg = f"no fingerprint is used, unless {_LEVEL} = {_FINGERPRINT}; write that"
-        reading.mistake(where, msg)
-    _check_digest(parameters, where, reading)
-    value = _digests(match, _words(match.value, r"\s,|", where, reading), reading)
-    if value is not None:
-        reading.rule(where, given_host(given), value)
-
-
-def _check_digest(
-    parameters: Mapping[str, _Line], where: str, reading: Reading
-) -> None:
-    """Refuse digests that Postfix does not take for SHA-256."""
+        reading.mistake(match.number, msg)
     digest = parameters.get(_DIGEST)
-    if digest is not None:
-        if digest.value.lower() != "sha256":
-            msg = f"{_DIGEST} = {shown(digest.value)}; write sha256, and such digests"
-            reading.mistake(f"line {digest.number}", msg)
-        return
-    level = parameters.get(_COMPATIBILITY, _Line(0, "0")).value.split(".")
-    numbers = [int(word) if re.fullmatch("[0-9]{1,4}", word) else 0 for word in level]
-    if numbers < [3, 6]:
+    if digest is None and _version(parameters) < [3, 6]:
         msg = f"{_DIGEST} is missing, and is md5 before {_COMPATIBILITY} = 3.6"
-        reading.mistake(where, f"{msg}; write {_DIGEST} = sha256")
+        reading.mistake(match.number, f"{msg}; write {_DIGEST} = sha256")
+    elif digest is not None and digest.value.lower() != "sha256":
+        msg = f"{_DIGEST} = {shown(digest.value)}; write sha256, and such digests"
+        reading.mistake(digest.number, msg)
+    value = _digests(match, _words(match, r"\s,|", reading), reading)
+    if value is not None:
+        reading.rule(match.number, given_host(given), value)
+
+
+def _version(parameters: Mapping[str, _Line]) -> list[int]:
+    words = parameters.get(_COMPATIBILITY, _Line(0, "0")).value.split(".")
+    return [int(word) if re.fullmatch("[0-9]{1,4}", word) else 0 for word in words]
 
 
 # ---- tables ------------------------------------------------------------------------
@@ -234,11 +220,10 @@ class _Said(NamedTuple):
 
 
 _Table: TypeAlias = dict[str, _Said]
-"""The values of hosts, with a dot before it for those below it."""
+"""The lines of hosts; a dot before a name stands for the hosts below it."""
 
 
 def _read_destination(line: _Line, table: _Table, reading: Reading) -> None:
-    """Read a line of a table."""
     key, *words = line.value.split(maxsplit=1)
     value = _value(_Line(line.number, "".join(words)), reading)
     name = _name(key, line, reading)
@@ -248,76 +233,66 @@ def _read_destination(line: _Line, table: _Table, reading: Reading) -> None:
     before = table.get(name, said)
     if before.value != value:
         msg = f"other pins for {name!r} on line {before.number}; keep one"
-        reading.mistake(f"line {line.number}", msg, "twice")
+        reading.mistake(line.number, msg, "twice")
     table[name] = said if said.is_plain else before
 
 
 def _value(line: _Line, reading: Reading) -> PinSet | Unpinned | None:
-    """Return what a line says of a destination; None, and a mistake, if nothing."""
-    where = f"line {line.number}"
-    level, *attributes = _words(line.value, r"\s,", where, reading) or [""]
+    """Return what a line says of a destination; None, and a mistake, if it is wrong."""
+    level, *attributes = _words(line, r"\s,", reading) or [""]
     if level in _OTHER_LEVELS:
         return UNPINNED
     if level != _FINGERPRINT:
         known = ", ".join(sorted({*_OTHER_LEVELS, _FINGERPRINT}))
-        reading.mistake(where, f"no level {shown(level)}; there is {known}")
+        reading.mistake(line.number, f"no level {shown(level)}; there is {known}")
         return None
     words = [
         word
         for attribute in attributes
         if attribute.startswith("match=")
-        for word in _words(attribute.removeprefix("match="), "|", where, reading)
+        for word in _words(
+            _Line(line.number, attribute.removeprefix("match=")), "|", reading
+        )
     ]
     if not words:
         msg = f"no match=, so those of {_MATCH} in main.cf are taken; write them here"
-        reading.mistake(where, msg)
+        reading.mistake(line.number, msg)
         return None
     return _digests(line, words, reading)
 
 
 def _name(key: str, line: _Line, reading: Reading) -> str | None:
-    """Return the host of a destination, with a dot before it for those below it."""
-    where = f"line {line.number}"
+    """Return the host of a destination; a dot before it stands for hosts below it."""
     below = "." if key.startswith(".") else ""
     match = re.fullmatch(r"\[(?:ipv6:)?([^\]]+)\](?::\w+)?|([^\[\]]*?)(?::\w+)?", key)
     text = (match[1] or match[2]) if match else key
-    name = reading.pattern(where, text.removeprefix(below))
-    if name is None:
-        return None
-    if name.startswith("*"):
-        msg = f"{shown(key)}: a destination has no '*'; write a dot before the name"
-        reading.mistake(where, msg, "host")
-        return None
-    return below + name
+    msg = "a destination has no '*'; write a dot before the name"
+    name = reading.pattern(line.number, text.removeprefix(below), msg)
+    return None if name is None else below + name
 
 
 def _add_destinations(table: _Table, given: Given, reading: Reading) -> None:
-    """Add the rules of a table."""
     if given.host is not None:
         reading.mistake("host", "a table names its hosts; leave out `host` (--host)")
     if any(isinstance(said.value, PinSet) for said in table.values()):
         msg = f"digests are taken as SHA-256, as by {_DIGEST} = sha256 in main.cf"
         reading.remark("", msg)
     for key, said in table.items():
-        where = f"line {said.number}"
-        if _holds_for_less(key, said, table):
+        above = _said_above(key.removeprefix("."), table)
+        if not said.is_plain and above is not UNPINNED and above != said.value:
             msg = "Postfix takes this for one port or form of a name, and a wider line"
             advice = "write the line without port and brackets, or leave it out"
-            reading.mistake(where, f"{msg} for the rest, and a rule has none; {advice}")
+            reading.mistake(
+                said.number, f"{msg} for the rest, and a rule has none; {advice}"
+            )
         for pattern, decided in _rules_of(key, said.value, table):
-            reading.rule(where, pattern, decided)
-
-
-def _holds_for_less(key: str, said: _Said, table: _Table) -> bool:
-    """Return whether a wider line pins the same name otherwise, at other ports."""
-    above = _said_above(key.removeprefix("."), table)
-    return not said.is_plain and above is not UNPINNED and above != said.value
+            reading.rule(said.number, pattern, decided)
 
 
 def _rules_of(
     key: str, value: PinSet | Unpinned, table: _Table
 ) -> Iterator[tuple[str, PinSet | Unpinned]]:
-    """Yield the rules of a destination; none where nothing wider is pinned."""
+    """Yield the rules of a destination; none if neither it nor a wider one has pins."""
     name = key.removeprefix(".")
     above = _said_above(name, table)
     if value is UNPINNED and above is UNPINNED:

@@ -1,54 +1,35 @@
-"""Source code as a tree: kinds of nodes, and what a call or a head of a function says.
+"""Source code as a tree: what a call, or the head of a function, says.
 
-tree-sitter parses Kotlin, Java and Swift. The names of nodes differ, and what they mean
-is the same: so this is the place that knows the names.
+tree-sitter parses Kotlin, Java and Swift. Their trees have different names for nodes of
+the same meaning. `_source_kinds` has most of these names.
 """
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from pinverify.formats._source_kinds import Kind
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from tree_sitter import Node
 
 __all__ = [
     "AT_RUN_TIME",
-    "BASES",
-    "BEGINNINGS",
-    "BODIES",
-    "CALLS",
-    "CHOICES",
-    "CLASSES",
-    "COPIES",
-    "EACH",
-    "EMPTY",
-    "EXTENDED",
-    "FROZEN",
-    "FUNCTIONS",
-    "JUMPS",
-    "LAMBDAS",
-    "LISTS",
-    "LOOPS",
-    "NAMES",
+    "CHANGED",
     "OF_LOOP",
     "PARAMETER",
-    "PARAMETERS",
-    "PATHS",
-    "PLAIN_ANNOTATIONS",
-    "SIZES",
-    "TOPS",
-    "TYPES",
-    "VIEWS",
-    "WRAPPED",
-    "WRAPS",
     "Call",
     "Env",
     "Function",
     "Parameter",
     "Tree",
     "UnknownError",
+    "Value",
     "argument_of",
     "children_of",
     "element_of",
@@ -57,97 +38,36 @@ __all__ = [
     "names_in",
     "parameters_of",
     "text_of",
-    "words_of",
+    "tokens_of",
+    "words_in",
 ]
 
 
-def words_of(text: str) -> set[str]:
-    """Return the words of a text, as a set of names that reads like one."""
-    return set(text.split())
-
-
+Kinds: TypeAlias = "AbstractSet[str] | None"
 Env: TypeAlias = "dict[int, Any]"
 """Values of variables of loops, by the nodes that declare them."""
 
-NAMES = {"identifier", "simple_identifier"}
-PATHS = {"navigation_expression", "field_access"}
-LAMBDAS = {"lambda_literal", "lambda_expression"}
-CALLS = {"call_expression", "method_invocation", "object_creation_expression"}
-CHOICES = words_of("""
-    if_expression ternary_expression when_expression switch_expression elvis_expression
-    nil_coalescing_expression try_expression
-""")
-FUNCTIONS = words_of("""
-    function_declaration method_declaration getter setter constructor_declaration
-    secondary_constructor anonymous_function init_declaration subscript_declaration
-    compact_constructor_declaration computed_getter computed_setter deinit_declaration
-""")
-TOPS = {"source_file", "program"}
-BODIES = {"class_body", "enum_class_body", "enum_body", "interface_body"}
-CLASSES = words_of("""
-    class_declaration object_declaration companion_object object_literal
-    enum_declaration interface_declaration record_declaration object_creation_expression
-    protocol_declaration
-""")
-BASES = words_of("""
-    delegation_specifiers superclass super_interfaces extends_interfaces
-    inheritance_specifier class_body
-""")
-# Annotations that leave a name what it is.
-PLAIN_ANNOTATIONS = words_of("""
-    JvmField JvmStatic JvmSynthetic Suppress SuppressLint SuppressWarnings Keep NonNull
-    Nullable VisibleForTesting Named Provides Singleton Inject Reusable Override
-""")
-EACH = {"forEach", "forEachIndexed", "fold"}
-EXTENDED = {"function_declaration", "property_declaration", "anonymous_function"}
-TYPES = {"user_type", "nullable_type", "parenthesized_type", "context_receiver"}
-LOOPS = {"for_statement", "enhanced_for_statement"}
-FROZEN = {"listOf", "setOf", "mapOf", "of", "singletonList", "singleton"}
-LISTS = FROZEN | words_of("""
-    arrayOf asList mutableListOf arrayListOf mutableSetOf hashSetOf mutableMapOf
-    hashMapOf linkedMapOf
-""")
-WRAPPED = words_of("""
-    expression_statement block statements function_body constructor_body
-""")
-BEGINNINGS = words_of("""
-    constructor_declaration static_initializer anonymous_initializer init_declaration
-""")
-SIZES = {"size", "length", "count"}
-EMPTY = words_of("""
-    ArrayList LinkedList HashSet LinkedHashSet TreeSet HashMap LinkedHashMap TreeMap
-""")
-OF_LOOP = "is a variable of a loop"
-WRAPS = words_of("""
-    function_body block statements return_statement return_expression computed_property
-    control_transfer_statement
-""")
-COPIES = words_of("""
-    toTypedArray toList toSet toArray toString stream asSequence asIterable
-""")
-JUMPS = words_of("""
-    return_statement return_expression break_statement jump_expression
-    continue_statement throw_statement throw_expression control_transfer_statement
-""")
-VIEWS = {"entries", "entrySet"}  # through which a map can be changed
-PARAMETERS = words_of("""
-    parameter class_parameter formal_parameter lambda_parameter catch_formal_parameter
-    resource type_pattern spread_parameter
-""")
+Value: TypeAlias = Any
+"""A text, a number, a truth, a list, a map, a pair (a tuple), or an object (`Made`)."""
+
 AT_RUN_TIME = "is computed when the application runs"
+CHANGED = "is changed in this file, or may be"
+OF_LOOP = "is a variable of a loop"
 PARAMETER = "is a parameter"
+_RELEASE = {"#if!DEBUG", "#ifDEBUG#else", "#ifcanImport(TrustKit)", "#ifos(iOS)"}
+_MAX_DEPTH = 30
 _MAX_QUOTED = 60
 
 
 class UnknownError(Exception):
-    """Raised for an expression whose value the file does not say.
+    """Raised for an expression in source whose value the file does not say.
 
     Attributes:
-        line: its number.
+        line: the line of the expression.
     """
 
     def __init__(self, node: Node, why: str) -> None:
-        """Take the expression, and the reason behind its text."""
+        """Take the expression, and the reason, which follows its text."""
         text = " ".join(text_of(node).split())
         quoted = text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
         self.line = line_of(node)
@@ -155,11 +75,7 @@ class UnknownError(Exception):
 
 
 class Parameter(NamedTuple):
-    """A parameter: its name, its label for callers, what it is if it is not given.
-
-    Attributes:
-        is_many: it takes the rest of the arguments.
-    """
+    """A parameter: its name and label, its default, and whether it takes the rest."""
 
     name: Node
     label: str
@@ -177,17 +93,17 @@ class Function(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call: what it is of, its name, its arguments with their labels, its lambda.
+    """A call: its receiver, its name, its arguments with their labels, its lambda.
 
-    Attributes:
-        line: the number of the line of the name.
-        is_safe: it is made only if the receiver is there.
+    The line is that of the name. The name is empty if the node is no call. A safe call
+    is made only if its receiver is not null.
     """
 
-    line: int
-    receiver: Node | None
-    name: str
-    arguments: list[tuple[str, Node]]
+    node: Node
+    line: int = 0
+    receiver: Node | None = None
+    name: str = ""
+    arguments: Sequence[tuple[str, Node]] = ()
     block: Node | None = None
     is_safe: bool = False
 
@@ -198,38 +114,62 @@ def text_of(node: Node) -> str:
 
 
 def line_of(node: Node) -> int:
-    """Return the number of its first line."""
+    """Return the number of the first line of a node."""
     return node.start_point[0] + 1
 
 
-def children_of(node: Node) -> list[Node]:
-    """Return the nodes with names in a node, without comments."""
-    return [one for one in node.named_children if "comment" not in one.type]
+def words_in(nodes: Iterable[Node]) -> set[str]:
+    """Return all words in the source of some nodes."""
+    return {*re.findall(r"\w+", " ".join(map(text_of, nodes)))}
+
+
+def tokens_of(node: Node) -> set[str]:
+    """Return the kinds of all parts of a node, signs and keywords included."""
+    return {one.type for one in node.children}
+
+
+def children_of(node: Node, kinds: Kinds = None) -> list[Node]:
+    """Return the named children of a node, or some kinds of them; no comments."""
+    inner = [one for one in node.named_children if "comment" not in one.type]
+    return [one for one in inner if kinds is None or one.type in kinds]
 
 
 class Tree:
-    """The nodes of one file.
-
-    Attributes:
-        nodes: all that have names, from the first to the last.
-    """
+    """The nodes of one file that have names, from the first to the last."""
 
     def __init__(self, root: Node, language: str) -> None:
         self.nodes = list(self.nodes_in(root))
         self._language = language
         self._parents: dict[int, Node] = {}
-        self._optional: list[tuple[int, int]] = []
+        self._optional: list[tuple[Node, Node, str]] = []
+        self._depth = 0
         for node in self.nodes:
             is_part = node.type == "enum_body_declarations"  # of a body, in Java
             outer = self._parents[node.id] if is_part else node
             self._parents |= {child.id: outer for child in node.named_children}
         self._note_directives()
 
-    def around(self, node: Node) -> Iterator[Node]:
-        """Yield the nodes around one, from the inside."""
+    @contextlib.contextmanager
+    def deeper(self, node: Node) -> Iterator[None]:
+        """Go down a level; source that is nested too deeply is refused."""
+        if self._depth > _MAX_DEPTH:
+            raise UnknownError(node, "is nested too deeply")
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def parent(self, node: Node) -> Node:
+        """Return the node around another; the whole file is around itself."""
+        return self._parents.get(node.id, self.nodes[0])
+
+    def around(self, node: Node, kinds: Kinds = None) -> Iterator[Node]:
+        """Yield the nodes around one, from the inside; or those of some kinds."""
         outer = self._parents.get(node.id)
         while outer is not None:
-            yield outer
+            if kinds is None or outer.type in kinds:
+                yield outer
             outer = self._parents.get(outer.id)
 
     def nodes_in(self, whole: Node) -> Iterator[Node]:
@@ -242,80 +182,82 @@ class Tree:
 
     def _modifiers(self, node: Node) -> set[str]:
         """Return the modifiers of a declaration; annotations begin with ``@``."""
-        listed = [one for one in node.named_children if one.type == "modifiers"]
-        return {
-            word
-            for one in listed
-            for part in (one.named_children or [one])
-            for word in text_of(part).split()
-        }
+        listed = children_of(node, {"modifiers"})
+        parts = [part for one in listed for part in (one.named_children or [one])]
+        return {word for part in parts for word in text_of(part).split()}
 
     def _note_directives(self) -> None:
-        """Note the lines that a build may leave out."""
-        began: list[int] = []
+        began: list[tuple[Node, str]] = []
         for node in [one for one in self.nodes if one.type == "directive"]:
-            if text_of(node).startswith("#if"):
-                began.append(node.start_byte)
-            elif text_of(node).startswith("#endif") and began:
-                self._optional.append((began.pop(), node.end_byte))
-        self._optional += [(start, self.nodes[0].end_byte) for start in began]
+            text, before = re.sub(r"\s", "", text_of(node)), ""
+            if text.startswith("#e") and began:  # also #else
+                start, before = began.pop()
+                self._optional.append((start, node, before))
+            if text.startswith(("#if", "#else")):
+                began.append((node, f"{before}{text}"))
+        self._optional += [(start, self.nodes[0], text) for start, text in began]
 
     def check_always(self, node: Node) -> None:
-        """Refuse what a build may leave out.
-
-        Raises:
-            UnknownError: it is between ``#if`` and ``#endif``.
-        """
-        if any(start <= node.start_byte < end for start, end in self._optional):
+        """Refuse a node that a build may leave out."""
+        if self._conditional(node):
             raise UnknownError(node, "is under #if, so the build decides what counts")
 
-    def call(self, node: Node) -> Call | None:
-        """Return what a call says; None for any other node, and for a part of one."""
-        if node.type not in CALLS:
-            return None
+    def count_release(self, node: Node) -> list[int]:
+        """Count conditions of a release around a node as met; return their lines."""
+        around = [one for one in self._conditional(node) if one[2] in _RELEASE]
+        self._optional = [one for one in self._optional if one not in around]
+        return [line_of(start) for start, *_ in around]
+
+    def _conditional(self, node: Node) -> list[tuple[Node, Node, str]]:
+        """Return where each condition of a build around a node begins and ends."""
+        place = node.start_byte
+        return [o for o in self._optional if o[0].start_byte <= place < o[1].end_byte]
+
+    def call(self, node: Node) -> Call:
+        """Return what a call says; nothing for another node, or a part of a call."""
+        if node.type not in Kind.CALLS:
+            return Call(node)
         if node.type != "call_expression":  # Java
             of = node.child_by_field_name
             target = of("name") or of("type") or node
             listed = of("arguments")
             arguments = [("", one) for one in children_of(listed)] if listed else []
-            block = next((a for _, a in arguments if a.type in LAMBDAS), None)
+            block = next((a for _, a in arguments if a.type in Kind.LAMBDAS), None)
             line, name = line_of(target), text_of(target)
-            return Call(line, of("object"), name, arguments, block)
-        outer = self._parents.get(node.id)
-        if outer and outer.type == node.type and outer.named_children[0].id == node.id:
-            return None
+            return Call(node, line, of("object"), name, arguments, block)
+        outer = self.parent(node)
+        if outer.type == node.type and outer.named_children[0] == node:
+            return Call(node)
         arguments, block = [], None
         callee = node
         while callee.type == "call_expression":
             parts = [c for c in children_of(callee)[1:] if "suffix" not in c.type]
-            for part in [c for c in children_of(callee) if "suffix" in c.type]:
-                parts += children_of(part)
-            parts = [one for one in parts if one.type != "type_arguments"]
-            for part in parts:
+            parts += [
+                o for c in children_of(callee, {"call_suffix"}) for o in children_of(c)
+            ]
+            for part in [one for one in parts if one.type != "type_arguments"]:
                 if "lambda" in part.type:
-                    block = part if part.type in LAMBDAS else children_of(part)[-1]
+                    block = part if part.type in Kind.LAMBDAS else children_of(part)[-1]
                 else:
                     arguments += [argument_of(one) for one in children_of(part)]
             callee = callee.named_children[0]
         if callee.type != "navigation_expression" or len(children_of(callee)) == 1:
-            return Call(line_of(callee), None, text_of(callee), arguments, block)
+            return Call(node, line_of(callee), None, text_of(callee), arguments, block)
         receiver, *_, last = children_of(callee)
         name = text_of(last).lstrip(".?").strip("`")
         is_safe = any(child.type.startswith("?") for child in callee.children)
-        return Call(line_of(last), receiver, name, arguments, block, is_safe)
+        return Call(node, line_of(last), receiver, name, arguments, block, is_safe)
 
-    def call_of(self, block: Node) -> tuple[Node, Call] | None:
+    def call_of(self, block: Node) -> Call:
         """Return the call whose lambda a block is."""
-        for outer in self.around(block):
-            call = self.call(outer)
-            if call is not None:
-                return (outer, call) if call.block == block else None
-        return None
+        calls = map(self.call, self.around(block) if block.type in Kind.LAMBDAS else ())
+        call = next((one for one in calls if one.name), Call(block))
+        return call if call.block == block else Call(block)
 
 
 def expression_of(body: Node | None) -> Node | None:
     """Return the only expression of a body, returned or not."""
-    while body is not None and body.type in WRAPS:
+    while body is not None and body.type in Kind.WRAPS:
         if text_of(body).startswith(("throw", "break", "continue")):
             return None
         inner = children_of(body)
@@ -332,8 +274,8 @@ def parameters_of(node: Node) -> list[Parameter] | None:
     parts = next((one.children for one in parts if one.type in kinds), parts)
     is_many, is_default = False, False
     for part in parts:
-        if part.type in PARAMETERS:
-            inner = [c for c in children_of(part) if c.type in NAMES]
+        if part.type in Kind.PARAMETERS:
+            inner = children_of(part, Kind.NAMES)
             inner = names_in(children_of(part)[-1]) if "spread" in part.type else inner
             labels = part.children_by_field_name("external_name")
             names = [one for one in inner if one not in labels][:1]
@@ -353,35 +295,34 @@ def parameters_of(node: Node) -> list[Parameter] | None:
 
 
 def element_of(node: Node) -> tuple[Node, Node | None, Node] | None:
-    """Return the variable, the key and the value where an assignment sets an element.
-
-    The key is None where it adds to a list.
-    """
+    """Return the variable, the key or None, and the value of an element that is set."""
+    if "assignment" not in node.type:
+        return None
     left, right = node.named_children[0], node.named_children[-1]
     sign = "".join(c.type for c in node.children if not c.is_named)
     while left.type == "directly_assignable_expression" and left.named_children:
         left = left.named_children[0]
     inner = children_of(left)
-    if sign == "+=" and left.type in NAMES:
+    if sign == "+=" and left.type in Kind.NAMES:
         return left, None, right
     is_index = left.type in {"index_expression", "array_access"}
     if left.type == "call_expression" and len(inner) > 1:  # Swift
-        inner = [inner[0], *(o for part in inner[1:] for o in children_of(part))]
-        inner = [inner[0], *(o for part in inner[1:] for o in children_of(part))]
-        if any(argument_of(one)[0] for one in inner[1:]):
-            return None
-        is_index = True
-    if sign == "=" and is_index and len(inner) == 2 and inner[0].type in NAMES:  # noqa: PLR2004
+        for _ in ("call_suffix", "value_arguments"):
+            inner[1:] = [o for part in inner[1:] for o in children_of(part)]
+        is_index = not any(argument_of(one)[0] for one in inner[1:])
+    if sign == "=" and is_index and len(inner) == 2 and inner[0].type in Kind.NAMES:  # noqa: PLR2004
         return inner[0], inner[1], right
     return None
 
 
 def names_in(node: Node) -> list[Node]:
     """Return the names of a pattern, without those of types."""
-    if node.type in NAMES:
-        return [node]
-    inner = [one for one in node.named_children if "type" not in one.type]
-    return [name for one in inner for name in names_in(one)]
+    found, waiting = [], [node]
+    while waiting:
+        one = waiting.pop()
+        found += [one] if one.type in Kind.NAMES else []
+        waiting += [c for c in reversed(one.named_children) if "type" not in c.type]
+    return found
 
 
 def argument_of(node: Node) -> tuple[str, Node]:

@@ -1,8 +1,8 @@
 """TrustKit: the dictionary TSKConfiguration in an Info.plist, or by itself, or in JSON.
 
 The policy of a host is that of its exact domain, else that of the longest domain with
-TSKIncludeSubdomains: as in `Rules`. TrustKit takes no domain with one pin that it shall
-enforce. Pins end at midnight UTC of a date, and the domain is then not pinned.
+TSKIncludeSubdomains: as in `Rules`. TrustKit refuses a domain that is enforced with
+only one pin. Pins end at midnight UTC of a date; from then on the domain is not pinned.
 
 Names of keys are the values in TSKTrustKitConfig.m: one of them begins with ``kSK``.
 TrustKit ends an app whose configuration has a domain without a registered ending, or a
@@ -58,11 +58,7 @@ _TOP_KEYS: dict[str, type] = {
 
 
 def loads(data: bytes, given: Given) -> Loaded:
-    """Read the pinned domains.
-
-    Raises:
-        PolicyError: the file has mistakes.
-    """
+    """Read the pinned domains."""
     reading = Reading(given)
     text = "" if data.startswith(b"bplist") else text_of(data, given, "configuration")
     if language_of(given.name) == "swift" or _plist.kind_of(text) == _plist.SOURCE:
@@ -88,7 +84,6 @@ def loads(data: bytes, given: Given) -> Loaded:
 
 
 def _in_swift(text: str, given: Given, reading: Reading) -> dict[str, Any]:
-    """Return the only configuration of a Swift file."""
     found = read_source(text, ["swift"], given)
     for line, notice in found["notices"]:
         reading.notice(f"line {line}", notice)
@@ -104,11 +99,7 @@ def _in_swift(text: str, given: Given, reading: Reading) -> dict[str, Any]:
 
 
 def dumps(rules: Rules, given: Given) -> Dumped:
-    """Write a property list with the configuration.
-
-    Raises:
-        PolicyError: there is no rule that TrustKit can say.
-    """
+    """Write a property list with the configuration."""
     losses = Losses(given.position)
     fitted = fit(rules, _CAN, losses)
     domains: dict[str, Any] = {}
@@ -142,7 +133,7 @@ def dumps(rules: Rules, given: Given) -> Dumped:
 
 
 def _refused(name: str, *, below: bool) -> str:
-    """Return why TrustKit takes no such domain, or nothing."""
+    """Return why TrustKit would refuse a domain, or nothing."""
     last = name.rpartition(".")[2]
     if is_address(name) or "." not in name or is_local(last):
         return f"{name} does not end in a registered domain"
@@ -192,7 +183,7 @@ def _read_domain(domain: str, table: object, reading: Reading) -> None:
 def _checked(
     table: object, pattern: str | None, where: str, reading: Reading
 ) -> dict[str, Any]:
-    """Return the entries of a domain; note what would end the app at its start."""
+    """Return the entries of a domain; note what would end the app when it starts."""
     if isinstance(table, dict) and _MISNAMED in table:
         msg = f"TrustKit passes over {_MISNAMED}; write {_EXCLUDE}"
         reading.mistake(where, msg, "key")
@@ -205,7 +196,6 @@ def _checked(
 
 
 def _add(where: str, pattern: str, value: PinSet | Unpinned, reading: Reading) -> None:
-    """Add a rule; a domain in two spellings is a mistake."""
     name = pattern.removeprefix("**.")
     if {name, f"**.{name}"} & reading.rules_so_far.keys():
         reading.mistake(where, f"the domain {name!r} is there twice; keep one", "twice")
@@ -214,7 +204,7 @@ def _add(where: str, pattern: str, value: PinSet | Unpinned, reading: Reading) -
 
 
 def _midnight(where: str, date: str | None, reading: Reading) -> dt.datetime | None:
-    """Return the moment of a date; TrustKit would take a wrong one for none."""
+    """Return the moment of a date; TrustKit would ignore a wrong date."""
     if date is None:
         return None
     try:
@@ -228,7 +218,6 @@ def _midnight(where: str, date: str | None, reading: Reading) -> dt.datetime | N
 
 
 def _table(pattern: str, value: PinSet, losses: Losses) -> dict[str, Any]:
-    """Return the dictionary of a domain."""
     hashes = [str(pin).removeprefix("sha256/") for pin in value.pins]
     table: dict[str, Any] = {_HASHES: hashes, _BELOW: pattern.startswith("**.")}
     table[_ENFORCE] = value.mode == "enforce"

@@ -1,8 +1,8 @@
 """Reports of pin violations, as collectors of other systems expect them in JSON.
 
 RFC 7469, section 3, says what a browser reported for HPKP. TrustKit sends nearly the
-same for apps: https://github.com/datatheorem/TrustKit, "kTSKReportUris". Sending them
-is the application's: a report says who talks to whom, and its way may be blocked, too.
+same for apps: https://github.com/datatheorem/TrustKit, "kTSKReportUris". Applications
+send reports themselves: a report says who talks to whom, and may be blocked, too.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pinverify.policy._der_and_pem import pem
 from pinverify.policy._rules import check_choice, checked_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pinverify.policy import Pin, Report, Rules
+    from pinverify.policy import Report, Rules
 
 __all__ = ["violation"]
 
 _FORMATS = ("hpkp", "trustkit")
 HTTPS_PORT = 443
 
-# By TrustKit's TSKTrustEvaluationResult. For the others nothing was evaluated.
+# TrustKit's TSKTrustEvaluationResult. With other reasons, nothing was evaluated.
 _SUCCESS, _NO_MATCHING_PIN, _INVALID_PARAMETERS, _NO_SPKI_HASH = 0, 1, 3, 5
 _RESULTS = {
     Reason.MATCH: _SUCCESS,
@@ -56,19 +56,21 @@ def violation(  # noqa: PLR0913 - what only the caller knows
     now: dt.datetime | None = None,
     app: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return a report of a pin violation, in values that JSON has.
+    """Return a report of a pin violation, as JSON values.
 
-    Both shapes know pins of keys only. What a rule tells beyond them is left out.
+    Reports in both formats have only pins of keys. Everything else in a rule is left
+    out.
 
     Args:
-        report: of a host that a rule is for.
-        rules: the rules that decided: of a policy, ``policy.rules``.
+        report: a report about a host that has a rule.
+        rules: the rules that decided; those of a policy are ``policy.rules``.
         format: "hpkp" for the shape of RFC 7469, section 3, or "trustkit".
         chain: the verified chain in DER, leaf first; by default the leaf alone, if the
             report has it.
-        served: what the server sent, in DER.
-        port: that of the server; by default that of the report, or 443 if it has none.
-        now: when it happened, with a timezone; by default now.
+        served: the certificates that the server sent, in DER.
+        port: the port of the server; by default the port in the report, or 443 if the
+            report has none.
+        now: the time of the violation, with a timezone; by default the current time.
         app: TrustKit's facts about the application, such as "app-bundle-id".
 
     Raises:
@@ -76,7 +78,15 @@ def violation(  # noqa: PLR0913 - what only the caller knows
             timezone; *app* has an unknown field; *format* is neither of the two.
     """
     check_choice("format", format, _FORMATS)
-    pinset = _pinset_of(report, rules)
+    pinset = rules.hosts.get(report.rule or "")
+    if not isinstance(pinset, PinSet):
+        msg = (
+            f"there are no pins for the rule of the report, {report.rule!r}; give the "
+            "rules of the policy that decided, and a report of a host with pins"
+        )
+        raise PolicyError(msg)
+    # Pins of keys that a peer may have, each once.
+    pins = dict.fromkeys((*pinset.pins, *pinset.leaf, *pinset.ca))
     wildcard, noted = split_pattern(report.rule or "")
     if chain is None:
         chain = () if report.peer is None else (report.peer,)
@@ -90,7 +100,8 @@ def violation(  # noqa: PLR0913 - what only the caller knows
         "validated-certificate-chain": [pem("CERTIFICATE", cert) for cert in chain],
         "known-pins": [
             f'pin-sha256="{str(pin).removeprefix("sha256/")}"'
-            for pin in _key_pins(pinset)
+            for pin in pins
+            if pin.kind is PinKind.SPKI
         ],
     }
     expires = pinset.expires
@@ -98,44 +109,21 @@ def violation(  # noqa: PLR0913 - what only the caller knows
         date = None if expires is None else _written(expires)
         return said | {"effective-expiration-date": date}
     day = None if expires is None else expires.date().isoformat()
-    return (
-        _app_facts(app or {})
-        | said
-        | {
-            "enforce-pinning": pinset.mode == "enforce",
-            "validation-result": _RESULTS.get(report.reason, _INVALID_PARAMETERS),
-            "known-pins-expiration-date": day,
-        }
-    )
+    said["enforce-pinning"] = pinset.mode == "enforce"
+    said["validation-result"] = _RESULTS.get(report.reason, _INVALID_PARAMETERS)
+    said["known-pins-expiration-date"] = day
+    return _app_facts(app or {}) | said
 
 
 def _port_of(report: Report) -> int:
-    """Return the port of the server, if the adapter has seen its address."""
     address = report.peer_address
     if report.side == "server" and isinstance(address, tuple) and len(address) > 1:
         return int(address[1])
     return HTTPS_PORT
 
 
-def _pinset_of(report: Report, rules: Rules) -> PinSet:
-    found = rules.hosts.get(report.rule or "")
-    if not isinstance(found, PinSet):
-        msg = (
-            f"there are no pins for the rule of the report, {report.rule!r}; give the "
-            "rules of the policy that decided, and a report of a host with pins"
-        )
-        raise PolicyError(msg)
-    return found
-
-
-def _key_pins(pinset: PinSet) -> Iterable[Pin]:
-    """Return the pins of keys that a peer may have, each once."""
-    accepted = (*pinset.pins, *pinset.leaf, *pinset.ca)
-    return dict.fromkeys(pin for pin in accepted if pin.kind is PinKind.SPKI)
-
-
 def _app_facts(app: Mapping[str, str]) -> dict[str, str]:
-    """Return TrustKit's facts about the application, empty where it gives none."""
+    """Return TrustKit's facts about the application; those not given are empty."""
     unknown = app.keys() - set(_APP_FIELDS)
     if unknown:
         msg = (

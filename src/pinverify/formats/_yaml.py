@@ -1,18 +1,18 @@
-"""YAML from strangers, by PyYAML: text, lists and mappings, and of these what is kept.
+"""YAML from strangers, read by PyYAML: only the values that a reader asks for.
 
-The events of PyYAML's parser are read, so that no value becomes a number or a date, and
-nothing is held in memory but the entries that a reader asks for. Anchors and aliases,
-which bombs are made of, tags and duplicate keys are refused.
+This module reads the events of PyYAML's parser, so that no value becomes a number or a
+date, and only the entries that a reader asks for are held in memory. Anchors and
+aliases, of which bombs are made, are refused, and so are tags and duplicate keys.
 """
 
 from __future__ import annotations
 
-import enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import yaml
 
 from pinverify.errors import PolicyError, shown
+from pinverify.formats._policy_reading import line_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,20 +26,14 @@ _MAX_LENGTH = 2**20
 _MAX_DEPTH = 64
 # Lines and words of one scalar: PyYAML holds an object for each.
 _MAX_PIECES = 8192
-# Fewer characters for an entry that is kept, and the objects would be many times as
-# large as the file. So would the keys of the mappings that are open.
+# With fewer characters per kept entry, the objects would be many times as large as the
+# file. The keys of mappings that are being read count as entries, too.
 _LENGTH_FOR_ENTRY = 36
 _FREE_ENTRIES = 1024
 
 
-class Keep(enum.Enum):
-    """An answer to the question whether to keep an entry."""
-
-    NO = 0
-    BESIDE = 1
-    """Beside others that are kept."""
-    ALWAYS = 2
-    """With all that is in it."""
+Keep: TypeAlias = Literal["", "beside", "always"]
+"""An entry is not kept, kept beside others that are, or kept with all in it."""
 
 
 class Text(str):
@@ -57,36 +51,31 @@ class Mapping(dict[str, Any]):
 
 
 def documents(text: str, given: Given, keep: Callable[[str], Keep]) -> list[Any]:
-    """Return the documents of a text, without what is not kept.
+    """Return the documents of a text, without the entries that *keep* does not keep.
 
     Args:
         text: the file.
-        given: its name.
-        keep: whether to keep the entry of a key. An entry that leads to a kept one is
-            kept, too.
-
-    Raises:
-        PolicyError: *text* is not YAML, or has what is refused here, or is too large.
+        given: has the name of the file.
+        keep: returns whether to keep the entry of a key. An entry that leads to a kept
+            entry is kept, too.
     """
     if len(text) > _MAX_LENGTH:
-        msg = f"{given.name}: more than {_MAX_LENGTH:,} characters of YAML; give JSON"
-        raise PolicyError(msg)
-    builder = _Builder(text, keep)
+        given.refuse(f"more than {_MAX_LENGTH:,} characters of YAML; give JSON")
+    builder = _Builder(text, given, keep)
     try:
-        return builder.documents()
-    except PolicyError as error:
-        msg = f"{given.name}: line {builder.line}: {error}"
-        raise PolicyError(msg, kind=error.kind) from None
+        found = builder.documents()
+    except PolicyError:
+        raise
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = builder.line if mark is None else mark.line + 1
-        msg = f"{given.name}: line {line}: not YAML: {error.problem or error.context}"
+        given.refuse(f"not YAML: {error.problem or error.context}", line, "syntax")
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        msg = f"{given.name}: line {line}: not YAML: {error.reason}"
-    except (ValueError, OverflowError):  # of escapes and versions that are no numbers
-        msg = f"{given.name}: line {builder.line}: not YAML: a number is too large"
-    raise PolicyError(msg, kind="syntax")
+        line = line_at(text, error.position)
+        given.refuse(f"not YAML: {error.reason}", line, "syntax")
+    except (ValueError, OverflowError):  # for wrong numbers in escapes and versions
+        given.refuse("not YAML: a number is too large", builder.line, "syntax")
+    return found
 
 
 class _Loader(yaml.BaseLoader):
@@ -114,21 +103,21 @@ class _Loader(yaml.BaseLoader):
     def fetch_flow_collection_start(self, token: Any) -> None:  # noqa: ANN401 - a class
         """Begin a list or a mapping in brackets."""
         if self.flow_level > _MAX_DEPTH:
-            msg = "nested too deeply; this is no policy"
-            raise PolicyError(msg)
+            raise yaml.MarkedYAMLError(problem="nested too deeply; this is no policy")
         super().fetch_flow_collection_start(token)
 
     def _count(self) -> None:
         self._pieces += 1
         if self._pieces > _MAX_PIECES:
-            msg = f"a text of more than {_MAX_PIECES:,} lines or words; cut it"
-            raise PolicyError(msg)
+            what = f"a text of more than {_MAX_PIECES:,} lines or words; cut it"
+            raise yaml.MarkedYAMLError(problem=what)
 
 
 class _Builder:
     """Builds documents from events."""
 
-    def __init__(self, text: str, keep: Callable[[str], Keep]) -> None:
+    def __init__(self, text: str, given: Given, keep: Callable[[str], Keep]) -> None:
+        self._given = given
         self._events: Iterator[Any] = yaml.parse(text, Loader=_Loader)
         self._keep = keep
         self._left = _FREE_ENTRIES + len(text) // _LENGTH_FOR_ENTRY
@@ -147,26 +136,29 @@ class _Builder:
         return found
 
     def _next(self) -> Any:  # noqa: ANN401 - an event
-        """Return the next event; refuse those that no policy needs."""
         event = next(self._events)
         self.line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            msg = "anchors and aliases are not read; write the value at each place"
-            raise PolicyError(msg)
+            self._given.refuse(
+                "anchors and aliases are not read; write the value at each place",
+                self.line,
+            )
         if getattr(event, "tag", None):
-            msg = f"the tag {shown(event.tag)} is not read; remove it"
-            raise PolicyError(msg)
+            self._given.refuse(
+                f"the tag {shown(event.tag)} is not read; remove it", self.line
+            )
         return event
 
     def _spend(self) -> None:
         """Count an entry that is held in memory."""
         self._left -= 1
         if self._left < 0:
-            msg = "very many very small values; this is no policy"
-            raise PolicyError(msg)
+            self._given.refuse(
+                "very many very small values; this is no policy", self.line
+            )
 
     def _value(self, event: Any, *, kept: bool) -> Any:  # noqa: ANN401
-        """Return the value that begins with an event; None if nothing is kept of it."""
+        """Return the value that begins with an event; None if nothing of it is kept."""
         if isinstance(event, yaml.ScalarEvent):
             if not kept:
                 return None
@@ -175,8 +167,7 @@ class _Builder:
             return text
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            msg = "nested too deeply; this is no policy"
-            raise PolicyError(msg)
+            self._given.refuse("nested too deeply; this is no policy", self.line)
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         value = self._mapping(kept=kept) if is_mapping else self._list(kept=kept)
         self._depth -= 1
@@ -196,20 +187,19 @@ class _Builder:
         found.line = self.line
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                msg = "a key that is no text; write key: value"
-                raise PolicyError(msg)
+                self._given.refuse("a key that is no text; write key: value", self.line)
             key = event.value
             if key in keys:
-                msg = f"the key {shown(key)} is there twice; keep one of them"
-                raise PolicyError(msg, kind="twice")
+                why = f"the key {shown(key)} is there twice; keep one of them"
+                self._given.refuse(why, self.line, "twice")
             self._spend()
             keys.add(key)
-            keep = Keep.ALWAYS if kept else self._keep(key)
-            value = self._value(self._next(), kept=keep is not Keep.NO)
+            keep = "always" if kept else self._keep(key)
+            value = self._value(self._next(), kept=bool(keep))
             if value is not None:
                 found[key] = value
-                is_led = is_led or keep is not Keep.BESIDE
+                is_led = is_led or keep != "beside"
         if not is_led:
             found.clear()
-        self._left += len(keys) - len(found)  # the others are held no more
+        self._left += len(keys) - len(found)  # the others are no longer held
         return found if is_led else None

@@ -1,11 +1,11 @@
-"""Zone files (RFC 1035, 5): the records of one, with owners that are complete names.
+"""Records of a zone file (RFC 1035, 5), with complete names as owners.
 
     $ORIGIN example.com.
     _443._tcp.www  3600 IN TLSA 3 1 1 ( 0123…
                                         cdef )
 
-Nothing is followed out of the file, and nothing is generated: $INCLUDE and $GENERATE
-are refused, because a record that they add might be one that counts.
+$INCLUDE is not followed, and $GENERATE is not executed: both are refused, because a
+record that they would add might count.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _IN = {"IN", "CLASS1"}  # RFC 3597, 5: a class and a type may be written as a nu
 _OTHER_CLASS = re.compile(r"CH|HS|CS|CLASS(?:0|[1-9][0-9]{0,4})", re.ASCII)
 _TYPE = re.compile(r"[A-Z][A-Z0-9-]*+", re.ASCII)
 _TYPE_NUMBER = re.compile(r"TYPE(?:0|[1-9][0-9]{0,4})", re.ASCII)
-_MISREAD = "TYPE5"  # a CNAME, whose data would be a name in hex
+_MISREAD = "TYPE5"  # a CNAME with its name in hex: not skipped, but a mistake
 _KNOWN = frozenset(
     """
     A A6 AAAA AFSDB AMTRELAY APL ATMA AVC BRID CAA CDNSKEY CDS CERT CLA CNAME CSYNC
@@ -59,9 +59,9 @@ class Record(NamedTuple):
     Attributes:
         line: the number of the line where it begins.
         owner: a complete name in lower case, without the last dot.
-        origin: the name that relative names of its data end with, or None.
-        type: in capitals.
-        data: the words behind the type.
+        origin: the name to append to relative names in its data, or None.
+        type: the type in capitals.
+        data: the words after the type.
     """
 
     line: int
@@ -74,96 +74,80 @@ class Record(NamedTuple):
 def records(
     text: str, types: set[str], origin: str | None, reading: Reading
 ) -> Iterator[Record]:
-    """Yield the records of these types, and of types that nobody knows.
+    """Yield the records of these types, and of unknown types.
 
-    One of those may be one of these that is misspelt. What is not understood is noted.
-
-    Args:
-        text: a zone file, or a part of one.
-        types: in capitals.
-        origin: the name that relative ones end with, or None.
-        reading: collects the mistakes.
+    An unknown type may be a misspelt one of these. Types are in capitals. *origin* is
+    appended to relative names. Anything that is not understood is a mistake.
     """
-    owner: tuple[str, str | None] | None = None  # with the origin of its own line
+    owner: tuple[str, str | None] | None = None  # with the origin in force on its line
     for line, words in _entries(text, reading):
-        where = f"line {line}"
         first, *rest = words
         if first.startswith("$"):
             if first.upper() == "$ORIGIN" and rest:
-                origin = whole_name(rest[0], origin, where, reading)
+                origin = whole_name(rest[0], origin, line, reading)
             elif first.upper() != "$TTL":
                 msg = f"{shown(first)} is not followed; write its records into the file"
-                reading.mistake(where, msg)
+                reading.mistake(line, msg)
             continue
-        kind, data = _type_and_data(rest, where, reading)
+        kind, data = _type_and_data(rest, line, reading)
         if first:
             owner = first, origin
-        if not kind or (kind not in types and _is_known(kind)):
+        is_number = _TYPE_NUMBER.fullmatch(kind) and kind != _MISREAD
+        if not kind or (kind not in types and (kind in _KNOWN or is_number)):
             continue
         if owner is None:
-            reading.mistake(where, "the first record has no owner; write one")
+            reading.mistake(line, "the first record has no owner; write one")
             continue
-        name = whole_name(*owner, where, reading)
+        name = whole_name(*owner, line, reading)
         if name is not None:
             yield Record(line, name, origin, kind, data)
 
 
 def whole_name(
-    text: str, origin: str | None, where: str, reading: Reading
+    text: str, origin: str | None, line: int, reading: Reading
 ) -> str | None:
     """Return a complete name in lower case, without the last dot.
 
-    Args:
-        text: a name: relative, or with a dot at the end.
-        origin: the name that relative ones end with, or None.
-        where: its place.
-        reading: collects the mistakes.
+    *origin* is appended to a relative name; if it is None, such a name is a mistake.
     """
     if text.endswith("."):
         return text[:-1].lower()
     if origin is None:
         msg = f"{shown(text)} is relative; give the zone (--origin), or write $ORIGIN"
-        reading.mistake(where, msg)
+        reading.mistake(line, msg)
         return None
     return origin if text == "@" else f"{text.lower()}.{origin}"
 
 
 def _type_and_data(
-    words: Sequence[str], where: str, reading: Reading
+    words: Sequence[str], line: int, reading: Reading
 ) -> tuple[str, Sequence[str]]:
-    """Return the type behind a TTL and a class, and what follows."""
+    """Return the type after a TTL and a class, and the words after it."""
     at = 0
     while at < len(words) and at < 2:  # noqa: PLR2004 - in any order
         if words[at].upper() in _IN or _TTL.fullmatch(words[at]):
             pass
         elif _OTHER_CLASS.fullmatch(words[at].upper()):
             msg = f"the class {words[at]} has no pins; remove the record"
-            reading.mistake(where, msg)
+            reading.mistake(line, msg)
         else:
             break
         at += 1
     if at == len(words):
-        reading.mistake(where, "a record without a type; write owner, IN, TLSA, data")
+        reading.mistake(line, "a record without a type; write owner, IN, TLSA, data")
         return "", ()
     kind = words[at].upper()
     if not _TYPE.fullmatch(kind):
         msg = f"{shown(words[at])} is where a type belongs; write owner, IN, TLSA, data"
-        reading.mistake(where, msg)
+        reading.mistake(line, msg)
         return "", ()
     return kind, words[at + 1 :]
-
-
-def _is_known(kind: str) -> bool:
-    """Return whether a type has this name or number, and means what it says."""
-    if kind in _KNOWN:
-        return True
-    return _TYPE_NUMBER.fullmatch(kind) is not None and kind != _MISREAD
 
 
 def _entries(text: str, reading: Reading) -> Iterator[tuple[int, list[str]]]:
     """Yield the words of each entry, and the number of its first line.
 
-    The first word is the owner, and empty where the line begins with a blank.
+    The first word is the owner; it is empty if the line begins with a blank.
     """
     first, depth = 0, 0
     words: list[str] = []
@@ -171,30 +155,17 @@ def _entries(text: str, reading: Reading) -> Iterator[tuple[int, list[str]]]:
         if not depth:
             first = number
             words = [""] if line[:1].isspace() else []
-        depth = _add_words(line, words, depth)
-        if depth not in {0, 1}:
-            msg = (
-                "brackets or quotes that do not fit, or a very long record; correct it"
-            )
-            reading.mistake(f"line {first}", msg)
-            return
+        for match in _WORD.finditer(line):
+            kind = match.lastgroup
+            if kind == "bracket":
+                depth += 1 if match[0] == "(" else -1
+            elif kind in {"word", "quoted"}:
+                words.append(match[0])
+            if kind == "broken" or depth not in {0, 1} or len(words) > _MAX_WORDS:
+                msg = "brackets or quotes that do not fit, or a very long record"
+                reading.mistake(first, f"{msg}; correct it")
+                return
         if not depth and any(words):
             yield first, words
     if depth:
-        reading.mistake(f"line {first}", "a bracket has no other end; add it")
-
-
-def _add_words(line: str, words: list[str], depth: int) -> int:
-    """Add the words of a line, and return the number of brackets that are open.
-
-    The number is -1 if the line is not understood.
-    """
-    for match in _WORD.finditer(line):
-        kind = match.lastgroup
-        if kind == "bracket":
-            depth += 1 if match[0] == "(" else -1
-        elif kind in {"word", "quoted"}:
-            words.append(match[0])
-        if kind == "broken" or depth not in {0, 1} or len(words) > _MAX_WORDS:
-            return -1
-    return depth
+        reading.mistake(first, "a bracket has no other end; add it")

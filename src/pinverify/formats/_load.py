@@ -1,17 +1,17 @@
-"""Reading of files in a format that the caller names: it is never guessed."""
+"""Reading of files in a format that the caller names; no format is guessed."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from pinverify import policy  # a part is imported when it is used
+from pinverify import policy  # its parts are imported when they are used
 from pinverify.errors import PolicyError
 from pinverify.files import bytes_of, check_size
+from pinverify.formats import _compiled
 from pinverify.formats._format_table import format_named
 from pinverify.formats._policy_reading import Given, Loaded
-from pinverify.policy._compiled import read_compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pinverify.formats._format_table import Format
     from pinverify.policy import Policy
 
-__all__ = ["compiled_from", "load_file", "ordinary_policy", "policy_in"]
+__all__ = ["load_file", "ordinary_policy", "policy_in"]
 
 
 def load_file(
@@ -49,14 +49,21 @@ def ordinary_policy(
     The arguments and the errors are those of `pinverify.load_policy`.
 
     Returns:
-        The policy, if `lint` has nothing to say about it; or what was read.
+        The policy, if `lint` has nothing to say about it; else what was read.
     """
     row, data, given = _read(path, name_of_format, host, pins)
+    return _policy_or_rules(row, data, given, ordinary=True)
+
+
+def _policy_or_rules(
+    row: Format, data: bytes, given: Given, *, ordinary: bool
+) -> Policy | Loaded:
+    """Return the policy if it can be made without rules; else what was read."""
     read = row.compiler(data, given)
     if isinstance(read, Loaded):
         return read
-    found = read.policy() if read.is_ordinary() else None
-    return found or row.reader(data, given)
+    found = None if ordinary and not read.is_ordinary() else read.policy()
+    return found or row.reader(data, given)  # it finds all mistakes
 
 
 def _read(
@@ -82,7 +89,7 @@ def _read(
 
 
 def _beside(path: Path) -> list[Path]:
-    """Return the files that belong to a list: Chromium has three of one stem."""
+    """Return the files that belong to a list: Chromium has three with one stem."""
     stem = path.stem.removesuffix("_pins")
     ends = ("_pins.json", ".json", ".pins")
     others = [path.with_name(f"{stem}{end}") for end in ends]
@@ -95,26 +102,20 @@ def policy_in(
     """Return the policy in the bytes of a file, and the notices of the reader.
 
     Raises:
-        PolicyError: they have mistakes; or the format is not one of one file alone.
+        PolicyError: the bytes have mistakes; or in this format, one file is not a whole
+            policy.
     """
     row = format_named(name_of_format, name)
     if row.max_bytes is None:
-        try:
-            return policy.Policy.open(data), ()
-        except PolicyError as error:
-            raise _not_compiled(name, error) from None
+        return _compiled.opened(data, name), ()
     if row.beside or row.host == "given":
         msg = f"{name}: a file of {row.name} does not say all of a policy: convert it"
         raise PolicyError(msg)
     check_size(data, name, row.max_bytes, row.name)
-    read = row.compiler(data, Given(name, None))
-    if isinstance(read, Loaded):
-        return policy.Policy(read.rules), read.notices
-    found = read.policy()
-    if found is not None:
-        return found, ()
-    loaded = row.reader(data, Given(name, None))  # it finds all mistakes
-    return policy.Policy(loaded.rules), loaded.notices
+    found = _policy_or_rules(row, data, Given(name), ordinary=False)
+    if isinstance(found, Loaded):
+        return policy.Policy(found.rules), found.notices
+    return found, ()
 
 
 def _bytes(name: str, row: Format) -> bytes:
@@ -122,18 +123,4 @@ def _bytes(name: str, row: Format) -> bytes:
     if row.max_bytes is not None:
         return bytes_of(name, row.max_bytes, row.name)
     with Path(name).open("rb") as file:
-        return compiled_from(file, name)
-
-
-def compiled_from(file: IO[bytes], name: str) -> bytes:
-    """Read a compiled policy from a file or a pipe, which errors call *name*."""
-    try:
-        return read_compiled(file)
-    except PolicyError as error:
-        raise _not_compiled(name, error) from None
-
-
-def _not_compiled(name: str, error: PolicyError) -> PolicyError:
-    return PolicyError(
-        f"{name}: {error}; of a policy in another format give the format"
-    )
+        return _compiled.bytes_in(file, name)
