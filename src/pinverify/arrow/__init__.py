@@ -1,7 +1,7 @@
 """Columns of certificates, as pyarrow, Polars, DuckDB and others hold them in Arrow.
 
 Columns come in, and go out, through the Arrow PyCapsule interface, so pinverify needs
-none of these libraries. docs/arrow.md says what is copied, and what is believed.
+none of these libraries. docs/arrow.md says what is copied, and what is trusted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pinverify.core._arrow import (
     schema_capsule,
     stream_capsule,
 )
+from pinverify.core._cffi import DIGEST_LEN
 from pinverify.core._keys import hash_keys, match_keys
-from pinverify.core._library import DIGEST_LEN
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pinverify.errors import PolicyError
 from pinverify.policy._pin import PinKind
@@ -41,7 +41,7 @@ __all__ = ["Column", "KeyColumn", "is_pinned", "spki_sha256", "verdicts"]
 
 
 class Column:
-    """An answer: one Arrow array, whatever the number of arrays that were given.
+    """An answer: one Arrow array, however many arrays were given.
 
     ``pyarrow.array(column)`` and ``polars.Series(column)`` take it without a copy.
     """
@@ -81,14 +81,14 @@ class KeyColumn(Column):
     """An answer about certificates, and which of them could not be read.
 
     Attributes:
-        malformed: a column of bool: True for certificates that are not strict DER; null
-            where the certificate is null.
+        malformed: a column of bool, True for certificates that are not strict DER, and
+            null where the certificate is null.
     """
 
     __slots__ = ("malformed",)
 
     def __init__(self, column: ArrowColumn, malformed: Column) -> None:
-        """Keep both."""
+        """Keep the answer and the malformed rows."""
         super().__init__(column)
         self.malformed = malformed
 
@@ -100,17 +100,17 @@ def spki_sha256(column: Any) -> KeyColumn:  # noqa: ANN401 - any Arrow array
     """Return the SPKI digests of a column of certificates (RFC 7469, 2.4).
 
     Args:
-        column: n DER certificates, in an array or a chunked array of Arrow: an object
-            with ``__arrow_c_array__`` or ``__arrow_c_stream__``. Its type is binary,
-            large_binary, binary_view or fixed_size_binary.
+        column: n DER certificates, in an array or a chunked array of Arrow. That is an
+            object with ``__arrow_c_array__`` or ``__arrow_c_stream__``. The type of the
+            array is binary, large_binary, binary_view or fixed_size_binary.
 
     Returns:
-        n digests, fixed_size_binary(32): null where the certificate is null or
-        malformed.
+        n digests of the type fixed_size_binary(32), null where the certificate is null
+        or malformed.
 
     Raises:
-        TypeError: *column* is no Arrow column, or of another type.
-        ValueError: it cannot be right; see docs/arrow.md.
+        TypeError: *column* is not an Arrow column, or has another type.
+        ValueError: its data contradict themselves; see docs/arrow.md.
     """
     digests: list[bytearray] = []
     checked = _Checked()
@@ -131,7 +131,7 @@ def is_pinned(column: Any, pins: Iterable[Pin | str]) -> KeyColumn:  # noqa: ANN
         pins: pins of keys, or their spellings.
 
     Returns:
-        n times True or False: null where the certificate is null. A malformed
+        n values, True or False; null where the certificate is null. A malformed
         certificate is not pinned.
 
     Raises:
@@ -168,23 +168,24 @@ def verdicts(
 
     Args:
         policy: a policy; or a PinSet for every peer.
-        hosts: n names, in an Arrow array of strings or binary, chunked in any way. In
-            ASCII: others are rejected. An empty one is a peer without a name; None
-            if no peer has one.
-        chains: n verified chains: lists of certificates, leaf first; or n leaf
-            certificates, as in `spki_sha256`.
-        now: timezone-aware; None is the current time.
+        hosts: n names, in an Arrow array of strings or binary, chunked in any way.
+            Names that are not ASCII are rejected. An empty name means a peer without a
+            name; None instead of an array means that no peer has a name.
+        chains: n verified chains, which are lists of certificates, leaf first; or n
+            leaf certificates, as in `spki_sha256`.
+        now: the time, timezone-aware; None means the current time.
         threads: the number of threads that decide, as in `Policy.evaluate_many`.
 
     Returns:
         n structs with the fields ``accepted`` (bool), ``reason`` (uint8, a `Reason`),
         ``rule`` and ``depth`` (uint32: the number of the rule in the policy, and the
-        position of the certificate that decided), and ``matched`` (32 bytes: the
-        digest that matched or that is blocked). All are null where the host or the
-        chain is null; the last three also where there is none.
+        position of the certificate that decided), and ``matched`` (32 bytes: the digest
+        that matched or that is blocked). All fields are null where the host or the
+        chain is null; ``rule``, ``depth`` and ``matched`` also where there is no such
+        value.
 
     Raises:
-        TypeError: as in `spki_sha256`; or *policy* is no policy.
+        TypeError: as in `spki_sha256`; or *policy* is not a policy.
         ValueError: as in `spki_sha256`; or the numbers of hosts and chains differ, a
             list has a null, or *threads* is less than 1.
     """
@@ -247,7 +248,7 @@ def _num(rows: Rows | None, others: Iterator[Rows]) -> int:
 
 
 class _Verdicts:
-    """The columns about all peers, as they grow."""
+    """The answers about all peers, in columns that grow."""
 
     def __init__(self) -> None:
         self.valid, self.accepted = _Bits(), _Bits()
@@ -290,10 +291,10 @@ class _Verdicts:
 _BOOL = "b"
 _DIGEST = f"w:{DIGEST_LEN}"
 
-# Tables from bytes to digits: int() makes a bitmap of a text of digits in one call.
+# Tables from bytes to binary digits, which int() turns into a bitmap in one call.
 _NOT_ZERO = b"0" + 255 * b"1"
-# No rule and no depth are 0xFFFFFFFF. The highest byte tells: a policy has fewer than
-# 2^31 rules, and memory has no room for a chain of 0xFF000000 certificates.
+# 0xFFFFFFFF means no rule, or no depth. The highest byte is enough to see it: a policy
+# has fewer than 2^31 rules, and no memory can hold a chain of 0xFF000000 certificates.
 _NOT_NONE = 255 * b"1" + b"0"
 _HIGH = 3 if sys.byteorder == "little" else 0
 _WITH_A_PIN = bytes(b"01"[i in (Reason.MATCH, Reason.BLOCKED)] for i in range(256))
@@ -335,7 +336,7 @@ class _Bits:
         return self._pieces[0][0] if self._pieces else 0
 
     def to_bytes(self) -> bytes:
-        """Return them as an Arrow bitmap."""
+        """Return the bits as an Arrow bitmap."""
         return _as_bytes(self.bits, self.num)
 
 

@@ -1,14 +1,14 @@
 """Columns of other libraries: the structs of Arrow that they hand over.
 
-The interface (see `core._arrow`) gives pointers to buffers, and no lengths but those of
-the buffers of views. So a producer is believed about the memory that it points to, as a
-caller in C is. Everything that can be checked is: that a struct was not released and
-fits its type, that no number is negative and no needed pointer is null; in C, that
-offsets do not descend, and that views are inside of their buffers. The last offset says
-where the data ends.
+The interface (see `core._arrow`) gives pointers to buffers, and lengths only for the
+buffers of views. So a producer is trusted about the memory that it points to, as a
+caller in C is. All that can be checked is checked: a struct was not released and fits
+its type, no number is negative, and no needed pointer is null. C checks that offsets do
+not descend, and that views are inside their buffers. The last offset says where the
+data ends.
 
-Data and offsets are not copied, except for views and columns of one width, which have
-no offsets.
+Data are copied only from views. Offsets are copied only for a slice of lists, and made
+for views and columns of one width, which have none.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from array import array
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pinverify.core._arrow import struct_of
-from pinverify.core._library import Column, Positions, ffi, lib
+from pinverify.core._cffi import Column, Positions, ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Content", "Rows", "read"]
+__all__ = ["Content", "Rows", "read", "some"]
 
 
 Content: TypeAlias = Literal["certificates", "chains", "hosts"]
@@ -46,24 +46,29 @@ class Rows(NamedTuple):
         valid = self.valid >> first & _ones(num)
         if self.lists is not None:
             lists = self.lists.from_zero(first, num)
-            strings = self.strings.some(self.lists.view[first], lists.view[-1])
+            strings = some(self.strings, self.lists.view[first], lists.view[-1])
             return Rows(num, valid, strings, lists, self.kept)
-        return Rows(num, valid, self.strings.some(first, num), None, self.kept)
+        return Rows(num, valid, some(self.strings, first, num), None, self.kept)
+
+
+def some(column: Column, first: int, num: int) -> Column:
+    """Return a column of *num* of the strings, from number *first* on."""
+    return Column(column.data, column.positions.view[first : first + num + 1])
 
 
 def read(given: Any, name: str, content: Content) -> Iterator[Rows]:  # noqa: ANN401
     """Yield the rows of a column, one array after the other.
 
     Args:
-        given: an object with ``__arrow_c_array__`` or ``__arrow_c_stream__``: an array,
-            or a chunked one.
+        given: an array or a chunked array, which is an object with
+            ``__arrow_c_array__`` or ``__arrow_c_stream__``.
         name: the argument, for messages.
-        content: the meaning of its rows: certificates are binary, chains lists of them
-            or certificates alone, hosts binary or texts.
+        content: the meaning of its rows: "certificates" are binary; "chains" are lists
+            of certificates, or leaves alone; "hosts" are binary or text.
 
     Raises:
-        TypeError: it is no such object, or the type is another one.
-        ValueError: what it hands over cannot be right.
+        TypeError: *given* is not such an object, or has another type.
+        ValueError: its data contradict themselves.
     """
     arrays = _arrays(given)
     while True:
@@ -120,7 +125,7 @@ def _release(struct: Any) -> None:  # noqa: ANN401
 
 _TEXT_MAX = 1000
 
-# By format string: the code of offsets; "" for views.
+# The code of the offsets by format string; "" for views, which have none.
 _STRINGS = {"z": "i", "u": "i", "Z": "q", "U": "q", "vz": "", "vu": ""}
 _LISTS = {"+l": "i", "+L": "q"}
 _FIXED = "w:"
@@ -176,7 +181,7 @@ def _rows_of_lists(one: Any, kind: str, of: str, kept: object) -> Rows:  # noqa:
     if _valid(child, first, used) != _ones(used):
         msg = "a null in a list; drop it, or make the whole list null"
         raise ValueError(msg)
-    # Only strings of these lists: the core looks at every offset of a column.
+    # Only the strings of these lists: the core looks at every offset of a column.
     strings = _strings(child, of, first, used)
     return Rows(num, valid, strings, Positions(at).from_zero(0, num), kept)
 
@@ -247,7 +252,7 @@ def _valid(one: Any, first: int, num: int) -> int:  # noqa: ANN401
 
 
 def _offsets(one: Any, buffer: int, code: str, first: int, num: int) -> memoryview:  # noqa: ANN401
-    """Return the offsets of some rows, at least one; C checks those in between."""
+    """Return the offsets of one or more rows; C checks those in between."""
     start = one.offset + first
     at = _memory(one.buffers[buffer], start + num + 1, code)[start:]
     _check(0 <= at[0] <= at[-1], "offsets descend, or are negative")

@@ -20,7 +20,7 @@ _ROWS_AT_ONCE = 10_000
 
 
 class FindingsFile:
-    """A Parquet file of findings that grows, and is whole after the block."""
+    """A Parquet file of findings that grows in a block, and is whole after it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         """Begin to write to a file."""
@@ -36,7 +36,7 @@ class FindingsFile:
         row = found._asdict()
         row["spki_sha256"] = row.pop("key")
         start, end = row.pop("validity") or (None, None)
-        row["source"] = printable(found.source)  # or bytes that are no text
+        row["source"] = printable(found.source)  # it may have bytes that are not text
         row["not_before"], row["not_after"] = _moment(start), _moment(end)
         self._rows.append(row)
         if len(self._rows) == _ROWS_AT_ONCE:
@@ -51,7 +51,7 @@ class FindingsFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write what is left, and the end of the file; after an exception nothing."""
+        """Write what is left, and the end of the file; after an exception, nothing."""
         if kind is None:
             self._write()
             self._writer.close()
@@ -60,8 +60,8 @@ class FindingsFile:
 def _quiet_writer(file: IO[bytes], schema: Any) -> Any:  # noqa: ANN401
     """Return a writer that does not complain when it is freed.
 
-    A writer ends its file then. But Ctrl-C may come at any moment, and the file of a
-    writer that was interrupted is closed, and dropped, before the writer is freed.
+    A writer completes its file when it is freed. But after Ctrl-C, which may come at
+    any moment, the file has been closed and removed before the writer is freed.
     """
     from pyarrow import parquet
 
@@ -74,7 +74,7 @@ def _quiet_writer(file: IO[bytes], schema: Any) -> Any:  # noqa: ANN401
 
 
 def is_findings(path: Path) -> bool:
-    """Return True if a file is one of findings."""
+    """Return True if a file has findings."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -104,7 +104,7 @@ def _schema(pa: Any) -> Any:  # noqa: ANN401
 
 
 def _moment(text: str | None) -> dt.datetime | None:
-    """Return the moment of YYYYMMDDHHMMSSZ; None if the calendar has none such."""
+    """Return the moment of YYYYMMDDHHMMSSZ; None if the calendar does not have it."""
     if text is None:
         return None
     with contextlib.suppress(ValueError):

@@ -1,6 +1,6 @@
 """The inputs of an audit: files, folders and pipes, one after the other.
 
-Tables that pyarrow reads are in _tables.py; the others are read here.
+_tables.py reads the tables that need pyarrow; all other inputs are read here.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Inputs:
     """The inputs that a user names.
 
     Attributes:
-        left_out: number of files found in folders and skipped: nothing to audit.
-        num_tables: files with columns.
+        left_out: number of files, found in folders, that have nothing to audit.
+        num_tables: number of files with columns.
     """
 
     def __init__(
         self, paths: Sequence[Path], wanted: Wanted, outputs: Collection[Path]
     ) -> None:
-        """Name them; files to be written are no input, though they are in a folder."""
+        """Take the paths; an output is not read, even if it is in a folder."""
         self._paths = paths
         self._wanted = wanted
         self._outputs = {_identity(path) for path in outputs if path.exists()}
@@ -79,7 +79,7 @@ class Inputs:
         return None
 
     def read(self, moved: Moved) -> Read:
-        """Read all of them."""
+        """Read all inputs."""
         for path in self._paths:
             if not path.is_dir():
                 yield from self._file(path, moved, named=True)
@@ -163,7 +163,7 @@ _PEEKED = 4096
 _TILE = re.compile(r"/tile/data/(?:x\d{3}/)*\d{3}(?:\.p/(\d{1,3}))?(?:\.gz)?$")
 # The end of such a path, for tiles that somebody keeps elsewhere.
 _TILE_NAME = re.compile(r"/\d{3}(?:\.p/\d{1,3})?(?:\.gz)?$")
-# Hashes of the tree and names, beside the data (static-ct-api).
+# Tiles of hashes and of names, beside the data tiles (static-ct-api).
 _OTHER_TILE = re.compile(
     r"/tile/(?:\d+|names)/(?:x\d{3}/)*\d{3}(?:\.p/\d{1,3})?(?:\.gz)?$"
 )
@@ -204,16 +204,16 @@ def kind_of(path: Path, head: bytes) -> Kind:
 
 
 def _kind_of_rest(place: str, head: bytes) -> Kind:
-    """Return the kind of a file without a mark of its own."""
+    """Return the kind of a file that no magic number tells."""
     if is_pem(head):
         return "pem"
-    if head.startswith(b"\x30"):  # no time in a tile is so late
+    if head.startswith(b"\x30"):  # not a tile: its time would be too late
         return "der"
     return "tile" if _TILE_NAME.search(place) else ""
 
 
 def peek(file: io.BufferedReader) -> bytes:
-    """Return the first bytes of a file or a pipe, which are still to be read."""
+    """Return the first bytes of a file or a pipe without consuming them."""
     return file.peek(_PEEKED)[:_PEEKED]
 
 
@@ -221,10 +221,10 @@ def peek(file: io.BufferedReader) -> bytes:
 
 
 def walk(folder: Path) -> Iterator[Path | Fault | None]:
-    """Yield the files of a folder and of those in it, in order; None for a pipe.
+    """Yield the files in a folder and its subfolders, in order; None for a pipe.
 
-    Hidden ones are passed over, partial tiles where there is a longer one, and links
-    to folders that are read anyway.
+    Hidden files are skipped. So are partial tiles of which there is a longer one, and
+    links to folders that are read anyway.
     """
     root = folder.resolve()
     waiting = [folder]
@@ -249,7 +249,7 @@ def walk(folder: Path) -> Iterator[Path | Fault | None]:
 
 
 def _listed(folder: Path) -> list[str]:
-    """Return the names in a folder, in order, without hidden and shorter tiles."""
+    """Return the sorted names in a folder, without hidden files and shorter tiles."""
     names = sorted(one.name for one in folder.iterdir() if one.name[0] != ".")
     if _TILE_NAME.search(f"{folder.absolute().as_posix()}/1") and folder.suffix == ".p":
         found = [(name, _WIDTH.fullmatch(name)) for name in names]
@@ -297,9 +297,9 @@ _CUT = b"-----BEGIN CERTIFICATE-----"
 
 
 def _certificates(file: IO[bytes], moved: Moved) -> Iterator[bytes]:
-    """Yield the text of each certificate; half of one is malformed.
+    """Yield the text of each certificate; a certificate that is cut is malformed.
 
-    Lines may end in anything, or not at all, as in files that were put together.
+    Lines may end in any way, or not at all where two files were concatenated.
     """
     text, searched, begun = b"", 0, False
     while data := file.read(_PEM_PIECE):
@@ -315,7 +315,7 @@ def _certificates(file: IO[bytes], moved: Moved) -> Iterator[bytes]:
                 yield _CUT
             begun = is_begin and is_ours
             begin_at, searched = found.start(), found.end()
-        searched = max(searched, len(text) - _BOUNDARY_MAX)  # where one may begin
+        searched = max(searched, len(text) - _BOUNDARY_MAX)  # one may begin there
         done = begin_at if begun else searched
         text, searched = text[done:], searched - done
         if len(text) > _DER_MAX:
@@ -335,7 +335,7 @@ _API = "; the entries before it are in `entries` of this error"
 def read_tiles(file: IO[bytes], source: str, moved: Moved) -> Read:
     """Read one data tile of a log, compressed or not.
 
-    One that is cut between two entries is known by its name.
+    The number in the name of a tile shows whether it was cut between two entries.
     """
     tile = file.read(_TILE_MAX + 1)
     moved(len(tile))
@@ -389,7 +389,7 @@ FILE_READERS: dict[Kind, Callable[[IO[bytes], str, Moved], Read]] = {
     "pem": read_pem,
     "tile": read_tiles,
 }
-"""The readers of files that are no tables."""
+"""The readers of files that are not tables."""
 
 
 # ---- CSV ---------------------------------------------------------------------
@@ -399,7 +399,7 @@ _DELIMITERS = ",;\t|"
 
 
 def read_csv(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) -> Read:
-    """Read a CSV file with a header; rows are numbered from 0, without it."""
+    """Read a CSV file with a header; the rows after it are numbered from 0."""
     csv.field_size_limit(_CELL_MAX)
     with io.TextIOWrapper(
         file, encoding="utf-8-sig", errors="backslashreplace", newline=""
@@ -409,7 +409,7 @@ def read_csv(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) -> Read
 
 def _read_lines(lines: Iterator[str], source: str, wanted: Wanted) -> Read:
     header = next(lines, "")
-    if "\0" in header:  # as each Latin letter of UTF-16 has
+    if "\0" in header:  # as in each Latin letter of UTF-16
         advice = "convert it, as `iconv -f UTF-16 -t UTF-8` does"
         yield Fault(
             source, f"it has zero bytes, as UTF-16 has, and is not UTF-8; {advice}"
@@ -423,7 +423,7 @@ def _read_lines(lines: Iterator[str], source: str, wanted: Wanted) -> Read:
         return
     at_cert = names.index(place.certificates)
     at_host = None if place.hosts is None else names.index(place.hosts)
-    # Strictly, or a stray quote would make all that follows one cell.
+    # Strict, or a stray quote would turn all that follows into one cell.
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     first = 0
     try:
@@ -451,7 +451,7 @@ def _counted(text: io.TextIOWrapper, moved: Moved) -> Iterator[str]:
 def _pieces(
     rows: Iterator[list[str]], at_cert: int, at_host: int | None
 ) -> Iterator[tuple[list[bytes | None], list[bytes | None]]]:
-    """Yield certificates and hosts of some rows; an empty cell is null.
+    """Yield the certificates and hosts of all rows, in batches; an empty cell is null.
 
     A row too short for the column of certificates counts as a malformed certificate.
     """
@@ -482,7 +482,7 @@ def _cell(row: list[str], at: int, missing: bytes | None) -> bytes | None:
 
 
 def _is_no_certificate(certs: list[bytes | None]) -> bool:
-    """Return True if no cell looks as PEM or base64 of DER does."""
+    """Return True if no cell looks like PEM or base64 of DER."""
     cells = [cell for cell in certs if cell]
     return bool(cells) and not any(
         b"-----BEGIN " in cell or cell.lstrip().startswith(b"M") for cell in cells

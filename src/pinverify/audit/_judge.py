@@ -1,10 +1,11 @@
-"""The decision about each certificate of a batch, as a leaf alone.
+"""The decision about each certificate of a batch, as a leaf without its chain.
 
-The names of certificates that have a rule are found without reading most of them.
-A name lies in one piece in its certificate, in upper or lower case. So a certificate
-that has nowhere the last two labels of any pattern has no name that a rule is for, and
-a search for bytes finds the others. Only `*.com` covers `example.com` without it. What
-is found need not be a name: then the certificate is read for nothing.
+Names that have a rule are found without reading most certificates. A name stands in its
+certificate in one piece, in upper or lower case. So a certificate with a name that has
+a rule contains the last two labels of a pattern, and is found by a search for these
+bytes. There is one exception: a certificate for `*.com` covers `example.com` without
+these labels, so `*.com` is searched for, too. If a hit is not in a name, the
+certificate is read for nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.audit._rows import is_valid, text_of
 from pinverify.audit._summary import UNREADABLE, Finding
+from pinverify.core._cffi import DIGEST_LEN, Column
 from pinverify.core._hosts import canonical, is_address, split_pattern
 from pinverify.core._keys import hash_keys
-from pinverify.core._library import DIGEST_LEN, Column
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pinverify.errors import PolicyError
 from pinverify.policy import PinSet, Reason
@@ -47,8 +48,9 @@ class Judged(NamedTuple):
     """A name of a certificate that has a rule.
 
     Attributes:
-        shown: for people: the name, or the one host of the policy that it covers.
-        host: is looked up.
+        shown: the text for people, which is the name, or the host of the policy that
+            the name covers.
+        host: the host to look up.
     """
 
     shown: str
@@ -75,7 +77,7 @@ class Names:
             if wildcard != "*." and not is_address(name):
                 self._below.setdefault(name.partition(".")[2], []).append(name)
         self._needles = needles if len(needles) <= _NEEDLES_MAX else None
-        # A host that was scanned again and again shows the same certificate.
+        # A host that is scanned again and again shows the same certificate.
         self.of = functools.lru_cache(_KEPT_MAX)(self._of)
 
     def stranger(self) -> str:
@@ -98,7 +100,7 @@ class Names:
             place = data.find(needle)
             while place >= 0:
                 row = bisect_right(at, start + place) - 1
-                found.add(row)  # if it reaches into the next row, it is in neither
+                found.add(row)  # harmless if it reaches into the next row
                 place = data.find(needle, at[row + 1] - start)
         yield from sorted(found)
 
@@ -114,7 +116,7 @@ class Names:
         return tuple(judged)
 
     def _with_rule(self, name: str) -> Iterator[Judged]:
-        # Some libraries have read a name up to the NUL (CVE-2009-2408).
+        # Some libraries have read a name only up to a NUL (CVE-2009-2408).
         name = name.partition("\0")[0]
         wildcard, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
         try:
@@ -128,7 +130,7 @@ class Names:
         for one in self._below.get(host, ()):
             if self._is_pinned(one):
                 yield Judged(one, one)
-        # Any other host that the wildcard covers, for rules that are wildcards, too.
+        # Also any other host that the wildcard covers: wildcards of rules may cover it.
         other = f"x.{host}"
         hosts = self._rules.hosts
         while other in hosts or f"**.{other}" in hosts:
@@ -143,7 +145,7 @@ class Names:
 
 
 def _needles(wildcard: str, name: str) -> Iterator[bytes]:
-    """Yield bytes of which each certificate for a pattern has some, in lower case."""
+    """Yield byte strings in lower case; a certificate for a pattern contains one."""
     if is_address(name):
         yield ipaddress.ip_address(name).packed.lower()
         return
@@ -186,7 +188,7 @@ class _Keys(NamedTuple):
     statuses: bytearray
 
     def of(self, i: int) -> bytes | None:
-        """Return the digest of one; None if it is malformed."""
+        """Return the digest of key *i*; None if its certificate is malformed."""
         if self.statuses[i]:
             return None
         return bytes(self.digests[DIGEST_LEN * i : DIGEST_LEN * (i + 1)])
@@ -196,12 +198,12 @@ class Judge:
     """A policy that judges batches, at one moment, and counts what it finds."""
 
     def __init__(self, policy: Policy, rules: Rules, summary: Summary) -> None:
-        """Begin; *rules* are those of the policy."""
+        """Prepare to judge; *rules* are those of the policy."""
         self._policy = policy
         self._handle = handle_of(policy)
         self._names = Names(rules)
         self._patterns = [self._handle.rule(i)[0] for i in range(len(rules.hosts))]
-        # A key that is blocked for all is rejected whatever its certificate names.
+        # A key that is blocked for all hosts is rejected for any name.
         self._stranger = self._names.stranger().encode() if rules.blocked else None
         self._summary = summary
         self._now = int(time.time())
@@ -220,7 +222,7 @@ class Judge:
             yield one
 
     def _by_hosts(self, batch: Batch, keys: _Keys) -> Iterator[Finding]:
-        """Judge rows with a host each, or those of clients."""
+        """Judge rows that each have a host, or are those of clients."""
         summary, certs, hosts = self._summary, batch.certs, batch.hosts
         clients = self._handle.ignores_hosts
         names = Hosts(None, None, bytes)
@@ -291,7 +293,7 @@ class Judge:
             for one in names
         ]
         wrong = [(n, r) for n, r in reports if r.reason is not Reason.MATCH]
-        # A rejection says more than what report mode accepts.
+        # Rejections first: they say more than what report mode accepts.
         wrong.sort(key=lambda one: one[1].accepted)
         if wrong:
             report = wrong[0][1]

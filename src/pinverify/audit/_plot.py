@@ -1,7 +1,8 @@
 """An SVG of keys over time: how many certificates are valid in each month.
 
-One lane for each pin, and one for each host with keys outside of its pins. The height
-of a lane is its largest number, so lanes cannot be compared with each other.
+There is one lane for each pin, and one for each host with keys outside of its pins. The
+height of each lane stands for the largest number in it, so lanes cannot be compared
+with each other.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class _Lane(NamedTuple):
     name: str
     below: str
     kind: str
-    """Class of its area."""
+    """CSS class of its area."""
     num: int
     spans: Spans
 
@@ -150,7 +151,7 @@ class _Picture:
         )
 
     def _x(self, month: float) -> float:
-        """Return the place of a month, at the edge if it is outside."""
+        """Return the x coordinate of a month; that of the edge if it is outside."""
         width = _WIDTH - _LEFT - _RIGHT
         share = (month - self._first) / (self._last - self._first)
         return round(_LEFT + width * min(max(share, 0), 1), 1)

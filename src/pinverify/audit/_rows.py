@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pinverify.arrow._read import Rows
-from pinverify.core._library import Column
+from pinverify.core._cffi import Column
 from pinverify.errors import DERError, shown
 from pinverify.policy._der_and_pem import blocks, is_pem
 
@@ -34,10 +34,10 @@ __all__ = [
 ]
 
 ROWS = 4096
-"""The most rows of a batch."""
+"""The most rows in a batch."""
 
 BATCH_BYTES = 1 << 23
-"""The most bytes of its certificates, but for one that is larger."""
+"""About the most bytes of certificates in a batch of several."""
 
 CERTIFICATE = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
 """Labels of certificates in PEM (RFC 7468, 5.1 and 5.3)."""
@@ -48,10 +48,10 @@ class Batch(NamedTuple):
 
     Attributes:
         source: the file.
-        first: the number of the first row in it, from 0 on.
-        certs: DER.
-        hosts: the host of each; None if the names of the certificates count.
-        indices: the numbers of the entries in their log, if they are of one.
+        first: the number of its first row in the file, counted from 0.
+        certs: the certificates, in DER.
+        hosts: the host of each; None if the names in the certificates count.
+        indices: the numbers of the entries in their log, if they come from one.
     """
 
     source: str
@@ -78,10 +78,10 @@ class Fault(NamedTuple):
 
 
 Read: TypeAlias = "Iterator[Batch | Fault]"
-"""The answers of a reader."""
+"""The batches and faults that a reader yields."""
 
 Moved: TypeAlias = "Callable[[int], None]"
-"""Told of a number of bytes that were read, for the progress bar."""
+"""Function that takes the number of bytes just read, for the progress bar."""
 
 
 class Wanted(NamedTuple):
@@ -104,14 +104,14 @@ def is_valid(rows: Rows, i: int) -> bool:
 
 
 def text_of(rows: Rows, i: int) -> str:
-    """Return row *i* as text; bytes that are no UTF-8 are escaped."""
+    """Return row *i* as text; bytes that are not UTF-8 are escaped."""
     return rows.strings.item(i).decode("utf-8", "backslashreplace")
 
 
 def der_of_text(text: bytes) -> bytes:
     """Return the first certificate of a PEM text, or the DER that base64 encodes.
 
-    A text that is neither is a malformed certificate: no bytes.
+    Any other text is a malformed certificate: return no bytes for it.
     """
     try:
         if is_pem(text):
@@ -126,7 +126,7 @@ def der_of_text(text: bytes) -> bytes:
 # ---- columns -----------------------------------------------------------------
 
 BINARY, TEXT = "binary", "text"
-"""Types of columns that may hold certificates: DER; PEM or base64."""
+"""Types of columns that may have certificates: as DER; as PEM or base64."""
 
 _CERTIFICATES = (
     *("certificate", "cert", "der", "pem", "leaf", "x509", "certificate_der"),
@@ -140,21 +140,21 @@ _HOSTS = (
 _NAMES_MAX = 12
 
 NAME_ANOTHER = "name another one with"
-"""The next step of a column that has something else."""
+"""The beginning of the advice about a column that has something else."""
 
 
 class Place(NamedTuple):
-    """The names of both columns; without one of hosts, names of certificates count."""
+    """The names of both columns; without *hosts*, the names in certificates count."""
 
     certificates: str
     hosts: str | None
 
 
 def chosen(types: Mapping[str, str], wanted: Wanted) -> Place | str:
-    """Return the columns; or what is wrong, and the next step.
+    """Return the columns to read; or what is wrong, and the next step.
 
     Args:
-        types: of each column its type: BINARY, TEXT, or the name of another.
+        types: the type of each column: BINARY, TEXT, or the name of another type.
         wanted: the columns that the user named.
     """
     cert = _one(types, wanted.certificates, _CERTIFICATES, _Role.certificates())
@@ -174,7 +174,7 @@ def chosen(types: Mapping[str, str], wanted: Wanted) -> Place | str:
 
 
 def none_fits(name: str, cells: Sequence[bytes | None]) -> str:
-    """Return what is wrong with a column of texts that are no certificates."""
+    """Return what is wrong with a column of texts that are not certificates."""
     first = next((cell for cell in cells if cell), b"").decode("utf-8", "replace")
     return (
         f"the column {name!r} has no PEM and no base64 of DER, but {shown(first, 30)}; "

@@ -35,17 +35,19 @@ FAULTS_MAX = 1000
 
 
 class Finding(NamedTuple):
-    """A certificate that is malformed, or whose host is not accepted with a match.
+    """A certificate that is malformed, or that no pin of its host matches.
 
     Attributes:
         source: the file.
-        row: its number there, from 0 on.
-        leaf_index: its number in a log; None without one.
-        host: the first of the hosts that it is not accepted for; None without one.
-        other_hosts: the others.
+        row: the number of its row in the file, counted from 0.
+        leaf_index: its number in a log; None if it comes from no log.
+        host: the first of the hosts whose pins do not match it; None if there is no
+            host.
+        other_hosts: the other hosts whose pins do not match it.
         reason: the name of a `Reason`, or `UNREADABLE`.
-        accepted: True if it is accepted all the same: in report mode, or expired.
-        rule: the pattern that decided; None without one.
+        accepted: True if it is accepted all the same, since the rule is in report mode
+            or expired.
+        rule: the pattern that decided; None if there is no rule.
         key: SHA-256 of its SubjectPublicKeyInfo, 32 bytes; None if it is malformed.
         validity: notBefore and notAfter as YYYYMMDDHHMMSSZ; None if unreadable.
     """
@@ -81,7 +83,7 @@ class Spans:
                 self._changes[end + 1] -= 1
 
     def steps(self) -> list[tuple[int, int]]:
-        """Return months since year 0, each with the number from then on."""
+        """Return the months since year 0 at which the number changes, each with it."""
         steps, num = [], 0
         for month, change in sorted(self._changes.items()):
             num += change
@@ -97,7 +99,7 @@ def month_of(text: str) -> int:
 
 @dataclass(slots=True)
 class PinSeen:
-    """A pin of the policy, and the accepted certificates under it."""
+    """A pin of the policy, and the accepted certificates that match it."""
 
     pin: Pin
     patterns: list[str] = field(default_factory=list)
@@ -132,7 +134,7 @@ class KeySeen:
 class HostSeen:
     """A host with certificates whose keys are outside of its pins.
 
-    Of very many keys only the first are kept.
+    If a host has very many keys, only the first are kept.
     """
 
     num: int = 0
@@ -162,13 +164,13 @@ class Summary:
         first_malformed: the source and the row of the first of them, or None.
         no_rule: certificates of hosts without pins, which the policy accepts.
         accepted: certificates that match.
-        unmatched: those that are accepted without a match, by reason.
-        rejected: by reason.
-        pins: those of the policy by digest, but for blocked ones.
-        hosts: those with keys outside of their pins, as many as are kept.
-        more_hosts: certificates of other such hosts.
-        faults: parts of the input that could not be read, as many as are kept.
-        num_faults: their number.
+        unmatched: certificates that are accepted without a match, by reason.
+        rejected: certificates that are rejected, by reason.
+        pins: the pins of the policy by digest, without blocked ones.
+        hosts: hosts with keys outside of their pins; only the first are kept.
+        more_hosts: the number of certificates of such hosts that are not kept.
+        faults: parts of the input that could not be read; only the first are kept.
+        num_faults: the number of all faults.
         left_out: files in folders that are neither certificates nor tables nor tiles.
     """
 
@@ -189,7 +191,7 @@ class Summary:
 
         Args:
             digest: the pin that matched.
-            key: the digest of its key.
+            key: the SPKI digest of the certificate.
             der: the certificate.
         """
         self.accepted += 1
@@ -238,7 +240,7 @@ def _pins_of(rules: Rules) -> dict[bytes, PinSeen]:
 
 
 def as_json(summary: Summary, policy: Policy) -> dict[str, Any]:
-    """Return the summary in values of JSON."""
+    """Return the summary as JSON values."""
     return {
         "digest": policy.digest.hex(),
         "complete": summary.num_faults == 0,

@@ -1,7 +1,7 @@
 """Parquet and Arrow IPC, read in pieces by pyarrow, which the extra `audit` installs.
 
-A row group may be larger than memory: its columns are read page by page. A batch of
-Arrow IPC is one piece, as whoever wrote it made it.
+A row group may be larger than memory, so its columns are read page by page. A batch of
+Arrow IPC is read in one piece, whose size its writer chose.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def read_ipc_file(path: Path, source: str, wanted: Wanted, moved: Moved) -> Read
 
 
 def read_ipc_stream(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) -> Read:
-    """Read an Arrow IPC stream, also from a pipe; behind a fault nothing is read."""
+    """Read an Arrow IPC stream, also from a pipe; nothing is read after a fault."""
     import pyarrow as pa
 
     number = first = 0
@@ -166,7 +166,7 @@ def read_ipc_stream(file: IO[bytes], source: str, wanted: Wanted, moved: Moved) 
 
 
 class _Counted:
-    """A file that tells how much of it was read, and knows what it read last."""
+    """A file that reports how much of it was read, and keeps the last bytes read."""
 
     closed = False
     tail = b""
@@ -185,7 +185,7 @@ class _Counted:
 
 
 def _caught(pa: Any, pieces: Iterator[Any]) -> Iterator[Any]:  # noqa: ANN401
-    """Yield pieces, and in place of an error its text."""
+    """Yield pieces; if an error ends them, yield its text."""
     while True:
         try:
             piece = next(pieces, None)
@@ -248,7 +248,7 @@ def _batches(
     source: str,
     first: int,
 ) -> list[Batch]:
-    """Return the batches of a record batch, whose offsets are checked at once."""
+    """Return the batches of a record batch, after a check of all its offsets."""
     for name in filter(None, place):
         _binary(pa, table.column(name)).validate(full=True)
     return [
@@ -273,9 +273,9 @@ def _batch(pa: Any, table: Any, place: Place, source: str, first: int) -> Batch:
 
 
 def _binary(pa: Any, column: Any) -> Any:  # noqa: ANN401
-    """Return a column without dictionary, and texts as the bytes that they are."""
+    """Return a column without a dictionary, and with texts as bytes."""
     if pa.types.is_dictionary(column.type):
-        column.validate(full=True)  # or an index could lead outside of it
+        column.validate(full=True)  # or an index could lead outside of the dictionary
         column = column.dictionary_decode()
     if _type(pa.types, column.type) == TEXT:
         kind = pa.large_binary() if pa.types.is_large_string(column.type) else None

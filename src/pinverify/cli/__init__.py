@@ -1,7 +1,7 @@
 """The command `pinverify`; docs/cli.md is its manual.
 
-The commands need the extra `cli`. This module does not, so it can tell a user who
-has not installed it.
+The commands need the extra `cli`. This module does not, so it can tell a user that
+the extra is missing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 # ---- without click -----------------------------------------------------------
-# To import it takes longer than to read a policy and to print it.
+# Importing click takes longer than reading a policy and printing it.
 
 
 def _is_plain_show(words: list[str]) -> bool:
@@ -53,7 +53,7 @@ def _is_plain_show(words: list[str]) -> bool:
 
 
 def _show(source: str) -> int:
-    """Do as the command `show` does."""
+    """Do what the command `show` does."""
     from pathlib import Path
 
     from pinverify.cli.output import Output, in_one_line

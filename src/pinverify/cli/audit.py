@@ -18,10 +18,10 @@ from pinverify.audit._summary import (
     day,
     pin_text,
 )
-from pinverify.cli.check import REASONS, load
+from pinverify.cli.check import reason_text
 from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, FOUND, NO_ANSWER
-from pinverify.cli.output import NoAnswerError
-from pinverify.cli.plain import Cell
+from pinverify.cli.output import Cell, NoAnswerError
+from pinverify.cli.policy_files import policy_from
 from pinverify.cli.written_files import check_target, replace_file, replacing
 from pinverify.errors import PinverifyError, printable, shortened
 from pinverify.policy import PinSet, Reason
@@ -42,7 +42,7 @@ _STEP = 1 << 20
 
 
 class _UnreadError(PinverifyError):
-    """Raised if nothing could be read: a line for each fault."""
+    """Raised if nothing could be read; it has one line for each fault."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
@@ -54,10 +54,10 @@ class Request(NamedTuple):
 
     Attributes:
         inputs: files, folders and pipes.
-        policy: judges.
+        policy: the policy file.
         policy_format: its format.
-        host: of the pins, for a format that does not name it.
-        columns: of tables.
+        host: the host of the pins, for a format that does not name it.
+        columns: the columns to read in tables.
         findings: a Parquet file to write, or None.
         plot: an SVG to write, or None.
     """
@@ -74,10 +74,10 @@ class Request(NamedTuple):
 def audit_inputs(out: Output, request: Request) -> None:
     """Judge every certificate of the inputs, and print a summary.
 
-    Files are written, or replaced, when all is done.
+    The findings and the plot are written, or replaced, after the last certificate.
 
     Args:
-        out: gets the summary, and on stderr what could not be read.
+        out: gets the summary; what could not be read goes to stderr.
         request: the arguments and options.
 
     Raises:
@@ -85,7 +85,7 @@ def audit_inputs(out: Output, request: Request) -> None:
         NoAnswerError: there is no certificate, or a file cannot be written.
     """
     _check_outputs(request)
-    policy = load(out, request.policy, request.policy_format, request.host)
+    policy = policy_from(out, request.policy, request.policy_format, request.host)
     rules = policy.rules
     _warn_of_chains(out, rules)
     summary = Summary(rules)
@@ -119,7 +119,7 @@ def audit_inputs(out: Output, request: Request) -> None:
 
 
 def _tell_written(out: Output, request: Request, summary: Summary) -> None:
-    """Print the files that were written."""
+    """Print the names of the files that were written."""
     written = []
     if request.findings is not None:
         num = summary.malformed + summary.rejected.total() + summary.unmatched.total()
@@ -138,7 +138,7 @@ def _run(
     summary: Summary,
     sink: FindingsFile | None,
 ) -> None:
-    """Judge batch after batch."""
+    """Judge the inputs batch after batch."""
     size = inputs.size
     total = None if size is None else size // _STEP + 1
     with out.progress("auditing", total) as step:
@@ -152,7 +152,7 @@ def _run(
 
 
 def _in_steps(step: Callable[[], None]) -> Callable[[int], None]:
-    """Return a function that takes bytes, and makes a step for each mebibyte."""
+    """Return a function that counts bytes and makes a step for each mebibyte."""
     left = 0
 
     def moved(num: int) -> None:
@@ -192,7 +192,7 @@ def _check_outputs(request: Request) -> None:
 
 
 def _warn_of_chains(out: Output, rules: Rules) -> None:
-    """Warn of rules that a leaf alone never matches."""
+    """Warn of rules that never match a leaf without its chain."""
     found = [
         name for name, one in rules.hosts.items() if isinstance(one, PinSet) and one.ca
     ]
@@ -217,7 +217,7 @@ def _nothing_read(request: Request, summary: Summary) -> Exception:
 
 
 def _exit_code(summary: Summary) -> int:
-    """Return the exit code: an audit that is not complete comes first."""
+    """Return the exit code; an incomplete audit outweighs any finding."""
     if summary.num_faults:
         return NO_ANSWER
     if summary.malformed or summary.rejected:
@@ -255,7 +255,7 @@ def print_summary(out: Output, summary: Summary) -> None:
 
 
 def _counts(summary: Summary) -> Iterator[tuple[str, str, str, int]]:
-    """Yield result, style, reason and number; numbers that are 0 are left out."""
+    """Yield result, style, reason and number of each row whose number is not 0."""
     rows = [("accepted", "bold green", _why(Reason.MATCH.name), summary.accepted)]
     for reason, num in sorted(summary.unmatched.items()):
         rows.append(("unmatched", "bold yellow", _why(reason), num))
@@ -273,7 +273,7 @@ def _counts(summary: Summary) -> Iterator[tuple[str, str, str, int]]:
 def _why(reason: str) -> str:
     if reason == UNREADABLE:
         return "its names cannot be read"
-    return f"{reason}, {REASONS[Reason[reason]]}"
+    return reason_text(Reason[reason])
 
 
 def _print_hosts(out: Output, summary: Summary) -> None:
@@ -299,7 +299,7 @@ def _print_pins(out: Output, pins: Sequence[PinSeen]) -> None:
         return
     out.line()
     out.line(Cell("pins", "bold"))
-    # Those without a certificate first: nobody may have their keys any more.
+    # Pins without a certificate come first: perhaps nobody has their keys any more.
     for seen in sorted(pins, key=lambda one: one.num > 0)[:_PINS_MAX]:
         out.line("  ", Cell(str(seen.pin)))
         names = ", ".join(seen.patterns[:_PATTERNS_MAX])

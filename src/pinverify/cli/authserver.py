@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pinverify.cli.exit_codes import INTERRUPTED
 from pinverify.cli.output import NoAnswerError, Output
-from pinverify.cli.policies import followed_file
+from pinverify.cli.policy_files import followed_file
 from pinverify.errors import PolicyError
 from pinverify.headers import Proxy
 from pinverify.headers._auth_service import AuthService
@@ -45,11 +45,11 @@ class Wanted(NamedTuple):
     Attributes:
         policy: file of the policy.
         policy_format: its format.
-        form: of the header with the certificate.
+        form: the form of the header with the certificate.
         peers: addresses of the proxy, or "unix".
         secret_file: file with the secret, or None.
         listen: ``address:port``, or ``unix:`` and a path.
-        metrics: the same for probes and scrapes, or None.
+        metrics: such an address for probes and scrapes, or None.
     """
 
     policy: Path
@@ -70,7 +70,7 @@ def serve(out: Output, wanted: Wanted) -> None:
 
     Raises:
         PolicyError: the policy has mistakes, or no pins for clients.
-        NoAnswerError: the proxy is not declared, or the address cannot be had; or the
+        NoAnswerError: the proxy is not declared, the address is not available, or the
             system is Windows.
     """
     if not hasattr(signal, "SIGHUP"):
@@ -116,7 +116,7 @@ async def _until_a_signal(
     loop.add_signal_handler(signal.SIGHUP, file.wake)
     if "metrics" in sockets:
         await _serve_probes(sockets["metrics"][0])
-    # Whoever reads this line may send a signal at once.
+    # Printed once signals are handled: whoever reads these lines may send one at once.
     places = {
         "listening" if name == "listen" else name: _place(*each)
         for name, each in sockets.items()
@@ -139,10 +139,10 @@ async def _serve_probes(listener: socket.socket) -> None:
 
 
 def _secret(file: Path) -> str:
-    """Return the secret in a file, without the end of its line.
+    """Return the secret in a file, without the newline at its end.
 
     Raises:
-        ValueError: it is not ASCII.
+        ValueError: the file is not ASCII.
     """
     try:
         return file.read_text(encoding="ascii").removesuffix("\n")
@@ -152,7 +152,7 @@ def _secret(file: Path) -> str:
 
 
 def _as_options(text: str) -> str:
-    """Return the text of an error with the names that the options have."""
+    """Return the text of an error with the names of options instead of parameters."""
     text = text.replace("its addresses (peers)", "its addresses (--from)")
     text = text.replace("a Unix socket (peers=['unix'])", "a Unix socket (--from unix)")
     text = text.replace(
@@ -162,17 +162,17 @@ def _as_options(text: str) -> str:
 
 
 def _of_policy(error: PolicyError, wanted: Wanted) -> str:
-    """Return the text about a policy that can accept no client, for an operator."""
+    """Return why a policy cannot accept any client, in words for an operator."""
     text, _, _ = str(error).partition("; in Python")
-    text, _, _ = text.partition("; or, if the proxy")  # no option says so
+    text, _, _ = text.partition("; or, if the proxy")  # there is no option for that
     return f"{wanted.policy}: {text}"
 
 
 def _check_that_somebody_can_pass(wanted: Wanted) -> None:
-    """Refuse a place to listen at which no declared address ever appears.
+    """Refuse a place to listen where no declared peer can connect.
 
     Raises:
-        NoAnswerError: it is one.
+        NoAnswerError: no declared peer can connect there.
     """
     on_unix = wanted.listen.startswith(_UNIX)
     if not wanted.peers or any((peer == UNIX) == on_unix for peer in wanted.peers):
@@ -192,10 +192,10 @@ def _check_that_somebody_can_pass(wanted: Wanted) -> None:
 
 @contextlib.contextmanager
 def _listening(text: str, option: str) -> Iterator[socket.socket]:
-    """Yield a listening socket; a path of a Unix socket is removed afterwards.
+    """Yield a listening socket; the path of a Unix socket is removed afterwards.
 
     Raises:
-        NoAnswerError: *text* is no address, or somebody else has it.
+        NoAnswerError: *text* is not an address, or the address is in use.
     """
     path = Path(text.removeprefix(_UNIX)) if text.startswith(_UNIX) else None
     try:
@@ -227,7 +227,7 @@ def _bound(text: str, option: str) -> socket.socket:
 
 
 def _bound_to(path: Path) -> socket.socket:
-    """Return a Unix socket that its owner and group can connect to."""
+    """Return a Unix socket that only its owner and group can connect to."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         listener.bind(str(path))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, REJECTED
-from pinverify.cli.output import NoAnswerError, Output
-from pinverify.cli.plain import Cell
-from pinverify.cli.policies import rules_from
+from pinverify.cli.output import Cell, NoAnswerError, Output
+from pinverify.cli.policy_files import policy_from
 from pinverify.cli.servers import (
     Server,
     connect,
@@ -16,12 +14,11 @@ from pinverify.cli.servers import (
     context_for,
     verified_chain,
 )
-from pinverify.cli.x509 import facts
 from pinverify.errors import PolicyError, shortened
-from pinverify.formats._files import compiled_from
 from pinverify.policy import PinningError, PinSet, Policy, Reason, Report
 from pinverify.policy._pin import key_pin
 from pinverify.policy._policy import handle_of
+from pinverify.review._certificates import facts
 from pinverify.tls import pin_context
 
 if TYPE_CHECKING:
@@ -29,16 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinverify.cli.options import Way
-    from pinverify.cli.x509 import Facts, Role
+    from pinverify.review._certificates import Facts, Role
 
 __all__ = [
-    "REASONS",
     "RESULTS",
     "Checked",
     "as_json",
     "check_one",
     "check_server",
-    "load",
+    "exit_code_of",
+    "reason_text",
     "rule_text",
 ]
 
@@ -61,7 +58,7 @@ def check_server(  # noqa: PLR0913 - one per option
         pins: the pins to expect, if there is no policy file.
         policy_file: a policy file.
         policy_format: its format, as in `pinverify.load_policy`.
-        host: of the pins, for a format that does not name it.
+        host: the host of the pins, for a format that does not name it.
         way: how the server is reached.
     """
     context = context_for(way)
@@ -69,7 +66,7 @@ def check_server(  # noqa: PLR0913 - one per option
     policy = (
         _policy(server, pins)
         if policy_file is None
-        else load(out, Path(policy_file), policy_format, host)
+        else policy_from(out, policy_file, policy_format, host)
     )
     with out.progress(f"connecting to {server}"):
         checked = check_one(server, pin_context(context, policy), way)
@@ -98,13 +95,11 @@ class Checked(NamedTuple):
     @property
     def exit_code(self) -> int:
         """The exit code for this server alone."""
-        if not self.report.accepted:
-            return REJECTED
-        return 0 if self.report.reason is Reason.MATCH else ACCEPTED_UNMATCHED
+        return exit_code_of(self.report)
 
 
 def check_one(server: Server, context: ssl.SSLContext, way: Way) -> Checked:
-    """Connect to a server by a pinned context, and return the decision.
+    """Connect to a server with a pinned context, and return the decision.
 
     Raises:
         NoAnswerError: there is no decision: no connection, or no valid certificate.
@@ -119,7 +114,7 @@ def check_one(server: Server, context: ssl.SSLContext, way: Way) -> Checked:
         report, message = error.report, str(error)
     except OSError as error:
         raise NoAnswerError(connection_problem(server, error, way)) from error
-    if report is None:  # without a decision: never an acceptance
+    if report is None:  # no decision is never an acceptance
         raise NoAnswerError(message or f"{server} was not checked", REJECTED)
     return Checked(report, chain, message)
 
@@ -134,15 +129,14 @@ def _policy(server: Server, pins: Sequence[str]) -> Policy:
     return Policy({server.host: pinset})
 
 
-def load(out: Output, path: Path, policy_format: str, host: str | None) -> Policy:
-    """Read or open a policy; of one that is read, mistakes are told as warnings."""
-    if policy_format == "compiled":
-        with out.progress(f"opening {path.name}"):
-            if not path.is_fifo():
-                return Policy.open(path)
-            with path.open("rb") as pipe:  # <(…) in a shell
-                return Policy.open(compiled_from(pipe, str(path)))
-    return Policy(rules_from(out, path, policy_format, host=host))
+# ---- decisions in words ------------------------------------------------------
+
+
+def exit_code_of(report: Report) -> int:
+    """Return the exit code for one decision."""
+    if not report.accepted:
+        return REJECTED
+    return 0 if report.reason is Reason.MATCH else ACCEPTED_UNMATCHED
 
 
 RESULTS = {
@@ -151,7 +145,7 @@ RESULTS = {
     ACCEPTED_UNMATCHED: Cell("accepted without a match", "bold yellow"),
 }
 
-REASONS = {
+_REASONS = {
     Reason.MISMATCH: "a list of pins does not match",
     Reason.MATCH: "every list of pins matches",
     Reason.NOT_PINNED: "no rule pins this host",
@@ -162,6 +156,11 @@ REASONS = {
     Reason.BAD_HOST: "neither a host name nor an address",
     Reason.NOT_CHECKED: "the server was not checked",
 }
+
+
+def reason_text(reason: Reason) -> str:
+    """Return the name of a reason and its meaning."""
+    return f"{reason.name}, {_REASONS[reason]}"
 
 
 _AFTER_NO_MATCH = {
@@ -196,7 +195,7 @@ def _answer(server: Server, checked: Checked, said: list[Facts]) -> dict[str, An
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Return a decision in JSON; whoever prints it names the peer."""
+    """Return a decision in JSON, without the peer, which the caller names."""
     decided = report.to_dict()
     for name in ("side", "peer", "peer_address", "resumed"):
         del decided[name]
@@ -218,7 +217,7 @@ def _print(
     rows = [
         ("server", Cell(answer["server"])),
         ("result", RESULTS[out.exit_code]),
-        ("reason", Cell(f"{reason.name}, {REASONS[reason]}")),
+        ("reason", Cell(reason_text(reason))),
         ("rule", Cell(rule)),
     ]
     if answer["matched"] is not None:
@@ -228,7 +227,7 @@ def _print(
         rows.append(("next", Cell(_AFTER_NO_MATCH[reason])))
     out.fields(rows)
     out.line()
-    if answer["message"]:  # it shows the chain
+    if answer["message"]:  # the message shows the chain
         out.message(answer["message"])
     else:
         table = _chain_table(answer, roles, wide=True)

@@ -1,22 +1,14 @@
-"""`pinverify check` without a server: every host that a policy names, in parallel."""
+"""`pinverify check` without a server: check all hosts of a policy in parallel."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pinverify.cli.check import (
-    REASONS,
-    RESULTS,
-    Checked,
-    as_json,
-    check_one,
-    load,
-)
-from pinverify.cli.exit_codes import NO_ANSWER, REJECTED
-from pinverify.cli.output import NoAnswerError
-from pinverify.cli.plain import Cell
+from pinverify.cli.check import RESULTS, Checked, as_json, check_one, reason_text
+from pinverify.cli.exit_codes import worst_of
+from pinverify.cli.output import Cell, NoAnswerError
+from pinverify.cli.policy_files import policy_from
 from pinverify.cli.servers import Server, context_for, default_port
 from pinverify.core._hosts import split_pattern
 from pinverify.errors import printable
@@ -34,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["check_policy"]
 
 _THREADS = 16
-# The code of the whole run is that of the server which comes first here.
-_WORST_FIRST = (REJECTED, NO_ANSWER, *(code for code in RESULTS if code > NO_ANSWER))
 
 
 def check_policy(  # noqa: PLR0913 - one per option
@@ -51,19 +41,19 @@ def check_policy(  # noqa: PLR0913 - one per option
     """Check every host that a policy pins by name, and print a table.
 
     Args:
-        out: gets the table; its exit code is that of the worst server.
+        out: gets the table, and the exit code of the worst server.
         policy_file: the policy.
         policy_format: its format.
-        host: of the pins, for a format that does not name it.
-        port: of all servers; None for the usual one.
-        problems_only: leave out servers of which a pin matches.
-        way: how they are reached.
+        host: the host of the pins, for a format that does not name it.
+        port: the port of all servers; None for the usual one.
+        problems_only: leave out servers where a pin matches.
+        way: how the servers are reached.
 
     Raises:
         NoAnswerError: the policy pins no host by its name.
     """
     context = context_for(way)
-    policy = load(out, Path(policy_file), policy_format, host)
+    policy = policy_from(out, policy_file, policy_format, host)
     names, left_out = _named_hosts(policy.rules)
     if not names:
         msg = f"{policy_file}: no rule pins a host by its name; name a SERVER to check"
@@ -72,11 +62,10 @@ def check_policy(  # noqa: PLR0913 - one per option
     servers = [Server.named(name, number, way) for name in names]
     pin_context(context, policy)
     answers = _ask(out, servers, context, way)
-    codes = {_code(answer) for answer in answers}
-    out.exit_code = next((code for code in _WORST_FIRST if code in codes), 0)
+    out.exit_code = worst_of(answer.exit_code for answer in answers)
     both = list(zip(servers, answers, strict=True))
     if problems_only:
-        both = [(server, answer) for server, answer in both if _code(answer)]
+        both = [(server, answer) for server, answer in both if answer.exit_code]
     if out.as_json:
         shown = [_as_json(server, answer) for server, answer in both]
         out.json({"servers": shown, "left_out": left_out, "checked": len(servers)})
@@ -92,9 +81,9 @@ def check_policy(  # noqa: PLR0913 - one per option
 
 
 def _named_hosts(rules: Rules) -> tuple[list[str], list[str]]:
-    """Return the hosts that are pinned by name, and the patterns that name none.
+    """Return the hosts that are pinned by name, and the patterns that name no host.
 
-    A rule for a name and all below it names that one host.
+    ``**.NAME`` counts as a rule for one host, which is NAME.
     """
     names: set[str] = set()
     left_out = []
@@ -111,7 +100,7 @@ def _named_hosts(rules: Rules) -> tuple[list[str], list[str]]:
 def _ask(
     out: Output, servers: Sequence[Server], context: ssl.SSLContext, way: Way
 ) -> list[Checked | NoAnswerError]:
-    """Return the decision about each server, or why there is none; some at a time."""
+    """Return the decision about each server, or why there is none; ask in parallel."""
 
     def ask(server: Server) -> Checked | NoAnswerError:
         try:
@@ -128,14 +117,10 @@ def _ask(
             for answer in pool.map(ask, servers):
                 answers.append(answer)
                 step()
-        except BaseException:  # also on Ctrl-C: let none begin that waits
+        except BaseException:  # also on Ctrl-C: start none that still waits
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return answers
-
-
-def _code(answer: Checked | NoAnswerError) -> int:
-    return answer.exit_code
 
 
 def _as_json(server: Server, answer: Checked | NoAnswerError) -> dict[str, Any]:
@@ -154,7 +139,7 @@ def _print(out: Output, both: Sequence[tuple[Server, Checked | NoAnswerError]]) 
             errors.append(str(answer))
         else:
             result = RESULTS[answer.exit_code]
-            why = f"{answer.report.reason.name}, {REASONS[answer.report.reason]}"
+            why = reason_text(answer.report.reason)
             if answer.message:
                 rejections.append(answer.message)
         rows.append([Cell(printable(str(server))), result, Cell(why)])

@@ -14,6 +14,7 @@ from pinverify.cli.options import (
     WAY,
     Way,
     allow_option,
+    cafile_option,
     existing_file,
     format_of,
     format_option,
@@ -21,6 +22,7 @@ from pinverify.cli.options import (
     host_option,
     json_option,
     one_of,
+    policy_option,
     position_option,
     readable_formats,
     refuse_ignored,
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
-_WORDS = "pinverify.words"  # of the command line
+_WORDS = "pinverify.words"  # key of the words of the command line
 
 
 class Commands(click.Group):
@@ -74,7 +76,7 @@ def _in_one_line(ctx: click.Context) -> Iterator[Output]:
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else ctx.command_path
             problem = error.format_message().rstrip(".")
-            # It may stand behind the mistake, and has not been read then.
+            # `--json` may come after the mistake; then it has not been read yet.
             out.as_json = out.as_json or "--json" in ctx.meta.get(_WORDS, ())
             end = " See" if problem.endswith("?") else "; see"
             msg = f"{problem}{end} {command} --help"
@@ -83,8 +85,8 @@ def _in_one_line(ctx: click.Context) -> Iterator[Output]:
 
 # ---- the commands ------------------------------------------------------------
 
-# Each command imports what it needs when it runs: for `--version` and for the pins of
-# a file, imports are most of the time that the command takes.
+# Each command imports what it needs when it runs: imports take most of the time of
+# `--version`, and of printing the pins of a file.
 
 
 @click.group(
@@ -142,10 +144,10 @@ def pin(  # noqa: PLR0913, PLR0917 - one per option
 ) -> None:
     """Print the pins of servers, certificates and public keys.
 
-    They come in every usual spelling. A SOURCE is a server (host, host:port,
+    Each pin is printed in every usual spelling. A SOURCE is a server (host, host:port,
     https://host), a file (PEM with any number of certificates, requests and public
-    keys, or DER), or - for stdin. A name that could be either is a file if such a
-    file exists; ./NAME is always a file, and HOST:443 is always a server.
+    keys, or DER), or - for stdin. A name that could be either is a file if such a file
+    exists; ./NAME is always a file, and HOST:443 is always a server.
     """
     if out.as_json:
         only_for_people = ("spelling", "pem", "stanza", "host", "position", "allow")
@@ -156,14 +158,22 @@ def pin(  # noqa: PLR0913, PLR0917 - one per option
         refuse_ignored("without --stanza", "host", "position", "allow")
     if pem:
         refuse_ignored("with --pem", "spelling")
-    from pinverify.cli.pin import Wanted, print_pins
+    if stanza is None:
+        from pinverify.cli.pin import print_pins
 
-    policy = None
-    if stanza is not None:
-        from pinverify.cli.stanza import Stanza  # formats, which others do not need
+        print_pins(out, sources, way, spelling=spelling, pem=pem)
+        return
+    from pinverify.cli.stanza import print_stanza  # formats, which others do not need
 
-        policy = Stanza(stanza, host, position, allow)
-    print_pins(out, sources, Wanted(spelling, pem, policy), way)
+    print_stanza(
+        out,
+        sources,
+        way,
+        policy_format=stanza,
+        host=host,
+        position=position,
+        allow=allow,
+    )
 
 
 @commands.command(
@@ -221,10 +231,11 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     port: int | None,
     way: Way,
 ) -> None:
-    """Check a server's key, or the next one, against pins or a policy.
+    """Check a server's key, or its next key, against pins or a policy.
 
-    SERVER is host, host:port or https://host. Without it, every host is checked that
-    the policy pins by its name; with --chain the certificates or the key in a file.
+    SERVER is host, host:port or https://host. Without SERVER, every host that the
+    policy pins by its name is checked; with --chain, the certificates or the key in a
+    file are.
     """
     if chain is not None:
         if pins or server is not None or not policies:
@@ -292,9 +303,7 @@ def check(  # noqa: PLR0913, PLR0917 - one per option
     "no valid certificate; 3 accepted although no pin matched."
 )
 @click.argument("server")
-@click.option(
-    "--policy", type=existing_file, required=True, metavar="FILE", help="A policy file."
-)
+@policy_option
 @format_option
 @host_option
 @way_options
@@ -372,12 +381,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one per option
     metavar="DAYS",
     help="No rule may expire in this time: longer than clients are offline.",
 )
-@click.option(
-    "--cafile",
-    type=existing_file,
-    metavar="FILE",
-    help="PEM certificates to trust instead of the system's.",
-)
+@cafile_option
 @timeout_option
 @json_option
 @click.pass_obj
@@ -397,9 +401,9 @@ def rotate(  # noqa: PLR0913, PLR0917 - one per option
 ) -> None:
     """Say which step of a rotation is next, and whether it is safe.
 
-    `plan` prints it, `check` also fails if a next key must not be deployed yet, or if
-    the policy would lock somebody out. FILE is the policy that is to be published, or
-    was.
+    `plan` prints the step. `check` also fails if a next key must not be deployed yet,
+    or if the policy would lock somebody out. FILE is the policy that is, or will be,
+    published.
     """
     from pinverify.cli.rotate import Files, rotate_key
 
@@ -471,9 +475,10 @@ def convert(  # noqa: PLR0913, PLR0917 - one per option
 ) -> None:
     """Convert a policy from the format FROM to the format TO.
 
-    What TO cannot say is told on stderr. If TO would then accept more, nothing is
-    written, unless --allow names the kind of the loss. FROM and TO are formats, as in
-    `pinverify convert okhttp toml Pins.kt`; they are never guessed.
+    Warnings on stderr name what is lost because TO cannot say it. If the result would
+    accept more than the original, nothing is written, unless --allow names the kind of
+    the loss. FROM and TO are formats, as in `pinverify convert okhttp toml Pins.kt`;
+    they are never guessed.
     """
     from pathlib import Path
 
@@ -532,17 +537,24 @@ def lint(  # noqa: PLR0913, PLR0917 - one per option
 ) -> None:
     """Find mistakes in a policy file.
 
-    An error is a rule that can never match, or that rejects nobody; a warning one
-    that will break or lapse; a hint one that may mean something else. SERVER is host,
-    host:port or https://host.
+    An error is a rule that can never match or rejects nobody; a warning is a rule that
+    will break or lapse; a hint is a rule that may not mean what its author meant.
+    SERVER is host, host:port or https://host.
     """
     from pathlib import Path
 
-    from pinverify.cli.lint import Beside, lint_file
+    from pinverify.cli.lint import lint_file
 
-    beside = Beside(servers, bundle, timeout)
-    file = Path(source)
-    lint_file(out, file, policy_format, host, beside, strict=strict, as_sarif=as_sarif)
+    lint_file(
+        out,
+        Path(source),
+        policy_format,
+        host,
+        servers=servers,
+        way=Way(cafile=bundle, timeout=timeout),
+        strict=strict,
+        as_sarif=as_sarif,
+    )
 
 
 @commands.command()
@@ -593,9 +605,8 @@ def diff(  # noqa: PLR0913, PLR0917 - one per option
 ) -> None:
     """Compare what two policies accept.
 
-    What NEW accepts and OLD rejects is told, and the other way round. Decisions are
-    compared, for every host and chain, from now on; not the words of
-    the rules.
+    It prints what NEW accepts and OLD rejects, and the other way round. It compares the
+    decisions for every host and chain from now on, not the words of the rules.
     """
     from pathlib import Path
 
@@ -615,9 +626,7 @@ def diff(  # noqa: PLR0913, PLR0917 - one per option
 @click.argument(
     "inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(exists=True)
 )
-@click.option(
-    "--policy", type=existing_file, required=True, metavar="FILE", help="A policy file."
-)
+@policy_option
 @format_option
 @host_option
 @click.option(
@@ -661,7 +670,7 @@ def audit(  # noqa: PLR0913, PLR0917 - one per option
 
     An INPUT is a table (Parquet, Arrow IPC, CSV), a file in DER or PEM, a data tile of
     a Certificate Transparency log, or a folder of these. Without a column of hosts,
-    the names of each certificate that have a rule are judged.
+    each certificate is judged for those of its names that have a rule.
     """
     from pathlib import Path
 
@@ -776,10 +785,10 @@ def demo(out: Output) -> None:
     from rich.console import Console
 
     from pinverify import demo as demonstration
-    from pinverify.cli.terminal import TerminalPrinter
+    from pinverify.cli.terminal import console_of
 
     do_not_log_rejections()
-    console = Console(quiet=True) if out.as_json else TerminalPrinter("stdout").console
+    console = Console(quiet=True) if out.as_json else console_of("stdout")
     try:
         outcome = demonstration.run(console)
     except demonstration.NotShownError as error:

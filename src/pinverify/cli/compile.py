@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pinverify.cli.output import NoAnswerError, Output
-from pinverify.cli.plain import Cell
-from pinverify.cli.policies import rules_from
+from pinverify.cli.output import Cell, NoAnswerError, Output
+from pinverify.cli.policy_files import rules_from
 from pinverify.cli.written_files import check_target, replace_file
 from pinverify.errors import printable
 from pinverify.policy import PinSet, Policy
@@ -23,7 +22,7 @@ NO_TEXT = "a compiled policy is no text for a terminal; name a file with -o"
 def compile_file(
     out: Output, source: Path, target: Path | None, policy_format: str, host: str | None
 ) -> None:
-    """Compile *source* to *target*, and print a summary; or to stdout, without one."""
+    """Compile *source* to *target* and print a summary, or to stdout without one."""
     if target is not None:
         check_target(target, source)
     elif out.is_terminal:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pinverify.cli.compile import NO_TEXT
 from pinverify.cli.exit_codes import ACCEPTS_MORE
 from pinverify.cli.output import NoAnswerError, Output
-from pinverify.cli.policies import rules_from
+from pinverify.cli.policy_files import host_of_pins, rules_from
 from pinverify.cli.written_files import check_target, replace_file
 from pinverify.formats import dump_rules
 from pinverify.formats._format_table import FORMATS
@@ -33,22 +33,23 @@ def convert_file(  # noqa: PLR0913 - one per option
     position: Position | None,
     allow: tuple[str, ...],
 ) -> None:
-    """Write *source* in another format to *target* or stdout; tell what was lost.
+    """Write *source* in another format to *target* or stdout; report what was lost.
 
     Args:
         out: gets what the new format cannot say.
-        formats: of the source and of the target.
+        formats: the format of the source, and the format of the target.
         source: a policy file.
         target: a file, or None for stdout.
-        host: of the pins, for a format that does not name it.
-        position: whose keys pins for any position are, where the target says it.
+        host: the host of the pins, for a format that does not name it.
+        position: "leaf" or "ca", to be written for pins of any position if the target
+            must name a position.
         allow: kinds of losses that may make the target accept more.
     """
     if target is not None:
         check_target(target, source)
     source_format, target_format = formats
-    told = None if FORMATS[source_format].host == "says" else host
-    rules = rules_from(out, source, source_format, host=told, to_convert=True)
+    given = host_of_pins(source_format, host)
+    rules = rules_from(out, source, source_format, host=given, to_convert=True)
     to_write = host if FORMATS[target_format].host_to_write == "given" else None
     dumped = dump_rules(
         rules, format=target_format, allow=allow, host=to_write, position=position
@@ -80,7 +81,7 @@ def convert_file(  # noqa: PLR0913 - one per option
 
 
 def tell_losses(out: Output, target_format: str, losses: Sequence[Loss]) -> None:
-    """Warn of what a format cannot say; the exit code tells if it accepts more."""
+    """Warn of what a format cannot say; set the exit code if it then accepts more."""
     for loss in losses:
         out.warn(f"{target_format}: {loss}")
     if any(loss.direction == "wider" for loss in losses):

@@ -1,12 +1,12 @@
-"""`pinverify diff`: tell what a new policy accepts and an old one rejects, or else."""
+"""`pinverify diff`: print the differences in what an old and a new policy accept."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from pinverify.cli.exit_codes import ACCEPTS_LESS, ACCEPTS_MORE
-from pinverify.cli.plain import Cell
-from pinverify.cli.policies import loaded_from
+from pinverify.cli.output import Cell
+from pinverify.cli.policy_files import host_of_pins, loaded_from
 from pinverify.cli.rule_lines import Line, of_default, of_expired, of_rule, text_of
 from pinverify.errors import printable
 from pinverify.policy import PinSet, Policy
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["diff_files"]
 
 
-_LINES_MAX = 40  # of one change, gone or come
+_LINES_MAX = 40  # removed or added lines of one change that are printed
 
 
 def diff_files(
@@ -36,19 +36,19 @@ def diff_files(
     """Print the differences in what two policies accept.
 
     Args:
-        out: gets the differences; its exit code tells the direction.
+        out: gets the differences, and an exit code for their direction.
         files: the old policy and the new one.
-        formats: theirs.
-        host: of the pins, for formats that do not name it; and of what is in use.
+        formats: their formats.
+        host: the host of the chain or key in use; also the host of the pins, for
+            formats that do not name it.
         in_use: a file with the chain or key that is deployed now, or None.
     """
-    from pinverify.formats._format_table import FORMATS
-
     both = []
     steps = f"add --format compiled --to {formats[1]}", "add --to compiled"
     for file, name, step in zip(files, formats, steps, strict=True):
-        given = None if FORMATS[name].host == "says" else host
-        loaded = loaded_from(out, file, name, given, if_compiled=step)
+        loaded = loaded_from(
+            out, file, name, host_of_pins(name, host), if_compiled=step
+        )
         for notice in loaded.notices:
             out.warn(notice)
         both.append(loaded.rules)
@@ -78,9 +78,9 @@ def _kept(in_use: str, old: Rules, new: Rules, host: str | None) -> dict[str, bo
     """Return for each host whether both policies accept the key that is in use.
 
     Raises:
-        NoAnswerError: the file is none of a chain or a key, or names no host.
+        NoAnswerError: the file is neither a chain nor a key, or names no host.
     """
-    from pinverify.cli.check_next import decisions, read_evidence
+    from pinverify.cli.chain_files import decisions, read_evidence
 
     evidence = read_evidence(in_use)
     both = Policy(old), Policy(new)
@@ -102,7 +102,7 @@ class _Side(NamedTuple):
         rules: its rules.
         default: what happens to hosts without pins.
         blocked: the lines of pins that it blocks for all hosts.
-        alone: those of them that the other one does not have.
+        alone: the lines in *blocked* that the other policy does not have.
     """
 
     rules: Rules
@@ -138,7 +138,7 @@ _OTHERS = {
 
 
 def _titled(changes: Sequence[Change]) -> Iterator[tuple[str, Change]]:
-    """Yield changes with the words for their peers; a name and all below are one."""
+    """Yield titles and changes; a name and all names below it share a title."""
     below = {_period(change): change for change in changes if change.scope == "below"}
     for change in changes:
         subtree = below.get(_period(change))
@@ -205,7 +205,7 @@ def _blocked(side: _Side, blocks: bool, other_blocks: bool) -> list[Line]:  # no
 
 
 def _lines(pattern: str | None, side: _Side, change: Change) -> tuple[list[Line], bool]:
-    """Return the lines of the rule that decides, and True if blocked pins count."""
+    """Return the lines of the deciding rule, and True if blocked pins count."""
     if pattern is None and change.scope in {"clients", "no-host"}:
         return [Line("rule", "none, rejected")], False
     if pattern is None:

@@ -5,20 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pinverify.cli.answers import is_server
-from pinverify.cli.check import (
-    REASONS,
-    RESULTS,
-    rule_text,
-)
-from pinverify.cli.check_next import chains_in
-from pinverify.cli.exit_codes import ACCEPTED_UNMATCHED, REJECTED
-from pinverify.cli.output import NoAnswerError
-from pinverify.cli.plain import Cell
-from pinverify.cli.policies import loaded_from
+from pinverify.cli.chain_files import chains_in
+from pinverify.cli.check import RESULTS, exit_code_of, reason_text, rule_text
+from pinverify.cli.key_sources import is_server
+from pinverify.cli.output import Cell, NoAnswerError
+from pinverify.cli.policy_files import host_of_pins, loaded_from
 from pinverify.cli.servers import Server, chain_of, context_for
 from pinverify.errors import printable
-from pinverify.formats._format_table import FORMATS
 from pinverify.policy import Policy, Reason
 from pinverify.policy._pin import key_pin
 from pinverify.policy._rejection import subject_line
@@ -56,10 +49,8 @@ def explain_server(  # noqa: PLR0913 - one per option
             chain = chain_of(server, context, way)
         peer = server.host
     else:
-        of_pins = None if FORMATS[policy_format].host == "says" else host
-        policy = Policy(
-            loaded_from(out, Path(policy_file), policy_format, of_pins).rules
-        )
+        given = host_of_pins(policy_format, host)
+        policy = Policy(loaded_from(out, Path(policy_file), policy_format, given).rules)
         chains = chains_in(address, policy.rules, host)
         if len(chains) > 1:
             msg = f"{address}: for {', '.join(chains)}: name one of them (--host)"
@@ -67,10 +58,7 @@ def explain_server(  # noqa: PLR0913 - one per option
         ((peer, chain),) = chains.items()
     authorities = context.get_ca_certs(binary_form=True)
     told = explain(policy, peer, chain, authorities=authorities)
-    if not told.report.accepted:
-        out.exit_code = REJECTED
-    elif told.report.reason is not Reason.MATCH:
-        out.exit_code = ACCEPTED_UNMATCHED
+    out.exit_code = exit_code_of(told.report)
     if out.as_json:
         out.json(_as_json(str(name), chain, told))
     else:
@@ -97,7 +85,7 @@ def _print(
     rows = [
         ("server", Cell(printable(server))),
         ("result", RESULTS[out.exit_code]),
-        ("reason", Cell(f"{reason.name}, {REASONS[reason]}")),
+        ("reason", Cell(reason_text(reason))),
         ("rule", Cell(rule)),
     ]
     for pattern in told.candidates[1:]:
@@ -124,7 +112,7 @@ def _print(
 
 
 def _print_hits(out: Output, hits: Sequence[Hit]) -> None:
-    """Print the pins of the rule below where they are."""
+    """Print each place in the chain, and below it the pins of the rule found there."""
     width = max((len(hit.name) for hit in hits), default=0)
     last: tuple[str, tuple[int, ...]] | None = None
     for hit in hits:

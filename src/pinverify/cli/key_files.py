@@ -1,8 +1,9 @@
-"""Certificates, requests and public keys in files: PEM with any number, or DER."""
+"""Read certificates, requests and public keys: any number in PEM, or one in DER."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
@@ -13,7 +14,7 @@ from pinverify.policy._der_and_pem import blocks, element, inside, is_pem, name_
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Item", "Kind", "is_private_key", "read_items"]
+__all__ = ["Item", "Kind", "contents", "is_private_key", "read_items"]
 
 Kind: TypeAlias = Literal["certificate", "public key"]
 
@@ -22,9 +23,10 @@ class Item(NamedTuple):
     """One certificate, or one public key (a SubjectPublicKeyInfo).
 
     Attributes:
-        kind: one of the two.
+        kind: "certificate" or "public key".
         der: its bytes.
-        subject: that a request for a certificate of the key names; None without one.
+        subject: the subject in a certificate request for the key; None without a
+            request.
     """
 
     kind: Kind
@@ -51,6 +53,14 @@ _HINTS = {
     "TRUSTED CERTIFICATE": "openssl x509 -in FILE",
     "PKCS7": "openssl pkcs7 -print_certs -in FILE",
 }
+
+
+def contents(source: str) -> bytes:
+    """Read a file or stdin without pathlib, which `pinverify pin` need not import."""
+    if source == "-":
+        return sys.stdin.buffer.read()
+    with open(source, "rb") as file:  # noqa: PTH123
+        return file.read()
 
 
 def read_items(data: bytes) -> Iterator[Item | DERError]:
@@ -93,7 +103,7 @@ def is_private_key(data: bytes) -> bool:
         first, *_ = inside(data, element(data, 0))
     except (IndexError, ValueError):
         return False
-    # PKCS #8, PKCS #1 and SEC 1 begin with a version; an encrypted key is not told.
+    # PKCS #8, PKCS #1 and SEC 1 begin with a version; encrypted DER does not.
     return (
         data[:1] == b"\x30" and first.tag == _INTEGER and first.end - first.start == 1
     )
@@ -131,12 +141,13 @@ def _bytes_after(data: bytes) -> int:
 
 
 def _requested(der: bytes) -> Item:
-    """Return the key that a request asks to be certified (RFC 2986, 4).
+    """Return the key in a certificate request (RFC 2986, 4).
 
-    Its signature is not checked: it says that the writer has the key, and no more.
+    The signature of the request is not checked: it would only show that its writer
+    has the key.
 
     Raises:
-        DERError: *der* is no request.
+        DERError: *der* is not a request.
     """
     try:
         whole = element(der, 0)
@@ -149,7 +160,7 @@ def _requested(der: bytes) -> Item:
         msg = "bytes follow the certificate request"
         raise DERError(msg)
     name = ""
-    with contextlib.suppress(IndexError, ValueError):  # in an encoding of its own
+    with contextlib.suppress(IndexError, ValueError):  # in an unusual encoding
         name = name_text(der, subject)
     return Item("public key", der[subject.end : key.end], name)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pinverify._version import __version__
-from pinverify.cli.answers import is_server
 from pinverify.cli.exit_codes import FOUND
-from pinverify.cli.plain import Cell
-from pinverify.cli.policies import loaded_from
+from pinverify.cli.key_sources import is_server
+from pinverify.cli.output import Cell
+from pinverify.cli.policy_files import host_of_pins, loaded_from
 from pinverify.errors import PolicyError, printable
-from pinverify.formats._format_table import FORMATS
 from pinverify.review._lint import (
     CHECKS,
     LEVELS,
@@ -26,25 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
     from pinverify.errors import Kind
     from pinverify.policy import Rules
 
-__all__ = ["Beside", "lint_file"]
-
-
-class Beside(NamedTuple):
-    """The certificates that a policy is compared with.
-
-    Attributes:
-        servers: as a user writes them.
-        bundle: PEM certificates of authorities; None for those of the system.
-        timeout: seconds.
-    """
-
-    servers: tuple[str, ...]
-    bundle: str | None
-    timeout: float
+__all__ = ["lint_file"]
 
 
 def lint_file(  # noqa: PLR0913 - one per option
@@ -52,8 +38,9 @@ def lint_file(  # noqa: PLR0913 - one per option
     source: Path,
     policy_format: str,
     host: str | None,
-    beside: Beside,
     *,
+    servers: Sequence[str],
+    way: Way,
     strict: bool,
     as_sarif: bool,
 ) -> None:
@@ -63,12 +50,14 @@ def lint_file(  # noqa: PLR0913 - one per option
         out: gets the findings.
         source: the file.
         policy_format: its format.
-        host: of the pins, for a format that does not name it.
-        beside: servers and authorities to compare with.
-        strict: warnings count as errors for the exit code.
-        as_sarif: print SARIF.
+        host: the host of the pins, for a format that does not name it.
+        servers: servers, or files with chains, to compare the rules with.
+        way: how servers are reached; the rules are compared with the authorities in its
+            `cafile`, too.
+        strict: True if warnings count as errors for the exit code.
+        as_sarif: True to print SARIF.
     """
-    found = _read_and_lint(out, source, policy_format, host, beside)
+    found = _read_and_lint(out, source, policy_format, host, servers, way)
     counted = LEVELS[: 2 if strict else 1]
     if any(finding.level in counted for finding in found):
         out.exit_code = FOUND
@@ -83,27 +72,30 @@ def lint_file(  # noqa: PLR0913 - one per option
         _print(out, found)
 
 
-def _read_and_lint(
-    out: Output, source: Path, policy_format: str, host: str | None, beside: Beside
+def _read_and_lint(  # noqa: PLR0913, PLR0917 - as above
+    out: Output,
+    source: Path,
+    policy_format: str,
+    host: str | None,
+    servers: Sequence[str],
+    way: Way,
 ) -> list[Finding]:
     of_pins = host
-    if FORMATS[policy_format].host == "says" and not all(
-        map(is_server, beside.servers)
-    ):
-        of_pins = None  # it is that of a file with a chain
+    if not all(map(is_server, servers)):  # then --host may be for a file with a chain
+        of_pins = host_of_pins(policy_format, host)
     try:
         loaded = loaded_from(out, source, policy_format, of_pins)
-    except PolicyError as error:  # what the reader tells, in the same form
+    except PolicyError as error:  # report the reader's mistakes in the same form
         lines: Sequence[str] = getattr(error, "lines", (str(error),))
         kinds: Sequence[Kind] = getattr(error, "kinds", (error.kind,))
-        others: list[Kind] = [""] * len(lines)  # a line may count what is not told
+        others: list[Kind] = [""] * len(lines)  # kinds for a last line "and N more"
         return [
             _told_by_reader(OF_READERS[kind].code, source, line)
             for line, kind in zip(lines, [*kinds, *others], strict=False)
         ]
     notices = [_told_by_reader("PV102", source, line) for line in loaded.notices]
     notices += [_told_by_reader("PV110", source, line) for line in loaded.remarks]
-    chains, authorities = _certificates(beside, loaded.rules, host)
+    chains, authorities = _certificates(servers, way, loaded.rules, host)
     found = placed(
         lint(loaded.rules, chains=chains, authorities=authorities), str(source)
     )
@@ -111,19 +103,17 @@ def _read_and_lint(
 
 
 def _certificates(
-    beside: Beside, rules: Rules, host: str | None
+    servers: Sequence[str], way: Way, rules: Rules, host: str | None
 ) -> tuple[dict[str, list[bytes]], list[bytes]]:
-    """Return the chain of each server or file, and the authorities that are known."""
-    if not beside.servers and beside.bundle is None:
+    """Return the chain of each server or file, and the authorities that are trusted."""
+    if not servers and way.cafile is None:
         return {}, []
-    from pinverify.cli.check_next import chains_in
-    from pinverify.cli.options import Way
+    from pinverify.cli.chain_files import chains_in
     from pinverify.cli.servers import Server, chain_of, trusting
 
-    way = Way(cafile=beside.bundle, timeout=beside.timeout)
-    context = trusting(beside.bundle)
+    context = trusting(way.cafile)
     chains: dict[str, list[bytes]] = {}
-    for address in beside.servers:
+    for address in servers:
         if not is_server(address):
             chains |= chains_in(address, rules, host)
             continue
@@ -133,7 +123,7 @@ def _certificates(
 
 
 def _told_by_reader(code: str, source: Path, line: str) -> Finding:
-    """Return a finding of what a reader says; its line begins with the file."""
+    """Return a finding for a line from a reader, which begins with the file's name."""
     name = str(source)
     text = line.removeprefix(f"{name}: ")
     place = re.match(r"line \d+(?=: )", text)
@@ -153,7 +143,7 @@ def _counts(found: Sequence[Finding]) -> dict[str, int]:
 
 
 def _line(source: Path, finding: Finding) -> int | None:
-    """Return the number of the line, where a reader knows it."""
+    """Return the line number of a finding, if the reader knows it."""
     told = finding.place.removeprefix(str(source))
     match = re.search(r"\bline (\d+)", told)
     if match is None and finding.code in _TOLD:  # a parser says it in its own words

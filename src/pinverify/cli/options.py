@@ -16,6 +16,7 @@ __all__ = [
     "WAY",
     "Way",
     "allow_option",
+    "cafile_option",
     "existing_file",
     "format_of",
     "format_option",
@@ -23,6 +24,7 @@ __all__ = [
     "host_option",
     "json_option",
     "one_of",
+    "policy_option",
     "position_option",
     "readable_formats",
     "refuse_ignored",
@@ -58,9 +60,8 @@ def one_of(
     """Return a callback that checks names.
 
     Args:
-        names: returns them; the table that has them is imported late.
-        why_not: returns what is to be said of a name that is not among them, if there
-            is more to say.
+        names: returns the names; a function, so that their table is imported late.
+        why_not: returns why another name is refused, or "" for the usual message.
     """
 
     def check_names(
@@ -68,7 +69,7 @@ def one_of(
         parameter: click.Parameter,
         value: str | tuple[str, ...] | None,
     ) -> str | tuple[str, ...] | None:
-        if value in (None, (), parameter.default):  # needs no table
+        if value in (None, (), parameter.default):  # these need no table
             return value
         known = names()
         choice = click.Choice(known)
@@ -87,7 +88,7 @@ def one_of(
 
 
 def format_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
-    """Return a callback that checks the name of a format, and knows half ones."""
+    """Return a callback that checks a format's name, and explains one-way formats."""
 
     def why_not(name: str) -> str:
         from pinverify.formats._format_table import one_way
@@ -98,7 +99,7 @@ def format_of(names: Callable[[], list[str]]) -> Callable[..., Any]:
 
 
 def readable_formats() -> list[str]:
-    """Return the names of formats; the table is imported when one is checked."""
+    """Return the names of formats that can be read."""
     from pinverify.formats._format_table import readable
 
     return readable()
@@ -112,7 +113,7 @@ def writable_formats() -> list[str]:
 
 
 def formats_of_text() -> list[str]:
-    """Return the names of formats that can be written, and are text."""
+    """Return the names of formats that can be written and are text."""
     return [name for name in writable_formats() if name != "compiled"]
 
 
@@ -120,7 +121,7 @@ def kinds_of_losses() -> list[str]:
     """Return the kinds of losses that may be allowed."""
     from pinverify.formats._losses import KINDS
 
-    return [kind for kind, (direction, _) in KINDS.items() if direction == "wider"]
+    return [kind for kind, direction in KINDS.items() if direction == "wider"]
 
 
 def refuse_ignored(because: str, *names: str) -> None:
@@ -128,7 +129,7 @@ def refuse_ignored(because: str, *names: str) -> None:
 
     Args:
         because: the circumstance, such as ``with --pin``.
-        names: of their parameters.
+        names: the names of the options' parameters.
 
     Raises:
         click.UsageError: one of them was given.
@@ -147,8 +148,8 @@ def refuse_needless_host(*formats: str, to_write: str = "") -> None:
     """Refuse --host if files of all these formats name their hosts.
 
     Args:
-        formats: of files that are read.
-        to_write: the format of a file that is written.
+        formats: the formats of the files to read.
+        to_write: the format of the file to write, if any.
     """
     from pinverify.formats._format_table import FORMATS
 
@@ -209,18 +210,27 @@ position_option = click.option(
     "the servers themselves, or of authorities (ca).",
 )
 existing_file = click.Path(exists=True, dir_okay=False)
+policy_option = click.option(
+    "--policy", type=existing_file, required=True, metavar="FILE", help="A policy file."
+)
+cafile_option = click.option(
+    "--cafile",
+    type=existing_file,
+    metavar="FILE",
+    help="PEM certificates to trust instead of the system's.",
+)
 
 
 _SECONDS_MAX = 3600
 
 
 def seconds(_: click.Context, __: click.Parameter, value: float) -> float:
-    """Return a number of seconds, if servers may take so long.
+    """Return a number of seconds, if it is a valid timeout.
 
     Raises:
-        click.BadParameter: it is none.
+        click.BadParameter: the number is not a valid timeout.
     """
-    if not 0 < value <= _SECONDS_MAX:  # neither is NaN
+    if not 0 < value <= _SECONDS_MAX:  # false for NaN, too
         msg = f"seconds are more than 0 and at most {_SECONDS_MAX}"
         raise click.BadParameter(msg)
     return value
@@ -241,16 +251,16 @@ timeout_option = click.option(
 
 
 class Way(NamedTuple):
-    """How a server is reached.
+    """The way in which a server is reached.
 
     Attributes:
         cafile: PEM certificates to trust instead of the system's.
-        timeout: seconds, for each step.
+        timeout: seconds for each step.
         starttls: the protocol that begins TLS; None if TLS begins at once.
         servername: the name to ask for and to verify, instead of the server's.
         connect: where to connect to, instead of the server's own address.
         cert: PEM with the certificate of the client.
-        key: PEM with its key, if that is another file.
+        key: PEM with the client's key, if *cert* does not have it.
     """
 
     cafile: str | None = None
@@ -263,7 +273,7 @@ class Way(NamedTuple):
 
 
 WAY = Way._fields
-"""The names of these parameters."""
+"""The names of the parameters that a `Way` is made of."""
 
 
 def _protocols() -> list[str]:
@@ -273,12 +283,7 @@ def _protocols() -> list[str]:
 
 
 _OPTIONS = (
-    click.option(
-        "--cafile",
-        type=existing_file,
-        metavar="FILE",
-        help="PEM certificates to trust instead of the system's.",
-    ),
+    cafile_option,
     click.option(
         "--starttls",
         callback=one_of(_protocols),

@@ -1,5 +1,8 @@
 """Output of the commands: text in columns, colours on a terminal, or JSON.
 
+This module prints plain lines, for a pipe or a file. `terminal` draws what a terminal
+gets. `terminal` needs rich, whose import takes longer than most commands.
+
 Names and subjects come from untrusted peers and files. They are printed through
 `printable`, and never interpreted as markup.
 """
@@ -11,17 +14,20 @@ import io
 import os
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.cli.exit_codes import INTERRUPTED, WRONG_USE
-from pinverify.cli.plain import Cell, Printer, is_surely_plain
 from pinverify.errors import PinverifyError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from typing import Literal
+
+    from pinverify.cli.terminal import TerminalPrinter
 
 __all__ = [
+    "Cell",
     "NoAnswerError",
     "Output",
     "abandon_stdout",
@@ -32,11 +38,18 @@ __all__ = [
 
 
 class NoAnswerError(Exception):
-    """Raised when a command cannot answer: one line of text, and an exit code."""
+    """Raised when a command cannot answer; has one line of text and an exit code."""
 
     def __init__(self, text: str, exit_code: int = WRONG_USE) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+class Cell(NamedTuple):
+    """Text, and its style on a terminal."""
+
+    text: str
+    style: str = ""
 
 
 class Output:
@@ -44,7 +57,7 @@ class Output:
 
     Attributes:
         as_json: True if the answer is one JSON value on stdout.
-        pins: other files of the policy that is read.
+        pins: the files named by `--pins`, which belong to the policy that is read.
         exit_code: exit code of the command. It is set before the answer is
             printed, so that it is right even if the reader closes the pipe.
     """
@@ -55,11 +68,11 @@ class Output:
         self.exit_code = 0
 
     @cached_property
-    def _answers(self) -> Printer:
+    def _answers(self) -> _Printer | TerminalPrinter:
         return _printer("stdout")
 
     @cached_property
-    def _errors(self) -> Printer:
+    def _errors(self) -> _Printer | TerminalPrinter:
         return _printer("stderr")
 
     @property
@@ -68,7 +81,7 @@ class Output:
         return self._answers.is_terminal
 
     def line(self, *cells: Cell | str) -> None:
-        """Print one line; the terminal wraps it, so that it copies as one line."""
+        """Print one line; the terminal wraps it itself, so it copies as one line."""
         self._answers.line(cells)
 
     def fields(self, rows: Sequence[tuple[str, Cell | str]], indent: str = "") -> None:
@@ -82,12 +95,12 @@ class Output:
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a table: plain columns in a pipe, boxed on a terminal.
 
-        No cell is cut or wrapped. Cells may have several lines on a terminal only.
+        No cell is cut or wrapped. Only on a terminal can a cell have several lines.
         """
         self._answers.table(header, rows)
 
     def fits(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:
-        """Return True if a table is printed as one, and not cell by cell."""
+        """Return True if `table` prints these rows as a table, and not cell by cell."""
         return self._answers.fits(header, rows)
 
     def hanging(
@@ -96,10 +109,10 @@ class Output:
         """Print one line; a terminal gets it wrapped, with a hanging indent.
 
         Args:
-            text: what is wrapped.
-            style: of the text.
-            indent: of the lines after the first.
-            beginning: text before it, in a style of its own.
+            text: the text to wrap.
+            style: the style of *text*.
+            indent: the number of blanks before each line after the first.
+            beginning: text before *text*, in a style of its own.
         """
         self._answers.hanging(beginning or _NOTHING, Cell(text, style), indent)
 
@@ -130,14 +143,14 @@ class Output:
     def progress(
         self, doing: str, total: int | None = None
     ) -> AbstractContextManager[Callable[[], None]]:
-        """Show a progress bar on stderr while a long block runs, if that is a terminal.
+        """Show a progress bar while a long block runs, if stderr is a terminal.
 
         Args:
             doing: text beside the bar.
             total: number of steps; None if unknown.
 
         Returns:
-            Gives the block a function to call after each step.
+            A context manager that gives a function to call after each step.
         """
         return self._errors.bar(printable(doing), total)
 
@@ -146,12 +159,71 @@ _NOTHING = Cell("")
 _MESSAGE_COLUMN = 11  # start of a message's second column
 
 
-def _printer(name: Literal["stdout", "stderr"]) -> Printer:
-    if is_surely_plain(name):
-        return Printer(name)
-    from pinverify.cli.terminal import TerminalPrinter
+# ---- plain lines -------------------------------------------------------------
 
-    return TerminalPrinter(name)
+
+class _Printer:
+    """Printer of plain lines, with the methods that `TerminalPrinter` has."""
+
+    is_terminal = False
+
+    def __init__(self, name: Literal["stdout", "stderr"]) -> None:
+        """Print each line to the stream that `sys` has under this name at that time."""
+        self._name = name
+
+    def line(self, cells: Iterable[Cell | str]) -> None:
+        """Print one line, and flush it."""
+        texts = (cell if isinstance(cell, str) else cell.text for cell in cells)
+        stream = getattr(sys, self._name)
+        stream.write("".join(texts) + "\n")
+        stream.flush()
+
+    def hanging(self, beginning: Cell, cell: Cell, indent: int) -> None:
+        """Print one line; only a terminal gets it wrapped."""
+        del indent
+        self.line([beginning, cell])
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+        """Print a table in plain columns."""
+        everything = [[Cell(name) for name in header], *rows]
+        columns = zip(*everything, strict=True)
+        widths = [max(len(cell.text) for cell in column) for column in columns]
+        for row in everything:
+            padded = [
+                f"{cell.text:<{width}}" for cell, width in zip(row, widths, strict=True)
+            ]
+            self.line(["  ".join(padded).rstrip()])
+
+    def fits(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:
+        """Return True: lines in a file may have any width."""
+        del header, rows
+        return True
+
+    def bar(
+        self, doing: str, total: int | None
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Show no progress."""
+        del doing, total
+        return contextlib.nullcontext(lambda: None)
+
+
+# Variables that tell rich to draw, or not to, whatever the stream is.
+_ASKS_RICH = ("FORCE_COLOR", "TTY_COMPATIBLE")
+
+
+def _printer(name: Literal["stdout", "stderr"]) -> _Printer | TerminalPrinter:
+    """Return the printer of a stream; rich decides about one that may be a terminal."""
+    if not any(variable in os.environ for variable in _ASKS_RICH):
+        try:
+            may_be_terminal = getattr(sys, name).isatty()
+        except ValueError:  # it is closed
+            may_be_terminal = False
+        if not may_be_terminal:
+            return _Printer(name)
+    from pinverify.cli.terminal import TerminalPrinter, console_of
+
+    console = console_of(name)
+    return TerminalPrinter(console) if console.is_terminal else _Printer(name)
 
 
 # ---- exceptions --------------------------------------------------------------
@@ -159,7 +231,7 @@ def _printer(name: Literal["stdout", "stderr"]) -> Printer:
 
 @contextlib.contextmanager
 def in_one_line(out: Output) -> Iterator[None]:
-    """Turn exceptions into one line on stderr and an exit code, and exit with that."""
+    """Turn exceptions into lines on stderr and an exit code, and exit with the code."""
     try:
         yield
     except KeyboardInterrupt:
@@ -207,7 +279,7 @@ def prepare_streams() -> None:
 
 def abandon_stdout() -> None:
     """Discard buffered output: the reader has closed the pipe."""
-    with contextlib.suppress(OSError, ValueError):  # it has no descriptor
+    with contextlib.suppress(OSError, ValueError):  # stdout has no descriptor
         stdout = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stdout)
@@ -215,7 +287,7 @@ def abandon_stdout() -> None:
 
 
 def do_not_log_rejections() -> None:
-    """Keep them from stderr: the answer shows them."""
+    """Keep rejections out of the log on stderr: the answer shows them."""
     import logging
 
     logging.getLogger("pinverify").addHandler(logging.NullHandler())

@@ -2,83 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from pinverify.cli.answers import answer_of, is_server, tell_warnings
-from pinverify.cli.options import WAY, refuse_ignored
-from pinverify.cli.plain import Cell
+from pinverify.cli.key_sources import answers_of, tell_warnings
+from pinverify.cli.output import Cell
 from pinverify.cli.spellings import SPELLINGS
 from pinverify.errors import printable, shortened
 from pinverify.policy._der_and_pem import pem
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Sequence
 
-    from pinverify.cli.answers import Answer, Entry
+    from pinverify.cli.key_sources import Answer, Entry
     from pinverify.cli.options import Way
     from pinverify.cli.output import Output
-    from pinverify.cli.stanza import Stanza
 
-__all__ = ["Wanted", "print_pins"]
+__all__ = ["print_pins"]
 
 
-class Wanted(NamedTuple):
-    """Output in place of a description for people.
+def print_pins(
+    out: Output, sources: Sequence[str], way: Way, *, spelling: str | None, pem: bool
+) -> None:
+    """Print the fingerprints of *sources*, each a server, a file or ``-``.
 
-    Attributes:
-        spelling: the fingerprints in one spelling.
-        pem: the certificates and keys themselves.
-        stanza: a policy.
+    Args:
+        out: gets the fingerprints.
+        sources: the sources, as the user wrote them.
+        way: how servers are reached.
+        spelling: if given, print only the fingerprints in this spelling.
+        pem: True to print the certificates and keys themselves.
     """
-
-    spelling: str | None = None
-    pem: bool = False
-    stanza: Stanza | None = None
-
-
-def print_pins(out: Output, sources: Sequence[str], wanted: Wanted, way: Way) -> None:
-    """Print the fingerprints of *sources*, each a server, a file or ``-``."""
-    servers = [is_server(source) for source in sources]
-    if not any(servers):
-        refuse_ignored("on files", *WAY)
-    context: ssl.SSLContext | None = None
-    if any(servers):
-        from pinverify.cli.servers import context_for  # TLS, which files do not need
-
-        context = context_for(way)
-    answers = []
-    doing = f"reading {sources[0]}" if len(sources) == 1 else "reading"
-    with out.progress(doing, len(sources)) as done:
-        for source, server in zip(sources, servers, strict=True):
-            answers.append(answer_of(source, context if server else None, way))
-            done()
-    for answer in answers:
-        for problem in answer.errors:
-            out.fail(problem)
-    _print(out, answers, wanted)
-
-
-def _print(out: Output, answers: Sequence[Answer], wanted: Wanted) -> None:
-    """Print what is wanted of the answers."""
+    answers = answers_of(out, sources, way)
     if out.as_json:
         out.json([_as_json(answer) for answer in answers])
-    elif wanted.stanza is not None:
-        from pinverify.cli.stanza import print_stanza  # formats, which others do not
-
-        print_stanza(out, answers, wanted.stanza)
-    elif wanted.pem:
+    elif pem:
         for answer in answers:
             _print_pem(out, answer)
-    elif wanted.spelling is not None:
+    elif spelling is not None:
         for answer in answers:
-            _print_one_spelling(out, answer, wanted.spelling)
+            _print_one_spelling(out, answer, spelling)
     else:
         _print_all(out, [answer for answer in answers if answer.entries])
 
 
 def _print_pem(out: Output, answer: Answer) -> None:
-    """Print the verified chain of a server, or what it sent, or what a file has."""
+    """Print the verified chain of a server, else the one it sent; or a file's items."""
     entries = [entry for entry in answer.entries if entry.proven]
     if answer.warnings:
         entries = answer.entries
@@ -89,7 +57,7 @@ def _print_pem(out: Output, answer: Answer) -> None:
 
 
 def _print_one_spelling(out: Output, answer: Answer, spelling: str) -> None:
-    """Print lines for a script; for a server only the leaf, whose key is proven."""
+    """Print lines for a script; for a server, only the leaf, whose key is proven."""
     entries = answer.pinnable
     tell_warnings(out, answer, entries)
     for entry in entries:
@@ -143,7 +111,7 @@ def _print_entry(out: Output, entry: Entry) -> None:
     )
     out.hanging(shortened(entry.subject, _SUBJECT_MAX), indent=4, beginning=role)
     fingerprints = entry.fingerprints()
-    # What is not proven is shown for comparison only, and not to paste.
+    # The pin of an unproven key is shown to be compared, not to be pasted.
     shown = _TO_SHOW if entry.proven else _TO_SHOW[:1]
     for name in shown:
         if name in fingerprints:

@@ -7,30 +7,28 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.cli.answers import is_server
-from pinverify.cli.check import load
-from pinverify.cli.check_next import Evidence, decisions, read_evidence
+from pinverify.cli.chain_files import Evidence, decisions, read_evidence
 from pinverify.cli.exit_codes import NOT_SAFE
-from pinverify.cli.output import NoAnswerError
-from pinverify.cli.plain import Cell
-from pinverify.cli.policies import is_compiled
+from pinverify.cli.key_sources import is_server
+from pinverify.cli.output import Cell, NoAnswerError
+from pinverify.cli.policy_files import is_compiled, policy_from
 from pinverify.errors import printable
-from pinverify.live._rotation import Facts, Out, Step, advise, is_rolling
 from pinverify.policy import Pin, PinSet, Policy, Reason, Rules
 from pinverify.policy._pin import pins_of
 from pinverify.policy._rules import seconds_of
 from pinverify.review import lint
 from pinverify.review._check_next import certificate_around
+from pinverify.review._rotate import Facts, Out, Step, advise, is_rolling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pinverify.cli.output import Output
-    from pinverify.live._rotation import Advice
+    from pinverify.review._rotate import Advice
 
 __all__ = ["Files", "rotate_key"]
 
-# What the advice itself tells; and one that a next key answers.
+# Findings that the advice reports itself; and one that a next key settles.
 _TOLD_HERE = {"PV204", "PV401", "PV402", "PV605", "PV606", "PV608"}
 _SHORT_LIVED = "PV607"
 _ALSO = {_SHORT_LIVED: "; or make the next key, and name it with --next"}
@@ -41,13 +39,13 @@ class Files(NamedTuple):
     """Files and options that the advice follows from.
 
     Attributes:
-        policy: that is to be published, or was.
-        policy_format: its format, and that of the others.
-        host: whose key it is; None if the policy pins one host.
-        servers: servers, or files with chains: what is in use, all of it.
-        made: files or folders with the keys that are made for later.
-        others: policies that were before, and may still be in force somewhere.
-        scrapes: what processes export for Prometheus.
+        policy: the policy that is, or will be, published.
+        policy_format: the format of *policy* and of *others*.
+        host: the host whose key is replaced; None if the policy pins only one host.
+        servers: all servers in use, or files with their chains.
+        made: files or folders with the next keys.
+        others: other policies that may be in force somewhere, such as earlier ones.
+        scrapes: files with the metrics that processes export for Prometheus.
         cafile: authorities to trust; None for those of the system.
         timeout: seconds for each step of a server.
     """
@@ -67,11 +65,11 @@ def rotate_key(out: Output, files: Files, days: int, *, to_check: bool) -> None:
     """Print the advice.
 
     Args:
-        out: gets it. With *to_check* the exit code is 1 if there is a mistake, or if a
-            next key must not be deployed yet.
-        files: what it follows from.
-        days: for which every rule must still hold.
-        to_check: the command is `check`, and no plan.
+        out: gets the advice. With *to_check*, the exit code is 1 if there is a mistake,
+            or if a next key must not be deployed yet.
+        files: what the advice follows from.
+        days: how long every rule must still hold.
+        to_check: True for `check`, False for `plan`.
     """
     policy = _policy(out, files.policy, files)
     host = files.host or _only_host(policy.rules, files.policy)
@@ -100,7 +98,7 @@ def rotate_key(out: Output, files: Files, days: int, *, to_check: bool) -> None:
 
 def _policy(out: Output, file: str, files: Files) -> Policy:
     name = "compiled" if is_compiled(Path(file)) else files.policy_format
-    return load(out, Path(file), name, None)
+    return policy_from(out, file, name, None)
 
 
 def _only_host(rules: Rules, name: str) -> str:
@@ -115,7 +113,7 @@ def _only_host(rules: Rules, name: str) -> str:
 
 
 def _facts(out: Output, files: Files, policy: Policy, host: str, days: int) -> Facts:
-    """Return the facts, with the mistakes that `lint` and the scrapes tell."""
+    """Return the facts, with the mistakes that `lint` and the scrapes show."""
     found = policy.rules.deciding(host)
     pinset = found[1] if found is not None else None
     if found is None or not isinstance(pinset, PinSet):
@@ -188,7 +186,7 @@ def _out(
 
 
 def _accepts(policy: Policy, evidence: Evidence, host: str) -> bool:
-    """Return True if a policy accepts a chain; report mode does not: it will end."""
+    """Return True if a policy accepts a chain; not in report mode, which will end."""
     (found,) = decisions(evidence, policy, host)
     return found.report.accepted and found.report.reason in _FOR_GOOD
 
@@ -196,10 +194,10 @@ def _accepts(policy: Policy, evidence: Evidence, host: str) -> bool:
 def _with_chains(
     in_use: dict[str, list[Evidence]], made: dict[str, list[Evidence]]
 ) -> dict[str, list[Evidence]]:
-    """Return the chains of each key, in use or next.
+    """Return the chains of each key that is in use or next.
 
-    A key alone may be deployed on each of the servers. So its certificate is taken to
-    come from the authority of each of them.
+    A key without a certificate may be deployed on any of the servers. So it gets one
+    chain for each server, with the authorities of that server.
     """
     used = [one.chain[1:] for each in in_use.values() for one in each if one.chain]
     chains = {}
@@ -219,7 +217,7 @@ def _with_chains(
 
 
 def _by_key(found: Iterable[Evidence]) -> dict[str, list[Evidence]]:
-    """Return what was found by the pin of its key: one key may be in several chains."""
+    """Group what was found by the pin of its key, which may be in several chains."""
     keys: dict[str, list[Evidence]] = {}
     for one in found:
         key = str(
@@ -250,7 +248,7 @@ def _in_use(files: Files, host: str) -> Iterator[Evidence]:
 
 
 def _made(paths: Sequence[str]) -> Iterator[Evidence]:
-    """Yield the next keys; in a folder, private keys are passed over."""
+    """Yield the next keys; skip other files in a folder, such as private keys."""
     for path in map(Path, paths):
         if not path.is_dir():
             yield read_evidence(str(path))

@@ -22,7 +22,7 @@ class Line(NamedTuple):
 
 
 def of_rule(value: PinSet | Unpinned) -> list[Line]:
-    """Return the lines of one rule; what is usual is left out."""
+    """Return the lines of one rule; defaults are left out."""
     if not isinstance(value, PinSet):
         return [Line("", "no pins")]
     lines = [Line(name, str(pin)) for name in LISTS for pin in getattr(value, name)]
@@ -35,7 +35,7 @@ def of_rule(value: PinSet | Unpinned) -> list[Line]:
 
 
 def of_expired(value: PinSet) -> list[Line]:
-    """Return the lines of a rule whose pins are over: whom it accepts from then on."""
+    """Return the lines of a rule whose pins have expired: whom it accepts then."""
     is_open = value.after_expiry == "allow" or value.mode == "report"
     return [Line("pins", f"over, everybody is {'accepted' if is_open else 'rejected'}")]
 
@@ -48,7 +48,7 @@ def of_default(rules: Rules) -> list[Line]:
 
 
 def text_of(moment: dt.datetime) -> str:
-    """Return a moment in words; in UTC, as the rules have it."""
+    """Return a moment as text, in UTC, as it is in the rules."""
     return str(moment).replace("+00:00", "Z")
 
 

@@ -1,4 +1,4 @@
-"""Servers, as a user writes them: connect, read their chains, say what is wrong."""
+"""Connect to servers that a user names, read their chains, and explain failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pinverify.cli.starttls import PROTOCOLS, NoStartTLSError, begin_tls
 from pinverify.core._hosts import canonical
 from pinverify.errors import PolicyError
 from pinverify.tls._connect import HTTPS_PORT, split_address
-from pinverify.tls._ssl_internals import der
+from pinverify.tls._ssl_connections import der
 
 if TYPE_CHECKING:
     from pinverify.cli.options import Way
@@ -40,9 +40,10 @@ class Server(NamedTuple):
     """A server.
 
     Attributes:
-        host: the name that it is asked for, that is verified, and looked up in rules.
+        host: the name to ask for, to verify and to look up in rules.
         port: its port.
-        place: where to connect to; without `--connect` or `--servername` the same.
+        place: the host and port to connect to; they differ from *host* and *port* with
+            `--connect` or `--servername`.
     """
 
     host: str
@@ -64,10 +65,10 @@ class Server(NamedTuple):
 
     @classmethod
     def named(cls, host: str, port: int, way: Way) -> Server:
-        """Return a server with this canonical host, reached in a way.
+        """Return a server with this canonical host, reached as *way* says.
 
         Raises:
-            PolicyError: the name or the place that *way* has is none.
+            PolicyError: the name or the place in *way* is not valid.
         """
         place = host, port
         if way.connect is not None:
@@ -97,9 +98,9 @@ class Shown(NamedTuple):
 
     Attributes:
         verified: the chain that OpenSSL verified, leaf first; empty if it did not.
-        sent: the chain as the server sent it; it proves nothing but the leaf.
+        sent: the chain as the server sent it, of which only the leaf is proven.
         problem: why the chain was not verified; empty if it was.
-        unverified: the same as a clause about the server.
+        unverified: the same reason, worded as a clause about the server.
     """
 
     verified: list[bytes]
@@ -109,10 +110,10 @@ class Shown(NamedTuple):
 
 
 def context_for(way: Way) -> ssl.SSLContext:
-    """Return a context that trusts and shows what the options say.
+    """Return a context with the authorities and the client certificate of the options.
 
     Raises:
-        PolicyError: one of the files has something else in it.
+        PolicyError: one of the files does not have what the option says.
     """
     context = trusting(way.cafile)
     _show_certificate(context, way)
@@ -133,7 +134,7 @@ def trusting(cafile: str | None) -> ssl.SSLContext:
 
 
 def _show_certificate(context: ssl.SSLContext, way: Way) -> None:
-    """Let a context show the certificate of the client, if there is one."""
+    """Load the certificate of the client, if there is one, into a context."""
     if way.cert is None:
         return
     file = way.key or way.cert
@@ -159,10 +160,11 @@ def _show_certificate(context: ssl.SSLContext, way: Way) -> None:
 
 
 def connect(server: Server, context: ssl.SSLContext, way: Way) -> ssl.SSLSocket:
-    """Connect to a server by a context, whose pins are checked if it has any.
+    """Connect to a server with a context, and check the context's pins, if it has any.
 
     Raises:
-        OSError: there is no connection, or the certificate or its key is refused.
+        OSError: there is no connection, or the certificate or the key of the server is
+            refused.
     """
     plain = socket.create_connection(server.place, way.timeout)
     try:
@@ -176,7 +178,7 @@ def connect(server: Server, context: ssl.SSLContext, way: Way) -> ssl.SSLSocket:
 
 
 def look_at(server: Server, context: ssl.SSLContext, way: Way) -> Shown:
-    """Get a server's chain; if it does not verify, connect again without verifying.
+    """Get a server's chain; if that is not valid, connect again without verifying.
 
     Raises:
         OSError: there is no connection.
@@ -207,14 +209,14 @@ def chain_of(server: Server, context: ssl.SSLContext, way: Way) -> list[bytes]:
         raise NoAnswerError(connection_problem(server, error, way)) from error
 
 
-# Before Python 3.13 both methods are private.
+# The methods of both functions below are private before Python 3.13.
 
 
 def verified_chain(tls: ssl.SSLSocket) -> list[bytes]:
     """Return the chain that OpenSSL built, leaf first.
 
-    It is verified because the context of *tls* verifies. Otherwise it would be
-    whatever a forged leaf points to.
+    The chain is verified because the context of *tls* verifies. With a context that
+    does not, the chain would be whatever a forged leaf points to.
     """
     inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
     return _der(inner.get_verified_chain())
@@ -288,8 +290,8 @@ def _invalid(server: Server, error: ssl.SSLCertVerificationError, way: Way) -> s
     )
 
 
-# Parts of a reason of OpenSSL, and the next step; CLEAR, ENDED and CLIENT depend on how
-# the server was reached.
+# Parts of OpenSSL's reasons, each with the next step. For CLEAR, ENDED and CLIENT, the
+# step depends on how the server was reached.
 _CLEAR, _ENDED, _CLIENT = "what answers is not TLS", "it ended", "it wants a client"
 _UPDATE = "the server has no TLS version that is allowed today; update it"
 _STEPS = {
@@ -320,7 +322,7 @@ def _no_tls(server: Server, error: OSError, way: Way) -> str:
 
 
 def _advice(step: str, server: Server, way: Way) -> str:
-    """Return the next step, where it depends on how a server was reached."""
+    """Return the text of a next step, which may depend on how a server was reached."""
     _, port = server.place
     known = (n for n, p in PROTOCOLS.items() if port in {p.port, *p.other_ports})
     protocol = next(known, "")

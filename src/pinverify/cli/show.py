@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pinverify.cli.plain import Cell
-from pinverify.cli.policies import loaded_from
+from pinverify.cli.output import Cell
+from pinverify.cli.policy_files import loaded_from
 from pinverify.cli.rule_lines import by_name, of_default, of_rule
 from pinverify.core._policies import OpenPolicy
 from pinverify.errors import printable
@@ -24,7 +24,7 @@ __all__ = ["show_file"]
 
 
 def show_file(out: Output, source: Path, policy_format: str, host: str | None) -> None:
-    """Print the rules, the domains together, and the digest of the policy."""
+    """Print the rules, sorted by domain, and the digest of the policy."""
     loaded = loaded_from(out, source, policy_format, host)
     for notice in loaded.notices:
         out.warn(notice)
@@ -51,7 +51,7 @@ def _print(out: Output, rules: Rules) -> None:
 
 
 def _block(out: Output, title: str, lines: Sequence[Line]) -> None:
-    """Print a title and its lines; a key that comes again is not said again."""
+    """Print a title and its lines; a key is not repeated on the next line."""
     out.line(Cell(printable(title), "bold"))
     width = max(len(line.key) for line in lines)
     last = ""

@@ -17,8 +17,8 @@ class Spelling(NamedTuple):
     """One way to write a fingerprint.
 
     Attributes:
-        kind: what was hashed.
-        write: writes a digest.
+        kind: the kind of the thing that was hashed.
+        write: the function that writes a digest.
     """
 
     kind: Kind

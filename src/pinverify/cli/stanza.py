@@ -1,14 +1,14 @@
-"""`pinverify pin --stanza`: a policy of the keys that were found, in any format."""
+"""`pinverify pin --stanza`: print the found keys as a policy, in any format."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from pinverify.cli.answers import tell_warnings
 from pinverify.cli.convert import tell_losses
+from pinverify.cli.key_sources import answers_of, tell_warnings
 from pinverify.cli.output import NoAnswerError
-from pinverify.cli.policies import tell_findings
+from pinverify.cli.policy_files import tell_findings
 from pinverify.errors import printable
 from pinverify.formats import dump_rules
 from pinverify.policy import Pin, PinSet, Rules
@@ -16,68 +16,65 @@ from pinverify.policy import Pin, PinSet, Rules
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pinverify.cli.answers import Answer, Entry
+    from pinverify.cli.key_sources import Answer, Entry
+    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
     from pinverify.formats._losses import Position
 
-__all__ = ["Stanza", "print_stanza"]
+__all__ = ["print_stanza"]
 
-# A list for HAProxy has nothing else than hashes of whole certificates of leaves.
+# A list for HAProxy has only hashes of whole leaf certificates.
 _OF_CERTIFICATES = {"haproxy"}
 
 
-class Stanza(NamedTuple):
-    """A policy that is wanted.
+def print_stanza(  # noqa: PLR0913 - one per option
+    out: Output,
+    sources: Sequence[str],
+    way: Way,
+    *,
+    policy_format: str,
+    host: str | None,
+    position: Position | None,
+    allow: tuple[str, ...],
+) -> None:
+    """Print a policy that pins, for each server, its leaf and the keys in all files.
 
-    Attributes:
-        format: its format.
-        host: the pattern of all keys, instead of the servers' names.
-        position: whose keys they are, where the format has to say it.
-        allow: kinds of losses that it may have.
-    """
-
-    format: str
-    host: str | None = None
-    position: Position | None = None
-    allow: tuple[str, ...] = ()
-
-
-def print_stanza(out: Output, answers: Sequence[Answer], wanted: Stanza) -> None:
-    """Print a policy that pins the leaf of each server, and beside it each file.
-
-    So a file with the next key is the backup of every server. Without the certificate
-    of an authority among the files, all keys are those of leaves.
+    So a next key in a file is the backup of every server. If no file has the
+    certificate of an authority, all keys count as keys of leaves.
 
     Args:
         out: gets warnings.
-        answers: the servers and files.
-        wanted: the policy that is printed.
+        sources: the servers and files.
+        way: how servers are reached.
+        policy_format: the format of the policy.
+        host: the pattern for all keys, instead of the servers' names.
+        position: "leaf" or "ca", if the format must name the position of the pins.
+        allow: kinds of losses that the policy may have.
 
     Raises:
         NoAnswerError: a source could not be read, or nothing names a host.
-        PolicyError: the format has to know whose keys they are, or cannot say them.
+        PolicyError: the format needs *position*, or cannot express the pins.
     """
+    answers = answers_of(out, sources, way)
     if any(answer.errors for answer in answers):
         msg = "no policy is printed without all of its keys"
         raise NoAnswerError(msg)
-    name = wanted.format
-    hosts = _pinned(out, answers, name, wanted.host)
+    hosts = _pinned(out, answers, policy_format, host)
     rules = Rules({pattern: PinSet(pins) for pattern, pins in hosts.items()})
     tell_findings(out, rules, "policy")
-    position = wanted.position
     if position is None and not _has_authorities(answers):
         position = "leaf"
-    dumped = dump_rules(rules, format=name, allow=wanted.allow, position=position)
+    dumped = dump_rules(rules, format=policy_format, allow=allow, position=position)
     told = [loss for loss in dumped.losses if loss.kind != "any-position"]
-    tell_losses(out, name, told)
-    if name == "toml":
+    tell_losses(out, policy_format, told)
+    if policy_format == "toml":
         for line in _whose(answers):
             sys.stdout.write(f"# {line}\n")
     sys.stdout.write(str(dumped.text))
 
 
 def _whose(answers: Sequence[Answer]) -> Iterator[str]:
-    """Yield whose each key is: pins are sorted, so their order does not tell."""
+    """Yield a line that says whose each key is, since the pins will be sorted."""
     for answer in answers:
         for entry in answer.pinnable:
             parts = answer.source, entry.subject

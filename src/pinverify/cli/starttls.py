@@ -1,9 +1,9 @@
-"""Dialogues in clear after which TLS begins, one for each protocol.
+"""Dialogues in cleartext after which TLS begins, one for each protocol.
 
-Nothing is believed that is said in clear, where anybody may answer: it decides only
-whether a handshake begins. So an answer is read to its end and not a byte further.
-Whatever somebody in the middle sends behind it goes to TLS, whose handshake then fails,
-and is never taken for something that the server said over TLS (CVE-2011-0411).
+Cleartext is not trusted, since anybody can have sent it: it decides only whether a
+handshake begins. An answer is read to its end, and not a byte further. Bytes that a man
+in the middle adds after an answer go to TLS, whose handshake then fails. So such bytes
+are never taken for something that the server said over TLS (CVE-2011-0411).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["PROTOCOLS", "NoStartTLSError", "Protocol", "begin_tls"]
 
 _LINE_MAX = 1024  # bytes; RFC 5321, 4.5.3.1.5: a reply line of SMTP has 512
-_LINES_MAX = 100  # of one answer
+_LINES_MAX = 100  # lines of one answer
 _PACKET_MAX = 8192  # bytes; greetings of MySQL and answers of LDAP have about 100
 _SHOWN_MAX = 60
 
@@ -32,11 +32,11 @@ class NoStartTLSError(OSError):
 
 
 class _Wire:
-    """A connection in clear, read to the end of an answer and no further."""
+    """A cleartext connection, read to the end of an answer and no further."""
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
         self._sock = sock
-        self._end = time.monotonic() + seconds  # of the whole dialogue
+        self._end = time.monotonic() + seconds  # end of the whole dialogue
 
     def send(self, data: bytes) -> None:
         """Send a request."""
@@ -44,7 +44,7 @@ class _Wire:
         self._sock.sendall(data)
 
     def read(self, count: int) -> bytes:
-        """Read that many bytes, at most `_PACKET_MAX`."""
+        """Read exactly *count* bytes, at most `_PACKET_MAX`."""
         if count > _PACKET_MAX:
             msg = f"announced an answer of {count:,} bytes"
             raise NoStartTLSError(msg)
@@ -71,7 +71,7 @@ class _Wire:
         """Read a reply of SMTP or FTP, whose last line has a blank after the code.
 
         Raises:
-            NoStartTLSError: its code is another.
+            NoStartTLSError: the code of the reply is not *code*.
         """
         lines = [self.line()]
         first = lines[0][:3]
@@ -99,7 +99,7 @@ def _refusal(said: bytes) -> NoStartTLSError:
 
 
 def _smtp(wire: _Wire) -> None:
-    """RFC 3207, 4."""
+    """Begin TLS in SMTP (RFC 3207, 4)."""
     wire.reply(b"220")
     wire.send(b"EHLO localhost\r\n")
     offers = wire.reply(b"250")
@@ -111,7 +111,7 @@ def _smtp(wire: _Wire) -> None:
 
 
 def _imap(wire: _Wire) -> None:
-    """RFC 9051, 6.2.1."""
+    """Begin TLS in IMAP (RFC 9051, 6.2.1)."""
     greeting = wire.line()
     if not greeting.upper().startswith(b"* OK"):
         raise _refusal(greeting)
@@ -123,7 +123,7 @@ def _imap(wire: _Wire) -> None:
 
 
 def _pop3(wire: _Wire) -> None:
-    """RFC 2595, 4."""
+    """Begin TLS in POP3 (RFC 2595, 4)."""
     for request in (b"STLS\r\n", b""):
         line = wire.line()
         if not line.startswith(b"+OK"):
@@ -132,7 +132,7 @@ def _pop3(wire: _Wire) -> None:
 
 
 def _ftp(wire: _Wire) -> None:
-    """RFC 4217, 4."""
+    """Begin TLS in FTP (RFC 4217, 4)."""
     wire.reply(b"220")
     wire.send(b"AUTH TLS\r\n")
     wire.reply(b"234")
@@ -142,7 +142,7 @@ def _ftp(wire: _Wire) -> None:
 
 
 def _postgres(wire: _Wire) -> None:
-    """PostgreSQL: Frontend/Backend Protocol, "SSL Session Encryption"."""
+    """Begin TLS in PostgreSQL (its manual, "SSL Session Encryption")."""
     wire.send(struct.pack("!II", 8, 80877103))
     answer = wire.read(1)
     if answer == b"N":
@@ -162,7 +162,7 @@ _MYSQL_VERSION = 10
 
 
 def _mysql(wire: _Wire) -> None:
-    """MySQL: Connection Phase Packets, "HandshakeV10" and "SSLRequest"."""
+    """Begin TLS in MySQL (its Connection Phase: HandshakeV10 and SSLRequest)."""
     header = wire.read(4)
     greeting = wire.read(int.from_bytes(header[:3], "little"))
     if not greeting or greeting[0] != _MYSQL_VERSION:
@@ -177,14 +177,14 @@ def _mysql(wire: _Wire) -> None:
     wire.send(len(body).to_bytes(3, "little") + bytes([header[3] + 1 & 0xFF]) + body)
 
 
-# ExtendedRequest of the message 1, with the name of StartTLS.
+# LDAP message 1: an ExtendedRequest with the OID of StartTLS.
 _LDAP_REQUEST = bytes.fromhex("301d 020101 7718 8016") + b"1.3.6.1.4.1.1466.20037"
 _LDAP_RESPONSE = 0x78
 _SEQUENCE = 0x30
 
 
 def _ldap(wire: _Wire) -> None:
-    """RFC 4511, 4.12 and 4.14."""
+    """Begin TLS in LDAP (RFC 4511, 4.12 and 4.14)."""
     wire.send(_LDAP_REQUEST)
     message = wire.read(2)
     if message[1] & 0x80:
@@ -211,12 +211,12 @@ def _ldap(wire: _Wire) -> None:
 
 
 class Protocol(NamedTuple):
-    """A protocol that begins in clear.
+    """A protocol that begins in cleartext.
 
     Attributes:
-        port: where its servers listen.
-        other_ports: where they may listen, too; for advice.
-        begin: the dialogue.
+        port: the port where its servers usually listen.
+        other_ports: other ports where they may listen; for advice.
+        begin: holds the dialogue.
     """
 
     port: int
@@ -237,15 +237,15 @@ PROTOCOLS = {
 
 
 def begin_tls(sock: socket.socket, protocol: str, seconds: float) -> None:
-    """Hold the dialogue of a protocol, so that TLS is what comes next.
+    """Hold the dialogue of a protocol; the TLS handshake comes next.
 
     Args:
         sock: a connected socket.
-        protocol: its name.
-        seconds: for the whole dialogue.
+        protocol: the name of the protocol.
+        seconds: the time for the whole dialogue.
 
     Raises:
         NoStartTLSError: the server did not agree.
-        OSError: the connection broke, or time is over.
+        OSError: the connection broke, or the time is up.
     """
     PROTOCOLS[protocol].begin(_Wire(sock, seconds))

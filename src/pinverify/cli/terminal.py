@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 
 from rich import box
 from rich.cells import cell_len
@@ -13,85 +13,96 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pinverify.cli.plain import Cell, Printer
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
-__all__ = ["TerminalPrinter", "wrapped"]
+__all__ = ["TerminalPrinter", "console_of", "wrapped"]
+
+Cell: TypeAlias = tuple[str, str]
+"""Text and its style, as in `Cell` of `output`, which imports this module."""
 
 
-class TerminalPrinter(Printer):
-    """Printer that draws, unless rich finds that the stream is no terminal.
+class TerminalPrinter:
+    """Printer that draws on the console of a terminal."""
 
-    Attributes:
-        console: the console of rich.
-    """
+    is_terminal = True
 
-    def __init__(self, name: Literal["stdout", "stderr"]) -> None:
-        """Print to the stream that `sys` has under this name when a line comes."""
-        super().__init__(name)
-        self.console = _Console(stderr=name == "stderr")
-        self.is_terminal = self.console.is_terminal
+    def __init__(self, console: Console) -> None:
+        self._console = console
 
     def line(self, cells: Iterable[Cell | str]) -> None:
-        """Print one line; the terminal wraps it, so that it copies as one line."""
-        self.console.print(_text(cells), soft_wrap=True)
+        """Print one line; the terminal wraps it itself, so it copies as one line."""
+        self._console.print(Text.assemble(*cells), soft_wrap=True)
 
     def hanging(self, beginning: Cell, cell: Cell, indent: int) -> None:
         """Print one line, wrapped without breaking words."""
-        text = beginning.text + cell.text
-        if self.is_terminal:
-            text = wrapped(text, self.console.width, indent)
-        # A blank beginning may have been cut, and the blanks at the end of another.
-        at = len(beginning.text) if beginning.text.strip() else 0
+        start, style = beginning
+        text = wrapped(start + cell[0], self._console.width, indent)
+        # Wrapping may have cut a blank beginning, or the blanks that end any other.
+        at = len(start) if start.strip() else 0
         at = min(at, len(text.partition("\n")[0]))
-        self.line([beginning._replace(text=text[:at]), Cell(text[at:], cell.style)])
+        self.line([(text[:at], style), (text[at:], cell[1])])
 
     def fits(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bool:
         """Return True if a table is not too wide."""
-        return not self.is_terminal or self._fits(_boxed(header, rows))
+        return self._fits(_boxed(header, rows))
 
     def _fits(self, table: Table) -> bool:
-        unlimited = self.console.options.update(max_width=1_000_000)
-        needed = self.console.measure(table, options=unlimited).maximum
-        return needed <= self.console.width
+        unlimited = self._console.options.update(max_width=1_000_000)
+        needed = self._console.measure(table, options=unlimited).maximum
+        return needed <= self._console.width
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Print a boxed table.
 
         If the terminal is too narrow, the cells are printed one below the other.
         """
-        if not self.is_terminal:
-            super().table(header, rows)
-            return
         table = _boxed(header, rows)
         if self._fits(table):
-            self.console.print(table)
+            self._console.print(table)
             return
         for row in rows:
-            for number, cell in enumerate(row):
-                for line in cell.text.splitlines():
-                    self.line(["  " if number else "", Cell(line, cell.style)])
+            for number, (text, style) in enumerate(row):
+                for line in text.splitlines():
+                    self.line(["  " if number else "", (line, style)])
 
-    def bar(
-        self, doing: str, total: int | None
-    ) -> AbstractContextManager[Callable[[], None]]:
+    @contextlib.contextmanager
+    def bar(self, doing: str, total: int | None) -> Iterator[Callable[[], None]]:
         """Show a progress bar while a block runs, if that takes a while."""
-        if self.is_terminal and self.console.is_interactive:  # a dumb one is not
-            return _bar(self.console, doing, total)
-        return super().bar(doing, total)
+        if not self._console.is_interactive:  # a dumb terminal
+            yield lambda: None
+            return
+        from rich import progress
+
+        bar = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        task = bar.add_task(doing, total=total)
+        late = threading.Timer(_PATIENCE, bar.start)
+        late.daemon = True
+        late.start()
+        try:
+            yield lambda: bar.advance(task)
+        finally:
+            late.cancel()
+            late.join()
+            if bar.live.is_started:
+                bar.stop()
 
 
-_PATIENCE = 0.5  # seconds without a bar: it would only flicker
+_PATIENCE = 0.5  # seconds before a bar is shown: a quicker one would only flicker
 
 
 def wrapped(text: str, width: int, indent: int) -> str:
-    """Return text in lines of a width, broken between words alone.
+    """Return text in lines of at most a width, broken only between words.
 
-    Further lines are indented. A word that is too long for that, such as a pin in a
-    narrow column, begins further to the left, so that it stays in one piece.
+    Lines after the first are indented. A word that is too long for an indented line,
+    such as a pin in a narrow terminal, begins further to the left, so that it stays in
+    one piece.
     """
     lines = [""]
     for blanks, word in re.findall(r"( *)([^ ]+)", text):
@@ -110,34 +121,8 @@ def _boxed(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
     for name in header:
         table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*(_text([cell]) for cell in row))
+        table.add_row(*map(Text.assemble, row))
     return table
-
-
-@contextlib.contextmanager
-def _bar(
-    console: Console, doing: str, total: int | None
-) -> Iterator[Callable[[], None]]:
-    from rich import progress
-
-    bar = progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        progress.TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-    task = bar.add_task(doing, total=total)
-    late = threading.Timer(_PATIENCE, bar.start)
-    late.daemon = True
-    late.start()
-    try:
-        yield lambda: bar.advance(task)
-    finally:
-        late.cancel()
-        late.join()
-        if bar.live.is_started:
-            bar.stop()
 
 
 class _Console(Console):
@@ -151,11 +136,6 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def _text(cells: Iterable[Cell | str]) -> Text:
-    text = Text()
-    for cell in cells:
-        if isinstance(cell, str):
-            text.append(cell)
-        else:
-            text.append(cell.text, cell.style)
-    return text
+def console_of(name: Literal["stdout", "stderr"]) -> Console:
+    """Return a console that draws if rich finds that the stream is a terminal."""
+    return _Console(stderr=name == "stderr")

@@ -1,4 +1,4 @@
-"""Files that commands write: never a source, and the whole file or nothing."""
+"""Write files for commands: never over a source, and whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def check_target(target: Path, *sources: Path, option: str = "-o") -> None:
 
     Args:
         target: the file that will be replaced.
-        sources: the policy file first, then others that are read.
-        option: names the target.
+        sources: the policy file first, then the other files that are read.
+        option: the option that names the target.
     """
     if not target.parent.is_dir():
         msg = f"{target}: there is no folder {target.parent}; create it first"
@@ -50,8 +50,9 @@ def replace_file(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Replace a file atomically: readers see the whole old file or the whole new one.
 
-    The block gets a file to write. The new file is another inode, so a process that
-    has mapped the old file keeps it. The new file gets the permissions of the old one.
+    The block gets a file to write. The new file is another inode, so a process that has
+    mapped the old file keeps the old contents. The new file gets the permissions of the
+    old one.
 
     Raises:
         OSError: the file cannot be written; the old file is still there, as after any
@@ -61,7 +62,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     with _removed_by_signals(temporary):
         try:
             with temporary.open("xb") as file:
-                # Without it, as on Windows, the folder decides who may do what.
+                # Without fchmod, as on Windows, permissions come from the folder.
                 if hasattr(os, "fchmod") and path.exists():
                     os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
                 yield file
@@ -89,8 +90,8 @@ _SIGNALS = [
 def _removed_by_signals(file: Path) -> Iterator[None]:
     """Remove a file if a signal ends the process in the block.
 
-    Signals that are ignored or handled already are left alone, and so are all of them
-    in other threads than the main one, which cannot handle any.
+    Signals that are already ignored or handled are left alone. Outside the main thread,
+    all signals are left alone, because only the main thread can handle them.
     """
 
     def end(number: int, _: object) -> None:

@@ -1,8 +1,8 @@
 """The cost of a verification on this machine, compared with common alternatives.
 
-Several ways to check whether the key of a certificate is pinned take turns, so
-that other work on the machine disturbs all of them alike. Times are compared
-within a turn; the median of these ratios is printed.
+Several ways to check whether the key of a certificate is pinned take turns, so that
+other work on the machine disturbs all of them alike. Times are compared as ratios
+within a turn; the median of the ratios is printed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["cost"]
 
 _TURNS = 50
-_CALLS = 100  # by each, in each turn
+_CALLS = 100  # of each way, in each turn
 _HANDSHAKES = 20
 
 
@@ -37,8 +37,8 @@ class Cost(NamedTuple):
     """The cost of one call: medians over all turns.
 
     Attributes:
-        microseconds: on this machine, now.
-        ratio: to the first way, in the same turn.
+        microseconds: its time on this machine, now.
+        ratio: its time divided by the time of the first way in the same turn.
     """
 
     microseconds: float
@@ -59,7 +59,7 @@ def cost(
         cert: a DER certificate whose key is pinned.
         other: a DER certificate whose key is not pinned.
         pins: SPKI pins.
-        handshake: connects to a TLS server; for comparison.
+        handshake: a function that connects to a TLS server, for comparison.
 
     Raises:
         NotShownError: one of the ways gives a wrong answer.

@@ -30,8 +30,8 @@ class Cast(NamedTuple):
         ca: the authority of the real server.
         server: the real server.
         renewed: the real server after a change of its key.
-        proxy: another authority that the client trusts: computers trust many,
-            and companies add their own.
+        proxy: another authority that the client trusts. Computers trust many
+            authorities, and companies add their own.
         impostor: a server with a certificate for the same name from *proxy*.
         moved: the real server, with a certificate from *proxy*.
     """

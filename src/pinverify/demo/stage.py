@@ -89,7 +89,7 @@ class Stage:
         """Show and run statements that raise an error, and return the error.
 
         Raises:
-            NotShownError: they did not raise an error of that kind.
+            NotShownError: they did not raise an error of type *kind*.
         """
         error = self._play(code)
         if not isinstance(error, kind):

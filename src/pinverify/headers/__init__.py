@@ -1,15 +1,15 @@
 """Pins for client certificates that a proxy passes in a header.
 
-A proxy that ends TLS shows the application no connection, only a header with the
-certificate of the client. `PinnedASGI` and `PinnedWSGI` let a request pass to the
-application if the key in it is pinned, and answer 403 otherwise.
+Behind a proxy that ends TLS, an application sees no TLS connection, only a header with
+the certificate of the client. `PinnedASGI` and `PinnedWSGI` let a request pass to the
+application if the certificate's key is pinned, and answer 403 otherwise.
 
     proxy = Proxy("nginx", peers=["10.0.0.7"])
     app = PinnedASGI(app, PinSet(leaf=[…]), proxy)
 
-Anybody can write a header. So nothing is believed that is not declared: the form of
-the header, and the proxy that it comes from. docs/behind-a-proxy.md has the limits, and
-a recipe for each proxy.
+Anybody can write a header. So a header counts only in the form that is declared, and
+only from the proxy that is declared. docs/behind-a-proxy.md has the limits, and a
+recipe for each proxy.
 """
 
 from typing import TYPE_CHECKING

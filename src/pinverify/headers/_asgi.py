@@ -23,12 +23,13 @@ _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 class PinnedASGI(Middleware[_App]):
     """An ASGI application that only pinned clients reach.
 
-    Put it outside of all other middleware: one that replaces the address of the peer
-    by that of a header leaves nothing to recognise the proxy by. Requests whose address
-    uvicorn has replaced, as it does without ``--no-proxy-headers``, are refused.
+    Put it outside of all other middleware. If another middleware replaces the peer's
+    address by an address from a header, the proxy cannot be recognised. Requests whose
+    address uvicorn has replaced, as it does without ``--no-proxy-headers``, are
+    refused.
 
     A refused request is answered by 403; a websocket is closed before it opens. The
-    application finds the report of an accepted one by ``report_of(scope)``.
+    application finds the report of an accepted request by ``report_of(scope)``.
     """
 
     __module__ = "pinverify.headers"
@@ -37,7 +38,7 @@ class PinnedASGI(Middleware[_App]):
         """Answer one request, or hand it to the application.
 
         Raises:
-            ValueError: the scope has a type that no check is known for.
+            ValueError: the scope has a type without a known check.
         """
         kind = scope["type"]
         if kind == "lifespan":
@@ -77,9 +78,10 @@ _UNKNOWN = "the server does not tell the address of the peer; declare a secret a
 
 
 def _request(scope: _Message) -> Request:
-    """Return the parts of a scope that are needed.
+    """Return the parts of a scope that the decision needs.
 
-    A Unix socket is one that has its path in place of a host, and no port.
+    For a Unix socket, ``server`` in the scope has a path instead of a host, and no
+    port.
     """
     client, server, lines = scope.get("client"), scope.get("server"), scope["headers"]
     if not client:
@@ -93,9 +95,9 @@ def _request(scope: _Message) -> Request:
 def _is_replaced(host: str, port: int, lines: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return True if the server took the address of the peer from a header.
 
-    uvicorn does, unless told not to. Without a port in the header it sets port 0, which
-    no connection has. Otherwise the header has both the host and the port, the host
-    perhaps in brackets or other text.
+    uvicorn does so unless it is told not to. If the header has no port, uvicorn sets
+    port 0, which no connection has. Otherwise the host and the port that it sets are
+    both in the header, the host perhaps in brackets or within other text.
     """
     if not port:
         return True

@@ -2,19 +2,22 @@
 
 nginx calls it auth_request, Traefik and Caddy forward_auth, Envoy ext_authz. The proxy
 sends the head of the request with the client's certificate in a header, and lets the
-request pass if the answer is 200. Any other answer, and none, refuses it. Envoy takes
-no other status for an acceptance, and the other proxies take this one, too.
+request pass if the answer is 200. Any other answer, or none, refuses it. 200 is the
+only status that Envoy takes for an acceptance, and the other proxies take it, too.
 
 Everything is bounded: the head of a request, the number of connections, the time that a
-connection may be silent or slow, the time to end. The bounds must not become a way to
+connection may be silent or slow, the time to stop. The bounds must not become a way to
 lock the proxy out:
 
-* One connection too many ends the one that has been silent for the longest time. So
-  somebody who holds connections loses them to the proxy, and not the other way round.
-* After each answer the others have their turn, however many requests one has sent.
-* A connection counts until it is closed, and its answers are not kept for a peer that
-  does not take them.
-* What strangers cause in the log is bounded as rejections are.
+* One connection too many closes the one that has been silent for the longest time. So a
+  stranger who holds connections loses them to the proxy; the proxy loses none to the
+  stranger.
+* After each answer on a connection, the others have their turn, however many requests
+  that connection has sent.
+* A connection counts until it is closed. Answers are not kept for a peer that does not
+  read them.
+* Log lines that strangers cause are bounded in the way that log lines of rejections
+  are.
 """
 
 from __future__ import annotations
@@ -22,12 +25,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from pinverify.headers._forms import VALUE_MAX
 from pinverify.headers._request_decision import Request
 from pinverify.headers._request_head import HeadError, read_head
-from pinverify.tls._notices import log_fault
+from pinverify.tls import _events
 
 if TYPE_CHECKING:
     from pinverify.headers._request_decision import Gate
@@ -36,22 +40,25 @@ if TYPE_CHECKING:
 __all__ = ["AuthService", "Bounds"]
 
 _BURST = 16  # connections accepted at once, before any of them is counted
-_BACKLOG = 1024  # connections that the kernel holds until then
-_SPARE = 128  # open files beside the connections; several bursts may be uncounted
+_BACKLOG = 1024  # connections that the kernel holds until they are accepted
+_SPARE = 128  # open files besides counted connections, such as several bursts
+_UNREADABLE = "refused: a request that cannot be read: "
 
 
 class Bounds:
     """The bounds of a service.
 
     Attributes:
-        head: bytes of the head of a request: a header with a certificate, and twice as
-            much that is not for the service, such as cookies.
-        connections: at the same time; one more ends the one that is silent longest.
-            There are fewer if the process may not open so many files.
-        silence: seconds until the head of a request is there; proxies keep
-            connections open for about a minute.
-        answer: seconds until the proxy has taken an answer.
-        end: seconds for answers under way, when the service stops.
+        head: the largest head of a request, in bytes. It has room for a header with a
+            certificate, and twice as much for headers that are not for the service,
+            such as cookies.
+        connections: the largest number of connections at a time; one more closes the
+            one that has been silent longest. It is smaller if the process may not open
+            so many files.
+        silence: seconds to wait for the head of a request; proxies keep connections
+            open for about a minute.
+        answer: seconds that the proxy has to read an answer.
+        end: seconds to finish answers when the service stops.
     """
 
     head = 3 * VALUE_MAX
@@ -70,7 +77,7 @@ class AuthService:
         self._bounds = bounds
         self._connections = bounds.connections
         self._talks: set[asyncio.Task[None]] = set()
-        # The one that is silent longest comes first.
+        # The connection that has been silent longest comes first.
         self._waiting: dict[asyncio.Task[None], None] = {}
         self._is_stopping = False
         self._unix = False
@@ -80,14 +87,14 @@ class AuthService:
 
         Args:
             listener: a listening socket, which is closed at the end.
-            until: ends the service.
+            until: an event that ends the service.
         """
         self._unix = listener.family == socket.AF_UNIX
         self._connections = max(1, min(self._bounds.connections, _files() - _SPARE))
         server = await asyncio.start_server(
             self._begin, sock=listener, limit=self._bounds.head, backlog=_BURST
         )
-        listener.listen(_BACKLOG)  # asyncio has one number for both
+        listener.listen(_BACKLOG)  # asyncio has one number for burst and backlog
         try:
             await until.wait()
         finally:
@@ -108,7 +115,7 @@ class AuthService:
     async def _begin(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Talk over a new connection; if there are too many, in place of another."""
+        """Serve a new connection; if there are too many, close another one for it."""
         talk = asyncio.current_task()
         if talk is None or not self._has_room(writer):
             writer.transport.abort()
@@ -127,16 +134,16 @@ class AuthService:
                 writer.close()
 
     def _has_room(self, writer: asyncio.StreamWriter) -> bool:
-        """Return True if there is a place, or one was made."""
+        """Return True if a connection has room, after closing another one if needed."""
         if len(self._talks) < self._connections:
             return True
         what = "all connections are in use: the one that is silent longest is closed"
-        log_fault(what, writer.get_extra_info("peername"))
+        self._tell(what, writer)
         silent = next(iter(self._waiting), None)
         if silent is None:
             return False
         del self._waiting[silent]
-        self._talks.discard(silent)  # another one may come before it has ended
+        self._talks.discard(silent)  # a new one may come before it has ended
         silent.cancel()
         return True
 
@@ -146,7 +153,7 @@ class AuthService:
         writer: asyncio.StreamWriter,
         talk: asyncio.Task[None],
     ) -> None:
-        """Answer one request after the other; TimeoutError is an OSError."""
+        """Answer one request after the other; a slow peer ends it by an OSError."""
         goes_on = True
         while goes_on and not self._is_stopping:
             self._waiting[talk] = None
@@ -155,37 +162,41 @@ class AuthService:
                     data = await reader.readuntil(b"\r\n\r\n")
                 answer, goes_on = self._answer(data, writer)
             except asyncio.LimitOverrunError:
-                self._tell("its head is too long", writer)
+                self._tell(f"{_UNREADABLE}its head is too long", writer)
                 answer, goes_on = _status(b"431 Request Header Fields Too Large"), False
             finally:
                 self._waiting.pop(talk, None)
             writer.write(answer)
             async with asyncio.timeout(self._bounds.answer):
                 await writer.drain()
-            await asyncio.sleep(0)  # neither reading nor writing need have waited
+            await asyncio.sleep(0)  # let others run: perhaps nothing above has waited
 
     def _answer(self, data: bytes, writer: asyncio.StreamWriter) -> tuple[bytes, bool]:
         """Return the answer to a request, and True if another one may follow."""
         try:
             head = read_head(data)
         except HeadError as error:
-            self._tell(str(error), writer)
+            self._tell(f"{_UNREADABLE}{error}", writer)
             return _status(b"400 Bad Request"), False
-        address = writer.get_extra_info("peername")  # None if it is gone already
+        address = writer.get_extra_info("peername")  # None if the peer is gone already
         known = address[:2] if isinstance(address, tuple) else None
         report = self._gate.decide(Request(head.lines, known, self._unix))
         return _verdict(report), head.goes_on
 
     @staticmethod
-    def _tell(why: str, writer: asyncio.StreamWriter) -> None:
-        what = f"refused: a request that cannot be read: {why}"
-        log_fault(what, writer.get_extra_info("peername"))
+    def _tell(what: str, writer: asyncio.StreamWriter) -> None:
+        """Log a fault, in words that no peer chooses, unless it is held back."""
+        held = _events.limit.admit(what, time.monotonic())
+        if held is not None:
+            address = _events.address_text(writer.get_extra_info("peername"))
+            place = [] if address is None else [f"address={address}"]
+            _events.logger().warning("%s", " ".join([what, *place, *held.words()]))
 
 
 def _files() -> int:
     """Return the number of files that the process may open."""
     try:
-        import resource  # noqa: PLC0415 - Windows has none, and no such bound
+        import resource  # noqa: PLC0415 - Windows lacks it, and has no such bound
     except ImportError:
         return _SPARE + Bounds.connections
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

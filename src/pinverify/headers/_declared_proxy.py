@@ -1,4 +1,7 @@
-"""The declaration of a proxy: its header, and by what `_request_decision` knows it."""
+"""The declaration of a proxy: its header, and by what the proxy is recognised.
+
+`_request_decision` compares each request with it.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ _Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 TRANSFER_ENCODING = b"transfer-encoding"
 """The header of a request that may have a trailer."""
 
-# Of letters, digits and hyphens: in such a name, all that is not one is a variant.
+# Only letters, digits and hyphens: a name with any other character is a variant.
 _NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 _CHAIN = "Client-Cert-Chain"
 _SECRET_HEADER = "X-Pinverify-Secret"  # noqa: S105 - a name
-# Printable, but for what ends a string or a member of a list (RFC 8941, 3.1 and 3.3.3).
+# Printable, except what ends a string or a member of a list (RFC 8941, 3.1 and 3.3.3).
 _SECRET = re.compile(r"[!#-+\--\[\]-~]+")
 _SECRET_MIN = 16  # characters
 _SECRET_MAX = 1024
@@ -38,15 +41,16 @@ class Declared(NamedTuple):
     """A declaration, made ready for decisions.
 
     Attributes:
-        form: of the header with the certificate.
+        form: the form of the header with the certificate.
         leaf: name of that header, in lower case.
         chain: name of the header with a chain, or None if the form has none.
         chain_counts: True if the proxy has verified that chain.
         secret: the secret; empty if none is declared.
-        secret_inside: how it stands in the header with the certificate; None if it has
-            a header of its own, or none is declared.
-        secret_name: name of a header that no application sees: that of the secret, or
-            that in which older recipes sent it; None without a secret.
+        secret_inside: how the secret is written in the header with the certificate;
+            None if the secret has a header of its own, or no secret is declared.
+        secret_name: name of a header that no application sees. It has the secret, or
+            had it in older recipes if *secret_inside* is not None. None without a
+            secret.
         unix: True if the proxy connects through a Unix socket.
         networks: addresses of the proxy.
         watched: names that a request must not have in any other spelling.
@@ -70,8 +74,8 @@ class Proxy:
 
     At least one of *peers* and *secret* is needed, since a header by itself proves
     nothing. If both are given, a request must fulfil both. Without a secret, requests
-    with ``Transfer-Encoding`` are refused, because some servers take the trailer of a
-    chunked request, which anybody writes, for headers of the proxy.
+    with ``Transfer-Encoding`` are refused: any client can write the trailer of a
+    chunked request, and some servers take it for headers of the proxy.
 
     Attributes:
         form: the form of the header; see `Form`.
@@ -79,20 +83,21 @@ class Proxy:
             or "fd00::/64"; or "unix", if it connects through a Unix socket. Names are
             not looked up.
         secret: a text of 16 to 1,024 printable characters that the proxy writes into
-            the header with the certificate, so that one does not count without the
-            other: ``SECRET CERTIFICATE``, with one blank between them, or
-            ``:BASE64:;secret="SECRET"`` in the form rfc9440. It is compared in constant
-            time, and no application sees it.
+            the header with the certificate, so that neither counts without the other.
+            The value is then ``SECRET CERTIFICATE``, with one blank between them, or
+            ``:BASE64:;secret="SECRET"`` in the form rfc9440. The secret is compared in
+            constant time, and no application sees it.
         header: the header with the certificate; None for the usual one of *form*.
         secret_header: the header with the secret, for the forms envoy, traefik and alb,
-            whose header has no place for it; None for ``X-Pinverify-Secret``. The proxy
-            must send it exactly where it sends the certificate.
+            whose header has no place for a secret; None for ``X-Pinverify-Secret``. The
+            proxy must send this header wherever it sends the certificate, and nowhere
+            else.
         verified_chain: the header with the chain above the leaf, a list of byte
-            sequences as ``Client-Cert-Chain`` is in RFC 9440, 2.3. Each of them has the
+            sequences like ``Client-Cert-Chain`` in RFC 9440, 2.3. Each sequence has the
             secret, if one is declared: ``:…:;secret="SECRET", :…:;secret="SECRET"``.
-            Name it only if the proxy's manual says that it passes the chain that it
-            *verified*, and never the one that the client sent. None, and only the leaf
-            counts: `ca` pins are an error then.
+            Name this header only if the proxy's manual says that the header has the
+            chain that the proxy *verified*, and never the chain that the client sent.
+            If None, only the leaf counts, and `ca` pins are an error.
 
     Raises:
         ValueError: nothing is declared, or a value is wrong; the message names it.
@@ -110,11 +115,11 @@ class Proxy:
     _declared: Declared = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check all of it."""
+        """Check all fields."""
         if isinstance(self.peers, str):
             msg = f"peers: expected a list, got text; write peers=[{self.peers!r}]"
             raise TypeError(msg)
-        # As they are now: an iterator gives them once.
+        # Keep a copy: an iterator gives its items only once.
         object.__setattr__(self, "peers", tuple(self.peers))
         object.__setattr__(self, "_declared", _checked(self))
 
@@ -123,7 +128,7 @@ def declared(proxy: Proxy) -> Declared:
     """Return a declaration, made ready for decisions.
 
     Raises:
-        TypeError: *proxy* is no Proxy.
+        TypeError: *proxy* is not a Proxy.
     """
     if not isinstance(proxy, Proxy):
         msg = f"expected a Proxy, got {type(proxy).__name__}; write Proxy('nginx', …)"
@@ -174,7 +179,7 @@ def _name_of_secret(proxy: Proxy, form: FormOfHeader) -> bytes | None:
     """Return the header that no application sees; None without a secret.
 
     Raises:
-        ValueError: one is declared that would not be read, or its name is wrong.
+        ValueError: the declared header would not be read, or its name is wrong.
     """
     if proxy.secret_header is not None and form.with_secret is not None:
         msg = (
@@ -217,7 +222,7 @@ def _checked_secret(secret: str | None) -> bytes:
 
 
 def _instead_of(text: str) -> str:
-    """Return what to write instead of a text that is no network."""
+    """Return what to write instead of a text that is not a network."""
     try:
         return f"write {ipaddress.ip_network(text, strict=False)}"
     except ValueError:

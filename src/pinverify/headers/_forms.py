@@ -1,8 +1,8 @@
-"""Forms in which proxies pass a client's certificate, each read as strictly as it is.
+"""Forms in which proxies pass a client's certificate, each read strictly.
 
-What a proxy sends was measured where it could be run (nginx, HAProxy, Apache, Caddy,
-Envoy), and read in source or manual where not (Traefik, AWS). A value is decoded once,
-by the form that is declared; no form is guessed.
+What a proxy sends was observed where the proxy could be run (nginx, HAProxy, Apache,
+Caddy, Envoy), else read in its source or manual (Traefik, AWS). A value is decoded
+once, by the form that is declared; no form is guessed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["FORMS", "VALUE_MAX", "Form", "FormOfHeader", "WithSecret", "read_lea
 Form: TypeAlias = Literal[
     "rfc9440", "nginx", "envoy", "haproxy", "apache", "traefik", "caddy", "alb"
 ]
-"""The name of a form: that of the standard, or of the proxy that has it."""
+"""The name of a form: that of the standard, or of the proxy that uses it."""
 
 VALUE_MAX = 65_536  # bytes of a header: more than servers read, and than chains need
 
@@ -49,10 +49,10 @@ class FormOfHeader(NamedTuple):
     """One form.
 
     Attributes:
-        header: the header that has it, unless another one is declared.
+        header: the name of the header, unless another one is declared.
         read: returns the DER of the leaf, or raises `FormError`.
-        with_secret: the place of a secret in it; None if the proxy writes nothing but
-            the certificate there, so that a secret needs a header of its own.
+        with_secret: the place of a secret in the header; None if the proxy can write
+            only the certificate there, so that a secret needs a header of its own.
     """
 
     header: str
@@ -61,11 +61,11 @@ class FormOfHeader(NamedTuple):
 
 
 def read_leaf(form: Form, value: bytes) -> bytes:
-    """Return the certificate of the client, in DER; it need not be one.
+    """Return the certificate of the client in DER, without checking that it is one.
 
     Args:
-        form: as declared.
-        value: of the header.
+        form: the declared form.
+        value: the value of the header.
 
     Raises:
         FormError: the value is not in this form.
@@ -81,7 +81,7 @@ def read_leaf(form: Form, value: bytes) -> bytes:
 
 # ---- PEM ---------------------------------------------------------------------------
 
-# Only the last line is shorter (RFC 7468, 2), or one certificate had many texts.
+# Only the last line may be shorter (RFC 7468, 2), so a certificate has only one text.
 _PEM = rb"-----BEGIN CERTIFICATE-----%b"
 _PEM += rb"((?:[A-Za-z0-9+/]{64}%b)*[A-Za-z0-9+/=]{1,64}%b)-----END CERTIFICATE-----%b?"
 _LINES = re.compile(_PEM % (rb"\n", rb"\n", rb"\n", rb"\n"))
@@ -97,15 +97,15 @@ def _one_pem(text: bytes, shape: re.Pattern[bytes]) -> bytes:
     return exact_base64(b"".join(found[1].split()))
 
 
-# The patterns go through a value once, and back nowhere: repeats are possessive.
-# What proxies leave as it is. nginx and Envoy write all the rest as %XX.
+# The patterns never backtrack, because repeats are possessive. They list what proxies
+# leave as it is: nginx and Envoy write all other characters as %XX.
 _ESCAPED = re.compile(rb"(?:[A-Za-z0-9._~-]++|%[0-9A-F]{2})++")
 _ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 _ESCAPED_BY_ALB = re.compile(rb"(?:[A-Za-z0-9._~+/=-]++|%[0-9A-F]{2})++")
 
 
 def _escaped_pem(value: bytes, shape: re.Pattern[bytes]) -> bytes:
-    """Return the certificate of a PEM text with percent signs (RFC 3986, 2.1)."""
+    """Return the certificate of a percent-encoded PEM text (RFC 3986, 2.1)."""
     if shape.fullmatch(value) is None:
         msg = "it is not percent-encoded as this proxy does"
         raise FormError(msg)
@@ -134,7 +134,7 @@ def _apache(value: bytes) -> bytes:
 def _first_of_several(value: bytes) -> bytes:
     """Read Traefik's list: the leaf, and what the client sent with it, unverified."""
     leaf, *others = map(exact_base64, value.split(b","))
-    del others  # read, because a list that is wrong anywhere is not Traefik's
+    del others  # decoded, because a list that is wrong anywhere is not Traefik's
     return leaf
 
 
@@ -146,9 +146,9 @@ _PAIR = re.compile(rb'([A-Za-z]+)=(?:"((?:[^"\\]++|\\.)*+)"|([^",;]*))')
 def _envoy(value: bytes) -> bytes:
     """Read an element of ``x-forwarded-client-cert`` with the key ``Cert``.
 
-    Several elements, one for each proxy on the way, are refused: the first is the word
-    of a proxy that is not the declared one. The chain is ignored: Envoy passes it as
-    the client sent it.
+    Several elements, one for each proxy on the way, are refused: the first comes from
+    a proxy that is not declared. The chain is ignored: Envoy passes it as the client
+    sent it.
     """
     pairs: dict[bytes, bytes] = {}
     at = 0
@@ -181,8 +181,8 @@ def _envoy(value: bytes) -> bytes:
 def _secret_before(value: bytes) -> tuple[bytes, bytes]:
     """Divide a value at its first blank.
 
-    Of a client without a certificate a proxy writes the secret and a blank, which
-    nobody sends at the end of a value.
+    For a client without a certificate, a proxy writes the secret and a blank. That
+    blank is not sent: HTTP drops blanks at the end of a value.
     """
     secret, _, rest = value.partition(b" ")
     return secret, rest
@@ -201,6 +201,6 @@ FORMS: dict[Form, FormOfHeader] = {
     "caddy": FormOfHeader("X-Client-Cert", exact_base64, _BEFORE),
     "alb": FormOfHeader("X-Amzn-Mtls-Clientcert-Leaf", _alb, None),
 }
-"""By name; `Form` has the same names."""
+"""The forms by name; `Form` has the same names."""
 
 assert FORMS.keys() == set(get_args(Form))  # noqa: S101 - of this file

@@ -1,4 +1,4 @@
-"""The part that middleware of both kinds shares: an application and its gate."""
+"""The part that ASGI and WSGI middleware share: an application and its gate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pinverify.headers._request_decision import Gate
 if TYPE_CHECKING:
     from pinverify.headers._declared_proxy import Proxy
     from pinverify.policy import PinSet, Policy
-    from pinverify.tls._notices import OnReport
+    from pinverify.tls._events import OnReport
 
 __all__ = ["Middleware"]
 
@@ -31,9 +31,9 @@ class Middleware(Generic[_App]):
 
         Args:
             app: the application.
-            policy: with pins for clients; a PinSet is for every client.
-            proxy: whose header counts.
-            on_report: is called with the report of each request that is refused, or
+            policy: a policy with pins for clients, or a PinSet for every client.
+            proxy: the proxy whose header counts.
+            on_report: called with the report of each request that is refused, or
                 accepted without a match, as in `pinverify.pin_context`. If it raises,
                 the request is refused.
 
@@ -49,7 +49,7 @@ class Middleware(Generic[_App]):
         """Replace the policy, for all requests that come from now on.
 
         Raises:
-            PolicyError: as at the beginning. The old policy stays.
-            TypeError: it is no policy. The old one stays.
+            PolicyError: as in the constructor. The old policy stays.
+            TypeError: *policy* is not a policy. The old policy stays.
         """
         self._gate.use(policy)

@@ -1,22 +1,23 @@
-"""The decision about one request: where it comes from, what it brings, who may pass.
+"""The decision about one request: its origin, its headers, its certificate.
 
-In this order, and any exception is a rejection:
+These steps follow each other, and any exception is a rejection:
 
-1. A header that is watched, in another spelling, is refused. `Client_Cert` is another
-   header to a proxy that replaces `Client-Cert`, and the same one to CGI, WSGI, PHP.
-2. A request that does not come from the declared proxy is refused, in report mode too,
-   and also without any header: a header of somebody else's is no evidence, and a way
-   around the proxy is a mistake in the network. A declared secret stands in the header
-   with the certificate, because a client may have the proxy remove one of two headers
-   (`Connection: NAME`), and add the other one where the proxy does not look: with
-   underscores, which some servers take for hyphens, or in a trailer, which some servers
-   take for headers. Without a declared secret whatever can bring these is refused.
-3. The header is read, at most one and in the declared form.
+1. A watched header in another spelling is refused. To a proxy that replaces
+   `Client-Cert`, `Client_Cert` is another header; to CGI, WSGI and PHP it is the same.
+2. A request that does not come from the declared proxy is refused, even in report mode,
+   and even without any header: somebody else's header is no evidence, and a way around
+   the proxy is a mistake in the network. A declared secret is in the header with the
+   certificate, if the form has a place for it. With two headers, a client could make
+   the proxy remove one of them (`Connection: NAME`), and could add a header of its own
+   where the proxy does not look: under a name with underscores, which some servers take
+   for hyphens, or in a trailer, which some servers take for headers. Without a declared
+   secret, requests that could have such a header are refused.
+3. The header is read: at most one, in the declared form.
 4. The pins decide, with the rules of evidence that all adapters have: the leaf counts,
    and a chain only if the declaration says that the proxy has verified it.
 
-In report mode the pins refuse nobody, but steps 1 to 3 still do: they find requests
-that did not come as declared, which no policy judges.
+In report mode the pins refuse nobody, but steps 1 to 3 still refuse requests: those did
+not come as declared, and no policy judges them.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     from pinverify.headers._declared_proxy import Declared, Proxy
     from pinverify.headers._forms import WithSecret
     from pinverify.policy import PinSet, Policy, Report
+    from pinverify.tls._events import OnReport
     from pinverify.tls._judge import Peer
-    from pinverify.tls._notices import OnReport
     from pinverify.tls._policy_in_force import InForce
 
 __all__ = ["Gate", "Request", "refusal_text"]
@@ -59,10 +60,11 @@ class Request(NamedTuple):
 
     Attributes:
         lines: name and value of each header, in the order of the request.
-        address: of the peer that sent it, as `socket.socket.getpeername` returns it.
-        unix: True if it came through a Unix socket.
-        next_step: to be said where the address is not known, or empty.
-        merged: why names of headers may be others than the proxy sent, or empty.
+        address: the address of the peer, as `socket.socket.getpeername` returns it.
+        unix: True if the request came through a Unix socket.
+        next_step: advice if the address is not known; else empty.
+        merged: why names of headers may differ from what the proxy sent; empty if they
+            cannot.
     """
 
     lines: Sequence[tuple[bytes, bytes]]
@@ -81,35 +83,35 @@ class Gate:
         """Check the arguments.
 
         Args:
-            policy: with pins for clients; a PinSet is for every client.
-            proxy: whose header counts.
-            on_report: is called with the report of each request that is refused, or
+            policy: a policy with pins for clients, or a PinSet for every client.
+            proxy: the proxy whose header counts.
+            on_report: called with the report of each request that is refused, or
                 accepted without a match.
 
         Raises:
-            PolicyError: *policy* has no pins for clients, or could accept none.
+            PolicyError: *policy* has no pins for clients, or could accept no client.
             TypeError: an argument has the wrong type.
         """
         self._declared = declared(proxy)
         self._in_force = _for_clients(in_force(policy, on_report), self._declared)
 
     def use(self, policy: Policy | PinSet) -> None:
-        """Replace the policy; each request is decided by exactly one.
+        """Replace the policy; each request is decided by exactly one policy.
 
         Raises:
-            PolicyError: *policy* has no pins for clients, or could accept none. The
-                old one stays.
-            TypeError: it is no policy. The old one stays.
+            PolicyError: *policy* has no pins for clients, or could accept no client.
+                The old policy stays.
+            TypeError: *policy* is not a policy. The old policy stays.
         """
         new = in_force(policy, self._in_force.on_report)
         self._in_force = _for_clients(new, self._declared)
 
     def for_application(self, name: bytes, value: bytes) -> bytes | None:
-        """Return the value of a header that the application sees: never the secret.
+        """Return what the application sees of a header's value: never the secret.
 
         Args:
-            name: in lower case.
-            value: as it came in an accepted request.
+            name: the name in lower case.
+            value: the value in an accepted request.
 
         Returns:
             the value, or None if the application does not see the header.
@@ -125,9 +127,9 @@ class Gate:
         return value
 
     def decide(self, request: Request) -> Report:
-        """Return the report: let the request pass only if it says ``accepted``.
+        """Return the report; the request may pass only if ``report.accepted`` is true.
 
-        It is logged and reported, as those of all adapters are.
+        The report is logged and given to `on_report`, as in all adapters.
         """
         in_force = self._in_force
         shown = _Passed(request.address)
@@ -143,7 +145,7 @@ class Gate:
             error = refusal(cause, in_force, _CLIENT, shown)
             announce(error, cause, in_force)
             return error.report
-        accepted[4][0] += 1  # it is final
+        accepted[4][0] += 1  # the acceptance is final
         return report
 
 
@@ -153,10 +155,10 @@ def refusal_text(report: Report) -> str:
 
 
 def _for_clients(in_force: InForce, declared: Declared) -> InForce:
-    """Return a policy that can accept a client of the proxy.
+    """Return *in_force*, if its policy can accept a client of the proxy.
 
     Raises:
-        PolicyError: it would lock out everybody.
+        PolicyError: the policy would reject every client.
     """
     if not in_force.policy.has_clients:
         msg = (
@@ -179,7 +181,7 @@ class _NotAsDeclaredError(Exception):
 
 
 class _Passed:
-    """The certificates that a header brings, as `judge` asks for them."""
+    """The certificates in the headers, with the methods that `judge` calls."""
 
     __slots__ = ("_address", "_certs", "_chain_counts")
 
@@ -192,7 +194,7 @@ class _Passed:
         """Read the headers of a request.
 
         Raises:
-            _NotAsDeclaredError: see the beginning of this file.
+            _NotAsDeclaredError: one of steps 1 to 3 above refuses the request.
         """
         values = _values(declared, request.lines)
         leaf = _only(values, declared.leaf)
@@ -234,7 +236,7 @@ class _Passed:
         return ""
 
     def verified_chain(self) -> Sequence[bytes]:
-        """Return the chain; as in a resumed session, it may be missing."""
+        """Return the chain; it may be missing, as in a resumed session."""
         return self._certs if len(self._certs) > 1 else ()
 
     def to_der(self, cert: bytes) -> bytes:
@@ -249,7 +251,7 @@ class _Passed:
 
 # ---- headers -----------------------------------------------------------------------
 
-# All that is no letter or digit looks like a hyphen to some reader of headers.
+# Any other character than a letter or digit is a hyphen to some reader of headers.
 _HYPHENATED = bytes(
     byte if chr(byte).isascii() and chr(byte).isalnum() else ord("-")
     for byte in range(256)
@@ -262,7 +264,7 @@ def _values(
     """Return the values of the headers that are watched.
 
     Raises:
-        _NotAsDeclaredError: one of them is there in another spelling.
+        _NotAsDeclaredError: a watched header has another spelling.
     """
     values: dict[bytes, list[bytes]] = {}
     for name, value in lines:
@@ -279,7 +281,7 @@ def _only(values: dict[bytes, list[bytes]], name: bytes | None) -> bytes | None:
     """Return the value of a header, or None if it is not there.
 
     Raises:
-        _NotAsDeclaredError: it is there twice.
+        _NotAsDeclaredError: the header is there more than once.
     """
     found = [] if name is None else values.get(name, [])
     if len(found) > 1:
@@ -298,9 +300,9 @@ def _certs_above(value: bytes) -> list[bytes]:
 def _without_secret(
     declared: Declared, place: WithSecret, leaf: bytes | None, chain: bytes | None
 ) -> tuple[str, bytes | None, bytes | None]:
-    """Return why the secret in headers does not vouch for them, and these without it.
+    """Return why the secret does not vouch for the headers, and those without it.
 
-    A chain that does not count needs none, and is not looked at.
+    A chain that does not count needs no secret, and is not looked at.
     """
     if leaf is None:
         return f"{_shown(declared.leaf)} is missing, and the secret with it", None, None
@@ -342,16 +344,16 @@ def _no_secret(
 
 
 def _other_address(declared: Declared, request: Request) -> str:
-    """Return what is not as declared about the sender's address; or empty."""
+    """Return what is wrong with the sender's address; empty if it is declared."""
     if declared.secret and not (declared.unix or declared.networks):
         return ""
     if request.unix:
         return "" if declared.unix else "it came through a Unix socket"
     try:
         address = ipaddress.ip_address(request.address[0])
-    except (TypeError, ValueError, IndexError):  # no address that this server knows
+    except (TypeError, ValueError, IndexError):  # the server does not know it
         return request.next_step or "its address is not known"
-    if not _zone(address):  # no mapped address of a socket has one
+    if not _zone(address):  # a mapped address of a socket has no zone
         address = getattr(address, "ipv4_mapped", None) or address
     is_declared = any(
         address in network and _zone(network.network_address) in {"", _zone(address)}
@@ -361,7 +363,7 @@ def _other_address(declared: Declared, request: Request) -> str:
 
 
 def _zone(address: object) -> str:
-    """Return the link that an address is of (RFC 4007, 11); `ipaddress` ignores it."""
+    """Return the zone of an address (RFC 4007, 11), which `in` of a network ignores."""
     return getattr(address, "scope_id", None) or ""
 
 

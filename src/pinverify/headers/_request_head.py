@@ -1,12 +1,12 @@
-"""The head of an HTTP/1.1 request, as strict as a proxy writes it (RFC 9112).
+"""The head of an HTTP/1.1 request, read as strictly as proxies write it (RFC 9112).
 
 The service of `pinverify authserver` answers requests of one proxy, which have no body.
-So there is no folding, no blank before a colon, no line end but CR LF, and no body:
-what two readers could read in two ways is refused.
+So folding, a blank before a colon, any line end but CR LF, and a body are refused:
+nothing may have two readings.
 
-The rest is not judged here, because it may be that of an honest client, whose headers
-the proxy passes: how many there are, and the bytes in their values. Those that count
-are read strictly by their forms.
+The number of headers and the bytes in their values are not judged here, because the
+proxy passes on the headers of honest clients. Headers that count are read strictly by
+their forms.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import NamedTuple
 __all__ = ["Head", "HeadError", "read_head"]
 
 _FIRST = re.compile(rb"[!-~]+ [^\0- ]+ HTTP/1\.([01])")
-# A token, a colon, and any bytes but those that end a line for some reader, or a text
-# (RFC 9110, 5.5 and 5.6.2). Blanks are cut off afterwards: two repeats that take them
-# would try each way to share.
+# A token, a colon, and any bytes except those that end a line or a text for some reader
+# (RFC 9110, 5.5 and 5.6.2). Blanks are cut off afterwards: two repeats that both match
+# blanks would backtrack.
 _LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r\n]*)")
 
 
@@ -43,10 +43,10 @@ def read_head(data: bytes) -> Head:
     """Read the head of a request.
 
     Args:
-        data: up to the blank line, and with it.
+        data: the bytes up to and including the blank line.
 
     Raises:
-        HeadError: it is not the head of a request without a body.
+        HeadError: *data* is not the head of a request without a body.
     """
     first, *rest = data.removesuffix(b"\r\n\r\n").split(b"\r\n")
     found = _FIRST.fullmatch(first)

@@ -1,9 +1,9 @@
-"""Certificates as RFC 9440 has them in headers: byte sequences, and lists of these.
+"""Certificates in the headers of RFC 9440: byte sequences, and lists of these.
 
-This reader accepts less than a reader of structured fields must (RFC 8941, and RFC 9651
-after it): a proxy that is declared sends one spelling, and any other is a sign that
-somebody else wrote the header. So there are no parameters but the secret, no empty
-sequence, no padding that is missing, and no bits that are set behind the last byte.
+This reader accepts less than a reader of structured fields must (RFC 8941, now RFC
+9651): the declared proxy sends one spelling, and any other is a sign that somebody else
+wrote the header. So it refuses parameters other than the secret, an empty sequence,
+missing padding, and bits set after the last byte.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def byte_sequence(value: bytes) -> bytes:
         value: a colon, base64, a colon.
 
     Raises:
-        FormError: it is anything else, or empty.
+        FormError: *value* is anything else, or the sequence is empty.
     """
     found = _SEQUENCE.fullmatch(value)
     if found is None:
@@ -50,7 +50,7 @@ def byte_sequences(value: bytes) -> list[bytes]:
         value: byte sequences, with commas and any blanks or tabs between them.
 
     Raises:
-        FormError: a member is no byte sequence, or there is none.
+        FormError: a member is not a byte sequence, or there is none.
     """
     if value.lstrip(b" ").startswith(b"\t"):
         msg = "it begins with a tab, which is allowed only beside commas"
@@ -61,9 +61,9 @@ def byte_sequences(value: bytes) -> list[bytes]:
 def secret_of_item(value: bytes) -> tuple[bytes, bytes]:
     """Return the parameter ``secret`` of an item, and the item without it.
 
-    It is a string without escapes (RFC 8941, 3.3.3), and the only parameter. The secret
-    is empty if the item has none. Blanks behind it stay with the item, which may have
-    them in a list alone.
+    The secret is a string without escapes (RFC 8941, 3.3.3) and the only parameter; the
+    secret is empty if the item has none. Blanks after the parameter stay with the item;
+    only an item of a list may have such blanks.
     """
     item, _, end = value.partition(b';secret="')
     secret, quote, blanks = end.partition(b'"')
@@ -75,18 +75,18 @@ def secret_of_item(value: bytes) -> tuple[bytes, bytes]:
 def secrets_of_list(value: bytes) -> tuple[list[bytes], bytes]:
     """Return the parameter ``secret`` of each member, and the list without them.
 
-    Each member needs it: a server may join the proxy's header and a client's to one
-    list.
+    Each member needs the secret: a server may join the proxy's header and a client's
+    header into one list.
     """
     pairs = [secret_of_item(member) for member in value.split(b",")]
     return [secret for secret, _ in pairs], b",".join(item for _, item in pairs)
 
 
 def exact_base64(text: bytes) -> bytes:
-    """Return the bytes that *text* is the only base64 of (RFC 4648, 3.5 and 4).
+    """Return the bytes whose only base64 is *text* (RFC 4648, 3.5 and 4).
 
     Raises:
-        FormError: it is not base64, or another text would be read as the same bytes.
+        FormError: *text* is not base64, or another text has the same bytes.
     """
     try:
         data = binascii.a2b_base64(text, strict_mode=True)

@@ -20,14 +20,15 @@ __all__ = ["PinnedWSGI"]
 class PinnedWSGI(Middleware[WSGIApplication]):
     """A WSGI application that only pinned clients reach.
 
-    WSGI has one name for ``Client-Cert`` and ``Client_Cert``, and some servers pass the
-    second, which a client may send beside the proxy's. With a secret in the header with
-    the certificate that helps nobody. Without one, only requests of servers that are
-    known to drop the second are accepted: gunicorn 22 and later, and waitress.
+    WSGI has one name for ``Client-Cert`` and ``Client_Cert``. Some servers pass
+    ``Client_Cert``, which a client can send in addition to the proxy's header. A secret
+    in the header with the certificate makes the client's header useless. Without a
+    secret, requests are accepted only from servers that are known to drop
+    ``Client_Cert``: gunicorn 22 and later, and waitress.
 
-    Put it outside of all other middleware, above all of such that replaces the
-    address of the peer. A refused request is answered by 403. The application finds
-    the report of an accepted one by ``report_of(environ)``.
+    Put it outside of all other middleware, especially of any that replaces the address
+    of the peer. A refused request is answered by 403. The application finds the report
+    of an accepted request by ``report_of(environ)``.
     """
 
     __module__ = "pinverify.headers"
@@ -60,14 +61,14 @@ class PinnedWSGI(Middleware[WSGIApplication]):
 _PREFIX = "HTTP_"
 
 
-# What servers call themselves (SERVER_SOFTWARE) that drop names with underscores.
+# SERVER_SOFTWARE of the servers that drop names with underscores.
 _DROPS_UNDERSCORES = re.compile(
     r"gunicorn/(?:2[2-9]|[3-9][0-9]|[1-9][0-9]{2,})\..*|waitress"
 )
 
 
 def _merged(environ: dict[str, Any]) -> str:
-    """Return why a header may be one with underscores; empty if it cannot be one."""
+    """Return why a header may have come with underscores; empty if it cannot."""
     server = environ.get("SERVER_SOFTWARE")
     if isinstance(server, str) and _DROPS_UNDERSCORES.fullmatch(server):
         return ""
@@ -78,7 +79,7 @@ def _merged(environ: dict[str, Any]) -> str:
 
 
 def _names(environ: dict[str, Any]) -> list[tuple[str, bytes]]:
-    """Return the variables that have headers (RFC 3875, 4.1.18), and their names."""
+    """Return the variables with headers (RFC 3875, 4.1.18), and the headers' names."""
     return [
         (key, _bytes(key[len(_PREFIX) :].replace("_", "-")))
         for key in environ
@@ -87,10 +88,10 @@ def _names(environ: dict[str, Any]) -> list[tuple[str, bytes]]:
 
 
 def _request(environ: dict[str, Any]) -> Request:
-    """Return the parts of an environment that are needed.
+    """Return the parts of an environment that the decision needs.
 
-    A server on a Unix socket, such as gunicorn, says that the address is empty. One
-    that says nothing has no address that could be compared.
+    On a Unix socket, servers such as gunicorn give an empty address. If a server gives
+    no address at all, there is nothing to compare.
     """
     lines = [(name, _bytes(environ[key])) for key, name in _names(environ)]
     merged, address = _merged(environ), environ.get("REMOTE_ADDR")
@@ -102,10 +103,10 @@ def _request(environ: dict[str, Any]) -> Request:
 
 
 def _bytes(text: str) -> bytes:
-    """Return the bytes behind a text of WSGI (PEP 3333), never other ones."""
+    """Return the bytes that a text of WSGI stands for (PEP 3333), and never others."""
     return text.encode("latin-1", "backslashreplace")
 
 
 def _number(port: object) -> int:
-    """Return a port; servers need not tell it, and then it is 0."""
+    """Return a port, or 0 if the server does not give it."""
     return int(port) if isinstance(port, str) and port.isdecimal() else 0

@@ -1,9 +1,9 @@
-"""Policies that live: read again when their file is replaced, counted, rotated.
+"""Policies that are read again when their file is replaced, and their metrics.
 
     policy = PolicyFile("/etc/pins/pins.toml")
     context = policy.follow(ssl.create_default_context())
 
-What enforces a policy knows nothing of this package: it has `use(policy)`.
+The code that enforces a policy does not know this package; it has `use(policy)`.
 """
 
 from typing import TYPE_CHECKING

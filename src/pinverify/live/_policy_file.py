@@ -1,19 +1,19 @@
-"""A policy that is read again when its file is replaced, and those that follow it.
+"""A policy that is read again when its file is replaced, and its followers.
 
-A thread looks at the file, once a second or when it is told to, and never in a
-handshake. It fails closed: whatever is wrong with the file or the policy in it, or with
-one of the followers, the old policy stays in force everywhere; that is logged once, as
-an error, and counted.
+A thread looks at the file, once a second or when it is told to; a handshake never does.
+Reading fails closed: if the file, the policy in it or one of the followers has a fault,
+the old policy stays in force everywhere. The fault is logged once, as an error, and
+counted.
 
-*A file that is only half written* is the danger: the beginning of a file in TOML is
-TOML. A compiled policy has a digest of its own bytes, so one reading is enough. Any
-other text counts only when two readings, one after the other, were equal. A writer that
-waits in the middle for longer than that is not noticed: write another file, and rename
-it.
+*A file that is only half written* is the danger: the first half of a TOML file may be
+valid TOML. A compiled policy has a digest of its own bytes, so one reading is enough.
+Any other file counts only if two successive readings are equal. Two readings do not
+notice a writer that pauses for longer than the time between them, so a new policy
+should be written to another file, which is then renamed.
 
-*Another file* is told by device, inode, size and times, and by the digest of the policy
-that is in it. The path is looked up each time, so a symbolic link that leads elsewhere
-(the ``..data`` of Kubernetes) is another file.
+*Another file* is recognised by device, inode, size and times, then by the digest of its
+contents. The path is looked up each time, so a symbolic link that leads elsewhere (the
+``..data`` of Kubernetes) is another file.
 """
 
 from __future__ import annotations
@@ -32,12 +32,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
 from pinverify.core import sha256
 from pinverify.errors import PolicyError
-from pinverify.formats._files import policy_in
+from pinverify.formats._load import policy_in
 from pinverify.policy._policy import handle_of, open_at_once
 from pinverify.review import diff
 from pinverify.tls._pin_context import pin_context
-from pinverify.tls._policy_in_force import rule_of
-from pinverify.tls._ssl_internals import inner_context, is_context
+from pinverify.tls._ssl_contexts import inner_context, is_context, rule_of
 
 if TYPE_CHECKING:
     import ssl
@@ -53,7 +52,7 @@ _logger = logging.getLogger("pinverify")
 _SETTLE = 0.1  # seconds between two readings of a text
 _READINGS_MAX = 20
 _READ, _END = "read", "end"  # what the thread is asked for
-_TICK_NS = 3 * 10**9  # as FAT has it, and a little more
+_TICK_NS = 3 * 10**9  # a tick of the clock of FAT, and a little more
 
 policy_files: weakref.WeakSet[PolicyFile] = weakref.WeakSet()
 """The files that this process follows."""
@@ -73,9 +72,9 @@ class Followed:
     """A reading of a policy file that changed something, failed, or was asked for.
 
     Attributes:
-        path: of the file.
+        path: the path of the file.
         old: the policy that was in force before.
-        new: the one that is in force now; the old one if it stays.
+        new: the policy that is in force now; the old one if it stays.
         error: why the old one stays, or None.
     """
 
@@ -87,22 +86,22 @@ class Followed:
     error: str | None = None
 
     def changes(self) -> list[Change]:
-        """Return what `pinverify.diff` says: whom one accepts and the other does not.
+        """Return what changed: the result of `pinverify.diff` on both policies.
 
-        It takes its time with large policies: call it in a thread of its own.
+        It takes long with large policies: call it in a thread of its own.
         """
         return diff(self.old.rules, self.new.rules)
 
 
 class PolicyFile:
-    """A policy file; whatever follows it has the policy that is in it.
+    """A policy file; its followers get the policy in it, and each new one.
 
     Attributes:
-        path: of the file.
-        failures: how often the file was read, and the old policy stayed.
+        path: the path of the file.
+        failures: how many times a reading failed, so that the old policy stayed.
         loaded_at: when the policy was put in force, in seconds since 1970.
-        never_changes: True if the file is a mount of its own: of a file that takes its
-            place outside nothing is seen.
+        never_changes: True if the file is a mount of its own, so that a file that
+            replaces the mounted one at its source is not seen.
     """
 
     __module__ = "pinverify.live"
@@ -115,21 +114,21 @@ class PolicyFile:
         every: float | None = 1.0,
         on_event: Callable[[Followed], object] | None = None,
     ) -> None:
-        """Read the policy. The file is looked at again once something follows it.
+        """Read the policy. The file is watched as soon as something follows it.
 
         Args:
             path: the file.
-            format: "toml", "compiled", or another one of docs/formats.md that has one
-                file. To read a text keeps an event loop waiting, a compiled policy
-                does not.
-            every: seconds from one look at the file to the next; None looks only when
-                `wake` or `reload` is called.
-            on_event: is called with each `Followed`, in the thread that read the file.
+            format: "toml", "compiled", or another format of docs/formats.md whose
+                policies are one file each. Reading a text format blocks an event loop;
+                reading a compiled policy does not.
+            every: seconds between looks at the file; None to look only when `wake` or
+                `reload` is called.
+            on_event: called with each `Followed`, in the thread that read the file.
                 What it raises is logged.
 
         Raises:
-            PolicyError: the policy has mistakes.
-            OSError: the file cannot be read, or is no regular file.
+            PolicyError: the policy has mistakes, or the file is not a regular file.
+            OSError: the file cannot be read.
         """
         self.path = os.fspath(path)
         self.failures = 0
@@ -138,7 +137,7 @@ class PolicyFile:
         self._every = every
         self._on_event = on_event
         self._followers: list[Callable[[Policy], object]] = []
-        self._error: str | None = None  # why the file as it is has not been taken
+        self._error: str | None = None  # why the present file was not accepted
         self._seen: object = None
         data = self._contents()
         self._digest = sha256(data)
@@ -165,16 +164,17 @@ class PolicyFile:
         """Give *follower* the policy, now and whenever there is a new one.
 
         Args:
-            follower: an `ssl.SSLContext`, which is pinned; or whatever has
-                ``use(policy)``; or a function that takes the policy. If it raises, the
-                new policy is refused, and those that have it get the old one back.
+            follower: an `ssl.SSLContext`, which is pinned; or an object with
+                ``use(policy)``; or a function that takes the policy. If *follower*
+                raises, the new policy is refused, and the followers that already have
+                the new policy get the old one back.
 
         Returns:
             *follower*, which this object keeps alive.
 
         Raises:
-            TypeError: it is none of these.
-            PolicyError: it refuses the policy.
+            TypeError: *follower* is none of these.
+            PolicyError: *follower* refuses the policy.
         """
         use = _replacing(follower)
         with self._lock:
@@ -188,9 +188,9 @@ class PolicyFile:
         return follower
 
     def earliest_expiry(self) -> int | None:
-        """Return when the first of the rules expires that has not expired yet.
+        """Return when the next rule expires.
 
-        In seconds since 1970; None if none does.
+        The moment is in seconds since 1970; None if no rule will expire.
         """
         now = time.time()
         return min((each for each in self._expiries if each > now), default=None)
@@ -198,21 +198,21 @@ class PolicyFile:
     def reload(self) -> bool:
         """Read the file now, and return True if the policy in it is in force.
 
-        The result is told in any case, since somebody has asked for it.
+        The result is always logged and reported, since somebody has asked for it.
         """
         return self._look(asked=True)
 
     def wake(self, *_: object) -> None:
-        """Have the file read at once, by the thread that looks at it.
+        """Let the thread that looks at the file read it at once.
 
-        It may be called in a handler of signals:
+        It may be called in a signal handler:
         ``loop.add_signal_handler(signal.SIGHUP, file.wake)`` in asyncio, otherwise
         ``signal.signal(signal.SIGHUP, file.wake)``.
         """
         self._asked.put(_READ)
 
     def close(self) -> None:
-        """Look at the file no more. The policy stays in force, and is not exported."""
+        """Stop looking at the file. The policy stays in force, but not in metrics."""
         policy_files.discard(self)
         with self._lock:
             watcher, self._watcher = self._watcher, None
@@ -231,7 +231,7 @@ class PolicyFile:
     # ---- the thread --------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Make what a thread needs, which the child of a fork has to make anew."""
+        """Create what the thread needs; a forked child creates it again."""
         self._lock = threading.RLock()
         self._asked: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -250,7 +250,7 @@ class PolicyFile:
                 self._look(asked=False)
 
     def go_on_in_child(self) -> None:
-        """Watch in a forked process, too: the thread is not there any more."""
+        """Watch in a forked process, too, which does not have the thread."""
         self._begin()
         if self._watcher is not None:
             self._watch()
@@ -258,7 +258,7 @@ class PolicyFile:
     # ---- reading -----------------------------------------------------------------
 
     def _look(self, *, asked: bool) -> bool:
-        """Read the file if it is another one or somebody asked; hand the policy on."""
+        """Read the file if it is another one or somebody asked; use its policy."""
         with self._lock:
             state = _state_of(self.path)
             if state == self._seen and not asked:
@@ -266,7 +266,7 @@ class PolicyFile:
             old, error = self._policy, None
             try:
                 data = self._contents()
-                # What was read is in this state or a later one, which is seen then.
+                # The data may be of a later state, which the next look will see.
                 self._seen = state if _is_old(state) else None
                 digest = sha256(data)
                 if digest == self._digest and not asked:
@@ -292,10 +292,10 @@ class PolicyFile:
 
         Raises:
             OSError: the file cannot be read.
-            PolicyError: it is no regular file, or was written all the time.
+            PolicyError: it is not a regular file, or changes at each reading.
         """
         data = _contents_of(self.path)
-        if self._format == "compiled":  # its digest is in it
+        if self._format == "compiled":  # it contains its digest
             return data
         for _ in range(_READINGS_MAX):
             before = data
@@ -394,7 +394,7 @@ def _expiries_of(policy: Policy) -> set[int]:
 
 
 def _state_of(path: str) -> tuple[int, ...]:
-    """Return what changes if another file is there; less if there is none."""
+    """Return numbers that change with the file; only one if there is no file."""
     try:
         found = Path(path).stat()
     except OSError as error:
@@ -404,9 +404,10 @@ def _state_of(path: str) -> tuple[int, ...]:
 
 
 def _is_old(state: tuple[int, ...]) -> bool:
-    """Return True if a change of the file would change its state.
+    """Return True if any later change of the file would change its state.
 
-    A file can be written twice in one tick of its clock; that may be another machine's.
+    A file can be written twice in one tick of the clock that sets its times. That clock
+    may be another machine's.
     """
     return len(state) == 1 or abs(time.time_ns() - max(state[3:])) > _TICK_NS
 
@@ -415,8 +416,8 @@ def _contents_of(path: str) -> bytes:
     """Return the bytes of a regular file.
 
     Raises:
-        OSError: it cannot be read.
-        PolicyError: it is no regular file.
+        OSError: the file cannot be read.
+        PolicyError: the file is not a regular file.
     """
     descriptor = open_at_once(path)
     try:
@@ -433,10 +434,10 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 
 def _is_a_mount(path: str) -> bool:
-    """Return True if a file is a mount point of Linux by itself."""
+    """Return True if a file is itself a mount point of Linux."""
     try:
         lines = _MOUNTS.read_bytes().splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return False
     points = (line.split()[4] for line in lines)
     real = os.fsencode(Path(path).resolve())

@@ -1,6 +1,6 @@
 """Answers to probes and scrapes: ``/healthz`` and ``/metrics``, over asyncio.
 
-They belong on an address of their own: a probe is no client that has been rejected.
+They belong on an address of their own, so that no probe counts as a rejected client.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TEXT = "text/plain; charset=utf-8"
 async def serve_probes(listener: socket.socket) -> asyncio.Server:
     """Answer requests for ``/healthz`` and ``/metrics`` until the server is closed.
 
-    Metrics are those of `prometheus_client.REGISTRY`: those of the application too.
+    The metrics are all of `prometheus_client.REGISTRY`, including the application's.
 
     Args:
         listener: a listening socket, which the server closes.

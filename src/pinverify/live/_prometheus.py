@@ -1,6 +1,7 @@
 """Counts and policies of this process for Prometheus, read when it scrapes.
 
-Names and labels are bounded: by sides, reasons, modes and rules, never by hosts.
+The number of metrics is bounded: their labels are sides, reasons, modes and rules,
+never hosts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from pinverify.live._policy_file import policy_files
-from pinverify.tls._counts import counts
+from pinverify.tls._events import counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,8 @@ def collector() -> Collector:
 
         prometheus_client.REGISTRY.register(pinverify.live.collector())
 
-    Each worker that was forked has counts of its own, and files that it follows: let
-    each of them be scraped.
+    Each forked worker has its own counts, and its own files that it follows: let
+    Prometheus scrape every worker.
     """
     return _Collector()
 

@@ -3,7 +3,10 @@
     lint         mistakes in rules that are allowed     diff      two policies
     check_next   certificates that are to be deployed   explain   the rule of a host
 
-Nothing here decides about a connection, and nothing that does imports this.
+The advice of `pinverify rotate` is in `_rotate`.
+
+Nothing here decides about a connection, and this package is not imported by any module
+that does.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Names and dates that a certificate claims, for checks that decide nothing.
+"""Names, dates and role that a certificate claims, for checks that decide nothing.
 
 They are read as loosely as a subject is: see `policy._der_and_pem`.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import datetime as dt
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import canonical_host
-from pinverify.policy._der_and_pem import element, extensions, inside, tbs_fields
+from pinverify.policy._der_and_pem import element, inside, name_text, tbs_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +18,69 @@ if TYPE_CHECKING:
     from pinverify.policy._der_and_pem import Element
 
 __all__ = [
+    "Facts",
+    "Role",
+    "facts",
     "issuer_and_subject",
     "moment_of",
     "names_of",
     "validity_of",
     "validity_texts",
 ]
+
+
+Role: TypeAlias = Literal["leaf", "intermediate", "root"]
+
+
+class Facts(NamedTuple):
+    """Claims of a certificate about itself, unchecked.
+
+    Attributes:
+        subject: in the form of RFC 4514; its author may write anything there.
+        role: "leaf" if it may not issue certificates; "root" if it may and names
+            itself as its issuer; else "intermediate". None if unreadable.
+    """
+
+    subject: str
+    role: Role | None
+
+
+def facts(cert: bytes) -> Facts:
+    """Return the subject and role of a DER certificate; empty if unreadable."""
+    try:
+        _, _, issuer, _, subject, *_ = tbs_fields(cert)
+        name = name_text(cert, subject)
+        if not _may_issue(cert):
+            return Facts(name, "leaf")
+        itself = name_text(cert, issuer) == name
+        return Facts(name, "root" if itself else "intermediate")
+    except (IndexError, ValueError):  # a subject is not worth an error
+        return Facts("", None)
+
+
+_BASIC_CONSTRAINTS = b"\x55\x1d\x13"
+_TRUE = b"\x01\x01\xff"
+
+
+def _may_issue(cert: bytes) -> bool:
+    """Return True if the certificate has BasicConstraints with cA TRUE."""
+    for oid, value in _extensions(cert):
+        if oid == _BASIC_CONSTRAINTS:
+            return value.startswith(_TRUE, element(value, 0).start)
+    return False
+
+
+_EXTENSIONS = 0xA3
+
+
+def _extensions(cert: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield OID and value of each extension of a certificate (RFC 5280, 4.2)."""
+    _, _, _, _, _, _, *optional = tbs_fields(cert)
+    for field in optional:
+        if field.tag == _EXTENSIONS:
+            for extension in inside(cert, element(cert, field.start)):
+                oid, *_, value = inside(cert, extension)
+                yield cert[oid.start : oid.end], cert[value.start : value.end]
 
 
 def issuer_and_subject(cert: bytes) -> tuple[bytes, bytes]:
@@ -52,7 +109,7 @@ def moment_of(text: str) -> dt.datetime:
     """Return the moment of YYYYMMDDHHMMSSZ.
 
     Raises:
-        ValueError: the calendar has none such.
+        ValueError: the calendar does not have it.
     """
     return dt.datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=dt.UTC)
 
@@ -60,8 +117,8 @@ def moment_of(text: str) -> dt.datetime:
 def validity_texts(cert: bytes) -> tuple[str, str] | None:
     """Return notBefore and notAfter as YYYYMMDDHHMMSSZ; None if unreadable.
 
-    It is quicker than `validity_of`: nothing behind them is looked at, and the
-    calendar may have no such day.
+    This is quicker than `validity_of`: nothing after them is read, and the calendar may
+    have no such day.
     """
     try:
         _, _, _, validity = islice(tbs_fields(cert), 4)
@@ -75,7 +132,7 @@ def _time(cert: bytes, element: Element) -> str:
     """Read a Time (RFC 5280, 4.1.2.5).
 
     Raises:
-        ValueError: it is none.
+        ValueError: *element* is not a Time.
     """
     text = cert[element.start : element.end].decode("ascii")
     if element.tag == _UTC_TIME:
@@ -93,9 +150,9 @@ _EMAIL, _DNS, _URI, _ADDRESS = 0x81, 0x82, 0x86, 0x87
 
 
 def names_of(cert: bytes) -> tuple[str, ...]:
-    """Return the names of subjectAltName (RFC 5280, 4.2.1.6) that are texts."""
+    """Return names, addresses and URIs of subjectAltName (RFC 5280, 4.2.1.6)."""
     try:
-        value = dict(extensions(cert)).get(_SUBJECT_ALT_NAME, b"")
+        value = dict(_extensions(cert)).get(_SUBJECT_ALT_NAME, b"")
         return tuple(_general_names(value)) if value else ()
     except (IndexError, ValueError):
         return ()
@@ -114,7 +171,7 @@ def _address(contents: bytes) -> str:
     """Return an address of 4 or 16 bytes, as RFC 5952 writes it.
 
     Raises:
-        ValueError: it has another length.
+        ValueError: the address has another length.
     """
     if len(contents) == _IPV4_LEN:
         return ".".join(map(str, contents))

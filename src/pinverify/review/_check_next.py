@@ -1,10 +1,10 @@
 """Decisions about chains and keys before they are deployed, without a handshake.
 
-The decision is that of the C core, as in a handshake. What is new is only what there
-is to decide about: a chain that nobody has verified yet, or a key that nobody has
-certified. What could not be judged for that reason is said beside the decision.
+The C core decides, as in a handshake. Only what it decides about is new: a chain that
+nobody has verified yet, or a key that nobody has certified. What cannot be judged for
+that reason is reported with the decision.
 
-A key is judged as the leaf that it will be: in a certificate that is made around it.
+A key is judged as the leaf that it will be, in a certificate that is made around it.
 """
 
 from __future__ import annotations
@@ -57,22 +57,23 @@ def check_next(  # noqa: PLR0913 - what there is, and how it is to be judged
     """Return the decisions of a policy about a chain or a key before it is deployed.
 
     Args:
-        policy: one that is in force somewhere.
+        policy: a policy that is in force somewhere.
         chain: DER certificates, leaf first.
-        key: in place of a chain: the key of a request, a SubjectPublicKeyInfo in DER.
-        host: a server's name, or the wildcard of a certificate: any name that has no
-            rule of its own. None is each host that the certificate names and the
-            policy pins; or the client, if the policy has no rules for hosts.
-        is_verified: True if the chain has been verified, up to its root. Otherwise it
-            counts as it is, since whoever deploys it vouches for it.
-        now: timezone-aware; None is the current time.
+        key: instead of a chain, the SubjectPublicKeyInfo of a request, in DER.
+        host: a server's name; or a wildcard of a certificate, which means any name that
+            the wildcard covers and that has no rule of its own. None means each host
+            that the certificate names and the policy pins; or the client, if the policy
+            has no rules for hosts.
+        is_verified: True if the chain has been verified, up to its root. Otherwise the
+            chain counts as it is, since whoever deploys it vouches for it.
+        now: the time, timezone-aware; None means the current time.
 
     Returns:
-        One for each host: at least one.
+        One decision for each host; at least one.
 
     Raises:
-        PolicyError: *host* is no host, or is needed and not given.
-        DERError: the key is none.
+        PolicyError: *host* is not a host, or is needed and not given.
+        DERError: *key* is not a SubjectPublicKeyInfo.
         TypeError: an argument has the wrong type.
     """
     check_policy(policy)
@@ -100,22 +101,22 @@ def check_next(  # noqa: PLR0913 - what there is, and how it is to be judged
 
 
 def hosts_of(cert: bytes, rules: Rules) -> dict[str, str]:
-    """Return the hosts that a certificate names, and that rules pin.
+    """Return the hosts that a certificate names and that rules pin.
 
-    If they pin none of them, these are all hosts that it names.
+    If the rules pin none of them, return all hosts that the certificate names.
 
     Returns:
-        By the name to show, the one to look up, which is another one for a wildcard.
+        For each name to show, the name to look up; they differ only for a wildcard.
 
     Raises:
-        PolicyError: it names none.
+        PolicyError: the certificate names no host.
     """
     named: dict[str, str] = {}
     for name in names_of(cert):
         wildcard, suffix = split_pattern(name)
         try:
             below = canonical(suffix)
-        except PolicyError:  # an address of mail, a URI
+        except PolicyError:  # an e-mail address, a URI
             continue
         if not wildcard:
             named[below] = below
@@ -137,10 +138,10 @@ def hosts_of(cert: bytes, rules: Rules) -> dict[str, str]:
 
 
 def _some_host(name: str) -> str:
-    """Return a host for a name; for a wildcard one that has no rule of its own.
+    """Return the host of a name; for a wildcard, a host that has no rule of its own.
 
     Raises:
-        PolicyError: it is no host.
+        PolicyError: the name is not a host.
     """
     wildcard, suffix = split_pattern(name)
     if not wildcard:
@@ -185,11 +186,8 @@ def _unsaid(
 
 
 def _is_whole(last: bytes) -> bool:
-    """Return True if a chain ends with a root."""
-    try:
-        issuer, subject = issuer_and_subject(last)
-    except (IndexError, ValueError):
-        return True
+    """Return True if a chain ends with a root, or with an unreadable certificate."""
+    issuer, subject = issuer_and_subject(last)
     return issuer == subject
 
 
@@ -204,10 +202,10 @@ _NO_SIGNATURE = b"\x03\x02\x00\x00"
 
 
 def certificate_around(key: bytes) -> bytes:
-    """Return a certificate that has a key, and nothing else to be looked at.
+    """Return a certificate with a key; nothing else in it will be looked at.
 
     Raises:
-        DERError: *key* is no SubjectPublicKeyInfo.
+        DERError: *key* is not a SubjectPublicKeyInfo.
     """
     Pin.from_public_key(key)
     fields = _VERSION_AND_SERIAL, _ECDSA, _NO_NAME, _DATES, _NO_NAME, key

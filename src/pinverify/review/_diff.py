@@ -1,20 +1,21 @@
 """The difference of two policies: which peers one accepts and the other rejects.
 
-Rules differ in many ways that change nothing, so decisions are compared and not rules.
-Hosts fall into regions, about each of which one rule of either policy decides: a name
-that a rule names, the names with one label before another, the names below one, all
-others, and peers without a name. Time falls into periods between expiries.
+Rules can differ without changing a decision, so decisions are compared, not rules.
+Peers fall into regions, and in each region one rule of each policy decides. The regions
+are a name that a rule names, the names one label below a name, the names at any depth
+below a name, all other names, and peers without a name. Time falls into periods between
+expiries.
 
-In one region and period, a policy accepts a chain if no certificate of it is blocked,
-and each list has a pin that it matches. That is a formula: which pins the leaf has, and
-for each pin whether one of the certificates above has it. The leaf has one key and one
-certificate, so each kind of leaf is looked at by itself. Above it, any set of pins is
-possible. There, one formula follows from another if it blocks nothing more, and each of
-its lists contains a list of the other, blocked pins left out.
+In one region and period, a policy accepts a chain if none of its certificates is
+blocked, and the chain matches a pin of each list. That is a formula about the pins that
+the leaf has, and the pins that the certificates above it have. The leaf has one key and
+one certificate, so each kind of leaf is looked at separately. Above the leaf, any set
+of pins is possible. There, formula A follows from formula B if A blocks no pin that B
+does not block, and each list of A contains a list of B, leaving out blocked pins.
 
-The key of a pinned certificate is not known, so it may be any: a difference may be told
-of a certificate whose key is blocked, and which is rejected all the same. None is kept
-back.
+The key of a pinned certificate is not known, so it counts as any key. So a difference
+may be reported for a certificate that is rejected anyway, because its key is blocked.
+No difference is missed.
 """
 
 from __future__ import annotations
@@ -43,18 +44,18 @@ class Change(NamedTuple):
     """A difference between two policies, for some peers and for some time.
 
     Attributes:
-        scope: the kind of peers: "host", the one of that name; "one-label", hosts with
-            exactly one label before the name; "below", hosts with any number of labels
-            before it; each without those that another rule names. "others" are hosts
-            that no rule names, "clients" peers without a name, "no-host" peers with a
-            name that is none.
+        scope: the kind of peers. "host" is the host *name*; "one-label", hosts with
+            exactly one label before *name*; "below", hosts with any number of labels
+            before *name*; all three without hosts that another rule names. "others" are
+            hosts that no rule names; "clients", peers without a name; "no-host", peers
+            whose name is not a host's.
         name: the name or address; empty for the last three.
         direction: "wider" if the new policy accepts more, "narrower" if it accepts
-            less, "both" if it accepts other peers.
-        since: the moment from which on it holds; None for now.
+            less, "both" if each policy accepts peers that the other one rejects.
+        since: the moment at which the difference begins; None for now.
         until: the moment at which it ends; None if it does not.
         old: the pattern of the rule that decides in the old policy, "clients", or None.
-        new: that of the new policy.
+        new: the same for the new policy.
     """
 
     scope: Scope
@@ -66,7 +67,7 @@ class Change(NamedTuple):
     new: str | None
 
 
-# Said of the class that users see; a NamedTuple cannot say it.
+# The module that users see for this class; a NamedTuple cannot set it in its body.
 Change.__module__ = "pinverify"
 
 
@@ -74,13 +75,14 @@ def diff(old: Rules, new: Rules, *, now: dt.datetime | None = None) -> list[Chan
     """Return the differences in what two policies accept, from now on.
 
     Args:
-        old: the rules to compare with; of a policy they are ``policy.rules``.
+        old: the rules to compare with; those of a policy are ``policy.rules``.
         new: the rules that may accept more or less.
         now: the current time, timezone-aware; None reads the clock.
 
     Returns:
-        One for each region of hosts and each period; empty if every decision is the
-        same. Reasons and rules that reports name do not count.
+        One change for each `scope` and `name` with a difference, and for each period;
+        empty if every decision is the same. A difference only in the reason, or in the
+        rule that is named in the report, does not count.
 
     Raises:
         TypeError: an argument has the wrong type.
@@ -102,10 +104,10 @@ class _Both(NamedTuple):
 
     Attributes:
         old: the rules to compare with.
-        new: those that may accept more or less.
-        are_alike: both treat hosts without rules alike, and block the same pins.
-        blocked: the pins that each blocks for all hosts.
-        alone: those that one alone blocks, by kind.
+        new: the rules that may accept more or less.
+        are_alike: True if both treat hosts without rules alike and block the same pins.
+        blocked: the pins that each policy blocks for all hosts.
+        alone: the pins that only one of them blocks, by policy and kind.
     """
 
     old: Rules
@@ -126,10 +128,11 @@ class _Both(NamedTuple):
         return cls(old, new, are_alike, blocked, alone)
 
     def blocked_for(self, *values: PinSet | Unpinned | None) -> tuple[_Pins, _Pins]:
-        """Return the pins blocked for all hosts that can tell two rules apart.
+        """Return those of the pins blocked for all hosts that can tell rules apart.
 
-        Those are the pins that the rules name. All others that one policy alone blocks
-        are as good as one of them, and those that both block reject the same chains.
+        These are the pins that the rules name. Of the other pins that only one policy
+        blocks, one of each kind stands for all. Those that both policies block reject
+        the same chains.
         """
         sets = [value for value in values if isinstance(value, PinSet)]
         told = {pin for one in sets for name in LISTS for pin in getattr(one, name)}
@@ -143,7 +146,7 @@ class _Both(NamedTuple):
 
 
 class _Region(NamedTuple):
-    """Peers about which one rule decides.
+    """Peers about which one rule of each policy decides.
 
     Attributes:
         scope: as in `Change`.
@@ -158,7 +161,7 @@ class _Region(NamedTuple):
 
 def _regions(patterns: set[str]) -> Iterator[_Region]:
     """Yield a region for each set of peers that the patterns tell apart."""
-    # A name below which there is a rule stands apart from the names below it.
+    # A name that has a rule for names below it is a region apart from those names.
     names = {split_pattern(p)[1] for p in patterns if not p.startswith("*.")}
     for name in sorted(names):
         yield _Region("host", name, tuple(covering(name)))
@@ -178,7 +181,7 @@ _Decided: TypeAlias = "tuple[str | None, PinSet | Unpinned | None]"
 def _deciding(region: _Region, rules: Rules) -> _Decided:
     """Return the pattern that decides about a region, and its rule.
 
-    `UNPINNED` where there is no rule; None where every peer is rejected.
+    The rule is `UNPINNED` if no pattern matches, and None if every peer is rejected.
     """
     if rules.clients is not None and (region.scope == "clients" or not rules.hosts):
         return "clients", rules.clients
@@ -191,7 +194,7 @@ def _deciding(region: _Region, rules: Rules) -> _Decided:
 
 
 def _changes(region: _Region, both: _Both, now: dt.datetime) -> Iterator[Change]:
-    """Yield the changes of one region, the first period first."""
+    """Yield the changes of one region in the order of their periods."""
     old, new = both.old, both.new
     old_pattern, old_value = _deciding(region, old)
     new_pattern, new_value = _deciding(region, new)
@@ -229,12 +232,12 @@ class _Accepted(NamedTuple):
     """The chains that are accepted in one region and period.
 
     Attributes:
-        all_peers: True if every peer is, whatever it shows.
-        nobody: True if none is.
-        pins: empty, or one of them has to be anywhere.
-        leaf: empty, or one of them has to be on the leaf.
-        ca: empty, or one of them has to be above the leaf.
-        blocked: none of them may be anywhere.
+        all_peers: True if every peer is accepted, whatever it shows.
+        nobody: True if no peer is accepted.
+        pins: if not empty, one of these pins must be anywhere in the chain.
+        leaf: if not empty, one of these pins must be on the leaf.
+        ca: if not empty, one of these pins must be above the leaf.
+        blocked: none of these pins may be anywhere in the chain.
     """
 
     all_peers: bool = False
@@ -299,7 +302,7 @@ def _is_within(some: _Accepted, others: _Accepted) -> bool:
 
 
 def _leaves(some: _Accepted, others: _Accepted) -> Iterator[_Pins]:
-    """Yield a leaf of each kind that the lists tell apart, by the pins it has."""
+    """Yield a leaf of each kind that the lists tell apart, as the pins that it has."""
     lists = [
         pins for one in (some, others) for pins in (one.pins, one.leaf, one.blocked)
     ]
@@ -316,8 +319,8 @@ class _Above(NamedTuple):
     """The certificates above a leaf that are accepted with it.
 
     Attributes:
-        needed: of each of these sets a pin has to be there; none is blocked.
-        blocked: none of them may be there.
+        needed: sets without blocked pins; a pin of each set must be there.
+        blocked: none of these pins may be there.
     """
 
     needed: list[_Pins]
@@ -337,8 +340,8 @@ def _above(one: _Accepted, leaf: _Pins) -> _Above | None:
 def _follows(some: _Above, others: _Above | None) -> bool:
     """Return True if certificates that fit *some* fit *others*, too.
 
-    If a set of *others* contains no set of *some*, then a pin of each set of *some*
-    that is not in it makes a chain that fits the one and not the other.
+    If a set of *others* contains no set of *some*, each set of *some* has a pin that is
+    not in that set. A chain with these pins fits *some* and not *others*.
     """
     return (
         others is not None

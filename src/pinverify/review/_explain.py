@@ -1,4 +1,7 @@
-"""Explanations: why a policy accepts or rejects a host that showed a chain."""
+"""Explanations: why a policy accepts or rejects a host that showed a chain.
+
+These are the facts; `cli/explain.py` puts them into words.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Hit(NamedTuple):
     """A pin of the rule that decides, and where it is in the chain.
 
     Attributes:
-        name: the list: "pins", "leaf", "ca" or "blocked".
+        name: the list that has the pin, "pins", "leaf", "ca" or "blocked".
         pin: the pin.
         depths: the positions of the certificates that have it, also those where the
             list does not look.
@@ -48,11 +51,12 @@ class Explanation(NamedTuple):
 
     Attributes:
         report: the decision.
-        candidates: the patterns of all rules that match the host; the first one
-            decides, alone.
+        candidates: the patterns of all rules that match the host; only the first one
+            decides.
         hits: the pins of the rule that decides; then those that are blocked for all
             hosts and are in the chain.
-        others: the patterns of candidates without a say, whose pins would match.
+        others: the patterns in *candidates* that do not decide, but whose rules would
+            match.
         findings: the errors and warnings of `lint` about the rule that decides, with
             this chain.
     """
@@ -64,7 +68,7 @@ class Explanation(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-# Said of the classes that users see; a NamedTuple cannot say it.
+# The module that users see for these classes; a NamedTuple cannot set it in its body.
 Explanation.__module__ = Hit.__module__ = "pinverify"
 
 
@@ -76,18 +80,18 @@ def explain(
     now: dt.datetime | None = None,
     authorities: Sequence[bytes] = (),
 ) -> Explanation:
-    """Return the reasons for which a policy accepts or rejects a peer.
+    """Return the reasons why a policy accepts or rejects a peer.
 
-    All rules are read for it: it is for people who look for a mistake, and not for
+    This reads all rules, so it is for people who look for a mistake, and not for
     handshakes.
 
     Args:
-        policy: decides.
+        policy: the policy that decides.
         host: as in `Policy.verify`.
         verified_chain: as in `Policy.verify`.
-        now: timezone-aware; None is the current time.
-        authorities: DER certificates of authorities that are trusted: with them, a
-            chain that ends before a pinned one can be told.
+        now: the time, timezone-aware; None means the current time.
+        authorities: DER certificates of trusted authorities, by which a chain that ends
+            below a pinned authority can be recognised.
 
     Raises:
         PolicyError: *host* is not a host.
@@ -140,7 +144,7 @@ def _hit(name: str, pin: Pin, places: dict[Pin, tuple[int, ...]]) -> Hit:
 def _would_match(
     rules: Rules, pattern: str, places: dict[Pin, tuple[int, ...]]
 ) -> bool:
-    """Return True if each list of a rule matches, and nothing that it blocks."""
+    """Return True if each list of a rule matches, and no pin that it blocks does."""
     value = rules.hosts[pattern]
     if not isinstance(value, PinSet):
         return False

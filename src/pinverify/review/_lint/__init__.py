@@ -1,9 +1,10 @@
-"""Lint: mistakes that rules allow: they lock clients out, or they pin nothing.
+"""Lint: mistakes in valid rules that lock clients out, or that pin nothing.
 
-    table      a row for each code   names, operators   facts about values
-    of_rules   a function for each   of_chains          those of certificates
+    table      a row for each code        names, operators   facts about values
+    of_rules   a check for each mistake   of_chains          checks of certificates
 
-`files._checks` has the checks whose findings are reported when a policy is loaded.
+`files._load_warnings` has the checks whose findings are reported when a policy is
+loaded.
 
 `lint` looks at rules as they are after reading: a reader has already reported the
 mistakes in the file. No finding changes a decision.
@@ -17,8 +18,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from pinverify.core._hosts import canonical
-from pinverify.files import _checks
-from pinverify.files._checks import (
+from pinverify.files import _load_warnings
+from pinverify.files._load_warnings import (
     CLIENTS,
     LEVELS,
     POLICY,
@@ -28,15 +29,15 @@ from pinverify.files._checks import (
     placed,
 )
 from pinverify.policy._rules import PinSet, check_rules, checked_moment
-from pinverify.review._lint import names, operators
 from pinverify.review._lint.of_chains import Authorities, found_at_server, served
+from pinverify.review._lint.of_rules import each_rule
 from pinverify.review._lint.table import CHECKS, OF_READERS
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Sequence
 
-    from pinverify.files._checks import Rule
+    from pinverify.files._load_warnings import Rule
     from pinverify.policy._rules import Rules
     from pinverify.review._lint.of_chains import Served
 
@@ -56,14 +57,6 @@ __all__ = [
 ]
 
 
-each_rule = functools.partial(
-    _checks.each_rule,
-    known_among=operators.known_among,
-    is_provided=names.provider_of,
-)
-"""Yield what to look at, as `_checks.each_rule` does, with all traits."""
-
-
 def lint(
     rules: Rules,
     *,
@@ -74,15 +67,15 @@ def lint(
     """Return the mistakes in rules, the worst first.
 
     Args:
-        rules: of a policy they are ``policy.rules``.
+        rules: the rules; those of a policy are ``policy.rules``.
         now: the current time, timezone-aware; None reads the clock.
-        chains: for each host that was asked, the chain that the TLS library verified:
-            DER certificates, leaf first.
+        chains: for each host that was asked, the chain that the TLS library verified,
+            as DER certificates, leaf first.
         authorities: DER certificates of authorities, such as those that are trusted.
 
     Raises:
         TypeError: an argument has the wrong type.
-        PolicyError: *now* has no timezone, or a host of *chains* is none.
+        PolicyError: *now* has no timezone, or a name in *chains* is not a host.
     """
     check_rules(rules)
     moment = checked_moment(now)
@@ -106,8 +99,10 @@ def lint(
     return _worst_first(found)
 
 
-serious = functools.partial(_checks.serious, checks=CHECKS, look=each_rule)
-"""Return the errors and warnings about a file, of all checks."""
+serious = functools.partial(
+    _load_warnings.serious, checks=tuple(CHECKS.values()), look=each_rule
+)
+"""Return the errors and warnings of all checks about a file."""
 
 
 def _worst_first(found: list[Finding]) -> list[Finding]:
@@ -115,14 +110,14 @@ def _worst_first(found: list[Finding]) -> list[Finding]:
 
 
 def _subject(finding: Finding) -> tuple[str, str, str]:
-    """Return the mistake, the rule, and what the text begins with: a list and a pin."""
+    """Return the mistake, the rule, and the beginning of the text: a list and a pin."""
     code, _, pattern, _, text = finding
     if code in _NO_BACKUP:
         return "PV204", pattern, text.partition(":")[0]
     return code, pattern, text.partition(" is ")[0]
 
 
-_NO_BACKUP = {"PV204", "PV608"}  # the second one says when it matters
+_NO_BACKUP = {"PV204", "PV608"}  # the second says when it matters
 
 _Rows: TypeAlias = "Sequence[tuple[str, Callable[[Rule], Iterator[str]]]]"
 

@@ -1,17 +1,17 @@
-"""Names of hosts: whose they are, and how they look."""
+"""Names of hosts: who can register them, and how they look."""
 
 from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["is_local", "is_public_suffix", "mixed_scripts", "provider_of"]
+__all__ = ["is_local", "is_public_suffix", "mixed_scripts"]
 
 # ---- public suffixes -------------------------------------------------------------
 #
-# A table and not the Public Suffix List: that changes each week, so a copy in here, or
-# one in a dependency, is always old; and it has half a megabyte, which takes ten times
-# as long to read as a usual policy. A suffix that is missing here costs a warning, and
-# no decision. Each that is here was on the list in November 2026.
+# This table replaces the Public Suffix List. That changes each week, so a copy here, or
+# in a dependency, is always old; and it has half a megabyte, which takes ten times as
+# long to read as a usual policy. A missing suffix costs a warning, and no decision.
+# Each suffix here was on the list in November 2026.
 _BELOW = {
     "ae": "ac co gov mil net org sch",
     "ar": "com edu gob gov mil net org",
@@ -63,14 +63,14 @@ _SUFFIXES = {
     for country, labels in _BELOW.items()
     for label in labels.split()
 }
-# Names at the top that nobody can register, and that networks use inside.
+# Top-level names that nobody can register, and that networks use internally.
 _INSIDE = {"corp", "home", "internal", "intranet", "lan", "local", "private"}
-# Names at the top that RFC 2606, 6761, 7686 and 9476 keep out of the DNS.
+# Top-level names that RFC 2606, 6761, 7686 and 9476 keep out of the DNS.
 _SPECIAL = {"alt", "example", "invalid", "localhost", "onion", "test"}
 
 
 def is_local(label: str) -> bool:
-    """Return True if a name at the top is none of the public DNS."""
+    """Return True if a top-level name is not in the public DNS."""
     return label in _INSIDE or label in _SPECIAL
 
 
@@ -81,72 +81,17 @@ def is_public_suffix(name: str) -> bool:
     return name not in _INSIDE
 
 
-# ---- providers -------------------------------------------------------------------
-
-# Names whose owner serves others, and changes keys without telling them.
-_PROVIDERS = {
-    **dict.fromkeys(("amazonaws.com", "cloudfront.net", "awsapps.com"), "Amazon"),
-    **dict.fromkeys(
-        (
-            *("azurewebsites.net", "azureedge.net", "azurefd.net", "windows.net"),
-            *("cloudapp.net", "azure-api.net", "microsoft.com", "live.com"),
-            *("microsoftonline.com", "office.com", "office365.com"),
-        ),
-        "Microsoft",
-    ),
-    **dict.fromkeys(
-        (
-            *("googleapis.com", "google.com", "gstatic.com", "appspot.com", "web.app"),
-            *("firebaseio.com", "firebaseapp.com", "run.app", "cloudfunctions.net"),
-            "blogspot.com",
-        ),
-        "Google",
-    ),
-    **dict.fromkeys(("apple.com", "icloud.com"), "Apple"),
-    **dict.fromkeys(("facebook.com", "fbcdn.net", "instagram.com"), "Meta"),
-    **dict.fromkeys(("github.com", "github.io", "githubusercontent.com"), "GitHub"),
-    **dict.fromkeys(("cloudflare.com", "workers.dev", "pages.dev"), "Cloudflare"),
-    **dict.fromkeys(("akamaihd.net", "akamaized.net", "edgekey.net"), "Akamai"),
-    **dict.fromkeys(("fastly.net", "fastlylb.net"), "Fastly"),
-    **dict.fromkeys(("netlify.app", "netlify.com"), "Netlify"),
-    **dict.fromkeys(("stripe.com", "stripe.network"), "Stripe"),
-    "ddns.net": "No-IP",
-    "herokuapp.com": "Heroku",
-    "vercel.app": "Vercel",
-    "fly.dev": "Fly.io",
-    "onrender.com": "Render",
-    "paypal.com": "PayPal",
-    "twilio.com": "Twilio",
-    "sentry.io": "Sentry",
-    "auth0.com": "Auth0",
-    "okta.com": "Okta",
-    "myshopify.com": "Shopify",
-    "zendesk.com": "Zendesk",
-    "slack.com": "Slack",
-    "openai.com": "OpenAI",
-    "anthropic.com": "Anthropic",
-}
-
-
-def provider_of(name: str) -> str:
-    """Return the provider that serves a host for others; empty if none is known."""
-    while name:
-        if name in _PROVIDERS:
-            return _PROVIDERS[name]
-        _, _, name = name.partition(".")
-    return ""
-
-
 # ---- scripts ---------------------------------------------------------------------
 
 _LOOK_ALIKE = {"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE"}
 
 
 def mixed_scripts(name: str) -> str:
-    """Return the label of a name that has letters of several scripts, or nothing.
+    """Return the label of a name that mixes letters of several scripts; else empty.
 
-    Letters of some scripts look like those of others: a name with both is mistaken for
-    another one. The label is given with its letters and not as an A-label.
+    Letters of some scripts look like those of others, so a name that mixes scripts can
+    be mistaken for another name. The label is returned with its letters, not as an
+    A-label.
     """
     for label in name.split("."):
         if label.startswith("xn--"):

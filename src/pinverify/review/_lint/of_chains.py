@@ -1,4 +1,4 @@
-"""Mistakes that show beside certificates: of servers, or of authorities."""
+"""Mistakes that only certificates show: those of servers, or of authorities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.files._checks import CLIENTS
+from pinverify.files._load_warnings import CLIENTS
 from pinverify.policy._pin import Pin, pins_of
 from pinverify.policy._policy import Policy
 from pinverify.policy._rejection import mistaken_pins, subject_line
@@ -33,12 +33,12 @@ class Served(NamedTuple):
     Attributes:
         host: its canonical name.
         chain: DER certificates, leaf first.
-        now: the time at which it was shown.
-        pattern: of the rule; None if there is none.
-        value: the PinSet or `UNPINNED` of the rule; None if there is none.
+        now: the time at which the chain was shown.
+        pattern: the pattern of the rule; None if there is no rule.
+        value: the PinSet or `UNPINNED` of the rule; None if there is no rule.
         blocked: pins that no peer may show.
         report: the decision.
-        accepts_others: True if the same chain passes with every pin changed.
+        accepts_others: True if the chain would also pass if every pin were another.
     """
 
     host: str
@@ -52,14 +52,14 @@ class Served(NamedTuple):
 
 
 def served(rules: Rules, host: str, chain: Sequence[bytes], now: dt.datetime) -> Served:
-    """Return what the rules say of a host that showed a chain.
+    """Return what the rules say about a host that showed a chain.
 
     Raises:
         PolicyError: *host* is not a host.
     """
     decided = rules.deciding(host)
     if decided is None and not rules.hosts and rules.clients is not None:
-        decided = CLIENTS, rules.clients  # they decide about every peer then
+        decided = CLIENTS, rules.clients  # then these decide about every peer
     pattern, value = (None, None) if decided is None else decided
     hosts: dict[str, PinSet | Unpinned] = {} if value is None else {host: value}
     report = _decision(rules, host, hosts, chain, now)
@@ -222,7 +222,7 @@ def _roots_above(
 
 
 def _rotating(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, str]]:
-    """Find an intermediate of an operator who replaces them, and nothing above it."""
+    """Find a pinned intermediate that may be replaced, with no pin above it."""
     for depth, cert in enumerate(chain[1:], start=1):
         above = {pin for higher in chain[depth + 1 :] for pin in pins_of(higher)}
         for name in ("pins", "ca"):
@@ -237,7 +237,7 @@ def _intermediate(
 ) -> Iterator[tuple[str, str]]:
     """Yield a finding if the pin of a certificate will not stay."""
     operator = operators.rotating(cert)
-    # A root may be signed by an older one; then its own pin is among them.
+    # A root may be signed by an older one; then its own pin is among *pins*.
     if operator and not operators.has_root(operator, pins):
         why = operators.why_no_intermediate(operator)
         yield "PV208", f"{name}: {pin} is the pin of {_words(cert, depth)}, {why}"
@@ -247,9 +247,9 @@ _SOON = dt.timedelta(days=30)
 
 
 def _ending(one: Served, value: PinSet) -> Iterator[tuple[str, str]]:
-    """Find lists that match by certificates alone that are about to end.
+    """Find lists that match only certificates that are about to expire.
 
-    A pin that is not in the chain may follow them, unless it is blocked.
+    A pin that is not in the chain may be that of a successor, unless it is blocked.
 
     Yields:
         The name of the list, and the text.
@@ -270,10 +270,10 @@ def _ending(one: Served, value: PinSet) -> Iterator[tuple[str, str]]:
 
 
 def _near_end(cert: bytes, now: dt.datetime) -> dt.date | None:
-    """Return the last day of a certificate if it is near: None if it is not.
+    """Return the last day of a certificate if it is near; None if it is not.
 
-    Programs renew certificates in the last third of their life, so that is near, and
-    so are 30 days.
+    It is near if it is less than 30 days and less than a third of the certificate's
+    lifetime away, because programs renew certificates in the last third.
     """
     validity = validity_of(cert)
     if validity is None:
@@ -285,7 +285,7 @@ def _near_end(cert: bytes, now: dt.datetime) -> dt.date | None:
 def _without_backup(
     value: PinSet, chain: Sequence[bytes], but: Container[str]
 ) -> Iterator[tuple[str, str]]:
-    """Find lists whose pins are all in the chain, but for some lists."""
+    """Find lists whose pins are all in the chain, leaving out the lists in *but*."""
     shown = {pin for cert in chain for pin in pins_of(cert)}
     for name in _MATCHING:
         pins = getattr(value, name)
@@ -326,10 +326,10 @@ def _short_lived(value: PinSet, chain: Sequence[bytes]) -> Iterator[tuple[str, s
 
 
 def _list_of(certs: object) -> list[bytes]:
-    """Return the argument of a user as a list.
+    """Return the user's argument as a list.
 
     Raises:
-        TypeError: it has something that is no DER, which no pin would be compared with.
+        TypeError: the list has something that is not DER, so no pin could be compared.
     """
     if isinstance(certs, Iterable) and not isinstance(certs, bytes | str):
         given = [*certs]
@@ -346,10 +346,10 @@ class Authorities:
     """Certificates of authorities, by the pins that people make of them."""
 
     def __init__(self, certs: Sequence[bytes]) -> None:
-        """Hash them.
+        """Hash the certificates.
 
         Raises:
-            TypeError: *certs* are no certificates in DER.
+            TypeError: *certs* are not certificates in DER.
         """
         self.certs = _list_of(certs)
         self._right: dict[Pin, bytes] = {}
@@ -364,7 +364,7 @@ class Authorities:
         """Yield the code and the text of each mistake in a PinSet.
 
         Args:
-            value: is compared with the certificates.
+            value: the PinSet to compare with the certificates.
             is_in_force: True if a peer can be rejected for lack of a pin.
         """
         for name, pin in _pins_with_lists(value):

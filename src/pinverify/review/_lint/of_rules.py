@@ -1,7 +1,7 @@
-"""Mistakes that show in the rules, beside those that whoever loads them is told.
+"""Mistakes that rules alone show, in addition to those of `files._load_warnings`.
 
-A function gets one rule, and yields the text of each finding: the mistake, and after a
-semicolon the next step.
+Each function takes one rule, and yields the text of each finding: the mistake, and
+after a semicolon the next step.
 """
 
 from __future__ import annotations
@@ -9,19 +9,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinverify.core._hosts import covering, takes_any_labels
-from pinverify.files._checks import is_in_force, matching
+from pinverify.files import _load_warnings
 from pinverify.files._digests import is_for_examples
+from pinverify.files._load_warnings import is_in_force, matching
 from pinverify.policy._pin import PinKind
 from pinverify.policy._rules import UNPINNED, PinSet
 from pinverify.review._lint import names, operators
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator
 
-    from pinverify.files._checks import Rule
+    from pinverify.files._load_warnings import Rule
     from pinverify.policy._pin import Pin
+    from pinverify.policy._rules import Rules
 
 __all__ = [
+    "IDN",
+    "PROVIDER",
+    "REPORTS",
+    "WILDCARD",
+    "each_rule",
     "has_no_effect",
     "hides_enforcement",
     "is_for_a_provider",
@@ -35,11 +43,34 @@ __all__ = [
     "pins_some_roots",
 ]
 
+# Traits, beside those of `files._load_warnings`.
+WILDCARD = 32
+IDN = 64  # an A-label
+REPORTS = 128  # report mode
+PROVIDER = 256  # a host that somebody else runs
+
+
+def each_rule(rules: Rules, now: dt.datetime) -> Iterator[Rule]:
+    """Yield what to look at, as `_load_warnings.each_rule` does, with all traits."""
+    known_among = operators.known_among
+    for rule in _load_warnings.each_rule(rules, now, known_among=known_among):
+        traits = rule.traits
+        if rule.wildcard:
+            traits |= WILDCARD
+        if "xn--" in rule.name:
+            traits |= IDN
+        if operators.provider_of(rule.name):
+            traits |= PROVIDER
+        if isinstance(rule.value, PinSet) and rule.value.mode == "report":
+            traits |= REPORTS
+        yield rule._replace(traits=traits)
+
+
 # ---- 2: pins -----------------------------------------------------------------------
 
 
 def pins_certificates_only(rule: Rule) -> Iterator[str]:
-    """Find a list that ends with the next renewal of a certificate."""
+    """Find a list that no longer matches after the next renewal of a certificate."""
     if not rule.is_in_force:
         return
     for name, pins in matching(rule):
@@ -51,10 +82,10 @@ def pins_certificates_only(rule: Rule) -> Iterator[str]:
 
 
 def pins_an_intermediate(rule: Rule) -> Iterator[str]:
-    """Find an intermediate of an operator who replaces them, and no root of theirs."""
+    """Find an intermediate that its operator may replace, without a root of theirs."""
     for name, pins in _above_the_leaf(rule):
         for pin in pins:
-            key = operators.key_of(pin)  # of a root: then the list has one
+            key = operators.key_of(pin)  # if it is a root, the list has one
             if key and not operators.has_root(key.operator, pins):
                 yield (
                     f"{name}: {pin} is the key of {key.name}, "
@@ -65,8 +96,8 @@ def pins_an_intermediate(rule: Rule) -> Iterator[str]:
 def pins_some_roots(rule: Rule) -> Iterator[str]:
     """Find a list with some of the roots that an operator issues from, and not all.
 
-    Of a list for any position nothing is known if it has other pins: they may be of
-    the leaf.
+    A list for any position is skipped if it has other pins, which may be pins of the
+    leaf.
     """
     for name, pins in _above_the_leaf(rule):
         keys = [operators.key_of(pin) for pin in pins]
@@ -84,9 +115,9 @@ def pins_some_roots(rule: Rule) -> Iterator[str]:
 
 
 def _above_the_leaf(rule: Rule) -> Iterator[tuple[str, tuple[Pin, ...]]]:
-    """Yield the lists that match authorities, and have a key of an operator.
+    """Yield the lists that match authorities and have a key of an operator.
 
-    None for a rule that can reject nobody.
+    For a rule that can reject nobody, yield no list.
     """
     if rule.is_in_force:
         for one in rule.lists:
@@ -115,7 +146,7 @@ def is_for_a_public_suffix(rule: Rule) -> Iterator[str]:
 
 def is_for_a_provider(rule: Rule) -> Iterator[str]:
     """Find a host that somebody else runs, who changes keys at will."""
-    provider = names.provider_of(rule.name) if rule.is_in_force else ""
+    provider = operators.provider_of(rule.name) if rule.is_in_force else ""
     if provider:
         yield (
             f"{rule.name} is run by {provider}, who may change its keys at any time "
@@ -124,7 +155,7 @@ def is_for_a_provider(rule: Rule) -> Iterator[str]:
 
 
 def misses_the_parent(rule: Rule) -> Iterator[str]:
-    """Find a ``*.`` whose parent has no rule: people take it for covered."""
+    """Find a ``*.`` whose parent has no rule: people expect it to be covered."""
     name = rule.name
     if rule.wildcard == "*." and isinstance(rule.value, PinSet):
         hosts = rule.rules.hosts
@@ -164,14 +195,14 @@ def only_reports(rule: Rule) -> Iterator[str]:
 
 
 def has_no_effect(rule: Rule) -> Iterator[str]:
-    """Find a rule without which the same would be decided."""
+    """Find a rule without which all decisions would be the same."""
     hosts, name = rule.rules.hosts, rule.name
-    # Without any rule for hosts, that of clients would decide about them.
+    # Without any rule for hosts, the rule for clients would decide about them.
     if not name or (len(hosts) == 1 and rule.rules.clients is not None):
         return
     places = [rule.pattern]
     if rule.wildcard == "**." and name not in hosts:
-        places.append(name)  # *. of the name above goes before others there
+        places.append(name)  # there, *. of the name above takes precedence
     others = []
     for place in places:
         wider = (p for p in covering(place) if p in hosts and p != rule.pattern)
@@ -185,7 +216,7 @@ def has_no_effect(rule: Rule) -> Iterator[str]:
 
 
 def is_hidden(rule: Rule) -> Iterator[str]:
-    """Find a ``**.`` that decides neither about its name nor about the next label."""
+    """Find a ``**.`` that decides neither about its name nor one label below it."""
     hosts, name = rule.rules.hosts, rule.name
     if rule.wildcard == "**." and name in hosts and f"*.{name}" in hosts:
         yield (
@@ -195,7 +226,7 @@ def is_hidden(rule: Rule) -> Iterator[str]:
 
 
 def hides_enforcement(rule: Rule) -> Iterator[str]:
-    """Find a rule that rejects nobody in place of one that does."""
+    """Find a rule that rejects nobody and replaces a wider one that does."""
     value = rule.value
     if not isinstance(value, PinSet) or not rule.name or rule.is_in_force:
         return

@@ -1,9 +1,12 @@
-"""Operators of authorities who choose between several keys, and those keys.
+"""Operators who change keys without telling the owner of a host, and their keys.
 
-A certificate of theirs may come from another root or intermediate at the next renewal,
-without a word to the owner of the host. Operators whose customers choose the root are
-not here. The keys were computed from certificates, and a test does it again: roots from
-those that browsers trust, the others from the vectors, up to one of these roots.
+Operators of authorities choose between several keys: a certificate may come from
+another root or intermediate at the next renewal. Operators whose customers choose the
+root are not here. The keys were computed from certificates, and a test computes them
+again: the keys of roots that browsers trust from these roots, all other keys from the
+test vectors, whose chains lead to one of these roots.
+
+Providers serve the hosts of others under names that belong to the providers.
 """
 
 from __future__ import annotations
@@ -28,12 +31,13 @@ __all__ = [
     "known_among",
     "listed",
     "missing_roots",
+    "provider_of",
     "rotating",
     "why_no_intermediate",
 ]
 
-# The roots that each issues from, in November 2026. The generation Y of Let's Encrypt
-# is signed by X1 and X2; where a trust store has it, chains end there.
+# The roots that each operator issued from in November 2026. Generation Y of Let's
+# Encrypt is signed by X1 and X2; if a trust store has generation Y, chains end there.
 ROOTS = {
     "Let's Encrypt": {
         "ISRG Root X1": "C5+lpZ7tcVwmwQIMcRtPbsQtWLABXhQzejna0wHFr8M=",
@@ -91,8 +95,8 @@ class Key(NamedTuple):
     """A key of an operator.
 
     Attributes:
-        operator: whose it is.
-        name: of its certificate.
+        operator: the operator that has it.
+        name: the name of its certificate.
         is_root: False for an intermediate.
     """
 
@@ -110,7 +114,7 @@ _KEYS = {
 
 
 def key_of(pin: Pin) -> Key | None:
-    """Return the key of an operator that a pin is of, if it is known."""
+    """Return the operator's key that a pin means; None if it is not known."""
     return _KEYS.get(pin.digest) if pin.kind is PinKind.SPKI else None
 
 
@@ -120,7 +124,7 @@ def has_key(pins: Iterable[Pin]) -> bool:
 
 
 def known_among(digests: Sequence[bytes]) -> set[bytes]:
-    """Return those digests that may be of an operator's key, or of nobody's."""
+    """Return those digests that may be of an operator's key, or of no key at all."""
     return _digests.known_among(digests) | (_KEYS.keys() & digests)
 
 
@@ -146,7 +150,7 @@ def listed(roots: Mapping[str, Pin]) -> str:
 
 
 def why_no_intermediate(operator: str) -> str:
-    """Return words about any intermediate of an operator, and the next step."""
+    """Return why not to pin an intermediate of an operator, and the next step."""
     return (
         f"an intermediate of {operator}, which replaces them without notice; pin all "
         f"roots instead: {listed(missing_roots(operator, ()))}"
@@ -171,4 +175,60 @@ def rotating(cert: bytes) -> str:
     for organization, operator in _ORGANIZATIONS.items():
         if f",O={organization}," in named:
             return operator
+    return ""
+
+
+# ---- providers -------------------------------------------------------------------
+
+# Names whose owner serves others, and changes keys without telling them.
+_PROVIDERS = {
+    **dict.fromkeys(("amazonaws.com", "cloudfront.net", "awsapps.com"), "Amazon"),
+    **dict.fromkeys(
+        (
+            *("azurewebsites.net", "azureedge.net", "azurefd.net", "windows.net"),
+            *("cloudapp.net", "azure-api.net", "microsoft.com", "live.com"),
+            *("microsoftonline.com", "office.com", "office365.com"),
+        ),
+        "Microsoft",
+    ),
+    **dict.fromkeys(
+        (
+            *("googleapis.com", "google.com", "gstatic.com", "appspot.com", "web.app"),
+            *("firebaseio.com", "firebaseapp.com", "run.app", "cloudfunctions.net"),
+            "blogspot.com",
+        ),
+        "Google",
+    ),
+    **dict.fromkeys(("apple.com", "icloud.com"), "Apple"),
+    **dict.fromkeys(("facebook.com", "fbcdn.net", "instagram.com"), "Meta"),
+    **dict.fromkeys(("github.com", "github.io", "githubusercontent.com"), "GitHub"),
+    **dict.fromkeys(("cloudflare.com", "workers.dev", "pages.dev"), "Cloudflare"),
+    **dict.fromkeys(("akamaihd.net", "akamaized.net", "edgekey.net"), "Akamai"),
+    **dict.fromkeys(("fastly.net", "fastlylb.net"), "Fastly"),
+    **dict.fromkeys(("netlify.app", "netlify.com"), "Netlify"),
+    **dict.fromkeys(("stripe.com", "stripe.network"), "Stripe"),
+    "ddns.net": "No-IP",
+    "herokuapp.com": "Heroku",
+    "vercel.app": "Vercel",
+    "fly.dev": "Fly.io",
+    "onrender.com": "Render",
+    "paypal.com": "PayPal",
+    "twilio.com": "Twilio",
+    "sentry.io": "Sentry",
+    "auth0.com": "Auth0",
+    "okta.com": "Okta",
+    "myshopify.com": "Shopify",
+    "zendesk.com": "Zendesk",
+    "slack.com": "Slack",
+    "openai.com": "OpenAI",
+    "anthropic.com": "Anthropic",
+}
+
+
+def provider_of(name: str) -> str:
+    """Return the provider that serves a host for others; empty if none is known."""
+    while name:
+        if name in _PROVIDERS:
+            return _PROVIDERS[name]
+        _, _, name = name.partition(".")
     return ""

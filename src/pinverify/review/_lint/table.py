@@ -1,27 +1,24 @@
-"""The table of checks: a row for each code; those of `files._checks` are in it."""
+"""The table of checks: a row for each code, with those of `files._load_warnings`."""
 
 from __future__ import annotations
 
 from operator import attrgetter
 
-from pinverify.files._checks import (
+from pinverify.files._load_warnings import (
     ANY,
     ENDS,
-    IDN,
     KNOWN_PIN,
-    PROVIDER,
-    REPORTS,
-    WILDCARD,
     Check,
 )
-from pinverify.files._checks import CHECKS as OF_FILES
+from pinverify.files._load_warnings import CHECKS as OF_FILES
 from pinverify.review._lint import of_rules as of
+from pinverify.review._lint.of_rules import IDN, PROVIDER, REPORTS, WILDCARD
 
 __all__ = ["CHECKS", "OF_READERS", "Check"]
 
 _ROWS = (
-    *OF_FILES.values(),
-    # Told by a reader.
+    *OF_FILES,
+    # Reported by readers.
     Check("PV101", "error", "the file has a mistake", kind=""),
     Check("PV102", "warning", "a part of the file is left out"),
     Check("PV103", "error", "the file is not of its format", kind="syntax"),
@@ -53,7 +50,7 @@ _ROWS = (
     Check(
         "PV503", "hint", "enforcement is hidden", REPORTS | ENDS, of.hides_enforcement
     ),
-    # Beside certificates: see of_chains.
+    # With certificates: see of_chains.
     Check("PV601", "error", "any key is accepted"),
     Check("PV602", "error", "hash of something else"),
     Check("PV603", "error", "pin in the wrong list"),

@@ -1,6 +1,6 @@
-"""Advice for the rotation of a key: where a host is in it, and which step is safe now.
+"""Advice for the rotation of a host's key: how far it is, and which step is safe now.
 
-Everything follows from what there is: the keys in use, the keys that are made, and the
+The advice follows from facts: the keys in use, the next keys that are made, and the
 policies that may be in force somewhere. A key is replaced in five steps, and each waits
 for the one before:
 
@@ -9,14 +9,14 @@ for the one before:
       └──────────── DROP pins that no key needs ◄─ DEPLOY it ◄──────┘
 
 A step is safe if it makes no client refuse an honest server, whichever of the policies
-it has: a policy may be replaced by one that accepts each key in use, and a key may be
-deployed that each policy accepts. A client that is offline keeps its policy; so one
-that was replaced counts until nobody can have it any more.
+the client has. So a new policy must accept each key in use, and each policy must accept
+a key before that key is deployed. A client that is offline keeps its policy, so a
+replaced policy counts until nobody can have it any more.
 
-A host may have several servers. They get the next key one after the other, and until
-the last one has it both keys are in use: the advice is to go on. A key has a backup if
-each list of the rule has a pin that its chain does not hit: the next key, one that is
-kept elsewhere, or that of another server.
+A host may have several servers, which get the next key one after the other. Until the
+last server has it, both keys are in use, and the advice is to go on. A key has a backup
+if each list of the rule has a pin that the key's chain does not match: the pin of the
+next key, of a key that is kept elsewhere, or of another server's key.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Advice", "Facts", "Out", "Step", "advise", "is_rolling"]
 
 
 class Step(enum.Enum):
-    """The step that is next."""
+    """A step of the rotation."""
 
     MAKE = "make the next key"
     PIN = "pin the next key"
@@ -45,9 +45,9 @@ class Out(NamedTuple):
     """A policy that may be in force somewhere.
 
     Attributes:
-        name: for the text of an advice.
-        accepts: those of the keys, in use or next, that it accepts wherever they are
-            or may be deployed.
+        name: its name in the text of the advice.
+        accepts: the keys, in use or next, that it accepts on every server where they
+            are or may be deployed.
         expires: when its rule expires, in seconds since 1970; None if it does not.
     """
 
@@ -57,20 +57,21 @@ class Out(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Keys and policies that there are. A key is named by its pin.
+    """The keys and policies that the advice follows from. A key is named by its pin.
 
     Attributes:
-        in_use: the keys that servers have now: all of them.
-        made: those that are made for later, in the order of their use. One of them may
-            be in use already, on some of the servers.
-        hits: of each key, the pins that match its chain, for each of its chains.
-        lists: the lists of pins of the rule by name, each of which must match.
-        policy: the policy that is to be published, or was.
-        others: policies that were before, and may still be in force somewhere.
+        in_use: all keys that servers have now.
+        made: the next keys, in the order of their use. One of them may be in use
+            already, on some of the servers.
+        hits: for each key, and for each of its chains, the pins that match the chain.
+        lists: the pins in each list of the rule, by the list's name. A chain must match
+            every list.
+        policy: the policy that is, or will be, published.
+        others: other policies that may be in force somewhere, such as earlier ones.
         now: seconds since 1970.
-        until: no rule may expire before, in seconds since 1970.
+        until: the moment before which no rule may expire, in seconds since 1970.
         found: mistakes that were found elsewhere.
-        servers: the names of the servers that have a key, by key, for the text.
+        servers: for each key, the names of the servers that have it, for the text.
     """
 
     in_use: frozenset[str]
@@ -86,15 +87,15 @@ class Facts(NamedTuple):
 
 
 class Advice(NamedTuple):
-    """The next step, and what is wrong before it.
+    """The next step, and the mistakes to mend before it.
 
     Attributes:
         step: the step that is next.
-        why: what it follows from.
+        why: the reason for it.
         todo: what to do now.
-        unsafe: why a next key must not be deployed yet, by key; one that is not in it
+        unsafe: for each next key that must not be deployed yet, the reason; the others
             may be deployed.
-        mistakes: what refuses honest servers, now or soon, each with its remedy.
+        mistakes: why clients refuse honest servers, now or soon, each with its remedy.
     """
 
     step: Step
@@ -143,7 +144,7 @@ _TODO = {
 
 
 def _steps(facts: Facts) -> Iterator[tuple[Step, str]]:
-    """Yield steps and what they follow from; the first one is the next step."""
+    """Yield steps and their reasons; the first one is the next step."""
     policy = facts.policy.name
     is_half_way = is_rolling(facts)
     following = [key for key in facts.made if (key in facts.in_use) == is_half_way]
@@ -162,7 +163,7 @@ def _steps(facts: Facts) -> Iterator[tuple[Step, str]]:
             Step.PIN,
             f"with the next key in use, no backup would be left in {_needs(spent)}",
         )
-    # Half-way, servers may have next keys of their own, and one may be for them all.
+    # Half-way, each server may have its own next key, or all may share one.
     some = following if is_half_way else following[:1]
     if not any(all(key in each.accepts for each in facts.others) for key in some):
         missing = [
@@ -186,10 +187,11 @@ def is_rolling(facts: Facts) -> bool:
 
 
 def _refused_already(facts: Facts) -> list[str]:
-    """Return the policies from before that reject a key in use.
+    """Return mistakes about other policies in force that reject a key in use.
 
-    They are out, and nothing that is published changes them. So this keeps no key from
-    being deployed that all policies accept: that is the remedy.
+    Those policies are out, and nothing that is published changes them. So these
+    mistakes do not stop the deployment of a key that all policies accept, which is the
+    remedy.
     """
     return [
         f"clients that still have {policy.name} refuse {key}, which is in use: deploy "
@@ -200,10 +202,10 @@ def _refused_already(facts: Facts) -> list[str]:
 
 
 def _refused_soon(facts: Facts) -> list[str]:
-    """Return how the policy rejects what is in use, now or when its rule expires.
+    """Return mistakes by which the policy rejects a key in use, now or on expiry.
 
-    Of a policy that was replaced it matters only whether it has expired: nothing can be
-    done about it any more.
+    The future expiry of a replaced policy is left out: nothing can be done about it any
+    more. It matters only once it is past.
     """
     policy = facts.policy
     told = [
@@ -233,7 +235,7 @@ def _no_backup(facts: Facts) -> list[str]:
 
 
 def _bare_lists(facts: Facts, keys: Iterable[str]) -> list[str]:
-    """Return the lists without a backup for some keys, if these are in use."""
+    """Return the lists that have no backup if these keys are in use."""
     used = _chains(facts, keys)
     return [
         name for name, pins in facts.lists.items() if any(pins <= hit for hit in used)
@@ -241,7 +243,7 @@ def _bare_lists(facts: Facts, keys: Iterable[str]) -> list[str]:
 
 
 def _idle(facts: Facts) -> list[str]:
-    """Return pins that can be dropped, so that each list still has a backup."""
+    """Return pins that can be dropped while each list keeps a backup."""
     used = frozenset().union(*_chains(facts, facts.in_use))
     needed = used.union(*_chains(facts, facts.made))
     droppable: set[str] = set()
@@ -253,7 +255,7 @@ def _idle(facts: Facts) -> list[str]:
 
 
 def _chains(facts: Facts, keys: Iterable[str]) -> list[frozenset[str]]:
-    """Return what each chain of some keys hits."""
+    """Return the pins that match, for each chain of some keys."""
     return [hit for key in keys for hit in facts.hits[key]]
 
 

@@ -1,23 +1,52 @@
-"""Policy files as the commands read them: what is odd about them goes to stderr."""
+"""Read policy files for the commands; warnings about them go to stderr."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pinverify import policy  # its parts are imported when they are used
 from pinverify.cli.output import NoAnswerError, Output
 from pinverify.errors import MAX_TOLD, PolicyError, told
-from pinverify.formats._files import load_file
+from pinverify.formats._compiled import bytes_in
+from pinverify.formats._format_table import FORMATS
+from pinverify.formats._load import load_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pinverify.formats._policy_reading import Loaded
     from pinverify.live import Followed, PolicyFile
-    from pinverify.policy import Rules
+    from pinverify.policy import Policy, Rules
 
-__all__ = ["followed_file", "is_compiled", "loaded_from", "rules_from", "tell_findings"]
+__all__ = [
+    "followed_file",
+    "host_of_pins",
+    "is_compiled",
+    "loaded_from",
+    "policy_from",
+    "rules_from",
+    "tell_findings",
+]
 
 _COMPILED = b"pinvpol"  # first bytes of a compiled policy; only for the hint below
+
+
+def policy_from(
+    out: Output, file: str | Path, policy_format: str, host: str | None
+) -> Policy:
+    """Read or open a policy; the arguments and errors are those of `rules_from`."""
+    path = Path(file)
+    if policy_format == "compiled":
+        with out.progress(f"opening {path.name}"):
+            if not path.is_fifo():
+                return policy.Policy.open(path)
+            with path.open("rb") as pipe:  # <(…) in a shell
+                return policy.Policy.open(bytes_in(pipe, str(path)))
+    return policy.Policy(rules_from(out, path, policy_format, host=host))
+
+
+def host_of_pins(policy_format: str, host: str | None) -> str | None:
+    """Return *host*, or None if files of the format name their hosts."""
+    return None if FORMATS[policy_format].host == "says" else host
 
 
 def rules_from(
@@ -28,19 +57,20 @@ def rules_from(
     host: str | None = None,
     to_convert: bool = False,
 ) -> Rules:
-    """Read a policy file, and warn of what the reader and `lint` tell.
+    """Read a policy file, and warn of what the reader and `lint` find.
 
     Args:
         out: gets the warnings.
         path: the file.
         policy_format: its format.
-        host: for formats that do not name it.
-        to_convert: the rules are for another system; the format is an argument of
-            the command, and no option.
+        host: the host of the pins, for a format that does not name it.
+        to_convert: True for `convert`, whose rules are for another system. Then `lint`
+            is not asked, and advice names the argument FROM instead of the option
+            --format.
 
     Raises:
         PolicyError: the file has mistakes.
-        NoAnswerError: it is a compiled policy, and the format is another.
+        NoAnswerError: the file is a compiled policy, but *policy_format* is not.
     """
     advice = {"if_compiled": "FROM is compiled"} if to_convert else {}
     loaded = loaded_from(out, path, policy_format, host, **advice)
@@ -52,22 +82,22 @@ def rules_from(
 
 
 def followed_file(out: Output, path: Path, policy_format: str) -> PolicyFile:
-    """Read a policy file that is to be followed; tell of each policy that comes.
+    """Read a policy file and follow its changes; report each new policy.
 
     Args:
-        out: gets the policies, and warnings, also of those that are not taken.
+        out: gets a line for each new policy, and the warnings of `lint`.
         path: the file.
         policy_format: its format.
 
     Raises:
         PolicyError: the file has mistakes.
-        NoAnswerError: it is a compiled policy, and the format is another.
+        NoAnswerError: the file is a compiled policy, but *policy_format* is not.
     """
     from pinverify.live import PolicyFile
 
     def tell(event: Followed) -> None:
         if event.error is not None:
-            return  # the log has it
+            return  # it is logged
         digest = event.new.digest.hex()
         if out.as_json:
             out.json({"reloaded": str(path), "digest": digest})
@@ -86,7 +116,7 @@ def followed_file(out: Output, path: Path, policy_format: str) -> PolicyFile:
 
 
 def tell_findings(out: Output, rules: Rules, name: str) -> None:
-    """Warn of errors and warnings of `lint`; *name* is that of the policy."""
+    """Print errors and warnings of `lint` as warnings; *name* is the policy's name."""
     from pinverify.review._lint import serious
 
     found, num = serious(rules, name, MAX_TOLD)
@@ -103,14 +133,14 @@ def loaded_from(
     *,
     if_compiled: str = "add --format compiled",
 ) -> Loaded:
-    """Read a policy file; the errors and the other arguments are those of `rules_from`.
+    """Read a policy file; the errors are those of `rules_from`.
 
     Args:
         out: shows the progress.
         path: the file.
         policy_format: its format.
-        host: for formats that do not name it.
-        if_compiled: the next step for a compiled policy in place of a file.
+        host: the host of the pins, for a format that does not name it.
+        if_compiled: the advice if the file is a compiled policy.
     """
     with out.progress(f"reading {path.name}"):
         try:
@@ -126,14 +156,14 @@ def _refuse_compiled(
     error: PolicyError,
     advice: str = "add --format compiled",
 ) -> None:
-    """Raise NoAnswerError if that is what is wrong with a policy file."""
+    """Raise NoAnswerError if a policy file cannot be read because it is compiled."""
     if policy_format != "compiled" and is_compiled(path):
         msg = f"{path}: this is a compiled policy; {advice}"
         raise NoAnswerError(msg) from error
 
 
 def is_compiled(path: Path) -> bool:
-    """Return True for a file that begins as a compiled policy; a pipe has been read."""
+    """Return True for a file that begins as a compiled policy, False for a pipe."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

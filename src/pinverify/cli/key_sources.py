@@ -1,18 +1,18 @@
-"""Sources of `pinverify pin`: servers and files, and the keys that are found there."""
+"""Sources of `pinverify pin`, which are servers and files, and the keys in them."""
 
 from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify import core
-from pinverify.cli.details import Details, details, key_text
-from pinverify.cli.key_files import Item, Kind, read_items
+from pinverify.cli.key_files import Item, Kind, contents, read_items
+from pinverify.cli.options import WAY, refuse_ignored
 from pinverify.cli.spellings import SPELLINGS
-from pinverify.cli.x509 import Facts, facts, reencoded
+from pinverify.cli.x509 import Details, details, key_text, reencoded
 from pinverify.errors import DERError, PinverifyError
+from pinverify.review._certificates import Facts, facts
 
 if TYPE_CHECKING:
     import ssl
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pinverify.cli.output import Output
     from pinverify.cli.servers import Shown
 
-__all__ = ["Answer", "Entry", "answer_of", "contents", "is_server", "tell_warnings"]
+__all__ = ["Answer", "Entry", "answers_of", "is_server", "tell_warnings"]
 
 
 class Entry(NamedTuple):
@@ -32,8 +32,9 @@ class Entry(NamedTuple):
         der: the certificate or the key.
         role: its place in the chain; without a chain, what it claims to be.
         proven: False if a server merely sent it.
-        details: about its key, and the claims of a certificate, for people.
-        digests: that of its key; for a certificate, also that of the whole.
+        details: facts for people about the key, and what the certificate claims.
+        digests: the digest of the key; for a certificate, also the digest of the whole
+            certificate.
     """
 
     kind: Kind
@@ -58,8 +59,9 @@ class Answer(NamedTuple):
     """The entries and errors of one source.
 
     Attributes:
-        source: as the user wrote it.
-        entries: for a server the verified chain, leaf first, then the rest.
+        source: the source, as the user wrote it.
+        entries: for a server, first the verified chain, leaf first, then the rest of
+            what it sent.
         errors: one line for each part that could not be read.
         host: the name of a server; None for files.
         shown: the chains of a server that answered.
@@ -73,7 +75,7 @@ class Answer(NamedTuple):
 
     @property
     def pinnable(self) -> list[Entry]:
-        """The entries that a script gets: of a server only the leaf, if readable."""
+        """The entries that a script gets: for a server, only the leaf, if readable."""
         if self.host is None:
             return self.entries
         chain = () if self.shown is None else self.shown.verified or self.shown.sent
@@ -93,8 +95,30 @@ _FILE_NAMES = re.compile(r".*[/\\].*|-|.*\.(pem|der|crt|cer|key)", re.IGNORECASE
 _SERVERS = re.compile(r"https://.*|.*:\d+")
 
 
-def answer_of(source: str, context: ssl.SSLContext | None, way: Way) -> Answer:
-    """Return the answer of a server, or without a context that of a file."""
+def answers_of(out: Output, sources: Sequence[str], way: Way) -> list[Answer]:
+    """Ask servers and read files; errors go to stderr and into the exit code."""
+    servers = [is_server(source) for source in sources]
+    context: ssl.SSLContext | None = None
+    if any(servers):
+        from pinverify.cli.servers import context_for  # TLS, which files do not need
+
+        context = context_for(way)
+    else:
+        refuse_ignored("on files", *WAY)
+    answers = []
+    doing = f"reading {sources[0]}" if len(sources) == 1 else "reading"
+    with out.progress(doing, len(sources)) as done:
+        for source, server in zip(sources, servers, strict=True):
+            answers.append(_answer_of(source, context if server else None, way))
+            done()
+    for answer in answers:
+        for problem in answer.errors:
+            out.fail(problem)
+    return answers
+
+
+def _answer_of(source: str, context: ssl.SSLContext | None, way: Way) -> Answer:
+    """Return the answer of a server or, without a context, that of a file."""
     try:
         return _read(source) if context is None else _ask(source, context, way)
     except PinverifyError as error:
@@ -110,7 +134,7 @@ def is_server(source: str) -> bool:
     """
     if _SERVERS.fullmatch(source):
         return True
-    return not (_FILE_NAMES.fullmatch(source) or os.path.exists(source))  # noqa: PTH110 - see contents
+    return not (_FILE_NAMES.fullmatch(source) or os.path.exists(source))  # noqa: PTH110 - as in key_files
 
 
 def _read(source: str) -> Answer:
@@ -127,14 +151,6 @@ def _read(source: str) -> Answer:
         else:
             answer.entries.append(_entry(item))
     return answer
-
-
-def contents(source: str) -> bytes:
-    """Read a file or stdin, without pathlib, which nothing else here imports."""
-    if source == "-":
-        return sys.stdin.buffer.read()
-    with open(source, "rb") as file:  # noqa: PTH123
-        return file.read()
 
 
 def _ask(source: str, context: ssl.SSLContext, way: Way) -> Answer:
@@ -216,7 +232,7 @@ _FIRST_USE = (
 
 
 def tell_warnings(out: Output, answer: Answer, entries: Sequence[Entry]) -> None:
-    """Warn on stderr, where stdout is for programs."""
+    """Warn on stderr when stdout is for programs."""
     for warning in answer.warnings:
         out.warn(f"{answer.source}: {warning}")
     for entry in entries:
