@@ -21,7 +21,7 @@ from client_recipes import Stage
 from client_table import text_of_tables
 from connection_states import unjudged
 from optional import lacks_parsers
-from pinverify.tls import _notices
+from pinverify.tls import _events
 from pki import Identity, Pki, example_pki
 from tls_clients import pinning
 from tls_dialogues import WAYS, Dialogues
@@ -64,7 +64,7 @@ def _without_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the log of each test begin anew: it names a peer once a minute."""
-    monkeypatch.setattr(_notices, "limit", _notices.Limit())
+    monkeypatch.setattr(_events, "limit", _events.Limit())
 
 
 @pytest.fixture(autouse=True)

@@ -1,20 +1,20 @@
-"""Places in the source that a table changes on purpose, and the changes.
+"""Places in the source that tables change on purpose, and the changes.
 
 Tables break the source in small ways: core.toml, remedies.toml, the proofs in
 prove/*.toml, and constant_time/leaks.toml. Each row has an anchor, which says where:
 
     in = "long_length"     the function: `f` of C, `f`, `Class.f` or `f.inner` of Python
-    find = "len >= 0x80"   a few words of it, and
-    put = "len > 0x80"     what takes their place
-    nth = 2                which one is meant, if these words are there more than once
-    file = "scan_avx2.c"   if other files have a function of that name, too
+    find = "len >= 0x80"   a few words of it
+    put = "len > 0x80"     the words that replace them
+    nth = 2                the occurrence that is meant, if there are several
+    file = "scan_avx2.c"   the file, if several have a function of that name
 
-`in` may also name a class, a macro, or what is declared outside of functions, such as
-a table or a constant. Where nothing has a name, ``file`` without ``in`` will do.
+`in` may also name a class, a macro, or a declaration outside of functions, such as a
+table or a constant. For a place without any name, give ``file`` without ``in``.
 
 Words are compared token by token: neither layout nor comments count. A function may
-move to another file, and a file to another folder. If a name changes, the row has to
-follow: follow_renames.py does that (`make anchors FIX=1`).
+move to another file, and a file to another folder. If a name changes, the row must
+change, too: follow_renames.py does that (`make anchors FIX=1`).
 """
 
 from __future__ import annotations

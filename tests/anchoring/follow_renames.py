@@ -1,16 +1,16 @@
-"""Let the rows of the tables follow the source after names have changed.
+"""Update the rows of the tables after names in the source have changed.
 
     make anchors FIX=1          what has changed since the last commit
     make anchors FIX=v0.9       what has changed since that revision
-    make mutants FIX=1          the tables of one kind; so with remedies and prove
+    make mutants FIX=1          only the tables of mutants; also: remedies, prove
 
-A row must fit the source as it was at that revision. From there it is followed into the
-source of today: to a function that has another name, in another file, whose variables
-and macros have other names. What it finds and what it plants get the new names, and
-nothing else changes. Tests that have moved to another file are followed, too.
+A row must fit the source at that revision. Its place is then looked for in the source
+of today: the function, its file, its variables and its macros may have other names.
+The words that the row finds and puts get the new names, and nothing else changes. Tests
+that have moved to another file are followed, too.
 
-Only the rows that need it are rewritten, in place. What a person has to look at is
-printed, and the exit status is 1: the words are gone, or may be meant in two places.
+Only the rows that need it are rewritten, in place. If words are gone, or may be meant
+in two places, the row is printed for a person, and the exit status is 1.
 """
 # ruff: noqa: T201 - a program that prints what it did
 

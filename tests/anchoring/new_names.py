@@ -1,10 +1,9 @@
-"""Names of today for what a source of then defines.
+"""New names of the definitions in an old version of the source.
 
-Two versions of the source are compared. What has the same name in both is the same
-thing, unless it reads quite differently. Of what is left, those are paired that read
-most alike, once the names that are known to be others have been replaced. Names inside
-come from that: where two versions of a function differ in one name only, it is that one
-that has changed.
+Two versions of the source are compared. Definitions with the same name are the same,
+unless their text is quite different. The others are paired by the most similar text,
+after known new names have been replaced. Names inside follow from that: if two versions
+of a function differ only in one name, that name has changed.
 """
 
 from __future__ import annotations

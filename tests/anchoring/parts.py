@@ -1,10 +1,10 @@
-"""A part of the rows of a table, for a run that has no time for all of them.
+"""A part of the rows of a table, for a run without time for all of them.
 
     make mutants PART=2/3       every third mutant, from the second on
     make prove PART=2/3         every third proof, likewise
     make remedies PART=2/3      every third remedy
 
-CI takes another part for each commit, so that a few commits see all rows.
+CI takes a different part for each commit, so that a few commits cover all rows.
 """
 
 from __future__ import annotations

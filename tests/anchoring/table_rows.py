@@ -1,7 +1,7 @@
-"""Rows of a table in TOML, as text: one is changed where it has to be, and only there.
+"""Rows of a table in TOML as text, so that a change touches nothing else in them.
 
-A row begins at a line such as ``[[mutant]]`` and ends where the next one begins. The
-rest stays as somebody has laid it out, comments too.
+A row begins at a line such as ``[[mutant]]`` and ends where the next one begins. All
+that is not changed keeps its layout and comments.
 """
 
 from __future__ import annotations

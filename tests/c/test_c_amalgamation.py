@@ -1,7 +1,7 @@
 """The C library as one file, which `make amalgamation` writes.
 
-Each compiler that the project names compiles it alone, a C++ program can use it, and it
-answers as the Python module does.
+Each compiler that the project names compiles it by itself, a C++ program can use it,
+and it answers as the Python module does.
 """
 
 from __future__ import annotations

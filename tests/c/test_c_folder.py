@@ -1,7 +1,7 @@
-"""The C core as a folder that other programs copy: whatever they do with it works.
+"""The C core as a folder that other programs copy and build in their own ways.
 
-They compile each file by itself, or all as one text; they have functions with names of
-their own; and what they read is C, not the words of a prover.
+They may compile each file by itself, or all as one text. Their own functions do not
+clash with its names. The files have no annotations for a prover.
 """
 
 from __future__ import annotations

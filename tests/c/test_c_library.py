@@ -1,8 +1,8 @@
-"""The C library as others install it, and its adapter of OpenSSL.
+"""The C library as users install it, and its adapter of OpenSSL.
 
-A program that knows nothing of this tree is built against what is installed, with
-pkg-config, CMake and meson, and gives the right answers. The names and types that it
-relies on are those of a stored list.
+A program that knows nothing of this tree is built against the installed library, with
+pkg-config, CMake and meson, and gives the right answers. The names and types that
+programs rely on are those of a stored list.
 """
 
 from __future__ import annotations

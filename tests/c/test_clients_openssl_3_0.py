@@ -1,7 +1,7 @@
 """The adapter of OpenSSL on OpenSSL 3.0, compiled with the headers of this machine.
 
-The package mysql-connector-python brings that library along. A program finds it in
-place of the system's, as after an upgrade or a downgrade of libssl.so.3.
+The package mysql-connector-python contains that library. A program finds it instead of
+the system's, as after an upgrade or a downgrade of libssl.so.3.
 """
 
 from __future__ import annotations

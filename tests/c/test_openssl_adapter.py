@@ -1,4 +1,4 @@
-"""The adapter of OpenSSL: scenarios in C, with certificates that are made here.
+"""The adapter of OpenSSL: scenarios in C, with certificates that the tests make.
 
 tests/c/openssl has the scenarios, each of which is one function. A client and a server
 talk over BIOs in memory, with TLS 1.2 and 1.3.

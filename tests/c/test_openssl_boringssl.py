@@ -1,7 +1,7 @@
 """The adapter on BoringSSL, from Debian's package android-libboringssl-dev.
 
-It runs the scenarios of test_openssl_adapter.py. Where BoringSSL differs, that is said
-below, with the reason; a scenario that would hold all the same fails here, too.
+It runs the scenarios of test_openssl_adapter.py. The list below names those for which
+BoringSSL differs, with the reason; a listed scenario that holds all the same fails.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The cases of the rule of evidence, as handshakes with the adapter of OpenSSL.
 
 Python and the adapter have one rule in two languages, so both run the cases of one
-file: see `evidence_cases.py`. What a library cannot show is left out by a rule there.
+file: see `evidence_cases.py`. A rule there leaves out what a library cannot show.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Remedies of the adapter of OpenSSL, taken away one by one: a scenario must notice.
+"""Remedies of the adapter of OpenSSL, removed one by one: a scenario must fail.
 
 tests/remedies/openssl.toml lists them. The source is never touched: a changed copy of
 one file is compiled, and linked with the objects of the others.

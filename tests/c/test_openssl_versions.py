@@ -1,7 +1,7 @@
-"""The adapter of OpenSSL uses what every OpenSSL 3 has.
+"""The adapter of OpenSSL uses only symbols that every OpenSSL 3 has.
 
-Linux distributions replace libssl.so.3 below programs that were compiled long ago. A
-symbol's version tells since when a library has it.
+Linux distributions replace libssl.so.3 under programs that were compiled long ago. The
+version of a symbol tells which version of the library introduced it.
 """
 
 from __future__ import annotations

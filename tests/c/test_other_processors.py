@@ -1,9 +1,9 @@
-"""Kernels on processors that this machine is not: emulated, with no code of their own.
+"""Kernels on processors other than this machine's, which QEMU emulates.
 
 tests/c/kernels.c is compiled with the core for another processor and run by QEMU. It
 says which kernels it finds there, and compares each with the digests of hashlib. So
 the instructions of ARMv8 are tested on a machine without them, and the choice of
-kernels with processors that lack what this one has.
+kernels is tested on processors that lack features of this one.
 """
 
 from __future__ import annotations

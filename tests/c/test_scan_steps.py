@@ -1,11 +1,11 @@
-"""Constant time on ARMv8: the steps of a scan, whatever the pins and the digest are.
+"""Constant time on ARMv8: the steps of a scan do not depend on pins and digest.
 
 `make ct` examines binaries of x86-64. Here QEMU runs tests/c/scan_steps.c, compiled for
-AArch64, one instruction at a time, and writes each of them down with the registers
-before it. All secrets must lead to the same instructions and the same addresses.
+AArch64, one instruction at a time, and logs each one with the registers before it. All
+secrets must lead to the same instructions and the same addresses.
 
-That says nothing of compilers that were not asked, nor of the time that a processor
-takes for an instruction: QEMU knows none.
+That shows nothing about other compilers, nor about the time that a processor takes for
+an instruction, which QEMU does not model.
 """
 
 from __future__ import annotations

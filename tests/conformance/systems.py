@@ -1,8 +1,9 @@
-"""Vectors of other systems: one function a system, which compares its cases with us.
+"""Vectors of other systems; one function per system compares its cases with us.
 
-A case is what a test, a page or a program of the system says of one file, header, host
-or pin. It is equal if we read it as the system does, and decide alike. The vectors are
-in ../shared/vectors/formats, with their sources; they are not part of the project.
+A case is what a test, a page or a program of the system says about one file, header,
+host or pin. A case is equal if pinverify reads it as the system does and decides alike.
+The vectors are in ../shared/vectors/formats, with their sources; they are not part of
+the project.
 """
 
 from __future__ import annotations

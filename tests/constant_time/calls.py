@@ -1,9 +1,9 @@
-"""Calls whose secrets alone differ: pins, and the digests that are looked for.
+"""Calls that differ only in their secrets: the pins, and the digests to look for.
 
 A scan gets pins and digests. A decision gets a chain and a policy: the walk and the
-hashing work on public bytes, so only the key of the chain changes, and with it the
-digest, and the pins of the policy. What a decision answers may be seen, so calls that
-answer differently are never compared; the answers of a scan are compared.
+hashing work on public bytes, so only the key of the chain, with it the digest, and the
+pins of the policy change. The answer of a decision is public, so calls with different
+answers are never compared. Scans are compared whatever they answer.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 // ct_declassify returns is public: the checker takes it for memory that has
 // been written to. So a decision, which branches on these answers, is examined
 // like a scan.
-#include "ct.h"
+#include "constant_time.h"
 
 #if defined(__has_feature)
 #if __has_feature(memory_sanitizer)

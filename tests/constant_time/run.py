@@ -1,21 +1,22 @@
-"""Is the search for a pin constant-time? Asked of binaries, not of the source.
+"""Check on binaries, not on the source, that the search for a pin is constant-time.
 
-The promise of pinverify.h: the time of a function does not depend on the bytes of the
-pins, on which of them matches, or on how much of one does. Every function that promises
-it is examined. Three methods look for what would break it, in what compilers made of
-csrc, and in the compiled module that Python loads:
+The promise of pinverify.h is that the time of a function does not depend on the bytes
+of the pins, on which of them matches, or on how much of one does. Every function with
+this promise is examined. Three methods look for what would break it, in binaries that
+compilers make of csrc, and in the compiled module that Python loads:
 
 trace     runs a function one instruction at a time over many pins and digests. All
           calls with the same answer must run the same instructions and touch the same
           addresses, and none may be an instruction whose time depends on its operands.
 memcheck  valgrind is told that pins and digests are unset memory, and reports
           each branch and each address that depends on them.
-MSan      does the same inside the program. It sees least, and never counts alone.
+MSan      does the same inside the program. It sees least, and is never used alone.
 
-Kernels are those of csrc/kernels/scan_*.c. One that this machine can't run is named.
+The kernels are those of csrc/kernels/scan_*.c. Those that this machine can't run are
+named.
 
-leaks.toml has leaks that are planted in copies of the source: a method that does not
-see what it should see there fails the run.
+leaks.toml has leaks to plant in copies of the source: the run fails if a method misses
+one that it should see.
 """
 
 from __future__ import annotations

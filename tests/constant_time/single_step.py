@@ -1,13 +1,13 @@
-"""Single-step traces: what a function executes, and which addresses it touches.
+"""Single-step traces: the instructions that a function runs, the addresses it touches.
 
 The process forks. The child calls a function again and again; the parent stops it
-where the function begins (ptrace(2)) and lets it go on one instruction at a time.
-Before each instruction it notes where that instruction is and, from the registers,
-which memory it reads and writes. Two calls with one trace have run the same
-instructions over the same addresses: what differs between them has leaked neither
+where the function begins (ptrace(2)) and lets it run one instruction at a time.
+Before each instruction, the parent notes its address and, from the registers, the
+memory that it reads and writes. Two calls with equal traces have run the same
+instructions over the same addresses: what differs between the calls has leaked neither
 into a branch nor into an address.
 
-Nothing is added to the code that is traced: it is what users run. Linux on x86-64.
+Nothing is added to the traced code: it is what users run. This needs Linux on x86-64.
 """
 
 from __future__ import annotations

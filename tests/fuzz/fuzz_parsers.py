@@ -1,7 +1,7 @@
-"""Any text, any bytes, for the parsers in Python, for a given time.
+"""Fuzzing of the parsers in Python with any text and any bytes, for a given time.
 
-Each gives a value that survives being written and read again, or refuses with the
-package's own error. Hypothesis makes the inputs, and makes a failing one small.
+Each parser gives a value that survives being written and read again, or refuses with
+the package's own error. Hypothesis makes the inputs, and shrinks a failing one.
 
     python tests/fuzz/fuzz_parsers.py --seconds 60
 """

@@ -1,6 +1,6 @@
-"""Arrays of Arrow made by hand: in any layout, in any slice, and with any lie in them.
+"""Arrays of Arrow made by hand: in any layout, in any slice, with any wrong field.
 
-Libraries make few of them. These need no library.
+Libraries make few of these layouts. This module needs no library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Logs, folders and policies to audit, made up, with certificates planted in them."""
+"""Made-up logs, folders and policies to audit, with planted certificates."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Coverage of the C core: the lines and branches that tests and corpora reach.
 
-Reads what ``llvm-cov export -format=lcov`` prints, and compares the lines that were
-never reached with ``vectors/uncovered.json``, which has a reason for each: a line that
-is not listed fails, and so does a listed one that is reached after all.
+This module reads the output of ``llvm-cov export -format=lcov``, and compares the lines
+that were never reached with ``vectors/uncovered.json``, which has a reason for each. A
+line that is not listed fails, and so does a listed one that was reached.
 
     python tests/helpers/c_coverage.py build/core.lcov
 """

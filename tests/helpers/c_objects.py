@@ -1,4 +1,4 @@
-"""Objects of C files, compiled once in a process for each compiler and its flags."""
+"""Objects of C files, compiled once per process, compiler and set of flags."""
 
 from __future__ import annotations
 

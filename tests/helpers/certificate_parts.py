@@ -1,4 +1,4 @@
-"""Certificates put together from their fields, each of which a test may replace."""
+"""Certificates built from their fields, each of which a test may replace."""
 
 from __future__ import annotations
 

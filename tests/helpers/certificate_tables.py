@@ -1,8 +1,8 @@
-"""Tables of hosts and certificates, as somebody has them who has scanned many servers.
+"""Tables of hosts and certificates, like the result of a scan of many servers.
 
-Each row has an `id`, which no other row has, in tables of other seeds neither.
-The certificates look as those of the web do, and no two have the same key but those of
-hosts whose pins match. One in a hundred is malformed; some are null, and some hosts.
+Each row has an `id` that no other row has, not even in tables of other seeds. The
+certificates look like those of the web. No two have the same key, except those of hosts
+whose pins match. One in a hundred is malformed; some certificates and hosts are null.
 
     PYTHONPATH=bench python tests/helpers/certificate_tables.py FILE --rows 1000000
 """

@@ -1,4 +1,4 @@
-"""Runs of the command line: in this process, in one of its own, on a terminal."""
+"""Runs of the command line: in this process, in a new one, and on a terminal."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The recipes of docs/clients.md, the clients that they are for, and their stage.
+"""The recipes of docs/clients.md, their clients, and the servers that these meet.
 
-Each recipe is read from the page by its heading and run against a server that tells
-what it read. `client_table` prints at the end of a module what was seen.
+Each recipe is read from the page by its heading and run against a server that reports
+what it read. At the end of a module, `client_table` prints the results.
 """
 
 from __future__ import annotations

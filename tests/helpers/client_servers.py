@@ -1,10 +1,10 @@
 """Loopback servers that speak just enough of a protocol for a real client library.
 
 Each protocol is one function, a conversation: it reads what the client says and
-answers, up to the first thing a client wants to know. A `Server` holds it with
-each client, in a thread, and records what it read in clear and what it read over
-TLS. Nothing here knows pinverify. Every wait has an end, `close` ends every
-thread, and what went wrong in a conversation is kept in its record.
+answers, up to the first question of a client. A `Server` holds the conversation with
+each client in a thread, and records what it read in cleartext and over TLS. Nothing
+here knows pinverify. Every wait has a timeout, `close` ends every thread, and errors in
+a conversation are kept in its record.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of what was seen of each client and server library."""
+"""The tables of the results of each client and server library."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A reader of compiled policies in plain Python, for the tests of what opens.
+"""A reader of compiled policies in plain Python, to test which ones open.
 
-It is written from csrc/pinverify_compile.h, section 1, and says of any bytes what is
-wrong with them, or what policy they are; `assert_opens_iff_well_formed` compares that
+It is written from csrc/pinverify_compile.h, section 1. For any bytes it says what is
+wrong with them, or which policy they are; `assert_opens_iff_well_formed` compares that
 with C.
 """
 

@@ -1,12 +1,12 @@
-"""The connections of `ssl` that live, and a process whose threads share some.
+"""The live connections of `ssl`, and a process whose threads share some.
 
-After each test of connections, `unjudged` is asked for those that are VERIFIED without
-a report, though their context has pins.
+After each test of connections, `unjudged` returns those that are VERIFIED without a
+report although their context has pins.
 
     connection_states.py SERVER.PEM TRUST.PEM PIN VERSION
 
 makes ten connections, each with a thread that reads and one that writes from the start,
-so that both begin with the handshake, and prints how many were served, how many
+so that both begin with the handshake. It prints how many were served, how many were
 refused, and how many failed after the handshake. A process that dies says what each
 thread did.
 """
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from pinverify import PinningError, Policy, pin_context, report_of
-from pinverify.tls._connections import GuardedObject
 from pinverify.tls._policy_in_force import installed
+from pinverify.tls._ssl_connections import GuardedObject
 
 __all__ = ["has_passed", "sslconnections", "unjudged"]
 

@@ -1,4 +1,4 @@
-"""C files of the core, and those that stand on it and need other libraries."""
+"""C files of the core, and those on top of it that need other libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates that nobody here wrote, and careful damage to some of them.
+"""Certificates of other projects, and careful damage to some of them.
 
 ``inputs()`` gives every certificate-like input, valid and broken, once each::
 

@@ -5,10 +5,10 @@ tests/vectors/evidence_cases.tsv. `test_tls_evidence.py` gives them to `judge`, 
 `c/openssl/evidence_cases.c` makes a handshake of each. As a program, this writes the
 file: ``python -m evidence_cases``.
 
-`expected` says what must come of a case, in plain words and independently of both. In
-short: the chain counts if the library verified it, in this handshake or in the one that
-began the session. If a session is resumed and nobody knows that chain, the leaf is
-judged alone. What the missing part could change is refused as NOT_CHECKED.
+`expected` computes the result of a case plainly and independently of both. In short:
+the chain counts if the library verified it, in this handshake or in the one that began
+the session. If a session is resumed and that chain is not known, only the leaf is
+judged. If the missing part could change the result, the peer is refused as NOT_CHECKED.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Certificates of other projects that have to be fetched, once, into a cache.
+"""Certificates of other projects, which are fetched once into a cache.
 
 ``fetch()`` gets what is reachable; ``files()`` reads what is there::
 
@@ -6,7 +6,7 @@
     ca-certificates    Debian packages, as installed or else downloaded:
     golang-src           Go's crypto/x509 and crypto/tls, NIST's PKITS
     zlint gnutls28     Debian source packages, which are sometimes there in part
-    mbedtls nss          only: what cannot be had is left out, and said
+    mbedtls nss          only: what cannot be had is left out, and named
     wolfssl
 
 The cache is ``$PINVERIFY_CACHE``, else ``pinverify`` in the user's cache folder. It

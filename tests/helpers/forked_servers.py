@@ -1,7 +1,7 @@
 """Servers whose workers are forks, as pre-forking servers run them.
 
-The workers have one listening context in common, so that each can open the tickets of
-the others, and nothing else.
+The workers share only a listening context, so that each can open the tickets of the
+others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gateway of `examples/gateway-c` as a process: built, started, asked, ended."""
+"""The gateway of `examples/gateway-c` as a process: its build, start, use and end."""
 
 from __future__ import annotations
 

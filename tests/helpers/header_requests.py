@@ -1,6 +1,6 @@
-"""Requests with a client's certificate in a header, and the middleware that they meet.
+"""Requests with a client's certificate in a header, and the middleware they are for.
 
-The values are written with other code than pinverify's: `cryptography`, `base64` and
+Other code than pinverify's writes the values: `cryptography`, `base64` and
 `urllib.parse`.
 """
 

@@ -1,12 +1,12 @@
-"""Calls with threads that a signal interrupts, in a process that may crash of it.
+"""Calls with threads that a signal interrupts, in a process that this may crash.
 
     python interrupted_calls.py CALL THREADS SIZE MOMENT...
 
-It makes a column of certificates anew for each MOMENT, in memory that is gone when its
-owner lets go of it, and has it decided about by THREADS threads in parts of SIZE rows.
-When as many parts as MOMENT have begun, there is a SIGINT. Certificates of parts that
-have ended long before are empty, so that all moments need as much memory. What must
-hold is counted, and never timed. The last line says how many calls were interrupted.
+For each MOMENT it makes a new column of certificates, in memory that is freed when its
+owner releases it, and lets THREADS threads judge it in parts of SIZE rows. When MOMENT
+parts have begun, it sends a SIGINT. Certificates of parts that have ended long before
+are empty, so that all moments need the same memory. All checks count; none measures
+time. The last line says how many calls were interrupted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from optional import client_library
 from pinverify import PinSet, Policy, arrow
 from pinverify.core import _peers, _policies
 from pinverify.core._arrow import ArrowColumn
-from pinverify.core._library import lib
+from pinverify.core._cffi import lib
 from pki import example_pki
 from policy_samples import ABSENT
 

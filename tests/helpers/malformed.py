@@ -1,9 +1,9 @@
 """Malformed certificates that are validly signed: for handshakes, not for parsers.
 
 A certificate whose signature fails shows nothing about a handshake. So each of
-these is made from a good one: its TBSCertificate is taken apart, one thing is
-spelt in another way or put where it does not belong, and the authority signs the
-bytes that come out of it.
+these is made from a good one: its TBSCertificate is taken apart, one part is
+encoded differently or put where it does not belong, and the authority signs the
+result.
 """
 
 from __future__ import annotations

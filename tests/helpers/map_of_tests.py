@@ -1,6 +1,6 @@
-"""The map of the tests: each file with the first line that it says of itself.
+"""The map of the tests: each file with the first line of its docstring.
 
-As a program it writes tests/README.md anew: ``python tests/helpers/map_of_tests.py``.
+As a program it rewrites tests/README.md: ``python tests/helpers/map_of_tests.py``.
 """
 
 from __future__ import annotations

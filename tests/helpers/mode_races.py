@@ -1,8 +1,9 @@
-"""Connections to a genuine server and an impostor, while a thread changes the mode.
+"""Connections to a genuine server and an impostor while a thread changes the mode.
 
-The impostor's leaf merely names the pinned authority as its issuer. OpenSSL refuses it
-while verification is on. While it is off, OpenSSL builds a "verified" chain with the
-pinned authority in it: whoever mistakes one mode for the other accepts the impostor.
+The mode is the verify mode of a context. The impostor's leaf merely names the pinned
+authority as its issuer. OpenSSL refuses it while verification is on. While it is off,
+OpenSSL builds a "verified" chain with the pinned authority in it: whoever mistakes one
+mode for the other accepts the impostor.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ HOST = "localhost"
 PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 SETS = 32
-"""PV__SETS of csrc/openssl/known.h: the last byte selects where a context keeps it."""
+"""PV__SETS of openssl/hash_cache.h: the last byte selects where a context keeps it."""
 
 # Of the OIDs of ECDSA with a hash; a last byte follows (RFC 5758, 3.2).
 ECDSA_WITH = bytes.fromhex("2a8648ce3d0403")

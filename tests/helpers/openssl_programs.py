@@ -1,6 +1,6 @@
 """Programs in C on the adapter of OpenSSL, compiled once for all tests.
 
-They are compiled for OpenSSL, and for BoringSSL where Debian's package of it is.
+They are compiled for OpenSSL, and for BoringSSL if Debian's package is installed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Libraries that a test needs and that not every environment has.
+"""Libraries that a test needs, but not every environment has.
 
-`make test` runs without client libraries, so their tests are skipped there. `make
-clients`, `make remedies` and `make mutants` have an environment with all of them. They
-say so in a variable, and then a library that cannot be imported fails its test: an
-update that broke it would go unnoticed otherwise.
+`make test` runs without client libraries, so their tests are skipped. `make clients`,
+`make remedies` and `make mutants` have an environment with all of them, and set a
+variable. Then a library that cannot be imported fails its test: otherwise an update
+that breaks it would go unnoticed.
 """
 
 from __future__ import annotations

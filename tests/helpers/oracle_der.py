@@ -1,4 +1,4 @@
-"""Oracles of the DER walk: what others make of the same bytes.
+"""Oracles of the DER walk: how other parsers read the same bytes.
 
 Nothing here is shared with ``csrc``. There are three kinds of oracle.
 
@@ -10,27 +10,27 @@ refuse. It splits a SEQUENCE into all of its elements and then matches them, whe
 C walk moves one cursor.
 
 **asn1crypto**, whose ``tbs['subject_public_key_info']`` keeps the bytes as they came.
-``public_bytes`` of `cryptography` is no oracle: it encodes the key again.
+``public_bytes`` of `cryptography` is not an oracle: it encodes the key again.
 
 **OpenSSL.** "OpenSSL accepts" means: ``d2i_X509`` makes a certificate of the bytes and
-has then read all of them. That is what OpenSSL asks of a certificate in a TLS
-handshake (the length of the entry and of the certificate must be the same), while
-``d2i_X509`` alone ignores what follows. An input is read to its end exactly when it
-is accepted and the same input without its last byte is not, so this needs no parser
-of ours. Three roads lead there, and they are not one library:
+has then read all of them. That is what OpenSSL requires of a certificate in a TLS
+handshake (the entry and the certificate must have the same length), while ``d2i_X509``
+alone ignores what follows. An input is read to its end exactly if it is accepted and
+the same input without its last byte is not, so this needs no parser of ours. There are
+three ways to ask, through different libraries:
 
 ``d2i_X509``
     pyOpenSSL's ``load_certificate``: the OpenSSL inside the wheel of `cryptography`.
 ``openssl x509``
-    The command: the OpenSSL of this machine, often of another version, and behind a
-    decoder that looks at the outer shape before ``d2i_X509`` does.
+    The command: the OpenSSL of this machine, often another version, after a decoder
+    that looks at the outer shape before ``d2i_X509`` does.
 ``cryptography``
     ``load_der_x509_certificate``. Its parser has not been OpenSSL since version 35: it
     is rust-asn1, strict DER, and reads names and dates at once. It is a fourth opinion
     about the frame, and stricter than TLS is.
 
-Signatures, keys, dates and extensions are no part of "accepts": a certificate with a
-key that OpenSSL cannot decode is accepted here, and fails later in a handshake.
+Signatures, keys, dates and extensions do not matter for "accepts": a certificate with
+a key that OpenSSL cannot decode is accepted here, and fails later in a handshake.
 """
 
 from __future__ import annotations

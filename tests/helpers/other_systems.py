@@ -1,11 +1,12 @@
 """Random policies of other systems, and the comparison of their decisions with ours.
 
-A test of a format brings a model of the system's own decision, written from its words
-and not from the reader: a function of host, chain and time. `agree` compares it with
-the policy that was read; `losses_are_true` with rules that were written.
+A test of a format has a model of the system's own decision, written from the system's
+documentation and not from the reader: a function of host, chain and time. `agree`
+compares it with the policy that was read; `losses_are_true`, with rules that were
+written.
 
 `POLICIES=10000 make slow TESTS="tests/workshop/formats/test_formats_*.py"` is the long
-form, of about a quarter of an hour.
+form, which takes about a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def dump(rules: Rules, name: str, **given: Any) -> Dumped | None:  # noqa: ANN40
         return None
 
 
-ALL_KINDS = [kind for kind, (direction, _) in KINDS.items() if direction == "wider"]
+ALL_KINDS = [kind for kind, direction in KINDS.items() if direction == "wider"]
 
 
 # ---- random rules ------------------------------------------------------------------

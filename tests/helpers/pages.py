@@ -1,4 +1,4 @@
-"""The fenced blocks of a page in Markdown, and what those in Python print."""
+"""The fenced blocks of a page in Markdown, and the output of those in Python."""
 
 from __future__ import annotations
 

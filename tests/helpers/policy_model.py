@@ -1,7 +1,7 @@
 """The answers that pinverify must give, in plain Python: the oracle of policy tests.
 
-Written from the words of csrc/pinverify.h, sections 4 and 6, and not from the code. It
-is slow on purpose: it tries every rule for every host, and every pin.
+The model is written from the text of csrc/pinverify.h, sections 4 and 6, and not from
+the code. It is slow on purpose: it tries every rule for every host, and every pin.
 
     canonical(host)                   the one spelling of a host, None if it has none
     find(rules, host)                 the pattern that decides about a canonical host

@@ -1,7 +1,7 @@
 """Proxies as docs/behind-a-proxy.md sets them up, and requests through them.
 
-The configuration of a proxy is what the page says, with other ports and paths. So the
-page is right, or a test fails.
+The configuration of a proxy is that of the page, with other ports and paths. So if the
+page is wrong, a test fails.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Connections of pyOpenSSL for tests: their contexts, operations and refusals.
 
-`OPERATIONS` is every way to use a connection first. `connecting` goes through a socket,
-`in_memory` through none: `Link` and `bridge` carry the bytes.
+`OPERATIONS` has every operation that can be the first on a connection. `connecting`
+goes through a socket; for `in_memory`, `Link` and `bridge` carry the bytes.
 """
 
 from __future__ import annotations

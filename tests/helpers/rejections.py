@@ -1,4 +1,4 @@
-"""Policies that reject, chains to be rejected, and the errors that come of these."""
+"""Policies that reject, chains that they reject, and the resulting errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server libraries with a recipe in docs/clients.md, and how each is run."""
+"""The server libraries with a recipe in docs/clients.md, and a way to run each."""
 
 from __future__ import annotations
 

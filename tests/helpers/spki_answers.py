@@ -1,8 +1,8 @@
 """Answers of the DER walk and of its oracles about one certificate.
 
-The danger of a small parser is that it reads *another* key than the TLS library did:
-so `ask` pinverify, and compare with `strict` and `lenient`, which are the oracles of
-``oracle_der.py``.
+The danger of a small parser is that it reads *another* key than the TLS library did.
+So a test calls `ask` for pinverify's answer, and compares it with `strict` and
+`lenient`, the oracles of ``oracle_der.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import oracle_der
 from oracle_der import FrameError
 from pinverify import core
 from pinverify._core import lib
-from pinverify.core._library import status_text
+from pinverify.core._cffi import status_text
 from pinverify.errors import DERError
 from places import TESTS
 

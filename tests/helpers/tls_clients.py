@@ -1,8 +1,8 @@
 """Clients of `ssl` for tests: their contexts, operations and refusals.
 
-`OPERATIONS` is every way to use a socket first. `trusting` makes a context that trusts
-both authorities of the cast, with pins on it if a policy is given. `assert_refused` and
-`assert_nothing_said` say what a rejection has to be.
+`OPERATIONS` has every operation that can be the first on a socket. `trusting` makes a
+context that trusts both authorities of the cast, and pins it if a policy is given.
+`assert_refused` and `assert_nothing_said` check that a rejection is a proper one.
 """
 
 from __future__ import annotations

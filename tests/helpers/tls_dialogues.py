@@ -1,9 +1,9 @@
-"""A client and a server that say a few words to each other, in each way of `ssl`.
+"""A client and a server that exchange a few words, in each way that `ssl` has.
 
 A pinned server may work over memory buffers, as event loops do; over a blocking
-socket, with the handshake where it is wrapped; or over one whose handshake is left for
-the first read. These are different classes and different paths to the same decision,
-so a test of a decision takes the fixture `dialogue` and runs in every way.
+socket that shakes hands when it is wrapped; or over one that shakes hands at the first
+read. These are different classes and different paths to the same decision, so a test
+of a decision takes the fixture `dialogue` and runs in every way.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Loopback TLS servers that record what reaches them, and in-memory links.
 
-A test of enforcement asks two things: did the client get an error, and did the
-server get nothing. These servers answer the second. They use the standard
-library alone, so that what they record is not what pinverify says about itself.
+A test of enforcement checks two things: the client got an error, and the server got
+nothing. These servers are for the second. They use only the standard library, so
+that their records do not come from pinverify.
 
-`TLSServer` runs in threads, with the records of TLS moved by hand between the
-socket and an `ssl.SSLObject`: so it knows each byte as it was on the wire and
-each byte after decryption. `MemoryLink` is a client and a server without any
-socket. Every wait has an end, and `close` ends every thread.
+`TLSServer` runs in threads and moves TLS records by hand between the socket and an
+`ssl.SSLObject`, so it knows each byte on the wire and each byte after decryption.
+`MemoryLink` is a client and a server without any socket. Every wait has a timeout,
+and `close` ends every thread.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """A TLS server that sends its certificates byte for byte, however malformed.
 
-OpenSSL parses a certificate before it sends it, and encodes it again. Here the
-record layer and both handshakes are spelt out, for one cipher suite of each
+OpenSSL parses a certificate before it sends it, and encodes it again. So this module
+implements the record layer and both handshakes itself, for one cipher suite of each
 version, one group and one kind of key:
 
     TLS 1.2 (RFC 5246)  ECDHE-ECDSA-AES128-GCM-SHA256
     TLS 1.3 (RFC 8446)  AES128-GCM-SHA256
 
-both with X25519 and ECDSA on P-256. A server of tests: it checks nothing that its
-peer says, answers one connection after the other, and records what they brought.
+both with X25519 and ECDSA on P-256. The server is for tests: it checks nothing that
+its peer says, answers one connection after the other, and records what they sent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Begin run.py; a file of its own, since a process that tests imports no main file."""
+"""Start run.py; a file of its own, as multiprocessing does not import this one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Compile the C core, whole or with a file that is not as it was.
+"""Compile the C core, unchanged or with one file changed.
 
-Only mutants of the C core need it: those of Python meet the module that is installed.
+Only mutants of the C core need this: those of Python run with the installed module.
 """
 
 from __future__ import annotations

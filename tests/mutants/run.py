@@ -4,19 +4,19 @@
     make mutants MUTANTS="host judge"     # those of these files or functions
     make mutants MUTANTS=python           # those of one list: core, openssl or python
     make mutants PART=2/3                 # every third, from the second on
-    make mutants FIX=1                    # let the lists follow names that have changed
+    make mutants FIX=1                    # update the lists after names have changed
 
-Three lists say what is broken, and the tests that should notice: core.toml of the C
-core, openssl.toml of the adapter of OpenSSL, whose tests are scenarios in C, and
-python.toml of the Python layer that enforces pins. A mutant that they let pass
-meets all tests of its layer; if none of them fails, a test is missing. A mutant that
-does not compile, whose module cannot be imported, that uses a name that is not there,
-or whose tests are skipped shows nothing: it is an error here, and so is one whose place
-in the source is gone: tests/anchoring has how a row names its place (anchors.py), and
-gets a new one (follow_renames.py).
+Three lists say what is broken, and which tests should notice: core.toml for the C core,
+openssl.toml for the adapter of OpenSSL, whose tests are scenarios in C, and python.toml
+for the Python layer that enforces pins. If these tests pass with a mutant, all tests of
+its layer run; if none of them fails, a test is missing. A mutant shows nothing, and is
+an error, if it does not compile, its module cannot be imported, it uses a name that
+does not exist, or its tests are skipped. It is also an error if its place in the source
+is gone: see anchors.py in tests/anchoring for how a row names its place, and
+follow_renames.py for how it gets a new one.
 
-The source is never touched: each mutant is planted and tested in a copy. Without any,
-all tests must pass there. ``JOBS`` (2) says how many copies are worked on side by side.
+The source is never touched: each mutant is planted and tested in a copy. Without a
+mutant, all tests must pass there. ``JOBS`` (2) says how many copies are used at once.
 """
 
 from __future__ import annotations

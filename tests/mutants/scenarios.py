@@ -1,7 +1,7 @@
-"""Let mutants of the adapter of OpenSSL meet scenarios in C.
+"""Run scenarios in C on mutants of the adapter of OpenSSL.
 
-No copy of the tree is needed for that: the file that is not as it was is compiled and
-linked with the objects of all others, which are compiled once.
+That needs no copy of the tree: the changed file is compiled and linked with the objects
+of all others, which are compiled once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Run tests in a copy of the tree, and tell what became of them.
+"""Run tests in a copy of the tree, and return their outcomes.
 
-Most of the time of a run is that of its imports. So each run is forked from one process
-that has imported pytest and the libraries that tests need, and nothing of the project:
-that comes from the copy.
+Imports take most of the time of a run. So each run is forked from one process that has
+imported pytest and the libraries that tests need, but nothing of the project, which
+comes from the copy.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Run tests of another project in this process, and write down how each one ended.
+"""Run tests of another project in this process, and write down their outcomes.
 
     python child.py OUT plain unittest test.test_ssl …
     python child.py OUT pinned pytest test/with_dummyserver …
 
 "pinned" pins every `ssl.SSLContext` of the process when it is made, with a policy that
-accepts every peer: so each connection is judged, and none is to be refused. OUT is a
+accepts every peer: so each connection is judged, and none should be refused. OUT is a
 JSON file with the outcomes by the names of tests, and with two counts: the contexts
 that were pinned, and the peers that were judged.
 
-It imports nothing of the other tests, because it may be run anywhere.
+This file imports no other file of these tests, because it may be run anywhere.
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@
     make suites SUITES=cpython    some of them
 
 Pins that accept every peer must break nothing. suites.toml names the suites, and the
-tests that fail because of pins on purpose, each with the reason. child.py pins.
+tests that pins are meant to fail, each with the reason. child.py pins the contexts.
 
 A test counts if it passes without pins on the same interpreter. If it does not pass
-with them, it has to be on the list; a test on the list that passes is an error too.
-Some tests fail now and then on their own, the more so on a busy machine: before a
-failure counts, its test is repeated both ways. It does not count if it fails without
-pins as well, or if it fails with them no more.
+with them, it must be on the list; a test on the list that passes is an error, too.
+Some tests fail now and then by themselves, more often on a busy machine, so a test that
+fails is repeated both ways. The failure does not count if the test now fails without
+pins, or passes with them.
 """
 # ruff: noqa: T201 - a program that prints what it found
 

@@ -1,7 +1,7 @@
-"""Rows of the tables name places in the source, and follow it after a rename.
+"""Rows of the tables name places in the source, and are updated after a rename.
 
-Each rename is made in a small repository that has one row, as a person would make it;
-then the row has to be as that person would have written it.
+Each rename is made in a small repository with one row, as a person would make it. Then
+the row must be as that person would have written it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`make coverage` fails for what is missed and unlisted, and for a list that is old."""
+"""`make coverage` fails for an unlisted line that is missed, and for an old list."""
 
 from __future__ import annotations
 

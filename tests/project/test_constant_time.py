@@ -1,7 +1,7 @@
-"""`make ct` examines all that pinverify.h promises, with each kernel that runs here.
+"""`make ct` examines all promises of pinverify.h, with each kernel that runs here.
 
-The check itself takes minutes. What stands here says at once that it would leave
-something out, or that a planted leak has lost its place.
+The check itself takes minutes. These tests show at once if it would leave something
+out, or if a planted leak has lost its place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The engine without the workshop: its tests pass on a copy of the package.
 
-Files of tests that use nothing but the engine, in themselves and in the modules of
-tests that they import, are found by their imports.
+Imports show which test files use only the engine, directly and through the helpers that
+they import.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ import pytest
 import pinverify
 from gateway_process import GatewayProcess
 from pinverify import PinSet, Rules
-from pinverify.files import toml
+from pinverify.formats import toml
 from pki import Identity, Pki
 from places import ROOT
 from tls_clients import SECRET, Serve, client_of, echo

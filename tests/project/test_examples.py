@@ -1,7 +1,7 @@
-"""The programs in `examples`, run as their users run them.
+"""The programs in `examples`, run as users run them.
 
-That for mitmproxy has a test file of its own, because it needs mitmproxy; so has the
-gateway, because it is long.
+The example for mitmproxy has a test file of its own, because it needs mitmproxy; so do
+the gateways, because their tests are long.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pytest
 
 import pinverify
 from pinverify import PinSet, Rules
-from pinverify.files import toml
+from pinverify.formats import toml
 from pinverify.policy import Mode
 from pki import Identity, Pki
 from places import ROOT

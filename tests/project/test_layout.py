@@ -1,11 +1,11 @@
 """The layout of the source: names of files, floors in C, and rules for every file.
 
-C files stand on floors as those of Python do (test_floors.py). They show what they use
-in the undefined symbols of their objects. Rules for every file are about the length of
-its lines, its first words, and its place in the map of the tests.
+C files are on floors, as those of Python are (test_floors.py). The undefined symbols of
+their objects show what they use. Rules for every file are about the length of its
+lines, its first words, and its place in the map of the tests.
 
 Every check is a function from text or symbols to a list of faults. For each there is a
-test that the tree has none, and one that a planted fault is seen.
+test that the tree has no fault, and one that a planted fault is found.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ C_FLOORS = {
     "scan.c": 1,
     "spki_sha256.c": 2,
     "policy_hash.c": 2,
-    "policy.c": 3,
+    "policy_find.c": 3,
     "policy_open.c": 3,
     "evaluate.c": 4,
     "evaluate_many.c": 5,
@@ -73,15 +73,15 @@ C_FLOORS = {
     "policy_map.c": 6,
     # The adapter of OpenSSL.
     "policy_in_force.c": 6,
-    "known.c": 6,
+    "hash_cache.c": 6,
     "memo.c": 7,
     "broken_bio.c": 6,
     "step.c": 6,
-    "kept.c": 7,
+    "ex_data.c": 7,
     "facts_*.c": 8,
     "judge.c": 9,
     "rejected_connection.c": 10,
-    "verification.c": 11,
+    "verify_callback.c": 11,
     "handshake.c": 12,
     "guard_*.c": 13,
     "pinverify_openssl.c": 14,
@@ -410,6 +410,25 @@ def tracked() -> list[Path]:
         pytest.skip("not a git checkout")
     names = run("git", "-C", ROOT, "ls-files", "-coz", "--exclude-standard")
     return [ROOT / name for name in names.split("\0") if (ROOT / name).is_file()]
+
+
+def test_the_page_for_contributors_names_files_that_exist() -> None:
+    """A newcomer who follows it finds each file and folder."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`((?:csrc|src|tests|docs)/[\w./*-]+)`", page))
+    assert "csrc/spki.c" in names
+    assert {name for name in names if not any(ROOT.glob(name))} == set()
+
+
+def test_the_page_of_the_core_has_every_file() -> None:
+    """Its table names each file of the core and of the adapter, and no other."""
+    page = (CSRC / "README.md").read_text(encoding="ascii")
+    table = page.partition("## Files")[2]
+    names = {Path(name).stem for name in re.findall(r"`([\w.*]+)`", table)}
+    files = {p.stem for p in (*CSRC.glob("*.[ch]"), *CSRC.glob("openssl/*.[ch]"))}
+    assert {f for f in files if not any(fnmatch(f, n) for n in names)} == set()
+    kept = files | {p.stem for p in CSRC.iterdir()}
+    assert {n for n in names if not any(fnmatch(f, n) for f in kept)} == set()
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:

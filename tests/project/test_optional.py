@@ -1,4 +1,4 @@
-"""Tests of libraries that are not there: skipped, or failed where all should be."""
+"""Tests of missing libraries: skipped, or failed where all should be installed."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The wheel and the sdist: what a person gets who installs pinverify.
+"""The wheel and the sdist, as a person gets them who installs pinverify.
 
 Both are built as a release is built, from a copy of the tree, then installed in
 clean environments and used there. That takes minutes and the package index, so
 these tests are slow ones: `make slow` runs them.
 
-Every check of a file's content is a function to a list of faults, and is shown a
-planted fault too.
+Every check of a file's content is a function that returns a list of faults, and must
+find a planted one.
 """
 
 from __future__ import annotations

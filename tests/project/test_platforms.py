@@ -1,4 +1,4 @@
-"""Windows and macOS, as far as Linux shows them: names that they lack are deleted.
+"""Windows and macOS, as far as Linux can imitate them: without the names they lack.
 
 A child process deletes the names of the standard library that the other system lacks,
 and then imports every module of the package, or runs a command. This shows that nothing

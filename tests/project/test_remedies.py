@@ -1,7 +1,7 @@
-"""remedies.toml names lines and tests that are there; its runner sees what is wrong.
+"""remedies.toml names existing lines and tests; its runner finds faults.
 
-`make remedies` runs it all. What stands here is fast, so that who changes a remedy
-hears of it at once.
+`make remedies` runs it all. These tests are fast, so that whoever changes a remedy
+learns of it at once.
 """
 
 from __future__ import annotations

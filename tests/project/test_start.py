@@ -1,7 +1,7 @@
-"""The start of a process: what a command imports, and what `import pinverify` does.
+"""The start of a process: the imports of a command, and of `import pinverify`.
 
-Imports are most of the time of a short command. Names of modules are compared here, not
-times: whoever adds an import to one of these paths meets it in a test.
+Imports take most of the time of a short command. These tests compare names of modules,
+not times: an import that somebody adds to one of these paths fails a test.
 """
 
 from __future__ import annotations
@@ -184,15 +184,14 @@ A_CONTEXT_NEEDS = {
     *("annotationlib", "ast"),  # of typing, since 3.14
     *("errors", "core", "policy", "tls"),
     *("core._arrow", "core._hosts", "core._kernels", "core._keys"),
-    *("core._library", "core._peers", "core._policies"),
+    *("core._cffi", "core._peers", "core._policies"),
     "policy._compiled",
     *("policy._der_and_pem", "policy._pin"),
     *("policy._policy", "policy._rejection", "policy._report"),
-    *("policy._reports", "policy._rules"),
-    *("tls._connections", "tls._counts"),
-    *("tls._fork_safe", "tls._guarded_context", "tls._policy_in_force", "tls._judge"),
-    *("tls._memo", "tls._names_under_install", "tls._notices", "tls._pin_context"),
-    "tls._ssl_internals",
+    *("policy._report_columns", "policy._rules"),
+    *("tls._ssl_connections", "tls._events"),
+    *("tls._ssl_contexts", "tls._policy_in_force", "tls._judge"),
+    *("tls._memo", "tls._names_under_install", "tls._pin_context"),
 }
 BESIDE_SSL = """
     import ssl, sys

@@ -1,9 +1,9 @@
-"""Wheels for all platforms, which `csrc/python/cross.py` builds on one machine.
+"""Wheels for all platforms, built on one machine by `csrc/python/cross.py`.
 
-`make wheels` gives the folder with all of them; without it, one of them is built here.
-Each is opened, and compared with what its name says. Those of Linux are run: on each
+`make wheels` gives the folder with all of them; without it, one wheel is built here.
+Each is opened, and compared with what its name says. Wheels for Linux are run: on each
 CPython of this machine, on those of Debian's sid, and on ARMv8 in an emulator, with
-Debian's CPython for it. Python for musl cannot be had here, so there the core is run.
+Debian's CPython for it. There is no Python for musl here, so only the core is run.
 """
 
 from __future__ import annotations

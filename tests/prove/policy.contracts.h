@@ -1,5 +1,5 @@
-// policy.contracts.h: the contracts of the functions of policy.h and
-// policy_hash.h, and of what policy.c keeps to itself.
+// policy.contracts.h: the contracts of the functions of policy_layout.h and
+// policy_hash.h, and of what policy_find.c keeps to itself.
 //
 // clang-format off
 
@@ -34,7 +34,7 @@ static inline uint32_t hash_bucket(uint32_t bucket_mask, uint64_t hash,
     ASSIGNS()
     ENSURES(RESULT <= bucket_mask);
 
-// ---- policy.h ---------------------------------------------------------------
+// ---- policy_layout.h --------------------------------------------------------
 
 static inline policy_layout lay_out(uint64_t num_rows, uint32_t num_pinsets,
                                     uint32_t num_rules, uint32_t num_buckets,
@@ -94,7 +94,7 @@ static inline uint32_t bucket_start(const pv_policy *policy, uint32_t bucket)
     ASSIGNS()
     ENSURES(RESULT <= policy->num_rules);
 
-// ---- policy.c ---------------------------------------------------------------
+// ---- policy_find.c ----------------------------------------------------------
 
 static inline bool rule_is(const pv_policy *policy, uint32_t i, uint32_t tag,
                            const uint8_t *name, size_t name_len,

@@ -1,8 +1,9 @@
-// Harnesses for policy.h and policy.c. Those that read one rule, PinSet or bucket
-// take number `some`: README.md explains why that is every one of them.
+// Harnesses for policy_layout.h and policy_find.c. Those that read one rule,
+// PinSet or bucket take number `some`: README.md explains why that is every one
+// of them.
 #include "harness.h"
 #include "libc.h"
-#include "policy.c"
+#include "policy_find.c"
 
 #include "policy.contracts.h"
 

@@ -1,12 +1,12 @@
-// Harnesses for the meaning of a look-up in policy.c: for names of up to four
-// bytes, hosts with up to four ends and buckets of up to three rules, the rule
-// that is found is the one that pinverify.h, section 5, describes.
+// Harnesses for the meaning of a look-up in policy_find.c: for names of up to
+// four bytes, hosts with up to four ends and buckets of up to three rules, the
+// rule that is found is the one that pinverify.h, section 5, describes.
 #include "harness.h"
 
 static uint8_t host[6];
 static size_t host_len;
 
-#include "policy.c"
+#include "policy_find.c"
 
 // ---- one rule ---------------------------------------------------------------
 

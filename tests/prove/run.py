@@ -1,16 +1,16 @@
-"""Proves the C core, function by function, with the model checker CBMC.
+"""Prove the C core, function by function, with the model checker CBMC.
 
     make prove                           # every proof
     make prove PROOFS="der read_serial"  # of these files or functions
     make prove PART=2/3                  # every third, from the second on
-    make prove FIX=1                     # let the tables follow names that have changed
+    make prove FIX=1                     # update the tables after names have changed
 
 Each ``*.toml`` beside this file is a part of the table of proofs, and README.md
 says what its columns mean. A proof counts only if
 
 * every property holds, for every input that the contract allows;
-* every ``REACHED`` of its harness can be reached, so that what holds does not
-  hold for want of inputs;
+* every ``REACHED`` of its harness can be reached, so that no property holds only
+  for lack of inputs;
 * the same proof fails on a copy of the source with the row's planted bug, and with
   each of its wrong meanings.
 

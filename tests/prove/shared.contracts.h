@@ -6,7 +6,7 @@
 
 #include "contracts.h"
 #include "host.h"
-#include "policy.h"
+#include "policy_layout.h"
 #include "scan.h"
 #include "spki.h"
 
@@ -70,7 +70,7 @@ void pv__digest_policy(uint8_t out[32], const uint8_t *bytes, size_t bytes_len)
     REQUIRES(FRESH(bytes, bytes_len))
     ASSIGNS(BYTES(out, 32));
 
-// ---- policy.c ---------------------------------------------------------------
+// ---- policy_find.c ----------------------------------------------------------
 
 static inline const uint8_t *pins_at(const pv_policy *policy, pin_rows run)
     REQUIRES(IS_VIEW(policy))

@@ -1,15 +1,15 @@
-"""Take one remedy away at a time, and see that its tests fail.
+"""Remove one remedy at a time, and check that its tests fail.
 
     make remedies                    all of them
     make remedies REMEDIES='5 13'    those of pitfalls 5 and 13
     make remedies PART=2/3           every third, from the second on
-    make remedies FIX=1              let the list follow names that have changed
+    make remedies FIX=1              update the list after names have changed
 
-remedies.toml lists the pitfalls, what is done against each, the source that does it,
-and the tests that must fail without it. A test that passes all the same shows nothing,
-and is an error here. So is a remedy whose source has changed: its entry has to follow.
-tests/anchoring has how an entry names the source (anchors.py), and how it follows
-(follow_renames.py).
+remedies.toml lists the pitfalls, the remedy for each, the source of the remedy, and the
+tests that must fail without it. A test that passes all the same shows nothing, and is
+an error. So is a remedy whose source has changed: its entry must be updated. See
+anchors.py in tests/anchoring for how an entry names the source, and follow_renames.py
+for how it is updated.
 
 The source is never touched: remedies are taken out of a copy.
 """

@@ -1,9 +1,9 @@
-"""A pytest plugin: runs the tests of a remedy, and writes down how each one ended.
+"""A pytest plugin that writes down how each test of a remedy ended.
 
-It tells an assertion that failed from everything else that can end a test: a
-remedy that was cut out badly breaks imports and names, and that shows nothing.
-A peer that is refused although it should be accepted counts as an assertion; a
-refusal for want of a decision does not.
+It distinguishes a failed assertion from everything else that can end a test: a
+remedy that was cut out badly breaks imports and names, and that shows nothing. A
+peer that is refused although it should be accepted counts as a failed assertion; a
+refusal for lack of a decision does not.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 // client.c: scenarios of pinned clients: full and resumed handshakes.
-#include "../../../csrc/openssl/known.h"
+#include "../../../csrc/openssl/hash_cache.h"
 #include "dialogue.h"
 
 // The server is the one that is meant, unless a scenario says otherwise.
@@ -98,13 +98,13 @@ static void certificates_with_parts_of_another(void) {
   SSL_CTX_free(client);
 }
 
-static bool is_remembered(const pv__known *known, const char *identity) {
+static bool is_remembered(const pv__hash_cache *cache, const char *identity) {
   SSL_CTX *shows = server_context(identity, SSL_VERIFY_NONE);
   uint8_t *der = NULL;
   const int len = i2d_X509(SSL_CTX_get0_certificate(shows), &der);
   bool is_there = false;
   for (size_t i = 0; len > 0 && i < PV__SETS * PV__WAYS; i++) {
-    const pv__buffer *has = &known->places[i / PV__WAYS][i % PV__WAYS].der;
+    const pv__buffer *has = &cache->places[i / PV__WAYS][i % PV__WAYS].der;
     is_there |= has->len == (size_t)len && memcmp(has->data, der, has->len) == 0;
   }
   OPENSSL_free(der);
@@ -115,18 +115,18 @@ static bool is_remembered(const pv__known *known, const char *identity) {
 // The certificates of one chain may fall into one set, and both stay. A third
 // takes the place of the one that was used longer ago.
 static void two_certificates_of_one_set(void) {
-  static pv__known known;
+  static pv__hash_cache cache;
   const char *const used[] = {"server", "twin", "server", "other_signature"};
   for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++) {
     SSL_CTX *shows = server_context(used[i], SSL_VERIFY_NONE);
     hashed_cert digests;
-    CHECK(pv__cert_hashed(&digests, &known, SSL_CTX_get0_certificate(shows)));
+    CHECK(pv__cert_hashed(&digests, &cache, SSL_CTX_get0_certificate(shows)));
     SSL_CTX_free(shows);
-    CHECK(is_remembered(&known, "server"));
-    CHECK(is_remembered(&known, used[i]));
+    CHECK(is_remembered(&cache, "server"));
+    CHECK(is_remembered(&cache, used[i]));
   }
-  CHECK(!is_remembered(&known, "twin"));
-  pv__known_free(&known);
+  CHECK(!is_remembered(&cache, "twin"));
+  pv__hash_cache_free(&cache);
 }
 
 // Without pins the impostor is believed: he has a certificate for the name.

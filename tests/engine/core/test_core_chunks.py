@@ -1,4 +1,4 @@
-"""Many certificates in one call: more than the core takes at a time, good and bad."""
+"""Many certificates in one call, good and bad: more than the core takes at a time."""
 
 from __future__ import annotations
 

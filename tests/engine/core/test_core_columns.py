@@ -1,7 +1,7 @@
 """Many certificates in one buffer: any buffer, any offsets, and nothing outside it.
 
-What must come out is what the oracles say of each certificate alone: hashlib over the
-key that the strict frame check of ``oracle_der.py`` finds.
+The result must be what the oracles say of each certificate alone: hashlib over the key
+that the strict frame check of ``oracle_der.py`` finds.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ GARBAGE = """
 import gc
 from array import array
 from pinverify import Policy
-from pinverify.core._library import Column
+from pinverify.core._cffi import Column
 
 policy = Policy({})
 for _ in range(100):

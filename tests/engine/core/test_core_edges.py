@@ -1,8 +1,8 @@
 """Inputs of the core at the edge of memory that nobody may touch.
 
-Behind the last byte, or before the first, is a page without permissions: a read that
-goes one byte too far ends the process. So this is asked in a process of its own, of
-the compiled module as it is, without a sanitizer.
+After the last byte, or before the first, is a page without permissions: a read that
+goes one byte too far ends the process. So this runs in a process of its own, with the
+compiled module as it is, without a sanitizer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Reads and writes of the C functions: the input they are given, all their outputs.
+"""Reads and writes of the C functions: nothing outside the input, every output.
 
 The header promises that outputs are written on every path, so that a caller who
-forgets to look at a status finds nothing in them; and an answer never depends on
-the bytes that happen to lie behind an input.
+forgets to check a status finds nothing in them. An answer must never depend on the
+bytes that happen to follow an input.
 """
 
 from __future__ import annotations

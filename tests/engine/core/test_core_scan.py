@@ -1,8 +1,8 @@
-"""The scan for a digest among pins: every kernel against a scan in plain Python.
+"""The scan for a digest among pins: every kernel compared with plain Python.
 
 A kernel has two forms of scan, over rows of 32 bytes and over blocks of eight packed
-pins. Both must say "is among them", and nothing else: not for a digest that is one
-bit off, nor for one that is put together from parts of several pins.
+pins. Both must find exactly the pins: not a digest that is one bit off, nor one that is
+put together from parts of several pins.
 """
 
 from __future__ import annotations

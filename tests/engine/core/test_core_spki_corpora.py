@@ -1,13 +1,12 @@
 """The DER walk over certificates of other projects, against independent oracles.
 
 The danger of a small parser is that it reads *another* key than the TLS library did.
-So the corpora go through pinverify and through the oracles of ``oracle_der.py``. What
-they disagree about stands in ``vectors/divergences.json``, by class and with a reason.
-Anything else is a failure, and so is an agreement where the list says that there is a
-difference.
+So the corpora go through pinverify and through the oracles of ``oracle_der.py``. Known
+differences are in ``vectors/divergences.json``, by class and with a reason. Any other
+difference is a failure, and so is an agreement where the list has a difference.
 
-When a difference is new, the failure shows its entry, ready to be put into the class
-where it belongs, or into a class of its own.
+The failure for a new difference shows its entry, ready to be put into the right class,
+or into a new one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Hosts: one canonical spelling for each, and a reason in words for what has none.
+"""Hosts: one canonical spelling for each, and a reason for each text that has none.
 
-A host that two libraries read differently is how a rule is dodged, so it is refused:
-the numbers that browsers take for addresses, the letters that two versions of IDNA
-map differently, dots that are no dots.
+A host that two libraries read differently can evade a rule, so it is refused: numbers
+that browsers take for addresses, letters that two versions of IDNA map differently,
+characters that look like dots.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import policy_model as model
 from pinverify import PolicyError
 from pinverify._core import ffi, lib
 from pinverify.core import _hosts as hosts
+from pinverify.core._cffi import status_text
 from pinverify.core._hosts import canonical_host, is_address
-from pinverify.core._library import status_text
 
 __all__: list[str] = []
 

@@ -23,8 +23,8 @@ from pinverify import (
     load_policy,
     load_rules,
 )
-from pinverify.files._policy_tables import Columns, columns_of
-from pinverify.formats._files import policy_in
+from pinverify.files._toml_and_json_tables import Columns, columns_of
+from pinverify.formats._load import policy_in
 
 __all__: list[str] = []
 
@@ -75,6 +75,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     others: tuple[tuple[str, Any], ...] = (
         ("unpinned", "reject"),
         ("unpinned", "maybe"),
+        ("unpinned", ["allow"]),
         ("blocked", [PINS[0]]),
         ("clients", {"leaf": PINS[:2]}),
         ("version", 2),
@@ -118,6 +119,18 @@ def test_a_pin_in_another_spelling_is_no_column(pin: object) -> None:
     assert columns_of({"version": 1, "hosts": {"a.example": table}}) is None
 
 
+@pytest.mark.parametrize("wrong", [["allow"], {"allow": True}, 1])
+def test_an_unpinned_of_another_type_is_a_mistake(
+    tmp_path: Path, wrong: object
+) -> None:
+    """It has no hash, perhaps, and is none of the texts."""
+    document = {"version": 1, "unpinned": wrong, "hosts": {"a.test1": {"pins": PINS}}}
+    path = tmp_path / "pins.json"
+    path.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(PolicyError, match='unpinned: expected "allow" or "reject"'):
+        load_policy(path, format="json")
+
+
 def test_a_plain_file_makes_no_rules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +147,7 @@ def test_a_plain_file_makes_no_rules(
     def no_rules(*_: object) -> None:
         raise AssertionError
 
-    for owner in ("files.toml", "formats._own", "formats._json"):
+    for owner in ("files.toml", "formats._toml", "formats._json"):
         monkeypatch.setattr(f"pinverify.{owner}.rules_of", no_rules)
     for name, path in paths.items():
         assert load_policy(path, format=name) == expected

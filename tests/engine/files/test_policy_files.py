@@ -1,4 +1,4 @@
-"""Policy files: what they mean, and what is said about each mistake in one."""
+"""Policy files: their meaning, and the message about each mistake in one."""
 
 from __future__ import annotations
 
@@ -177,12 +177,6 @@ def test_a_host_of_one_label_may_have_ca_pins_alone() -> None:
     for pattern in ("*.shop", "::1", "shop.ca"):
         policy = loads(f'[hosts."{pattern}"]\nca = [{PIN}]\n')
         assert policy == Policy({pattern: PinSet(ca=[IN_USE])})
-
-
-def test_what_is_written_for_a_host_of_one_label_is_read() -> None:
-    """A table with the single key ca is refused there, so another key is written."""
-    rules = Rules({"shop": PinSet(ca=[IN_USE])})
-    assert toml.loads(toml.dumps(rules)) == rules
 
 
 def test_ten_thousand_hosts_are_as_many_rules() -> None:
@@ -573,14 +567,6 @@ def _assert_explained(text: str, fragments: list[str]) -> None:
 
 
 # ---- clients -----------------------------------------------------------------
-
-
-def test_only_rules_are_written() -> None:
-    """A policy has its rules as an attribute; the error says so."""
-    policy: Any = Policy({"a.example": [IN_USE]})
-    with pytest.raises(TypeError, match="of a Policy write its rules"):
-        toml.dumps(policy)
-    assert toml.loads(toml.dumps(policy.rules)) == policy.rules
 
 
 @pytest.mark.filterwarnings("ignore::pinverify.PolicyWarning")

@@ -1,4 +1,4 @@
-"""The bytes that the compiler writes: those of the header, and the same everywhere."""
+"""The bytes that the compiler writes: as in the header, and the same everywhere."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Compiled policies that are damaged anywhere, cut or extended do not open.
 
-One that is damaged and has its digest made right again, as an attacker would, opens
-only where the reader of ``compiled_model.py`` finds no fault either, and is then the
-policy that it reads.
+An attacker would correct the digest after the damage. Such a policy opens only if the
+reader of ``compiled_model.py`` finds no fault either, and is then the policy that this
+reader reads.
 """
 
 from __future__ import annotations

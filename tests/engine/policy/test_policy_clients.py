@@ -1,4 +1,4 @@
-"""Pins of clients, peers without a name: alone, and beside the rules for hosts."""
+"""Pins of clients, which are peers without a name: alone, and with rules for hosts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Policies in files, which `csrc/map/policy_map.c` opens: mapped, or copied.
 
-What a change of the file does afterwards is shown in processes of their own.
+Tests of later changes to the file run in processes of their own.
 """
 
 from __future__ import annotations

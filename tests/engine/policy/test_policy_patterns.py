@@ -1,4 +1,4 @@
-"""Rules of a policy: the patterns that are allowed, and the one that decides."""
+"""Rules of a policy: the patterns that are allowed, and the pattern that decides."""
 
 from __future__ import annotations
 

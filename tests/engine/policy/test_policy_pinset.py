@@ -1,4 +1,4 @@
-"""PinSets: which certificates hit their lists, and what is refused in one."""
+"""PinSets: the certificates that match their lists, and the arguments they refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy is swapped while many threads shake hands: each has exactly one.
+"""Policies swapped while many threads shake hands: exactly one decides each handshake.
 
 Pitfall 28. A connection that was decided by half of one policy and half of the
 other, or by none, would be an acceptance that nobody wrote down.

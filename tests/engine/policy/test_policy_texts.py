@@ -1,4 +1,4 @@
-"""Texts that the C core gives to messages and logs: of reasons, pins, its version."""
+"""Texts of the C core for messages and logs: reasons, pins and its version."""
 
 from __future__ import annotations
 

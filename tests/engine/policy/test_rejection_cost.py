@@ -1,4 +1,4 @@
-"""The cost of a rejection: nothing is read, imported or decoded before it is asked."""
+"""The cost of a rejection: nothing is read, imported or decoded before it is needed."""
 
 from __future__ import annotations
 

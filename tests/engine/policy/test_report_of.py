@@ -1,4 +1,4 @@
-"""`report_of` finds the report in what libraries give; it imports none of them."""
+"""`report_of` finds the report in objects of libraries, without importing these."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any rules come back the same from bytes, maps, pickles, TOML and their repr."""
+"""Any rules come back the same from bytes, maps, pickles and their repr."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pinverify import UNPINNED, Pin, PinKind, PinSet, Policy, PolicyError, Rules
 from pinverify.core._hosts import covering
-from pinverify.files import toml
 from pinverify.policy import Unpinned
 
 __all__: list[str] = []
@@ -148,19 +146,6 @@ def test_rules_in_another_order_are_the_same_policy(
     assert other == rules
     assert hash(other) == hash(rules)
     assert Policy(other).compile() == Policy(rules).compile()
-
-
-@UNTIMED
-@given(any_rules())
-def test_rules_survive_toml(rules: Rules) -> None:
-    """A file that is written can be read, and means the same."""
-    if not (rules.hosts or rules.blocked or rules.clients):
-        with pytest.raises(PolicyError, match="no rules to write"):
-            toml.dumps(rules)
-        return
-    text = toml.dumps(rules)
-    assert toml.loads(text) == rules
-    assert toml.dumps(toml.loads(text)) == text
 
 
 @UNTIMED

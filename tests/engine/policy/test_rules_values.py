@@ -1,4 +1,4 @@
-"""Rules and PinSets as plain values: canonical, and equal by what they say."""
+"""Rules and PinSets as plain values: canonical, and equal if they say the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The subject of a certificate as text: what `cryptography` writes, from any bytes."""
+"""The subject of a certificate as text: as `cryptography` writes it, for any bytes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Servers of many libraries: the log and the callback name each refused client.
 
-Most of these libraries drop the error of a failed handshake, so a refused client left
-no trace. One known client and three strangers meet each server, in both modes; the
-table at the end of the run says for each what was told.
+Most of these libraries drop the error of a failed handshake, so without this a refused
+client would leave no trace. One known client and three strangers meet each server, in
+both modes. The table at the end of the run shows what each server reported.
 """
 
 from __future__ import annotations

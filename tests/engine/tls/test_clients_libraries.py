@@ -1,7 +1,7 @@
-"""Client libraries, each with what is special about it: proxies, pools, loops, retries.
+"""Client libraries and their special features: proxies, pools, loops, retries.
 
-What is not installed is skipped; the dependency group "clients" has it all. Pitfalls
-keep their numbers from the design: 14, 17, 18, 25 and 27.
+Libraries that are not installed are skipped; the dependency group "clients" has all.
+Pitfalls keep their numbers from the design: 14, 17, 18, 25 and 27.
 """
 
 from __future__ import annotations
@@ -485,10 +485,8 @@ def test_a_subject_that_reads_like_another_error_changes_nothing(
 KEEPS = "Libraries that keep the error to themselves"
 FOUND = {
     "the error and its report": (Reason.MISMATCH, "localhost"),
-    "the error with its text alone: `report.reason` is `NOT_CHECKED`": (
-        Reason.NOT_CHECKED,
-        None,
-    ),
+    "the error, with its text but without its report: `report.reason` is "
+    "`NOT_CHECKED`": (Reason.NOT_CHECKED, None),
     "nothing": None,
 }
 

@@ -1,4 +1,4 @@
-"""Pins in processes that truststore or gevent patch, and contexts nobody hands out.
+"""Pins in processes that truststore or gevent patch, and in contexts of libraries.
 
 Each runs in a process of its own, since a patch can't be undone.
 """

@@ -1,9 +1,9 @@
 """The recipes of docs/clients.md against the real client libraries.
 
-Each recipe is run with the right key, with a wrong one, and without pins, where the
-same impostor is believed. The servers tell what they read: before the verdict not one
-application byte. At the end the module prints what it saw as a table. What is not
-installed is skipped; the dependency group "clients" has it all.
+Each recipe is run with the right key, with a wrong one, and without pins: then the
+same impostor is accepted. The servers report what they read: before the verdict, not
+one application byte. At the end the module prints a table of what it saw. Libraries
+that are not installed are skipped; the dependency group "clients" has all.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def test_pitfall_56_the_page_tells_which_name_a_client_gives(
 
 _NAMES: dict[str, list[str | None]] = {
     "the host": ["localhost"],
-    "that of the proxy, then the host": ["127.0.0.1", "localhost"],
+    "the proxy, then the host": ["127.0.0.1", "localhost"],
     "none": [None],
 }
 

@@ -1,7 +1,7 @@
 """`report_of` with real responses, before and after their bodies are read.
 
-Most libraries take the connection away from a response whose body is complete. The
-answer is an error then: None would mean that the connection had no pins.
+Most libraries detach the connection from a response whose body is complete. Then
+`report_of` raises an error: None would mean that the connection had no pins.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`PinnedAdapter` of requests: settings of a request, proxies, a context of one's own.
+"""`PinnedAdapter` of requests: settings of a request, proxies, one's own context.
 
-The recipes of docs/clients.md have its right and its wrong pins. Here is what requests
-lets a single request change, and what other requests must not notice.
+The tests of docs/clients.md have its right and its wrong pins. These tests are about
+settings that a single request may change, and that must not affect other requests.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pinverify import (
     find_pinning_error,
     report_of,
 )
-from pinverify.tls._policy_in_force import rule_of
+from pinverify.tls._ssl_contexts import rule_of
 from pki import Authority, Identity
 from tls_servers import client_context, server_context
 

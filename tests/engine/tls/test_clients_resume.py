@@ -1,8 +1,8 @@
 """Real clients that connect again and again to pinned servers of several processes.
 
-curl, node and nginx resume by default. Each connection may meet another worker. A
-refusal of the honest client is a fault, and so is an acceptance of the other one, or
-of the first one once an operator has blocked its key.
+curl, node and nginx resume by default. Each connection may meet another worker. It is
+a fault to refuse the honest client, to accept the other client, or to accept the honest
+one after an operator has blocked its key.
 `RECONNECTS=1000 make clients TESTS=tests/engine/tls/test_clients_resume.py` runs the
 long form.
 """

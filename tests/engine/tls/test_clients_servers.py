@@ -1,6 +1,6 @@
 """Server libraries with the recipes of docs/clients.md for client certificates.
 
-What is not installed is skipped; the dependency group "clients" has it all.
+Libraries that are not installed are skipped; the dependency group "clients" has all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Lines that somebody in the middle sends in clear, just before TLS begins.
+"""Lines that a man in the middle sends in cleartext, just before TLS begins.
 
-A client that keeps them would take them for the server's answer over TLS, whose key it
-has checked: the pins protect TLS, and nothing that comes before. Here the server itself
-is the right one. A client either fails, or never shows what came in clear.
+A client that keeps them would take them for what the server, whose key it has checked,
+said over TLS: pins protect only TLS, and nothing before it. Here the server itself is
+the right one. A client must fail, or never show what came in cleartext.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""urllib3 and requests in one thread, while another one asks for no verification.
+"""urllib3 and requests in one thread, while another thread turns verification off.
 
-Both set the mode of the context that they are given at every connection, so a context
-that threads share changes while it is used. `mode_races` has what an impostor gains.
+At every connection, both set the verify mode of the context that they are given, so a
+context shared by threads changes while it is used. `mode_races` explains what an
+impostor gains from that.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The drop-ins for urllib3's and aiohttp's fingerprint checks.
 
-What they accept is compared with the libraries' own functions, where those are
-installed. That they refuse before a byte is sent is for
-tests/engine/tls/test_clients_recipes.py, with real connections.
+What they accept is compared with the libraries' own functions, if those are installed.
+tests/engine/tls/test_clients_recipes.py shows, with real connections, that they refuse
+before a byte is sent.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Events: each decision that is no plain match is told and logged, once.
+"""Events: each decision other than a plain match is reported and logged, once.
 
-`on_report` hears of every one. The log names the peers, and is bounded.
+`on_report` gets every one. The log names the peers, and is bounded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from optional import client_library
 from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
 from pinverify.headers import PinnedASGI, PinnedWSGI, Proxy
 from pinverify.policy import Mode
-from pinverify.tls import _notices
+from pinverify.tls import _events
 from pinverify.tls._policy_in_force import in_force
 from pinverify.tls.pyopenssl import pin_connection, verify
 from pki import Identity, Pki
@@ -348,7 +348,7 @@ def like(report: Report, **change: Any) -> Any:  # noqa: ANN401
 
 def test_a_peer_is_logged_once_a_minute_with_the_number_held_back() -> None:
     """A client that tries again all day does not fill the disk."""
-    limit = _notices.Limit()
+    limit = _events.Limit()
     admitted = [limit.admit("one", float(second)) for second in range(0, 130, 10)]
     said = [held for held in admitted if held is not None]
     assert [held.alike for held in said] == [0, 5, 5]
@@ -359,7 +359,7 @@ def test_events_that_differ_are_not_held_back(
     pki: Pki, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An acceptance is told though a rejection was, and what another policy says."""
-    monkeypatch.setattr(_notices, "limit", _notices.Limit())
+    monkeypatch.setattr(_events, "limit", _events.Limit())
     report = one_report(pki)
     others: list[dict[str, Any]] = [
         {"accepted": not report.accepted},
@@ -372,14 +372,14 @@ def test_events_that_differ_are_not_held_back(
     ]
     for change in [{}, *others]:
         for _ in range(2):
-            _notices.log(like(report, **change))
+            _events.log(like(report, **change))
     assert len(lines(caplog)) == 1 + len(others)
 
 
 def test_strangers_with_new_keys_do_not_fill_the_log() -> None:
     """Anybody can make keys; what is not logged is counted."""
-    limit = _notices.Limit()
-    size = _notices.PEERS_MAX
+    limit = _events.Limit()
+    size = _events.PEERS_MAX
     admitted = [limit.admit(key, 0.0) for key in range(2 * size)]
     assert sum(held is not None for held in admitted) == size
     later = limit.admit("later", 61.0)
@@ -390,7 +390,7 @@ def test_strangers_with_new_keys_do_not_fill_the_log() -> None:
 
 def test_threads_at_the_limit_raise_nothing() -> None:
     """There is no lock to hold; the numbers may be wrong, an exception may not be."""
-    limit = _notices.Limit()
+    limit = _events.Limit()
     failed: list[BaseException] = []
 
     def fill(start: int) -> None:
@@ -421,7 +421,7 @@ def test_a_subject_cannot_break_out_of_its_line(pki: Pki, name: str) -> None:
     link = MemoryLink(client_of(pki, client), server)
     with pytest.raises(PinningError) as caught:
         converse(link)
-    line = str(_notices.Line(caught.value.report, _notices.Held(3, 4)))
+    line = str(_events.Line(caught.value.report, _events.Held(3, 4)))
     assert line.isprintable()
     assert len(line) < 500
     assert line.endswith("(3 more like it held back) (4 of other peers held back)")
@@ -431,9 +431,9 @@ def test_a_detail_cannot_look_like_a_field_of_its_line(pki: Pki) -> None:
     """Programs that read lines split them at blanks that are in no quotes."""
     report = one_report(pki)
     for detail in ("why host=other.example policy=00", "'why' rule=all", "\"'\\ key=1"):
-        line = str(_notices.Line(like(report, detail=detail), _notices.Held(0, 0)))
+        line = str(_events.Line(like(report, detail=detail), _events.Held(0, 0)))
         assert f" detail={detail!r} policy=" in line
-        plain = str(_notices.Line(report, _notices.Held(0, 0)))
+        plain = str(_events.Line(report, _events.Held(0, 0)))
         assert line.replace(f" detail={detail!r}", "") == plain
 
 
@@ -442,8 +442,8 @@ def test_the_text_of_a_line_is_made_for_a_handler_alone(
 ) -> None:
     """Without one, a handshake does not pay for it."""
     caplog.set_level(logging.ERROR, LOG)
-    monkeypatch.setattr(_notices.Line, "__str__", lambda _: pytest.fail("made"))
-    _notices.log(one_report(pki))
+    monkeypatch.setattr(_events.Line, "__str__", lambda _: pytest.fail("made"))
+    _events.log(one_report(pki))
 
 
 # ---- reports -----------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Faults around a decision: files, forks, threads, signals, the clock.
 
 In each case nobody is accepted who should not be, nothing crashes, and the error
-names its cause. What may end a process, or is about its end, runs in one of its
-own: a few lines of Python, told by its exit code and what it prints.
+names its cause. A test that may end a process, or is about its end, runs a few lines
+of Python in a process of its own, and checks its exit code and output.
 """
 
 from __future__ import annotations

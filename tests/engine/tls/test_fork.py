@@ -1,4 +1,4 @@
-"""Forks while other threads are at work: the child is not stuck, and checks peers.
+"""Forks while other threads are at work: the child does not hang, and checks peers.
 
 In the child of a fork only one thread goes on. A lock that another one held at that
 moment would stay locked for ever, and the child would hang in its next handshake.
@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from pinverify import PinningError, PinSet, pin_context
-from pinverify.tls import _notices
+from pinverify.tls import _events
 from pinverify.tls._memo import Memo
-from pinverify.tls._policy_in_force import rule_of
+from pinverify.tls._ssl_contexts import rule_of
 from pki import Pki
 from tls_clients import SECRET, converse, pinning, trusting
 from tls_servers import LIMIT, MemoryLink, client_context, server_context
@@ -150,7 +150,7 @@ def test_pitfall_47_a_child_can_log_while_another_thread_logs(pki: Pki) -> None:
     def use() -> None:
         converse(MemoryLink(context, server_context(pki.server)))
 
-    with stopped_in(lambda pause: _notices.limit.admit(Slow(pause), 0)):
+    with stopped_in(lambda pause: _events.limit.admit(Slow(pause), 0)):
         in_child(use)
     use()
 

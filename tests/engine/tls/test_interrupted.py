@@ -1,9 +1,9 @@
 """An exception anywhere in the decision accepts nobody.
 
-Memory runs out at each allocation that Python makes, one after the other; Ctrl-C
-comes before each line of pinverify that runs. The application goes on as if nothing
-had happened. Where the peer shows a wrong pin, its data must not leave, whichever
-point it was; where it shows the right one, the error never speaks of a wrong pin.
+In turn, each allocation that Python makes fails for lack of memory, and Ctrl-C comes
+before each line of pinverify that runs. The application goes on as if nothing had
+happened. If the peer's key is wrong, application data must not be sent, wherever the
+exception came. If it is right, the error never speaks of a wrong pin.
 """
 
 from __future__ import annotations

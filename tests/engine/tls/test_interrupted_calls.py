@@ -1,9 +1,9 @@
-"""Calls with threads that an exception ends: nothing of them goes on.
+"""Calls with threads that an exception ends: none of their threads goes on.
 
 C reads the memory of a caller, and of producers of Arrow columns, in several threads.
-Ctrl-C, or whatever a signal handler raises, ends the call in one of them: the caller
-may then release the memory, or change it. `interrupted_calls.py` is the program that
-might crash of it.
+Ctrl-C, or whatever a signal handler raises, ends the call in one of them; then the
+caller may release or change the memory. A thread that still read it would crash the
+program `interrupted_calls.py`.
 `MOMENTS=1000 make slow TESTS=tests/engine/tls/test_interrupted_calls.py` interrupts it
 more often.
 """
@@ -119,10 +119,13 @@ def test_pitfall_63_an_interrupt_before_any_line_leaves_no_thread(
 
     def attempt(number: int) -> str:
         ended, caller = "finished", threading.get_ident()
-        before = _thread._count()  # noqa: SLF001
+        before, has_begun = _thread._count(), threading.Event()  # noqa: SLF001
 
         def longer_elsewhere(_number: int) -> None:
-            if threading.get_ident() != caller:
+            if threading.get_ident() == caller:
+                has_begun.wait(0.05)  # or this thread could do all parts
+            else:
+                has_begun.set()
                 time.sleep(0.002)
 
         with Parts(longer_elsewhere) as parts, small_parts(monkeypatch):

@@ -1,12 +1,12 @@
 """A real man in the middle: mitmdump, whose authority the client trusts.
 
 This is what pins are for. The certificate is valid for the host, so without pins
-every request passes through mitmdump, which reads it. With pins none does: it is
-neither in mitmdump's log nor at the server behind it.
+every request passes through mitmdump, which reads it. With pins no request does: none
+is in mitmdump's log or at the server behind it.
 
-mitmdump is looked for beside the interpreter, then on the PATH; it may live in
-another environment. It listens on a port of its own choice, keeps its authority
-in a temporary folder, and is ended by its own handle.
+mitmdump is looked for beside the interpreter, then on the PATH; it may be in
+another environment. It chooses its own port, keeps its authority in a temporary
+folder, and is ended by its own handle.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from OpenSSL import SSL
 
 from pinverify import PinningError, PinSet, Policy, Reason, Report
-from pinverify.tls import _judge, _pyopenssl_check
+from pinverify.tls import _judge, pyopenssl
 from pki import Pki
 from pyopenssl_connections import (
     SECRET,
@@ -72,7 +72,7 @@ def test_pitfall_3_an_interrupt_in_on_report_ends_the_connection(
 @any_mode
 @pytest.mark.parametrize(
     "step",
-    [(_judge, "verify_at"), (_pyopenssl_check, "judge")],
+    [(_judge, "verify_at"), (pyopenssl, "judge")],
     ids=["in the callback", "at the end"],
 )
 def test_an_error_inside_the_check_is_a_refusal(

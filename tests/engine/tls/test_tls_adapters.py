@@ -1,7 +1,7 @@
-"""Both adapters ask the one rule of evidence, and tell of a peer last.
+"""Both adapters apply the one rule of evidence, and report a peer last.
 
-`test_tls_evidence.py` has the rule case by case; here each adapter is seen to call it
-in real handshakes: `ssl` over sockets, `ssl` over memory buffers, pyOpenSSL.
+`test_tls_evidence.py` has the rule case by case. These tests show in real handshakes
+that each adapter calls it: `ssl` over sockets, `ssl` over memory buffers, pyOpenSSL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
-from pinverify.tls import _connections, _judge, _pyopenssl_check
+from pinverify.tls import _judge, _ssl_connections, pyopenssl
 from pinverify.tls._judge import Peer
 from pki import Pki
 from pyopenssl_connections import connecting, for_clients
@@ -84,8 +84,8 @@ def test_pitfall_48_an_adapter_asks_the_rule_of_evidence(
         asked.append((peer, shown.leaf()))
         raise _judge.rejection(in_force, peer[0], "the rule says no")
 
-    monkeypatch.setattr(_connections, "judge", judge)
-    monkeypatch.setattr(_pyopenssl_check, "judge", judge)
+    monkeypatch.setattr(_ssl_connections, "judge", judge)
+    monkeypatch.setattr(pyopenssl, "judge", judge)
     with pytest.raises(PinningError, match="the rule says no") as caught:
         adapter(pki, serve, Policy({}))
     assert caught.value.report.reason is Reason.NOT_CHECKED

@@ -1,12 +1,12 @@
 """Ways around the check of a pinned context, each of which must fail.
 
 No operation comes before the check, a refused connection stays refused, and nothing
-is said in clear.
+is sent in cleartext.
 
-The cast stands in pki.py: `pki.server` is the peer the client means, and
+pki.py has the cast: `pki.server` is the server that the client means, and
 `pki.impostor` has a certificate for the same names from another authority that
-the client trusts as well. An attack is first run against a context without
-pins, where it succeeds: so no test here can pass by doing nothing.
+the client trusts as well. Each attack first runs against a context without pins
+and succeeds there, so no test here can pass by doing nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, cast
 import pytest
 
 from pinverify import PinningError, Policy, Reason, pin_context
-from pinverify.tls import _connections, _judge
+from pinverify.tls import _judge, _ssl_connections
 from pki import Pki
 from tls_clients import (
     GREETING,
@@ -140,7 +140,7 @@ def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check(
         came_through.append(bool(wait(turns, timeout=0.5).done))
         return _judge.judge(*evidence)
 
-    monkeypatch.setattr(_connections, "judge", judge)
+    monkeypatch.setattr(_ssl_connections, "judge", judge)
     context = trusting(pki, pinning(pki))
     with (
         ThreadPoolExecutor(1) as pool,
@@ -165,7 +165,7 @@ def test_pitfall_1_a_second_thread_cannot_slip_in_before_the_check_of_an_object(
         came_through.append(bool(wait(turns, timeout=0.5).done))
         return _judge.judge(*evidence)
 
-    monkeypatch.setattr(_connections, "judge", judge)
+    monkeypatch.setattr(_ssl_connections, "judge", judge)
     server = server_context(pki.server, version=version)
     link = MemoryLink(trusting(pki, pinning(pki)), server)
     with ThreadPoolExecutor(1) as pool:
@@ -384,7 +384,7 @@ def test_pitfall_4_nothing_in_clear_after_a_shutdown_in_the_handshake(
         tls.shutdown(socket.SHUT_RD)
         return _judge.judge(*evidence)
 
-    monkeypatch.setattr(_connections, "judge", judge)
+    monkeypatch.setattr(_ssl_connections, "judge", judge)
     server = serve(server_context(pki.server, version=version), echo=False)
     with later(trusting(pki, pinning(pki)), server) as tls:
         tls.do_handshake()
@@ -451,6 +451,64 @@ def test_pitfall_4_nothing_in_clear_where_ssl_makes_no_c_object(
             tls.connect(server.address)
         socket.socket.connect(tls, server.address)
         _assert_silent(tls, server, 0)
+
+
+@pytest.mark.parametrize("timeout", [LIMIT, 0])
+def test_pitfall_4_nothing_in_clear_after_a_connect_that_fails_late(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion, timeout: float
+) -> None:
+    """An application refuses a peer that pins have accepted; the socket is still open.
+
+    A file that was made of it keeps it open, or that it does not block.
+    """
+
+    class Refusing(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002
+            super().do_handshake(block)
+            self.settimeout(timeout)
+            msg = "the application does not like the peer"
+            raise ssl.SSLError(msg)
+
+    server = serve(server_context(pki.server, version=version), echo=False)
+    context = trusting(pki)
+    context.sslsocket_class = Refusing
+    pin_context(context, pinning(pki))
+    with (
+        context.wrap_socket(new_socket(), server_hostname="localhost") as tls,
+        tls.makefile("rb"),
+    ):
+        with pytest.raises(ssl.SSLError, match="does not like"):
+            tls.connect(server.address)
+        for move in (lambda: tls.recv(1), lambda: tls.send(SECRET)):
+            with pytest.raises(OSError, match="nothing is sent or received in plain"):
+                move()
+    assert SECRET not in server.record(0).wire
+
+
+def test_pitfall_4_a_socket_whose_class_notes_late_that_it_connected_is_closed(
+    pki: Pki, serve: Serve, version: ssl.TLSVersion
+) -> None:
+    """Such a class is that of gevent, which shakes hands first."""
+
+    class Late(ssl.SSLSocket):
+        def _real_connect(self, addr: Any, connect_ex: bool) -> int:  # noqa: ANN401, FBT001
+            del connect_ex
+            made: Any = self.context
+            how = {"owner": self, "session": None}
+            self._sslobj = made._wrap_socket(self, False, self.server_hostname, **how)  # noqa: FBT003, SLF001
+            socket.socket.connect(self, addr)
+            self.do_handshake()
+            self._connected = True
+            return 0
+
+    server = serve(server_context(pki.server, version=version))
+    context = client_context(pki.rogue_root)
+    context.sslsocket_class = Late
+    pin_context(context, pinning(pki))
+    with context.wrap_socket(new_socket(), server_hostname="localhost") as tls:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            tls.connect(server.address)
+        assert tls.fileno() == -1
 
 
 @pytest.mark.parametrize("how", [socket.SHUT_RD, socket.SHUT_WR])

@@ -1,9 +1,9 @@
 """The chain that counts: the one that TLS verified, and not the one that was sent.
 
-The cast stands in pki.py: `pki.server` is the peer the client means, and
+pki.py has the cast: `pki.server` is the server that the client means, and
 `pki.impostor` has a certificate for the same names from another authority that
-the client trusts as well. An attack is first run against a context without
-pins, where it succeeds: so no test here can pass by doing nothing.
+the client trusts as well. Each attack first runs against a context without pins
+and succeeds there, so no test here can pass by doing nothing.
 """
 
 from __future__ import annotations

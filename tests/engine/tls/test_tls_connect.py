@@ -1,4 +1,4 @@
-"""The few-line uses: create_connection, wrap_socket, check."""
+"""The uses in a few lines: create_connection, wrap_socket, check."""
 
 from __future__ import annotations
 

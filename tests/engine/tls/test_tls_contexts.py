@@ -1,4 +1,4 @@
-"""Contexts that can be pinned and those that are refused, with classes of their own."""
+"""Contexts, also with classes of their own: which can be pinned, which are refused."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The rule of evidence in Python, case by case, and what `judge` does besides.
+"""The rule of evidence in Python, case by case, and the other duties of `judge`.
 
 `judge` is the one implementation for Python. `evidence_cases.py` has the cases, which
-the adapter of OpenSSL runs as well, and says what must come of each. Here a made-up
-library shows them, without a handshake. `test_tls_adapters.py` shows that each adapter
-asks `judge`.
+the adapter of OpenSSL runs as well, and their expected results. Here a made-up library
+presents them, without a handshake. `test_tls_adapters.py` shows that each adapter calls
+`judge`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 
 from evidence_cases import ELSEWHERE, FILE, Case, Expected, policy_of, read, table
 from pinverify import PinningError, PinSet, Policy, Reason, Report, Rules
+from pinverify.tls._events import CallbackError
 from pinverify.tls._judge import (
     Peer,
     judge,
@@ -23,7 +24,6 @@ from pinverify.tls._judge import (
     report_of_accepted,
 )
 from pinverify.tls._memo import Memo
-from pinverify.tls._notices import CallbackError
 from pinverify.tls._policy_in_force import InForce, in_force
 from pki import Pki
 

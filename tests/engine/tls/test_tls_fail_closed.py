@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pinverify import PinningError, PinSet, Policy, Reason, Report, pin_context
-from pinverify.tls import _connections, _judge
+from pinverify.tls import _judge, _ssl_connections
 from pki import Pki
 from tls_clients import (
     SECRET,
@@ -254,7 +254,7 @@ def test_pitfall_14_an_interrupt_before_our_answer_throws_it_away(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_connections, "reject_early", interrupt)
+        patch.setattr(_ssl_connections, "reject_early", interrupt)
         with pytest.raises(KeyboardInterrupt):
             link.run(link.client.do_handshake)
     assert link.outgoing.pending == 0

@@ -463,7 +463,7 @@ def test_pitfall_72_a_connection_from_before_install_is_not_taken_for_judged(
     """One that is made while another thread calls `install` has to be made again."""
     context = trusting(pki)
     installed = _policy_in_force.installed
-    make = vars(_process_wide)["made_by"]
+    make = vars(_process_wide)["_make"]
 
     def late(*how: Any) -> Any:  # noqa: ANN401
         made = make(*how)
@@ -472,7 +472,7 @@ def test_pitfall_72_a_connection_from_before_install_is_not_taken_for_judged(
 
     with installing(pinning(pki)):
         rules = [*installed]
-        monkeypatch.setattr(_process_wide, "made_by", late)
+        monkeypatch.setattr(_process_wide, "_make", late)
         installed.clear()
         ours, theirs = socket.socketpair()
         with ours, theirs, pytest.raises(OSError, match="connect again"):

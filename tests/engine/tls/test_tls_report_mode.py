@@ -1,7 +1,7 @@
-"""Report mode refuses nobody whom the TLS library accepts, and tells of everybody.
+"""Report mode refuses nobody whom the TLS library accepts, and reports everybody.
 
 A chain that is not strict DER and a peer without a certificate are accepted as well,
-with the true reason. A rule in enforce mode is the twin of each test: it refuses.
+with the true reason. Each test also has a rule in enforce mode, which refuses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The state of a connection is its own: no class, thread or patch stands in for it."""
+"""The state of a connection is its own: no class, thread or patch can replace it."""
 
 from __future__ import annotations
 

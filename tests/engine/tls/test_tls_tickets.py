@@ -1,8 +1,8 @@
 """Servers with pins for clients: who may resume a session, and where.
 
 Clients resume by default, and a server cannot see from a ticket which chain its client
-once showed. So a server gives no tickets unless the leaf is all that it has to see. A
-refusal of an honest client is a fault here, and so is an acceptance of any other.
+once showed. So a server gives tickets only if the leaf is all that it must see. Here it
+is a fault to refuse an honest client, or to accept any other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 from forked_servers import answer_one, ask, forked, workers
 from pinverify import PinningError, PinSet, Policy, Reason, Rules, pin_context
 from pinverify.tls._memo import Memo
-from pinverify.tls._policy_in_force import rule_of
+from pinverify.tls._ssl_contexts import rule_of
 from pki import Pki
 from tls_clients import client_of
 from tls_dialogues import Dialogues

@@ -1,6 +1,6 @@
-"""Knowledge of the mode in force, while other threads change it.
+"""The verify mode that is in force is known while other threads change it.
 
-`mode_races` explains what the impostor gains from a mistake. Set the variable
+`mode_races` explains what an impostor gains from a mistake. Set the variable
 VERIFY_MODE_CONNECTIONS to 100,000 for a long run of the slow tests.
 """
 
@@ -26,7 +26,7 @@ import pytest
 import pinverify
 from mode_races import CONNECTIONS, Peers, meanwhile, outcomes
 from pinverify import PinningError, PinSet, install, pin_context, uninstall
-from pinverify.tls._guarded_context import _exclusion
+from pinverify.tls._ssl_contexts import _exclusion
 from pki import Pki
 from tls_clients import SECRET, trusting
 from tls_servers import LIMIT, MemoryLink, new_socket, server_context

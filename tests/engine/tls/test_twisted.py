@@ -1,6 +1,6 @@
 """Pins enforced on Twisted's TLS clients, in a real reactor on the loopback.
 
-The cast stands in pki.py: `pki.server` is the peer the client means, and
+pki.py has the cast: `pki.server` is the server that the client means, and
 `pki.impostor` has a certificate for the same names from another authority that
 the client trusts as well.
 """

@@ -1,4 +1,4 @@
-"""Columns of Arrow: each row gets what it gets alone, and what lies is refused.
+"""Columns of Arrow: each row gets the answer it gets alone; wrong data are refused.
 
 The arrays are made by hand here. `test_clients_arrow.py` has those of libraries.
 """

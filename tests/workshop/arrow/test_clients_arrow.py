@@ -1,4 +1,4 @@
-"""Columns of pyarrow, Polars, DuckDB and Dask: each row gets what the core says of it.
+"""Columns of pyarrow, Polars, DuckDB and Dask: each row gets the core's answer.
 
 `ARROW_ROWS=1000000 make clients TESTS=tests/workshop/arrow/test_clients_arrow.py` takes
 a million rows instead of some thousands.

@@ -1,4 +1,4 @@
-"""Spark: two executors give the table that DuckDB gives, and `docs/spark.md` is right.
+"""Spark: two executors give the same table as DuckDB, and `docs/spark.md` is right.
 
 `make engines` runs this; `ARROW_ROWS=1000000 make engines` takes a million rows.
 """

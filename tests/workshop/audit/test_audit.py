@@ -19,9 +19,10 @@ import pytest
 from audit_samples import MINE, cast, log_entries, planted, write_log
 from cli_runs import Ended, answer, assert_no_answer, ended, on_terminal, process, run
 from pinverify import UNPINNED, Pin, Rules
+from pinverify.arrow._read import some
 from pinverify.audit import _inputs, _summary
 from pinverify.audit._judge import Names
-from pinverify.core._library import Column
+from pinverify.core._cffi import Column
 from places import ROOT
 from test_ct import tile
 
@@ -237,7 +238,7 @@ def test_the_search_for_domains_leaves_out_no_name() -> None:
         b"example.com",
     ]
     column = Column.of_list([b"xyz", *rows, b"example.comexample.com"])
-    assert list(Names(rules).candidates(column.some(1, 7))) == [0, 2, 4, 5, 6]
+    assert list(Names(rules).candidates(some(column, 1, 7))) == [0, 2, 4, 5, 6]
     assert list(Names(Rules({})).candidates(column)) == []
 
 

@@ -1,4 +1,4 @@
-"""`pinverify audit` on inputs of somebody who wants a certificate to be passed over."""
+"""`pinverify audit` on inputs that an attacker made to hide a certificate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from audit_samples import MINE, cast, log_entries, write_log
 from cli_runs import Ended, answer, assert_no_answer, ended, process, run
 from pinverify import UNPINNED, Rules
 from pinverify.audit._judge import Names
-from pinverify.core._library import Column
+from pinverify.core._cffi import Column
 from pki import Authority
 from test_ct import tile
 

@@ -1,7 +1,7 @@
 """The manual of the command line shows what happens, and names every option.
 
 It shows a terminal of 80 columns. After a change of the output,
-``UPDATE=1 make test TESTS=tests/workshop/cli/test_cli_manual.py`` writes what is new
+``UPDATE=1 make test TESTS=tests/workshop/cli/test_cli_manual.py`` writes the new output
 into the page; look at it before you commit it.
 """
 

@@ -154,10 +154,8 @@ def test_work_shows_a_bar_on_a_terminal_if_it_takes_a_while(
     """Short work shows none."""
     monkeypatch.setattr(terminal, "_PATIENCE", patience)
     written = io.StringIO()
-    printer = terminal.TerminalPrinter("stderr")
-    printer.is_terminal = True
     drawn = Console(file=written, force_terminal=True, width=80)
-    monkeypatch.setattr(printer, "console", drawn)
+    printer = terminal.TerminalPrinter(drawn)
     end = time.monotonic() + LIMIT
     with printer.bar("compiling pins.toml", 2) as step:
         step()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import pki as pki_module
 from oracle_der import strict_spki
-from pinverify.cli.answers import is_server
+from pinverify.cli.key_sources import is_server
 from pinverify.cli.servers import Shown
 from pinverify.cli.spellings import SPELLINGS
 from pki import Authority, Pki, self_signed, sha256_pin

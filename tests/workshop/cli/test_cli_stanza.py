@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from cli_runs import address, answer, assert_no_answer, run
 from pinverify import PinSet, load_rules
-from pinverify.cli.details import details, key_text
 from pinverify.cli.key_files import Item, read_items
+from pinverify.cli.x509 import details, key_text
 from pinverify.errors import DERError
 from pinverify.formats._format_table import FORMATS, writable
 from pki import Pki, sha256_pin

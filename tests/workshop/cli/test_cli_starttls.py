@@ -1,4 +1,4 @@
-"""`--starttls`: each protocol begins in clear, and nothing said there is believed."""
+"""`--starttls`: each protocol begins in cleartext, and nothing there is trusted."""
 
 from __future__ import annotations
 

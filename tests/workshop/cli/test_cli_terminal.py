@@ -1,4 +1,4 @@
-"""Lines of the commands on terminals: nothing is broken, and 80 columns are enough."""
+"""Output on terminals: no line is broken badly, and 80 columns are enough."""
 
 from __future__ import annotations
 

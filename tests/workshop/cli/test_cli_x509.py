@@ -1,4 +1,4 @@
-"""Subjects, roles and re-encoded keys: what `cryptography` says, without asking it."""
+"""Subjects, roles and re-encoded keys: the same as `cryptography` gives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from corpora import Input, inputs
 from pinverify import DERError, core
 from pinverify.cli import x509 as ours
-from pinverify.cli.x509 import Facts, facts, reencoded
+from pinverify.cli.x509 import reencoded
+from pinverify.review._certificates import Facts, facts
 from pki import Pki
 
 __all__: list[str] = []

@@ -1,6 +1,6 @@
-"""Entries of Certificate Transparency logs: each is read, and no fault loses another.
+"""Entries of Certificate Transparency logs: all are read, even beside faulty ones.
 
-The tiles of a real log are vectors of another project; the others are written here.
+The tiles of a real log are vectors of another project; other tiles are written here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo shows what it says, on this machine alone, and leaves nothing behind."""
+"""The demo does what it says, on this machine alone, and leaves nothing behind."""
 
 from __future__ import annotations
 

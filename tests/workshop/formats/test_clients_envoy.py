@@ -1,4 +1,4 @@
-"""Envoy itself: it reads what is written for it, and refuses the same peers."""
+"""Envoy itself reads what is written for it, and refuses the same peers."""
 
 from __future__ import annotations
 

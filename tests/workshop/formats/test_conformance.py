@@ -1,7 +1,7 @@
-"""Vectors of other systems: which cases are equal, and why the others differ.
+"""Vectors of other systems: the cases that are equal, and why the others differ.
 
-`conformance/systems.py` compares, `conformance/divergences.toml` has the reasons. The
-table in docs/formats.md is what these tests find.
+`conformance/systems.py` compares them; `conformance/divergences.toml` has the reasons.
+The table in docs/formats.md has the results of these tests.
 """
 
 from __future__ import annotations

@@ -199,6 +199,16 @@ def test_the_two_layouts_of_a_list_are_read_alike(
         assert loaded.rules == expected
 
 
+@pytest.mark.parametrize("first", ["", "x", "[]", PINS])
+def test_the_first_file_is_a_list(first: str) -> None:
+    """Even if there is one beside it: what it should say about hosts is missing."""
+    whole = json.dumps(entries({"name": "x.org", "pins": "one"}))
+    with pytest.raises(PolicyError, match=r"not JSON|expected a dictionary"):
+        FORMATS["chromium"].reader(
+            first.encode(), Given("file", beside=(whole.encode(), PINS.encode()))
+        )
+
+
 # ---- the list ----------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
-"""Texts in the constructions that people have: how many can be read, and how many are.
+"""Code as people write it: how many texts could be read, and how many are.
 
-Each text of `corpus` is marked by hand: with what the file pins, or with why the file
-alone does not say it, and words of the error. docs/formats.md has the numbers.
+Each text of `corpus` is marked by hand: with what the file pins; or with the reason why
+the file alone does not say it, and words of the error. docs/formats.md has the numbers.
 """
 
 from __future__ import annotations

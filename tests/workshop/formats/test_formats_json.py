@@ -1,4 +1,4 @@
-"""pinverify's own JSON: the tables of TOML, and nothing that a parser guesses."""
+"""pinverify's own JSON: the same tables as in TOML, and nothing is guessed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""All mistakes of a file in one run, each with its line; pins that are nearly right.
+"""All mistakes of a file in one run, each with its line; and pins almost right.
 
-Who corrects a file by hand wants to see them together. The fast readers of TOML and
-JSON stop at the first one, and then a careful reader looks again.
+A person who corrects a file wants to see them together. The fast readers of TOML and
+JSON stop at the first mistake; then a careful reader finds all of them.
 """
 
 from __future__ import annotations

@@ -222,6 +222,12 @@ def test_the_language_follows_from_the_text_where_no_ending_says_it() -> None:
     )
 
 
+def test_a_chain_may_have_hundreds_of_calls() -> None:
+    """As one that a program writes."""
+    calls = "".join(f'.add("h{number}.org", "{ABSENT}")' for number in range(300))
+    assert len(loads(f"{NEW}{calls}.build()").hosts) == 300
+
+
 def test_several_calls_for_one_pattern_are_united() -> None:
     """As in OkHttp."""
     text = f'{NEW}.add("X.org", "{ABSENT}").add("x.org", "{OTHER}").build()'

@@ -269,9 +269,10 @@ def test_report_only_is_report_mode() -> None:
     assert dumped.losses == ()
 
 
-def test_max_age_zero_removes_pins() -> None:
+@pytest.mark.parametrize("zero", ["0", '"0"', "000"])
+def test_max_age_zero_removes_pins(zero: str) -> None:
     """And is told."""
-    loaded = load("hpkp", f"{TWO}; max-age=0")
+    loaded = load("hpkp", f"{TWO}; max-age={zero}")
     assert loaded.rules == Rules({"x.org": UNPINNED})
     assert loaded.notices == ("file: max-age=0 removes the pins",)
 

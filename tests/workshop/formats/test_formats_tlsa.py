@@ -1,4 +1,4 @@
-"""DANE: TLSA records of zone files, beside a model of RFC 7671 and OpenSSL's client."""
+"""DANE: TLSA records, compared with a model of RFC 7671 and with OpenSSL's client."""
 
 from __future__ import annotations
 
@@ -380,6 +380,16 @@ def test_a_dname_of_another_branch_changes_nothing() -> None:
     """Most zones with one have it for names without records."""
     text = f"_443._tcp.new.org. TLSA 3 1 1 {HEX}\nold.org. DNAME other.org.\n"
     assert load(text).rules == Rules({"new.org": PinSet(leaf=[ABSENT])})
+
+
+def test_very_many_aliases_of_all_names_below_one_are_compared_at_once() -> None:
+    """Each with each, they would take a minute."""
+    text = "".join(
+        f"_443._tcp.a{at}.org. TLSA 3 1 1 {HEX}\n"
+        f"b{at}.example.org. DNAME c{at}.example.org.\n"
+        for at in range(10_000)
+    )
+    assert len(load(text).rules.hosts) == 10_000
 
 
 def test_records_of_a_name_without_a_port_are_told() -> None:

@@ -1,8 +1,8 @@
-"""Every writer with every argument: what it writes is read by a model of the system.
+"""Every writer with every argument: a model of the system reads what it writes.
 
-Policies of one, two and many hosts, with wildcards, clients, report mode, expiries and
-blocked keys; with and without `host`, `position` and `allow`. Nothing that is written
-accepts more than the rules, and nothing locks out, but for a loss that is told.
+The policies have one, two or many hosts, with wildcards, clients, report mode, expiries
+and blocked keys; with and without `host`, `position` and `allow`. What is written never
+accepts or rejects more than the rules, except by a loss that is reported.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from pinverify.headers import Form, Proxy
 from pinverify.headers._auth_service import AuthService, Bounds
 from pinverify.headers._request_decision import Gate
 from pinverify.headers._request_head import HeadError, read_head
-from pinverify.tls._notices import OnReport
+from pinverify.tls._events import OnReport
 from pki import Pki, example_pki
 from proxies import SECRET, Front, Recorder, ask, forgeries, front, recipe, send
 from started import free_port

@@ -1,8 +1,8 @@
-"""Whatever a client writes, through each proxy to each server: only the proxy counts.
+"""Forged headers of clients, through each proxy to each server: none of them counts.
 
 Each proxy has the recipes of docs/behind-a-proxy.md, with the secret and without, with
-certificates required and optional. The page has two tables of what servers and proxies
-do by themselves; a test compares them with what is seen.
+certificates required and optional. The page has two tables of how servers and proxies
+treat headers by themselves; a test compares the tables with what it sees.
 """
 
 from __future__ import annotations

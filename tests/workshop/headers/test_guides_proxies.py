@@ -1,6 +1,6 @@
 """The pages about HAProxy and Envoy: their commands, and their configurations.
 
-That of HAProxy runs here; the one of Envoy is run by test_clients_envoy.py.
+HAProxy's configuration runs here; test_clients_envoy.py runs Envoy's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Forged headers: whatever is not as declared is refused, and reaches nobody.
+"""Forged headers: a request that is not as declared never reaches the application.
 
-Each attempt brings the certificate of the pinned client, which is public. The same
-request as the proxy sends it passes, so that no attempt is refused for another reason.
+Each attempt sends the certificate of the pinned client, which is public. The same
+request, as the proxy sends it, passes: so no attempt is refused for another reason.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Client certificates in headers: who passes, and what the application learns."""
+"""Client certificates in headers: who passes, and what the application sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts of decisions: each connection once, by the verdict that was final."""
+"""Counts of decisions: each connection counts once, by its final verdict."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from pinverify import (
 )
 from pinverify.headers import Proxy
 from pinverify.headers._request_decision import Gate, Request
-from pinverify.tls import _counts
-from pinverify.tls._counts import OTHERS, Counted, count, counts
+from pinverify.tls import _events
+from pinverify.tls._events import OTHERS, Counted, count, counts
 from pki import Pki
 from tls_clients import client_of, converse, trusting
 from tls_servers import MemoryLink, server_context
@@ -177,10 +177,10 @@ def test_a_swap_keeps_the_counts_and_rules_are_bounded(
     pki: Pki, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rules beyond the bound are counted together, so that the sums stay right."""
-    monkeypatch.setattr(_counts, "_cells", {})
-    monkeypatch.setattr(_counts, "_rules", set())
-    monkeypatch.setattr(_counts, "_RULES_MAX", 3)
-    monkeypatch.setattr(_counts, "_NAMES_MAX", 2)
+    monkeypatch.setattr(_events, "_cells", {})
+    monkeypatch.setattr(_events, "_rules", set())
+    monkeypatch.setattr(_events, "_RULES_MAX", 3)
+    monkeypatch.setattr(_events, "_NAMES_MAX", 2)
     context, server = trusting(pki), server_context(pki.server)
     for number in range(5):
         # The names of the certificate; another rule matches each time.
@@ -195,7 +195,7 @@ def test_a_swap_keeps_the_counts_and_rules_are_bounded(
     from pinverify.policy._policy import handle_of  # noqa: PLC0415 - of this test
 
     for name in [*rules, *rules]:
-        cell = _counts.cell_of_name(
+        cell = _events.cell_of_name(
             cells, handle_of(policy), name.encode(), is_client=False
         )
         cell[0] += 1

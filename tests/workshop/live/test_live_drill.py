@@ -1,7 +1,7 @@
 """A drill: the key changes, then the authority, under the load of fifty clients.
 
-Each step is the one that the advice calls safe. A file that is broken is published in
-between, and a man in the middle whom the computers trust tries all the time.
+Each step is the one that the advice calls safe. In between, a broken file is published.
+A man in the middle, whose authority the computers trust, tries all the time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from cli_runs import answer, run
 from pinverify import PinSet, Report, Rules
-from pinverify.files import toml
+from pinverify.formats import toml
 from pinverify.live import PolicyFile, _policy_file
 from pki import Authority, Identity, Pki
 from test_live_policy_file import put, report, until

@@ -1,4 +1,4 @@
-"""Scrapes of Prometheus: they are what was sent, and the alert rules are sound."""
+"""Scrapes of Prometheus: they match the connections, and the alert rules are valid."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pinverify import (
     report_of,
     uninstall,
 )
-from pinverify.files import toml
+from pinverify.formats import toml
 from pinverify.headers import Proxy
 from pinverify.headers._request_decision import Gate, Request
 from pinverify.live import PolicyFile, _policy_file

@@ -34,7 +34,7 @@ from pinverify import (
     pin_context,
     report_of,
 )
-from pinverify.files import toml
+from pinverify.formats import toml
 from pinverify.live import Followed, PolicyFile, _policy_file
 from pki import Identity, Pki
 from tls_clients import trusting

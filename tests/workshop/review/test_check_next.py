@@ -1,4 +1,4 @@
-"""`check_next` and `pinverify check --chain`: judge what is to be deployed."""
+"""`check_next` and `pinverify check --chain`: decisions before a deployment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pinverify import (
     check_next,
     core,
 )
-from pinverify.files import toml
+from pinverify.formats import toml
 from pinverify.review._check_next import certificate_around
 from pki import Authority, Identity, Pki, example_pki
 from places import ROOT

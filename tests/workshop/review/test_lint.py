@@ -31,10 +31,10 @@ from pinverify import (
 )
 from pinverify.errors import Kind
 from pinverify.files._digests import (
-    example_of,
+    EXAMPLE_OF,
+    NOTHING_HASHED,
     is_placeholder,
     known_among,
-    nothing_hashed,
 )
 from pinverify.review._lint import CHECKS, LEVELS, OF_READERS, each_rule, serious
 from pinverify.review._lint.operators import INTERMEDIATES, ROOTS
@@ -213,7 +213,7 @@ def test_typed_bytes_are_placeholders(digest: bytes) -> None:
 def test_a_hash_of_nothing_is_known() -> None:
     """A pipe whose first command failed gives that of no bytes, or of a line end."""
     empty = base64.b64decode("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=")
-    assert nothing_hashed(empty) == "nothing"
+    assert NOTHING_HASHED[empty] == "nothing"
     assert not is_placeholder(empty)
     rules = Rules({HOST: [Pin.spki(empty), BACKUP]})
     assert codes(rules) == ["PV201"]
@@ -223,7 +223,7 @@ def false_alarms(num: int, seed: int) -> list[bytes]:
     """Return the random digests that a check of digests takes for a mistake."""
     numbers = random.Random(seed)  # noqa: S311 - the same each time
     drawn = (numbers.randbytes(32) for _ in range(num))
-    checks = (is_placeholder, nothing_hashed, example_of)
+    checks = (is_placeholder, NOTHING_HASHED.get, EXAMPLE_OF.get)
     return [digest for digest in drawn if any(check(digest) for check in checks)]
 
 

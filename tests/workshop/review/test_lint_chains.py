@@ -1,4 +1,4 @@
-"""Lint beside certificates: wrong recipes, wrong lists, short chains, no backups."""
+"""Lint with certificates: wrong recipes, wrong lists, short chains, no backups."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The mistakes that real users made, by number, and where each of them is found.
+"""The mistakes that real users made, by number, and what finds each of them.
 
-The list stands at the end of docs/lint.md. A mistake is found by
-`lint` alone, by `lint` beside a server or its authorities, by a reader, which refuses
-the file, or by `diff`.
+The list is at the end of docs/lint.md. A mistake is found by `lint` alone, by `lint`
+with a server or its authorities, by a reader, which refuses the file, or by `diff`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Source code is parsed in a process of its own, whose end is never ours."""
+"""Source code is parsed in a process of its own, whose crash does not end ours."""
 
 from __future__ import annotations
 
@@ -220,6 +220,30 @@ def test_conditions_around_a_whole_pinner_are_told(
     assert "line 3: the pinner is under the condition of line 2" in pinner
     assert "line 2: the pinner is in debug, which nothing calls" in unused
     assert "line 5: TrustKit is started under the condition of line 4" in started
+    (built,) = told.pop("a start of TrustKit that the build decides about")
+    assert "line 5: TrustKit is started under the condition of line 4" in built
+    (called,) = told.pop("a private function that is called under a condition")
+    assert "line 2: the pinner is under the condition of line 2" in called
+    for name, line in {
+        "the pinner without pins as one of two": 3,
+        "the pinner without pins in a variable, as one of two": 2,
+    }.items():
+        (without,) = told.pop(name)
+        assert f"line {line}: a pinner without pins" in without
+    for name, line in {
+        "a client that is null where something else is made": 4,
+        "a pinner in place of one that is null": 2,
+    }.items():
+        (given,) = told.pop(name)
+        assert f"the pinner is under the condition of line {line};" in given
+    for name, line in {
+        "two pinners for other hosts": 2,
+        "two pinners whose names end alike": 2,
+        "a private function that makes a pinner for each host": 6,
+    }.items():
+        (second,) = told.pop(name)
+        assert f"line {line}: a second" in second
+        assert "Builder with other hosts" in second
     assert not any(told.values())
     empty = 'val a = CertificatePinner.Builder().add("x.org", "sha256/{1}").build()\n'
     empty += "val b = CertificatePinner.Builder().build()\n"

@@ -1,9 +1,9 @@
-"""pinverify beside OpenSSL, in one process, over certificates and their mutants.
+"""pinverify compared with OpenSSL, in one process, on certificates and mutants.
 
 `make differential` does this with every certificate that can be fetched, and with as
-many mutants as one has time for. Here the comparison is tried: it is clean, it is the
-same each time, and it sees a core that reads another key, one that accepts what
-OpenSSL refuses, and a list that is not true.
+many mutants as time allows. These tests check the comparison: it is clean, gives the
+same result each time, and notices a core that reads another key, one that accepts what
+OpenSSL refuses, and a wrong list.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
+import beside_openssl
 import corpora
-import differential
 from core_sources import core_sources
 from places import ROOT
 
@@ -59,14 +59,14 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def listed() -> dict[str, Any]:
     """The list of known differences."""
-    text = differential.DIVERGENCES.read_text(encoding="utf-8")
+    text = beside_openssl.DIVERGENCES.read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
 
 
-def run(program: Path, folder: Path, seed: int = 1) -> differential.Outcome:
+def run(program: Path, folder: Path, seed: int = 1) -> beside_openssl.Outcome:
     """Run the program over the corpora that are always here."""
-    return differential.run(
+    return beside_openssl.run(
         program,
         corpora.inputs(),
         num_mutants=NUM_MUTANTS,
@@ -85,12 +85,12 @@ def test_pinverify_and_openssl_differ_in_what_is_listed_alone(
     """Where both accept, the key is the same bytes; no frame is ours alone."""
     inputs = corpora.inputs()
     outcome = run(program, tmp_path)
-    assert differential.faults(outcome, inputs, listed) == []
+    assert beside_openssl.faults(outcome, inputs, listed) == []
     assert outcome.verdicts["same-key"] > NUM_MUTANTS / 10
     assert outcome.verdicts["same-key-reencoded"] == 0
     assert list((tmp_path / "findings").iterdir()) == []
     with capsys.disabled():
-        print("\n" + differential.table(outcome, inputs))  # noqa: T201
+        print("\n" + beside_openssl.table(outcome, inputs))  # noqa: T201
 
 
 @pytest.mark.slow
@@ -122,8 +122,8 @@ def test_a_broken_walk_is_seen(listed: dict[str, Any], tmp_path: Path) -> None:
         text = text.replace(good, bad)
     (core / "spki.c").write_text(text, encoding="ascii")
     outcome = run(compile_differential(tmp_path, core), tmp_path)
-    wrong = differential.faults(outcome, corpora.inputs(), listed)
-    assert {line.partition(":")[0] for line in wrong} >= set(differential.NEVER)
+    wrong = beside_openssl.faults(outcome, corpora.inputs(), listed)
+    assert {line.partition(":")[0] for line in wrong} >= set(beside_openssl.NEVER)
     assert list((tmp_path / "findings").iterdir())
 
 
@@ -135,8 +135,10 @@ def test_a_list_that_is_not_true_is_seen(
     inputs = corpora.inputs()
     outcome = run(program, tmp_path)
 
-    def beginnings(seen: differential.Outcome = outcome, **changes: object) -> set[str]:
-        wrong = differential.faults(seen, inputs, listed | changes)
+    def beginnings(
+        seen: beside_openssl.Outcome = outcome, **changes: object
+    ) -> set[str]:
+        wrong = beside_openssl.faults(seen, inputs, listed | changes)
         return {line.partition(":")[0] for line in wrong}
 
     assert beginnings() == set()

@@ -1,7 +1,7 @@
-"""Names of keys are those that the other systems read, letter by letter.
+"""Names of keys, which must be exactly those that the other systems read.
 
-A reader and a writer that share a wrong name agree with each other, and with no system:
-so the names are listed here as they stand in the code of each system.
+A reader and a writer with the same wrong name agree with each other, but with no
+system. So the names are listed here as they are in the code of each system.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`pinverify rotate`: whoever follows the advice refuses no honest client.
+"""`pinverify rotate`: if its advice is followed, no client refuses an honest server.
 
-A model plays years of a rotation: policies are published, keys deployed, rules expire,
-clients are offline and keep what they have. An operator asks before each step, and now
-and then tries one of the classical mistakes.
+A model plays years of rotation: policies are published, keys are deployed, rules
+expire, and offline clients keep what they have. An operator asks for advice before each
+step, and now and then tries one of the classical mistakes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import pytest
 
 from cli_runs import answer, run
 from pinverify import PinSet, Policy, Rules
-from pinverify.files import toml
-from pinverify.live._rotation import Advice, Facts, Out, Step, advise
+from pinverify.formats import toml
 from pinverify.review._lint.operators import INTERMEDIATES
+from pinverify.review._rotate import Advice, Facts, Out, Step, advise
 from pki import Authority, Identity, example_pki
 
 __all__: list[str] = []

@@ -1,12 +1,11 @@
-"""pinverify and OpenSSL over foreign certificates and millions of their mutants.
+"""Compare pinverify with OpenSSL on certificates of others, and millions of mutants.
 
-``fuzz/differential.c`` asks both about each, in one process. What it reports is
-compared here with ``vectors/divergences.json``: a difference that is not listed fails,
-and so does a listed one that is there no more. Two things must never be, listed or
-not: where both accept, another key; and a frame that OpenSSL refuses and pinverify
-accepts.
+``fuzz/differential.c`` asks both about each, in one process. This module compares what
+it reports with ``vectors/divergences.json``: a difference that is not listed fails, and
+so does a listed one that is gone. Two differences always fail: both accept, but read
+different keys; and pinverify accepts a frame that OpenSSL refuses.
 
-    python tests/helpers/differential.py PROGRAM --mutants 200000 --seed 1
+    python tests/helpers/beside_openssl.py PROGRAM --mutants 200000 --seed 1
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the commands reach a server, and what they say if it does not answer."""
+"""Ways in which the commands reach a server, and their errors if it fails."""
 
 from __future__ import annotations
 
