@@ -1,8 +1,8 @@
 """An audit in SQL: DuckDB hashes the keys of a Parquet file with our function.
 
-DuckDB's own `sha256` over the same column takes turns with it. Both read the same
+It takes turns with DuckDB's own `sha256` over the same column. Both read the same
 file; ours finds the key in each certificate and hashes it, DuckDB's hashes the whole
-certificate. The figure is time on the wall, with as many threads as DuckDB takes.
+certificate. The figure is wall-clock time, with as many threads as DuckDB takes.
 
     python bench/bench_audit.py                  a million certificates
     python bench/bench_audit.py --rows 100000    fewer

@@ -1,6 +1,6 @@
-"""Many certificates from Python: in one call, in a loop, and on two threads.
+"""Time for many certificates from Python: in one call, in a loop, on two threads.
 
-The certificates are a thousand leaves in the shares of the web.
+The certificates are a thousand leaves, with types of keys as common as on the web.
 """
 
 from __future__ import annotations

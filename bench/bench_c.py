@@ -1,6 +1,6 @@
 """The C benches: build them, run them, and read their output.
 
-``bench/c/Makefile`` builds them, ``bench/c/bench.h`` says what is in a line.
+``bench/c/Makefile`` builds them; ``bench/c/bench.h`` explains a line of the output.
 """
 
 from __future__ import annotations

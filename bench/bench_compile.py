@@ -2,8 +2,8 @@
 
     python bench/bench_compile.py           a million hosts; files of 100,000
 
-Compiling and opening are CPU time, of the least of some rounds. Reading a file is
-compared with the parser alone, on the same text in the same round.
+For compiling and opening, the figure is the least CPU time of some rounds. Reading a
+file is compared with the parser alone, on the same text in the same round.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The cost of a SHA-256 block, as compiled by different compilers.
 
 The same source can be fast with one compiler and slow with the next. Here each
-compiler of this machine builds the core, and the programs take turns; the figure of a
-function is its least cycles for one block, and the spread is how much more the worst
-compiler takes than the best.
+compiler of this machine builds the core, and the programs take turns. The figure of a
+function is its least number of cycles for one block, and the spread is how much more
+the worst compiler takes than the best.
 
-The place of a long loop in the program can cost a tenth, which is not the compiler's
-doing. So each program exists several times, with its code moved.
+The position of a long loop in the program can cost a tenth, for which the compiler is
+not to blame. So each program is built several times, with its code moved.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""CPU time that pins add to a handshake on each way that applications shake hands.
+"""CPU time that pins add to a handshake, for each way in which applications do one.
 
     python bench/bench_connections.py                a table, in about three minutes
-    python bench/bench_connections.py --tree DIR     beside it, pinverify of a checkout
+    python bench/bench_connections.py --tree DIR     compared with a checkout
 
-`bench_handshake.py` has blocking sockets with the server in a thread. Here are memory
-buffers (`ssl.SSLObject`: asyncio, aiohttp, uvicorn and httpx use these), the streams of
-asyncio, servers with pins for clients, and clients that a server refuses. All take
-turns in one process, and each round compares neighbours, so another checkout is
-measured in the same minute as this one.
+`bench_handshake.py` has blocking sockets with the server in a thread. This bench has
+memory buffers (`ssl.SSLObject`: asyncio, aiohttp, uvicorn and httpx use these), the
+streams of asyncio, servers with pins for clients, and clients that a server refuses.
+All take turns in one process, and each round compares neighbours, so another checkout
+is measured in the same minute as this one.
 """
 
 from __future__ import annotations

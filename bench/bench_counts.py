@@ -1,9 +1,9 @@
-"""Instruction counts of the core: figures without noise.
+"""Instruction counts of the core, which have no noise.
 
 callgrind counts the instructions for one certificate, for one peer whose host has a
 rule or a wildcard, and for one block of SHA-256 and one pin in every kernel that
-valgrind can run (it has no SHA-NI and no AVX-512). The counts depend on the compiler
-only, so they are compared with stored ones, and a change of more than two percent,
+valgrind can run (it has no SHA-NI and no AVX-512). The counts depend only on the
+compiler, so they are compared with stored ones. A change of more than two percent,
 better or worse, fails until somebody has looked at it. The core as one file, which
 `make amalgamation` writes, is counted as well: with the flags of its manual it may take
 five percent more than the objects of the Python module.

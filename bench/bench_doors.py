@@ -1,11 +1,11 @@
-"""The call that the README names, beside the three lines that people write today.
+"""The call in the README, compared with the three lines that people write today.
 
     python bench/bench_doors.py             the table
 
-`Policy.evaluate` gets a host and a chain and gives a report; `Policy.verify` raises an
-error. The three lines load a certificate with the package cryptography, hash its key
+`Policy.evaluate` takes a host and a chain and returns a report; `Policy.verify` raises
+an error. The three lines load a certificate with the package cryptography, hash its key
 with hashlib, and compare it with two pins by `hmac.compare_digest`. They know neither
-hosts nor chains, so they get the leaf alone, every time.
+hosts nor chains, so they always get only the leaf.
 """
 
 from __future__ import annotations

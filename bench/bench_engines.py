@@ -1,12 +1,12 @@
-"""Keys a CPU second: engines of data, each with our function, over one Parquet file.
+"""Keys per CPU second: data engines, each with our function, over one Parquet file.
 
     make engines TESTS=--version
     PYTHONPATH=tests/helpers:bench .venv/…-engines/bin/python bench/bench_engines.py
 
-Engines take turns, each in a process of its own. The figure is the CPU time of this
-process and all that it has started, threads, JVM and workers included, from the first
-row to the last: imports and the start of a session do not count. The file was read
-before, so it comes from memory. Each engine counts the digests, and all must agree.
+Engines take turns, each in a process of its own. The figure is the CPU time of that
+process and all that it has started, such as threads, the JVM and workers, from the
+first row to the last: imports and the start of a session do not count. The file was
+read before, so it comes from memory. Each engine counts the digests; all must agree.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The gateway in C under load, beside itself without pins, on the loopback interface.
+"""The gateway in C under load, with and without pins, on the loopback interface.
 
-Both gateways run all the time, and clients visit them in turn, for slices of a few
-seconds: what else the machine does meets both. The policies of the pinned one are
-replaced each second. Every tenth time a wrong file is there, which must be refused,
-and the policy before must stay in force. Each visit is a full handshake of TLS 1.3
-with a client certificate, a handshake with the upstream, and an answer from there.
+Both gateways run all the time, and clients visit them in turn for slices of a few
+seconds, so that other work of the machine disturbs both. The policies of the pinned one
+are replaced each second. Every tenth file is wrong: it must be refused, and the policy
+before it must stay in force. Each visit is a full handshake of TLS 1.3 with a client
+certificate, a handshake with the upstream, and an answer from there.
 
     PYTHONPATH=tests/helpers python bench/bench_gateway.py --seconds 300
 """

@@ -1,4 +1,4 @@
-"""Growth of cost: with the number of pins, hosts and certificates.
+"""Growth of cost with the number of pins, hosts and certificates.
 
 Each curve is the CPU time of one task for growing sizes. Its slope is the exponent of
 the power law that fits the larger half of the curve best: 1 is linear, 0 is flat.

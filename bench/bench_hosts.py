@@ -1,16 +1,15 @@
-"""Hosts and names that an adversary chose, beside others.
+"""Cost of hosts and names that an adversary chose, compared with others.
 
     PYTHONPATH=tests/helpers python bench/bench_hosts.py             the tables
 
 An adversary who knows the code has as many names in a policy as anybody, of any shape:
-wildcards in each other, as deep as a pattern can be, and names whose buckets turned out
-the fullest. It knows the key of the policy, too, and searches for hosts whose labels
-are looked for in full buckets. Its hosts are asked for by `Policy.evaluate`, as a
-gateway does with names from outside, in turns with hosts that were taken at random from
-the same policy.
+nested wildcards, as deep as a pattern can be, and names that filled their buckets most.
+The adversary knows the key of the policy, too, and searches for hosts whose labels are
+looked up in full buckets. `Policy.evaluate` is called with these hosts, as a gateway
+does with names from outside, in turns with hosts taken at random from the same policy.
 
-And its names are compiled and opened, in turns with short ones: they are as long as
-names can be, and end in what is almost a number, so that all of the label is read.
+The adversary's names are also compiled and opened, in turns with short ones. They are
+as long as names can be, and end in an almost numeric label, so that all of it is read.
 """
 
 from __future__ import annotations

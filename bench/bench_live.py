@@ -1,11 +1,11 @@
-"""Policies that are replaced beside an event loop, and counts: gates 34 and 35.
+"""Delay of an event loop while policies are replaced, and counts: gates 34 and 35.
 
     python bench/bench_live.py
 
-A thread reads a policy of 10,000 hosts now and then while a loop has a tick each
-millisecond. What counts is how late the loop is in 99 of 100 ticks in which the thread
-reads, beside how late it is in the same run while the thread sleeps, or while it calls
-the parser alone: other programs make a loop late as well.
+A thread reads a policy of 10,000 hosts now and then while a loop ticks each
+millisecond. The figure is the 99th percentile of how late the loop is in ticks in which
+the thread reads. It is compared with that of ticks in the same run in which the thread
+sleeps, or only calls the parser, because other programs make a loop late as well.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from collections.abc import Callable
 import machine
 from bench_compile import Columns
 from pinverify import Policy, Rules, dump_rules
-from pinverify.formats._files import policy_in
+from pinverify.formats._load import policy_in
 from pinverify.policy._policy import handle_of
-from pinverify.tls._counts import Cell, cell_of_name
+from pinverify.tls._events import Cell, cell_of_name
 
 __all__ = ["BESIDE_A_LOOP", "BESIDE_A_PARSER", "COUNTING", "times"]
 

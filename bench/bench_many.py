@@ -1,8 +1,8 @@
-"""Decisions about many peers, beside the hashing of the same certificates.
+"""Decisions about many peers, compared with hashing the same certificates.
 
-The peers have 1,000 hosts, or 10, or 10,000. Each host has a PinSet of its own, which
-matches; its chain is a leaf, or a leaf and a certificate in the place of a CA, all in
-the shares of the web.
+The peers have 1,000 hosts, or 10, or 10,000. Each host has its own PinSet, which
+matches. Its chain is a leaf, or a leaf and a certificate in the place of a CA, with
+types of keys as common as on the web.
 """
 
 from __future__ import annotations

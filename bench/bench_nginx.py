@@ -3,8 +3,8 @@
     PYTHONPATH=tests/helpers python bench/bench_nginx.py                   in one minute
     PYTHONPATH=tests/helpers python bench/bench_nginx.py --instructions    by valgrind
 
-One nginx, in one process, serves a small file through one kept connection. The
-locations differ in their pins alone, and take turns.
+One nginx, in one process, serves a small file through one persistent connection. The
+locations differ only in their pins, and take turns.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 
 `bench/c/handshakes.c` has a client and a server of OpenSSL in one process, which talk
 in memory. Handshakes without pins, again without, and with pins take turns, and each
-round compares neighbours. The time is that of both ends together: a network and an
-application would make the share of pins smaller.
+round compares neighbours. The time is that of both ends together; with a network and
+an application, the share of pins would be smaller.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
 
 The table has CPU times, because wall-clock times would include other work.
 The look-up is timed without Python: pv_evaluate_many decides about a batch of peers
-that show no certificate, so each costs the search for its rule and little else. A host
-that is spelt as its rule is found as it is; one in capitals is made canonical first.
+without certificates, so each costs the search for its rule and little else. A host that
+is spelt as in its rule is looked up as it is; one in capitals is made canonical first.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The cost of a rejection beside that of an acceptance, with many pins in the rule.
+"""The cost of a rejection relative to an acceptance, with many pins in the rule.
 
     python bench/bench_rejection.py         a table for 2 and for 10,000 pins
 
 A server with 10,000 pinned clients meets strangers all day, and none of them may keep
-it busy. The two take turns, so the ratio is the figure: time of a rejection by that of
-an acceptance, until somebody asks for the text.
+it busy. Both take turns, and the figure is their ratio: the time of a rejection,
+without its text, divided by that of an acceptance.
 """
 
 from __future__ import annotations

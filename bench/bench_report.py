@@ -1,8 +1,8 @@
-"""`make bench`: run everything, and say which gates were reached and which missed.
+"""`make bench`: run all benches, and say which gates were reached or missed.
 
-It writes, into a folder of results, ``figures.json`` (everything measured),
-``table.md`` (the gates and their verdicts) and the plots. ``--publish`` puts the table
-into bench/NOTES.md, and what users buy and the plots into docs/performance.md.
+Into a folder of results, it writes ``figures.json`` (everything measured), ``table.md``
+(the gates and their verdicts) and the plots. ``--publish`` puts the table into
+bench/NOTES.md, and puts the figures for users and the plots into docs/performance.md.
 
     make bench                 a quarter of an hour on two cores
     make bench PUBLISH=1       ... and into the docs

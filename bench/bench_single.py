@@ -1,8 +1,8 @@
-"""One certificate at a time, from Python: pinverify beside its competitors.
+"""One certificate at a time, from Python: pinverify and its competitors.
 
-The certificates are 64 leaves of one key type, the pins are two, and all competitors
-get the same (see peers.py). pytest-benchmark shows each one's time; the ratios that
-count come from `figures`, where two take turns.
+There are 64 leaves of one key type and two pins, the same for all competitors (see
+peers.py). pytest-benchmark shows the time of each; the ratios that count come from
+`figures`, where two competitors take turns.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The start of a process: the shortest commands, beside Python that does nothing.
+"""The start of a process: the shortest commands, compared with an idle Python.
 
-Nearly all of their time is imports, so it grows with what they import without need.
-Python writes bytecode for the modules in the first round, as an installer does.
-Two things are counted in instructions by callgrind, which no other work disturbs.
+Nearly all of their time is imports, so needless imports cost most. Python writes
+bytecode for the modules in the first round, as an installer does. For two figures,
+callgrind counts instructions, which no other work disturbs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Latency of one call while another Python thread computes.
 
-CPython runs one thread at a time, and a thread that releases the GIL waits up to
-one switch interval (5 ms) to get it back from a busy one. pinverify keeps it during
-calls of about a microsecond; batches release it. Both are measured here: the same
-certificate, by a call that keeps the GIL, and by one that releases it.
+CPython runs one thread at a time. A thread that releases the GIL waits up to one switch
+interval (5 ms) to get it back from a busy thread. pinverify keeps the GIL during calls
+of about a microsecond; batches release it. Both are measured here with the same
+certificate: a call that keeps the GIL, and one that releases it.
 """
 
 from __future__ import annotations

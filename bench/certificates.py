@@ -1,8 +1,8 @@
 """The certificates that the benches read: the same bytes on every machine.
 
-Leaves as web servers show them, made here from a fixed seed. Their keys are valid,
-so every library reads them; nobody signed them, since no competitor here verifies a
-signature. ``real()`` are certificates that nobody here wrote.
+They are leaves like those of web servers, made here from a fixed seed. Their keys are
+valid, so every library reads them. They are not signed, since no competitor here
+verifies a signature. ``real()`` returns certificates of other projects.
 
     python bench/certificates.py FOLDER     writes the sets for the C benches: of
                                             each certificate its length (4 bytes,

@@ -1,8 +1,8 @@
-"""The goals for speed, row by row.
+"""The goals for speed, row by row; `bench_counts` fails if the core gets slower.
 
 Each gate was set before its code was written, from prototypes on a Zen 4 processor:
-1 to 15 for the core, the others for the calls that users make. They are never lowered
-to fit a result: a row that is missed says so.
+1 to 15 for the core, the others for the calls that users make. Gates are never lowered
+to fit a result: a gate that is missed is reported as missed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Comparison of two competitors: they take turns, and the ratio is the figure.
+"""Comparison of two competitors that take turns; the figure is their ratio.
 
-Other work on the machine disturbs neighbours alike, so the ratio of two times taken
-one after the other is worth more than either. The figure is the median of the ratios
+Other work on the machine disturbs neighbours alike, so the ratio of two times measured
+one after the other is more reliable than either. The figure is the median of the ratios
 of many rounds; the quartiles say how far to trust it.
 """
 

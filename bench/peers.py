@@ -1,6 +1,6 @@
 """Competitors: other ways to check the key of a certificate from Python.
 
-Each function takes pins (32-byte digests) and returns a function that tells whether a
+Each function takes pins (32-byte digests) and returns a function that says whether a
 DER certificate is pinned. They are written as users of the library would write them,
 with nothing superfluous. All but two compare the SHA-256 of the SubjectPublicKeyInfo;
 ``assert_fingerprint`` can only hash the whole certificate.

@@ -1,9 +1,9 @@
-"""The plots of the benches, as SVG that is written here line by line.
+"""The plots of the benches, written here as SVG line by line.
 
-They are drawn with lines, dots and words alone: axes have units, whatever is shown is
-named beside it, a filled and a hollow dot differ without colour, and the colours are
-those that colour-blind people tell apart (Okabe and Ito). They follow the reader's
-light or dark scheme.
+They have only lines, dots and words. Axes have units, each curve is named beside it,
+filled and hollow dots differ without colour, and the colours are those that
+colour-blind people can distinguish (Okabe and Ito). The plots follow the reader's light
+or dark scheme.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Verdicts: what a run has measured for each gate, and whether that reaches it."""
+"""Verdicts: the figure that a run measured for each gate, and whether it is reached."""
 
 from __future__ import annotations
 
