@@ -29,6 +29,7 @@ from pinverify.tls._ssl_contexts import (
     inner_context,
     is_server,
     rule_of,
+    wrappers,
 )
 
 if TYPE_CHECKING:
@@ -224,8 +225,7 @@ def _is_a_worker(multiprocessing: Any) -> bool:  # noqa: ANN401 - the module
 
 def _change(cls: Any) -> None:  # noqa: ANN401
     changes = {
-        "_wrap_socket": _wrap_socket,
-        "_wrap_bio": _wrap_bio,
+        **wrappers(_make, _CONTEXT),
         "wrap_socket": _wrapping_unconnected(vars(cls)["wrap_socket"]),
     }
     for name, change in changes.items():
@@ -233,37 +233,11 @@ def _change(cls: Any) -> None:  # noqa: ANN401
         setattr(cls, name, change)
 
 
-def _wrap_socket(  # noqa: PLR0913 - the signature of ssl
-    self: Context,
-    sock: Channel,
-    server_side: bool,  # noqa: FBT001
-    server_hostname: str | None = None,
-    *,
-    owner: Connection = None,
-    session: Session = None,
-) -> CObject:
-    how = sock, server_side, server_hostname
-    return _make(self, _CONTEXT._wrap_socket, how, owner, session)  # noqa: SLF001
-
-
-def _wrap_bio(  # noqa: PLR0913 - the signature of ssl
-    self: Context,
-    incoming: Channel,
-    outgoing: Channel,
-    server_side: bool,  # noqa: FBT001
-    server_hostname: str | None = None,
-    *,
-    owner: Connection = None,
-    session: Session = None,
-) -> CObject:
-    how = incoming, outgoing, server_side, server_hostname
-    return _make(self, _CONTEXT._wrap_bio, how, owner, session)  # noqa: SLF001
-
-
-def _make(
+def _make(  # noqa: PLR0913, PLR0917 - those of `create`
     context: Context,
     make: Make,
-    how: tuple[Any, ...],
+    outgoing: Channel,
+    server_side: bool,  # noqa: FBT001
     owner: Connection,
     session: Session,
 ) -> CObject:
@@ -272,8 +246,8 @@ def _make(
     If the owner has the check, `create` has called this. A guarded context would prove
     nothing: another thread may have guarded it meanwhile.
     """
-    if how[-2] or not installed:  # of a server
-        return make(context, *how, owner=owner, session=session)
+    if server_side or not installed:
+        return make(session)
     if not isinstance(context, GuardedContext):
         _warn_of_workers()
     if rule_of(context) is None:  # else `hook` has tried it
@@ -284,8 +258,8 @@ def _make(
                 owner.close()
             raise
     if hasattr(type(of_applications(owner)), "_pinverify_rule"):
-        return make(context, *how, owner=owner, session=session)
-    return create(context, make, how, owner, session)
+        return make(session)
+    return create(context, make, outgoing, server_side, owner, session)
 
 
 def _try_once(context: Context, rule: ContextRule) -> None:

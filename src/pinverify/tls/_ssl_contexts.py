@@ -56,6 +56,7 @@ __all__ = [
     "refuse_wrong_session",
     "rule_of",
     "verifies",
+    "wrappers",
 ]
 
 # ssl has no types for these: classes of C, and of gevent and truststore.
@@ -66,8 +67,8 @@ Session: TypeAlias = Any
 Channel: TypeAlias = Any
 """A socket, or a buffer in memory."""
 
-Make: TypeAlias = "Callable[..., CObject]"
-"""The method of a class of contexts that makes a C object."""
+Make: TypeAlias = "Callable[[Session], CObject]"
+"""Makes the C object of one connection, which resumes the session, or None."""
 
 MixIn: TypeAlias = "Callable[[Any, bool, ContextRule], Any]"
 """Returns the connection that owns a C object, with the check mixed into its class.
@@ -125,7 +126,6 @@ class GuardedContext:
     __slots__ = ()
 
     _pinverify: ContextRule | None = None  # a pinned context has its own; see rule_of
-    _pinverify_base: ClassVar[Any]  # the class that this one is mixed into
     _pinverify_mix_in: ClassVar[Any]  # a static MixIn
     _pinverify_mode = _C_VERIFY_MODE  # read at half the cost of its __get__
     _pinverify_options = _C_OPTIONS
@@ -156,31 +156,6 @@ class GuardedContext:
                 super()._set_alpn_protocols(protocols)  # type: ignore[misc]
                 vars(self)["_pinverify_alpn"] = bytes(protocols)
 
-    def _wrap_socket(
-        self,
-        sock: Channel,
-        server_side: bool,  # noqa: FBT001
-        server_hostname: str | None = None,
-        *,
-        owner: Connection = None,
-        session: Session = None,
-    ) -> CObject:
-        how = sock, server_side, server_hostname
-        return create(self, self._pinverify_base._wrap_socket, how, owner, session)  # noqa: SLF001
-
-    def _wrap_bio(  # noqa: PLR0913 - the signature of ssl
-        self,
-        incoming: Channel,
-        outgoing: Channel,
-        server_side: bool,  # noqa: FBT001
-        server_hostname: str | None = None,
-        *,
-        owner: Connection = None,
-        session: Session = None,
-    ) -> CObject:
-        how = incoming, outgoing, server_side, server_hostname
-        return create(self, self._pinverify_base._wrap_bio, how, owner, session)  # noqa: SLF001
-
 
 def _change(attribute: Any, context: Context, value: Any) -> None:  # noqa: ANN401
     with _exclusion.lock:
@@ -189,6 +164,50 @@ def _change(attribute: Any, context: Context, value: Any) -> None:  # noqa: ANN4
             attribute.__set__(context, value)
         finally:
             _exclusion.changes += 1
+
+
+def wrappers(create: Callable[..., CObject], base: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return `_wrap_socket` and `_wrap_bio` of ssl, with *create* in charge.
+
+    Args:
+        create: a function with the arguments of `create`.
+        base: the class whose methods make the C object of a context.
+    """
+
+    def _wrap_socket(  # noqa: PLR0913 - the signature of ssl
+        self: Context,
+        sock: Channel,
+        server_side: bool,  # noqa: FBT001
+        server_hostname: str | None = None,
+        *,
+        owner: Connection = None,
+        session: Session = None,
+    ) -> CObject:
+        def make(session: Session) -> CObject:
+            how = server_side, server_hostname
+            return wrap(self, sock, *how, owner=owner, session=session)
+
+        wrap = base._wrap_socket  # noqa: SLF001
+        return create(self, make, None, server_side, owner, session)
+
+    def _wrap_bio(  # noqa: PLR0913 - the signature of ssl
+        self: Context,
+        incoming: Channel,
+        outgoing: Channel,
+        server_side: bool,  # noqa: FBT001
+        server_hostname: str | None = None,
+        *,
+        owner: Connection = None,
+        session: Session = None,
+    ) -> CObject:
+        def make(session: Session) -> CObject:
+            how = outgoing, server_side, server_hostname
+            return wrap(self, incoming, *how, owner=owner, session=session)
+
+        wrap = base._wrap_bio  # noqa: SLF001
+        return create(self, make, outgoing, server_side, owner, session)
+
+    return {"_wrap_socket": _wrap_socket, "_wrap_bio": _wrap_bio}
 
 
 def guard(context: Context, mix_in: MixIn) -> None:
@@ -218,14 +237,15 @@ def _guarded(base: type, mix_in: MixIn) -> type:
             return known
     same = "__module__", "__qualname__", "__doc__"  # for error messages and repr()
     names = {name: getattr(base, name) for name in same}
-    own = {"_pinverify_base": base, "_pinverify_mix_in": staticmethod(mix_in)}
+    own = {"_pinverify_mix_in": staticmethod(mix_in)} | wrappers(create, base)
     return type(base.__name__, (GuardedContext, base), names | own)
 
 
-def create(
+def create(  # noqa: PLR0913, PLR0917 - one call, for speed
     context: Context,
     make: Make,
-    how: tuple[Any, ...],
+    outgoing: Channel,
+    server_side: bool,  # noqa: FBT001
     owner: Connection,
     session: Session,
 ) -> CObject:
@@ -241,20 +261,18 @@ def create(
 
     Args:
         context: the context; it is guarded.
-        make: makes the C object: ``_wrap_socket`` or ``_wrap_bio``.
-        how: the positional arguments for *make*. These are the socket, or the two
-            buffers of an SSL object; True for the side of a server; the name to verify.
+        make: makes the C object.
+        outgoing: the buffer that an SSL object writes to; None for a socket.
+        server_side: True for the side of a server.
         owner: the connection, as the context's class names it.
         session: the session to resume, or None. ssl refuses one of another context.
     """
-    *ends, server_side, _ = how
     connection = owner
     rule = context._pinverify or getattr(type(owner), "_pinverify_rule", None)  # noqa: SLF001
     if rule is None:
         if server_side or not installed:
-            return make(context, *how, owner=owner, session=session)
+            return make(session)
         rule = installed[0]
-    outgoing = ends[1] if len(ends) > 1 else None
     if type(owner) not in rule.ready:
         connection = context._pinverify_mix_in(owner, outgoing is None, rule)  # noqa: SLF001
     changes = _exclusion.changes
@@ -266,14 +284,14 @@ def create(
         and not changes % 2
         and (not server_side or _may_give_tickets(context, rule))
     ):
-        made = make(context, *how, owner=owner, session=session)
+        made = make(session)
         doubt = _WAS_OFF if mode == _CERT_NONE else ""
     if (
         made is None or changes != _exclusion.changes or mode != context._pinverify_mode  # noqa: SLF001
     ):
-        made, doubt = _create_alone(context, rule, make, how, owner, session)
+        made, doubt = _create_alone(context, rule, make, server_side, session)
     if session is not None and not may_offer(session, rule, made, verifies=not doubt):
-        return create(context, make, how, owner, None)
+        return create(context, make, outgoing, server_side, owner, None)
     return connection._pinverify_guards(made, context, doubt, rule, outgoing)  # noqa: SLF001
 
 
@@ -291,12 +309,11 @@ def may_offer(
     )
 
 
-def _create_alone(  # noqa: PLR0913, PLR0917 - those of `create`, and the rule
+def _create_alone(
     context: Context,
     rule: ContextRule,
     make: Make,
-    how: tuple[Any, ...],
-    owner: Connection,
+    server_side: bool,  # noqa: FBT001
     session: Session,
 ) -> tuple[CObject, str]:
     """Create a C object under the lock; also return why its chain does not count."""
@@ -306,10 +323,10 @@ def _create_alone(  # noqa: PLR0913, PLR0917 - those of `create`, and the rule
         options = context._pinverify_options  # noqa: SLF001
         if not options & _NO_RENEGOTIATION:
             context._pinverify_options = options | _NO_RENEGOTIATION  # noqa: SLF001
-        if how[-2] and not _may_give_tickets(context, rule):
+        if server_side and not _may_give_tickets(context, rule):
             _refuse_tickets(context)
         try:
-            made = make(context, *how, owner=owner, session=session)
+            made = make(session)
             doubt = _WAS_OFF if mode == _CERT_NONE else ""
             if changes != _exclusion.changes or mode != context._pinverify_mode:  # noqa: SLF001
                 doubt = _CHANGED
