@@ -453,9 +453,14 @@ def test_pitfall_4_nothing_in_clear_where_ssl_makes_no_c_object(
         _assert_silent(tls, server, 0)
 
 
+@pytest.mark.parametrize("error", [ssl.SSLError, RuntimeError])
 @pytest.mark.parametrize("timeout", [LIMIT, 0])
 def test_pitfall_4_nothing_in_clear_after_a_connect_that_fails_late(
-    pki: Pki, serve: Serve, version: ssl.TLSVersion, timeout: float
+    pki: Pki,
+    serve: Serve,
+    version: ssl.TLSVersion,
+    timeout: float,
+    error: type[Exception],
 ) -> None:
     """An application refuses a peer that pins have accepted; the socket is still open.
 
@@ -467,8 +472,14 @@ def test_pitfall_4_nothing_in_clear_after_a_connect_that_fails_late(
             super().do_handshake(block)
             self.settimeout(timeout)
             msg = "the application does not like the peer"
-            raise ssl.SSLError(msg)
+            raise error(msg)
 
+        def shutdown(self, how: int) -> None:
+            with contextlib.suppress(OSError):
+                moved.append(self.send(SECRET))  # another thread may be about to
+            super().shutdown(how)
+
+    moved: list[int] = []
     server = serve(server_context(pki.server, version=version), echo=False)
     context = trusting(pki)
     context.sslsocket_class = Refusing
@@ -477,11 +488,12 @@ def test_pitfall_4_nothing_in_clear_after_a_connect_that_fails_late(
         context.wrap_socket(new_socket(), server_hostname="localhost") as tls,
         tls.makefile("rb"),
     ):
-        with pytest.raises(ssl.SSLError, match="does not like"):
+        with pytest.raises(error, match="does not like"):
             tls.connect(server.address)
         for move in (lambda: tls.recv(1), lambda: tls.send(SECRET)):
             with pytest.raises(OSError, match="nothing is sent or received in plain"):
                 move()
+    assert not moved
     assert SECRET not in server.record(0).wire
 
 

@@ -425,7 +425,7 @@ def test_pitfall_72_the_second_first_connection_of_a_context_is_judged(
     """Another thread guards the context when the methods of this one are looked up."""
     context = trusting(pki)
     impostor = server_context(pki.impostor)
-    entries = {_process_wide._wrap_socket.__code__, _process_wide._wrap_bio.__code__}  # noqa: SLF001
+    entries = set()
 
     def first(frame: types.FrameType, _event: str, _arg: object) -> None:
         if frame.f_code in entries:
@@ -443,6 +443,8 @@ def test_pitfall_72_the_second_first_connection_of_a_context_is_judged(
 
     pair = socket.socketpair()
     with installing(pinning(pki)), pair[0], pair[1]:
+        methods: Any = vars(ssl.SSLContext)
+        entries |= {methods[name].__code__ for name in ("_wrap_socket", "_wrap_bio")}
         sys.settrace(first)
         try:
             made = second()
@@ -470,9 +472,10 @@ def test_pitfall_72_a_connection_from_before_install_is_not_taken_for_judged(
         installed.extend(rules)
         return made
 
+    rules: list[Any] = []
+    monkeypatch.setattr(_process_wide, "_make", late)
     with installing(pinning(pki)):
-        rules = [*installed]
-        monkeypatch.setattr(_process_wide, "_make", late)
+        rules += installed
         installed.clear()
         ours, theirs = socket.socketpair()
         with ours, theirs, pytest.raises(OSError, match="connect again"):
