@@ -1,8 +1,8 @@
-// pinverify.h: the C core of pinverify, and its manual.
+// pinverify.h: the functions of the C core of pinverify, and their manual.
 //
-// It answers one question: is the key of this TLS peer one that I expect for
-// this host? The answer is computed from raw DER bytes, without allocating, in
-// time that does not depend on the bytes of the pins.
+// The core answers one question: is the key of this TLS peer one that I expect
+// for this host? The answer is computed from raw DER bytes, without allocating,
+// in time that does not depend on the bytes of the pins.
 //
 //   DER bytes --> SPKI slice --> SHA-256 --> constant-time scan --> report
 //   host -------> rule (pins, mode, expiry) -------^
@@ -71,7 +71,7 @@ extern "C" {
 
 #define PV_DIGEST_LEN 32  // bytes of a SHA-256 digest, and so of a pin
 #define PV_HOST_MAX 253   // bytes of the longest host name (RFC 1035, 2.3.4)
-#define PV_ANY_LABELS_MAX 16  // labels behind "**." in a pattern
+#define PV_ANY_LABELS_MAX 16  // most labels after "**." in a pattern
 #define PV_PIN_TEXT_MAX 76  // bytes of the longest text of a pin, without NUL
 
 // A pv_span is a slice of bytes that it does not own.
@@ -148,8 +148,8 @@ typedef enum pv_status {
 
   // A pattern can't be compiled (pinverify_compile.h).
   PV_ERR_POLICY_PATTERN = 70,  // it is not canonical, or "**." has more than
-                               // PV_ANY_LABELS_MAX labels behind it
-  PV_ERR_POLICY_ORDER = 71     // it is not above the pattern before it
+                               // PV_ANY_LABELS_MAX labels after it
+  PV_ERR_POLICY_ORDER = 71     // it does not sort after the one before it
 } pv_status;
 
 // A pv_reason is the reason of an acceptance or a rejection.
@@ -321,12 +321,12 @@ PV_API void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len);
 PV_API PV_CHECK pv_status pv_sha256_many(uint8_t *out_digests,
                                          const pv_column *messages);
 
-// A kernel is an implementation that this machine can run. Kernels are numbered
-// from 0, best first; the last one is portable C. pv_sha256_kernel_name returns
-// the name of kernel `i`, or NULL if there is none. pv_sha256_kernel returns
-// the number of the kernel in use. pv_sha256_use_kernel selects another kernel
-// for the whole process, for tests and benches; if there is no such kernel it
-// fails with PV_ERR_ARGUMENT and changes nothing. Time: constant.
+// A kernel is a SHA-256 for this machine. Kernels are numbered from 0, best
+// first; the last one is portable C. pv_sha256_kernel_name returns the name of
+// kernel `i`, or NULL if there is none. pv_sha256_kernel returns the number of
+// the kernel in use. pv_sha256_use_kernel selects another kernel for the whole
+// process, for tests and benches; if there is no such kernel it fails with
+// PV_ERR_ARGUMENT and changes nothing. Time: constant.
 PV_API const char *pv_sha256_kernel_name(size_t i);
 PV_API size_t pv_sha256_kernel(void);
 PV_API PV_CHECK pv_status pv_sha256_use_kernel(size_t i);
@@ -456,7 +456,7 @@ PV_API uint32_t pv_policy_find(const pv_policy *policy, const char *host,
                                size_t host_len);
 
 // These functions read the header of an opened policy: the number of rules and
-// of PinSets; whether PinSet 0 is that of clients (1 or 0), and whether hosts
+// of PinSets; whether PinSet 0 is for clients (1 or 0), and whether hosts
 // without pins are rejected (1 or 0); the number of pins of a pv_kind that are
 // blocked for every host; and the digest, 32 bytes that identify the policy.
 // For a policy that is not open, all of them are zero. Time: constant.
@@ -572,11 +572,11 @@ PV_API PV_CHECK uint32_t pv_leaf_suffices(const pv_policy *policy,
                                           const uint8_t *leaf, size_t leaf_len,
                                           int64_t now);
 
-// pv_answers are the places for the answers about n peers with m certificates.
+// pv_answers says where the answers about n peers with m certificates go.
 // `reports` is NULL, or has room for n reports. `spkis` is NULL, or has room
 // for m digests. `accepted` and the fields after it are columns in the layout
-// of Arrow, each with one field of all reports; if `accepted` is NULL, none of
-// these columns is written:
+// of Arrow, each with one field of every report; if `accepted` is NULL, none of
+// these columns is written.
 typedef struct pv_answers {
   pv_report *reports;
   uint8_t *spkis;     // m x 32 bytes; see pv_evaluate. Nothing is written for

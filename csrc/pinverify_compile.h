@@ -35,7 +35,7 @@ extern "C" {
 //        8     32  digest of everything from byte 40 on (below)
 //       40      8  size of the whole policy
 //       48      4  flags. bit 0: hosts without pins are rejected.
-//                  bit 1: PinSet 0 is that of clients. It applies to a peer
+//                  bit 1: PinSet 0 is for clients. It applies to a peer
 //                  without a name (host_len == 0) and, if there are no
 //                  rules, to every peer
 //       52      4  num_rules
@@ -97,8 +97,8 @@ extern "C" {
 // 2. The compiler
 // ---------------------------------------------------------------------------
 
-// A pv_policy_source is what a policy is compiled from: its rules and pins, in
-// columns.
+// A pv_policy_source holds the rules and pins that a policy is compiled from,
+// in columns.
 typedef struct pv_policy_source {
   pv_column patterns;         // "a.example", "*.a.example", "**.a.example"
   const uint32_t *pinset_of;  // for each pattern: its PinSet, or PV_UNPINNED

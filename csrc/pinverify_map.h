@@ -1,7 +1,7 @@
-// pinverify_map.h: compiled policies from files, and its manual.
+// pinverify_map.h: functions that open policies in files, and their manual.
 //
-// These functions are not part of the core: they need POSIX (open, fstat,
-// mmap), and nothing else needs them. If you copy the folder, compile
+// These functions are not part of the core, because they need POSIX (open,
+// fstat, mmap), and the core does no I/O. If you copy the folder, compile
 // map/policy_map.c as well.
 //
 //   pv_policy_file file;
@@ -27,8 +27,8 @@
 extern "C" {
 #endif
 
-// A pv_policy_file is a policy with the bytes that it points into. All zero
-// means that it is not open. It may be moved, but never use two copies of it.
+// A pv_policy_file is a policy with the bytes that it points into. If all is
+// zero, no file is open. It may be moved, but never use two copies of it.
 typedef struct pv_policy_file {
   pv_policy policy;      // all zero if there is none
   const uint8_t *bytes;  // read-only; NULL: none

@@ -1,4 +1,4 @@
-// pinverify_openssl.h: pins inside the handshakes of OpenSSL, and its manual.
+// pinverify_openssl.h: the adapter for OpenSSL, which pins handshakes.
 //
 // A context is pinned once, before it makes connections. From then on a policy
 // decides each of its handshakes, on clients and on servers, resumed or not, in
@@ -31,9 +31,9 @@
 //     listening context issues no sessions, and rejects clients that resume
 //     one: PV_NOT_CHECKED. Until then, a session that the listening context
 //     issued, in this process or in another, can be resumed under any name, and
-//     the pins of the listening context decide. So give it pins that match
-//     nobody. (BoringSSL calls the certificate callback for resumed sessions,
-//     too.)
+//     the pins of the listening context decide. So give the listening context
+//     pins that match nobody. (BoringSSL calls the certificate callback for
+//     resumed sessions, too.)
 //   * On a client with SSL_VERIFY_NONE, the mode of the SSL is SSL_VERIFY_PEER
 //     | 0x80 until the handshake is over, so that a pin can reject. The
 //     adapter's verify callback accepts what OpenSSL rejects. So
@@ -66,9 +66,9 @@
 // PV_NOT_CHECKED if a certificate above the leaf could change the decision.
 // That is so if the leaf does not match and the rule has `pins` or `ca` pins,
 // or if the peer would be accepted and a key is blocked for it. A rule in
-// report mode rejects nobody for this reason. The chain is unknown in tickets
-// from before the context was pinned, in those of a version of the adapter that
-// kept other bytes, and if the program uses the ticket application data itself.
+// report mode rejects nobody for this reason. The chain is unknown for tickets
+// from before the context was pinned or of an adapter that kept other bytes,
+// and if the program itself uses the ticket application data.
 //
 // A context keeps up to 64 certificates, each of at most 4 kB, with their
 // digests, so that the adapter need not hash them again.
@@ -93,8 +93,8 @@
 //     not, handshakes fail. In two cases they do not fail, and only
 //     pv_openssl_report shows the mistake, by returning 0: if the info callback
 //     is replaced during a handshake that resumes a session of TLS 1.2; and if
-//     somebody also selects a context that is not pinned, turns verification
-//     off, or ignores the result of X509_verify_cert.
+//     the application also selects a context that is not pinned, turns
+//     verification off, or ignores the result of X509_verify_cert.
 //   * A security callback that is set later must call the earlier one as well,
 //     or info callbacks that do not call the earlier one are not noticed.
 //   * A verify callback may be set at any time; while it replaces the
@@ -142,7 +142,7 @@ typedef struct pv_openssl_decision {
   uint8_t is_verified;         // 1: OpenSSL had verified the chain that counted
   char host[PV_HOST_MAX + 1];  // the name that was looked up; "" for clients
   const char *why;  // a static text in English, never NULL: what the adapter
-                    // has to say beside the reason
+                    // adds to the reason
 } pv_openssl_decision;
 
 // pv_openssl_options are options of pv_openssl_pin. All zero is the default.
@@ -153,7 +153,7 @@ typedef struct pv_openssl_options {
 
   // 1: do not break a connection because the policy rejects its peer; the
   // program decides. pv_openssl_report then returns 0, and says why. Use it on
-  // servers that answer such a client, as HTTP can, or to try pins out.
+  // servers that answer a rejected client, as HTTP can, or to try pins out.
   // Connections that cannot be judged (second handshakes, too many
   // certificates) are broken all the same.
   int report_only;
@@ -211,13 +211,13 @@ PV_API PV_CHECK int pv_openssl_set1_host(SSL *ssl, const char *host);
 PV_API PV_CHECK uint32_t pv_openssl_report(const SSL *ssl,
                                            pv_openssl_decision *out);
 
-// pv_openssl_counters are the decisions of a context since it was pinned: one
-// for each handshake, when its decision is final. Handshakes that fail before a
-// decision are not counted.
+// pv_openssl_counters count the decisions of a context since it was pinned:
+// each handshake counts once, when its decision is final. Handshakes that fail
+// before a decision are not counted.
 typedef struct pv_openssl_counters {
   uint64_t accepted[PV_NOT_CHECKED + 1];  // by pv_reason
   uint64_t rejected[PV_NOT_CHECKED + 1];
-  uint64_t resumed;  // of those accepted: with a resumed session
+  uint64_t resumed;  // accepted handshakes that resumed a session
 } pv_openssl_counters;
 
 // pv_openssl_count reads the counters of a context. A swap keeps them, and a
