@@ -1,6 +1,6 @@
 """Names, dates and role that a certificate claims, for checks that decide nothing.
 
-They are read as loosely as a subject is: see `policy._der_and_pem`.
+Certificates are read loosely here: see `policy._der_and_pem`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def moment_of(text: str) -> dt.datetime:
     """Return the moment of YYYYMMDDHHMMSSZ.
 
     Raises:
-        ValueError: the calendar does not have it.
+        ValueError: the calendar has no such moment.
     """
     return dt.datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=dt.UTC)
 
@@ -117,8 +117,8 @@ def moment_of(text: str) -> dt.datetime:
 def validity_texts(cert: bytes) -> tuple[str, str] | None:
     """Return notBefore and notAfter as YYYYMMDDHHMMSSZ; None if unreadable.
 
-    This is quicker than `validity_of`: nothing after them is read, and the calendar may
-    have no such day.
+    This is quicker than `validity_of`, since no date is compared with the calendar: a
+    text may name a day that does not exist.
     """
     try:
         _, _, _, validity = islice(tbs_fields(cert), 4)

@@ -1,8 +1,8 @@
 """Decisions about chains and keys before they are deployed, without a handshake.
 
-The C core decides, as in a handshake. Only what it decides about is new: a chain that
-nobody has verified yet, or a key that nobody has certified. What cannot be judged for
-that reason is reported with the decision.
+The C core decides, as in a handshake, but about a chain that nobody has verified yet,
+or a key that nobody has certified. Anything that cannot be judged before verification
+or certification is reported with the decision.
 
 A key is judged as the leaf that it will be, in a certificate that is made around it.
 """

@@ -7,11 +7,11 @@ below a name, all other names, and peers without a name. Time falls into periods
 expiries.
 
 In one region and period, a policy accepts a chain if none of its certificates is
-blocked, and the chain matches a pin of each list. That is a formula about the pins that
-the leaf has, and the pins that the certificates above it have. The leaf has one key and
-one certificate, so each kind of leaf is looked at separately. Above the leaf, any set
-of pins is possible. There, formula A follows from formula B if A blocks no pin that B
-does not block, and each list of A contains a list of B, leaving out blocked pins.
+blocked, and the chain matches a pin of each list. That is a formula about the pins of
+the leaf, and the pins of the certificates above the leaf. The leaf has one key and one
+certificate, so each kind of leaf is looked at separately. Above the leaf, any set of
+pins is possible. There, formula A follows from formula B if B blocks every pin that
+A blocks, and if, without blocked pins, each list of A contains a list of B.
 
 The key of a pinned certificate is not known, so it counts as any key. So a difference
 may be reported for a certificate that is rejected anyway, because its key is blocked.
@@ -128,11 +128,11 @@ class _Both(NamedTuple):
         return cls(old, new, are_alike, blocked, alone)
 
     def blocked_for(self, *values: PinSet | Unpinned | None) -> tuple[_Pins, _Pins]:
-        """Return those of the pins blocked for all hosts that can tell rules apart.
+        """Return for each policy the pins blocked for all hosts that must be compared.
 
-        These are the pins that the rules name. Of the other pins that only one policy
-        blocks, one of each kind stands for all. Those that both policies block reject
-        the same chains.
+        Pins that *values* name are kept. Of the other pins that only one policy blocks,
+        one of each kind is kept and stands for all. The other pins that both policies
+        block are left out, because with them both reject the same chains.
         """
         sets = [value for value in values if isinstance(value, PinSet)]
         told = {pin for one in sets for name in LISTS for pin in getattr(one, name)}

@@ -90,8 +90,8 @@ def explain(
         host: as in `Policy.verify`.
         verified_chain: as in `Policy.verify`.
         now: the time, timezone-aware; None means the current time.
-        authorities: DER certificates of trusted authorities, by which a chain that ends
-            below a pinned authority can be recognised.
+        authorities: DER certificates of trusted authorities; with these, `lint` can
+            recognise a chain that ends below a pinned authority.
 
     Raises:
         PolicyError: *host* is not a host.

@@ -205,7 +205,7 @@ def _refused_soon(facts: Facts) -> list[str]:
     """Return mistakes by which the policy rejects a key in use, now or on expiry.
 
     The future expiry of a replaced policy is left out: nothing can be done about it any
-    more. It matters only once it is past.
+    more. That expiry matters only once it is past.
     """
     policy = facts.policy
     told = [
