@@ -20,7 +20,7 @@ _ROWS_AT_ONCE = 10_000
 
 
 class FindingsFile:
-    """A Parquet file of findings that grows in a block, and is whole after it."""
+    """A Parquet file of findings, which is complete when its `with` block has ended."""
 
     def __init__(self, file: IO[bytes]) -> None:
         """Begin to write to a file."""
@@ -51,7 +51,7 @@ class FindingsFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write what is left, and the end of the file; after an exception, nothing."""
+        """Write the last findings and the end of the file, unless the block failed."""
         if kind is None:
             self._write()
             self._writer.close()

@@ -204,7 +204,7 @@ def kind_of(path: Path, head: bytes) -> Kind:
 
 
 def _kind_of_rest(place: str, head: bytes) -> Kind:
-    """Return the kind of a file that no magic number tells."""
+    """Return the kind of a file that no magic number identifies."""
     if is_pem(head):
         return "pem"
     if head.startswith(b"\x30"):  # not a tile: its time would be too late
@@ -223,8 +223,8 @@ def peek(file: io.BufferedReader) -> bytes:
 def walk(folder: Path) -> Iterator[Path | Fault | None]:
     """Yield the files in a folder and its subfolders, in order; None for a pipe.
 
-    Hidden files are skipped. So are partial tiles of which there is a longer one, and
-    links to folders that are read anyway.
+    Skipped are hidden files, partial tiles if a longer tile is there, and links to
+    folders that are read anyway.
     """
     root = folder.resolve()
     waiting = [folder]
@@ -315,7 +315,7 @@ def _certificates(file: IO[bytes], moved: Moved) -> Iterator[bytes]:
                 yield _CUT
             begun = is_begin and is_ours
             begin_at, searched = found.start(), found.end()
-        searched = max(searched, len(text) - _BOUNDARY_MAX)  # one may begin there
+        searched = max(searched, len(text) - _BOUNDARY_MAX)  # the boundary of one
         done = begin_at if begun else searched
         text, searched = text[done:], searched - done
         if len(text) > _DER_MAX:
@@ -423,7 +423,7 @@ def _read_lines(lines: Iterator[str], source: str, wanted: Wanted) -> Read:
         return
     at_cert = names.index(place.certificates)
     at_host = None if place.hosts is None else names.index(place.hosts)
-    # Strict, or a stray quote would turn all that follows into one cell.
+    # If not strict, a stray quote would turn all text after it into one cell.
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     first = 0
     try:

@@ -1,10 +1,10 @@
 """The decision about each certificate of a batch, as a leaf without its chain.
 
-Names that have a rule are found without reading most certificates. A name stands in its
-certificate in one piece, in upper or lower case. So a certificate with a name that has
-a rule contains the last two labels of a pattern, and is found by a search for these
-bytes. There is one exception: a certificate for `*.com` covers `example.com` without
-these labels, so `*.com` is searched for, too. If a hit is not in a name, the
+Names that have a rule are found without reading most certificates. A certificate
+contains each of its names in one piece, in upper or lower case. So a certificate with a
+name that has a rule contains the last two labels of a pattern, and is found by a search
+for these bytes. There is one exception: a certificate for `*.com` covers `example.com`
+without these labels, so `*.com` is searched for, too. If a hit is not in a name, the
 certificate is read for nothing.
 """
 
@@ -100,7 +100,7 @@ class Names:
             place = data.find(needle)
             while place >= 0:
                 row = bisect_right(at, start + place) - 1
-                found.add(row)  # harmless if it reaches into the next row
+                found.add(row)  # a hit across two rows does no harm
                 place = data.find(needle, at[row + 1] - start)
         yield from sorted(found)
 

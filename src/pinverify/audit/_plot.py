@@ -151,7 +151,7 @@ class _Picture:
         )
 
     def _x(self, month: float) -> float:
-        """Return the x coordinate of a month; that of the edge if it is outside."""
+        """Return the x coordinate of a month; of the edge, for a month outside."""
         width = _WIDTH - _LEFT - _RIGHT
         share = (month - self._first) / (self._last - self._first)
         return round(_LEFT + width * min(max(share, 0), 1), 1)

@@ -34,10 +34,10 @@ __all__ = [
 ]
 
 ROWS = 4096
-"""The most rows in a batch."""
+"""The largest number of rows in a batch."""
 
 BATCH_BYTES = 1 << 23
-"""About the most bytes of certificates in a batch of several."""
+"""About the largest size of a batch with several certificates, in bytes."""
 
 CERTIFICATE = frozenset({"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"})
 """Labels of certificates in PEM (RFC 7468, 5.1 and 5.3)."""
@@ -140,7 +140,7 @@ _HOSTS = (
 _NAMES_MAX = 12
 
 NAME_ANOTHER = "name another one with"
-"""The beginning of the advice about a column that has something else."""
+"""The beginning of the advice about a column without certificates or hosts."""
 
 
 class Place(NamedTuple):

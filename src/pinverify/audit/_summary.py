@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 UNREADABLE = "UNREADABLE_NAMES"
-"""In place of a `Reason`: the names of a certificate cannot be read."""
+"""The reason of a finding whose certificate has unreadable names."""
 
 HOSTS_MAX = 10_000
 KEYS_MAX = 10
@@ -83,7 +83,7 @@ class Spans:
                 self._changes[end + 1] -= 1
 
     def steps(self) -> list[tuple[int, int]]:
-        """Return the months since year 0 at which the number changes, each with it."""
+        """Return each month (since year 0) that changes the number, and the number."""
         steps, num = [], 0
         for month, change in sorted(self._changes.items()):
             num += change
