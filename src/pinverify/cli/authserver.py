@@ -49,7 +49,7 @@ class Wanted(NamedTuple):
         peers: addresses of the proxy, or "unix".
         secret_file: file with the secret, or None.
         listen: ``address:port``, or ``unix:`` and a path.
-        metrics: such an address for probes and scrapes, or None.
+        metrics: an address for probes and scrapes, written as *listen*; or None.
     """
 
     policy: Path
@@ -116,7 +116,7 @@ async def _until_a_signal(
     loop.add_signal_handler(signal.SIGHUP, file.wake)
     if "metrics" in sockets:
         await _serve_probes(sockets["metrics"][0])
-    # Printed once signals are handled: whoever reads these lines may send one at once.
+    # Printed once signals are handled: a reader of these lines may send one at once.
     places = {
         "listening" if name == "listen" else name: _place(*each)
         for name, each in sockets.items()

@@ -114,7 +114,7 @@ def check_one(server: Server, context: ssl.SSLContext, way: Way) -> Checked:
         report, message = error.report, str(error)
     except OSError as error:
         raise NoAnswerError(connection_problem(server, error, way)) from error
-    if report is None:  # no decision is never an acceptance
+    if report is None:  # without a decision, the server counts as rejected
         raise NoAnswerError(message or f"{server} was not checked", REJECTED)
     return Checked(report, chain, message)
 

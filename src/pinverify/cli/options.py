@@ -191,7 +191,7 @@ _pins = click.option(
 
 
 def host_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for what a policy file does not say itself."""
+    """Add `--host` and `--pins`, for facts that a policy file may lack."""
     return _host(_pins(command))
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Files", "rotate_key"]
 
-# Findings that the advice reports itself; and one that a next key settles.
+# Findings that the advice itself reports, and one that a next key remedies.
 _TOLD_HERE = {"PV204", "PV401", "PV402", "PV605", "PV606", "PV608"}
 _SHORT_LIVED = "PV607"
 _ALSO = {_SHORT_LIVED: "; or make the next key, and name it with --next"}

@@ -35,13 +35,13 @@ def of_rule(value: PinSet | Unpinned) -> list[Line]:
 
 
 def of_expired(value: PinSet) -> list[Line]:
-    """Return the lines of a rule whose pins have expired: whom it accepts then."""
+    """Return the lines that say whom a rule accepts once its pins have expired."""
     is_open = value.after_expiry == "allow" or value.mode == "report"
     return [Line("pins", f"over, everybody is {'accepted' if is_open else 'rejected'}")]
 
 
 def of_default(rules: Rules) -> list[Line]:
-    """Return the lines for hosts without pins, and what is blocked for all hosts."""
+    """Return the lines about hosts without pins, and about pins blocked for all."""
     blocked = [Line("blocked", str(pin)) for pin in rules.blocked]
     default = "accepted" if rules.unpinned == "allow" else "rejected"
     return [Line("", default), *blocked]

@@ -215,8 +215,8 @@ def chain_of(server: Server, context: ssl.SSLContext, way: Way) -> list[bytes]:
 def verified_chain(tls: ssl.SSLSocket) -> list[bytes]:
     """Return the chain that OpenSSL built, leaf first.
 
-    The chain is verified because the context of *tls* verifies. With a context that
-    does not, the chain would be whatever a forged leaf points to.
+    The context of *tls* must verify. With a context that does not verify, OpenSSL
+    builds a chain for a forged leaf, too.
     """
     inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
     return _der(inner.get_verified_chain())

@@ -38,7 +38,7 @@ class TerminalPrinter:
         """Print one line, wrapped without breaking words."""
         start, style = beginning
         text = wrapped(start + cell[0], self._console.width, indent)
-        # Wrapping may have cut a blank beginning, or the blanks that end any other.
+        # Wrapping cuts a beginning of blanks, and the blanks before a line break.
         at = len(start) if start.strip() else 0
         at = min(at, len(text.partition("\n")[0]))
         self.line([(text[:at], style), (text[at:], cell[1])])

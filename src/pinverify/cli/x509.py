@@ -1,7 +1,7 @@
 """Describe certificates and keys to people; no decision depends on it.
 
 `cryptography` re-encodes keys. Importing it takes longer than the rest of a command. So
-it is asked only about keys that it might encode otherwise than their certificates do.
+it is imported only for keys that may have several encodings.
 """
 
 from __future__ import annotations
