@@ -5,8 +5,8 @@
         <pin-set expiration="2030-01-31"><pin digest="SHA-256">…</pin></pin-set>
     </domain-config>
 
-As in `Rules`, the configuration of a host is that of its exact domain, else that of the
-longest domain with includeSubdomains. A domain without pins is exempt from the pins of
+As in `Rules`, a host has the configuration of its exact domain, else of the longest
+domain with includeSubdomains. A domain without pins is exempt from the pins of
 a wider one. A nested configuration without pins takes the pins of the outer one.
 
 Pins end when the date of their expiration begins, at midnight in the time zone of the

@@ -5,9 +5,9 @@ whose keys are in the .pins file beside the list. Whole lines that begin with ``
 comments in the list; in the file of pins, those that begin with ``#`` are.
 
 Only the nearest entry decides about a host: the exact one, else the longest above it.
-It decides even if it has no pins, or is not for the names below it: then the host has
-no pins, whatever entries of wider names say. So all entries count, not only those with
-pins. A pinset may also have bad pins, which no chain may contain.
+That entry decides even if it has no pins, or is not for the names below it: then the
+host has no pins, whatever entries of wider names say. So all entries count, not only
+those with pins. A pinset may also have bad pins, which no chain may contain.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _add_entries(entries: list[Any], sets: dict[str, PinSet], reading: Reading) 
 def _rules_of(
     name: str, entry: _Entry, entries: Mapping[str, _Entry]
 ) -> Iterator[tuple[str, PinSet | Unpinned]]:
-    """Yield the rules of an entry; none if neither it nor a wider one has pins."""
+    """Yield the rules of an entry; none if it needs no pins and no exemption."""
     if entry.pins is not None:
         yield f"**.{name}" if entry.is_below else name, entry.pins
         if entry.is_below:

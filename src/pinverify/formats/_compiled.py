@@ -28,7 +28,7 @@ def dumps(rules: Rules, _: Given) -> Dumped:
 
 
 def opened(data: bytes, name: str) -> Policy:
-    """Open the bytes of a policy, which errors call *name*."""
+    """Open the bytes of a policy; *name* is its name in errors."""
     try:
         return policy.Policy.open(data)
     except PolicyError as error:
@@ -36,7 +36,7 @@ def opened(data: bytes, name: str) -> Policy:
 
 
 def bytes_in(file: IO[bytes], name: str) -> bytes:
-    """Read a compiled policy from a file or a pipe, which errors call *name*."""
+    """Read a compiled policy from a file or a pipe; *name* is its name in errors."""
     try:
         return read_compiled(file)
     except PolicyError as error:

@@ -187,7 +187,7 @@ class _Reader:
     def _validation(self, context: Context) -> tuple[dict[str, list[Place]], str]:
         """Return the fields of a validation context, and the name of a missing secret.
 
-        When Envoy merges a secret into a default, it joins lists and replaces all else.
+        Envoy merges a secret into a default: it joins lists, and replaces other fields.
         """
         said = context.said
         kinds = [name for name in (CONTEXT, COMBINED, SECRET) if name in said]

@@ -125,7 +125,7 @@ def format_named(name: str, where: str, *, to_write: bool = False) -> Format:
 
 
 def one_way(name: str) -> str:
-    """Say that a format can only be read, or only written; empty if it can be both."""
+    """Say that a format is only read, or only written; empty if both are possible."""
     row = FORMATS.get(name)
     if row is None or (row.reads and row.writes):
         return ""

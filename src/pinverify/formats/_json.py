@@ -66,9 +66,9 @@ def _columns(text: str) -> Columns | None:
     """Return the columns of a text; None if it has, or may have, anything else.
 
     Duplicate keys are found by counting colons, because a hook of the parser for each
-    object would take far longer than all the rest. One colon follows each key, and no
-    other text has colons but the addresses among the names. A text with more colons
-    than that has a duplicate key.
+    object would take far longer than the whole reading. One colon follows each key. The
+    only other colons are in addresses among the names. If there are more colons than
+    these, a key is a duplicate.
     """
     if "\\" in text or _too_many_values(text):
         return None

@@ -49,7 +49,7 @@ def ordinary_policy(
     The arguments and the errors are those of `pinverify.load_policy`.
 
     Returns:
-        The policy, if `lint` has nothing to say about it; else what was read.
+        The policy, if its columns can be read and `lint` finds nothing; else its rules.
     """
     row, data, given = _read(path, name_of_format, host, pins)
     return _policy_or_rules(row, data, given, ordinary=True)
@@ -58,12 +58,12 @@ def ordinary_policy(
 def _policy_or_rules(
     row: Format, data: bytes, given: Given, *, ordinary: bool
 ) -> Policy | Loaded:
-    """Return the policy if it can be made without rules; else what was read."""
+    """Return the policy if columns suffice to make it; else rules and notices."""
     read = row.compiler(data, given)
     if isinstance(read, Loaded):
         return read
     found = None if ordinary and not read.is_ordinary() else read.policy()
-    return found or row.reader(data, given)  # it finds all mistakes
+    return found or row.reader(data, given)  # which finds all mistakes
 
 
 def _read(

@@ -1,13 +1,13 @@
 """Losses: what another system cannot say of rules, and how that is reported.
 
 `fit` turns rules into rules that a system can say. It lists each change as a loss, so
-that a person can decide; nothing is lost silently. Each loss has a direction: what the
-changed rules may do that the original ones did not.
+that a person can decide; nothing is lost silently. Each loss has a direction, which
+says what the changed rules may do and the original ones do not:
 
-    wider     accept a peer that was rejected, and maybe the reverse: an error unless
-              it is allowed by name
+    wider     accept a peer that was rejected, and perhaps reject one that was
+              accepted; an error, unless the caller allows this kind of loss
     narrower  reject a peer that was accepted
-    dropped   nothing: no verdict changes
+    dropped   decide as before
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ _BOOT = (
     "from pinverify.formats._parser_process import answer; answer()"
 )
 _SECONDS = 10
-_BYTES = 2**20  # of source, which is three times the largest that people write
+_BYTES = 2**20  # of source; three times the largest file that people write
 _MEMORY = 2**30
 _MAX_ERROR_BYTES = 2**16
 
@@ -52,7 +52,7 @@ def read_source(text: str, languages: list[str], given: Given) -> Any:  # noqa: 
         given: has the name of the file.
 
     Raises:
-        PolicyError: a parser is not installed, or the source is too large for it.
+        PolicyError: a parser is not installed, or the source is too large.
     """
     for name in ("", *(f"_{language}" for language in languages)):
         if importlib.util.find_spec(f"tree_sitter{name}") is None:

@@ -20,7 +20,7 @@ __all__ = ["checked", "has_wildcard", "parsed", "written"]
 # objects would be more than ten times as large as the file.
 _BYTES_FOR_PIECE = 8
 _FREE_PIECES = 4096
-_MAX_HEAD = 4096  # characters that are enough to recognise source code
+_MAX_HEAD = 4096  # characters, enough to recognise source code
 
 
 SOURCE = "source code"

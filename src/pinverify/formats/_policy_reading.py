@@ -49,7 +49,7 @@ _BASE64_LENGTH = 44
 _MAX_WHERE = 256
 _MAX_PATTERN = 512  # a host has 253 bytes; a message quotes a pattern as a whole
 
-# Texts that are not a pin in a place for bare base64, and what is wrong with each.
+# Texts that are refused where bare base64 belongs, and what is wrong with each.
 _BARE = (
     (r"^$", f"it is empty; {RECIPE}"),
     *ANYWHERE[:4],
@@ -142,11 +142,11 @@ class Reading:
         self._tell(self._notices, where, text)
 
     def remark(self, where: Where, text: str) -> None:
-        """Note how something was read that was not left out."""
+        """Note, for `lint`, how a part of the file was read."""
         self._tell(self._remarks, where, text)
 
     def _tell(self, told: list[str], where: Where, text: str) -> None:
-        if len(told) < MAX_TOLD:  # a hostile file has a million of them
+        if len(told) < MAX_TOLD:  # a hostile file may need a million
             parts = self._given.place(where), printable(text)
             told.append(": ".join(filter(None, parts)))
 
@@ -180,8 +180,7 @@ class Reading:
     def rule(self, where: Where, pattern: str, value: PinSet | Unpinned) -> None:
         """Add the rule of a canonical pattern; a second rule for it is a mistake.
 
-        A name with too many labels for ``**.``, however a format writes that, is a
-        mistake, too.
+        So is a ``**.`` pattern whose name has too many labels.
         """
         wildcard, name = split_pattern(pattern)
         if wildcard == "**." and not takes_any_labels(name):
@@ -196,7 +195,7 @@ class Reading:
         self._origins[pattern] = self._given.place(where)
 
     def for_clients(self, where: Where, value: PinSet) -> None:
-        """Set the pins of clients; other pins after these are a mistake."""
+        """Set the pins of clients; a second call with other pins is a mistake."""
         if self._clients not in {None, value}:
             msg = "other pins for clients are there already; a policy has one set"
             self.mistake(where, msg)

@@ -292,7 +292,7 @@ def _add_destinations(table: _Table, given: Given, reading: Reading) -> None:
 def _rules_of(
     key: str, value: PinSet | Unpinned, table: _Table
 ) -> Iterator[tuple[str, PinSet | Unpinned]]:
-    """Yield the rules of a destination; none if neither it nor a wider one has pins."""
+    """Yield the rules of a destination; none if it needs no pins and no exemption."""
     name = key.removeprefix(".")
     above = _said_above(name, table)
     if value is UNPINNED and above is UNPINNED:

@@ -6,11 +6,11 @@ A record has a usage, a selector (0: the whole certificate, 1: its key), a match
 (0: the data themselves, 1: their SHA-256, 2: their SHA-512), and data. One record that
 matches is enough. Usages 1 and 3 are for the peer's own certificate: their pins go to
 `leaf`. Usage 0 is for an authority above it: its pins go to `ca`. Usage 2 lets a
-client build a chain to an authority that it does not trust, and no pin can say that.
+client build a chain to an authority that it does not trust; no pin can express that.
 
 Among records with the same usage and selector, a client uses SHA-256 only if there is
-no SHA-512 (RFC 7671, 9). So a record with SHA-512, which no pin can say, excludes those
-with SHA-256.
+no SHA-512 (RFC 7671, 9). So a record with SHA-512, which no pin can express, excludes
+the records with SHA-256.
 
 Leaving out a record makes a rule narrower. If no record is left, that is a mistake.
 """

@@ -1,7 +1,7 @@
 """TrustKit: the dictionary TSKConfiguration in an Info.plist, or by itself, or in JSON.
 
-The policy of a host is that of its exact domain, else that of the longest domain with
-TSKIncludeSubdomains: as in `Rules`. TrustKit refuses a domain that is enforced with
+As in `Rules`, a host has the policy of its exact domain, else of the longest domain
+with TSKIncludeSubdomains. TrustKit refuses a domain that is enforced with
 only one pin. Pins end at midnight UTC of a date; from then on the domain is not pinned.
 
 Names of keys are the values in TSKTrustKitConfig.m: one of them begins with ``kSK``.

@@ -2,7 +2,7 @@
 
 RFC 7469, section 3, says what a browser reported for HPKP. TrustKit sends nearly the
 same for apps: https://github.com/datatheorem/TrustKit, "kTSKReportUris". Applications
-send reports themselves: a report says who talks to whom, and may be blocked, too.
+send reports themselves: a report says who talks to whom, and may itself be blocked.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ _FREE_ENTRIES = 1024
 
 
 Keep: TypeAlias = Literal["", "beside", "always"]
-"""An entry is not kept, kept beside others that are, or kept with all in it."""
+"""An entry is left out, kept only beside a kept entry, or kept with all in it."""
 
 
 class Text(str):

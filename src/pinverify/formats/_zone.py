@@ -74,10 +74,10 @@ class Record(NamedTuple):
 def records(
     text: str, types: set[str], origin: str | None, reading: Reading
 ) -> Iterator[Record]:
-    """Yield the records of these types, and of unknown types.
+    """Yield the records of *types*, and of unknown types, which may be misspelt.
 
-    An unknown type may be a misspelt one of these. Types are in capitals. *origin* is
-    appended to relative names. Anything that is not understood is a mistake.
+    Types are in capitals. *origin* is appended to relative names. Anything that is not
+    understood is a mistake.
     """
     owner: tuple[str, str | None] | None = None  # with the origin in force on its line
     for line, words in _entries(text, reading):
