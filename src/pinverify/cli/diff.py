@@ -217,7 +217,7 @@ def _lines(pattern: str | None, side: _Side, change: Change) -> tuple[list[Line]
 
 
 def _is_over(value: PinSet | Unpinned | None, change: Change) -> TypeGuard[PinSet]:
-    """Return True if the pins of a rule expire before a change begins."""
+    """Return True if the pins of a rule have expired when a change begins."""
     expires = value.expires if isinstance(value, PinSet) else None
     return expires is not None and change.since is not None and expires <= change.since
 

@@ -118,7 +118,7 @@ def answers_of(out: Output, sources: Sequence[str], way: Way) -> list[Answer]:
 
 
 def _answer_of(source: str, context: ssl.SSLContext | None, way: Way) -> Answer:
-    """Return the answer of a server or, without a context, that of a file."""
+    """Return the answer of a server or, without a context, of a file."""
     try:
         return _read(source) if context is None else _ask(source, context, way)
     except PinverifyError as error:

@@ -52,8 +52,8 @@ def lint_file(  # noqa: PLR0913 - one per option
         policy_format: its format.
         host: the host of the pins, for a format that does not name it.
         servers: servers, or files with chains, to compare the rules with.
-        way: how servers are reached; the rules are compared with the authorities in its
-            `cafile`, too.
+        way: how servers are reached. With *servers*, or with a `cafile`, the rules are
+            also compared with the trusted authorities.
         strict: True if warnings count as errors for the exit code.
         as_sarif: True to print SARIF.
     """

@@ -48,7 +48,7 @@ def of_default(rules: Rules) -> list[Line]:
 
 
 def text_of(moment: dt.datetime) -> str:
-    """Return a moment as text, in UTC, as it is in the rules."""
+    """Return a moment in UTC as text that ends with Z."""
     return str(moment).replace("+00:00", "Z")
 
 

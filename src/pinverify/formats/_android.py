@@ -6,8 +6,8 @@
     </domain-config>
 
 As in `Rules`, a host has the configuration of its exact domain, else of the longest
-domain with includeSubdomains. A domain without pins is exempt from the pins of
-a wider one. A nested configuration without pins takes the pins of the outer one.
+domain with includeSubdomains. A domain without pins is exempt from the pins of a wider
+one. A nested configuration without pins takes the pins of the outer one.
 
 Pins end when the date of their expiration begins, at midnight in the time zone of the
 phone. A reader takes the last such midnight on earth. A writer takes a date that begins

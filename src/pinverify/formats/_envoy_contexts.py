@@ -194,7 +194,7 @@ class Contexts:
                 yield place, said
 
     def _note(self, place: Place, said: Fields) -> None:
-        """Note a secret, or the mapping in a context."""
+        """Note a secret; or note that the mapping in a context has been read."""
         if len(said) < len(place.value):
             spelt = {_snake(key): key for key in place.value}
             twice = next(key for key in place.value if spelt[_snake(key)] != key)

@@ -320,7 +320,7 @@ def _exempt(hosts: dict[str, PinSet | Unpinned], pattern: str, losses: Losses) -
     del hosts[pattern]
     wildcard, name = split_pattern(pattern)
     wider = list(covering(pattern))
-    if wildcard == "**.":  # for *name* itself, it takes precedence over "*."
+    if wildcard == "**.":  # for *name* itself, "**." goes before "*."
         wider += [other for other in covering(name) if other.startswith("*.")]
     for other in wider:
         if isinstance(hosts.get(other), PinSet):

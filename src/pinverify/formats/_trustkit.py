@@ -1,8 +1,8 @@
 """TrustKit: the dictionary TSKConfiguration in an Info.plist, or by itself, or in JSON.
 
 As in `Rules`, a host has the policy of its exact domain, else of the longest domain
-with TSKIncludeSubdomains. TrustKit refuses a domain that is enforced with
-only one pin. Pins end at midnight UTC of a date; from then on the domain is not pinned.
+with TSKIncludeSubdomains. TrustKit refuses a domain that is enforced with only one pin.
+Pins end at midnight UTC of a date; from then on the domain is not pinned.
 
 Names of keys are the values in TSKTrustKitConfig.m: one of them begins with ``kSK``.
 TrustKit ends an app whose configuration has a domain without a registered ending, or a
