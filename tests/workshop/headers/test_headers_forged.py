@@ -360,6 +360,7 @@ def test_pitfall_53_a_chain_counts_only_with_the_secret_in_each_member(
         (f"{ca}{end};a",),
         (f"{ca};a{end}",),
         (f"{ca}{end}{end}",),
+        (f"{ca[:-1]}{end}:",),
         (f"{ca}{end},",),
         (f"{root}{end}", ca),
         ("",),
