@@ -1,4 +1,4 @@
-"""Connect to a server, whose address is read here; wrap a socket; check a server."""
+"""Connections to one server: connect, wrap a socket, check the server and its pins."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def create_connection(
         policy: the pins.
         timeout: seconds, for each step of connecting and each later operation;
             None waits for ever.
-        context: None is `ssl.create_default_context()`. A policy of the context
-            itself is ignored and does not change. Later connections of the context no
-            longer renegotiate, with pins or without.
+        context: None is `ssl.create_default_context()`. If the context is itself
+            pinned, its policy is ignored and does not change. From now on, no
+            connection of the context renegotiates, whether it is pinned or not.
         on_report: as in `pin_context`.
 
     Raises:
@@ -182,7 +182,7 @@ def split_address(server: str, default_port: int = HTTPS_PORT) -> tuple[str, int
 
 
 def _no_address(server: str) -> str:
-    """Return the error for a text that names no server, with what to write."""
+    """Return the message about a text that names no server; it shows what to write."""
     if re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", server):
         return f"not a server: {server!r}; write an IPv6 address in brackets: [::1]:443"
     if re.fullmatch(r"(https://)?[^/:@\[\]]+:[^/@]*/?", server):

@@ -1,12 +1,12 @@
 """Events: how decisions are counted, told to the application, and logged.
 
 A server library may drop the exception that refuses a client, and a rule in report
-mode raises none. So each decision that is no plain match becomes an event: it goes to
-the application's callback, always, and to the logger "pinverify", as a warning. A
-notice never changes a decision, except that a callback that raises rejects the peer.
+mode raises no exception. So each rejection, and each acceptance despite the pins, is an
+event: the application's callback always gets it, and the logger "pinverify" as a
+warning. An event changes no decision, but if the callback raises, the peer is rejected.
 
-The log is bounded. Two events are alike if side, host (for a client: key), reason and
-policy are equal. Events that are alike are logged once a minute, and the next line
+The log is bounded. Two events are alike if side, host (without a host: key), outcome,
+reason and policy are equal. Alike events are logged once a minute, and their next line
 says how many were held back. A stranger can have a new key each time, so at most 1,024
 different peers are logged in a minute; the next line says how many others there were.
 
@@ -14,11 +14,11 @@ Every decision is counted when it is final, by side, reason, mode, outcome and r
 Counts belong to the process: replacing a policy or a context changes none. A forked
 process begins at zero.
 
-A count is a list of one number. An increment is a look-up of the name in the cells of
-`InForce`, and an addition in which CPython gives no other thread a turn.
+A count is a list of one number. To count an acceptance, this list is looked up by name
+in `InForce.cells`, and 1 is added; CPython switches no threads during the addition.
 
-Nothing here has a lock: Ctrl-C or a fork at the wrong moment would leave it locked, and
-the next handshake would hang. So threads may miscount what is held back.
+Nothing here has a lock: Ctrl-C or a fork at the wrong moment would leave a lock taken,
+and the next handshake would hang. So threads may miscount the events held back.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _PLAIN = (Reason.MATCH, Reason.NOT_PINNED)
 
 
 class CallbackError(Exception):
-    """Raised when the callback raised about an acceptance; ``__cause__`` is why.
+    """Raised if the callback raises for an accepted peer; ``__cause__`` says why.
 
     The rejection that follows is not reported to the callback again.
     """
@@ -81,8 +81,8 @@ def tell_accepted(
 ) -> None:
     """Report a peer that is accepted, unless its pins match or it has no pins.
 
-    *nameless* is True if the peer has no pins because it has no name, or none that a
-    rule can be for. This is reported.
+    *nameless* is True if the peer has no pins because it has no name, or a name that no
+    rule can match. Such a peer is reported.
 
     Raises:
         CallbackError: the callback raised, so the peer must be rejected.
@@ -119,8 +119,8 @@ def tell_rejected(error: PinningError, on_report: OnReport | None) -> None:
 def logger() -> logging.Logger:
     """Return the logger.
 
-    The module `logging` is large. `in_force` calls this first. So no handshake has to
-    import it, and a process that pins nothing never does.
+    The module `logging` is large. `in_force` calls this function, so no handshake has
+    to import `logging`, and a process that pins nothing never does.
     """
     import logging  # noqa: PLC0415
 
@@ -134,7 +134,7 @@ class Held(NamedTuple):
     others: int
 
     def words(self) -> list[str]:
-        """Return the numbers as a line of the log tells them."""
+        """Return the numbers in the words of a log line."""
         words = []
         if self.alike:
             words.append(f"({self.alike} more like it held back)")
@@ -147,8 +147,8 @@ class Limit:
     """Rate limit: the time each peer was logged, and the numbers held back since.
 
     Attributes:
-        entries: by what alike events have in common, the time of the last one in the
-            log, and the number held back since; the oldest comes first.
+        entries: for each key of alike events, the time when one was last logged, and
+            the number held back since; the earliest time comes first.
     """
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class Limit:
         self._others = 0
 
     def admit(self, key: object, now: float) -> Held | None:
-        """Return the numbers held back so far; None if this event is held back."""
+        """Return the numbers held back before; None if this event is held back, too."""
         entries = self.entries
         known = entries.get(key)
         if known is not None and now - known[0] < _PERIOD:
@@ -197,7 +197,7 @@ def log(report: Report) -> None:
 
 
 def _same_peer(report: Report) -> object:
-    """Return what the events of one peer have in common."""
+    """Return the key that alike events of one peer share."""
     key = report.chain[0] if report.host is None and report.chain else None
     return report.side, report.host, key, report.accepted, report.reason, report.digest
 
@@ -235,7 +235,7 @@ class Line:
 
 
 def address_text(address: Any) -> str | None:  # noqa: ANN401 - as in the module socket
-    """Return an address as a line of the log has it."""
+    """Return an address as it is written in the log."""
     if isinstance(address, tuple) and len(address) >= 2:  # noqa: PLR2004 - host, port
         host, port = address[:2]
         return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
@@ -247,7 +247,7 @@ def address_text(address: Any) -> str | None:  # noqa: ANN401 - as in the module
 _RULES_MAX = 10_000
 _NAMES_MAX = 10_000  # remembered for one policy
 OTHERS = "(others)"
-"""Stands for the rules beyond the first 10,000 that decided."""
+"""The name in counts of all rules beyond the first 10,000 that decided."""
 
 Cell: TypeAlias = list[int]
 """A count: a list of one number."""

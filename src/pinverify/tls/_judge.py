@@ -1,9 +1,9 @@
 """Judgement of the evidence about a peer: accept it, or raise `PinningError`.
 
-What pins say of certificates is decided in the core (`csrc/evaluate.c`); only this file
-knows which certificates count. The adapters (`ssl`, pyOpenSSL) pass on what their TLS
-library shows, and `judge` does the rest. There is no I/O here, and no TLS library,
-so a test can go through all combinations in a table.
+The core (`csrc/evaluate.c`) decides whether certificates match pins; this file decides
+which certificates count. The adapters (`ssl`, pyOpenSSL) pass on the certificates that
+their TLS library shows, and `judge` accepts or raises. There is no I/O here, and no TLS
+library, so a test can go through all combinations in a table.
 
 Theory of operation
 -------------------
@@ -27,39 +27,39 @@ else. The other certificates count only if the TLS library verified them:
   certificate to it (CVE-2016-2402).
 * Without verification (CERT_NONE, VERIFY_NONE, a callback that accepts what OpenSSL
   does not) only the leaf counts. OpenSSL still builds a chain, and calls it verified,
-  but a forged leaf that merely *names* a pinned CA as its issuer gets that CA into it.
+  but a forged leaf that merely *names* a pinned CA as its issuer puts that CA into the
+  chain.
 * With verification the verified chain counts, leaf first.
 
 *Resumed sessions* show the leaf and no chain, on both sides. The leaf is judged again.
-The rest must have been seen in a full handshake of the same context with the same
-peer, on the same side, with the same leaf: a `Memo` keeps these chains. Without such a
-chain, the session is refused as NOT_CHECKED if what is above the leaf could change the
-decision. That is so if the leaf does not match and the rule has pins above it, or if
-the peer would be accepted although a key is blocked for it. A rule in report mode
-refuses nobody. The adapter of OpenSSL in C (`csrc/openssl/judge.c`) does the same, and
-both run the cases of `tests/helpers/evidence_cases.py`.
+The chain above it must have been seen in a full handshake of the same context with the
+same peer, on the same side, with the same leaf: a `Memo` keeps these chains. Without
+such a chain, the session is refused as NOT_CHECKED if the certificates above the leaf
+could change the decision: the leaf does not match and the rule has pins above it, or
+the leaf is accepted and the peer's rules block keys. A rule in report mode refuses
+nobody. The adapter of OpenSSL in C (`csrc/openssl/judge.c`) does the same, and both run
+the cases of `tests/helpers/evidence_cases.py`.
 
 Honest clients must not be refused in this way. A server gives no tickets unless the
 leaf is enough to judge its clients: a ticket may come back to another process, to a
-newer context, or after the memo has evicted the chain. Other sessions stay in one
-process, whose memo knows more leaves than OpenSSL keeps sessions. The memo keeps a
-chain even if the leaf was enough, because the next policy may ask for more. A client
-offers a session only if `is_worth_offering`; if not, a full handshake shows the chain.
+newer context, or after the memo has evicted the chain. Sessions without tickets stay in
+one process, whose memo knows more leaves than OpenSSL keeps sessions. A server's memo
+keeps a chain even if the leaf was enough, because the next policy may need the chain. A
+client offers a session only if `is_worth_offering`; otherwise it does a full handshake.
 
 *The leaf first.* Most pins are of leaves. If the leaf alone leads to an acceptance with
 nothing to report, and no blocked key could be above it, then the chain is not even
 fetched, except by a server that keeps the session. That is why `Shown` has methods and
 not values.
 
-*Counts.* A connection is counted once, when its verdict is final: an acceptance by the
-adapter, in the cell of `Accepted`; a rejection by `announce`.
+*Counts.* A final verdict is counted once: an acceptance by the adapter, in the cell of
+`Accepted`; a rejection by `announce`, even if the peer was accepted and counted before.
 
-*Notices come last.* Each decision that is no plain match becomes one event, which
-`_events` logs and reports to the application. An acceptance without a match (report
-mode, expiry) is reported after every check has passed. A rejection is reported after
-the connection has been shut: the adapter gives `refusal` the cause, whatever it is,
-enters FAILED, and then calls `announce`. So neither an exception of the callback nor
-Ctrl-C in it leaves a connection that can be used.
+*Events come last.* `_events` logs each rejection and each acceptance despite the pins
+(report mode, expiry), and reports it to the application. An acceptance is reported
+after every check has passed. A rejection is reported after the connection has been
+shut: the adapter gives `refusal` the cause, enters FAILED, and then calls `announce`.
+So no connection can be used after the callback has raised or Ctrl-C has interrupted it.
 
 *Early rejection.* Some adapters can see the peer's certificates before the handshake is
 over, so that no client certificate is sent to an impostor. `reject_early` can only
@@ -135,7 +135,7 @@ is a client. A plain tuple, since one is made in each handshake."""
 class Shown(Protocol):
     """The certificates that a TLS library shows of a peer after a handshake.
 
-    `judge` calls only the methods that it needs, and none twice.
+    `judge` calls only the methods that it needs.
     """
 
     def leaf(self) -> bytes | None:
@@ -144,7 +144,7 @@ class Shown(Protocol):
     def is_verified(self) -> bool:
         """Return True if the library verified the chain.
 
-        For a resumed session, this was in the session's first handshake.
+        The chain of a resumed session was verified in its first handshake.
         """
 
     def doubt(self) -> str:
@@ -157,7 +157,7 @@ class Shown(Protocol):
         """
 
     def to_der(self, cert: Any) -> bytes:  # noqa: ANN401 - an object of the library
-        """Return one of these objects in DER."""
+        """Return one object of `verified_chain` in DER."""
 
     def address(self) -> Any:  # noqa: ANN401 - as in the module socket
         """Return the address of the peer, or None."""
@@ -168,8 +168,8 @@ class Shown(Protocol):
 
 Accepted: TypeAlias = "tuple[Policy, str | bytes | None, Sequence[bytes], int, Cell]"
 """An acceptance: the policy that decided, the name that it looked up, the chain in DER,
-the time, and where it is counted once it is final. Its report is made by
-`report_of_accepted` if somebody reads it."""
+the time, and the cell to count it in when it is final. `report_of_accepted` makes its
+report if somebody reads it."""
 
 
 def report_of_accepted(accepted: Accepted, peer: Peer, shown: Shown) -> Report:
@@ -182,7 +182,7 @@ def judge(in_force: InForce, memo: Memo, peer: Peer, shown: Shown) -> Accepted:
     """Return the evidence on which a peer is accepted, or raise.
 
     This runs once in each handshake, with cold caches: each object that it touches
-    costs a microsecond, so it touches few. *memo* is that of the connection's context.
+    costs a microsecond, so it touches few. *memo* belongs to the context.
 
     Raises:
         PinningError: the peer is rejected.
@@ -239,8 +239,8 @@ def is_worth_offering(
 ) -> bool:
     """Return True if a server that resumes a client's session would be accepted.
 
-    *leaf* is that of the session, None if it is not known. *verifies* is True if the
-    TLS library verifies chains.
+    *leaf* is the session's leaf, None if it is not known. *verifies* is True if the TLS
+    library verifies chains.
     """
     if leaf is None:
         return False
@@ -296,7 +296,7 @@ def _host_to_look_up(in_force: InForce, peer: Peer) -> str | bytes | None:
     """Return the name for the policy to look up.
 
     If a policy has rules for hosts and for clients, a server without a name must not
-    be mistaken for a client: its empty name is rejected.
+    be mistaken for a client, so it gets an empty name, which is rejected.
     """
     host, is_client = peer
     if host is None and not is_client:
@@ -340,7 +340,7 @@ ASKED_FOR_RENEGOTIATION = (
     "certificate: let it ask for a client certificate in the first handshake, or "
     "use TLS 1.3"
 )
-"""Why a server of TLS 1.2 has ended a connection by an alert, when OpenSSL refused."""
+"""Why a TLS 1.2 server ended a connection by an alert: OpenSSL did not renegotiate."""
 
 
 def rejection(

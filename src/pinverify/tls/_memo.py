@@ -2,8 +2,8 @@
 
 `pinverify.tls._judge` says when they are needed. A server's TLS library keeps up to
 20,480 sessions in memory, and a client may resume any of them. So the memo must know at
-least as many leaves. It stays small: of a leaf, which is shown again, it keeps the hash
-alone, and leaves below the same certificates share one copy of these.
+least as many leaves. It stays small: it keeps the hash of a leaf, which is shown again,
+and one copy of the certificates above, which many leaves share.
 
 There is no lock: in the child of a fork, a lock that another thread held would stay
 locked for ever. Each step on a dictionary is atomic, and in whatever order several
@@ -50,8 +50,8 @@ class Memo:
         """Begin without any chain; *leaves_max* is 0 where nobody can resume."""
         self.leaves_max = leaves_max  # if 0, only each peer's latest chain is kept
         self._issuers: OrderedDict[tuple[bytes, ...], _Issuers] = OrderedDict()
-        # By peer and hash of the leaf. An entry does not keep its issuers alive, so
-        # that their number is bounded, too.
+        # By peer and hash of the leaf. The references are weak: only `_issuers`, which
+        # is bounded, keeps issuers alive.
         self._leaves: OrderedDict[tuple[Hashable, bytes], weakref.ref[_Issuers]] = (
             OrderedDict()
         )
