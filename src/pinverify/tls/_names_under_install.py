@@ -9,13 +9,13 @@ each way in which others may read it:
 * what surrounds a host is cut off: brackets, port, zone, blanks and other signs, and
   the other parts of a URL;
 * `getaddrinfo` reads ``127.1`` and ``0x7f000001`` as addresses, as inet_aton does;
-* OpenSSL before 3.0 reads four decimal numbers as an address, even with leading zeros,
-  and whatever follows after a blank;
+* OpenSSL before 3.0 reads four decimal numbers as an address, even if they have leading
+  zeros, or if other text follows after a blank;
 * a label that no pattern can have is still covered by a wildcard.
 
 If a reading has a rule, that rule decides. If two readings have different rules, nobody
-knows which was meant, and the connection is rejected. Where hosts without pins are
-rejected, each name that is no host is rejected, too.
+knows which was meant, and the connection is rejected. A policy that rejects hosts
+without pins also rejects each name that is no host.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
 
 def _unquoted(text: str) -> str:
-    """Return a text with the bytes that stand for ``%XX`` (RFC 3986, 2.1)."""
+    """Return a text with each ``%XX`` replaced by its byte (RFC 3986, 2.1)."""
     return _ESCAPES.sub(
         lambda run: bytes.fromhex(run[0].replace("%", "")).decode(errors="replace"),
         text,
@@ -110,7 +110,7 @@ def _unquoted(text: str) -> str:
 
 
 def _in_ascii(text: str) -> str:
-    """Return what ssl makes of a text; empty if it refuses it."""
+    """Return a text as ssl encodes it; empty if ssl refuses it."""
     try:
         return text if text.isascii() else text.encode("idna").decode()
     except UnicodeError:

@@ -66,9 +66,9 @@ def pin_context(
         *context*.
 
     Raises:
-        TypeError: *context* is not an `ssl.SSLContext`, or makes its connections in a
-            way that pins cannot be enforced on; or *on_report* is no function, or one
-            that somebody would have to await.
+        TypeError: *context* is not an `ssl.SSLContext`, or pins cannot be enforced on
+            the connections that it makes; or *on_report* is not a function that runs
+            when it is called.
         PolicyError: *context* is a server's, and *policy* has no pins for clients.
     """
     checked = in_force(policy, on_report)
@@ -97,7 +97,7 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
         inner.__dict__["_pinverify"] = rule
         try:
             for name, mixin in _CLASSES.items():
-                found = getattr(inner, name)  # may have been replaced since
+                found = getattr(inner, name)  # somebody may have replaced ours
                 if getattr(found, "_pinverify_rule", None) is not rule:
                     setattr(inner, name, class_with_the_check(mixin, found, rule))
             guard(inner, mix_in)
@@ -115,17 +115,17 @@ def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
 
 
 _CLASSES = {"sslsocket_class": CheckedSocket, "sslobject_class": CheckedObject}
-# One thread at a time: undoing a failed change must not undo that of another thread.
+# One thread at a time: undoing a failed change must not undo another thread's change.
 _hooking = ForkSafeLock()
 
 
 def require_our_class(
     context: ssl.SSLContext, connection: Connection, rule: ContextRule
 ) -> None:
-    """Require that a new connection is yet to be checked by *rule*.
+    """Require that *rule* will check a new connection.
 
     Some contexts create their connections from another context's classes, or do the
-    handshake although nobody asked for it; the rule would never be applied.
+    handshake although nobody asked for it: then the rule would never be applied.
     """
     has_our_class = getattr(connection, "_pinverify_rule", None) is rule
     if has_our_class and is_pending(connection):
@@ -146,7 +146,7 @@ def require_our_class(
 def _made_without_a_peer(context: ssl.SSLContext) -> list[Any]:
     """Create one connection of each class, without a peer.
 
-    TypeError if the context looks at a peer before the handshake: it validates none.
+    TypeError if the context cannot wrap a socket that is not connected yet.
     """
     server = is_server(context)
     how: dict[str, Any] = {"server_side": server}

@@ -22,7 +22,7 @@ __all__ = ["ContextRule", "InForce", "in_force", "installed"]
 
 
 class InForce(NamedTuple):
-    """A policy, its handle in the core, and what the application said about it.
+    """A policy, its handle in the core, and the settings and counts that go with it.
 
     Attributes:
         policy: the policy that decides.
@@ -54,7 +54,7 @@ def in_force(policy: Policy | PinSet, on_report: OnReport | None) -> InForce:
 
 
 def _refuse_what_does_not_run(on_report: OnReport) -> None:
-    """Refuse what is no function, or only begins when somebody awaits its result."""
+    """Refuse what is not callable, or only runs when somebody uses its result."""
     if not callable(on_report):
         msg = f"on_report: expected a function, got {on_report!r}"
         raise TypeError(msg)
@@ -85,7 +85,7 @@ class ContextRule:
         memo: the chains of full handshakes, as the evidence for resumed sessions.
         memo_of_latest: a memo for handshakes that nobody can resume: they must not
             evict the evidence of others.
-        classes: for each class of connections, the one with the check mixed in.
+        classes: for each class of connections, its subclass with the check.
         ready: classes of connections that have the check of this rule.
     """
 

@@ -1,9 +1,9 @@
 """Pins for a whole process, for libraries that create their own context.
 
-`install` changes the methods of `ssl.SSLContext` in which a connection begins. They mix
-the check into the class of a client's connection, whatever that class is. So this also
-reaches contexts and classes that were made before, and those of other libraries.
-Connections of servers stay what they are.
+`install` changes the methods of `ssl.SSLContext` in which a connection begins. These
+mix the check into the class of a client's connection, whatever that class is. So
+`install` also reaches contexts and classes that were made before, and those of other
+libraries. Connections of servers stay what they are.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def install(
 ) -> Installed:
     """Enforce pins on the client connections that this process makes with `ssl`.
 
-    `install` is for libraries that create their own `ssl.SSLContext` and accept none.
+    `install` is for libraries that create their own `ssl.SSLContext` and take no other.
     It changes `ssl.SSLContext` for all code, until `uninstall`; a second call replaces
     the policy. It reaches contexts made before, too, and those of truststore and
     gevent. A context that is itself pinned keeps its own policy. Connections of servers
@@ -88,10 +88,10 @@ def install(
         policy: preferably rules for the hosts that matter, because all other hosts
             are checked against it as well.
         on_report: as in `pin_context`.
-        nameless: "reject" rejects connections without a name, unless no rule of the
-            policy enforces its pins: then, as with "allow", they are accepted like
-            hosts without pins, and reported. A policy that rejects hosts without pins
-            always rejects them, too. A PinSet decides about them as about all others.
+        nameless: "allow" accepts connections without a name like hosts without pins,
+            and reports them. "reject" rejects them if any rule of the policy enforces
+            its pins; otherwise it acts like "allow". A policy that rejects hosts
+            without pins always rejects them. A PinSet judges them like all others.
 
     Returns:
         An object that can replace the policy; *on_report* and *nameless* stay.
@@ -178,7 +178,7 @@ def uninstall() -> None:
             setattr(cls, name, original)
 
 
-# Each class that `install` has changed, a method's name, and what it was in the class.
+# For each method that `install` has changed: the class, its name there, the original.
 _changed: list[tuple[Any, str, Any]] = []
 # The classes of contexts that have been seen to make connections with the check.
 _tried: weakref.WeakSet[type] = weakref.WeakSet()
@@ -189,13 +189,13 @@ _warned: set[str] = set()  # the kinds of processes without pins that were logge
 def _warn_of_workers() -> None:
     """Log once if workers or interpreters of this process will have no pins.
 
-    Whoever uses them has imported their modules. A worker that comes here has the pins.
+    Whoever uses them has imported their modules. A worker that runs this has pins.
     """
     multiprocessing: Any = sys.modules.get("multiprocessing")
     is_imported = hasattr(multiprocessing, "parent_process")
     if is_imported and "workers" not in _warned and not _is_a_worker(multiprocessing):
         method = multiprocessing.get_start_method(allow_none=True)
-        if method is None:  # the first is the default; to ask for it would set it
+        if method is None:  # the first is the default; asking for one would set it
             method = multiprocessing.get_all_start_methods()[0]
         if method != "fork":
             _warned.add("workers")
@@ -243,8 +243,8 @@ def _make(  # noqa: PLR0913, PLR0917 - those of `create`
 ) -> CObject:
     """Create a C object as `create` does; guard a context that makes its first client.
 
-    If the owner has the check, `create` has called this. A guarded context would prove
-    nothing: another thread may have guarded it meanwhile.
+    If the owner has the check, `create` has called this function. A guarded context is
+    no sign of that: another thread may have guarded it meanwhile.
     """
     if server_side or not installed:
         return make(session)

@@ -1,4 +1,4 @@
-"""The report of a connection, found in what a client or server library gives."""
+"""The report of a connection, found in the objects of client and server libraries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INSIDE = (
     "socket",
 )
 
-_OBJECTS_MAX = 100  # looked at: some objects have every attribute, without an end
+_OBJECTS_MAX = 100  # to look at: objects may have any attribute, without an end
 
 
 def report_of(connection: object) -> Report | None:
