@@ -47,7 +47,7 @@ _HALVES = {"key": 0, "value": 1, "first": 0, "second": 1}
 _GETS = {"get": 1, "getValue": 1, "getOrDefault": 2}
 _SAME = Library.COPIES | Library.VIEWS | {"orEmpty", "asIterable"}
 _ADDRESSES = {"URL", "URI", "URI.create", "Uri.parse", "HttpUrl.parse", "HttpUrl.get"}
-_TO_ADDRESSES = {"toHttpUrl", "toUri"}
+_TO_ADDRESSES = {"toHttpUrl", "toHttpUrlOrNull", "toUri"}
 _EDGES = re.compile(r"\A[^\S\n]*\n|\n[^\S\n]*\Z")  # lines without a text
 _OF_TEXTS: dict[str, Any] = {
     "removePrefix": str.removeprefix,
@@ -363,9 +363,13 @@ class Code(Lists):
         name = of.strip(".") or call.name
         is_of_text = call.name in _TO_ADDRESSES and not (call.is_safe or call.arguments)
         is_maker = f"{of}{call.name}" in _ADDRESSES and not self.is_declared(name)
+        is_maker = is_maker and not any(alias == name for alias, *_ in self._aliases)
         if first is None or len(arguments) > 1 or not (is_of_text or is_maker):
             return None
-        text = None if self.is_hidden(call.name) else self.value(first, env)
+        # Behind the name of a class, only an extension can be meant instead.
+        is_other = self._is_extended if is_maker and of else self.is_hidden
+        is_hidden = is_other(call.name) and not (is_maker and self._language == "java")
+        text = None if is_hidden else self.value(first, env)
         match = _ADDRESS.match(text) if isinstance(text, str) else None
         if match is None:
             raise UnknownError(node, AT_RUN_TIME)
