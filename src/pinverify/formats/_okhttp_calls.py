@@ -45,6 +45,9 @@ _CLASS = "CertificatePinner"
 _THIS, _IT = {"apply", "run", "with"}, {"also", "let"}
 _CHAIN = {"add", "apply", "also"}  # what returns the builder
 _KNOWN = {*_CHAIN, *_THIS, *_IT, "build"}
+_OF_ANY = words_of(
+    "pins getPins toString equals hashCode getClass wait notify notifyAll"
+)
 _OKHTTP = re.compile(r"\bokhttp3\.")
 _CONDITIONS = {*Kind.CHOICES, "if_statement", "while_statement", "do_statement"}
 _IS_NULL = re.compile(
@@ -99,9 +102,14 @@ class _Reader(Code):
         self._builds: dict[int, list[Node]] = {}
         self._origins: dict[int, Node | None] = {}
         self._handed: dict[int, tuple[Function, list[Node]]] = {}
+        self._chain, self._known = {*_CHAIN}, {*_KNOWN}
+        self._returning: set[str] = set()  # functions that return their first argument
         aliases = [node for node in self.nodes if node.type == "type_alias"]
         for node in [*self.nodes, *reversed(aliases)]:  # which may come in any order
             self._note_names(node)
+        helpers = [*self._helpers, *self._extensions]
+        found = [(helper, self._adds_of(helper)) for helper in helpers]
+        self._fillers = [(helper, adds) for helper, adds in found if adds]
         for node in reversed(self.nodes):  # from the inside, as a chain may be long
             self._origin_of(node)
 
@@ -114,8 +122,8 @@ class _Reader(Code):
             first = target.removeprefix("okhttp3.").partition(".")[0].strip()
             if first in names and self.is_declared(first):
                 self._mistake(node, f"may be of the {first} that this file declares")
-        for helper in self._helpers:
-            self._note_handed(helper)
+        for filler in self._fillers:
+            self._note_handed(*filler)
         for node in [node for node in self.nodes if not self._note_call(node)]:
             self._check_stray(node)
         adds = [(made[key], adds) for key, adds in self._adds.items()]
@@ -187,35 +195,47 @@ class _Reader(Code):
         is_each = call.name == "forEach" and len(call.arguments) == 1
         return is_add and is_each and not self.is_hidden("forEach")
 
-    def _note_handed(self, helper: Function) -> None:
+    def _note_handed(self, helper: Function, adds: list[Node]) -> None:
         """Note the calls of a private function that adds pins to the builder it gets.
 
         The function must do nothing else, and get a builder in each call.
         """
-        adds = self._adds_of(helper)
-        calls: list[tuple[Node, Node]] = []
+        calls: dict[int, tuple[Node, Node]] = {}
+        is_link, name = self._is_of_other(helper.name), text_of(helper.name)
         for use in [one for one in self.uses_of(helper.name) if one != helper.name]:
             call = next((c for c in map(self.call, self.around(use)) if c.name), None)
-            if not call or call.receiver or call.name != text_of(use):
+            made = None
+            if call and call.name == name and is_link:
+                made = self._builder(call.node, call)
+            elif call and call.name == name and not call.receiver:
+                label, given = (*call.arguments, ("?", use))[0]
+                made = None if label else self._origin_of(given)
+            is_value = is_link or name in self._returning
+            if call is None or made is None:
+                if is_value:
+                    why = "is the name of a function that fills builders; rename one"
+                    self._mistake(use, why)
                 return
-            label, given = (*call.arguments, ("?", use))[0]
-            made = None if label else self._origin_of(given)
-            if made is None or self.parent(call.node).type not in _STATEMENTS:
+            if not is_value and self.parent(call.node).type not in _STATEMENTS:
                 return
-            calls.append((call.node, made))
-        for node, made in calls if adds else ():
+            calls[call.node.id] = call.node, made
+        for node, made in calls.values():
             self._handed[node.id] = helper, adds
             self._adds.setdefault(made.id, []).append(node)
             self.adds |= {node.id, *(one.id for one in adds)}
 
     def _adds_of(self, helper: Function) -> list[Node]:
-        """Return the calls of ``add`` in a private function that has nothing else."""
-        first, body = helper.parameters[:1], children_of(helper.node)[-1]
-        head = text_of(self.parent(first[0].name)) if first else ""
-        types = {one.removeprefix("okhttp3.") for one in re.findall(r"[\w.]+", head)}
-        is_plain = "private" in self._modifiers(helper.node) and text_of(body)[0] == "{"
-        is_plain = is_plain and bool(types & self._builders) and not first[0].is_many
-        if not is_plain or self.jump_in(helper.node):
+        """Return the calls of ``add`` in a private function that has nothing else.
+
+        Note whether the function returns the builder that it gets.
+        """
+        last = body = children_of(helper.node)[-1]
+        while last.type in Kind.WRAPPED and children_of(last):
+            last = children_of(last)[-1]
+        returned = (
+            last if last.type in {"return_statement", "return_expression"} else None
+        )
+        if self.jump_in(helper.node) != returned or not self._gets_builder(helper):
             return []
         found: list[Node] = []
         waiting = children_of(body)
@@ -223,16 +243,68 @@ class _Reader(Code):
             node = waiting.pop()
             call = self.call(node)
             loop = call.block or node
-            if node.type in Kind.WRAPPED or self.is_loop(loop):
-                waiting += body_of(loop) if self.is_loop(loop) else children_of(node)
-                continue
-            while call.name == "add" and call.receiver and not call.is_safe:
-                found.append(call.node)
-                call = self.call(call.receiver)
-            declared = self.find(call.node) if call.node.type in Kind.NAMES else None
-            if declared is None or declared.name != first[0].name:
-                return []
+            is_block = self.is_loop(loop) and call.name != "fold"
+            if is_block or self._is_apply(call, helper):
+                waiting += body_of(loop)
+            elif node.type in Kind.WRAPPED or node == returned:
+                waiting += children_of(node)
+            else:
+                target: Node | None = node
+                while target and (call := self.call(target)).name == "add":
+                    if call.is_safe:
+                        return []
+                    found.append(call.node)
+                    target = call.receiver
+                if not self._is_given(target, helper):
+                    return []
+        name, is_link = text_of(helper.name), self._is_of_other(helper.name)
+        is_value = returned is not None or text_of(body)[0] == "="
+        if found and is_value and self.call(last).name not in Library.EACH:
+            (self._chain if is_link else self._returning).add(name)
+        self._known |= {name} if found and is_link else set()
         return found
+
+    def _is_given(self, target: Node | None, helper: Function) -> bool:
+        """Return whether an expression, or none, is the builder a function gets."""
+        if self._is_of_other(helper.name):
+            return target is None or text_of(target) == "this"
+        declared = None
+        with contextlib.suppress(UnknownError):
+            if target and target.type in Kind.NAMES:
+                declared = self.find(target)
+        return declared is not None and declared.name == helper.parameters[0].name
+
+    def _is_apply(self, call: Call, helper: Function) -> bool:
+        """Return whether a call is `apply` with the builder that a function extends."""
+        is_apply = call.name == "apply" and call.block and not call.arguments
+        is_link = self._is_of_other(helper.name) and not call.is_safe
+        return bool(is_apply) and is_link and self._is_given(call.receiver, helper)
+
+    def _gets_builder(self, helper: Function) -> bool:
+        """Return whether a private function extends, or first takes, a builder."""
+        node, name, first = helper.node, helper.name, helper.parameters[:1]
+        if not self._is_of_other(name):
+            head = text_of(self.parent(first[0].name)) if first else ""
+            types = {o.removeprefix("okhttp3.") for o in re.findall(r"[\w.]+", head)}
+            is_one = bool(types & self._builders) and not first[0].is_many
+            return is_one and "private" in self._modifiers(node)
+        of = [o for o in children_of(node, Kind.TYPES) if o.end_byte < name.end_byte]
+        path = text_of(of[0]).removeprefix("okhttp3.")
+        hiding = {*self._hiding, *filter(self.is_hidden, ("add", "apply", "invoke"))}
+        outer = self.around(node, Kind.LAMBDAS | Kind.CLASSES)
+        is_plain = self.parent(node).type in Kind.TOPS | Kind.BODIES and not (
+            hiding & {path.partition(".")[0], "add", "apply", "invoke"}
+            or self.is_declared(path.partition(".")[0])
+            or any(one.default for one in helper.parameters)
+            or any(
+                o.type in Kind.LAMBDAS or self._hides(o, is_local=False) for o in outer
+            )
+        )
+        is_new = text_of(name) not in _KNOWN | Library.EACH | _OF_ANY
+        is_private = self._modifiers(node) == {"private"}
+        return (
+            is_plain and is_new and is_private and [path] == [*self._builders & {path}]
+        )
 
     def _check_texts(self) -> None:
         """Refuse a pin that nothing has read: a host may be pinned in another way."""
@@ -491,8 +563,10 @@ class _Reader(Code):
         if self._class_of(node, self._builders):
             return node
         call = self.call(node)
-        if call.name in _CHAIN:
+        if call.name in self._chain:
             return self._builder_of(node, call)
+        if call.name in self._returning and call.arguments and not call.receiver:
+            return self._leads_to(call.arguments[0][1])
         if self._is_fold(call):
             return self._leads_to(call.arguments[0][1])
         if node.type in Kind.THESE and text_of(node) == "this":
@@ -565,7 +639,8 @@ class _Reader(Code):
                 calls = [self.call(o) for o in around if o.id in self._handed]
                 is_each = around[0].type == "method_reference" and len(around) > 2  # noqa: PLR2004
                 is_each = is_each and self._is_each_add(self.call(around[2]))
-                if not (is_each or any(o.arguments[0][1] == node for o in calls)):
+                given = [one for o in calls for _, one in o.arguments[:1]]
+                if not (is_each or node in given):
                     self._check_place(node, made)
 
     def _origin_of(self, node: Node) -> Node | None:
@@ -594,7 +669,7 @@ class _Reader(Code):
             elif call.name in _THIS | _IT and call.block is None:
                 why = "hands the builder on; write its calls in a block"
                 node = call.node
-            elif call.name in _KNOWN and call.receiver == node:
+            elif call.name in self._known and call.receiver == node:
                 return
         elif outer.type in Kind.PATHS:
             node, why = outer, "changes the pins in another way; write add"
@@ -633,7 +708,9 @@ class _Reader(Code):
     def _check_implied(self, node: Node) -> None:
         """Refuse what may be a member of the builder that is `this` around it."""
         call, why = self.call(node), ""
-        is_known = call.name in _KNOWN | Library.EACH or _APART.fullmatch(call.name)
+        is_known = call.name in self._known | Library.EACH or _APART.fullmatch(
+            call.name
+        )
         if node.type == "callable_reference":
             why = "may be of the builder; write its calls"
         elif call.name == "add" and not call.receiver and self.is_hidden("add"):
@@ -755,11 +832,14 @@ class _Reader(Code):
         """Yield the arguments that a builder gets where it is handed on."""
         if add.id in self._handed:
             helper, adds = self._handed[add.id]
-            helper = helper._replace(parameters=helper.parameters[1:])
-            rest = call._replace(arguments=call.arguments[1:])
-            given = env | self.given_to(helper, add, rest, env)
+            given = 0 if self._is_of_other(helper.name) else 1
+            helper = helper._replace(parameters=helper.parameters[given:])
+            call = call._replace(arguments=call.arguments[given:], receiver=None)
+            values = env | self.given_to(helper, add, call, env)
             for one in adds:
-                yield from self._arguments(one, self._loops(one, helper.name), given)
+                around = [o for o in self.around(one) if self._has(helper.node, o)]
+                loops = [o for o in reversed(around) if self.is_loop(o)]
+                yield from self._arguments(one, loops, values)
             return
         pairs = self.value(call.receiver or add, env)
         for pair in pairs.items() if isinstance(pairs, dict) else [(add, add)]:

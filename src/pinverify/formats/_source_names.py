@@ -153,6 +153,7 @@ class Names(Tree):
         self._functions: Counter[str] = Counter()
         self._bodies: list[Function] = []
         self._helpers: list[Function] = []
+        self._extensions: list[Function] = []
         self._labels: set[str] = set()
         self._aliases: list[list[str]] = []
         self._elements: set[int] = set()
@@ -207,13 +208,14 @@ class Names(Tree):
         is_empty = not inner or inner[-1].type in Kind.TYPES  # of another file
         body = None if is_empty else self._returned(inner[-1])
         marks = re.findall(r"@([\w.]+)", " ".join(self._modifiers(node)))
-        is_strange = (
-            self._is_of_other(name)
-            or "type_parameters" in tokens_of(node)
-            or not Library.PLAIN_ANNOTATIONS.issuperset(marks)
-        )
+        is_strange = "type_parameters" in tokens_of(node)
+        is_strange |= not Library.PLAIN_ANNOTATIONS.issuperset(marks)
         listed = parameters_of(node)
-        if listed is not None and not is_strange:
+        if listed is None or is_strange:
+            return
+        if self._is_of_other(name):
+            self._extensions.append(Function(node, name, listed, body or node))
+        else:
             self._helpers.append(Function(node, name, listed, body or node))
             self._bodies += self._helpers[-1:] if body else []
 
@@ -486,7 +488,9 @@ class Names(Tree):
         home = next((o for o in around if o.type in Kind.CLASSES), scope)
         if scope.type in Kind.TOPS and text_of(use) in self._imported:
             raise UnknownError(use, "is imported, and declared in this file as well")
-        is_kotlin = self._language == "kotlin" and not is_local
+        is_function = self.parent(declared.name).type in Kind.FUNCTIONS
+        is_it = is_function and self._is_of_other(declared.name)
+        is_kotlin = self._language == "kotlin" and not (is_local or is_it)
         if is_kotlin and self._is_extended(text_of(use)):
             raise UnknownError(use, "may be an extension that has this name")
         for outer in self.around(use):
