@@ -232,10 +232,8 @@ class _Reader(Code):
         last = body = children_of(helper.node)[-1]
         while last.type in Kind.WRAPPED and children_of(last):
             last = children_of(last)[-1]
-        returned = (
-            last if last.type in {"return_statement", "return_expression"} else None
-        )
-        if self.jump_in(helper.node) != returned or not self._gets_builder(helper):
+        returned = last if last.type in Kind.JUMPS else None
+        if not self._gets_builder(helper) or self.jump_in(helper.node) != returned:
             return []
         found: list[Node] = []
         waiting = children_of(body)
@@ -258,7 +256,7 @@ class _Reader(Code):
                 if not self._is_given(target, helper):
                     return []
         name, is_link = text_of(helper.name), self._is_of_other(helper.name)
-        is_value = returned is not None or text_of(body)[0] == "="
+        is_value = returned is not None or text_of(body).startswith("=")
         if found and is_value and self.call(last).name not in Library.EACH:
             (self._chain if is_link else self._returning).add(name)
         self._known |= {name} if found and is_link else set()
@@ -290,21 +288,22 @@ class _Reader(Code):
             return is_one and "private" in self._modifiers(node)
         of = [o for o in children_of(node, Kind.TYPES) if o.end_byte < name.end_byte]
         path = text_of(of[0]).removeprefix("okhttp3.")
-        hiding = {*self._hiding, *filter(self.is_hidden, ("add", "apply", "invoke"))}
+        first_name = path.partition(".")[0]
         outer = self.around(node, Kind.LAMBDAS | Kind.CLASSES)
-        is_plain = self.parent(node).type in Kind.TOPS | Kind.BODIES and not (
-            hiding & {path.partition(".")[0], "add", "apply", "invoke"}
-            or self.is_declared(path.partition(".")[0])
-            or any(one.default for one in helper.parameters)
+        is_strange = (
+            first_name in self._hiding
+            or self.is_declared(first_name)
+            or any(map(self.is_hidden, ("add", "apply", "invoke")))
             or any(
                 o.type in Kind.LAMBDAS or self._hides(o, is_local=False) for o in outer
             )
+            or any(one.default for one in helper.parameters)
+            or text_of(name) in _KNOWN | Library.EACH | _OF_ANY
+            or self.parent(node).type not in Kind.TOPS | Kind.BODIES
         )
-        is_new = text_of(name) not in _KNOWN | Library.EACH | _OF_ANY
         is_private = self._modifiers(node) == {"private"}
-        return (
-            is_plain and is_new and is_private and [path] == [*self._builders & {path}]
-        )
+        is_one = len(of) == 1 and path in self._builders
+        return is_one and is_private and not is_strange
 
     def _check_texts(self) -> None:
         """Refuse a pin that nothing has read: a host may be pinned in another way."""
