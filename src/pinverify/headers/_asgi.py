@@ -24,9 +24,8 @@ class PinnedASGI(Middleware[_App]):
     """An ASGI application that only pinned clients reach.
 
     Put it outside of all other middleware. If another middleware replaces the peer's
-    address by an address from a header, the proxy cannot be recognised. Requests whose
-    address uvicorn has replaced, as it does without ``--no-proxy-headers``, are
-    refused.
+    address by an address from a header, the proxy cannot be recognised. uvicorn does
+    so unless it is started with ``--no-proxy-headers``; such requests are refused.
 
     A refused request is answered by 403; a websocket is closed before it opens. The
     application finds the report of an accepted request by ``report_of(scope)``.
@@ -96,8 +95,8 @@ def _is_replaced(host: str, port: int, lines: Iterable[tuple[bytes, bytes]]) -> 
     """Return True if the server took the address of the peer from a header.
 
     uvicorn does so unless it is told not to. If the header has no port, uvicorn sets
-    port 0, which no connection has. Otherwise the host and the port that it sets are
-    both in the header, the host perhaps in brackets or within other text.
+    port 0, which no connection has. Otherwise the header has both the host and the port
+    that uvicorn sets; the host may be in brackets or within other text.
     """
     if not port:
         return True

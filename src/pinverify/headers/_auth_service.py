@@ -2,22 +2,20 @@
 
 nginx calls it auth_request, Traefik and Caddy forward_auth, Envoy ext_authz. The proxy
 sends the head of the request with the client's certificate in a header, and lets the
-request pass if the answer is 200. Any other answer, or none, refuses it. 200 is the
-only status that Envoy takes for an acceptance, and the other proxies take it, too.
+request pass if the answer is 200. Any other answer, or no answer, refuses the request.
+Envoy takes no other status for an acceptance, and the other proxies take 200, too.
 
 Everything is bounded: the head of a request, the number of connections, the time that a
 connection may be silent or slow, the time to stop. The bounds must not become a way to
 lock the proxy out:
 
-* One connection too many closes the one that has been silent for the longest time. So a
-  stranger who holds connections loses them to the proxy; the proxy loses none to the
-  stranger.
+* If one connection too many comes, the one that has been silent longest is closed for
+  it. So a stranger who holds many connections does not lock the proxy out.
 * After each answer on a connection, the others have their turn, however many requests
   that connection has sent.
-* A connection counts until it is closed. Answers are not kept for a peer that does not
-  read them.
-* Log lines that strangers cause are bounded in the way that log lines of rejections
-  are.
+* A connection counts until it is closed. If a peer does not read an answer, the
+  connection is closed, and the answer is dropped.
+* Log lines that strangers cause are limited as log lines of rejections are.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ __all__ = ["AuthService", "Bounds"]
 
 _BURST = 16  # connections accepted at once, before any of them is counted
 _BACKLOG = 1024  # connections that the kernel holds until they are accepted
-_SPARE = 128  # open files besides counted connections, such as several bursts
+_SPARE = 128  # open files that are not counted connections, such as several bursts
 _UNREADABLE = "refused: a request that cannot be read: "
 
 
@@ -53,8 +51,8 @@ class Bounds:
             certificate, and twice as much for headers that are not for the service,
             such as cookies.
         connections: the largest number of connections at a time; one more closes the
-            one that has been silent longest. It is smaller if the process may not open
-            so many files.
+            one that has been silent longest. A process that may not open so many files
+            takes fewer connections.
         silence: seconds to wait for the head of a request; proxies keep connections
             open for about a minute.
         answer: seconds that the proxy has to read an answer.
@@ -121,7 +119,7 @@ class AuthService:
             writer.transport.abort()
             return
         self._talks.add(talk)
-        # `drain` waits until the peer has taken all of an answer.
+        # With no buffer, `drain` waits until the kernel has taken all of an answer.
         writer.transport.set_write_buffer_limits(high=0)
         try:
             with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
@@ -143,7 +141,7 @@ class AuthService:
         if silent is None:
             return False
         del self._waiting[silent]
-        self._talks.discard(silent)  # a new one may come before it has ended
+        self._talks.discard(silent)  # not counted any more, though it ends later
         silent.cancel()
         return True
 
@@ -153,7 +151,7 @@ class AuthService:
         writer: asyncio.StreamWriter,
         talk: asyncio.Task[None],
     ) -> None:
-        """Answer one request after the other; a slow peer ends it by an OSError."""
+        """Answer one request after the other; a slow peer raises TimeoutError."""
         goes_on = True
         while goes_on and not self._is_stopping:
             self._waiting[talk] = None

@@ -1,6 +1,6 @@
-"""The declaration of a proxy: its header, and by what the proxy is recognised.
+"""The declaration of a proxy: the header that it writes, and what identifies it.
 
-`_request_decision` compares each request with it.
+`_request_decision` compares each request with the declaration.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["TRANSFER_ENCODING", "UNIX", "Declared", "Proxy", "declared"]
 
 UNIX = "unix"
-"""In place of an address: whoever connects through a Unix socket."""
+"""An item of `Proxy.peers`: whoever connects through a Unix socket."""
 
 _Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 
 TRANSFER_ENCODING = b"transfer-encoding"
 """The header of a request that may have a trailer."""
 
-# Only letters, digits and hyphens: a name with any other character is a variant.
+# Only letters, digits and hyphens: some servers take other characters for hyphens.
 _NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
 _CHAIN = "Client-Cert-Chain"
 _SECRET_HEADER = "X-Pinverify-Secret"  # noqa: S105 - a name
-# Printable, except what ends a string or a member of a list (RFC 8941, 3.1 and 3.3.3).
+# Printable, but no blank, quote, backslash or comma (RFC 8941, 3.1 and 3.3.3).
 _SECRET = re.compile(r"[!#-+\--\[\]-~]+")
 _SECRET_MIN = 16  # characters
 _SECRET_MAX = 1024
@@ -48,9 +48,9 @@ class Declared(NamedTuple):
         secret: the secret; empty if none is declared.
         secret_inside: how the secret is written in the header with the certificate;
             None if the secret has a header of its own, or no secret is declared.
-        secret_name: name of a header that no application sees. It has the secret, or
-            had it in older recipes if *secret_inside* is not None. None without a
-            secret.
+        secret_name: name of the header with the secret, which no application sees; None
+            without a secret. If *secret_inside* is not None, only older recipes write
+            this header.
         unix: True if the proxy connects through a Unix socket.
         networks: addresses of the proxy.
         watched: names that a request must not have in any other spelling.
@@ -73,7 +73,7 @@ class Proxy:
     """Declaration of the proxy whose header counts.
 
     At least one of *peers* and *secret* is needed, since a header by itself proves
-    nothing. If both are given, a request must fulfil both. Without a secret, requests
+    nothing. If both are given, a request must satisfy both. Without a secret, requests
     with ``Transfer-Encoding`` are refused: any client can write the trailer of a
     chunked request, and some servers take it for headers of the proxy.
 
@@ -100,7 +100,8 @@ class Proxy:
             If None, only the leaf counts, and `ca` pins are an error.
 
     Raises:
-        ValueError: nothing is declared, or a value is wrong; the message names it.
+        ValueError: *peers* and *secret* are both missing, or a value is wrong; the
+            message names it.
         TypeError: a value has the wrong type.
     """
 
@@ -230,7 +231,7 @@ def _instead_of(text: str) -> str:
 
 
 def _network(text: str) -> _Network:
-    if not isinstance(text, str):  # b"unix" is four bytes, as an address is
+    if not isinstance(text, str):  # b"unix" has four bytes, as an IPv4 address has
         msg = f"peers: expected text, got {type(text).__name__}"
         raise TypeError(msg)
     try:

@@ -26,9 +26,9 @@ __all__ = ["FORMS", "VALUE_MAX", "Form", "FormOfHeader", "WithSecret", "read_lea
 Form: TypeAlias = Literal[
     "rfc9440", "nginx", "envoy", "haproxy", "apache", "traefik", "caddy", "alb"
 ]
-"""The name of a form: that of the standard, or of the proxy that uses it."""
+"""The name of a form: the standard, or the proxy that uses the form."""
 
-VALUE_MAX = 65_536  # bytes of a header: more than servers read, and than chains need
+VALUE_MAX = 65_536  # bytes of a header; servers read less, and chains need less
 
 _PRINTABLE = re.compile(rb"[ -~]+")
 
@@ -37,8 +37,8 @@ class WithSecret(NamedTuple):
     """The place of a secret in the header with the certificate.
 
     Attributes:
-        shown: the value, as messages show it.
-        split: returns the secret, empty if there is none, and the value without it.
+        shown: the form of the value, for messages.
+        split: returns the text in the secret's place, and the value without that text.
     """
 
     shown: str
@@ -46,7 +46,7 @@ class WithSecret(NamedTuple):
 
 
 class FormOfHeader(NamedTuple):
-    """One form.
+    """A form of the header with the certificate.
 
     Attributes:
         header: the name of the header, unless another one is declared.
@@ -81,7 +81,7 @@ def read_leaf(form: Form, value: bytes) -> bytes:
 
 # ---- PEM ---------------------------------------------------------------------------
 
-# Only the last line may be shorter (RFC 7468, 2), so a certificate has only one text.
+# Only the last line may be shorter (RFC 7468, 2): base64 has only one split into lines.
 _PEM = rb"-----BEGIN CERTIFICATE-----%b"
 _PEM += rb"((?:[A-Za-z0-9+/]{64}%b)*[A-Za-z0-9+/=]{1,64}%b)-----END CERTIFICATE-----%b?"
 _LINES = re.compile(_PEM % (rb"\n", rb"\n", rb"\n", rb"\n"))
@@ -97,8 +97,8 @@ def _one_pem(text: bytes, shape: re.Pattern[bytes]) -> bytes:
     return exact_base64(b"".join(found[1].split()))
 
 
-# The patterns never backtrack, because repeats are possessive. They list what proxies
-# leave as it is: nginx and Envoy write all other characters as %XX.
+# The patterns never backtrack, because repeats are possessive. They list the characters
+# that proxies do not escape; nginx and Envoy write all others as %XX.
 _ESCAPED = re.compile(rb"(?:[A-Za-z0-9._~-]++|%[0-9A-F]{2})++")
 _ESCAPE = re.compile(rb"%([0-9A-F]{2})")
 _ESCAPED_BY_ALB = re.compile(rb"(?:[A-Za-z0-9._~+/=-]++|%[0-9A-F]{2})++")
@@ -132,7 +132,7 @@ def _apache(value: bytes) -> bytes:
 
 
 def _first_of_several(value: bytes) -> bytes:
-    """Read Traefik's list: the leaf, and what the client sent with it, unverified."""
+    """Read the leaf of Traefik's list; the others are unverified."""
     leaf, *others = map(exact_base64, value.split(b","))
     del others  # decoded, because a list that is wrong anywhere is not Traefik's
     return leaf
@@ -181,8 +181,8 @@ def _envoy(value: bytes) -> bytes:
 def _secret_before(value: bytes) -> tuple[bytes, bytes]:
     """Divide a value at its first blank.
 
-    For a client without a certificate, a proxy writes the secret and a blank. That
-    blank is not sent: HTTP drops blanks at the end of a value.
+    For a client without a certificate, a proxy writes the secret and a blank. HTTP
+    drops that blank at the end of the value, so the secret is all of the value.
     """
     secret, _, rest = value.partition(b" ")
     return secret, rest

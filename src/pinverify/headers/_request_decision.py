@@ -7,11 +7,12 @@ These steps follow each other, and any exception is a rejection:
 2. A request that does not come from the declared proxy is refused, even in report mode,
    and even without any header: somebody else's header is no evidence, and a way around
    the proxy is a mistake in the network. A declared secret is in the header with the
-   certificate, if the form has a place for it. With two headers, a client could make
-   the proxy remove one of them (`Connection: NAME`), and could add a header of its own
-   where the proxy does not look: under a name with underscores, which some servers take
-   for hyphens, or in a trailer, which some servers take for headers. Without a declared
-   secret, requests that could have such a header are refused.
+   certificate, if the form has a place for it. If it had a header of its own, a client
+   could make the proxy remove one of the two (`Connection: NAME`), and could add a
+   header where the proxy does not look: under a name with underscores, which some
+   servers take for hyphens, or in a trailer, which some servers take for headers. If
+   the certificate's header has no secret, requests through servers that may take
+   underscores for hyphens are refused; without any secret, also `Transfer-Encoding`.
 3. The header is read: at most one, in the declared form.
 4. The pins decide, with the rules of evidence that all adapters have: the leaf counts,
    and a chain only if the declaration says that the proxy has verified it.
@@ -236,7 +237,7 @@ class _Passed:
         return ""
 
     def verified_chain(self) -> Sequence[bytes]:
-        """Return the chain; it may be missing, as in a resumed session."""
+        """Return the chain; empty if it is missing, as in a resumed session."""
         return self._certs if len(self._certs) > 1 else ()
 
     def to_der(self, cert: bytes) -> bytes:
@@ -300,7 +301,7 @@ def _certs_above(value: bytes) -> list[bytes]:
 def _without_secret(
     declared: Declared, place: WithSecret, leaf: bytes | None, chain: bytes | None
 ) -> tuple[str, bytes | None, bytes | None]:
-    """Return why the secret does not vouch for the headers, and those without it.
+    """Return why the secret does not vouch for the headers, and the values without it.
 
     A chain that does not count needs no secret, and is not looked at.
     """
@@ -325,7 +326,7 @@ def _no_secret(
     """Return why the certificate header cannot be trusted; empty if it can.
 
     Raises:
-        _NotAsDeclaredError: the request has the secret twice.
+        _NotAsDeclaredError: the request has the header with the secret twice.
     """
     if request.merged:
         return request.merged
@@ -363,7 +364,7 @@ def _other_address(declared: Declared, request: Request) -> str:
 
 
 def _zone(address: object) -> str:
-    """Return the zone of an address (RFC 4007, 11), which `in` of a network ignores."""
+    """Return the zone of an address (RFC 4007, 11); `address in network` ignores it."""
     return getattr(address, "scope_id", None) or ""
 
 

@@ -50,7 +50,8 @@ def byte_sequences(value: bytes) -> list[bytes]:
         value: byte sequences, with commas and any blanks or tabs between them.
 
     Raises:
-        FormError: a member is not a byte sequence, or there is none.
+        FormError: a member is not a byte sequence, or *value* is empty or begins with a
+            tab.
     """
     if value.lstrip(b" ").startswith(b"\t"):
         msg = "it begins with a tab, which is allowed only beside commas"
@@ -86,7 +87,7 @@ def exact_base64(text: bytes) -> bytes:
     """Return the bytes whose only base64 is *text* (RFC 4648, 3.5 and 4).
 
     Raises:
-        FormError: *text* is not base64, or another text has the same bytes.
+        FormError: *text* is empty, is not base64, or has bits behind its last byte.
     """
     try:
         data = binascii.a2b_base64(text, strict_mode=True)

@@ -23,7 +23,7 @@ class PinnedWSGI(Middleware[WSGIApplication]):
     WSGI has one name for ``Client-Cert`` and ``Client_Cert``. Some servers pass
     ``Client_Cert``, which a client can send in addition to the proxy's header. A secret
     in the header with the certificate makes the client's header useless. Without a
-    secret, requests are accepted only from servers that are known to drop
+    secret there, requests are accepted only from servers that are known to drop
     ``Client_Cert``: gunicorn 22 and later, and waitress.
 
     Put it outside of all other middleware, especially of any that replaces the address
@@ -103,7 +103,7 @@ def _request(environ: dict[str, Any]) -> Request:
 
 
 def _bytes(text: str) -> bytes:
-    """Return the bytes that a text of WSGI stands for (PEP 3333), and never others."""
+    """Return the bytes that a text of WSGI stands for (PEP 3333); escape others."""
     return text.encode("latin-1", "backslashreplace")
 
 
