@@ -1,9 +1,9 @@
 """Names of a package that are imported when they are first used (PEP 562).
 
-A process pays for the parts that it uses: `pinverify --version` needs no TLS. Decisions
-and handshakes import nothing in this way: when a module that makes decisions is
-imported, it imports all that it needs (but for `idna`, which reads names that are not
-in ASCII).
+A process loads only the parts that it uses: `pinverify --version` loads no TLS. But
+no decision or handshake waits for an import: modules that decide import all that they
+need when they are imported themselves, except `idna`, which reads names that are not
+in ASCII.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def lazily(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a package.
 
-    *homes* has for each module the names that the package takes from it, with blanks
-    between them. The modules are attributes of the package, too.
+    *homes* maps each module to the names that the package takes from it, separated by
+    blanks. The modules themselves become attributes of the package, too.
     """
     module_of = {
         name: module for module, names in homes.items() for name in names.split()

@@ -39,7 +39,7 @@ class Entry(NamedTuple):
     precertificate: bool
     """True if the log has only seen the precertificate."""
     certificate: bytes
-    """DER, as it was submitted; a precertificate has the key of its certificate."""
+    """DER, as submitted; a precertificate has the same key as its certificate."""
     chain_sha256: tuple[bytes, ...]
     """SHA-256 of each certificate above it, issuer first: 32 bytes each."""
 
@@ -134,7 +134,7 @@ def _bitmap(flags: Sequence[bool]) -> bytes:
 
 
 class CTError(PinverifyError, ValueError):
-    """Raised for a tile or an answer that is cut or corrupted, or is something else.
+    """Raised for bytes that are not a whole, sound tile or get-entries answer.
 
     Attributes:
         entries: all entries before the fault.
@@ -220,7 +220,7 @@ def read_get_entries(answer: bytes | str, first: int | None = None) -> Entries:
 
     Args:
         answer: the JSON text.
-        first: the number of the first entry in the log, which is ``start`` of the
+        first: the number in the log of the answer's first entry: ``start`` of the
             request.
 
     Raises:
@@ -281,11 +281,11 @@ def _decoded(row: Any, key: str) -> bytes:  # noqa: ANN401
 
 
 class _FaultError(Exception):
-    """Raised where bytes are not what they should be."""
+    """Raised at the first fault in the bytes; `_collected` makes a `CTError` of it."""
 
 
 class _Cursor:
-    """Bytes, and how far they are read."""
+    """Bytes, and the position of the next one to read."""
 
     __slots__ = ("_data", "at")
 
@@ -312,7 +312,7 @@ class _Cursor:
         return int.from_bytes(self.take(length, what), "big")
 
     def vector(self, width: int, what: str) -> bytes:
-        """Return the bytes after their length, which has *width* bytes."""
+        """Read a length of *width* bytes, and return that many bytes after it."""
         return self.take(self.number(width, f"the length of {what}"), what)
 
 

@@ -23,7 +23,7 @@ __all__ = [
 Kind: TypeAlias = Literal[
     "", "syntax", "pin", "host", "expiry", "key", "twice", "digest"
 ]
-"""The kinds of mistakes in policies that `lint` gives codes of their own."""
+"""The kinds of mistakes in policies that have their own codes in `lint`, or empty."""
 
 
 class PinverifyError(Exception):
@@ -54,7 +54,7 @@ class PolicyError(PinverifyError, ValueError):
 
 
 MAX_TOLD = 20
-"""The number of mistakes, and of notices, that are told of one file."""
+"""The most mistakes, and the most notices, that are reported about one file."""
 
 
 class MistakesError(PolicyError):
@@ -63,8 +63,8 @@ class MistakesError(PolicyError):
     Attributes:
         lines: one for each mistake; at most twenty, then one with the number of the
             other mistakes.
-        kinds: the kinds of these mistakes, without those that are only counted. If all
-            are the same, that is the kind of the error.
+        kinds: the kind of each mistake that has a line. If all kinds are the same, the
+            error has this kind too; else its kind is empty.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class MistakesError(PolicyError):
         super().__init__("\n".join(self.lines), kind=kind)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle the message, for processes that read policies for others."""
+        """Pickle as a `PolicyError` with the same message and attributes."""
         return PolicyError, self.args, self.__dict__
 
 
 def told(lines: Sequence[str], name: str, num: int) -> tuple[str, ...]:
-    """Return the first lines about a file, and one that counts the rest."""
+    """Return the first lines about a file, and one line that counts the others."""
     first = tuple(lines[:MAX_TOLD])
     more = num - len(first)
     return (*first, f"{name}: … and {more:,} more") if more else first
