@@ -85,9 +85,9 @@ def view(data: Buffer) -> memoryview:
 def address(held: memoryview) -> Any:  # noqa: ANN401 - a C pointer
     """Return a pointer to the first byte of a view that the caller keeps.
 
-    cffi lets go of the view at once, because no variable keeps the result of
-    `from_buffer`, not even in the traceback of a KeyboardInterrupt. If one did when the
-    view became garbage, the garbage collector could release the view first, and crash.
+    No variable keeps the result of `from_buffer`, not even in the traceback of a
+    KeyboardInterrupt, so cffi releases the view at once. If a variable kept the result,
+    the garbage collector could release the view before it, and crash.
     """
     return ffi.cast("uint8_t *", ffi.from_buffer(held))
 
@@ -185,12 +185,12 @@ class Column:
         return cls("".join(texts).encode("ascii"), ends(texts))
 
     def item(self, row: int) -> bytes:
-        """Return a copy of one string, if C has written or accepted the offsets."""
+        """Return a copy of one string; C must have written or accepted the offsets."""
         at = self.positions.view
         return bytes(self.data[at[row] : at[row + 1]])
 
     def texts(self) -> list[str]:
-        """Return all strings, if C has written or accepted the offsets."""
+        """Return all strings; C must have written or accepted the offsets."""
         at = self.positions.view
         text = bytes(self.data[: at[-1]]).decode("ascii")
         return [text[a:b] for a, b in pairwise(at)]

@@ -1,7 +1,7 @@
 """Hosts and patterns: the canonical spelling of each, in ASCII.
 
-For a name in ASCII, the C core makes it (`csrc/host.c`). Other names become ASCII here
-first: U-labels (RFC 5890) become A-labels, unless they are ambiguous.
+The C core (`csrc/host.c`) reads ASCII only. Other names become ASCII here first:
+U-labels (RFC 5890) become A-labels, unless they are ambiguous.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ANY_LABELS_MAX: int = lib.PV_ANY_LABELS_MAX
 def canonical_host(host: str | bytes) -> str:
     """Return the canonical spelling of an ASCII *host*, or raise as `canonical` does.
 
-    Lower case, without a trailing dot; IP addresses in their shortest form.
+    A name becomes lower case, without a trailing dot; an IP address, its shortest form.
     """
     try:
         data = host.encode("ascii") if isinstance(host, str) else bytes(host)
@@ -68,8 +68,8 @@ _OTHER_DOTS = "\u3002\uff0e\uff61"
 def canonical(host: str | bytes) -> str:
     """Return the canonical spelling of *host*, with A-labels for U-labels (RFC 5891).
 
-    PolicyError if the core refuses it, a label is neither ASCII nor a U-label, or IDNA
-    2003 and IDNA 2008 disagree about it.
+    PolicyError if the core refuses the host, if a label is neither ASCII nor a U-label,
+    or if IDNA 2003 and IDNA 2008 disagree about a label.
     """
     if not isinstance(host, str | bytes):
         msg = f"a host is text, got {type(host).__name__}"
@@ -85,14 +85,14 @@ def in_a_labels(host: str) -> str:
     if any(dot in host for dot in _OTHER_DOTS):
         raise _not_a_host(host, "it has a dot that is not ASCII; write '.'")
     labels = host.split(".")
-    # This counts a dot after the last label, too, and a host may end with a dot.
+    # The sum has a dot after the last label, too, and a host may end with a dot.
     if sum(map(least_len, labels)) > HOST_MAX + 2:
         raise _not_a_host(host, status_text(lib.PV_ERR_HOST_TOO_LONG))
     return ".".join(_a_label(host, label) for label in labels)
 
 
 def least_len(label: str) -> int:
-    """Return the least possible length of the A-label of *label*, with a dot.
+    """Return the least length that *label* can have as an A-label, its dot included.
 
     An A-label has "xn--", then at least as many characters as the U-label (RFC 3492).
     """

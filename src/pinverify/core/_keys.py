@@ -221,7 +221,7 @@ def match_keys(
 ) -> tuple[bytearray, bytearray, bytearray]:
     """Return a bit for each certificate, 1 if pinned, and what `hash_keys` returns.
 
-    The index of the first certificate of a column is a multiple of 8.
+    The index that comes with each column must be a multiple of 8.
     """
     packed, num_pins = pack(pins), _num_pins(pins)
     pinned = bytearray((num + 7) // 8)
@@ -241,14 +241,14 @@ def match_keys(
 def matcher(pins: bytes) -> Callable[[bytes], bool]:
     """Return a function that tells whether a DER certificate's SPKI is pinned.
 
-    Calling it is the cheapest check: one handle, one C call, no allocation.
+    Calling that function is the cheapest check: one C call, and no allocation.
 
     Args:
         pins: n × 32 bytes, back to back.
 
     Raises:
         ValueError: *pins* is not a multiple of 32 bytes.
-        DERError: the function got what is not a strict-DER Certificate.
+        DERError: the returned function was called with no strict-DER Certificate.
     """
     packed = pack(pins)
     answer: Callable[[bytes], bool] = _core.matcher(packed, partial(_is_pinned, packed))
@@ -256,7 +256,7 @@ def matcher(pins: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_pinned(packed: bytes, cert: bytes) -> bool:
-    """Slow path of `matcher`, for what is not bytes, or not a certificate."""
+    """Slow path of `matcher`: the argument is not ``bytes``, or not a certificate."""
     cert = as_bytes(cert)
     out_status = ffi.new("pv_status *")
     num_pins = _num_pins(packed)

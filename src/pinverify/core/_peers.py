@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Chains", "ColumnOfChains", "Hosts", "as_chain", "chains_of", "parts"]
 
 # The most peers in a part. Chains in lists are copied to columns, few at a time, so
-# that the copies stay in the caches. Chains in columns are not copied: a part takes
-# about a hundredth of a second, for which an interrupt waits. Both are multiples of 8,
-# because each part begins with a new byte of a bitmap.
+# that the copies stay in the caches. Chains in columns are not copied: their parts take
+# about a hundredth of a second, since an interrupt waits for the end of a part. Both
+# numbers are multiples of 8, because each part begins with a new byte of a bitmap.
 _CHAINS_AT_ONCE = 256
 _MOST_AT_ONCE = 8192
 
@@ -46,8 +46,8 @@ class Hosts:
     ) -> None:
         """Keep the hosts, or a copy if they could change.
 
-        *hosts* is None if no peer has a name, and one buffer in ASCII with *offsets*.
-        Else it is a sequence, and *name* gives the bytes of each host for the core.
+        *hosts* is None if no peer has a name. With *offsets* it is one buffer in ASCII.
+        Otherwise it is a sequence, and *name* makes the bytes of each for the core.
         """
         given: Any = hosts
         self._column: Column | None = None
@@ -76,7 +76,7 @@ class Hosts:
 
     @classmethod
     def of_column(cls, column: Column, kept: object) -> Hosts:
-        """Keep the hosts in a column that does not change, and what owns its memory."""
+        """Make hosts of a column that does not change; *kept* owns its memory."""
         hosts = cls(None, None, bytes)
         hosts._column, hosts._kept, hosts.num = column, kept, column.num
         return hosts
@@ -92,7 +92,7 @@ class Hosts:
         return (Hosts, (rows, None, bytes))
 
     def part(self, rows: range) -> tuple[Any, object]:
-        """Return a ``pv_column`` of some hosts, and what it points to."""
+        """Return a ``pv_column`` of some hosts, and the owner of its memory."""
         if self._column is not None:
             return self._column.part(rows.start, len(rows)), self
         if self._rows is None:
@@ -124,7 +124,7 @@ class Part(NamedTuple):
     chains: Any
     """``pv_offsets``; NULL if each certificate is a chain."""
     first: int
-    """The number of the first of these certificates among those of all peers."""
+    """The index of the first of these certificates among the certificates of all."""
     kept: object
 
 
@@ -200,7 +200,7 @@ class ColumnOfChains:
         if self.positions is None:
             column = self._column.part(rows.start, len(rows))
             return Part(column, ffi.NULL, rows.start, self)
-        # C checks the offsets that it gets, so each certificate must be in one part.
+        # C checks only the offsets that it gets: every certificate must be in a part.
         at = self.positions
         first = at.view[rows.start] if rows.start else 0
         end = self.num_certs if rows.stop == self.num else at.view[rows.stop]
@@ -236,7 +236,7 @@ def chains_of(
 def parts(
     hosts: Hosts, chains: Chains | ColumnOfChains, threads: int
 ) -> Iterator[range]:
-    """Cut the peers into parts, for one call of C each."""
+    """Cut the peers into parts; each part is one call into C."""
     num = chains.num
     if hosts.num not in {None, num}:
         msg = f"{hosts.num} hosts and {num} chains: give one per peer"
@@ -246,7 +246,7 @@ def parts(
     else:
         size = min(num // threads + 1, _MOST_AT_ONCE)
         size += -size % 8
-    # Even without peers, C checks the offsets.
+    # Without peers there is one empty part, so that C checks the offsets.
     starts = range(0, max(num, 1), size)
     return (range(first, min(first + size, num)) for first in starts)
 
@@ -254,7 +254,7 @@ def parts(
 def _each(
     convert: Callable[[Any], Any], items: Sequence[Any], rows: range
 ) -> list[Any]:
-    """Convert what peers have; an error names the peer."""
+    """Convert the host or the chain of each peer; an error names the peer."""
     try:
         return [*map(convert, items)]
     except TypeError:

@@ -55,7 +55,7 @@ __all__ = [
 
 PINSET_LEN = 80
 UNPINNED: int = lib.PV_UNPINNED
-"""Stands in place of the number of a PinSet."""
+"""In place of the number of a PinSet: the host is unpinned."""
 
 
 def compile_policy(  # noqa: PLR0913, PLR0917 - the fields of the C struct
@@ -69,9 +69,9 @@ def compile_policy(  # noqa: PLR0913, PLR0917 - the fields of the C struct
     """Return a compiled policy, in the buffer that C wrote: a large one is not copied.
 
     The patterns are canonical, ascending, each once; *pinset_of* has the number of the
-    PinSet of each, or `UNPINNED`. The rest is as in ``pv_policy_source``: two runs in
-    16 bytes, PinSets of 80 bytes each, and packed pins. BadPatternError if a pattern
-    is not as it should be; PolicyError if there are too many rules.
+    PinSet of each, or `UNPINNED`. As in ``pv_policy_source``, *blocked* is two runs,
+    *pinsets* has 80 bytes for each PinSet, and *pins* are packed. BadPatternError for a
+    pattern that is not canonical or out of order; PolicyError for any other fault.
     """
     rows, sets = ffi.from_buffer(pins), ffi.from_buffer(pinsets)
     numbers = ffi.from_buffer("uint32_t[]", pinset_of)
@@ -104,7 +104,7 @@ class RawPinSet(NamedTuple):
     """Seconds since 1970-01-01T00:00:00Z."""
     expired_rejects: bool
     num_pins: tuple[int, ...]
-    """Eight lengths: of list l and kind k at 2 × l + k."""
+    """Eight lengths; that of list l and kind k is at 2 × l + k."""
 
     def lengths(self, pin_list: int) -> tuple[int, ...]:
         """Return the numbers of SPKI pins and of certificate pins in a ``pv_list``."""
@@ -178,7 +178,7 @@ class OpenPolicy:
         """Return True if a peer is accepted and there is nothing to report.
 
         The reason is then `MATCH` or `NOT_PINNED`. False is not a rejection: `evaluate`
-        must decide then. The arguments are described there.
+        must decide then. `evaluate` also describes the arguments.
         """
         certs, data, offsets = chain
         reason = ffi.new("uint32_t *")
@@ -233,8 +233,8 @@ class OpenPolicy:
     ) -> Answers:
         """Decide about n peers; see ``pv_evaluate_many``.
 
-        At most one thread for each part decides, and at most `_MOST_THREADS`; this
-        thread is one of them. Without *with_keys*, the answers have no digests of keys.
+        No more threads decide than there are parts, and at most `_MOST_THREADS`, this
+        thread included. Without *with_keys*, the answers have no digests of keys.
         """
         answers = Answers(chains, with_keys=with_keys)
 
@@ -261,16 +261,16 @@ class OpenPolicy:
     def is_clear(self, host: bytes) -> bool:
         """Return True if no key is blocked for a host, or for a peer without a name.
 
-        If a key is blocked, it could be in a missing part of a chain. A bad host is
+        A blocked key could be in a part of the chain that was not seen. A bad host is
         never clear.
         """
         clear: int = lib.pv_host_is_clear(self._handle, host, len(host))
         return clear == 1
 
     def enforces_for_hosts(self) -> bool:
-        """Return True if the pins of a host are enforced, expired ones included.
+        """Return True if any host has pins in enforce mode, expired ones included.
 
-        Linear in the number of PinSets in report mode: ask once for each policy.
+        Slow if many PinSets are in report mode: ask once for each policy.
         """
         out = ffi.new("pv_pinset *")
         for index in range(self.num_pinsets):
@@ -316,7 +316,7 @@ class OpenPolicy:
     ) -> list[bytes]:
         """Return the digests of the first *num* pins of a ``pv_list`` and ``pv_kind``.
 
-        The PinSet is given by its index; None is for the pins blocked for every host.
+        *pinset* is the index of a PinSet, or None for the pins blocked for every host.
         """
         number = lib.PV_UNPINNED if pinset is None else pinset
         out = ffi.new("uint8_t[32]")
@@ -330,7 +330,7 @@ class OpenPolicy:
     def runs(self, pinset: int | None, pin_list: int) -> tuple[int, ...]:
         """Return the first row and the length of each of the runs of a ``pv_list``.
 
-        The PinSet is given as for `pins`.
+        *pinset* has the meaning that it has for `pins`.
         """
         at = self._handle.bytes + _BLOCKED_AT
         if pinset is not None:
@@ -345,7 +345,7 @@ class OpenPolicy:
     ) -> list[bytes]:
         """Return the digests that are in a list of pins, however long the list is.
 
-        The list is given by the index of its PinSet, its ``pv_list`` and ``pv_kind``.
+        *pinset* is the index of a PinSet, *number* a ``pv_list``, *kind* a ``pv_kind``.
         """
         first_row, num_pins = self.runs(pinset, number)[2 * kind :][:2]
         pins = self._handle.pins + DIGEST_LEN * first_row
@@ -362,18 +362,18 @@ def begins_as_policy(data: bytes) -> bool:
 
 
 _MOST_THREADS = 256
-"""More than any processor runs, and few enough that a mistaken number does no harm."""
+"""Enough for most machines, and few enough that a mistaken number does no harm."""
 
 
 def _share(parts: list[range], task: Callable[[range], None], threads: int) -> None:
     """Do a task for each part, on some threads, the calling thread among them.
 
     However this call ends, no task runs on: the caller may then release or change the
-    memory that C reads in a task. So after an exception, which a signal handler can
-    raise in any line here, no more parts are begun, and the begun ones are waited for.
+    memory that C reads in a task. A signal handler can raise an exception in any line
+    here. After that, no more parts are begun, and those already begun are waited for.
 
     `threading.Thread` cannot do that: an interrupt in its `start` or `join` can leave a
-    running thread that CPython takes for dead, or for not begun. So each other thread
+    running thread that CPython takes for dead, or for not begun. So each new thread
     has a lock, and holds it while it works on parts. In the end the calling thread
     takes all these locks, and keeps them: a thread that begins later finds its lock
     taken, and does no part.
@@ -420,7 +420,7 @@ def _run(
     busy: list[threading.RLock],
     more: int,
 ) -> None:
-    """Begin, and let all parts end, even if *more* interrupts come on the way."""
+    """Call *begin*, and wait for all begun parts, even through *more* interrupts."""
     try:
         if more:
             _run(begin, parts, busy, more - 1)
@@ -433,7 +433,7 @@ def _run(
 def _end(parts: list[range], busy: list[threading.RLock]) -> None:
     """Let no more parts begin, and wait for begun ones by taking the threads' locks.
 
-    This begins again after each interrupt; in the end the last interrupt is raised.
+    An interrupt begins the wait anew; in the end the last interrupt is raised.
     """
     interrupt = None
     while True:
@@ -474,7 +474,7 @@ def fields_of(raw: bytes) -> Any:  # noqa: ANN401 - a C struct
 
 
 def rejection(reason: int, num_seen: int = 0) -> bytes:
-    """Return the ``pv_report`` of a rejection without a policy's decision."""
+    """Return the ``pv_report`` of a rejection that no policy decided."""
     report = ffi.new("pv_report *", {"reason": reason, "num_seen": num_seen})
     report.rule, report.depth = NO_RULE, NO_DEPTH
     return bytes(ffi.buffer(report))
