@@ -49,7 +49,7 @@ class Column:
     __slots__ = ("_column",)
 
     def __init__(self, column: ArrowColumn) -> None:
-        """Keep the buffers; only the functions of this module make columns."""
+        """Keep the buffers; only functions of pinverify make columns."""
         self._column = column
 
     def __len__(self) -> int:

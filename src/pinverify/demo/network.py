@@ -184,7 +184,7 @@ class Network:
         self._context = identity.server_context()
 
     def request(self) -> bytes:
-        """Return what the last client sent inside TLS."""
+        """Return what a client sent inside TLS, the oldest first; each only once."""
         return self._requests.get(timeout=_LIMIT)
 
     def forget(self) -> None:

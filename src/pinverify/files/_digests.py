@@ -1,4 +1,4 @@
-"""Digests that are the pin of no key: hashes of nothing, placeholders, examples."""
+"""Digests that nobody should pin: hashes of nothing, placeholders, examples."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _check_keys_of_lines(text: str, name: str) -> None:
 
 
 def _note_quoted(document: dict[str, Any], text: str) -> None:
-    """Mark each host whose only key is ca if the source has its name in quotes.
+    """Set `mode` for a host whose only key is ca, if its name is in quotes.
 
     Without quotes, hosts.shop.ca is the key ca of the host shop, and the host shop.ca
     has no pins.

@@ -98,7 +98,8 @@ class PolicyFile:
 
     Attributes:
         path: the path of the file.
-        failures: how many times a reading failed, so that the old policy stayed.
+        failures: how many readings failed, so that the old policy stayed. The same
+            fault is counted again only if `reload` or `wake` finds it again.
         loaded_at: when the policy was put in force, in seconds since 1970.
         never_changes: True if the file is a mount of its own, so that a file that
             replaces the mounted one at its source is not seen.

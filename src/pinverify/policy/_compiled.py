@@ -301,11 +301,11 @@ class _Lists:
 
 
 def read_compiled(file: IO[bytes], file_len: int | None = None) -> bytes:
-    """Return the bytes of a compiled policy; no more are read than its header says.
+    """Return the bytes of a compiled policy; at most one more is read than it has.
 
-    Anything else, such as a device that never ends, is refused by its first bytes. The
-    other bytes are checked when the policy is opened. *file_len* is None for a pipe:
-    its length is not known before it is read.
+    Other contents, such as a device that never ends, are refused by the first bytes.
+    The other bytes are checked when the policy is opened. *file_len* is None for a
+    pipe: its length is not known before it is read.
     """
     data = _read(file, _HEADER_LEN)
     if not data:

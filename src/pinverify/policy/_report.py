@@ -108,7 +108,7 @@ class Report(Answer):
         detail: str | None = None,
         seen: Seen | None = None,
     ) -> None:
-        """Keep the core's answer; only policies make reports.
+        """Keep the core's answer; only policies and adapters make reports.
 
         *raw* is a ``pv_report``, and *spkis* are the digests of the keys of the chain.
         *host* is as the caller wrote it, *digest* is that of the policy, and *detail*
