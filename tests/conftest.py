@@ -48,6 +48,17 @@ hypothesis.settings.register_profile(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _heap_of_its_own() -> None:
+    """Leave what lives before a module to no search of `gc` in it.
+
+    Each test of connections searches the heap for those that nobody judged. In the heap
+    of thousands of tests that would take longer than the test.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _without_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip a test where it needs tree-sitter, if that is not installed."""
