@@ -101,6 +101,7 @@ class _Reader(Code):
         self._adds: dict[int, list[Node]] = {}
         self._builds: dict[int, list[Node]] = {}
         self._origins: dict[int, Node | None] = {}
+        self._folds: dict[int, bool] = {}
         self._handed: dict[int, tuple[Function, list[Node]]] = {}
         self._chain, self._known = {*_CHAIN}, {*_KNOWN}
         self._returning: set[str] = set()  # functions that return their first argument
@@ -594,19 +595,30 @@ class _Reader(Code):
     def _is_fold(self, call: Call) -> bool:
         """Return whether a call hands a builder from one turn of its block to the next.
 
-        The whole block is calls of the builder, which is the block's first variable.
+        The block only adds to the builder, its first variable, and returns it.
         """
         is_plain = call.name == "fold" and not call.is_safe and len(call.arguments) == 1
         if not is_plain or call.block is None or self.is_hidden("fold"):
             return False
-        names = self.declared_in(call.block)
-        body = [o for o in call.block.named_children if o.type != "lambda_parameters"]
-        last = self.call(body[0] if names and len(body) == 1 else call.block)
-        while last.name == "add" and last.receiver is not None:
-            if last.receiver.type in Kind.NAMES:
-                return self.find(last.receiver) == self.find(names[0])
-            last = self.call(last.receiver)
-        return False
+        if call.block.id not in self._folds:
+            names = self.declared_in(call.block)[:1]
+            waiting = body_of(call.block)
+            is_fold = bool(names and waiting) and self._is_chain(waiting[-1], names[0])
+            while is_fold and waiting:
+                node = waiting.pop()
+                block = self.call(node).block or node
+                if self.is_loop(block) and self.call(node).name != "fold":
+                    waiting += body_of(block)
+                else:
+                    is_fold = self._is_chain(node, names[0])
+            self._folds[call.block.id] = is_fold
+        return self._folds[call.block.id]
+
+    def _is_chain(self, node: Node, name: Node) -> bool:
+        """Return whether an expression is a variable, or calls of ``add`` on it."""
+        while (call := self.call(node)).name == "add" and call.receiver is not None:
+            node = call.receiver
+        return node.type in Kind.NAMES and self.find(node) == self.find(name)
 
     def _of_this(self, node: Node) -> Node | None:
         blocks = self.around(node, Kind.LAMBDAS)

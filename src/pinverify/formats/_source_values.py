@@ -38,6 +38,8 @@ _INSIDE = words_of("""
     parenthesized_expression as_expression tuple_expression spread_expression
     interpolation interpolated_expression
 """)
+_FORCED = {"unary_expression", "postfix_expression"}
+_PLACE = re.compile(r"Locale\.\w+(\(\))?")
 _OF_LISTS = {"List", "Set", "Map", "Arrays", "Stream", "Collections"}
 _STATIC = Library.FROZEN - {"listOf", "setOf", "mapOf"} | {"asList"}
 _ARRAYS = Library.VIEWS_OF | {"arrayOf", "asList", "array_initializer"}
@@ -126,7 +128,7 @@ class Code(Lists):
         if kind in _INSIDE and (len(inner) == 1 or kind == "as_expression"):
             self._check_type(node)
             return self.value(inner[0], env)
-        if kind == "unary_expression" and text_of(node).endswith("!!"):
+        if kind in _FORCED and text_of(node.children[-1]) in {"!!", "!"}:
             return self.value(inner[0], env)
         if kind == "value_argument" and inner:
             return self.value(inner[-1], env)
@@ -366,6 +368,8 @@ class Code(Lists):
         is_maker = is_maker and not any(alias == name for alias, *_ in self._aliases)
         if first is None or len(arguments) > 1 or not (is_of_text or is_maker):
             return None
+        if self._language == "swift" and call.arguments[0][0] != "string":
+            raise UnknownError(node, AT_RUN_TIME)  # the path of a file has no host
         # Behind the name of a class, only an extension can be meant instead.
         is_other = self._is_extended if is_maker and of else self.is_hidden
         is_hidden = is_other(call.name) and not (is_maker and self._language == "java")
@@ -494,6 +498,8 @@ class Code(Lists):
 
     def _formatted(self, node: Node, call: Call, env: Env) -> str | None:
         arguments = [one for _, one in call.arguments]
+        if call.name == "format" and arguments and self._is_place(arguments[0]):
+            del arguments[0]  # no text depends on it
         is_string = call.receiver is not None and text_of(call.receiver) == "String"
         is_swift = self._language == "swift" and call.name == "String"
         is_swift = is_swift and [la for la, _ in call.arguments][:1] == ["format"]
@@ -514,6 +520,14 @@ class Code(Lists):
         if not is_clear or len(pieces) != len(values) + 1:
             raise UnknownError(node, f"is a format of something else than {mark}")
         return "".join(a + b for a, b in zip(pieces, [*values, ""], strict=True))
+
+    def _is_place(self, node: Node) -> bool:
+        """Return whether an argument is a Locale of Java, which the file imports."""
+        imports = (one for one in self.nodes if one.type.startswith("import"))
+        is_place = _PLACE.fullmatch(text_of(node)) and not self.is_declared("Locale")
+        return bool(is_place) and any(
+            text_of(one).rstrip(";").endswith(" java.util.Locale") for one in imports
+        )
 
 
 def _block_of(node: Node, text: str) -> str:
