@@ -485,7 +485,7 @@ class Code(Lists):
             return self._is_final(function.node)
         places = [self.parent(one.name) for one in function.parameters]
         types = {text_of(o) for one in places for o in children_of(one, Kind.TYPES)}
-        return self._language == "kotlin" and types <= {"String"}
+        return self._language != "java" and types <= {"String"}
 
     def _lines(self, node: Node, call: Call, env: Env) -> list[str] | None:
         is_plain = text_of(node).endswith((".lines()", '.split("\\n")'))
