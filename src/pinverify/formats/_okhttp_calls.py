@@ -394,6 +394,8 @@ class _Reader(Code):
                 self._mistake(add, "comes after build(), which has the pins before")
         if not self._is_used(built):
             self._mistake(built, "is a pinner that nothing gets; give it to the client")
+        if (other := self._replacing(built)) is not None:
+            self._mistake(other, "replaces a pinner of this file; use another name")
         self._note_conditions(line_of(made), made)
         for outer in self.around(made, Kind.FUNCTIONS):
             name = outer.child_by_field_name("name")
@@ -406,6 +408,26 @@ class _Reader(Code):
         for outer in self._conditions(node):
             where = f"the pinner is under the condition of line {line_of(outer)}"
             self.notices.add((line, f"{where}{_AS_USED}"))
+
+    def _replacing(self, built: Node) -> Node | None:
+        """Return what gives the variable of a pinner one that nobody has read."""
+        outer = self.parent(built)
+        left = outer.named_children[0]
+        if outer.type in {"property_declaration", "variable_declarator"}:
+            left = names_in(outer)[0]
+        elif "assignment" not in outer.type:
+            return None
+        ours = self.member(left) if left.type in Kind.PATHS else self.find(left)
+        known = {one.id for calls in self._builds.values() for one in calls}
+        for node in self.nodes:
+            inner = children_of(node) if "assignment" in node.type else []
+            if inner and inner[-1].id not in known and text_of(inner[-1]) != "null":
+                of = inner[0]
+                given = self.member(of) if of.type in Kind.PATHS else self.find(of)
+                is_default = text_of(inner[-1]).endswith(f"{_CLASS}.DEFAULT")
+                if given is not None and given == ours and not is_default:
+                    return node
+        return None
 
     def _is_used(self, built: Node) -> bool:
         """Return whether a pinner goes anywhere: a statement of its own drops it."""

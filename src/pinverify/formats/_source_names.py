@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
-__all__ = ["ENTRIES", "LISTS", "Declared", "Names"]
+__all__ = ["CHANGED", "ENTRIES", "LISTS", "Declared", "Names"]
 
 _SCOPES = words_of("""
     for_statement class_declaration block statements catch_clause catch_block
@@ -247,7 +247,8 @@ class Names(Tree):
 
     def is_declared(self, name: str) -> bool:
         """Return whether the name of a library's class means something else here."""
-        return name in {*self._declared, *self._classes} or self.is_hidden(name)
+        names = {*self._declared, *self._classes, *self._hiding}
+        return name in names or self.is_hidden(name)
 
     def _note_change(self, node: Node) -> None:
         """Note a name if a statement assigns to it or to an element of it.
@@ -334,9 +335,9 @@ class Names(Tree):
         elif kind == "catch_block":
             names = names_in(node)[:1]
             yield from (Declared(one, node, None, AT_RUN_TIME) for one in names)
-        bound = node.child_by_field_name("bound_identifier")
-        if bound and not (kind in Kind.LOOPS or outer.type in _BINDERS):
-            yield Declared(bound, self._scope(bound), None, AT_RUN_TIME)
+        if not (kind in Kind.LOOPS or outer.type in _BINDERS):
+            for one in node.children_by_field_name("bound_identifier"):
+                yield Declared(one, self._scope(one), None, AT_RUN_TIME)
 
     def _scope(self, node: Node) -> Node:
         return next(self.around(node, _SCOPES), self.nodes[0])  # if the parser lost it
@@ -675,10 +676,20 @@ class Names(Tree):
                 continue
             is_key = "key_path" in node.named_children[0].type if node != use else False
             is_key = is_key or use.id in self._elements
+            is_key = is_key or (not is_list and self._is_sent(declared, outer))
             self._check_parts(node, parts)
             if is_key or not self._is_read(node, outer, is_list=is_list):
                 raise UnknownError(node, f"{CHANGED}: see line {line_of(use)}")
         self._checked.add(key)
+
+    def _is_sent(self, declared: Declared, path: Node) -> bool:
+        """Return whether Swift calls a method of a variable, which may change it."""
+        home = self.parent(self.parent(declared.name))
+        is_var = "var" in map(text_of, home.named_children)
+        while self.parent(path).type in Kind.PATHS:
+            path = self.parent(path)
+        is_callee = self.parent(path).type in Kind.CALLS and path.type in Kind.PATHS
+        return self._language == "swift" and is_var and is_callee
 
     def _is_read(  # noqa: C901, PLR0911 - by kind of place
         self, node: Node, outer: Node, *, is_list: bool

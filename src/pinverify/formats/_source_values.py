@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pinverify.formats._source_kinds import Kind, Library, words_of
 from pinverify.formats._source_lists import MAX_SIZE, Address, Lists, is_fixed
-from pinverify.formats._source_names import ENTRIES, LISTS, Declared
+from pinverify.formats._source_names import CHANGED, ENTRIES, LISTS, Declared
 from pinverify.formats._source_objects import Made, levels_of
 from pinverify.formats._source_tree import (
     AT_RUN_TIME,
@@ -39,17 +39,20 @@ _INSIDE = words_of("""
     interpolation interpolated_expression
 """)
 _FORCED = {"unary_expression", "postfix_expression"}
-_PLACE = re.compile(r"Locale\.\w+(\(\))?")
+_PLACE = re.compile(r"Locale\.(US|UK|ROOT|ENGLISH|GERMAN|GERMANY|getDefault\(\))")
 _OF_LISTS = {"List", "Set", "Map", "Arrays", "Stream", "Collections"}
 _STATIC = Library.FROZEN - {"listOf", "setOf", "mapOf"} | {"asList"}
 _ARRAYS = Library.VIEWS_OF | {"arrayOf", "asList", "array_initializer"}
+_GROWING = Library.OPEN | {"toTypedArray", "toArray"}
 _NUMBERS = {"number_literal", "decimal_integer_literal", "integer_literal"}
 _MAKERS = {("Pair", 2), ("NSNumber", 1), ("Array", 1)}
+_PARTS = {"getHost", "host", "getKey", "getValue", "size"}
 _HALVES = {"key": 0, "value": 1, "first": 0, "second": 1}
 _GETS = {"get": 1, "getValue": 1, "getOrDefault": 2}
 _SAME = Library.COPIES | Library.VIEWS | {"orEmpty", "asIterable"}
 _ADDRESSES = {"URL", "URI", "URI.create", "Uri.parse", "HttpUrl.parse", "HttpUrl.get"}
 _TO_ADDRESSES = {"toHttpUrl", "toHttpUrlOrNull", "toUri"}
+_IMPLIED = {"newValue", "oldValue", "error"}
 _EDGES = re.compile(r"\A[^\S\n]*\n|\n[^\S\n]*\Z")  # lines without a text
 _OF_TEXTS: dict[str, Any] = {
     "removePrefix": str.removeprefix,
@@ -231,13 +234,15 @@ class Code(Lists):
         self.read.add(node.id)
         return _block_of(node, "".join(parts)) if is_block else "".join(parts)
 
-    def _meant(self, node: Node, env: Env) -> Value:  # noqa: PLR0911
+    def _meant(self, node: Node, env: Env) -> Value:  # noqa: C901, PLR0911
         text = text_of(node)
         last = text.rpartition(".")[2].strip()
         if last.startswith("kTSK") and last not in self._declared:
             # TrustKit's names of keys, of which one is odd
             is_odd = last.startswith("kTSKExclude")
             return f"{'kSK' if is_odd else 'TSK'}{last.removeprefix('kTSK')}"
+        if self._language == "swift" and text in _IMPLIED:
+            raise UnknownError(node, "may be what a setter or a catch gives this name")
         declared = self.find(node) if node.type in Kind.NAMES else self.member(node)
         is_it = text == ("$0" if self._language == "swift" else "it")
         if is_it and self._language != "java":
@@ -298,7 +303,7 @@ class Code(Lists):
         values = value.values() if isinstance(value, dict) else value
         nodes = self.nodes_in(declared.value) if declared.value else ()
         made = {self.call(o).name or o.type for o in nodes}
-        is_own = bool(made & (_ARRAYS | self._functions.keys()))
+        is_own = bool(made & (_ARRAYS | _GROWING | self._functions.keys()))
         is_plain = isinstance(value, list | dict) and all(map(is_fixed, values))
         return is_own and not is_plain and self._language != "swift"
 
@@ -311,7 +316,7 @@ class Code(Lists):
             is_plain = of.type in Kind.NAMES | Kind.PATHS | Kind.THESE
             is_known = declared and not declared.why and name != "host"
             is_part = is_known or name in {*_HALVES, *_SAME, *Library.SIZES}
-            is_hidden = "which may have this name" in str(error)
+            is_hidden = re.search(f"which may have this name|{CHANGED}", str(error))
             if is_part or is_hidden or not (is_plain or "nowhere" in str(error)):
                 raise
         if isinstance(value, Made):
@@ -366,10 +371,14 @@ class Code(Lists):
         is_of_text = call.name in _TO_ADDRESSES and not (call.is_safe or call.arguments)
         is_maker = f"{of}{call.name}" in _ADDRESSES and not self.is_declared(name)
         is_maker = is_maker and not any(alias == name for alias, *_ in self._aliases)
-        if first is None or len(arguments) > 1 or not (is_of_text or is_maker):
+        is_one = len(arguments) <= 1 and not call.block
+        if first is None or not is_one or not (is_of_text or is_maker):
             return None
         if self._language == "swift" and call.arguments[0][0] != "string":
             raise UnknownError(node, AT_RUN_TIME)  # the path of a file has no host
+        is_other_url = self._language != "swift" and self._is_hidden_at(node)
+        if is_maker and is_other_url:
+            raise UnknownError(node, f"may be of another {name}, which is inherited")
         # Behind the name of a class, only an extension can be meant instead.
         is_other = self._is_extended if is_maker and of else self.is_hidden
         is_hidden = is_other(call.name) and not (is_maker and self._language == "java")
@@ -424,7 +433,9 @@ class Code(Lists):
                 of_, key = (self.value(o, env) for o in (call.receiver, arguments[0]))
                 return self._element(node, of_, key)
             same = _SAME | {"keySet"}
-            if call.name in {"getHost", "host", "getKey", "getValue", "size", *same}:
+            is_bare = {la for la, _ in call.arguments} <= {"percentEncoded"}
+            halves = _PARTS if is_bare and not call.block else set[str]()
+            if call.name in halves | same:
                 name = call.name.removeprefix("get")
                 name = name if name in same else name.lower()
                 return self._part(node, call.receiver, name, env)
@@ -505,7 +516,9 @@ class Code(Lists):
         is_swift = is_swift and [la for la, _ in call.arguments][:1] == ["format"]
         is_java = call.name == "format" and is_string
         if not (is_java or is_swift) and call.receiver is not None:
-            if call.name not in {"format", "formatted"} or call.is_safe:
+            # `format` of Java is static: its format is no receiver.
+            names = {"format"} if self._language == "kotlin" else {"formatted"}
+            if call.name not in names or call.is_safe:
                 return None
             arguments = [call.receiver, *arguments]
         elif not (is_java or is_swift):
@@ -523,11 +536,16 @@ class Code(Lists):
 
     def _is_place(self, node: Node) -> bool:
         """Return whether an argument is a Locale of Java, which the file imports."""
+        if not _PLACE.fullmatch(text_of(node)) or self.is_declared("Locale"):
+            return False
         imports = (one for one in self.nodes if one.type.startswith("import"))
-        is_place = _PLACE.fullmatch(text_of(node)) and not self.is_declared("Locale")
-        return bool(is_place) and any(
-            text_of(one).rstrip(";").endswith(" java.util.Locale") for one in imports
-        )
+        words = (text_of(one).rstrip(";").split() for one in imports)
+        is_imported = ["import", "java.util.Locale"] in words
+        return is_imported and not self._is_hidden_at(node)
+
+    def _is_hidden_at(self, node: Node) -> bool:
+        """Return whether the name of a class may mean an inherited one at a place."""
+        return any(self._hides(one, is_local=False) for one in self.around(node))
 
 
 def _block_of(node: Node, text: str) -> str:
