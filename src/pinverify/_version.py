@@ -1,7 +1,5 @@
 """The version of pinverify."""
 
-from __future__ import annotations
-
 __all__ = ["__version__"]
 
 __version__ = "0.1.0"

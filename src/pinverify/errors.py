@@ -61,8 +61,8 @@ class MistakesError(PolicyError):
     """Raised for all mistakes of a file together.
 
     Attributes:
-        lines: one for each mistake; at most twenty, then one with the number of the
-            other mistakes.
+        lines: one for each of the first twenty mistakes; if there are others, one more
+            line counts them.
         kinds: the kind of each mistake that has a line. If all kinds are the same, the
             error has this kind too; else its kind is empty.
     """
@@ -86,9 +86,6 @@ def told(lines: Sequence[str], name: str, num: int) -> tuple[str, ...]:
     first = tuple(lines[:MAX_TOLD])
     more = num - len(first)
     return (*first, f"{name}: … and {more:,} more") if more else first
-
-
-# ---- text of others, made fit to be printed ----------------------------------
 
 
 def printable(text: str) -> str:

@@ -48,8 +48,7 @@ def canonical_host(host: str | bytes) -> str:
     status = lib.pv_host_canonical(out, out_len, data, len(data))
     if status != lib.PV_OK:
         raise _not_a_host(host, status_text(status))
-    text: bytes = ffi.string(out)
-    return text.decode("ascii")
+    return str(ffi.string(out), "ascii")
 
 
 def is_address(canonical: str) -> bool:
@@ -126,9 +125,6 @@ def _a_label(host: str, label: str) -> str:
         )
         raise _not_a_host(host, why)
     return ours
-
-
-# ---- patterns ----------------------------------------------------------------
 
 
 class BadPatternError(PolicyError):

@@ -41,8 +41,6 @@ __all__ = [
     "spki_sha256_many",
 ]
 
-# ---- digests -----------------------------------------------------------------
-
 
 def sha256(data: Buffer) -> bytes:
     """Return the SHA-256 of *data*: 32 bytes (FIPS 180-4)."""
@@ -63,12 +61,8 @@ def sha256_many(
     digests = bytearray(DIGEST_LEN * num)
     out = ffi.from_buffer(digests)
     for first, column in columns:
-        status = lib.pv_sha256_many(out + DIGEST_LEN * first, column.handle)
-        check_offsets(status)
+        check_offsets(lib.pv_sha256_many(out + DIGEST_LEN * first, column.handle))
     return bytes(digests)
-
-
-# ---- certificates ------------------------------------------------------------
 
 
 def spki(cert: bytes) -> bytes:
@@ -148,9 +142,6 @@ def not_a_certificate(status: int, cert: bytes) -> str:
     return f"not a strict-DER certificate: {status_text(status)}{advice}"
 
 
-# ---- pins --------------------------------------------------------------------
-
-
 def pins_contain(pins: bytes, digest: bytes) -> bool:
     """Return True if *digest* is one of *pins*, in time independent of their bytes.
 
@@ -166,10 +157,7 @@ def pins_contain(pins: bytes, digest: bytes) -> bool:
     if len(digest) != DIGEST_LEN:
         msg = f"a digest has 32 bytes, got {len(digest)}"
         raise ValueError(msg)
-    answer: int = lib.pv_pins_contain(
-        ffi.from_buffer(pins), num_pins, ffi.from_buffer(digest)
-    )
-    return answer == 1
+    return bool(lib.pv_pins_contain(pins, num_pins, digest) == 1)
 
 
 def pack(pins: bytes) -> bytes:

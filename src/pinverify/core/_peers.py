@@ -30,9 +30,6 @@ _CHAINS_AT_ONCE = 256
 _MOST_AT_ONCE = 8192
 
 
-# ---- hosts -------------------------------------------------------------------
-
-
 class Hosts:
     """The hosts of n peers: a sequence, or a buffer with offsets; or None."""
 
@@ -103,9 +100,6 @@ class Hosts:
         return column.handle, column
 
 
-# ---- chains ------------------------------------------------------------------
-
-
 def as_chain(certs: Sequence[bytes] | None) -> list[bytes]:
     """Return a copy of a chain; TypeError for one certificate, or None."""
     if type(certs) is list:  # fast path
@@ -138,8 +132,6 @@ class Chains:
     """
 
     __slots__ = ("_rows", "num", "num_certs", "positions")
-
-    listed = True
 
     def __init__(self, chains: Sequence[Sequence[bytes]]) -> None:
         if is_buffer(chains):
@@ -181,8 +173,6 @@ class ColumnOfChains:
     """
 
     __slots__ = ("_column", "_kept", "num", "num_certs", "positions")
-
-    listed = False
 
     def __init__(
         self, certs: Column, positions: Positions | None, kept: object
@@ -230,9 +220,6 @@ def chains_of(
     return Chains(given)
 
 
-# ---- both --------------------------------------------------------------------
-
-
 def parts(
     hosts: Hosts, chains: Chains | ColumnOfChains, threads: int
 ) -> Iterator[range]:
@@ -241,7 +228,7 @@ def parts(
     if hosts.num not in {None, num}:
         msg = f"{hosts.num} hosts and {num} chains: give one per peer"
         raise ValueError(msg)
-    if chains.listed:
+    if isinstance(chains, Chains):
         size = _CHAINS_AT_ONCE
     else:
         size = min(num // threads + 1, _MOST_AT_ONCE)
