@@ -31,10 +31,10 @@ class ArrowColumn(NamedTuple):
 
     name: str
     kind: str
-    """Its type, as the interface spells it."""
+    """Its type: a format string of the interface."""
     length: int
     buffers: Sequence[Any]
-    """Bytes or memoryviews, without the bitmap for nulls, which comes first."""
+    """All its buffers but the first, which is `valid`: bytes or memoryviews."""
     children: Sequence[ArrowColumn] = ()
     valid: bytes | None = None
     """One bit for each row, 0 if it is null; None if the column can have no nulls."""
@@ -68,16 +68,11 @@ def stream_capsule(column: ArrowColumn) -> object:
     return _core.arrow_stream(make)
 
 
-_STRUCTS = {
-    "schema": "struct ArrowSchema *",
-    "array": "struct ArrowArray *",
-    "array_stream": "struct ArrowArrayStream *",
-}
-
-
 def struct_of(capsule: object, name: str) -> Any:  # noqa: ANN401 - a C struct
     """Return a pointer to the struct in a capsule of another library."""
-    return ffi.cast(_STRUCTS[name], _core.arrow_address(capsule, f"arrow_{name}"))
+    kind = name.title().replace("_", "")  # "ArrayStream" for "array_stream"
+    place = _core.arrow_address(capsule, f"arrow_{name}")
+    return ffi.cast(f"struct Arrow{kind} *", place)
 
 
 def _schema(column: ArrowColumn, owner: Owner, *, top: bool = False) -> Any:  # noqa: ANN401
