@@ -1,8 +1,6 @@
 """The compiled core: its functions and statuses, and the memory that they read.
 
 Without the core nothing is decided: there is no second implementation in Python.
-
-A column has many byte strings in one buffer, and the positions that separate them.
 """
 
 from __future__ import annotations
@@ -59,8 +57,7 @@ A buffer of 4- or 8-byte integers is not copied: array.array, a numpy array, or
 
 def status_text(status: int) -> str:
     """Return the phrase for a ``pv_status``."""
-    text: bytes = ffi.string(lib.pv_status_text(status))
-    return text.decode("ascii")
+    return str(ffi.string(lib.pv_status_text(status)), "ascii")
 
 
 def as_bytes(data: Any) -> bytes:  # noqa: ANN401 - any argument
@@ -90,9 +87,6 @@ def address(held: memoryview) -> Any:  # noqa: ANN401 - a C pointer
     the garbage collector could release the view before it, and crash.
     """
     return ffi.cast("uint8_t *", ffi.from_buffer(held))
-
-
-# ---- columns -----------------------------------------------------------------
 
 
 class Chain(NamedTuple):
@@ -138,10 +132,10 @@ class Positions:
         return (self._address + self.width * first, self.width, num)
 
     def from_zero(self, first: int, num: int) -> Positions:
-        """Return the positions of *num* pieces, from piece *first* on, as if from zero.
+        """Return the positions of *num* pieces, from number *first* on, moved to zero.
 
-        They are a copy, unless the first position is zero already. ValueError if the
-        first is negative or exceeds the last; in a copy, if it exceeds any.
+        The first position is subtracted from all in a copy; if it is zero, nothing is
+        copied. ValueError if it is negative, or exceeds the last or one in the copy.
         """
         some = self.view[first : first + num + 1]
         start = some[0]
@@ -156,7 +150,7 @@ class Positions:
 
 
 class Column:
-    """A ``pv_column``, together with the buffers that it points to."""
+    """Byte strings in one buffer: a ``pv_column``, and the memory it points to."""
 
     __slots__ = ("_address", "data", "data_len", "handle", "num", "positions")
 
