@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import struct
-import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -264,8 +263,7 @@ class OpenPolicy:
         A blocked key could be in a part of the chain that was not seen. A bad host is
         never clear.
         """
-        clear: int = lib.pv_host_is_clear(self._handle, host, len(host))
-        return clear == 1
+        return bool(lib.pv_host_is_clear(self._handle, host, len(host)) == 1)
 
     def enforces_for_hosts(self) -> bool:
         """Return True if any host has pins in enforce mode, expired ones included.
@@ -275,8 +273,8 @@ class OpenPolicy:
         out = ffi.new("pv_pinset *")
         for index in range(self.num_pinsets):
             _check_index(lib.pv_policy_pinset(out, self._handle, index))
-            if out.mode == lib.PV_ENFORCE and not (
-                index == 0 and self.has_clients and not self._is_of_a_host(0)
+            if out.mode == lib.PV_ENFORCE and (
+                index > 0 or not self.has_clients or self._is_of_a_host(0)
             ):
                 return True
         return False
@@ -475,9 +473,8 @@ def fields_of(raw: bytes) -> Any:  # noqa: ANN401 - a C struct
 
 def rejection(reason: int, num_seen: int = 0) -> bytes:
     """Return the ``pv_report`` of a rejection that no policy decided."""
-    report = ffi.new("pv_report *", {"reason": reason, "num_seen": num_seen})
-    report.rule, report.depth = NO_RULE, NO_DEPTH
-    return bytes(ffi.buffer(report))
+    raw = {"reason": reason, "num_seen": num_seen, "rule": NO_RULE, "depth": NO_DEPTH}
+    return bytes(ffi.buffer(ffi.new("pv_report *", raw)))
 
 
 # ---- the answers about many peers --------------------------------------------
@@ -493,8 +490,7 @@ class Answers:
     def __init__(
         self, chains: Chains | ColumnOfChains, *, with_keys: bool = True
     ) -> None:
-        num = chains.num
-        self.num = num
+        self.num = num = chains.num
         self.accepted = bytearray((num + 7) // 8)
         self.reasons = bytearray(num)
         self.rules = bytearray(4 * num)
@@ -521,19 +517,15 @@ class Answers:
 
         It begins with peer *first*, a multiple of 8, and certificate *first_cert*.
         """
-
-        def place(kind: str, column: bytearray, at: int) -> Any:  # noqa: ANN401
-            return ffi.cast(kind, ffi.from_buffer(column)) + at
-
-        spkis = place("uint8_t *", self.spkis, DIGEST_LEN * first_cert)
+        spkis = ffi.from_buffer(self.spkis) + DIGEST_LEN * first_cert
         places = {
             "spkis": spkis if self.spkis else ffi.NULL,
-            "accepted": place("uint8_t *", self.accepted, first // 8),
-            "reasons": place("uint8_t *", self.reasons, first),
-            "rules": place("uint32_t *", self.rules, first),
-            "depths": place("uint32_t *", self.depths, first),
-            "details": place("uint16_t *", self.details, first),
-            "matched": place("uint8_t *", self.matched, DIGEST_LEN * first),
+            "accepted": ffi.from_buffer(self.accepted) + first // 8,
+            "reasons": ffi.from_buffer(self.reasons) + first,
+            "rules": ffi.from_buffer("uint32_t[]", self.rules) + first,
+            "depths": ffi.from_buffer("uint32_t[]", self.depths) + first,
+            "details": ffi.from_buffer("uint16_t[]", self.details) + first,
+            "matched": ffi.from_buffer(self.matched) + DIGEST_LEN * first,
         }
         return ffi.new("pv_answers *", places)
 
@@ -546,10 +538,8 @@ class Answers:
         start, stop = (i, i + 1) if offsets is None else (offsets[i], offsets[i + 1])
         spkis = bytes(self.spkis[DIGEST_LEN * start : DIGEST_LEN * stop])
         keys = [spkis[at : at + DIGEST_LEN] for at in range(0, len(spkis), DIGEST_LEN)]
-        rule, depth, details = (
-            int.from_bytes(column[width * i : width * (i + 1)], sys.byteorder)
-            for column, width in ((self.rules, 4), (self.depths, 4), (self.details, 2))
-        )
+        rule, depth = (memoryview(c).cast("I")[i] for c in (self.rules, self.depths))
+        details = memoryview(self.details).cast("H")[i]
         fields = {
             "accepted": self.accepted[i // 8] >> i % 8 & 1,
             "reason": self.reasons[i],
