@@ -16,7 +16,7 @@ enum {
   LEAF7_EBX_SHA = 1 << 29,
   LEAF7_EBX_AVX512BW = 1 << 30,
   XCR0_AVX = 0x06,     // xmm and ymm
-  XCR0_AVX512 = 0xe6,  // and the mask registers, the rest of zmm, zmm16 to 31
+  XCR0_AVX512 = 0xe6,  // those, the mask registers and all of zmm0 to 31
   INTEL_EBX = 0x756e6547  // "Genu", of "GenuineIntel"
 };
 

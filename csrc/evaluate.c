@@ -14,8 +14,8 @@ static pv_span chain_cert(const chain_view *chain, size_t i) {
                               : column_item(chain->column, chain->first + i);
 }
 
-// Does what pv_spki_sha256 does, for certificate `i` of a chain. If it was
-// hashed before, `*out` receives the digest of the whole certificate as well.
+// Does what pv_spki_sha256 does, for certificate `i` of a chain. If the chain
+// was hashed before, `*out` receives the digest of the whole certificate, too.
 static pv_status chain_spki(cert_digests *out, const chain_view *chain,
                             size_t i) {
   hashed *keys = chain->keys;
@@ -46,12 +46,12 @@ typedef struct pin_list {
   uint8_t kind;
 } pin_list;
 
-// The lists that a decision asks. None is empty.
+// The lists that a decision searches. None is empty.
 typedef struct pin_lists {
   pin_list of[NUM_RUNS + 2];
   uint32_t num;
-  uint32_t in_use;  // bit `list` if it is one of them
-  uint32_t kinds;   // bit `kind` if there are pins of it
+  uint32_t in_use;  // bit `list` for each of them
+  uint32_t kinds;   // bit `kind` for each kind of pins in them
 } pin_lists;
 
 enum { BLOCKED = 1 << PV_LIST_BLOCKED };
@@ -67,8 +67,8 @@ static void add_list(pin_lists *out, const pv_policy *policy, uint32_t pinset,
   }
 }
 
-// Collects the lists of a PinSet and what is blocked for every host; with
-// PV_UNPINNED only the latter.
+// Collects the lists of a PinSet, and those that are blocked for every host;
+// for PV_UNPINNED, only the latter.
 static void collect_lists(pin_lists *out, const pv_policy *policy,
                           uint32_t pinset) {
   out->num = out->in_use = out->kinds = 0;
@@ -98,11 +98,11 @@ typedef struct finding {
 } finding;
 
 typedef struct evidence {
-  uint32_t lists_hit;   // bit `list` for pins, leaf, ca
-  finding pinned;       // matches one of these
+  uint32_t lists_hit;   // bit `list` for each list with a match
+  finding pinned;       // matches pins, leaf or ca
   finding blocked;      // matches a blocked list
   uint32_t num_seen;    // certificates before the first malformed one
-  pv_status malformed;  // PV_OK, or the fault of that one
+  pv_status malformed;  // PV_OK, or the fault of this one
 } evidence;
 
 // Looks for a digest of the certificate at `depth` in one list.
@@ -123,8 +123,8 @@ static void scan_list(evidence *out, const pv_policy *policy,
   }
 }
 
-// Looks at one certificate that could be read. Behind a malformed certificate
-// nothing matches, but a key may be blocked: fail closed.
+// Searches each list that applies for one well-formed certificate. Above a
+// malformed certificate, pins do not match, but blocked keys do: fail closed.
 static void look_at(evidence *out, const pv_policy *policy,
                     const pin_lists *lists, uint32_t depth,
                     const cert_digests *digests) {
@@ -138,7 +138,7 @@ static void look_at(evidence *out, const pv_policy *policy,
 }
 
 // Reads the whole chain, whatever it finds. Whole certificates are hashed only
-// if one is pinned or blocked.
+// if a list has pins of whole certificates.
 static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
                    const pin_lists *lists, const chain_view *chain) {
   const bool whole = (lists->kinds >> PV_CERTIFICATE & 1) != 0;
@@ -165,8 +165,8 @@ static void gather(evidence *out, uint8_t *out_spkis, const pv_policy *policy,
 
 // ---- the decision -----------------------------------------------------------
 
-// Steps 4 to 7. Nothing above the certificates that match is needed, unless a
-// key is blocked: then a certificate that is malformed could hide that key.
+// Steps 4 to 7 of pv_evaluate. If the pins match, a malformed certificate does
+// no harm, unless the policy blocks keys: it could hide one of these.
 static pv_reason judge_chain(const evidence *seen, size_t num_certs,
                              bool is_clear, bool is_hit) {
   if (num_certs == 0) {
@@ -187,7 +187,7 @@ static void report_finding(pv_report *out, const finding *found) {
   memcpy(out->matched, found->digest, PV_DIGEST_LEN);
 }
 
-// Reports the judgement of a chain. Step 8: in report mode it never rejects.
+// Reports the judgement of a chain. Step 8: report mode rejects no chain.
 static void report_reason(pv_report *out, pv_reason reason,
                           const evidence *seen) {
   out->reason = (uint8_t)reason;
@@ -202,8 +202,8 @@ static void report_reason(pv_report *out, pv_reason reason,
   }
 }
 
-// If no pins decide, `out` already has an acceptance, which stands if the chain
-// shows nothing against it.
+// If no pins decide, `out` already has an acceptance. It stands unless the
+// chain is empty or malformed, or has a blocked key.
 static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
                             const pv_policy *policy, const pin_lists *lists,
                             bool pins_decide, const chain_view *chain) {
@@ -221,7 +221,7 @@ static void decide_by_chain(pv_report *out, uint8_t *out_spkis,
   }
 }
 
-// Long hosts are left to pv_policy_find, so that they are not hashed twice.
+// Long hosts are left to pv_policy_find, so that none is hashed twice.
 static given_host host_given(const pv_policy *policy, const char *host,
                              size_t host_len) {
   given_host out = {host, host_len, PV_NO_RULE};
@@ -240,8 +240,8 @@ static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
   char canonical[PV_HOST_MAX + 1];
   size_t canonical_len = 0;
   uint32_t pinset = PV_UNPINNED;
-  // Names of rules are canonical. So a host that is spelt as one is, too; and
-  // no other rule is more specific.
+  // Names of rules are canonical, so a host that is spelt like one is, too. No
+  // rule is more specific than an exact one.
   out->rule = host->rule;
   if (out->rule == PV_NO_RULE) {
     const pv_status status =
@@ -266,7 +266,7 @@ static uint32_t find_pinset(pv_report *out, const pv_policy *policy,
   return pinset;
 }
 
-// A peer without a name counts as a client, and without rules every peer does.
+// The pins for clients are for peers without a name; without rules, for all.
 static bool clients_decide(const pv_policy *policy, size_t host_len) {
   return (policy->flags & POLICY_CLIENTS) != 0 &&
          (host_len == 0 || policy->num_rules == 0);

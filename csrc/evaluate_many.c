@@ -36,9 +36,9 @@ static void prefetch_pins(const pv_policy *policy, uint32_t rule) {
 }
 
 // Reads up to PEERS_AHEAD hosts, from number `first` on, and finds the rules
-// that are spelt so. With many rules, a decision waits for memory four times:
-// for a bucket, a rule, its name and PinSet, and pins. So each is prefetched
-// for all of these hosts before it is read for one.
+// with exactly these names. With many rules, a decision waits for memory four
+// times: for a bucket, a rule, its name and PinSet, and pins. So each of them
+// is prefetched for all of these hosts before it is read for the first.
 static void find_rules(given_host out[PEERS_AHEAD], const pv_policy *policy,
                        const pv_column *hosts, size_t first) {
   const size_t left = hosts->offsets.num - first;
@@ -65,7 +65,7 @@ static void find_rules(given_host out[PEERS_AHEAD], const pv_policy *policy,
                 PV_EXACT)) {
       prefetch_pins(policy, out[i].rule);
     } else {
-      out[i].rule = PV_NO_RULE;  // so each peer is looked up alone
+      out[i].rule = PV_NO_RULE;  // pv_policy_find looks again
     }
   }
 }

@@ -228,7 +228,7 @@ static size_t write_ipv6(char *out, const ipv6 *address) {
 
 // ---- names (RFC 1035, 2.3; RFC 1123, 2.1; and '_', which is in use) ---------
 
-// The spelling of each byte of a name; 0: no name has it.
+// The canonical spelling of each byte of a name; 0 for bytes of no name.
 static const char spelling[256] = {
     ['-'] = '-', '.', ['0'] = '0', '1', '2', '3', '4', '5', '6', '7', '8', '9',
     ['A'] = 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm',
@@ -263,7 +263,7 @@ static pv_status write_name(char *out, const char *host, size_t host_len) {
   return label_len > 0 ? PV_OK : PV_ERR_HOST_LABEL_EMPTY;
 }
 
-// ---- all three --------------------------------------------------------------
+// ---- IPv4, IPv6 and names ---------------------------------------------------
 
 static pv_status canonical(char *out, size_t *out_len, const char *host,
                            size_t host_len) {
@@ -304,7 +304,7 @@ static bool is_address(const char *host, size_t host_len) {
           ends_in_number(host, host_len));
 }
 
-// The number is a byte, so that compilers count many at a time.
+// The number is a byte, so that compilers can count in many lanes at a time.
 static uint8_t count_labels(const char *name, size_t name_len) {
   uint8_t num = 1;
   for (size_t i = 0; i < name_len; i++)

@@ -32,7 +32,7 @@ uint32_t pv__policy_find_exact(const pv_policy *policy, uint64_t hash,
                                             host_len, PV_EXACT);
 }
 
-// Finds the rule of one shape with end `i` of a host.
+// Finds the rule of one shape whose name is end `i` of a host.
 PV_INLINE uint32_t find_end(const pv_policy *policy, const host_ends *ends,
                             size_t i, uint8_t shape, const uint8_t *host,
                             size_t host_len) {

@@ -1,5 +1,5 @@
-// policy_hash.c: the hashes of a host, and the digest of a compiled policy.
-// That is a digest of the digests of blocks, because kernels hash many blocks
+// policy_hash.c: the hashes of a host, and the digest of a compiled policy. The
+// latter is a digest of the digests of blocks, because kernels hash many blocks
 // side by side.
 #include "policy_hash.h"
 
@@ -10,8 +10,8 @@
 
 enum { COVERED_AT = 40, BLOCK_BYTES = 4096 };
 
-// Adds the ends behind the dots in word `i` of a host, counted from its last,
-// up to PV_ANY_LABELS_MAX in all.
+// Adds the ends that follow a dot in word `i` of a host, counted from its last
+// word, until there are PV_ANY_LABELS_MAX ends.
 static void add_ends(host_ends *out, size_t i, uint64_t bytes) {
   for (uint64_t dots = find_dots(bytes);
        dots != 0 && out->num < PV_ANY_LABELS_MAX; dots &= dots - 1) {
@@ -61,7 +61,7 @@ void pv__digest_pieces(uint8_t digest[32], const pv_span *pieces,
   pv_sha256(digest, all, PV_DIGEST_LEN * (1 + num_pieces));
 }
 
-// Finds up to PIECES_MAX blocks from position `*at` on, moves behind them, and
+// Finds up to PIECES_MAX blocks from `*at` on, moves `*at` behind them, and
 // returns their number. The last block of a policy may be shorter.
 static size_t find_blocks(pv_span out_blocks[PIECES_MAX], const uint8_t *bytes,
                           size_t bytes_len, size_t *at) {

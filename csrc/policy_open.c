@@ -1,10 +1,9 @@
 // policy_open.c: opens the bytes of a compiled policy (pinverify_compile.h,
 // section 1); map/ opens a file with such bytes.
 //
-// All of it is checked here, once, from the outside in: the frame and its
-// digest, the header, the PinSets, the buckets, the rules. The look-ups of
-// policy_find.c stay inside the bytes because any other policy was refused
-// here.
+// A whole policy is checked here, once, from the outside in: the frame and its
+// digest, the header, the PinSets, the buckets, the rules. So the look-ups of
+// policy_find.c stay inside the bytes.
 #include <string.h>
 
 #include "host.h"
@@ -149,7 +148,7 @@ static void copy_pinset(uint8_t out[PINSET_LEN], const uint8_t *pinset) {
   memcpy(out, pinset, PINSET_LEN);
 }
 
-// Checks PinSet `i` in a copy, so that the check uses one section, the pins.
+// Checks a copy of PinSet `i`, so that the check reads one section only: pins.
 static bool check_pinset_at(const pv_policy *policy, uint32_t i) {
   uint8_t pinset[PINSET_LEN];
   copy_pinset(pinset, pinset_at(policy, i));
@@ -218,7 +217,7 @@ static int compare_rules(const pv_policy *policy, rule_fields a,
   return order != 0 ? order : a.name_len - b.name_len;
 }
 
-// Rule `i` is in the bucket of its name, behind the rules before it.
+// Checks the numbers of rule `i`, its bucket, and its order in the bucket.
 static bool check_rule(const pv_policy *policy, uint32_t i, rule_fields rule,
                        rule_fields previous) {
   const uint64_t hash = hash_name(policy->key, policy->names + rule.name_at,
@@ -231,7 +230,7 @@ static bool check_rule(const pv_policy *policy, uint32_t i, rule_fields rule,
          (i == start || compare_rules(policy, previous, rule) < 0);
 }
 
-// Checks rule `i`, and puts it in the place of the previous one.
+// Checks rule `i`, and makes it the previous one.
 static bool check_next_rule(rule_fields *previous, const pv_policy *policy,
                             uint32_t i) {
   const rule_fields rule = read_rule(rule_at(policy, i));

@@ -8,7 +8,7 @@
 #include "constant_time.h"
 #include "kernels.h"
 
-// Up to ROWS_MAX pins are rows: a block of eight would be more bytes to read.
+// Up to ROWS_MAX pins are stored as rows, because a block of eight is longer.
 enum {
   ROWS_MAX = 4,
   BLOCK_PINS = 8,

@@ -13,7 +13,7 @@ enum { BLOCK_LEN = 64, LENGTH_AT = 56 };
 // The order was measured, in cycles per block (bench/bench_compilers.py).
 // Intel, model 167: sixteen lanes of AVX-512 take 62, the SHA instructions 98
 // with two or three lanes and 130 with one. AMD, Zen 4: the SHA instructions
-// take 52 with three lanes, AVX-512 takes 73. Intel, model 85, has none: one
+// take 52 with three lanes, AVX-512 takes 73. Intel, model 85, lacks them: one
 // message takes 500 with BMI2 and 870 in plain C, sixteen lanes 60, eight 150.
 
 #if PV_X86_64
@@ -123,9 +123,9 @@ static size_t num_padded_blocks(size_t len) {
   return len / BLOCK_LEN + 1 + (len % BLOCK_LEN >= LENGTH_AT);
 }
 
-// Everything is copied 64 bytes at a time, which takes a few instructions; a
-// copy of a variable number of bytes would be a call. Superfluous bytes go into
-// `before`, or are overwritten by the next copy.
+// Copies 64 bytes at a time, which takes a few instructions. Only for a short
+// message, a variable number of bytes is copied, which is a call. Superfluous
+// bytes go into `before`, or are overwritten by the next copy.
 PV_INLINE void write_tail(tail *t, pv_span message, size_t num_blocks) {
   static const uint8_t one_bit_and_zeros[BLOCK_LEN] = {0x80};
   uint8_t *end = t->blocks + message.len % BLOCK_LEN;
@@ -181,8 +181,8 @@ static const sha256_step *widest_step(const pv_kernel *kernel, size_t num) {
   return &kernel->sha256[i];
 }
 
-// Returns the block up to which the whole group can go on from block `done`:
-// the next end of a message, or beginning of a tail, which is stored elsewhere.
+// Returns the block up to which the whole group can go on from block `done`: to
+// the end of a message, or the beginning of a tail, which is stored elsewhere.
 static size_t next_stop(const group *g, size_t done) {
   size_t stop = g->messages[g->num - 1].num_blocks;
   for (size_t l = 0; l < g->num; l++) {
@@ -274,7 +274,7 @@ void pv_sha256(uint8_t out[32], const uint8_t *data, size_t len) {
 
 // ---- many messages ----------------------------------------------------------
 
-// Sorts the first `num` of `order` by insertion.
+// Sorts the first `num` of `order` by insertion, most blocks first.
 static void sort_long_ones(uint8_t *order, size_t num,
                            const pv_span *messages) {
   for (size_t i = 1; i < num; i++) {
@@ -291,7 +291,7 @@ static void sort_long_ones(uint8_t *order, size_t num,
 }
 
 // Sorts the messages by their number of blocks, most first, missing messages
-// last; returns the number of messages. It is a counting sort, because most
+// last; returns how many are not missing. It is a counting sort, because most
 // have few blocks; messages of more than MANY blocks are counted as MANY.
 static size_t sort_by_blocks(uint8_t order[SHA256_CHUNK],
                              const pv_span *messages, size_t num_messages) {
@@ -329,7 +329,7 @@ static void fill_group(group *g, uint8_t *out_digests, const pv_span *messages,
   }
 }
 
-// Returns true if the first messages of `order` have the same number of whole
+// Returns true if the first `num` of `order` have the same number of whole
 // blocks, and of blocks in the tail.
 static bool are_alike(const pv_span *messages, const uint8_t *order,
                       size_t num) {
@@ -343,7 +343,7 @@ static bool are_alike(const pv_span *messages, const uint8_t *order,
   return alike;
 }
 
-// Hashes the first `num` of `order`: one for each lane, or the rest.
+// Hashes the first `num` of `order`: one for each lane, or fewer at the end.
 PV_INLINE void hash_some(const pv_kernel *kernel, size_t lanes,
                          uint8_t *out_digests, const pv_span *messages,
                          const uint8_t *order, size_t num) {

@@ -80,8 +80,8 @@ PV_FLATTENED bool is_null(const der_cursor *in) {
 }
 
 // Parameters are NULL, an OID, or a type that parsers do not decode by
-// themselves. Other simple types have rules of their own, which OpenSSL checks
-// and no algorithm needs; they are refused.
+// themselves. Other simple types are refused: no algorithm needs them, and
+// OpenSSL checks special rules for each.
 PV_FLATTENED bool is_parameters(der_cursor in) {
   der_cursor content;
   uint8_t tag = 0;

@@ -1,5 +1,5 @@
 // spki_sha256.c: certificate --> SHA-256 of its SPKI, for one certificate and
-// for many; and the search for it among pins, in the same call.
+// for many; and the search for this digest among pins, in the same call.
 #include <string.h>
 
 #include "columns.h"
@@ -61,8 +61,8 @@ static chunk next_chunk(const pv_column *certs, size_t done) {
 }
 
 // Hardware prefetchers cannot follow the walk, so whole certificates are
-// prefetched: CERTS_AHEAD ahead in the first chunk, later the next chunk while
-// this one is processed, up to WANTED_MAX, about what L2 holds. The walk takes
+// prefetched: in the first chunk CERTS_AHEAD ahead; each later chunk while the
+// one before is processed, up to WANTED_MAX (what L2 holds). The walk takes
 // a third of a chunk's time, so it prefetches a third of the next chunk.
 enum { CERTS_AHEAD = 12, WANTED_MAX = 512 * 1024, SHARE_OF_WALK = 3 };
 
@@ -77,7 +77,7 @@ static void prefetch_cert(const pv_column *certs, size_t i) {
   }
 }
 
-// Returns the bytes of the certificates after those of `part`.
+// Returns the bytes of the chunk after `part`, at most WANTED_MAX of them.
 static pv_span wanted_after(const chunk *part) {
   const pv_offsets *offsets = &part->certs->offsets;
   const chunk next = next_chunk(part->certs, part->first + part->num);

@@ -1,11 +1,11 @@
-// text.c: writes texts for logs and messages, and reads none: pins as text are
-// read in Python, by policy/_pin.py. No decision depends on these texts.
+// text.c: writes texts for logs and messages; no decision depends on them. Pins
+// in the form of text are read in Python only, by policy/_pin.py.
 #include <string.h>
 
 #include "pinverify.h"
 #include "prove.h"
 
-// Digits of 32 bytes, in base64 without the one that pads.
+// The number of digits of a digest, without the padding of base64.
 enum { BASE64_LEN = 43, HEX_LEN = 64 };
 
 const char *pv_version(void) {

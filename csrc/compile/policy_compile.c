@@ -3,8 +3,8 @@
 // policy/_compiled.py); policy_open.c reads the result.
 //
 // Nothing is allocated: the rules are counted and placed where they are
-// written. Until the names are written, a rule has the position of its name in
-// the data of the patterns instead of that in the names section.
+// written. Until the names are written, the name_at of a rule is a position in
+// the data of the patterns, not in the names section.
 //
 // The patterns are read several times. Each position that is computed from them
 // is compared with the end of its section before it is used.
@@ -158,7 +158,7 @@ static uint64_t count_names_len(const pv_column *patterns) {
   return names_len;
 }
 
-// Returns the lowest power of two that is not below the number of rules.
+// Returns the lowest power of two that is at least the number of rules.
 static uint32_t count_buckets(uint32_t num_rules) {
   uint32_t num_buckets = 1;
   while (num_buckets < num_rules) {
@@ -247,7 +247,7 @@ static void use_key(rule_index *in, const uint8_t seed[32], uint64_t number) {
   in->key[1] = load_le64(digest + 8);
 }
 
-// Counts a rule in its bucket itself. Returns false if there are too many.
+// Counts a rule, in the bytes of its bucket. Returns false if that is full.
 static bool count_rule(const rule_index *in, uint32_t i) {
   const pattern p = pattern_at(in->patterns, i);
   uint8_t *bucket = bucket_of(in, p, hash_pattern(in, p));
@@ -286,7 +286,7 @@ static bool choose_key(rule_index *in) {
   return false;
 }
 
-// Replaces the number of rules in each bucket by the index behind its last one.
+// Replaces the number of rules of each bucket by the index after its last rule.
 static bool add_up_buckets(const rule_index *in) {
   uint32_t end = 0;
   for (size_t b = 0; b <= (size_t)in->bucket_mask + 1; b++)
@@ -347,7 +347,7 @@ static bool place_rules(const rule_index *in) {
   return true;
 }
 
-// Copies the name of rule `i`, and moves behind it.
+// Copies the name of rule `i`, and moves `*name_at` behind it.
 static bool copy_name(const rule_index *in, uint32_t i, uint32_t *name_at) {
   uint8_t *rule = in->rules + RULE_LEN * (size_t)i;
   const size_t from = load_le32(rule);
@@ -362,7 +362,7 @@ static bool copy_name(const rule_index *in, uint32_t i, uint32_t *name_at) {
   return true;
 }
 
-// The names are read in the order of the rules, so from anywhere.
+// Rules are in another order than patterns, so names are read from anywhere.
 static void prefetch_name(const rule_index *in, uint32_t i) {
   if (i < in->num_rules) {
     const size_t from = load_le32(in->rules + RULE_LEN * (size_t)i);

@@ -45,7 +45,7 @@ static int check_header(pv_policy_file *out, int fd, uint64_t size) {
              : refused(out, PV_ERR_POLICY_SIZE);
 }
 
-// Opens a file and nothing else: a pipe would wait for who writes to it.
+// Opens a regular file and nothing else, without waiting for a pipe's writer.
 static int open_file(pv_policy_file *out, const char *path, int *out_fd) {
   struct stat about;
   *out = (pv_policy_file){.why = ""};
