@@ -25,8 +25,8 @@ static uint64_t neon_scan_rows(const uint8_t *rows, size_t num_rows,
   uint64x2_t found = vdupq_n_u64(0);
   for (size_t i = 0; i < num_rows; i++) LOOP(num_rows - i, i <= num_rows)
   {
-    // A row is equal if both lanes of both registers are: AND them with the
-    // lanes exchanged, too.
+    // A row is equal if both lanes of both registers are: AND the registers,
+    // and the result with its own lanes exchanged.
     const uint8_t *row = rows + PV_DIGEST_LEN * i;
     const uint64x2_t lanes = vandq_u64(vceqq_u64(neon_load(row), first),
                                        vceqq_u64(neon_load(row + 16), last));
@@ -36,8 +36,8 @@ static uint64_t neon_scan_rows(const uint8_t *rows, size_t num_rows,
   return neon_any_lane(found);
 }
 
-// Adds to `found` whether two pins, whose planes are 64 bytes apart, are equal
-// to each of the digests.
+// Sets the lanes of found[d] where one of two pins is equal to digest d. The
+// planes of the pins are 64 bytes apart.
 PV_INLINE void neon_scan_two_pins(uint64x2_t *found, const uint8_t *pins,
                                   uint64x2_t wanted[][4], size_t num_digests) {
   const uint64x2_t planes[4] = {neon_load(pins), neon_load(pins + 64),

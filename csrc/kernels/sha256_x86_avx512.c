@@ -64,8 +64,8 @@ PV_INLINE void avx512_load_words(avx512_word w[16], const uint8_t *const *in,
   }
 }
 
-// A state is half a row, so two of them make one: those of messages i and i +
-// 4. Then each message's words end up in its own lane.
+// A state is half a row, so the states of messages i and i + 4 share a row.
+// Then the words of each message end up in its own lane.
 PV_INLINE __m512i avx512_load_two_states(uint32_t (*states)[8], int i) {
   const __m256i low =
       _mm256_loadu_si256((const __m256i *)(const void *)states[i]);

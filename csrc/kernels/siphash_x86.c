@@ -34,7 +34,7 @@ PV_INLINE void avx2_sip_load(avx2_sip_word v[4], const sip_state *states,
   v[3] = (avx2_sip_word)_mm256_permute2x128_si256(high01, high23, 0x31);
 }
 
-// A few are done sooner one after the other than their lanes are loaded.
+// A few ends are hashed one by one, which takes less time than loading lanes.
 PV_INLINE void avx2_sip_ends(uint64_t *out_hashes, const sip_state *states,
                              const uint64_t *last_words, size_t num) {
   if (num < 2 * SIP_LANES) {
@@ -61,7 +61,7 @@ void pv__hash_ends_avx2(uint64_t *out_hashes, const sip_state *states,
 
 PV_TARGET_END
 
-// AVX-512 has a rotation, which compilers make of the two shifts.
+// AVX-512 has a rotation, which compilers use in place of two shifts.
 PV_TARGET_BEGIN("avx2,avx512f,avx512vl")
 
 void pv__hash_ends_avx512(uint64_t *out_hashes, const sip_state *states,
