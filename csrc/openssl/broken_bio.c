@@ -21,7 +21,7 @@ static int fail_write(BIO *bio, const char *data, int len) {
   return fail(bio);
 }
 
-// Questions go to the BIO behind.
+// Refuses to flush; other commands go to the BIO behind.
 static long fail_flush(BIO *bio, int command, long number, void *pointer) {
   BIO *next = BIO_next(bio);
   if (command == BIO_CTRL_FLUSH) {

@@ -21,7 +21,7 @@ int pv_openssl_set1_host(SSL *ssl, const char *host) {
     OPENSSL_free(copy);
     return 0;
   }
-  ERR_set_mark();  // a name is no address, and no error
+  ERR_set_mark();  // a name that is no address is no error
   const bool is_address = X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
   ERR_pop_to_mark();
   if (!is_address && SSL_set1_host(ssl, host) != 1) {
@@ -65,7 +65,7 @@ static STACK_OF(X509) *sent_chain(const SSL_SESSION *session) {
   return chain;
 }
 
-// Verifies as BoringSSL does in a full handshake, but for callbacks, which
+// Verifies as BoringSSL does in a full handshake, but calls no callbacks: these
 // could accept errors.
 static bool verify(X509_STORE_CTX *store, SSL *ssl, STACK_OF(X509) *sent) {
   const X509_VERIFY_PARAM *given = SSL_get0_param(ssl);
@@ -104,8 +104,8 @@ bool pv__session_evidence(pv__memo *out, pv__buffer *bytes,
   return is_verified;
 }
 
-// Whatever callback selects a context: BoringSSL calls it for resumed sessions,
-// too.
+// None is selected late: BoringSSL calls every callback that selects contexts
+// for resumed sessions, too.
 bool pv__is_selected_late(const pv__connection *connection, const SSL *ssl) {
   (void)connection, (void)ssl;
   return false;

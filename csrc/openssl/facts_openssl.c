@@ -15,7 +15,7 @@ int pv_openssl_set1_host(SSL *ssl, const char *host) {
   return SSL_set1_host(ssl, host);
 }
 
-// An address is a name, too.
+// The name may be an IP address.
 bool pv__verified_name(char out[PV_HOST_MAX + 2], const char **out_why,
                        const SSL *ssl) {
   X509_VERIFY_PARAM *param = SSL_get0_param((SSL *)ssl);  // which only reads
@@ -63,8 +63,8 @@ bool pv__session_evidence(pv__memo *out, pv__buffer *bytes,
          data != NULL && pv__memo_read(out, data, len);
 }
 
-// The security callback notes the context that was selected early. If it did
-// not, whatever is not the context that listens counts as late.
+// The security callback notes the context that was selected early. If it noted
+// none, only the listening context counts as selected early.
 bool pv__is_selected_late(const pv__connection *connection, const SSL *ssl) {
   const SSL_CTX *early = connection->selected_early != NULL
                              ? connection->selected_early

@@ -11,7 +11,7 @@ static void on_keylog(const SSL *ssl, const char *line) {
   const pv__pinned *pinned = pv__pinned_of(SSL_get_SSL_CTX(ssl));
   if (!pv__is_followed(ssl)) {
     pv__raise_unseen();
-    pv__break_connection((SSL *)ssl);  // the application's own
+    pv__break_connection((SSL *)ssl);  // the application's own object
   }
   if (pinned != NULL && pinned->guarded != NULL) {
     pinned->guarded(ssl, line);

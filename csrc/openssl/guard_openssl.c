@@ -26,16 +26,16 @@ static bool is_unseen(const SSL *ssl) {
          SSL_in_init(ssl) && !SSL_in_before(ssl) && !pv__is_followed(ssl);
 }
 
-// Tells if OpenSSL asks something for each cipher and each signature algorithm
-// that a client knows, 120 times before it sends a ClientHello. It asks for
-// versions and groups as well: that is often enough.
+// Tells if a question is one that OpenSSL asks for each cipher and signature
+// algorithm that a client knows, 120 times before a ClientHello. These are not
+// checked: the questions about versions and groups are often enough.
 static bool is_of_a_list(int op) {
   return op == SSL_SECOP_CIPHER_SUPPORTED || op == SSL_SECOP_SIGALG_SUPPORTED ||
          op == SSL_SECOP_SIGALG_MASK;
 }
 
-// Notes the context of a server at a moment in the ClientHello: the callbacks
-// for that and for SNI were called, and that of SSL_CTX_set_cert_cb was not.
+// Notes the context of a server while it handles a ClientHello: the callbacks
+// for that and for SNI were called, and the one of SSL_CTX_set_cert_cb was not.
 static void note_context(const SSL *ssl, int op) {
   pv__connection *connection = op != SSL_SECOP_SIGALG_SHARED || ssl == NULL
                                    ? NULL

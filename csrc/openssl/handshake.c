@@ -50,14 +50,14 @@ static pv__info_callback *info_callback_of(const SSL *ssl) {
                           : SSL_CTX_get_info_callback(SSL_get_SSL_CTX(ssl));
 }
 
-// Goes on to see this handshake if another context is selected.
+// Makes sure to see this handshake even if another context is selected.
 static void keep_following(pv__connection *connection, SSL *ssl) {
   connection->followed_by = info_callback_of(ssl);
   SSL_set_info_callback(ssl, connection->followed_by);
 }
 
-// Keeps the name that a client sends. Without one, OpenSSL tells the name of a
-// session.
+// Keeps the name that a client sends. If it sends none, OpenSSL returns that of
+// the session, which does not count.
 static void keep_sni(pv__connection *connection, SSL *ssl,
                      const SSL_SESSION *session) {
   const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
@@ -103,7 +103,7 @@ static void begin(pv__connection *connection, SSL *ssl) {
   }
 }
 
-// Decides at a moment when all is known that this handshake will show.
+// Decides at a moment when all that this handshake will show is known.
 static void decide(pv__connection *connection, SSL *ssl) {
   const bool passed = SSL_session_reused(ssl)
                           ? pv__judge_resumed(connection, ssl)
@@ -115,8 +115,8 @@ static void decide(pv__connection *connection, SSL *ssl) {
   connection->state = PV__PASSED;
 }
 
-// Puts the chain of a full handshake into the session, before anybody else has
-// it. If OpenSSL did not verify it, that is kept, too.
+// Puts the chain of a full handshake, and whether OpenSSL verified it, into the
+// session, before anybody else has the session.
 static void keep_evidence(pv__connection *connection, SSL *ssl) {
   X509 *leaf = SSL_get0_peer_certificate(ssl);
   if (connection->state != PV__PASSED || SSL_session_reused(ssl) ||
@@ -133,8 +133,8 @@ static void keep_evidence(pv__connection *connection, SSL *ssl) {
 
 // A server has read a ClientHello that resumes no session.
 static void on_client_hello(pv__connection *connection, SSL *ssl) {
-  // Clients without a certificate are refused by OpenSSL, with an alert, if it
-  // asks for one.
+  // If OpenSSL asks for a certificate, let it refuse clients without one: it
+  // sends an alert.
   if (!pv__judge(connection, ssl, &NOTHING)) {
     const int mode = SSL_get_verify_mode(ssl);
     if (mode & SSL_VERIFY_PEER) {
@@ -148,7 +148,7 @@ static void on_client_hello(pv__connection *connection, SSL *ssl) {
 }
 
 // Tells if a resumed session may miss the rule that a full handshake would
-// select. That is known from the first one in which it was selected late.
+// select. The first full handshake that selects a rule late shows that.
 static bool is_ambiguous(const pv__connection *connection, const SSL *ssl) {
   pv__pinned *listening = pv__pinned_of(connection->listener);
   const bool is_late = pv__is_selected_late(connection, ssl);
@@ -165,8 +165,8 @@ static bool is_ambiguous(const pv__connection *connection, const SSL *ssl) {
 static void on_step(pv__connection *connection, SSL *ssl) {
   const pv__step step = pv__step_of(ssl);
   if (connection->state == PV__REJECTED) {
-    // The handshake goes on all the same: verification was turned off
-    // meanwhile, or a callback in place of it ignored its answer.
+    // The handshake goes on despite the rejection: verification was turned off
+    // meanwhile, or a callback that replaced ours ignored its answer.
     pv__break_connection(ssl);
     return;
   }
@@ -186,8 +186,8 @@ static void on_step(pv__connection *connection, SSL *ssl) {
   }
   if (SSL_is_server(ssl) && SSL_session_reused(ssl) &&
       (is_hello || connection->state == PV__PENDING)) {
-    // Early data must not be read before a decision. So it is made at the first
-    // step that shows a resumed session, whatever the name of that step.
+    // Early data must not be read before a decision. So the server decides at
+    // the first step that shows a resumed session, whatever its name.
     if (is_ambiguous(connection, ssl)) {
       pv__reject_because(connection, ssl, SELECTED_LATE);
       return;
@@ -213,9 +213,9 @@ static uint64_t number_in_force(const SSL *ssl,
   return rule == NULL ? 0 : atomic_load(&rule->in_force.number);
 }
 
-// The handshake goes on after early data. A client's is for the server of the
-// session, which may be another one than when it began; or it is for a key that
-// both have outside of TLS, and no certificate is behind that.
+// The handshake goes on after early data. A client's data are for the server of
+// the session, perhaps another session than when the handshake began; or they
+// are for a key that both have outside of TLS, without a certificate.
 static void on_early_data(pv__connection *connection, SSL *ssl) {
   if (SSL_is_server(ssl) || connection->state != PV__PENDING) {
     return;
@@ -275,7 +275,7 @@ static void follow(pv__connection *connection, SSL *ssl, int where) {
     }
   } else if (where & SSL_CB_LOOP) {
     if (connection->followed_by == NULL) {
-      // The context that listens is not pinned, and this one was selected.
+      // The listening context is not pinned; the selected one is.
       keep_following(connection, ssl);
       const pv__step step = pv__step_of(ssl);
       if (step != PV__READING_CLIENT_HELLO && step != PV__READ_CLIENT_HELLO) {
@@ -291,7 +291,7 @@ static void follow(pv__connection *connection, SSL *ssl, int where) {
 }
 
 void pv__on_info(const SSL *ssl, int where, int ret) {
-  SSL *connected = (SSL *)ssl;  // the application's own, which it may change
+  SSL *connected = (SSL *)ssl;  // the application's own object
   pv__connection *connection = pv__connection_made(connected);
   if (connection == NULL) {
     ERR_raise_data(ERR_LIB_SSL, ERR_R_INTERNAL_ERROR, "pinverify: %s",
@@ -300,7 +300,7 @@ void pv__on_info(const SSL *ssl, int where, int ret) {
     return;
   }
   follow(connection, connected, where);
-  // OpenSSL would call that of the selected context.
+  // Without ours, OpenSSL would call the callback of the selected context.
   SSL_CTX *selected = SSL_get_SSL_CTX(ssl);
   const pv__pinned *pinned = pv__pinned_of(selected);
   pv__info_callback *callback = pinned == NULL

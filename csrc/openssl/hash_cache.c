@@ -45,7 +45,7 @@ bool pv__cert_hashed(hashed_cert *out, pv__hash_cache *cache, X509 *cert) {
     return false;
   }
   der.len = (size_t)len;
-  // A signature ends in any byte. Somebody who chooses it gets one set.
+  // Signatures end in any byte; an attacker who chooses it fills one set only.
   const size_t set = der.data[der.len - 1] % PV__SETS;
   struct pv__place *places = cache->places[set];
   uint8_t way = !is_found(out, &places[0], &der);

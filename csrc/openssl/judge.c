@@ -13,7 +13,7 @@
 
 static const char NO_RULE[] = "neither context of this connection is pinned";
 static const char LONG_NAME[] = "the name is longer than 253 bytes";
-// Of sessions whose chain nobody has seen.
+// For sessions whose chain nobody has seen.
 static const char COULD_BE_BLOCKED[] =
     "a resumed session shows no chain, and a blocked key could be in it: "
     "connect again without the session";
@@ -55,8 +55,8 @@ static bool name_to_look_up(char out[PV_HOST_MAX + 2], const char **out_why,
 
 bool pv__host_of(char out[PV_HOST_MAX + 2], const char **out_why,
                  const SSL *ssl, const pv__pinned *rule) {
-  // A question that OpenSSL cannot answer is no error of the connection, for
-  // which SSL_get_error would take it.
+  // SSL_get_error would take a question that OpenSSL cannot answer for an error
+  // of the connection.
   ERR_set_mark();
   const bool found = name_to_look_up(out, out_why, ssl, rule);
   ERR_pop_to_mark();
@@ -89,8 +89,8 @@ static bool looks_above_leaf(const pv_policy *policy, uint32_t pinset) {
           own.num_pins[2 * PV_LIST_CA + PV_CERTIFICATE] != 0);
 }
 
-// Tells if certificates above the leaf could change a decision about it, which
-// the pins of a PinSet or none made.
+// Tells if certificates above the leaf could change a decision about the leaf.
+// `pinset` is the PinSet whose pins decided, or PV_UNPINNED.
 static bool depends_on_chain(const pv_report *report, const pv_policy *policy,
                              const char *host, uint32_t pinset) {
   if (report->mode != PV_ENFORCE) {
@@ -101,7 +101,7 @@ static bool depends_on_chain(const pv_report *report, const pv_policy *policy,
                                 looks_above_leaf(policy, pinset);
 }
 
-// Asks one policy, whichever is in force now.
+// Asks the policy that is in force now.
 static void ask(pv__connection *connection, pv__pinned *rule,
                 const hashed_cert *chain, size_t num_certs, bool has_name,
                 bool is_hidden) {
@@ -144,7 +144,7 @@ static bool is_for(const pv__memo *evidence, const hashed_cert *leaf,
 }
 
 // Finds the evidence of a session. A client that verifies does not rely on a
-// handshake that did not.
+// handshake that did not verify.
 static bool is_known(pv__memo *out, pv__buffer *bytes,
                      pv__connection *connection, SSL *ssl, SSL_SESSION *session,
                      const char *host) {
@@ -154,8 +154,8 @@ static bool is_known(pv__memo *out, pv__buffer *bytes,
          (out->is_verified || SSL_is_server(ssl));
 }
 
-// Finds the evidence that counts; it may be a view of `*bytes`. It returns
-// false if there may be a chain that OpenSSL verified, and it is not known.
+// Finds the evidence that counts; it may be a view of `*bytes`. Returns false
+// if OpenSSL may have verified a chain that is not known.
 static bool find_evidence(pv__memo *out, pv__buffer *bytes,
                           pv__connection *connection, SSL *ssl,
                           const pv__shown *shown, const char *host) {
@@ -193,8 +193,8 @@ static bool is_answered(const pv__connection *connection,
          strcmp(connection->decision.host, host) == 0;
 }
 
-// Keeps a question. Its session stays as long, so that no other one can be in
-// its place.
+// Keeps a question and, as long, its session: so no other session can be at the
+// same address.
 static bool keep_question(pv__connection *connection,
                           const pv__question *question) {
   SSL_SESSION *session = question->session;
@@ -211,8 +211,8 @@ static bool may_pass(const pv_openssl_decision *decision,
   return decision->report.accepted == 1 || rule->options.report_only != 0;
 }
 
-// A handshake asks at several moments: see handshake.c. As long as all is the
-// same, down to the second, so is the answer, and nothing is hashed again.
+// A handshake asks at several moments: see handshake.c. While the question is
+// the same, down to the second, the answer stays, and nothing is hashed again.
 bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown) {
   pv_openssl_decision *out = &connection->decision;
   pv__pinned *rule = pv__rule_of(ssl, connection);
@@ -257,8 +257,8 @@ bool pv__judge(pv__connection *connection, SSL *ssl, const pv__shown *shown) {
 }
 
 bool pv__judge_full(pv__connection *connection, SSL *ssl) {
-  // An error that a callback accepted after the leaf was decided counts as
-  // well: name constraints are checked last.
+  // An error that a callback accepted after the decision about the leaf counts
+  // as well: name constraints are checked last.
   const pv__shown shown = {.leaf = SSL_get0_peer_certificate(ssl),
                            .has_chain = !connection->is_unverified &&
                                         !connection->is_doubted &&

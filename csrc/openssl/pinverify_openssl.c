@@ -87,7 +87,7 @@ int pv_openssl_count(const SSL_CTX *ctx, pv_openssl_counters *out) {
 uint32_t pv_openssl_report(const SSL *ssl, pv_openssl_decision *out) {
   const pv__connection *connection =
       ssl == NULL ? NULL : pv__connection_of(ssl);
-  // After SSL_clear, the answer is about the handshake before.
+  // After SSL_clear, the kept decision is about an earlier handshake.
   const bool is_over = connection != NULL &&
                        connection->state == PV__ACCEPTED && !SSL_in_before(ssl);
   const bool is_decided =

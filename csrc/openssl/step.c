@@ -16,8 +16,8 @@ typedef struct named_step {
 
 #ifdef OPENSSL_IS_BORINGSSL
 
-// The step that comes next. Before the ClientHello is answered there are
-// several in which an application can select a context.
+// BoringSSL names the step that comes next. Before the ClientHello is answered,
+// there are several steps in which an application can select a context.
 #define STATE_NAME SSL_state_string_long
 static const named_step STEPS[] = {
     {"TLS server read_client_hello_after_ech", PV__READING_CLIENT_HELLO},

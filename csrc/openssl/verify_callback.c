@@ -14,7 +14,7 @@ bool pv__keep_chain(pv__connection *connection, SSL *ssl, X509 *leaf,
   char host[PV_HOST_MAX + 2] = "";
   const char *why = "";
   if (rule == NULL) {
-    return true;  // which is rejected for that
+    return true;  // pv__judge rejects for that
   }
   if (!pv__host_of(host, &why, ssl, rule)) {
     host[0] = '\0';
@@ -42,16 +42,16 @@ static bool passes(pv__connection *connection, SSL *ssl,
   return pv__judge(connection, ssl, &shown);
 }
 
-// The mode of a client that stands for SSL_VERIFY_NONE is SSL_VERIFY_PEER and
-// a bit that neither library has.
+// On a client, SSL_VERIFY_NONE becomes SSL_VERIFY_PEER with this bit, which
+// neither library uses.
 enum { FOR_NONE = 0x80 };
 
 static bool verifies(int mode) {
   return (mode & SSL_VERIFY_PEER) && !(mode & FOR_NONE);
 }
 
-// Rejects a peer. OpenSSL may ignore that, and then it is not sure that a later
-// step breaks the connection: an info callback can have been replaced.
+// Rejects a peer. If OpenSSL would ignore that, breaks the connection now: no
+// later step is sure to, since the info callback can have been replaced.
 static int refused(pv__connection *connection, SSL *ssl,
                    X509_STORE_CTX *store) {
   if (connection->state != PV__REJECTED) {
@@ -65,8 +65,8 @@ static int refused(pv__connection *connection, SSL *ssl,
   return 0;
 }
 
-// Asks the callback that the application gave to the connection, or else the
-// one of the store, in whose places ours is.
+// Asks the verify callback in whose place ours is: the one that the application
+// gave to the connection, or else the one of the store.
 static int answer_of_application(pv__connection *connection, int ok,
                                  X509_STORE_CTX *store) {
   SSL_verify_cb callback = connection->verify_callback;
@@ -91,12 +91,12 @@ static int on_verify(int ok, X509_STORE_CTX *store) {
     return 0;
   }
   if (connection->is_asking) {
-    return ok;  // the application's callback calls the one that was there
+    return ok;  // the application's callback calls ours
   }
   if (connection->state == PV__ACCEPTED) {
     pv__reject_because(connection, ssl, pv__second_handshake);
   }
-  // A callback in place of ours, which calls it, may have changed `ok`.
+  // A callback that replaced ours and calls it may have changed `ok`.
   const bool is_wrong = !ok || SSL_get_verify_callback(ssl) != on_verify ||
                         !pv__is_callback_of(on_verify, store);
   const int answer = answer_of_application(connection, ok, store);
@@ -128,7 +128,7 @@ bool pv__watch_verification(pv__connection *connection, SSL *ssl) {
   if (callback != on_verify) {
     connection->verify_callback = callback;
   } else if (!connection->is_watched) {
-    return false;  // it came from another connection, and which one is behind?
+    return false;  // copied from another connection, with an unknown one behind
   }
   connection->is_watched = true;
   connection->is_unverified = !verifies(mode);
