@@ -220,12 +220,12 @@ def read_get_entries(answer: bytes | str, first: int | None = None) -> Entries:
 
     Args:
         answer: the JSON text.
-        first: the number in the log of the answer's first entry: ``start`` of the
-            request.
+        first: the ``start`` of the request, which is the number of the first entry
+            in the log. Without it, the entries have no ``leaf_index``.
 
     Raises:
-        CTError: the answer is cut or corrupted; the error has the entries before the
-            fault.
+        CTError: the answer is cut or corrupted; its `entries` are those before the
+            fault, or none if the answer is not JSON.
     """
     try:
         rows = json.loads(answer)["entries"]

@@ -42,7 +42,7 @@ class Rows(NamedTuple):
     """The structs of the producer, whose memory the columns point to."""
 
     def part(self, first: int, num: int) -> Rows:
-        """Return *num* of the rows, from number *first* on."""
+        """Return *num* rows of these, beginning with row *first*."""
         valid = self.valid >> first & _ones(num)
         if self.lists is not None:
             lists = self.lists.from_zero(first, num)
@@ -52,7 +52,7 @@ class Rows(NamedTuple):
 
 
 def some(column: Column, first: int, num: int) -> Column:
-    """Return a column of *num* of the strings, from number *first* on."""
+    """Return *num* strings of a column, beginning with string *first*."""
     return Column(column.data, column.positions.view[first : first + num + 1])
 
 
