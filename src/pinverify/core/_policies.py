@@ -483,8 +483,8 @@ def rejection(reason: int, num_seen: int = 0) -> bytes:
 class Answers:
     """The columns of a ``pv_answers``, and the peer that each key belongs to.
 
-    The keys of peer i are digests chain_offsets[i] to chain_offsets[i + 1] of *spkis*;
-    or digest i, if there are no offsets.
+    The keys of peer i are digests chain_offsets[i] to chain_offsets[i + 1] of *spkis*.
+    Without offsets, peer i has digest i alone.
     """
 
     def __init__(
@@ -515,7 +515,7 @@ class Answers:
     def places(self, first: int, first_cert: int) -> Any:  # noqa: ANN401 - a C struct
         """Return a ``pv_answers`` that points into these columns, for a part of them.
 
-        It begins with peer *first*, a multiple of 8, and certificate *first_cert*.
+        The part begins with peer *first* (a multiple of 8), certificate *first_cert*.
         """
         spkis = ffi.from_buffer(self.spkis) + DIGEST_LEN * first_cert
         places = {
