@@ -52,24 +52,23 @@ __all__ = [
 
 _HEAD = struct.Struct("<BB6xq")
 _RUN = struct.Struct("<II")
-_NUMBER = struct.Struct("<Q")
-_SIZE_AT = 40
+_SIZE = slice(40, 48)
 _HEADER_LEN = 128
 _PIECE = 2**24
 
-_BYTES_FOR_ITEM = 8  # of a list that shares its pins
-_FREE_ITEMS = 2**20  # beyond those that would fit into the bytes of the policy
+# Lists that share pins may have _FREE_ITEMS items, and one more for each
+# _BYTES_FOR_ITEM bytes of the policy.
+_FREE_ITEMS = 2**20
+_BYTES_FOR_ITEM = 8
 
 _REJECT_UNPINNED = 1
 _CLIENTS = 2
 _ROWS_MAX = 4  # up to this many pins, rows are packed pins already
 
-_NEVER, _ALLOW, _REJECT = 0, 1, 2  # after_expiry
+_AFTER_EXPIRY = (None, "allow", "reject")  # by their numbers in a PinSet
 _NO_RUN = bytes(_RUN.size)
 _PLAIN_HEAD = bytes(_HEAD.size)
 _SPKI = PinKind.SPKI
-
-# ---- from rules to bytes -----------------------------------------------------
 
 
 def compile_rules(rules: Rules) -> bytearray:
@@ -112,18 +111,16 @@ _Digests: TypeAlias = tuple[bytes, bytes]
 """The digests of SPKI pins and of certificate pins, back to back."""
 
 _Content: TypeAlias = bytes | tuple[bytes, tuple[_Digests, ...]]
-"""A PinSet. If it has SPKI pins and nothing else, these are their digests; otherwise
-its first bytes and its lists."""
+"""The contents of a PinSet: the digests of its pins, if it has SPKI pins in the list
+`pins` and nothing else; otherwise its first bytes and its lists."""
 
 _NO_DIGESTS = b"", b""
 
 
 def _pinset_content(pinset: PinSet) -> _Content:
     lists = tuple(map(_digests_of, lists_of(pinset)))
-    after_expiry, expires = _NEVER, 0
-    if pinset.expires is not None:
-        after_expiry = _REJECT if pinset.after_expiry == "reject" else _ALLOW
-        expires = seconds_of(pinset.expires)
+    after_expiry = _AFTER_EXPIRY.index(pinset.after_expiry)
+    expires = 0 if pinset.expires is None else seconds_of(pinset.expires)
     head = _HEAD.pack(MODES.index(pinset.mode), after_expiry, expires)
     spki, certificate = lists[0]
     others = certificate or pinset.leaf or pinset.ca or pinset.blocked
@@ -142,10 +139,7 @@ def _digests_of(pins: tuple[Pin, ...]) -> _Digests:
 
 
 def lay_out_pinsets(contents: Collection[_Content], pins: PinTable) -> Buffer:
-    """Return the PinSets with these contents, which are all different.
-
-    Their pins are added to the table *pins*.
-    """
+    """Return the PinSets with these contents, and add their pins to a table."""
     plain = [content for content in contents if isinstance(content, bytes)]
     lengths = set(map(len, plain))
     if len(plain) == len(contents) and len(lengths) == 1 and not pins.data:
@@ -187,9 +181,6 @@ class PinTable:
             self._runs[digests] = run
             self.data += digests if num <= _ROWS_MAX else pack(digests)
         return run
-
-
-# ---- from bytes to rules -----------------------------------------------------
 
 
 def read_rules(handle: OpenPolicy) -> Rules:
@@ -239,9 +230,10 @@ def _read_pinset(handle: OpenPolicy, lists: _Lists, index: int, where: str) -> P
 class _Lists:
     """Lists of pins, each read once: PinSets share the lists that have the same rows.
 
-    So the memory for the rules is bounded by the pins of the policy. Other programs may
-    compile what needs two more bounds: on the rows of all runs, because rows where runs
-    overlap are read for each run; and on the items of lists that share only one run.
+    So the pins of a policy that pinverify compiled bound the memory for its rules. For
+    policies of other programs there are two more bounds: on the rows of all runs,
+    because runs that overlap are read one by one; and on the items of all lists,
+    because lists may share one of their two runs.
     """
 
     def __init__(self, handle: OpenPolicy) -> None:
@@ -266,13 +258,12 @@ class _Lists:
         if found is None:
             pins: list[Pin] = []
             for kind, first, length in zip(PinKind, runs[::2], runs[1::2], strict=True):
+                self._count(first, length)
                 run = self._runs.get((kind, first, length))
                 if run is None:
-                    self._count(first, length)
                     digests = self._handle.pins(pinset, number, kind, length)
                     run = [Pin(kind, digest) for digest in digests]
                     self._runs[kind, first, length] = run
-                self._count_items(length)
                 pins += run
             found = self._lists[runs] = read_pins(pins, LISTS[number])
         return found
@@ -281,23 +272,18 @@ class _Lists:
         if (first, length) not in self._rows:
             self._rows.add((first, length))
             self._rows_left -= length
+        self._items_left -= length
         if self._rows_left < 0:
             msg = (
                 "lists of pins overlap in the compiled policy; compile the rules again"
             )
             raise PolicyError(msg)
-
-    def _count_items(self, length: int) -> None:
-        self._items_left -= length
         if self._items_left < 0:
             msg = (
                 "very many lists share very many pins, so the rules would take far "
                 "more memory than the compiled policy; compile fewer pins"
             )
             raise PolicyError(msg)
-
-
-# ---- files -------------------------------------------------------------------
 
 
 def read_compiled(file: IO[bytes], file_len: int | None = None) -> bytes:
@@ -313,7 +299,7 @@ def read_compiled(file: IO[bytes], file_len: int | None = None) -> bytes:
         raise PolicyError(msg)
     if len(data) < _HEADER_LEN or not begins_as_policy(data):
         OpenPolicy(data)  # raises
-    (size,) = _NUMBER.unpack_from(data, _SIZE_AT)
+    size = int.from_bytes(data[_SIZE], "little")
     if size < _HEADER_LEN or (file_len is not None and file_len != size):
         there = len(data) if file_len is None else file_len
         raise PolicyError(_other_size(there, size))
