@@ -1,12 +1,11 @@
-"""DER and PEM beside the core: certificates in texts, and what they claim, for display.
+"""PEM, and a reader of DER for display only: the core alone reads DER for decisions.
 
-For decisions, the core alone reads certificates, and strictly. The reader of DER here
-is lenient: it stays inside its buffer, but its result for damaged bytes may be
-nonsense.
+The core is strict. The reader of DER here is lenient: it stays inside its buffer, but
+may make nonsense of damaged bytes.
 
-A subject becomes one line of text for people. It may contain anything that the peer
-likes, so whoever shows it escapes and cuts it. No other library reads subjects, because
-the log names peers in the middle of a handshake, where nothing may be imported.
+A subject may contain anything that the peer likes, so each caller escapes and cuts its
+text. Subjects are read here and not by a library, because the log names peers in the
+middle of a handshake, where nothing may be imported.
 """
 
 from __future__ import annotations
@@ -41,11 +40,9 @@ __all__ = [
 
 
 def is_pem(data: bytes) -> bool:
-    """Return True for PEM, False for DER.
-
-    A long DER element begins with bytes that no text begins with. Its contents may be
-    anything, even something that looks like PEM.
-    """
+    """Return True for PEM, False for DER."""
+    # DER may contain what looks like PEM, but then it is a SEQUENCE of 128 bytes or
+    # more, and no ASCII text begins like that.
     return re.match(rb"\x30[\x81-\xff]", data) is None and b"-----BEGIN " in data
 
 
@@ -57,7 +54,7 @@ class Block(NamedTuple):
     """Base64 without line ends; None if the END line is missing."""
 
     def der(self) -> bytes:
-        """Return the decoded contents."""
+        """Return the decoded body."""
         if self.body is None:
             msg = f"a BEGIN {self.label} line without its END line"
             raise DERError(msg)
@@ -156,8 +153,7 @@ def inside(der: bytes, outer: Element) -> Iterator[Element]:
 
 def tbs_fields(cert: bytes) -> Iterator[Element]:
     """Yield the fields of a certificate from its serialNumber on (RFC 5280, 4.1)."""
-    certificate = element(cert, 0)
-    tbs = element(cert, certificate.start)
+    tbs = element(cert, element(cert, 0).start)
     return (field for field in inside(cert, tbs) if field.tag != _VERSION)
 
 
