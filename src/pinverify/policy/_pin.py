@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import enum
 import re
 from functools import total_ordering
@@ -39,9 +40,9 @@ __all__ = [
 
 # ---- immutable values --------------------------------------------------------------
 
-# `Value` does what `dataclasses.dataclass` does with `frozen` and `slots`. It does not
-# import that module: with `inspect` this takes half as long as to import `ssl`. The
-# module's tools `fields`, `asdict` and `replace` work all the same.
+# `Value` does what `dataclass(frozen=True, slots=True)` does, without an import of
+# `dataclasses` and so of `inspect`, which takes half as long as that of `ssl`. The
+# functions `fields`, `asdict` and `replace` of `dataclasses` work on it all the same.
 
 
 class _Fields:
@@ -51,8 +52,7 @@ class _Fields:
         from dataclasses import make_dataclass  # noqa: PLC0415 - see above
 
         made: Any = make_dataclass(owner.__name__, owner.__annotations__.items())
-        found: dict[str, Any] = made.__dataclass_fields__
-        return found
+        return dict(made.__dataclass_fields__)
 
 
 @dataclass_transform(frozen_default=True)
@@ -97,8 +97,7 @@ class Value:
         return hash(self._values)
 
     def __getstate__(self) -> tuple[object, ...]:
-        values: tuple[object, ...] = self._values
-        return values
+        return tuple(self._values)
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
         self._fill(*state)
@@ -170,8 +169,7 @@ def _wrong_key(rest: str) -> str:
         )
     if digits:
         return _length_of(len(digits) // 2)
-    inside = re.match(r"([A-Za-z0-9+/]{43}=)[^=]", rest)
-    if inside:
+    if inside := re.match(r"([A-Za-z0-9+/]{43}=)[^=]", rest):
         return f"remove what stands behind the pin; write sha256/{inside[1]}"
     if rest != rest.strip():
         return "there are blanks around the base64; remove them"
@@ -179,7 +177,7 @@ def _wrong_key(rest: str) -> str:
 
 
 def _wrong_hex(rest: str) -> str:
-    """Return what is wrong with *rest*, after a word for the hash of a certificate."""
+    """Return what is wrong with *rest*, which follows ``cert-sha256:`` or the like."""
     if rest != rest.strip():
         return "there are blanks around the hex; remove them"
     if digits := _hex_digits(rest):
@@ -242,8 +240,6 @@ def _decoded(digits: str) -> bytes | None:
         return None
 
 
-# ---- pin ---------------------------------------------------------------------
-
 _MAX_QUOTED = 160  # enough for a text with two pins
 _FORMS = (
     'sha256/<base64>, sha256//<base64>, pin-sha256="<base64>" (public keys), '
@@ -252,7 +248,7 @@ _FORMS = (
 
 
 class PinKind(enum.IntEnum):
-    """The kind of bytes that a pin is the SHA-256 of."""
+    """The kind of bytes whose SHA-256 a pin holds."""
 
     __module__ = "pinverify"
 
@@ -326,10 +322,9 @@ class Pin(Value):
             raise TypeError(msg)
         for pattern, kind, decode in _SPELLINGS:
             match = pattern.fullmatch(text)
-            if match:
-                digest = decode(match[1])
-                if digest is not None:
-                    return cls(kind, digest)
+            digest = decode(match[1]) if match else None
+            if digest is not None:
+                return cls(kind, digest)
         raise PolicyError(_complaint(text), kind="pin")
 
     @classmethod
@@ -381,14 +376,11 @@ class Pin(Value):
         """
         spki = one_der(der_or_pem, "PUBLIC KEY")
         # The core reads only keys in certificates, so wrap this one in the smallest.
-        try:
-            whole = core.spki(_around(spki)) == spki
-        except DERError:
-            whole = False
-        if not whole:
-            msg = "not one strict-DER SubjectPublicKeyInfo"
-            raise DERError(msg)
-        return cls(PinKind.SPKI, core.sha256(spki))
+        with contextlib.suppress(DERError):
+            if core.spki(_around(spki)) == spki:
+                return cls(PinKind.SPKI, core.sha256(spki))
+        msg = "not one strict-DER SubjectPublicKeyInfo"
+        raise DERError(msg)
 
 
 # Faster than `Value._fill`, because a policy may have millions of pins.
@@ -407,9 +399,6 @@ def pins_of(cert: bytes) -> tuple[Pin, ...]:
 def key_pin(cert: bytes) -> str:
     """Return the pin of a certificate's key for display."""
     return str(next(iter(pins_of(cert)), "(not strict DER)"))
-
-
-# ---- spellings ---------------------------------------------------------------
 
 
 # The canonical base64 of 32 bytes (RFC 4648, 3.5): its last digit has two unused bits,
@@ -442,8 +431,8 @@ def _from_hex(text: str) -> bytes | None:
     return bytes.fromhex(text.replace(":", ""))
 
 
-# Base64 may itself begin with a slash, so the number of slashes does not tell the
-# spellings apart; the rest must have exactly 44 characters.
+# After ``sha256/`` a slash may be the second one of curl, or the first character of the
+# base64. So the base64 must have exactly 44 characters.
 _SPELLINGS = (
     (re.compile(rf"sha256//?({_BASE64})"), PinKind.SPKI, binascii.a2b_base64),
     (re.compile(rf'pin-sha256="({_BASE64})"'), PinKind.SPKI, binascii.a2b_base64),
@@ -478,9 +467,6 @@ def _digest(digest: bytes | str) -> bytes:
         msg = f"not 32 bytes in hex or base64: {digest!r}"
         raise PolicyError(msg, kind="pin")
     return found
-
-
-# ---- the smallest certificate --------------------------------------------------
 
 
 def _element(tag: int, *contents: bytes) -> bytes:
