@@ -111,9 +111,6 @@ def _out_of_order(row: int, this: str, before: str) -> str:
     )
 
 
-# ---- pins --------------------------------------------------------------------
-
-
 def _lists(pins: Buffer, pin_offsets: Offsets | None, num_hosts: int) -> list[bytes]:
     """Return the pins of each host, sorted, each once: n × 32 bytes."""
     if isinstance(pins, str | list | tuple):
@@ -167,9 +164,6 @@ def _sorted(digests: bytes) -> bytes:
             return digests if one < other else other + one
     starts = range(0, len(digests), DIGEST_LEN)
     return b"".join(sorted({digests[at : at + DIGEST_LEN] for at in starts}))
-
-
-# ---- policy ------------------------------------------------------------------
 
 
 class Policy:
@@ -299,17 +293,17 @@ class Policy:
                 the path of something else than a regular file.
             OSError: the file cannot be read.
         """
-        self = cls.__new__(cls)
         if isinstance(source, str | os.PathLike):
-            self._use(_opened(source))
-            return self
-        if isinstance(source, mmap.mmap):
-            if not memoryview(source).readonly:
-                msg = "map the policy read-only: mmap.mmap(…, access=mmap.ACCESS_READ)"
-                raise PolicyError(msg)
+            handle = _opened(source)
+        elif not isinstance(source, mmap.mmap):
+            handle = OpenPolicy(bytes(source))  # copies a bytearray, which could change
+        elif memoryview(source).readonly:
+            handle = OpenPolicy(source)
         else:
-            source = bytes(source)  # copies a bytearray, which could change
-        self._use(OpenPolicy(source))
+            msg = "map the policy read-only: mmap.mmap(…, access=mmap.ACCESS_READ)"
+            raise PolicyError(msg)
+        self = cls.__new__(cls)
+        self._use(handle)
         return self
 
     def compile(self) -> bytes:
@@ -479,10 +473,7 @@ def evaluate_at(
     seconds: int,
     seen: Seen | None = None,
 ) -> Report:
-    """Decide as `Policy.evaluate` does, at a time in seconds since 1970.
-
-    The report gets *seen*: the facts about the connection.
-    """
+    """Decide as `Policy.evaluate` does, *seconds* after 1970; add *seen* to the report."""
     report = policy._evaluate(host, chain, seconds)  # noqa: SLF001 - of the same file
     return report if seen is None else with_seen(report, seen)
 
@@ -502,10 +493,8 @@ def name_for_core(host: str | bytes | None) -> bytes:
     if host is None:
         return b""
     if isinstance(host, str):
-        if host.isascii():
-            return host.encode() or _NO_HOST
         try:
-            return canonical(host).encode()
+            host = (host if host.isascii() else canonical(host)).encode()
         except PolicyError:
             return _NO_HOST
     if not isinstance(host, bytes):
@@ -519,7 +508,7 @@ _NO_HOST = b"."
 
 
 def as_policy(policy: Policy | PinSet) -> Policy:
-    """Return the policy that an adapter is given; a PinSet applies to every peer."""
+    """Return *policy*, or the policy that applies a PinSet to every peer."""
     if isinstance(policy, PinSet):
         return Policy.for_clients(policy)
     check_policy(policy, "a Policy or a PinSet")
@@ -545,7 +534,7 @@ def check_policy(policy: object, expected: str = "a Policy") -> None:
 
 
 def _opened(path: str | os.PathLike[str]) -> OpenPolicy:
-    """Open the compiled policy in a regular file, which is read."""
+    """Read a regular file, and open the compiled policy that it holds."""
     advice = ""
     descriptor = open_at_once(path)
     try:
