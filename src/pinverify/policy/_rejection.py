@@ -87,11 +87,10 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
         Args:
             report: a rejection; or the text or the number of an error that a library
                 makes anew.
-            text: the evidence that was judged, from which the text is made when it is
-                needed; or the text for people; or a function that returns this text.
-                Only the headline becomes one of ``args``: libraries search these for
-                words of OpenSSL, and the rest of the text has subjects that the peer
-                has chosen.
+            text: the text for people; or a function that returns it; or what was
+                judged, to make the text when it is needed. Only the first line is in
+                ``args``: libraries search these for words of OpenSSL, and the peer has
+                chosen the subjects in the other lines.
         """
         if isinstance(report, Report):
             self.report = report
@@ -116,7 +115,7 @@ class PinningError(PinverifyError, ssl.SSLCertVerificationError):
 
     @cached_property
     def args(self) -> tuple[Any, ...]:  # type: ignore[override]
-        """The number of OpenSSL's errors, and the first line."""
+        """The ``errno`` of OpenSSL's errors, and the first line."""
         return (self.errno, self.strerror)
 
     def __repr__(self) -> str:
@@ -185,7 +184,7 @@ def _wrapped(error: BaseException) -> Iterator[object]:
                 yield getattr(one, "value", one)
 
 
-# ---- pins that were computed in a wrong way, and what was hashed in their place ----
+# ---- pins of the wrong bytes -------------------------------------------------------
 
 # People hash what a command printed: the PEM text, the hex of a digest, the key without
 # its algorithm. Such a pin matches nothing, but it looks right. All these pins can be
@@ -193,7 +192,7 @@ def _wrapped(error: BaseException) -> Iterator[object]:
 
 
 class Mistaken(NamedTuple):
-    """The bytes that were hashed, in words, and the pin that was meant."""
+    """A description of the bytes that were hashed, and the pin that was meant."""
 
     hashed: str
     right: Pin
@@ -262,36 +261,31 @@ def _hidden_rule(
 
 
 def _hosts_beside(host: str) -> Iterator[str]:
-    """Yield hosts with one and with two labels before a host and each name above it.
+    """Yield made-up hosts one label and two labels below a host and each name above it.
 
-    About those with one label, a rule for ``*.`` and the name decides, if there is one;
-    about those with two, a rule for ``**.`` and the name, or a wider one. A host that
-    is too long is rejected, and matches nothing.
+    A rule for ``*.name`` decides about the host one label below that name, and a rule
+    for ``**.name`` about the host two labels below. A made-up host that is too long is
+    rejected, and matches nothing.
     """
-    name = host
-    for _ in range(_LEVELS):
+    labels = host.split(".")
+    for above in range(min(len(labels), _LEVELS)):
+        name = ".".join(labels[above:])
         yield f"{_LABEL}.{name}"
         yield f"{_LABEL}.{_LABEL}.{name}"
-        _, _, name = name.partition(".")
-        if not name:
-            return
 
 
 # ---- the text ----------------------------------------------------------------
 
 LINES_MAX = 40
-
 Judged: TypeAlias = "tuple[Sequence[bytes], OpenPolicy, int]"
-"""The evidence of a rejection, from which `rejection_text` makes the text: the chain,
-the policy, and the time in seconds since 1970. A plain tuple, since one is made for
-each stranger."""
+"""Arguments of `rejection_text`: the chain, the policy, and the time in seconds since
+1970. A plain tuple, since one is made for each peer that is rejected."""
 
 _SHOWN_MAX = 8  # pins of a list, certificates of a chain
 _SUBJECT_MAX = 64
 # The lists that must match, by their numbers.
 _PINS, _LEAF, _CA = 0, 1, 2
 _LIST_NAMES = ("pinned", "leaf", "ca")
-
 
 # For each reason, the first line and the next step.
 _TEXTS = {
@@ -369,44 +363,40 @@ class _PinSetBehind(NamedTuple):
 def rejection_text(
     report: Report, chain: Sequence[bytes], handle: OpenPolicy, now: int
 ) -> str:
-    """Return the whole text of a rejection; the other arguments are what was judged.
+    """Return the whole text of a rejection; the other arguments led to it.
 
     The first line says what happened. A certificate's subject cannot break out of its
     line, whatever an attacker put there.
     """
     reason = report.reason
-    headline = _headline(report, handle)
-    rule = report.rule
     pinset = pinset_behind(report, handle)
     above: list[tuple[str, list[str]]] = []
-    if rule is not None and rule != report.host:
-        above.append(("rule", [repr(rule)]))
+    if report.rule not in (None, report.host):
+        above.append(("rule", [repr(report.rule)]))
     below: list[tuple[str, list[str]]] = []
     mistake = ""
     if reason is Reason.MISMATCH and pinset is not None:
+        if len(chain) > 1 and pinset.raw.looks_above_leaf:
+            # The TLS library ends a chain at a certificate that it trusts. So the chain
+            # has no root above a trusted intermediate, and no root that was replaced.
+            end = subject_line(chain[-1]) or key_pin(chain[-1])
+            text = f"at {end}, which the trust store holds; no pin above it can match"
+            below.append(("ends", [text]))
         for number, name in enumerate(_LIST_NAMES):
             below.append((name, _pin_lines(handle, pinset, number)))
         mistake = _mistake_in_pins(handle, pinset, chain) or _hidden_rule(
             report, chain, handle, now
         )
-        doubt = seen_of(report).doubt
-        if doubt:
+        if doubt := seen_of(report).doubt:
             below.append(("note", [doubt]))
     below.append(("next", [_next_step(report, chain, pinset, mistake)]))
-    looks_above = pinset is not None and pinset.raw.looks_above_leaf
-    if reason is Reason.MISMATCH and len(chain) > 1 and looks_above:
-        # The TLS library ends a chain at a certificate that it trusts. So the chain has
-        # no root above a trusted intermediate, and no root that was replaced.
-        end = subject_line(chain[-1]) or key_pin(chain[-1])
-        text = f"at {end}, which the trust store holds; no pin above it can match"
-        below.insert(0, ("ends", [text]))
     if chain and reason is not Reason.BAD_HOST:
         used = 1 + sum(len(lines) for _, lines in above + below)
         lengths = (0,) * 8 if pinset is None else pinset.raw.num_pins
         whole = any(lengths[PinKind.CERTIFICATE :: 2])
         lines = _chain_lines(report, chain, LINES_MAX - used, whole=whole)
         above.append(("chain", lines))
-    return "\n".join([headline, *_table(above + below)])
+    return "\n".join([_headline(report, handle), *_table(above + below)])
 
 
 def _mistake_in_pins(
