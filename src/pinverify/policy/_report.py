@@ -65,8 +65,8 @@ class Reason(enum.IntEnum):
     BAD_HOST = 7
     """The host has no canonical form."""
     NOT_CHECKED = 8
-    """A resumed session did not show the chain that the decision depends on, or
-    something failed before it. Only adapters give this reason; a policy never does."""
+    """The chain was not judged: a resumed session did not show it, or something failed
+    before the decision. Only adapters give this reason; a policy never does."""
 
     def __str__(self) -> str:
         """Return the name, as in ``MISMATCH``."""
@@ -182,8 +182,7 @@ class Report(Answer):
         """The pin that matched, or that is blocked."""
         if self.reason not in _WITH_A_PIN:
             return None
-        fields = self._fields
-        return Pin(_KINDS[fields.matched_kind], self._raw[-DIGEST_LEN:])
+        return Pin(_KINDS[self._fields.matched_kind], self._raw[-DIGEST_LEN:])
 
     @property
     def depth(self) -> int | None:

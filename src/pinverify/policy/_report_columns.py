@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from pinverify.core._arrow import ArrowColumn, array_capsule, schema_capsule
 from pinverify.core._cffi import DIGEST_LEN
@@ -45,8 +45,6 @@ class Reports(Sequence[Report]):
         self._hosts = hosts
         self._digest = digest
         self._name_len = name_len
-
-    # ---- columns ----
 
     @property
     def accepted(self) -> memoryview:
@@ -99,8 +97,6 @@ class Reports(Sequence[Report]):
         """
         return self._answers.chain_offsets
 
-    # ---- Arrow ----
-
     def __arrow_c_schema__(self) -> object:
         """Return the type of the columns: see `__arrow_c_array__`."""
         return schema_capsule(self._columns())
@@ -138,8 +134,6 @@ class Reports(Sequence[Report]):
             spkis,
         ]
         return ArrowColumn("", "+s", num, [], fields)
-
-    # ---- reports ----
 
     def __len__(self) -> int:
         return self._answers.num
@@ -179,8 +173,5 @@ class Reports(Sequence[Report]):
         return type(self), (self._answers, self._hosts, self._digest, name_len)
 
 
-def _column(data: bytearray, kind: str) -> memoryview:
-    # Any, because a cast memoryview has a different type for each kind.
-    view: Any = memoryview(data).toreadonly()
-    column: memoryview = view.cast(kind)
-    return column
+def _column(data: bytearray, kind: Literal["B", "I"]) -> memoryview:
+    return memoryview(data).toreadonly().cast(kind)
