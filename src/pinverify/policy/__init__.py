@@ -1,9 +1,7 @@
 """Policies: the rules that a person writes, and the decision about a peer.
 
-    rules ──► compiled policy ──► decision ──► report ──► PinningError
-    Rules     bytes               Policy       Report
-
-The rules can be read back from the compiled bytes.
+rules ──► compiled policy ──► decision ──► report ──► PinningError
+Rules     bytes               Policy       Report
 """
 
 from typing import TYPE_CHECKING

@@ -59,15 +59,15 @@ class Unpinned(enum.Enum):
 
 
 UNPINNED = Unpinned.UNPINNED
-"""A value in place of a PinSet, which exempts a host from a wider rule. The host is
-then treated like a host without any rule."""
+"""Exempts a host from wider rules, in place of its PinSet: the host is treated like one
+without any rule."""
 
 
 class PinSet(Value):
     """The pins of one rule, its mode and its expiry.
 
-    At least one pin must match in each of the lists `pins`, `leaf` and `ca`, except in
-    empty ones. Several pins in one list allow keys to change. Lists are kept sorted,
+    Each of the lists `pins`, `leaf` and `ca` that is not empty must have a pin that
+    matches. Several pins in one list allow keys to change. Lists are kept sorted,
     without duplicates.
 
     Attributes:
@@ -113,10 +113,7 @@ class PinSet(Value):
         expires: dt.datetime | None = None,
         after_expiry: Literal["allow", "reject"] | None = None,
     ) -> None:
-        pins = read_pins(pins, "pins")
-        leaf = read_pins(leaf, "leaf")
-        ca = read_pins(ca, "ca")
-        blocked = read_pins(blocked, "blocked")
+        pins, leaf, ca, blocked = map(read_pins, (pins, leaf, ca, blocked), LISTS)
         check_choice("mode", mode, ("enforce", "report"))
         expires = _read_expiry(expires, after_expiry)
         if not (pins or leaf or ca):
@@ -233,15 +230,10 @@ class Rules(Value):
         if not isinstance(host, str | bytes):
             msg = f"a host is text, got {host!r}; for peers without a name see clients"
             raise TypeError(msg)
-        name = canonical(host)
-        for pattern in covering(name):
-            found = self.hosts.get(pattern)
-            if found is not None:
-                return pattern, found
+        for pattern in covering(canonical(host)):
+            if pattern in self.hosts:
+                return pattern, self.hosts[pattern]
         return None
-
-
-# ---- reading the arguments ---------------------------------------------------
 
 
 def read_pins(pins: Pins, where: str) -> tuple[Pin, ...]:
