@@ -1,11 +1,11 @@
 """Mistakes in rules, of which loading a policy warns; no finding changes a decision.
 
-To find these mistakes, the rules are enough. `lint` has more checks: hints, and checks
-that need a table of others' keys and names.
+These checks need the rules alone. `lint` has more: hints, and checks that need a table
+of others' keys and names.
 
 A large file has a million rules, and most of them are ordinary: without an expiry, with
-several unknown pins. A check names the traits that a rule needs for a finding, so
-ordinary rules are skipped at once.
+several unknown pins. A check names the traits of the rules that it can have findings
+for, so ordinary rules are skipped at once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ __all__ = [
     "Level",
     "Rule",
     "each_rule",
-    "is_in_force",
     "matching",
     "placed",
     "serious",
@@ -102,7 +101,7 @@ def placed(found: Iterable[Finding], name: str) -> list[Finding]:
 
 # Traits. A rule has the sum of its traits. `lint` has more of them, from 32 on.
 ANY = 1  # every rule has it
-KNOWN_PIN = 2  # a pin of no key, or of a key of many: typed, copied, an operator's
+KNOWN_PIN = 2  # a pin that `known_among` finds, such as a placeholder
 ALONE = 4  # a list with a single pin
 BLOCKED = 8  # pins are blocked, for this rule or for all
 ENDS = 16  # an expiry
@@ -138,16 +137,11 @@ class Rule(NamedTuple):
     @property
     def is_in_force(self) -> bool:
         """True if a peer can be rejected for lack of a pin."""
-        return is_in_force(self.value, self.now)
-
-
-def is_in_force(value: PinSet | Unpinned | None, now: dt.datetime) -> bool:
-    """Return True if a peer can be rejected for lack of a pin."""
-    return (
-        isinstance(value, PinSet)
-        and value.mode == "enforce"
-        and not is_over(value, now)
-    )
+        return (
+            isinstance(self.value, PinSet)
+            and self.value.mode == "enforce"
+            and not is_over(self.value, self.now)
+        )
 
 
 def is_over(value: PinSet, now: dt.datetime) -> bool:
@@ -202,7 +196,7 @@ def _traits(value: PinSet | Unpinned, rules: Rules, known: set[bytes]) -> int:
 
 
 # ---- checks ------------------------------------------------------------------------
-#
+
 # A function gets one rule, and yields the text of each finding: the mistake, and after
 # a semicolon the next step.
 
@@ -284,9 +278,7 @@ def blocks_a_pin(rule: Rule) -> Iterator[str]:
                 )
 
 
-def _blocked_lists(
-    rule: Rule,
-) -> Iterator[tuple[str, tuple[Pin, ...], list[Pin]]]:
+def _blocked_lists(rule: Rule) -> Iterator[tuple[str, tuple[Pin, ...], list[Pin]]]:
     """Yield each list with blocked pins: its name, its pins, the blocked ones."""
     own = frozenset(dict(rule.lists).get("blocked", ()))
     for name, pins in matching(rule):
@@ -327,9 +319,6 @@ def _day(value: PinSet) -> str:
     return str(value.expires).replace("+00:00", "Z")
 
 
-# ---- the table -----------------------------------------------------------------------
-
-
 class Check(NamedTuple):
     """One row; docs/lint.md has a section for its code."""
 
@@ -341,7 +330,7 @@ class Check(NamedTuple):
     of_rule: Callable[[Rule], Iterator[str]] | None = None
     """None if its findings are found elsewhere."""
     kind: Kind | None = None
-    """The kind of the readers' mistakes that this check is for."""
+    """The mistakes of this kind in a file that cannot be read get the check's code."""
 
 
 CHECKS = (

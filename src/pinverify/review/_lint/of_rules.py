@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pinverify.core._hosts import covering, takes_any_labels
 from pinverify.files import _load_warnings
 from pinverify.files._digests import is_for_examples
-from pinverify.files._load_warnings import is_in_force, matching
+from pinverify.files._load_warnings import matching
 from pinverify.policy._pin import PinKind
 from pinverify.policy._rules import UNPINNED, PinSet
 from pinverify.review._lint import names, operators
@@ -234,7 +234,7 @@ def hides_enforcement(rule: Rule) -> Iterator[str]:
     for pattern in covering(rule.pattern):
         wider = hosts.get(pattern)
         if pattern != rule.pattern and wider is not None:
-            if is_in_force(wider, rule.now):
+            if rule._replace(value=wider).is_in_force:
                 yield (
                     f"the pins of {pattern} are not enforced for these hosts, because "
                     "this rule alone decides about them; rules are not united"
