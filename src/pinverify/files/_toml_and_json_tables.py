@@ -58,9 +58,9 @@ VERSION = 1
 
 
 def rules_of(document: dict[str, Any], name: str) -> Rules:
-    """Return the rules that the tables of a parsed policy file say.
+    """Return the rules in the tables of a parsed policy file.
 
-    PolicyError tells the first mistake; `all_mistakes` tells where it is, and the rest.
+    PolicyError has the first mistake; `all_mistakes` adds the others, and their lines.
     """
     _check_version(document)
     _check_keys(document, _TOP)
@@ -98,10 +98,7 @@ _TOP = {
     "clients": _Key((dict, list), "a table, as in [clients]"),
 }
 _HOST = {
-    "pins": _PINS,
-    "leaf": _PINS,
-    "ca": _PINS,
-    "blocked": _PINS,
+    **dict.fromkeys(LISTS, _PINS),
     "mode": _Key((str,), '"enforce" or "report"'),
     "expires": _Key((dt.datetime,), "a date-time, as in 2027-01-31T00:00:00Z"),
     "after_expiry": _ALLOW_OR_REJECT,
@@ -186,9 +183,6 @@ def _complaint(
     return f"unknown key {shown(key)}; {advice}"
 
 
-# ---- one host ----------------------------------------------------------------
-
-
 def _rule(pattern: str, value: object) -> PinSet | Unpinned:
     table = _table_of(value, pattern)
     # Without quotes, TOML splits a host at its dots: hosts.shop.ca = ["sha256/…"] would
@@ -205,8 +199,7 @@ def _rule(pattern: str, value: object) -> PinSet | Unpinned:
     if not table["unpinned"]:
         msg = "unpinned: expected true, got false; leave the key out for a pinned host"
         raise PolicyError(msg)
-    others = [key for key in table if key != "unpinned"]
-    if others:
+    if others := [key for key in table if key != "unpinned"]:
         msg = (
             "unpinned = true leaves the host without pins, so it must be the only "
             f"key; remove it, or remove {', '.join(others)}"
@@ -272,8 +265,6 @@ def quoted(text: str) -> str:
 _ENCODE_PLAIN = json.JSONEncoder(ensure_ascii=False).encode
 
 
-# ---- all mistakes ------------------------------------------------------------------
-
 Place: TypeAlias = tuple[str | int, ...]
 """Keys and indexes that lead to a value of the document; empty for the whole."""
 
@@ -311,9 +302,9 @@ def all_mistakes(
     told = []
     for mistake in found:
         line = _line(mistake.place, lines)
-        parts = (name, line and f"line {line}", mistake.where)
         text = shortened(mistake.text, _MAX_TEXT)
-        told.append(": ".join([*(str(part) for part in parts if part), text]))
+        parts = (name, f"line {line}" if line else "", mistake.where, text)
+        told.append(": ".join(filter(None, parts)))
     return MistakesError(told, name, num, [mistake.kind for mistake in found])
 
 
@@ -377,7 +368,7 @@ def _add_pattern(text: str, seen: dict[str, str]) -> None:
     Rules({first: UNPINNED, text: UNPINNED})
 
 
-# A right value for each key: a key to check replaces one of these.
+# A table without mistakes: to check a key by itself, its value replaces the one here.
 SOUND: dict[str, Any] = {
     **{name: [Pin(PinKind.SPKI, bytes(32))] for name in LISTS},
     "mode": "enforce",
@@ -426,17 +417,15 @@ def _pieces(key: str, item: object) -> Iterator[tuple[Place, object]]:
         yield (), item
 
 
-# ---- nothing but pins of keys ------------------------------------------------
-
 # Most large files have nothing but names, and two pins for each. To make objects of all
 # takes far longer than to parse; columns go to the core as they are. A file with more,
-# or with a mistake, is left to the readers that know the whole format.
+# or with a mistake, is left to `rules_of` and `mistakes_in`.
 
 _LEAST_PINS = 2
 
 
 class Columns(NamedTuple):
-    """Hosts, in the order of their names, and the digests that each of them pins."""
+    """Hosts, sorted by their names, and the digests of the pins of each."""
 
     hosts: list[str]
     pins: bytes
@@ -469,7 +458,7 @@ def columns_of(document: dict[str, Any]) -> Columns | None:
     tables, unpinned = document["hosts"], document.get("unpinned", "allow")
     if (
         type(document["version"]) is not int
-        or document["version"] != 1
+        or document["version"] != VERSION
         or unpinned not in ("allow", "reject")  # not a set: it may be a list
         or not isinstance(tables, dict)
         or not tables
