@@ -1,7 +1,7 @@
 """Policy files: `load_policy` reads one; the format is an argument, never guessed.
 
-pinverify's own files are read here, with all their mistakes. `pinverify.formats` has
-the readers of other systems' files; it is imported when one of them is needed.
+Files in TOML are read here, with all their mistakes. `pinverify.formats` reads those of
+other systems, and is imported when one of them is needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["PolicyWarning", "bytes_of", "check_size", "load_policy", "load_rules
 class PolicyWarning(UserWarning):
     """Warning of a policy file that was read.
 
-    A reader left something out, and does not accept more because of that; or a rule can
+    Either its reader left something out, without accepting more for that; or a rule can
     never match, never rejects anybody, or will break. `lint` says more.
     """
 
@@ -125,8 +125,6 @@ def _warn(rules: Rules, notices: Sequence[str], name: str) -> None:
     for text in (*notices, *told(texts, name, num)):
         warnings.warn(text, PolicyWarning, stacklevel=3)
 
-
-# ---- bytes -------------------------------------------------------------------
 
 MAX_BYTES = 2**30
 """The most bytes that a policy file may have: room for a million hosts."""

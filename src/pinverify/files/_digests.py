@@ -22,10 +22,8 @@ __all__ = [
 ]
 
 NOTHING_HASHED = {core.sha256(b""): "nothing", core.sha256(b"\n"): "an empty line"}
-"""Inputs that are hashed if the command before has failed, by their digests."""
-
-
-# ---- placeholders --------------------------------------------------------------
+"""Inputs without a key, by their digests. Such an input is hashed if the command that
+should print the key fails, as in ``openssl … | sha256sum``."""
 
 _FEW = 16
 _FIRST = 18
@@ -76,8 +74,6 @@ def _has_typed_word(lines: bytes) -> bool:
     return _REPEATED in differences or any(word in lines for word in _ALPHABET)
 
 
-# ---- examples ------------------------------------------------------------------
-
 # Base64 of pins that documentation shows, and that people copy with the rest. Pins of
 # authorities that are still in use are left out: somebody may mean them.
 _EXAMPLES = {
@@ -122,8 +118,6 @@ def known_among(digests: Sequence[bytes]) -> set[bytes]:
         found |= _placeholders(digests[first : first + _AT_ONCE])
     return found
 
-
-# ---- hosts ---------------------------------------------------------------------
 
 # RFC 2606, 2 and 3; RFC 5737; RFC 3849.
 _RESERVED = re.compile(

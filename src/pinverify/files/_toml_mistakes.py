@@ -1,9 +1,9 @@
 """All mistakes of a policy file in TOML, and their lines.
 
-tomllib stops at the first mistake, and gives no lines for what it has read. So a file
-with a mistake is cut into statements: a header in brackets, or a key and its value.
-Each statement is read by itself. What is not TOML is left out, and
-`_toml_and_json_tables` checks the tables of the rest: keys, types and pins.
+tomllib stops at the first mistake, and does not give the lines of values. So a file
+with a mistake is cut into statements: each is a header in brackets, or a key and its
+value, and is read by itself. Statements that are not TOML are left out. In the tables
+of the others, `_toml_and_json_tables` checks keys, types and pins.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ def look_again(
 
 
 def _mistakes(text: str, lines: dict[Place, int]) -> Iterator[Mistake]:
-    """Yield what is not TOML, and the mistakes of the rest.
+    """Yield statements that are not TOML, whose lines are added to *lines*.
 
-    The lines of what is not TOML are added to *lines*.
+    Then yield the mistakes in the tables of the other statements.
     """
     sound: list[str] = []
     hurt: set[Place] = set()  # tables that are not whole
@@ -167,8 +167,8 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 def tokens(text: str, at: int = 0) -> Iterator[re.Match[str]]:
     """Yield the tokens from a position on.
 
-    After three quotes that nothing closes, no more such strings are looked for: their
-    end would have closed the first, and each search goes through the rest of the file.
+    After three quotes that nothing closes, no string in three such quotes can follow,
+    so none is searched for: each search would go through the rest of the file.
     """
     for match in _TOKEN.finditer(text, at):
         if match[0] == _UNCLOSED:
@@ -195,9 +195,6 @@ def _place(text: str) -> Place | None:
     return tuple(keys)
 
 
-# ---- lines -------------------------------------------------------------------------
-
-
 def _lines_of(text: str, places: Collection[Place]) -> dict[Place, int]:
     """Return the lines of places, and of the tables around them."""
     wanted = {place[:length] for place in places for length in range(1, len(place) + 1)}
@@ -221,15 +218,10 @@ def _line_of_item(statement: _Statement, index: int) -> int:
     keys = _KEYS.match(statement.text)
     for match in tokens(statement.text, keys.end() if keys else 0):
         word = match[0]
-        if word in _CLOSING:
-            depth -= 1
-        elif word == "," and depth == 1:
-            commas += 1
-        elif word == "\n" or word.startswith("#"):
-            line += word.count("\n")
-        else:
-            if depth == 1 and commas == index:
-                return line
-            line += word.count("\n")
-            depth += word in _OPENING
+        is_item = word not in (*_CLOSING, ",", "\n") and not word.startswith("#")
+        if is_item and depth == 1 and commas == index:
+            return line
+        commas += word == "," and depth == 1
+        depth += (word in _OPENING) - (word in _CLOSING)
+        line += word.count("\n")
     return statement.line

@@ -1,7 +1,6 @@
-"""Reading pinverify's own policy format, TOML; docs/policy-toml.md is its manual.
+"""Reader of policy files in TOML; docs/policy-toml.md is the manual of the format.
 
-The tables that it holds are described in `_toml_and_json_tables`; `formats.toml`
-writes it.
+`_toml_and_json_tables` describes the tables of a file. `formats.toml` writes files.
 """
 
 from __future__ import annotations
@@ -78,8 +77,8 @@ _LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{_MAX_DOTS + 1}
 def _check_keys_of_lines(text: str, name: str) -> None:
     """Refuse keys of very many parts: tomllib takes gigabytes for one of 80 kB.
 
-    Dots in strings and comments do not count, unless a string may have several lines,
-    which no policy needs.
+    Dots in strings and comments do not count. But if a file has quotes of strings of
+    several lines, which no policy needs, all dots of a line count.
     """
     has_long_strings = '"""' in text or "'''" in text
     for number, line in enumerate(text.split("\n"), start=1):
