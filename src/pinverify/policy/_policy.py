@@ -473,7 +473,7 @@ def evaluate_at(
     seconds: int,
     seen: Seen | None = None,
 ) -> Report:
-    """Decide as `Policy.evaluate` does, *seconds* after 1970; add *seen* to the report."""
+    """Decide as `Policy.evaluate` does, *seconds* after 1970, and add *seen*."""
     report = policy._evaluate(host, chain, seconds)  # noqa: SLF001 - of the same file
     return report if seen is None else with_seen(report, seen)
 
