@@ -36,9 +36,6 @@ __all__ = [
 ]
 
 
-# ---- PEM (RFC 7468) ----------------------------------------------------------
-
-
 def is_pem(data: bytes) -> bool:
     """Return True for PEM, False for DER."""
     # DER may contain what looks like PEM, but then it is a SEQUENCE of 128 bytes or
@@ -47,7 +44,7 @@ def is_pem(data: bytes) -> bool:
 
 
 class Block(NamedTuple):
-    """One block of a PEM text: its label, such as CERTIFICATE, and its body."""
+    """One PEM block (RFC 7468): its label, such as CERTIFICATE, and its body."""
 
     label: str
     body: bytes | None
@@ -113,8 +110,6 @@ def pem(label: str, der: bytes) -> str:
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
 
 
-# ---- DER ---------------------------------------------------------------------
-
 _VERSION = 0xA0
 
 
@@ -156,8 +151,6 @@ def tbs_fields(cert: bytes) -> Iterator[Element]:
     tbs = element(cert, element(cert, 0).start)
     return (field for field in inside(cert, tbs) if field.tag != _VERSION)
 
-
-# ---- the subject as text -----------------------------------------------------
 
 _SUBJECT_MAX = 4096  # bytes that are read; no honest subject is that long
 
