@@ -113,7 +113,10 @@ class PinSet(Value):
         expires: dt.datetime | None = None,
         after_expiry: Literal["allow", "reject"] | None = None,
     ) -> None:
-        pins, leaf, ca, blocked = map(read_pins, (pins, leaf, ca, blocked), LISTS)
+        pins = read_pins(pins, "pins")
+        leaf = read_pins(leaf, "leaf")
+        ca = read_pins(ca, "ca")
+        blocked = read_pins(blocked, "blocked")
         check_choice("mode", mode, ("enforce", "report"))
         expires = _read_expiry(expires, after_expiry)
         if not (pins or leaf or ca):
