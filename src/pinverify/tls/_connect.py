@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from pinverify.errors import PolicyError
-from pinverify.policy import PinSet, Policy
+from pinverify.policy import Pins, PinSet, Policy, Report
 from pinverify.tls._judge import rejection
 from pinverify.tls._pin_context import hook, require_our_class
 from pinverify.tls._policy_in_force import ContextRule, in_force
@@ -17,7 +17,6 @@ from pinverify.tls._policy_in_force import ContextRule, in_force
 if TYPE_CHECKING:
     import os
 
-    from pinverify.policy import Pins, Report
     from pinverify.tls._events import OnReport
 
 __all__ = ["HTTPS_PORT", "check", "create_connection", "split_address", "wrap_socket"]
@@ -160,8 +159,7 @@ def check(  # noqa: PLR0913 - most callers give two
     ) as tls:
         report: Report | None = getattr(tls, "pin_report", None)
     if report is None:  # impossible, but never an acceptance
-        msg = "the peer was not checked"
-        raise rejection(None, None, msg)
+        raise rejection(None, None, "the peer was not checked")
     return report
 
 

@@ -14,11 +14,8 @@ Every decision is counted when it is final, by side, reason, mode, outcome and r
 Counts belong to the process: replacing a policy or a context changes none. A forked
 process begins at zero.
 
-A count is a list of one number. To count an acceptance, this list is looked up by name
-in `InForce.cells`, and 1 is added; CPython switches no threads during the addition.
-
 Nothing here has a lock: Ctrl-C or a fork at the wrong moment would leave a lock taken,
-and the next handshake would hang. So threads may miscount the events held back.
+and the next handshake would hang. So the numbers of events held back may be wrong.
 """
 
 from __future__ import annotations
@@ -152,7 +149,6 @@ class Limit:
     """
 
     def __init__(self) -> None:
-        """Begin with no peer."""
         self.entries: dict[object, tuple[float, int]] = {}
         self._others = 0
 
@@ -190,16 +186,11 @@ limit = Limit()
 
 def log(report: Report) -> None:
     """Log an event, unless it is held back."""
-    key = _same_peer(report)
-    held = limit.admit(key, time.monotonic())
+    key = report.chain[0] if report.host is None and report.chain else None
+    peer = report.side, report.host, key, report.accepted, report.reason, report.digest
+    held = limit.admit(peer, time.monotonic())
     if held is not None:
         logger().warning("%s", Line(report, held))
-
-
-def _same_peer(report: Report) -> object:
-    """Return the key that alike events of one peer share."""
-    key = report.chain[0] if report.host is None and report.chain else None
-    return report.side, report.host, key, report.accepted, report.reason, report.digest
 
 
 class Line:
@@ -208,7 +199,6 @@ class Line:
     __slots__ = ("_held", "_report")
 
     def __init__(self, report: Report, held: Held) -> None:
-        """Keep the report and the numbers."""
         self._report = report
         self._held = held
 
@@ -250,7 +240,7 @@ OTHERS = "(others)"
 """The name in counts of all rules beyond the first 10,000 that decided."""
 
 Cell: TypeAlias = list[int]
-"""A count: a list of one number."""
+"""A count: a list of one number. CPython switches no threads while 1 is added to it."""
 
 
 class Counted(NamedTuple):

@@ -74,7 +74,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pinverify.core._cffi import Chain, chain
 from pinverify.errors import shortened
-from pinverify.policy import PinningError, Reason, Report
+from pinverify.policy import PinningError, Policy, Reason, Report
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
 from pinverify.policy._rejection import pinset_behind
 from pinverify.policy._report import Seen, seen_of, with_seen
@@ -92,7 +92,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinverify.core._policies import OpenPolicy
-    from pinverify.policy import Policy
     from pinverify.tls._events import Cell
     from pinverify.tls._memo import Memo
     from pinverify.tls._policy_in_force import InForce

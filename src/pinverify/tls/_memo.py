@@ -47,8 +47,8 @@ class Memo:
     """
 
     def __init__(self, leaves_max: int = _LEAVES_MAX) -> None:
-        """Begin without any chain; *leaves_max* is 0 where nobody can resume."""
-        self.leaves_max = leaves_max  # if 0, only each peer's latest chain is kept
+        # 0 where nobody can resume: only each peer's latest chain is kept.
+        self.leaves_max = leaves_max
         self._issuers: OrderedDict[tuple[bytes, ...], _Issuers] = OrderedDict()
         # By peer and hash of the leaf. The references are weak: only `_issuers`, which
         # is bounded, keeps issuers alive.
@@ -97,9 +97,7 @@ def _put(kept: OrderedDict[Any, Any], key: Hashable, value: object, most: int) -
         kept.popitem(last=False)
 
 
-# ---- the sessions of clients ---------------------------------------------------
-
-_sessions: OrderedDict[bytes, bytes] = OrderedDict()
+_sessions: OrderedDict[bytes, bytes] = OrderedDict()  # of clients: the leaf by id
 
 
 def note_session(session: Any, leaf: bytes) -> None:  # noqa: ANN401 - of ssl

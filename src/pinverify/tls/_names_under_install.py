@@ -67,9 +67,6 @@ def _shown(name: str) -> str:
     return f"{readable}.{NO_NAME}" if readable else NO_NAME
 
 
-# ---- names that are no hosts -----------------------------------------------------
-
-
 @functools.lru_cache(maxsize=1024)  # a connection's name is mostly one of few
 def _readings(name: str) -> tuple[str, ...] | None:
     """Return the hosts that a name can stand for, in canonical spelling.
@@ -148,13 +145,9 @@ _UNCLEAR = re.compile(r"[+-]\d|\d{10}", re.ASCII)
 
 
 def _read_by_openssl(numbers: re.Match[str]) -> str:
-    """Return the address that OpenSSL 1.1.1 reads here; empty if it reads none."""
+    """Return what OpenSSL 1.1.1 reads here: no address if a number is above 255."""
     before, *four = numbers.groups(default="")
-    values = [int(number) for number in four]
-    return before + ".".join(map(str, values)) if max(values) <= _OCTET_MAX else ""
-
-
-_OCTET_MAX = 255
+    return before + ".".join(str(int(number)) for number in four)
 
 
 def _with_stand_ins(host: str) -> str:

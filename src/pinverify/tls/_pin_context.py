@@ -82,9 +82,6 @@ def pin_context(
     return context
 
 
-# ---- the two classes of a context ---------------------------------------------
-
-
 def hook(context: ssl.SSLContext, in_force: InForce | None) -> ContextRule:
     """Make a context use our classes; return its rule, which begins with *in_force*."""
     if not is_context(context):

@@ -92,7 +92,6 @@ class ContextRule:
     __slots__ = ("classes", "in_force", "memo", "memo_of_latest", "ready", "servers")
 
     def __init__(self, in_force: InForce | None, *, servers: bool = True) -> None:
-        """Begin without any chain."""
         self.in_force = in_force
         self.memo = Memo()
         self.memo_of_latest = Memo(leaves_max=0)

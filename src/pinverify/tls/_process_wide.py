@@ -20,10 +20,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pinverify.tls._events import logger
 from pinverify.tls._pin_context import require_our_class
-from pinverify.tls._policy_in_force import ContextRule, in_force, installed
+from pinverify.tls._policy_in_force import ContextRule, InForce, in_force, installed
 from pinverify.tls._ssl_connections import mix_in, no_longer_plain, of_applications
 from pinverify.tls._ssl_contexts import (
+    Channel,
+    CObject,
+    Connection,
+    Context,
     GuardedContext,
+    Make,
+    Session,
     create,
     guard,
     inner_context,
@@ -37,15 +43,6 @@ if TYPE_CHECKING:
 
     from pinverify.policy import PinSet, Policy
     from pinverify.tls._events import OnReport
-    from pinverify.tls._policy_in_force import InForce
-    from pinverify.tls._ssl_contexts import (
-        Channel,
-        CObject,
-        Connection,
-        Context,
-        Make,
-        Session,
-    )
 
 __all__ = ["Installed", "install", "uninstall"]
 
@@ -138,7 +135,6 @@ class Installed:
     __module__ = "pinverify"
 
     def __init__(self, rule: ContextRule, nameless: Literal["allow", "reject"]) -> None:
-        """Keep the rule of the process."""
         self._rule = rule
         self._nameless = nameless
 
@@ -172,13 +168,14 @@ def uninstall() -> None:
     _tried.clear()
     while _changed:
         cls, name, original = _changed.pop()
-        if original is None:  # the method of C comes back
+        if original is None:
             delattr(cls, name)
         else:
             setattr(cls, name, original)
 
 
-# For each method that `install` has changed: the class, its name there, the original.
+# For each method that `install` has changed: the class, its name there, the original
+# (None if the class inherited it).
 _changed: list[tuple[Any, str, Any]] = []
 # The classes of contexts that have been seen to make connections with the check.
 _tried: weakref.WeakSet[type] = weakref.WeakSet()
@@ -218,9 +215,6 @@ def _is_a_worker(multiprocessing: Any) -> bool:  # noqa: ANN401 - the module
     """Return True in a worker, and where the main module is imported again for one."""
     imports_main = getattr(multiprocessing.current_process(), "_inheriting", False)
     return imports_main or multiprocessing.parent_process() is not None
-
-
-# ---- the methods of ssl.SSLContext in which a connection begins ------------------
 
 
 def _change(cls: Any) -> None:  # noqa: ANN401
@@ -265,10 +259,9 @@ def _make(  # noqa: PLR0913, PLR0917 - those of `create`
 def _try_once(context: Context, rule: ContextRule) -> None:
     """Guard a context, and require that its class makes connections with the check."""
     guard(context, mix_in)
-    cls = type(context)
-    if cls in _tried or cls is vars(_trying).get("cls") or is_server(context):
+    cls, before = type(context), vars(_trying).get("cls")
+    if cls in _tried or cls is before or is_server(context):
         return
-    before = vars(_trying).get("cls")
     _trying.cls = cls
     try:
         for tls in _made_with_a_peer(context):

@@ -61,10 +61,9 @@ def report_of(connection: object) -> Report | None:
         if candidate is None or id(candidate) in seen:
             continue
         seen.add(id(candidate))
-        report = _own_report(candidate)
+        report: Report | None = _own_report(candidate)
         if report is not _MISSING:
-            found: Report | None = report
-            return found
+            return report
         waiting[:0] = _inside(candidate)
     if isinstance(connection, Mapping):
         msg = (

@@ -53,7 +53,7 @@ import threading
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
-from pinverify.policy import PinningError
+from pinverify.policy import PinningError, Report
 from pinverify.tls._judge import (
     ASKED_FOR_RENEGOTIATION,
     Accepted,
@@ -82,7 +82,6 @@ from pinverify.tls._ssl_contexts import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pinverify.policy import Report
     from pinverify.tls._ssl_contexts import CObject, Connection, Context
 
 __all__ = [

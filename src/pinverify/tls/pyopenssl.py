@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 from OpenSSL import SSL, crypto
 
 from pinverify.errors import PolicyError
-from pinverify.policy import PinningError
+from pinverify.policy import PinningError, PinSet, Policy, Report
 from pinverify.policy._rejection import text_behind
 from pinverify.tls._judge import (
     ASKED_FOR_RENEGOTIATION,
@@ -36,14 +36,12 @@ from pinverify.tls._judge import (
     report_of_accepted,
 )
 from pinverify.tls._memo import Memo
-from pinverify.tls._policy_in_force import in_force
+from pinverify.tls._policy_in_force import InForce, in_force
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pinverify.policy import PinSet, Policy, Report
     from pinverify.tls._events import OnReport
-    from pinverify.tls._policy_in_force import InForce
 
 __all__ = [
     "PinnedConnections",
