@@ -3,12 +3,12 @@
     session.mount("https://", PinnedAdapter(policy))
 
 urllib3 changes the context of a connection before each handshake: it sets the mode, and
-loads authorities and the client's certificate. In a context that all connections share,
+loads authorities and the client's certificate. If all connections shared a context,
 ``verify=False`` of one request would affect the handshake of another, and one request's
 certificate would be shown to every later server. So the adapter keeps one context for
-each pair of ``verify`` and ``cert``, and makes a new one if their files change: what
-was removed from a file is not trusted any more. It keeps as many contexts as urllib3
-keeps pools, and evicts the least recently used one.
+each pair of ``verify`` and ``cert``. It makes a new one if a file behind them changes,
+so that an authority that was removed from a file is no longer trusted. It keeps as many
+contexts as urllib3 keeps pools, and evicts the least recently used one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import ssl
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidSchema
@@ -31,8 +31,8 @@ from pinverify.tls._ssl_contexts import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from typing import NoReturn
 
+    from requests import PreparedRequest
     from urllib3.connectionpool import HTTPConnectionPool
     from urllib3.poolmanager import ProxyManager
 
@@ -50,7 +50,11 @@ if not hasattr(HTTPAdapter, "build_connection_pool_key_attributes"):
     raise ImportError(_MSG)
 
 
-# Threads may share an adapter. Nothing waits under the lock.
+# Arguments of requests: authorities to trust, and the client's certificate.
+_Verify: TypeAlias = "bool | str"
+_Cert: TypeAlias = "str | tuple[str, str] | None"
+
+# Threads may share an adapter. No code that holds the lock waits for a peer.
 _changing = ForkSafeLock()
 
 
@@ -91,7 +95,7 @@ class PinnedAdapter(HTTPAdapter):
         if context is not None:
             pin_context(context, policy, on_report=on_report)
         self._contexts: dict[Hashable, ssl.SSLContext] = {}
-        # These contexts, and evicted ones that pools still have.
+        # The contexts of `_contexts`, and evicted ones that pools still use.
         self._pinned: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()
         super().__init__(**pools)
 
@@ -139,9 +143,9 @@ class PinnedAdapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self,
         request: Any,  # noqa: ANN401 - a PreparedRequest
-        verify: Any,  # noqa: ANN401
+        verify: _Verify,
         proxies: dict[str, str] | None = None,
-        cert: Any = None,  # noqa: ANN401
+        cert: _Cert = None,
     ) -> HTTPConnectionPool:
         """Return the pool for a request.
 
@@ -175,40 +179,27 @@ class PinnedAdapter(HTTPAdapter):
         )
 
     def build_connection_pool_key_attributes(
-        self,
-        request: Any,  # noqa: ANN401
-        verify: Any,  # noqa: ANN401
-        cert: Any = None,  # noqa: ANN401
+        self, request: PreparedRequest, verify: _Verify, cert: _Cert = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Put the pinned context among the settings of the pool for a request.
-
-        Version 2.32.2 of requests uses its own context, which nobody has pinned.
-        """
+        """Put the pinned context among the settings of the pool for a request."""
         host, settings = super().build_connection_pool_key_attributes(
             request, verify, cert
         )
         settings["ssl_context"] = self._context_for(verify=verify, cert=cert)
         return host, settings
 
-    def cert_verify(
-        self,
-        conn: Any,  # noqa: ANN401
-        url: str,
-        verify: Any,  # noqa: ANN401
-        cert: Any,  # noqa: ANN401
-    ) -> None:
+    def cert_verify(self, conn: Any, url: str, verify: _Verify, cert: _Cert) -> None:  # noqa: ANN401
         """Give the pool authorities and certificate, unless the context has them."""
         if self._own is None:
             super().cert_verify(conn, url, verify, cert)
 
-    def _https_proxy(self, proxy: str, *, verify: Any) -> ProxyManager:  # noqa: ANN401
-        """Return the manager of a proxy for requests of one ``verify``.
+    def _https_proxy(self, proxy: str, *, verify: _Verify) -> ProxyManager:
+        """Return the manager of an https proxy, for connections with one ``verify``.
 
-        TLS to the proxy has the context of requests without ``cert``: the client's
-        certificate is for the server.
+        The proxy gets no client certificate: ``cert`` is for the server behind it.
         """
         context = self._context_for(verify=verify, cert=None)
-        key = proxy, verify  # a URL alone is a key of requests
+        key = proxy, verify  # never equal to a key of HTTPAdapter, which is a text
         managers: dict[Any, Any] = self.proxy_manager  # `close` closes all of them
         with _changing.lock:
             manager = managers.pop(key, None)
@@ -229,15 +220,11 @@ class PinnedAdapter(HTTPAdapter):
         found: ProxyManager = manager
         return found
 
-    def _context_for(
-        self,
-        *,
-        verify: Any,  # noqa: ANN401
-        cert: Any,  # noqa: ANN401
-    ) -> ssl.SSLContext:
+    def _context_for(self, *, verify: _Verify, cert: _Cert) -> ssl.SSLContext:
         if self._own is not None:
             return self._own
-        # Before the files are read: if one changes meanwhile, the next key differs.
+        # Made before the context reads the files. If a file changes in between, the
+        # key of the next request differs, so that request gets a new context.
         key = verify, cert, _files_of(verify, cert)
         with _changing.lock:
             context = self._contexts.pop(key, None)
@@ -246,7 +233,7 @@ class PinnedAdapter(HTTPAdapter):
                 return context
         context = _new_context(verify)
         with _changing.lock:
-            # Pinned under the lock: it has the new policy, or `use` gives it that one.
+            # Under the lock, so that a concurrent `use` does not miss this context.
             pin_context(context, self._policy, on_report=self._on_report)
             self._pinned.add(context)
             # If two threads have made a context, both get the first one.
@@ -260,7 +247,7 @@ class PinnedAdapter(HTTPAdapter):
         return max(1, int(self._pool_connections))
 
 
-def _new_context(verify: Any) -> ssl.SSLContext:  # noqa: ANN401
+def _new_context(verify: _Verify) -> ssl.SSLContext:
     mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
     context = create_urllib3_context(cert_reqs=mode)
     if verify:  # urllib3 loads none for the proxy, requests 2.32.3 none for True
@@ -268,19 +255,17 @@ def _new_context(verify: Any) -> ssl.SSLContext:  # noqa: ANN401
         if not Path(path).exists():
             msg = f"verify= names authorities that are not there: {path!r}"
             raise FileNotFoundError(msg)
-        directory = Path(path).is_dir()
-        context.load_verify_locations(
-            cafile=None if directory else path, capath=path if directory else None
-        )
+        kind = "capath" if Path(path).is_dir() else "cafile"
+        context.load_verify_locations(**{kind: path})
     return context
 
 
 def _authorities(verify: Any) -> Any:  # noqa: ANN401
-    """Return the path of the authorities that are trusted, if any are."""
+    """Return the path of the authorities to trust; *verify* is not False."""
     return DEFAULT_CA_BUNDLE_PATH if verify is True else verify
 
 
-def _files_of(verify: Any, cert: Any) -> Hashable:  # noqa: ANN401
+def _files_of(verify: _Verify, cert: _Cert) -> Hashable:
     """Return a value that changes if a file behind ``verify`` or ``cert`` changes."""
     paths = [_authorities(verify)] if verify else []
     paths += cert if isinstance(cert, tuple) else [cert] if cert else []
@@ -291,11 +276,11 @@ def _files_of(verify: Any, cert: Any) -> Hashable:  # noqa: ANN401
 
 
 def _state_of(path: Any) -> Hashable:  # noqa: ANN401
-    """Return the state of a file; None if it is missing, which others will report."""
+    """Return the state of a file; None if it is missing: loading it will raise."""
     try:
         found = Path(path).stat()
     except OSError:
         return None
-    # ctime, too: copies and archives set the other time as they like.
+    # ctime, too: tools that copy or unpack a file may set its mtime to an old one.
     times = found.st_mtime_ns, found.st_ctime_ns
     return path, found.st_dev, found.st_ino, found.st_size, times
