@@ -95,8 +95,7 @@ def wrap_socket(
         OSError: the handshake failed.
         TypeError: pins cannot be enforced on connections of *context*.
     """
-    # For this connection only: the context's own policy is ignored and does not change.
-    rule = ContextRule(in_force(policy, on_report))
+    rule = ContextRule(in_force(policy, on_report))  # of this connection alone
     if context is None:
         context = ssl.create_default_context()
     shared = hook(context, None)

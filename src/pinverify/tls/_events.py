@@ -132,12 +132,8 @@ class Held(NamedTuple):
 
     def words(self) -> list[str]:
         """Return the numbers in the words of a log line."""
-        words = []
-        if self.alike:
-            words.append(f"({self.alike} more like it held back)")
-        if self.others:
-            words.append(f"({self.others} of other peers held back)")
-        return words
+        numbers = (self.alike, "more like it"), (self.others, "of other peers")
+        return [f"({number} {what} held back)" for number, what in numbers if number]
 
 
 class Limit:

@@ -55,11 +55,10 @@ not values.
 *Counts.* A final verdict is counted once: an acceptance by the adapter, in the cell of
 `Accepted`; a rejection by `announce`, even if the peer was accepted and counted before.
 
-*Events come last.* `_events` logs each rejection and each acceptance despite the pins
-(report mode, expiry), and reports it to the application. An acceptance is reported
-after every check has passed. A rejection is reported after the connection has been
-shut: the adapter gives `refusal` the cause, enters FAILED, and then calls `announce`.
-So no connection can be used after the callback has raised or Ctrl-C has interrupted it.
+*Events come last.* An acceptance is reported after every check has passed. A rejection
+is reported after the connection has been shut: the adapter gives `refusal` the cause,
+enters FAILED, and then calls `announce`. So no connection can be used after the
+callback has raised or Ctrl-C has interrupted it.
 
 *Early rejection.* Some adapters can see the peer's certificates before the handshake is
 over, so that no client certificate is sent to an impostor. `reject_early` can only
@@ -298,10 +297,8 @@ def _host_to_look_up(in_force: InForce, peer: Peer) -> str | bytes | None:
     be mistaken for a client, so it gets an empty name, which is rejected.
     """
     host, is_client = peer
-    if host is None and not is_client:
-        both = in_force.policy.has_clients and in_force.handle.num_rules > 0
-        return "" if both else None
-    return host
+    unclear = host is None and not is_client and in_force.policy.has_clients
+    return "" if unclear and in_force.handle.num_rules > 0 else host
 
 
 def _chain_that_counts(
@@ -331,8 +328,6 @@ def reject_early(
     seen = _seen(peer, shown, certs)
     verify_at(in_force.policy, host, certs, int(_time()), seen)
 
-
-# ---- rejections ----------------------------------------------------------------
 
 ASKED_FOR_RENEGOTIATION = (
     "the server asked for a renegotiation, in which it could show another "

@@ -47,8 +47,7 @@ class Memo:
     """
 
     def __init__(self, leaves_max: int = _LEAVES_MAX) -> None:
-        # 0 where nobody can resume: only each peer's latest chain is kept.
-        self.leaves_max = leaves_max
+        self.leaves_max = leaves_max  # 0: nobody can resume, only `latest` is kept
         self._issuers: OrderedDict[tuple[bytes, ...], _Issuers] = OrderedDict()
         # By peer and hash of the leaf. The references are weak: only `_issuers`, which
         # is bounded, keeps issuers alive.

@@ -16,8 +16,8 @@ from pinverify.tls._policy_in_force import ContextRule, InForce, in_force
 from pinverify.tls._ssl_connections import (
     CheckedObject,
     CheckedSocket,
+    GuardedObject,
     class_with_the_check,
-    is_pending,
     mix_in,
 )
 from pinverify.tls._ssl_contexts import (
@@ -125,7 +125,7 @@ def require_our_class(
     handshake although nobody asked for it: then the rule would never be applied.
     """
     has_our_class = getattr(connection, "_pinverify_rule", None) is rule
-    if has_our_class and is_pending(connection):
+    if has_our_class and type(vars(connection).get("_sslobj")) is GuardedObject:
         return
     problem = (
         "does the handshake when it wraps a socket"

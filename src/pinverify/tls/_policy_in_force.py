@@ -25,8 +25,6 @@ class InForce(NamedTuple):
     """A policy, its handle in the core, and the settings and counts that go with it.
 
     Attributes:
-        policy: the policy that decides.
-        handle: the policy's handle in the core.
         on_report: the callback of the application.
         cells: the counts of names that this policy has accepted, kept by `_events`.
         rejects_nameless: under `install`, True if a server without a name is rejected.

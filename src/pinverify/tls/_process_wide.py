@@ -2,8 +2,7 @@
 
 `install` changes the methods of `ssl.SSLContext` in which a connection begins. These
 mix the check into the class of a client's connection, whatever that class is. So
-`install` also reaches contexts and classes that were made before, and those of other
-libraries. Connections of servers stay what they are.
+`install` also reaches contexts and classes made before, and those of other libraries.
 """
 
 from __future__ import annotations

@@ -8,12 +8,10 @@ Theory of operation
 
 ssl keeps the C object of a connection in the connection's attribute ``_sslobj``, and
 moves the data of TLS through it alone. Until the connection is VERIFIED, the attribute
-holds a `GuardedObject`, which has the state: no class and no other attribute of the
-connection means VERIFIED. Afterwards it holds the C object itself, and data flows
-through ssl's own methods, also if these are patched later.
-
-A client with TLS 1.2 or older keeps a wrapper instead of the C object: `OfTLS12`
-reports that the server asked for a renegotiation.
+holds a `GuardedObject`, which completes the check before it moves data. Afterwards it
+holds the C object itself, and data flows through ssl's own methods, also if these are
+patched later. For a client with TLS 1.2 or older it then holds an `OfTLS12`, a wrapper
+that recognizes a refused renegotiation.
 
     state     event                          who does it                   next state
     --------  -----------------------------  ----------------------------  ----------
@@ -24,18 +22,18 @@ reports that the server asked for a renegotiation.
     PENDING   do_handshake()                 GuardedObject.do_handshake    see below
     PENDING   data                           GuardedObject.settle          see below
     PENDING   shutdown(), close()            _Guarded.__set__              IDLE
-    PENDING   early: the server is refused   GuardedObject._reject_early   FAILED
-    PENDING   its end: the peer is accepted  GuardedObject._decide         VERIFIED
-    PENDING   its end: the peer is refused   GuardedObject.fail            FAILED
-    PENDING   its end: an error of TLS       ssl raises it                 PENDING
+    PENDING   the server is refused early    GuardedObject._reject_early   FAILED
+    PENDING   handshake ends: peer accepted  GuardedObject._decide         VERIFIED
+    PENDING   handshake ends: peer refused   GuardedObject.fail            FAILED
+    PENDING   handshake: an error of TLS     ssl raises it                 PENDING
     VERIFIED  anything                       ssl                           VERIFIED
     VERIFIED  TLS 1.2 client: renegotiation  OfTLS12.read                  FAILED
     VERIFIED  its connect() raises later     `_connect`                    IDLE
     FAILED    data, connect(), do_handshake  GuardedObject.raise_again     FAILED
     any       a C object not of `create`     _Guarded.__set__              FAILED
 
-FAILED is final. A connection that is no longer VERIFIED moves no data. IDLE is a socket
-without TLS, on which ssl would go on in plain text (CVE-2023-40217 is such a case).
+Only a VERIFIED connection moves data, and FAILED is final. IDLE is a socket without
+TLS, on which ssl would send and receive plain text (CVE-2023-40217 is such a case).
 
 The class of a connection is replaced by a subclass with a mixin of this file, whether
 it is a class of ssl or an application's subclass of one. The connection keeps the mixin
@@ -85,13 +83,11 @@ if TYPE_CHECKING:
     from pinverify.tls._ssl_contexts import CObject, Connection, Context
 
 __all__ = [
-    "Checked",
     "CheckedObject",
     "CheckedSocket",
     "GuardedObject",
     "class_with_the_check",
     "der",
-    "is_pending",
     "mix_in",
     "no_longer_plain",
     "of_applications",
@@ -142,8 +138,8 @@ class GuardedObject:
         peer: see `Peer`. The name is from the C object, because anybody can set the
             attribute ``server_hostname`` of the connection.
         outgoing: the buffer that an SSL object writes to; None for a socket.
-        asked: True while `settle`, or a socket's ``do_handshake``, runs this method of
-            the connection's class. If that reads or writes, it is not called again.
+        asked: True while ``do_handshake`` of the connection's class runs. If that
+            method reads or writes, `settle` does not call it again.
     """
 
     def __init__(
@@ -154,11 +150,9 @@ class GuardedObject:
         rule: ContextRule,
         outgoing: ssl.MemoryBIO | None = None,
     ) -> None:
-        self._passed_early = False
-        self._runs = False
+        self._passed_early = self._runs = self.asked = False
         self._report: Report | None = None
         self.accepted: Accepted | None = None  # None without pins, too
-        self.asked = False
         self.created_with = created_with
         self.error: PinningError | None = None
         self.noted = noted
@@ -225,7 +219,10 @@ class GuardedObject:
         return mix_in(owner, self.outgoing is None, self.rule)
 
     def may_offer(self, session: ssl.SSLSession) -> bool:
-        """Return whether to offer *session*; one of another context is an error."""
+        """Return False if the server would be refused after resuming *session*.
+
+        Raises as ssl does if the session is not one of the connection's context.
+        """
         if self.state != "PENDING" or self.peer[1]:
             return True
         refuse_wrong_session(self.created_with, session)
@@ -246,7 +243,6 @@ class GuardedObject:
         return der
 
     def is_verified(self) -> bool:
-        """Return True if the chain is verified."""
         if self.noted:
             return False
         context = self.raw.context  # another one if a callback for SNI selected it
@@ -275,8 +271,7 @@ class GuardedObject:
             return None
 
     def is_resumed(self) -> bool:
-        resumed: bool = self.raw.session_reused
-        return resumed
+        return bool(self.raw.session_reused)
 
     # ---- the decision
 
@@ -313,11 +308,11 @@ class GuardedObject:
             self.accepted[4][0] += 1  # it is final
 
     def in_force(self) -> tuple[ContextRule, InForce | None]:
-        """Return the rule that decides, and its policy in force.
+        """Return the rule that decides, and its policy; None if nothing is checked.
 
-        The rule of this connection alone comes first. Then comes that of the context
-        which a callback for SNI selected, if it has pins; then that of the listening
-        context; and last that of `install`, which does not check a server's clients.
+        Rules in this order: of this connection alone, of the context that a callback
+        for SNI selected, of the connection's class, and of `install`, which does not
+        check a server's clients. The first that has a policy decides.
         """
         rule = self.own_rule
         context = self.raw.context
@@ -362,8 +357,8 @@ class GuardedObject:
             certs = self.verified_chain() if self.is_verified() else sent[:1]
             chain = [der(cert) for cert in certs]
             rule, in_force = self.in_force()
-            peer = self.peer
             if chain and in_force is not None:
+                peer = self.peer
                 if not rule.servers:
                     peer = peer_under_install(in_force, peer)
                 reject_early(in_force, peer, chain, self)
@@ -447,10 +442,10 @@ def close_refused(connection: Connection) -> None:
 
 
 class OfTLS12:
-    """The C object of a VERIFIED client, whose server may ask for a renegotiation.
+    """Wrapper of the C object of a VERIFIED client with TLS 1.2 or older.
 
-    OpenSSL refuses a renegotiation, in which another certificate could come. Then the
-    server ends the connection by an alert: a rejection, which is reported.
+    If the server asks for a renegotiation, in which it could show another certificate,
+    OpenSSL refuses, and the server sends an alert. `read` makes the alert a rejection.
     """
 
     __slots__ = ("_guarded", "raw")
@@ -483,9 +478,6 @@ class OfTLS12:
 
 
 _complete(OfTLS12, _passed_on)
-
-
-# ---- mixins ----------------------------------------------------------------------
 
 
 class _Guarded:
@@ -698,14 +690,6 @@ class CheckedObject(Checked):
         is_guarded = type(guarded) is GuardedObject
         with guarded.turn if is_guarded else contextlib.nullcontext():
             self._pinverify_base.do_handshake(self, *args, **kwargs)
-
-
-# ---- mixed into the class of a connection ----------------------------------------
-
-
-def is_pending(connection: Connection) -> bool:
-    """Return True if a connection of a class with a mixin is not VERIFIED."""
-    return type(vars(connection).get("_sslobj")) is GuardedObject
 
 
 def of_applications(owner: Connection) -> Connection:

@@ -1,10 +1,10 @@
-"""Contexts of `ssl`: they know whether OpenSSL verifies the chain of each connection.
+"""Contexts of `ssl`: they note whether OpenSSL verifies the chain of each connection.
 
-This is settled when ssl creates the C object of a connection: OpenSSL then copies
-`verify_mode` and `options` from the context. Python cannot read the copy, and releases
-the GIL while OpenSSL makes it. A mode that is read before or after may be one that
-another thread has set (urllib3 sets it for every connection). Then a chain that nobody
-has verified would be taken for a verified one.
+When ssl creates the C object of a connection, OpenSSL copies `verify_mode` and
+`options` from the context. Python cannot read the copy, and other threads run while
+OpenSSL makes it. If one of them changes the mode (urllib3 does so for every
+connection), the mode that Python reads may not be the mode that OpenSSL has copied:
+then a chain that nobody has verified would count.
 
 So the mixin `GuardedContext` is added to the class of a context. It counts the changes
 of mode and options, and `create` notes for each connection whether its chain may count.
@@ -44,7 +44,6 @@ __all__ = [
     "ForkSafeLock",
     "GuardedContext",
     "Make",
-    "MixIn",
     "Session",
     "create",
     "guard",
@@ -64,11 +63,10 @@ Context: TypeAlias = Any
 Connection: TypeAlias = Any
 CObject: TypeAlias = Any
 Session: TypeAlias = Any
-Channel: TypeAlias = Any
-"""A socket, or a buffer in memory."""
+Channel: TypeAlias = Any  # a socket, or a buffer in memory
 
 Make: TypeAlias = "Callable[[Session], CObject]"
-"""Makes the C object of one connection, which resumes the session, or None."""
+"""Makes the C object of one connection. Its argument is the session to resume."""
 
 MixIn: TypeAlias = "Callable[[Any, bool, ContextRule], Any]"
 """Returns the connection that owns a C object, with the check mixed into its class.
@@ -84,7 +82,6 @@ _CHANGED = (
     "while the connection was made"
 )
 
-
 # The attributes of C give plain numbers, without the cost of enums.
 _C_VERIFY_MODE: Any = _ssl._SSLContext.verify_mode  # noqa: SLF001
 _C_OPTIONS: Any = _ssl._SSLContext.options  # noqa: SLF001
@@ -95,14 +92,13 @@ _CERT_NONE = int(ssl.CERT_NONE)
 
 
 class ForkSafeLock:
-    """Holder of a re-entrant lock, which a forked process replaces; never freed itself.
+    """Owner of a re-entrant lock, which a forked process replaces by a new one.
 
     A thread that holds the lock during a fork does not exist in the child, where nobody
-    would release the lock.
+    would release the lock. Python keeps each owner for ever, so create few.
     """
 
     def __init__(self) -> None:
-        """Make the lock, and have it replaced after each fork."""
         self._renew()
         if hasattr(os, "register_at_fork"):  # Windows has no fork
             os.register_at_fork(after_in_child=self._renew)
@@ -167,11 +163,9 @@ def _change(attribute: Any, context: Context, value: Any) -> None:  # noqa: ANN4
 
 
 def wrappers(create: Callable[..., CObject], base: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return `_wrap_socket` and `_wrap_bio` of ssl, with *create* in charge.
+    """Return methods `_wrap_socket` and `_wrap_bio`, which call *create*.
 
-    Args:
-        create: a function with the arguments of `create`.
-        base: the class whose methods make the C object of a context.
+    *create* has the arguments of `create`. The methods of *base* make the C object.
     """
 
     def _wrap_socket(  # noqa: PLR0913 - the signature of ssl
@@ -259,13 +253,9 @@ def create(  # noqa: PLR0913, PLR0917 - one call, for speed
     itself pinned, has the options already, and may give tickets if it serves. For any
     other context the options are set under the lock.
 
-    Args:
-        context: the context; it is guarded.
-        make: makes the C object.
-        outgoing: the buffer that an SSL object writes to; None for a socket.
-        server_side: True for the side of a server.
-        owner: the connection, as the context's class names it.
-        session: the session to resume, or None. ssl refuses one of another context.
+    *owner* is the argument of `_wrap_socket`: the connection, or what gevent passes
+    instead (see `of_applications`). *outgoing* is the buffer that an SSL object writes
+    to, None for a socket. ssl refuses a *session* of another context.
     """
     connection = owner
     rule = context._pinverify or getattr(type(owner), "_pinverify_rule", None)  # noqa: SLF001
@@ -339,10 +329,8 @@ def _create_alone(
 def _may_give_tickets(context: Context, rule: ContextRule) -> bool:
     """Return True if a session in a ticket can be judged wherever it comes back.
 
-    A ticket shows the leaf and no chain. It may come back in another process, which
-    has not seen the chain, or long after this one has forgotten it. With a callback
-    for SNI it may come back to a context that was made since, or has other pins. So
-    the leaf must be enough to judge the client, and there must be no such callback.
+    The leaf must be enough to judge the client: `_judge` says why. With a callback for
+    SNI, the ticket may even come back to a newer context, or one with other pins.
     """
     in_force = rule.in_force
     if in_force is None or not rule.servers:

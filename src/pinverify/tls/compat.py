@@ -61,9 +61,7 @@ def assert_fingerprint(cert: bytes | None, fingerprint: Fingerprints) -> None:
 
 if TYPE_CHECKING:
 
-    class Fingerprint(  # type: ignore[misc,unused-ignore]
-        aiohttp.Fingerprint  # type: ignore[misc,unused-ignore]
-    ):
+    class Fingerprint(aiohttp.Fingerprint):  # type: ignore[misc,unused-ignore]
         """An ``aiohttp.Fingerprint`` that also takes pins, and several of them."""
 
         def __init__(self, fingerprint: Fingerprints) -> None: ...
@@ -171,8 +169,7 @@ def _read(fingerprint: str | bytes | Pin) -> Pin | _OldDigest:
         return fingerprint
     if isinstance(fingerprint, bytes):
         return Pin.certificate(fingerprint)
-    # urllib3 ignores colons anywhere.
-    digits = re.sub(":", "", fingerprint)
+    digits = re.sub(":", "", fingerprint)  # as urllib3; TypeError if it is no text
     if re.fullmatch(r"[0-9A-Fa-f]+", digits):
         if len(digits) == _SHA256_DIGITS:
             return Pin(PinKind.CERTIFICATE, bytes.fromhex(digits))

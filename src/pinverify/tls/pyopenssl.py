@@ -85,9 +85,7 @@ def pin_connection(
         callback: the application's verify callback. It is called before the pins are
             checked. If the connection or its context has a callback, pass it here:
             pyOpenSSL does not reveal it.
-        on_report: called once for each connection that is rejected, or accepted
-            although its pins do not match (report mode, expiry). It gets the report,
-            and cannot accept anything; if it raises, the connection is rejected.
+        on_report: as in `pinverify.pin_context`.
 
     Returns:
         *conn*.
@@ -203,17 +201,17 @@ def verify(
 ) -> Report:
     """Check the peer of a connection that is not pinned.
 
-    Call it after the handshake and before any data; if it raises, close the
-    connection. `pin_connection` does all of that by itself.
+    Call `verify` after the handshake and before any data. If it raises, close the
+    connection. A connection that `pin_connection` pins needs no such call.
 
     Args:
         conn: a connection after its handshake.
         policy: the pins of *host*, or a `PinSet`.
-        host: the name that the application has verified. There is no default: a server
-            would look up the name that its client asked for.
-        chain_is_verified: True if OpenSSL verified the chain: ``VERIFY_PEER`` was on in
-            the handshake, and no callback accepted a certificate that OpenSSL rejects.
-            A connection does not reveal that. If False, only the leaf counts.
+        host: the name that the application has verified; None for a server's client.
+            The name sent as SNI is not used: on a server, the client chooses it.
+        chain_is_verified: True if ``VERIFY_PEER`` was set in the handshake, and no
+            callback accepted a certificate that OpenSSL rejects. pyOpenSSL does not
+            reveal whether this is so. If False, only the leaf counts.
         on_report: as in `pin_connection`.
 
     Returns:
@@ -227,7 +225,7 @@ def verify(
     _refuse_unknown_side(rules, host)
     peer, shown = _peer_of(host), _ShownAfterwards(conn, verified=chain_is_verified)
     try:
-        # An empty memo: the first handshake of this session was not observed.
+        # The memo is empty: if the session is resumed, nobody has seen its chain.
         accepted = judge(rules, Memo(leaves_max=0), peer, shown)
         report = report_of_accepted(accepted, peer, shown)
     except Exception as cause:  # noqa: BLE001 - also exceptions of on_report
@@ -265,9 +263,6 @@ class PinningSSLError(PinningError, SSL.Error):
         return ours
 
 
-# ---- the evidence, as pyOpenSSL shows it --------------------------------------
-
-
 def _der(cert: crypto.X509) -> bytes:
     return crypto.dump_certificate(crypto.FILETYPE_ASN1, cert)
 
@@ -277,7 +272,7 @@ def _verifies(conn: SSL.Connection) -> bool:
 
 
 class _Shown:
-    """The certificates of a connection."""
+    """The certificates of a connection, as pyOpenSSL shows them; see `Shown`."""
 
     def __init__(self, conn: SSL.Connection | None = None) -> None:
         self.conn = conn  # None until OpenSSL has shown it
@@ -309,9 +304,8 @@ class _ShownAfterwards(_Shown):
         return self._verified
 
     def doubt(self) -> str:
-        if self._verified:
-            return ""
-        return "chain_is_verified is False, so OpenSSL did not verify this chain"
+        why = "chain_is_verified is False, so OpenSSL did not verify this chain"
+        return "" if self._verified else why
 
     def verified_chain(self) -> list[bytes]:
         return [_der(cert) for cert in self.conn.get_verified_chain() or []]
@@ -354,9 +348,6 @@ class _ShownToCallback(_Shown):
         """Return the certificates that count in a full handshake, leaf first."""
         depths = 1 if self.doubted else len(self.seen)
         return [self.seen[depth] for depth in range(depths)]
-
-
-# ---- the check of one connection ----------------------------------------------
 
 
 class _Check:
@@ -477,9 +468,6 @@ def _refuse_unknown_side(rules: InForce, host: str | bytes | None) -> None:
             "client, Policy.for_clients(policy.rules.clients)"
         )
         raise PolicyError(msg)
-
-
-# ---- the connection -----------------------------------------------------------
 
 
 def _refuse_what_cannot_be_pinned(

@@ -93,8 +93,7 @@ class PinnedConnectionCreator:
             try:
                 verify_service_identity(extract_patterns(cert), [expected], [])
             except Exception:  # noqa: BLE001 - any error: fail closed
-                failure = Failure()  # type: ignore[no-untyped-call]
-                tlsProtocol.failVerification(failure)  # type: ignore[no-untyped-call]
+                tlsProtocol.failVerification(Failure())  # type: ignore[no-untyped-call]
                 return False
             return True
 
