@@ -226,7 +226,7 @@ def test_the_engine_looks_for_the_workshop_in_one_place() -> None:
 # What somebody has to hold who reads the engine, or follows a command from the shell to
 # the core. These fall freely; a commit that raises one says why.
 ENGINE_MODULES = 42
-ENGINE_LINES = 11_261
+ENGINE_LINES = 10_971
 LONGEST_CHAIN = {"the engine": 12, "all": 18}
 
 
