@@ -538,7 +538,7 @@ class Answers:
         start, stop = (i, i + 1) if offsets is None else (offsets[i], offsets[i + 1])
         spkis = bytes(self.spkis[DIGEST_LEN * start : DIGEST_LEN * stop])
         keys = [spkis[at : at + DIGEST_LEN] for at in range(0, len(spkis), DIGEST_LEN)]
-        rule, depth = (memoryview(c).cast("I")[i] for c in (self.rules, self.depths))
+        rule = memoryview(self.rules).cast("I")[i]
         details = memoryview(self.details).cast("H")[i]
         fields = {
             "accepted": self.accepted[i // 8] >> i % 8 & 1,
@@ -548,7 +548,7 @@ class Answers:
             "shape": details >> 2 & 3,
             "name_len": name_len(rule),
             "rule": rule,
-            "depth": depth,
+            "depth": memoryview(self.depths).cast("I")[i],
             "num_seen": [*keys, _NO_KEY].index(_NO_KEY),
             "detail": details >> 8,
             "matched": bytes(self.matched[DIGEST_LEN * i : DIGEST_LEN * (i + 1)]),

@@ -89,7 +89,8 @@ def interrupt_comes(number: int) -> Iterator[None]:
 
 # CPython 3.13 dies of a generator for which there is no memory, at once or a little
 # later. That accepts nobody either, so attempts have processes of their own, which
-# may die with such an interpreter. With any other they may not.
+# may die with such an interpreter. With any other they may not. 3.12 gives wrong
+# arguments to a call that comes later instead: the answers are read without generators.
 GENERATORS = """
 import _testcapi
 for number in range(100):
