@@ -1,5 +1,5 @@
 // text.c: writes texts for logs and messages; no decision depends on them. Pins
-// in the form of text are read in Python only, by policy/_pin.py.
+// in the form of text are read in Python only, by policy/_certs_and_pins.py.
 #include <string.h>
 
 #include "pinverify.h"

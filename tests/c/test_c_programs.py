@@ -19,7 +19,7 @@ import corpora
 from c_objects import FLAGS, compiler, core_objects, ended
 from pinverify import UNPINNED, Pin, PinSet, Policy, core
 from pinverify._core import lib
-from pinverify.core._cffi import status_text
+from pinverify.core._keys import status_text
 from pinverify.policy._policy import as_policy
 from places import ROOT
 

@@ -29,7 +29,7 @@ from optional import client_library
 from pinverify import PinSet, Policy, arrow
 from pinverify.core import _peers, _policies
 from pinverify.core._arrow import ArrowColumn
-from pinverify.core._cffi import lib
+from pinverify.core._keys import lib
 from pki import example_pki
 from policy_samples import ABSENT
 

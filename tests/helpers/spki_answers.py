@@ -17,7 +17,7 @@ import oracle_der
 from oracle_der import FrameError
 from pinverify import core
 from pinverify._core import lib
-from pinverify.core._cffi import status_text
+from pinverify.core._keys import status_text
 from pinverify.errors import DERError
 from places import TESTS
 

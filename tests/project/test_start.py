@@ -25,8 +25,8 @@ NO_COMMAND_NEEDS = {
     *("importlib.metadata", "json", "logging", "pathlib", "rich", "socket", "ssl"),
     *("tempfile", "textwrap", "tomllib", "unicodedata", "urllib", "zipfile"),
     *("pinverify.demo", "pinverify.formats", "pinverify.tls"),
-    *("pinverify.policy._pin", "pinverify.policy._policy"),
-    *("pinverify.policy._report", "pinverify.policy._rules"),
+    *("pinverify.policy._policy", "pinverify.policy._report"),
+    "pinverify.policy._rules",
     *("pinverify.cli.check", "pinverify.cli.compile", "pinverify.cli.info"),
     *("pinverify.cli.servers", "pinverify.cli.terminal"),
 }
@@ -142,7 +142,7 @@ NAMES = """
         ),
         (
             "from pinverify import Pin",
-            "pinverify.policy._pin",
+            "pinverify.policy._certs_and_pins",
             {"pinverify.policy._rules", "pinverify.formats", "pinverify.tls"},
         ),
         (
@@ -184,9 +184,8 @@ A_CONTEXT_NEEDS = {
     *("annotationlib", "ast"),  # of typing, since 3.14
     *("errors", "core", "policy", "tls"),
     *("core._arrow", "core._hosts", "core._kernels", "core._keys"),
-    *("core._cffi", "core._peers", "core._policies"),
-    "policy._compiled",
-    *("policy._der_and_pem", "policy._pin"),
+    *("core._peers", "core._policies"),
+    *("policy._certs_and_pins", "policy._compiled"),
     *("policy._policy", "policy._rejection", "policy._report"),
     *("policy._report_columns", "policy._rules"),
     *("tls._ssl_connections", "tls._events"),

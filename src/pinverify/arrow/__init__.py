@@ -16,11 +16,10 @@ from pinverify.core._arrow import (
     schema_capsule,
     stream_capsule,
 )
-from pinverify.core._cffi import DIGEST_LEN
-from pinverify.core._keys import hash_keys, match_keys
+from pinverify.core._keys import DIGEST_LEN, hash_keys, match_keys
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pinverify.errors import PolicyError
-from pinverify.policy._pin import PinKind
+from pinverify.policy._certs_and_pins import PinKind
 from pinverify.policy._policy import as_policy, handle_of
 from pinverify.policy._report import Reason
 from pinverify.policy._rules import checked_moment, read_pins, seconds_of
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pinverify.core._policies import Answers
-    from pinverify.policy._pin import Pin
+    from pinverify.policy._certs_and_pins import Pin
     from pinverify.policy._policy import Policy
     from pinverify.policy._rules import PinSet
 

@@ -18,7 +18,7 @@ from array import array
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pinverify.core._arrow import struct_of
-from pinverify.core._cffi import Column, Positions, ffi, lib
+from pinverify.core._keys import Column, Positions, ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

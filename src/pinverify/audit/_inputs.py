@@ -27,7 +27,7 @@ from pinverify.audit._rows import (
 )
 from pinverify.audit._tables import read_ipc_file, read_ipc_stream, read_parquet
 from pinverify.ct import TILE_WIDTH, CTError, read_tile
-from pinverify.policy._der_and_pem import is_pem
+from pinverify.policy._certs_and_pins import is_pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

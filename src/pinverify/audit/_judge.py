@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.audit._rows import is_valid, text_of
 from pinverify.audit._summary import UNREADABLE, Finding
-from pinverify.core._cffi import DIGEST_LEN, Column
 from pinverify.core._hosts import canonical, is_address, split_pattern
-from pinverify.core._keys import hash_keys
+from pinverify.core._keys import DIGEST_LEN, Column, hash_keys
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pinverify.errors import PolicyError
 from pinverify.policy import PinSet, Reason

@@ -6,9 +6,9 @@ import base64
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from pinverify.arrow._read import Rows
-from pinverify.core._cffi import Column
+from pinverify.core._keys import Column
 from pinverify.errors import DERError, shown
-from pinverify.policy._der_and_pem import blocks, is_pem
+from pinverify.policy._certs_and_pins import blocks, is_pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -16,7 +16,7 @@ from pinverify.cli.servers import (
 )
 from pinverify.errors import PolicyError, shortened
 from pinverify.policy import PinningError, PinSet, Policy, Reason, Report
-from pinverify.policy._pin import key_pin
+from pinverify.policy._certs_and_pins import key_pin
 from pinverify.policy._policy import handle_of
 from pinverify.review._certificates import facts
 from pinverify.tls import pin_context

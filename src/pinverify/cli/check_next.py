@@ -12,7 +12,7 @@ from pinverify.cli.output import Cell, NoAnswerError
 from pinverify.cli.policy_files import host_of_pins, is_compiled, policy_from
 from pinverify.errors import printable
 from pinverify.policy import Pin
-from pinverify.policy._der_and_pem import blocks
+from pinverify.policy._certs_and_pins import blocks
 
 if TYPE_CHECKING:
     from pinverify.cli.output import Output

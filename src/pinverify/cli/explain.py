@@ -13,7 +13,7 @@ from pinverify.cli.policy_files import host_of_pins, loaded_from
 from pinverify.cli.servers import Server, chain_of, context_for
 from pinverify.errors import printable
 from pinverify.policy import Policy, Reason
-from pinverify.policy._pin import key_pin
+from pinverify.policy._certs_and_pins import key_pin
 from pinverify.policy._rejection import subject_line
 from pinverify.review import explain
 

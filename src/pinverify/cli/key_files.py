@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify import core
 from pinverify.errors import DERError
-from pinverify.policy._der_and_pem import blocks, element, inside, is_pem, name_text
+from pinverify.policy._certs_and_pins import blocks, element, inside, is_pem, name_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from pinverify.cli.key_sources import answers_of, tell_warnings
 from pinverify.cli.output import Cell
 from pinverify.cli.spellings import SPELLINGS
 from pinverify.errors import printable, shortened
-from pinverify.policy._der_and_pem import pem
+from pinverify.policy._certs_and_pins import pem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from pinverify.cli.output import Cell, NoAnswerError
 from pinverify.cli.policy_files import is_compiled, policy_from
 from pinverify.errors import printable
 from pinverify.policy import Pin, PinSet, Policy, Reason, Rules
-from pinverify.policy._pin import pins_of
+from pinverify.policy._certs_and_pins import pins_of
 from pinverify.policy._rules import seconds_of
 from pinverify.review import lint
 from pinverify.review._check_next import certificate_around

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.errors import shortened
-from pinverify.policy._der_and_pem import element, inside
+from pinverify.policy._certs_and_pins import element, inside
 
 if TYPE_CHECKING:
     import socket

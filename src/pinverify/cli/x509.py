@@ -10,7 +10,7 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 from pinverify.errors import shortened
-from pinverify.policy._der_and_pem import (
+from pinverify.policy._certs_and_pins import (
     dotted,
     element,
     inside,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify import _core
-from pinverify.core._cffi import address, ffi, view
+from pinverify.core._keys import address, ffi, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

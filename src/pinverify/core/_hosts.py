@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from pinverify.core._cffi import Column, check_offsets, ffi, lib, status_text
+from pinverify.core._keys import Column, check_offsets, ffi, lib, status_text
 from pinverify.errors import PolicyError
 
 if TYPE_CHECKING:

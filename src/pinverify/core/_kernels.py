@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from pinverify.core._cffi import ffi, lib
+from pinverify.core._keys import ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

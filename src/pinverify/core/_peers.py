@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pinverify.core._cffi import (
+from pinverify.core._keys import (
     Column,
     Positions,
     check_offsets,
@@ -18,7 +18,7 @@ from pinverify.core._cffi import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pinverify.core._cffi import Buffer, Offsets
+    from pinverify.core._keys import Buffer, Offsets
 
 __all__ = ["Chains", "ColumnOfChains", "Hosts", "as_chain", "chains_of", "parts"]
 

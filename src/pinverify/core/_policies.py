@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pinverify._core import Answer
-from pinverify.core._cffi import (
+from pinverify.core._hosts import BadPatternError
+from pinverify.core._keys import (
     DIGEST_LEN,
     Column,
     as_bytes,
@@ -18,7 +19,6 @@ from pinverify.core._cffi import (
     lib,
     status_text,
 )
-from pinverify.core._hosts import BadPatternError
 from pinverify.core._peers import parts
 from pinverify.errors import PolicyError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeVar
 
-    from pinverify.core._cffi import Buffer, Chain
+    from pinverify.core._keys import Buffer, Chain
     from pinverify.core._peers import Chains, ColumnOfChains, Hosts
 
     _Report = TypeVar("_Report", bound=Answer)

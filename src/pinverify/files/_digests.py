@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pinverify import core
 from pinverify.core._hosts import is_address
-from pinverify.policy._pin import Pin
+from pinverify.policy._certs_and_pins import Pin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import split_pattern
 from pinverify.files import _digests
-from pinverify.policy._pin import RECIPE
+from pinverify.policy._certs_and_pins import RECIPE
 from pinverify.policy._rules import LISTS, PinSet, checked_moment, lists_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pinverify.errors import Kind
-    from pinverify.policy._pin import Pin
+    from pinverify.policy._certs_and_pins import Pin
     from pinverify.policy._rules import Rules, Unpinned
 
 __all__ = [

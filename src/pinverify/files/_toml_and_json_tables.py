@@ -20,8 +20,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pinverify import policy  # a part is imported when it is used
-from pinverify.core._cffi import DIGEST_LEN
 from pinverify.core._hosts import canonical_pattern
+from pinverify.core._keys import DIGEST_LEN
 from pinverify.errors import (
     MAX_TOLD,
     Kind,
@@ -32,7 +32,7 @@ from pinverify.errors import (
 )
 from pinverify.files._digests import known_among
 from pinverify.policy import UNPINNED, Pin, PinKind, PinSet, Rules, Unpinned
-from pinverify.policy._pin import plain_digests
+from pinverify.policy._certs_and_pins import plain_digests
 from pinverify.policy._rules import LISTS, check_choice, read_pins
 
 if TYPE_CHECKING:

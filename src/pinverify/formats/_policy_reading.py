@@ -25,7 +25,7 @@ from pinverify.errors import (
     shown,
 )
 from pinverify.policy import Pin, PinSet, Rules
-from pinverify.policy._pin import (
+from pinverify.policy._certs_and_pins import (
     ANYWHERE,
     MAX_READ,
     RECIPE,

@@ -14,7 +14,7 @@ from pinverify._version import __version__
 from pinverify.core._hosts import split_pattern
 from pinverify.errors import PolicyError
 from pinverify.policy import PinKind, PinSet, Reason
-from pinverify.policy._der_and_pem import pem
+from pinverify.policy._certs_and_pins import pem
 from pinverify.policy._rules import check_choice, checked_moment
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pinverify._lazy import lazily
 
 if TYPE_CHECKING:
-    from pinverify.policy._pin import Pin, PinKind
+    from pinverify.policy._certs_and_pins import Pin, PinKind
     from pinverify.policy._policy import Policy
     from pinverify.policy._rejection import PinningError, find_pinning_error
     from pinverify.policy._report import Mode, Reason, Report, Side
@@ -38,7 +38,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "_pin": "Pin PinKind",
+            "_certs_and_pins": "Pin PinKind",
             "_policy": "Policy",
             "_rejection": "PinningError find_pinning_error",
             "_report": "Mode Reason Report Side",

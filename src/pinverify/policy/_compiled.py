@@ -11,8 +11,7 @@ import struct
 from array import array
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 
-from pinverify.core._cffi import DIGEST_LEN, Column
-from pinverify.core._keys import pack
+from pinverify.core._keys import DIGEST_LEN, Column, pack
 from pinverify.core._policies import (
     PINSET_LEN,
     OpenPolicy,
@@ -21,7 +20,7 @@ from pinverify.core._policies import (
 )
 from pinverify.core._policies import UNPINNED as NO_PINSET
 from pinverify.errors import PolicyError
-from pinverify.policy._pin import Pin, PinKind
+from pinverify.policy._certs_and_pins import Pin, PinKind
 from pinverify.policy._report import MODES
 from pinverify.policy._rules import (
     LISTS,
@@ -38,7 +37,7 @@ from pinverify.policy._rules import (
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from pinverify.core._cffi import Buffer
+    from pinverify.core._keys import Buffer
 
 __all__ = [
     "PinTable",

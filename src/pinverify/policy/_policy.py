@@ -16,13 +16,13 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pinverify.core._cffi import DIGEST_LEN, Column, Positions, as_bytes, view
 from pinverify.core._hosts import (
     BadPatternError,
     canonical,
     canonical_column,
     canonical_pattern,
 )
+from pinverify.core._keys import DIGEST_LEN, Column, Positions, as_bytes, view
 from pinverify.core._peers import Hosts, as_chain, chains_of
 from pinverify.core._policies import OpenPolicy
 from pinverify.errors import PolicyError
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from pinverify.core._cffi import Buffer, Offsets
+    from pinverify.core._keys import Buffer, Offsets
     from pinverify.policy._report import Seen
     from pinverify.policy._rules import Pins, Unpinned
 

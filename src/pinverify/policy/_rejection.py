@@ -20,8 +20,16 @@ from pinverify import core
 from pinverify.core._hosts import covering
 from pinverify.core._policies import CLIENTS, NO_RULE
 from pinverify.errors import PinverifyError, PolicyError, shortened
-from pinverify.policy._der_and_pem import element, inside, pem, subject_of
-from pinverify.policy._pin import Pin, PinKind, key_pin, pins_of
+from pinverify.policy._certs_and_pins import (
+    Pin,
+    PinKind,
+    element,
+    inside,
+    key_pin,
+    pem,
+    pins_of,
+    subject_of,
+)
 from pinverify.policy._report import Reason, Report, raw_of, seen_of
 from pinverify.policy._rules import moment
 

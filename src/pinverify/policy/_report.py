@@ -6,8 +6,8 @@ import enum
 from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias
 
-from pinverify.core._cffi import DIGEST_LEN, status_text
 from pinverify.core._hosts import canonical
+from pinverify.core._keys import DIGEST_LEN, status_text
 from pinverify.core._policies import (
     CLIENTS,
     NO_DEPTH,
@@ -18,7 +18,7 @@ from pinverify.core._policies import (
     rejection,
 )
 from pinverify.errors import PolicyError
-from pinverify.policy._pin import Pin, PinKind
+from pinverify.policy._certs_and_pins import Pin, PinKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

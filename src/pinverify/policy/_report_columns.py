@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
 from pinverify.core._arrow import ArrowColumn, array_capsule, schema_capsule
-from pinverify.core._cffi import DIGEST_LEN
+from pinverify.core._keys import DIGEST_LEN
 from pinverify.policy._report import Report
 
 if TYPE_CHECKING:

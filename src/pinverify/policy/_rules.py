@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pinverify.core._hosts import canonical, canonical_patterns, covering
 from pinverify.errors import PolicyError
-from pinverify.policy._pin import Pin, Value
+from pinverify.policy._certs_and_pins import Pin, Value
 
 if TYPE_CHECKING:
     from pinverify.policy._report import Mode

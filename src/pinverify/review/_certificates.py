@@ -1,6 +1,6 @@
 """Names, dates and role that a certificate claims, for checks that decide nothing.
 
-Certificates are read loosely here: see `policy._der_and_pem`.
+Certificates are read loosely here: see `policy._certs_and_pins`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import canonical_host
-from pinverify.policy._der_and_pem import element, inside, name_text, tbs_fields
+from pinverify.policy._certs_and_pins import element, inside, name_text, tbs_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pinverify.policy._der_and_pem import Element
+    from pinverify.policy._certs_and_pins import Element
 
 __all__ = [
     "Facts",

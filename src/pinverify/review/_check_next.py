@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.core._hosts import canonical, split_pattern
 from pinverify.errors import PolicyError
-from pinverify.policy._pin import Pin, PinKind
+from pinverify.policy._certs_and_pins import Pin, PinKind
 from pinverify.policy._policy import Policy, check_policy, handle_of
 from pinverify.policy._rules import PinSet
 from pinverify.review._certificates import issuer_and_subject, names_of

@@ -24,14 +24,14 @@ from itertools import product, zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pinverify.core._hosts import covering, split_pattern
-from pinverify.policy._pin import PinKind
+from pinverify.policy._certs_and_pins import PinKind
 from pinverify.policy._rules import LISTS, UNPINNED, PinSet, check_rules, checked_moment
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
 
-    from pinverify.policy._pin import Pin
+    from pinverify.policy._certs_and_pins import Pin
     from pinverify.policy._rules import Rules, Unpinned
 
 __all__ = ["Change", "Direction", "diff"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.core._hosts import canonical, covering
-from pinverify.policy._pin import pins_of
+from pinverify.policy._certs_and_pins import pins_of
 from pinverify.policy._policy import Policy, check_policy
 from pinverify.policy._rules import (
     LISTS,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from pinverify.policy._pin import Pin
+    from pinverify.policy._certs_and_pins import Pin
     from pinverify.policy._report import Report
     from pinverify.review._lint import Finding
 

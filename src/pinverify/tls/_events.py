@@ -26,8 +26,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from pinverify.core._cffi import DIGEST_LEN
 from pinverify.core._hosts import canonical
+from pinverify.core._keys import DIGEST_LEN
 from pinverify.errors import shortened
 from pinverify.policy import PinningError, Reason, Report
 from pinverify.policy._rejection import subject_line

@@ -71,7 +71,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pinverify.core._cffi import Chain, chain
+from pinverify.core._keys import Chain, chain
 from pinverify.errors import shortened
 from pinverify.policy import PinningError, Policy, Reason, Report
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at

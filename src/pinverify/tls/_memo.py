@@ -16,8 +16,7 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from pinverify.core._cffi import Chain, chain
-from pinverify.core._keys import sha256
+from pinverify.core._keys import Chain, chain, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence

@@ -166,7 +166,7 @@ GARBAGE = """
 import gc
 from array import array
 from pinverify import Policy
-from pinverify.core._cffi import Column
+from pinverify.core._keys import Column
 
 policy = Policy({})
 for _ in range(100):

@@ -21,8 +21,8 @@ import policy_model as model
 from pinverify import PolicyError
 from pinverify._core import ffi, lib
 from pinverify.core import _hosts as hosts
-from pinverify.core._cffi import status_text
 from pinverify.core._hosts import canonical_host, is_address
+from pinverify.core._keys import status_text
 
 __all__: list[str] = []
 

@@ -8,7 +8,7 @@ import pytest
 
 from pinverify import UNPINNED, Pin, PinSet, Policy, Rules, core
 from pinverify._core import ffi, lib
-from pinverify.core._cffi import chain
+from pinverify.core._keys import chain
 from pinverify.core._policies import OpenPolicy
 from pki import Pki
 from policy_in_c import opened_in_c, rules_and_clients

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import policy_model as model
 from pinverify import Policy, Reason, Report
-from pinverify.core._cffi import chain as as_chain
+from pinverify.core._keys import chain as as_chain
 from pinverify.policy._policy import handle_of
 from pki import Identity, example_pki
 from policy_in_c import in_c, one_in_c

@@ -140,7 +140,7 @@ def test_nothing_is_imported_late() -> None:
                         late.append(f"{path.stem}.{function.name}")
     # Of names that are not ASCII, which rules and callers give: ssl gives A-labels.
     of_names = "_hosts._a_label"
-    of_tools = "_pin.__get__"  # of dataclasses
+    of_tools = "_certs_and_pins.__get__"  # of dataclasses
     of_files = "__init__._warn"  # the checks of rules that were read
     of_child = "_parser_process.limit"  # the process that reads source code
     assert late == [of_names, of_tools, of_files, of_child]

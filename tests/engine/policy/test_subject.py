@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corpora import inputs
 from oracle_der import encode
-from pinverify.policy._der_and_pem import element, name_text, subject_of
+from pinverify.policy._certs_and_pins import element, name_text, subject_of
 from pki import Pki, self_signed
 
 __all__: list[str] = []

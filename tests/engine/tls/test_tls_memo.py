@@ -10,7 +10,7 @@ from typing import ClassVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinverify.core._cffi import chain as as_chain
+from pinverify.core._keys import chain as as_chain
 from pinverify.tls._memo import _ISSUERS_MAX, _LATEST_MAX, _LEAVES_MAX, Memo
 
 __all__: list[str] = []

@@ -22,7 +22,7 @@ from pinverify import UNPINNED, Pin, Rules
 from pinverify.arrow._read import some
 from pinverify.audit import _inputs, _summary
 from pinverify.audit._judge import Names
-from pinverify.core._cffi import Column
+from pinverify.core._keys import Column
 from places import ROOT
 from test_ct import tile
 

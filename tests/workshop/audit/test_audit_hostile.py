@@ -18,7 +18,7 @@ from audit_samples import MINE, cast, log_entries, write_log
 from cli_runs import Ended, answer, assert_no_answer, ended, process, run
 from pinverify import UNPINNED, Rules
 from pinverify.audit._judge import Names
-from pinverify.core._cffi import Column
+from pinverify.core._keys import Column
 from pki import Authority
 from test_ct import tile
 

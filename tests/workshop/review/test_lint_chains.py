@@ -19,7 +19,7 @@ import pinverify
 import pki as pki_module
 from cli_runs import address, answer, assert_no_answer, run
 from pinverify import Finding, Pin, PinKind, PinSet, Rules, core, lint
-from pinverify.policy._pin import pins_of
+from pinverify.policy._certs_and_pins import pins_of
 from pinverify.policy._rejection import mistaken_pins
 from pinverify.review._certificates import issuer_and_subject, validity_of
 from pki import Authority, Identity, Pki

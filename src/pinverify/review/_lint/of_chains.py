@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.files._load_warnings import CLIENTS
-from pinverify.policy._pin import Pin, pins_of
+from pinverify.policy._certs_and_pins import Pin, pins_of
 from pinverify.policy._policy import Policy
 from pinverify.policy._rejection import mistaken_pins, subject_line
 from pinverify.policy._report import Reason

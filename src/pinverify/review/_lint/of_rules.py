@@ -12,7 +12,7 @@ from pinverify.core._hosts import covering, takes_any_labels
 from pinverify.files import _load_warnings
 from pinverify.files._digests import is_for_examples
 from pinverify.files._load_warnings import matching
-from pinverify.policy._pin import PinKind
+from pinverify.policy._certs_and_pins import PinKind
 from pinverify.policy._rules import UNPINNED, PinSet
 from pinverify.review._lint import names, operators
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pinverify.files._load_warnings import Rule
-    from pinverify.policy._pin import Pin
+    from pinverify.policy._certs_and_pins import Pin
     from pinverify.policy._rules import Rules
 
 __all__ = [

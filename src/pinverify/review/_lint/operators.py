@@ -14,8 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify.files import _digests
-from pinverify.policy._der_and_pem import subject_of
-from pinverify.policy._pin import Pin, PinKind
+from pinverify.policy._certs_and_pins import Pin, PinKind, subject_of
 from pinverify.review._certificates import issuer_and_subject
 
 if TYPE_CHECKING:
