@@ -176,6 +176,8 @@ class Names(Tree):
         name = node.child_by_field_name("name")
         if node.type in Kind.NAMES:
             self._uses.setdefault(text_of(node), []).append(node)
+            if self._language == "swift" and text_of(node).startswith("$"):
+                self._changed.add(text_of(node)[1:])  # a wrapper has its value
         elif node.type == "subscript_declaration":
             self._functions["subscript"] += 1
         elif node.type in Kind.FUNCTIONS and name:
@@ -333,7 +335,9 @@ class Names(Tree):
                     owner = self._path_of(whole)
                 yield Declared(one, scope, None, PARAMETER, owner)
         elif kind == "catch_block":
-            names = names_in(node)[:1]
+            heads = children_of(node, {"pattern"})  # of Swift
+            names = [name for head in heads for name in names_in(head)]
+            names = names or names_in(node)[:1]
             yield from (Declared(one, node, None, AT_RUN_TIME) for one in names)
         if not (kind in Kind.LOOPS or outer.type in _BINDERS):
             for one in node.children_by_field_name("bound_identifier"):
