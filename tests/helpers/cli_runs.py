@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from click.testing import CliRunner
 
-from pinverify.cli.commands import commands
+from pinverify.cli.commands_and_options import commands
 from pki import Identity
 from tls_servers import LIMIT, TLSServer
 

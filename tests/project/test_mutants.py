@@ -54,7 +54,7 @@ ENFORCING = {
     "files/toml.py": 3,
     "formats/toml.py": 4,
     "headers/_asgi.py": 2,
-    "headers/_auth_service.py": 1,
+    "headers/_authserver.py": 1,
     "headers/_forms.py": 2,
     "headers/_request_decision.py": 4,
     "headers/_request_head.py": 1,

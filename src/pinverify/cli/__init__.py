@@ -24,7 +24,7 @@ def main() -> int:
         prepare_streams()
         if _is_plain_show(sys.argv[1:]):
             return _show(sys.argv[2])
-        from pinverify.cli.commands import commands  # needs the extra
+        from pinverify.cli.commands_and_options import commands  # needs the extra
 
         return commands.main(prog_name="pinverify")
     except ModuleNotFoundError as error:

@@ -17,7 +17,7 @@ from pinverify.cli.output import NoAnswerError, Output
 from pinverify.cli.policy_files import followed_file
 from pinverify.errors import PolicyError
 from pinverify.headers import Proxy
-from pinverify.headers._auth_service import AuthService
+from pinverify.headers._authserver import AuthService
 from pinverify.headers._declared_proxy import UNIX
 from pinverify.headers._request_decision import Gate
 from pinverify.tls._connect import split_address

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from pinverify.cli.options import Way
+    from pinverify.cli.shared_options import Way
     from pinverify.review._certificates import Facts, Role
 
 __all__ = [

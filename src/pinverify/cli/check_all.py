@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
+    from pinverify.cli.shared_options import Way
     from pinverify.policy import Rules
 
 __all__ = ["check_policy"]

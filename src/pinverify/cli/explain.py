@@ -14,14 +14,14 @@ from pinverify.cli.servers import Server, chain_of, context_for
 from pinverify.errors import printable
 from pinverify.policy import Policy, Reason
 from pinverify.policy._certs_and_pins import key_pin
-from pinverify.policy._rejection import subject_line
+from pinverify.policy._pinning_error import subject_line
 from pinverify.review import explain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
+    from pinverify.cli.shared_options import Way
     from pinverify.review import Explanation, Hit
 
 __all__ = ["explain_server"]

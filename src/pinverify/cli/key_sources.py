@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pinverify import core
 from pinverify.cli.key_files import Item, Kind, contents, read_items
-from pinverify.cli.options import WAY, refuse_ignored
+from pinverify.cli.shared_options import WAY, refuse_ignored
 from pinverify.cli.spellings import SPELLINGS
 from pinverify.cli.x509 import Details, details, key_text, reencoded
 from pinverify.errors import DERError, PinverifyError
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
     from pinverify.cli.servers import Shown
+    from pinverify.cli.shared_options import Way
 
 __all__ = ["Answer", "Entry", "answers_of", "is_server", "tell_warnings"]
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
+    from pinverify.cli.shared_options import Way
     from pinverify.errors import Kind
     from pinverify.policy import Rules
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pinverify.cli.key_sources import Answer, Entry
-    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
+    from pinverify.cli.shared_options import Way
 
 __all__ = ["print_pins"]
 

@@ -239,8 +239,8 @@ def _in_use(files: Files, host: str) -> Iterator[Evidence]:
         if not is_server(source):
             yield read_evidence(source)
             continue
-        from pinverify.cli.options import Way
         from pinverify.cli.servers import Server, chain_of, trusting
+        from pinverify.cli.shared_options import Way
 
         way = Way(cafile=files.cafile, timeout=files.timeout, servername=host)
         chain = chain_of(Server.parse(source, way), trusting(files.cafile), way)

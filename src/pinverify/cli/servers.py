@@ -14,7 +14,7 @@ from pinverify.tls._connect import HTTPS_PORT, split_address
 from pinverify.tls._ssl_connections import der
 
 if TYPE_CHECKING:
-    from pinverify.cli.options import Way
+    from pinverify.cli.shared_options import Way
 
 __all__ = [
     "Server",

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pinverify.cli.key_sources import Answer, Entry
-    from pinverify.cli.options import Way
     from pinverify.cli.output import Output
+    from pinverify.cli.shared_options import Way
     from pinverify.formats._losses import Position
 
 __all__ = ["print_stanza"]

@@ -118,7 +118,7 @@ def _paths(
 
 def _warn(rules: Rules, notices: Sequence[str], name: str) -> None:
     # Imported late, because to print a file needs no checks.
-    from pinverify.files._load_warnings import serious  # noqa: PLC0415
+    from pinverify.files._lint_at_load import serious  # noqa: PLC0415
 
     found, num = serious(rules, name, MAX_TOLD)
     texts = [str(finding) for finding in found]

@@ -2,8 +2,8 @@
 
 A name means the declaration in the innermost scope around it, unless something between
 the two may hide it: a class that inherits, or a block whose `this` has names of its
-own. A variable counts if nothing in the file changes it, and no other file can: each
-use of its name must be known to read it only.
+own. A variable counts if nothing changes it: no other file can, and each use of its
+name in this file is known to be a read.
 """
 
 from __future__ import annotations
@@ -169,6 +169,8 @@ class Names(Tree):
         for node in self.nodes:
             self._note(node)
             self._note_change(node)
+        if language == "swift":  # what has a wrapper is changed by it
+            self._changed |= {use[1:] for use in self._uses if use.startswith("$")}
         for one in [one for node in self.nodes for one in self._declarations(node)]:
             self._declared.setdefault(text_of(one.name), []).append(one)
 
@@ -176,8 +178,6 @@ class Names(Tree):
         name = node.child_by_field_name("name")
         if node.type in Kind.NAMES:
             self._uses.setdefault(text_of(node), []).append(node)
-            if self._language == "swift" and text_of(node).startswith("$"):
-                self._changed.add(text_of(node)[1:])  # a wrapper has its value
         elif node.type == "subscript_declaration":
             self._functions["subscript"] += 1
         elif node.type in Kind.FUNCTIONS and name:

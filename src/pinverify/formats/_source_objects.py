@@ -1,7 +1,7 @@
 """Objects in source code: the values that classes, structs and enums are made with.
 
-A class counts if it has properties, and methods of one expression, and nothing that
-could change these. Then an object has the properties that it is made with.
+Objects are read if their class has properties, methods of one expression, and nothing
+that could change these. They keep the properties they are made with.
 """
 
 from __future__ import annotations

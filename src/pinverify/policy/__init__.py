@@ -10,8 +10,8 @@ from pinverify._lazy import lazily
 
 if TYPE_CHECKING:
     from pinverify.policy._certs_and_pins import Pin, PinKind
+    from pinverify.policy._pinning_error import PinningError, find_pinning_error
     from pinverify.policy._policy import Policy
-    from pinverify.policy._rejection import PinningError, find_pinning_error
     from pinverify.policy._report import Mode, Reason, Report, Side
     from pinverify.policy._report_columns import Reports
     from pinverify.policy._rules import UNPINNED, Pins, PinSet, Rules, Unpinned
@@ -40,7 +40,7 @@ if not TYPE_CHECKING:
         {
             "_certs_and_pins": "Pin PinKind",
             "_policy": "Policy",
-            "_rejection": "PinningError find_pinning_error",
+            "_pinning_error": "PinningError find_pinning_error",
             "_report": "Mode Reason Report Side",
             "_report_columns": "Reports",
             "_rules": "UNPINNED Pins PinSet Rules Unpinned",

@@ -33,7 +33,7 @@ from pinverify.policy._compiled import (
     read_compiled,
     read_rules,
 )
-from pinverify.policy._rejection import PinningError
+from pinverify.policy._pinning_error import PinningError
 from pinverify.policy._report import Report, with_seen
 from pinverify.policy._report_columns import Reports
 from pinverify.policy._rules import (

@@ -30,7 +30,7 @@ from pinverify.core._hosts import canonical
 from pinverify.core._keys import DIGEST_LEN
 from pinverify.errors import shortened
 from pinverify.policy import PinningError, Reason, Report
-from pinverify.policy._rejection import subject_line
+from pinverify.policy._pinning_error import subject_line
 from pinverify.policy._report import MODES
 
 if TYPE_CHECKING:

@@ -74,8 +74,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from pinverify.core._keys import Chain, chain
 from pinverify.errors import shortened
 from pinverify.policy import PinningError, Policy, Reason, Report
+from pinverify.policy._pinning_error import pinset_behind
 from pinverify.policy._policy import evaluate_at, name_for_core, verify_at
-from pinverify.policy._rejection import pinset_behind
 from pinverify.policy._report import Seen, seen_of, with_seen
 from pinverify.tls._events import (
     CallbackError,

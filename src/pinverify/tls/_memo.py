@@ -2,8 +2,8 @@
 
 `pinverify.tls._judge` says when they are needed. A server's TLS library keeps up to
 20,480 sessions in memory, and a client may resume any of them. So the memo must know at
-least as many leaves. It stays small: it keeps the hash of a leaf, which is shown again,
-and one copy of the certificates above, which many leaves share.
+least as many leaves. It stays small: a leaf is shown again, so its hash is enough, and
+many leaves share one copy of the certificates above.
 
 There is no lock: in the child of a fork, a lock that another thread held would stay
 locked for ever. Each step on a dictionary is atomic, and in whatever order several

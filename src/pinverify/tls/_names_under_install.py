@@ -1,7 +1,7 @@
 """Names that a policy for the whole process looks up for its connections.
 
-`install` also meets connections that nobody pinned on purpose: without any name, and
-with names that no pattern can match, such as ``fe80::1%eth0``, ``db.1`` and
+`install` also meets connections that nobody meant to pin: some have no name, some have
+one that no pattern can match, such as ``fe80::1%eth0``, ``db.1`` and
 ``my-service:8080``. The policy has no rule for these, so they are hosts without pins.
 But a name must not escape the rule of a pinned host by its spelling, so it is read in
 each way in which others may read it:

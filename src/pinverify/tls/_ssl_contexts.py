@@ -249,7 +249,7 @@ def create(  # noqa: PLR0913, PLR0917 - one call, for speed
     because a TLS 1.2 peer could show another certificate in it. Tickets of servers are
     turned off unless `_may_give_tickets`. A session is left out unless `may_offer`.
 
-    Its time goes into calls, so it makes few. The fast path is for a context that is
+    Calls cost time here, so there are few. The fast path is for a context that is
     itself pinned, has the options already, and may give tickets if it serves. For any
     other context the options are set under the lock.
 

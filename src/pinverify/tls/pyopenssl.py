@@ -22,7 +22,7 @@ from OpenSSL import SSL, crypto
 
 from pinverify.errors import PolicyError
 from pinverify.policy import PinningError, PinSet, Policy, Report
-from pinverify.policy._rejection import text_behind
+from pinverify.policy._pinning_error import text_behind
 from pinverify.tls._judge import (
     ASKED_FOR_RENEGOTIATION,
     Accepted,

@@ -21,8 +21,8 @@ from pinverify import (
     core,
 )
 from pinverify.errors import printable, shortened
+from pinverify.policy._pinning_error import LINES_MAX, mistaken_pins
 from pinverify.policy._policy import verify_at
-from pinverify.policy._rejection import LINES_MAX, mistaken_pins
 from pki import Authority, Identity, Pki
 from policy_samples import ABSENT, HOST, NOON, OTHER
 from rejections import hostile_chain, many_pins, refusal, rejected

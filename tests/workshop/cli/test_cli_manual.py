@@ -25,7 +25,7 @@ import client_servers
 import pages
 import pki as pki_module
 from cli_runs import run
-from pinverify.cli.commands import commands
+from pinverify.cli.commands_and_options import commands
 from pinverify.cli.spellings import SPELLINGS
 from pinverify.cli.starttls import PROTOCOLS
 from pki import Authority, self_signed

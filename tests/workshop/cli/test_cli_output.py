@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from rich.console import Console
 
 from pinverify.cli import terminal
-from pinverify.cli.commands import commands
+from pinverify.cli.commands_and_options import commands
 from pinverify.core._kernels import scan_kernel
 from pinverify.errors import printable
 from pki import Authority, Identity, Pki
@@ -267,7 +267,7 @@ def test_without_the_extra_it_says_what_to_install(package: str) -> None:
 def test_a_command_imports_what_it_needs() -> None:
     """`pinverify check` in a script starts without the demo and without bars."""
     code = (
-        "import sys, pinverify.cli.commands\n"
+        "import sys, pinverify.cli.commands_and_options\n"
         "print(*({'pinverify.demo', 'rich.progress', 'rich.syntax'} & {*sys.modules}))"
     )
     assert ended(process(code=code)) == (0, "\n", "")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli_runs import ABSENT, address, answer, assert_no_answer, run
-from pinverify.cli.options import Way
 from pinverify.cli.servers import Server, connection_problem
+from pinverify.cli.shared_options import Way
 from pki import Pki, self_signed
 from tls_servers import LIMIT, TLSServer, server_context
 

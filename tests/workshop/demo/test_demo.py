@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from pinverify import PinningError, demo
-from pinverify.cli.commands import commands
+from pinverify.cli.commands_and_options import commands
 from pinverify.demo import cost, network, scenes
 from pinverify.demo.stage import Stage
 from pki import example_pki

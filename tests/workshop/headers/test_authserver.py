@@ -24,7 +24,7 @@ from cli_runs import environment, run
 from header_requests import HEADERS, lines_of, value_of
 from pinverify import PinSet, Policy, Report, Rules
 from pinverify.headers import Form, Proxy
-from pinverify.headers._auth_service import AuthService, Bounds
+from pinverify.headers._authserver import AuthService, Bounds
 from pinverify.headers._request_decision import Gate
 from pinverify.headers._request_head import HeadError, read_head
 from pinverify.tls._events import OnReport

@@ -20,7 +20,7 @@ import pki as pki_module
 from cli_runs import address, answer, assert_no_answer, run
 from pinverify import Finding, Pin, PinKind, PinSet, Rules, core, lint
 from pinverify.policy._certs_and_pins import pins_of
-from pinverify.policy._rejection import mistaken_pins
+from pinverify.policy._pinning_error import mistaken_pins
 from pinverify.review._certificates import issuer_and_subject, validity_of
 from pki import Authority, Identity, Pki
 from policy_samples import ABSENT

@@ -3,7 +3,7 @@
     table      a row for each code        names, operators   facts about values
     of_rules   a check for each mistake   of_chains          checks of certificates
 
-`files._load_warnings` has the checks whose findings are reported when a policy is
+`files._lint_at_load` has the checks whose findings are reported when a policy is
 loaded.
 
 `lint` looks at rules as they are after reading: a reader has already reported the
@@ -18,8 +18,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from pinverify.core._hosts import canonical
-from pinverify.files import _load_warnings
-from pinverify.files._load_warnings import (
+from pinverify.files import _lint_at_load
+from pinverify.files._lint_at_load import (
     CLIENTS,
     LEVELS,
     POLICY,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterator, Sequence
 
-    from pinverify.files._load_warnings import Rule
+    from pinverify.files._lint_at_load import Rule
     from pinverify.policy._rules import Rules
     from pinverify.review._lint.of_chains import Served
 
@@ -100,7 +100,7 @@ def lint(
 
 
 serious = functools.partial(
-    _load_warnings.serious, checks=tuple(CHECKS.values()), look=each_rule
+    _lint_at_load.serious, checks=tuple(CHECKS.values()), look=each_rule
 )
 """Return the errors and warnings of all checks about a file."""
 

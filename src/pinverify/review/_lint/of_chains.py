@@ -6,10 +6,10 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from pinverify.files._load_warnings import CLIENTS
+from pinverify.files._lint_at_load import CLIENTS
 from pinverify.policy._certs_and_pins import Pin, pins_of
+from pinverify.policy._pinning_error import mistaken_pins, subject_line
 from pinverify.policy._policy import Policy
-from pinverify.policy._rejection import mistaken_pins, subject_line
 from pinverify.policy._report import Reason
 from pinverify.policy._rules import LISTS, PinSet, Rules
 from pinverify.review._certificates import issuer_and_subject, validity_of
@@ -18,7 +18,7 @@ from pinverify.review._lint import operators
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
-    from pinverify.policy._rejection import Mistaken
+    from pinverify.policy._pinning_error import Mistaken
     from pinverify.policy._report import Report
     from pinverify.policy._rules import Unpinned
 

@@ -1,4 +1,4 @@
-"""Mistakes that rules alone show, in addition to those of `files._load_warnings`.
+"""Mistakes that rules alone show, in addition to those of `files._lint_at_load`.
 
 Each function takes one rule, and yields the text of each finding: the mistake, and
 after a semicolon the next step.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinverify.core._hosts import covering, takes_any_labels
-from pinverify.files import _load_warnings
+from pinverify.files import _lint_at_load
 from pinverify.files._digests import is_for_examples
-from pinverify.files._load_warnings import matching
+from pinverify.files._lint_at_load import matching
 from pinverify.policy._certs_and_pins import PinKind
 from pinverify.policy._rules import UNPINNED, PinSet
 from pinverify.review._lint import names, operators
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
 
-    from pinverify.files._load_warnings import Rule
+    from pinverify.files._lint_at_load import Rule
     from pinverify.policy._certs_and_pins import Pin
     from pinverify.policy._rules import Rules
 
@@ -43,7 +43,7 @@ __all__ = [
     "pins_some_roots",
 ]
 
-# Traits, beside those of `files._load_warnings`.
+# Traits, beside those of `files._lint_at_load`.
 WILDCARD = 32
 IDN = 64  # an A-label
 REPORTS = 128  # report mode
@@ -51,9 +51,9 @@ PROVIDER = 256  # a host that somebody else runs
 
 
 def each_rule(rules: Rules, now: dt.datetime) -> Iterator[Rule]:
-    """Yield what to look at, as `_load_warnings.each_rule` does, with all traits."""
+    """Yield what to look at, as `_lint_at_load.each_rule` does, with all traits."""
     known_among = operators.known_among
-    for rule in _load_warnings.each_rule(rules, now, known_among=known_among):
+    for rule in _lint_at_load.each_rule(rules, now, known_among=known_among):
         traits = rule.traits
         if rule.wildcard:
             traits |= WILDCARD

@@ -1,16 +1,16 @@
-"""The table of checks: a row for each code, with those of `files._load_warnings`."""
+"""The table of checks: a row for each code, with those of `files._lint_at_load`."""
 
 from __future__ import annotations
 
 from operator import attrgetter
 
-from pinverify.files._load_warnings import (
+from pinverify.files._lint_at_load import (
     ANY,
     ENDS,
     KNOWN_PIN,
     Check,
 )
-from pinverify.files._load_warnings import CHECKS as OF_FILES
+from pinverify.files._lint_at_load import CHECKS as OF_FILES
 from pinverify.review._lint import of_rules as of
 from pinverify.review._lint.of_rules import IDN, PROVIDER, REPORTS, WILDCARD
 

@@ -10,7 +10,13 @@ import click
 
 from pinverify._version import __version__
 from pinverify.cli.exit_codes import NOT_SHOWN, WRONG_USE
-from pinverify.cli.options import (
+from pinverify.cli.output import (
+    NoAnswerError,
+    Output,
+    do_not_log_rejections,
+    in_one_line,
+)
+from pinverify.cli.shared_options import (
     WAY,
     Way,
     allow_option,
@@ -30,12 +36,6 @@ from pinverify.cli.options import (
     timeout_option,
     way_options,
     writable_formats,
-)
-from pinverify.cli.output import (
-    NoAnswerError,
-    Output,
-    do_not_log_rejections,
-    in_one_line,
 )
 from pinverify.cli.spellings import SPELLINGS
 
