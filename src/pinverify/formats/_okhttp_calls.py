@@ -65,7 +65,7 @@ _ALWAYS = (
     call_suffix parenthesized_expression assignment assignment_expression
     property_declaration variable_declarator local_variable_declaration
     field_declaration return_statement return_expression function_body
-    anonymous_initializer static_initializer variable_declaration
+    anonymous_initializer static_initializer variable_declaration constructor_body
 """)
 )
 # Functions that a builder cannot have. So they may stand in a block where it is `this`.
@@ -392,6 +392,7 @@ class _Reader(Code):
             is_before = add.end_byte <= built.start_byte
             if not is_before and not (is_inside and add.end_byte < built.end_byte):
                 self._mistake(add, "comes after build(), which has the pins before")
+        self._check_begun(built, self._adds[made.id])
         if not self._is_used(built):
             self._mistake(built, "is a pinner that nothing gets; give it to the client")
         if (other := self._replacing(built)) is not None:
@@ -403,6 +404,28 @@ class _Reader(Code):
             if name and is_private and len(self.uses_of(name)) == 1:
                 where = f"the pinner is in {text_of(name)}, which nothing calls"
                 self.notices.add((line_of(made), f"{where}{_AS_USED}"))
+
+    def _check_begun(self, built: Node, adds: list[Node]) -> None:
+        """Refuse a pinner that may be built before a class has added all its pins."""
+        known = [next(self.around(add, Kind.BEGINNINGS), None) for add in adds]
+        begins = [o for o in known if o is not None and not self._has(o, built)]
+        if not begins:
+            return
+        later = Kind.FUNCTIONS - Kind.BEGINNINGS
+        member = self._member_of(built)
+        is_constructor = "constructor_declaration" in {one.type for one in begins}
+        if is_constructor and not any(o.type in later for o in self.around(built)):
+            self._mistake(built, "is built before the constructor adds pins")
+        names = {text_of(o) for o in names_in(member)[:1]}
+        names |= {text_of(o) for o in member.children_by_field_name("name")}
+        for node in self.nodes_in(self.parent(begins[0])):
+            is_call = self.call(node).name in self._functions.keys() - names
+            is_use = text_of(node) in names and node.type in Kind.NAMES
+            of = self._member_of(node)
+            is_now = of.type not in later and not (is_use and of == member)
+            is_known = node == built or node.id in self._handed
+            if (is_use or (is_call and not is_known)) and is_now:
+                self._mistake(node, "may build the pinner before it has its pins")
 
     def _note_conditions(self, line: int, node: Node) -> None:
         for outer in self._conditions(node):
@@ -817,7 +840,9 @@ class _Reader(Code):
                 if not is_block:
                     raise UnknownError(add, "is in a block that may not run")
             elif outer.type in Kind.FUNCTIONS:
-                raise UnknownError(add, "is in another function than its builder")
+                is_block = self._is_of_constructor(made, outer)
+                if not is_block:
+                    raise UnknownError(add, "is in another function than its builder")
             elif not self.runs_with(outer, made):
                 raise UnknownError(add, "is in an initializer of another time")
             elif outer.type not in _ALWAYS:
@@ -829,6 +854,15 @@ class _Reader(Code):
                 why = f"may be left out: line {line_of(jump)} leaves the block"
                 raise UnknownError(add, why)
         return loops
+
+    def _is_of_constructor(self, made: Node, outer: Node) -> bool:
+        """Return whether a builder is of an object that only *outer* initializes."""
+        if outer.type != "constructor_declaration":
+            return False
+        body, member = self.parent(outer), self._member_of(made)
+        is_static = "static" in text_of(member).partition("=")[0].split()
+        is_only = [o.type for o in children_of(body)].count(outer.type) == 1
+        return self.parent(member) == body and is_only and not is_static
 
     def _is_scope_of(self, call: Call, made: Node) -> bool:
         if call.name not in _THIS | _IT or self.is_hidden(call.name):

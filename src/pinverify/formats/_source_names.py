@@ -802,6 +802,7 @@ class Names(Tree):
         of = text_of(call.receiver) if call.receiver else ""
         is_view = call.name in Library.VIEWS_OF and len(call.arguments) == 1
         is_view = is_view and of in {"Collections", "List", "Set", "Map"}
+        is_view |= (of, call.name) in {("Stream", "of"), ("Arrays", "stream")}
         is_own = self.is_declared(of) or self.is_hidden(call.name)
         is_plain = node.type in Kind.NAMES and not self._has_open(node)
         return is_view and is_plain and not is_own

@@ -400,8 +400,11 @@ class Code(Lists):
         ):
             if (found := read(node, call, env)) is not None:
                 return found
+        is_stream = (of, call.name) == ("Arrays", "stream") and len(arguments) == 1
+        if is_stream and not self.is_declared(of):
+            return self.value(arguments[0], env)
         # In Java, a function of this file cannot be one of another object.
-        is_of_other = self._language == "java" and call.receiver is not None
+        is_of_other = self._language == "java" and of not in {"", "this"}
         if self.is_hidden(call.name) and not is_of_other:
             return self._own(node, call, env)
         if self._language == "kotlin" and any(label for label, _ in call.arguments):
@@ -465,9 +468,10 @@ class Code(Lists):
         names = {*self._imported, *self._classes}
         names |= self._declared.keys() if self._language != "java" else set()
         is_other = call.name in names or self._functions[call.name] > 1
-        if call.receiver or call.block or is_other:
-            raise UnknownError(node, AT_RUN_TIME)
         outer = self.parent(function.node)
+        is_own = call.receiver is None or self._is_this(call.receiver, outer)
+        if call.block or is_other or not is_own:
+            raise UnknownError(node, AT_RUN_TIME)
         scope, owner = self._class(outer) if outer.type in Kind.BODIES else (outer, "")
         is_inside = scope.start_byte <= node.start_byte < scope.end_byte
         if not is_inside or not self._is_alone(function, outer):
@@ -486,6 +490,11 @@ class Code(Lists):
         if owner and is_wide and not self._has_no_other(of, declared, []):
             raise UnknownError(node, "may be of a function that the class inherits")
         return self._bound(node, function.parameters, call.arguments, env)
+
+    def _is_this(self, of: Node, body: Node) -> bool:
+        """Return whether an expression is the object, or class, that has a body."""
+        words = {"java": {"this"}, "swift": {"self", "Self"}}.get(self._language, set())
+        return text_of(of) in words and next(self.around(of, Kind.BODIES), None) == body
 
     def _is_alone(self, function: Function, outer: Node) -> bool:
         """Return whether no other file can have a function for the same call."""

@@ -24,8 +24,9 @@ class PinnedASGI(Middleware[_App]):
     """An ASGI application that only pinned clients reach.
 
     Put it outside of all other middleware. If another middleware replaces the peer's
-    address by an address from a header, the proxy cannot be recognised. uvicorn does
-    so unless it is started with ``--no-proxy-headers``; such requests are refused.
+    address by an address from a header, the proxy cannot be recognised. uvicorn, too,
+    replaces it unless started with ``--no-proxy-headers``; an address that uvicorn has
+    replaced is refused.
 
     A refused request is answered by 403; a websocket is closed before it opens. The
     application finds the report of an accepted request by ``report_of(scope)``.

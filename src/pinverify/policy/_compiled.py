@@ -229,8 +229,8 @@ def _read_pinset(handle: OpenPolicy, lists: _Lists, index: int, where: str) -> P
 class _Lists:
     """Lists of pins, each read once: PinSets share the lists that have the same rows.
 
-    So the pins of a policy that pinverify compiled bound the memory for its rules. For
-    policies of other programs there are two more bounds: on the rows of all runs,
+    So if pinverify compiled a policy, the memory for its rules is bounded by its pins.
+    For policies of other programs there are two more bounds: on the rows of all runs,
     because runs that overlap are read one by one; and on the items of all lists,
     because lists may share one of their two runs.
     """

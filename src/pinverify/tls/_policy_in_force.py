@@ -41,8 +41,8 @@ def in_force(policy: Policy | PinSet, on_report: OnReport | None) -> InForce:
     """Return the checked arguments of `pin_context` and similar functions.
 
     Raises:
-        TypeError: *policy* is neither a Policy nor a PinSet, or *on_report* is not a
-            function that runs when it is called.
+        TypeError: *policy* is neither a Policy nor a PinSet, or *on_report* is not
+            callable, or is a coroutine function or a generator function.
     """
     policy = as_policy(policy)
     if on_report is not None:

@@ -236,8 +236,8 @@ def _make(  # noqa: PLR0913, PLR0917 - those of `create`
 ) -> CObject:
     """Create a C object as `create` does; guard a context that makes its first client.
 
-    If the owner has the check, `create` has called this function. A guarded context is
-    no sign of that: another thread may have guarded it meanwhile.
+    If the owner has the check, the call came from `create`, which must not be called
+    again. A guarded context does not show this: another thread may have guarded it.
     """
     if server_side or not installed:
         return make(session)
