@@ -92,7 +92,7 @@ _READS = words_of("""
     control_transfer_statement function_body block expression_statement for_statement
     enhanced_for_statement assignment assignment_expression call_expression
     index_expression array_access if_statement guard_statement
-    directly_assignable_expression switch_statement
+    directly_assignable_expression switch_statement when_entry switch_label
 """).union(Kind.PATHS, Kind.LAMBDAS, Kind.CHOICES)
 _NO_VARIABLES = words_of("""
     value_argument_label navigation_suffix user_type qualified_identifier

@@ -466,8 +466,10 @@ class Objects(Names, ABC):
     def _is_case(self, entry: Node, names: list[Node], of: Value) -> bool:
         """Return whether *of* is one of the constants, or the texts, of a case."""
         if isinstance(of, str):
-            is_strange = any(name.type != "string_literal" for name in names)
+            kinds = {"string_literal", *Kind.NAMES, *Kind.PATHS}
+            is_strange = any(name.type not in kinds for name in names)
             values = [] if is_strange else [self.value(name, {}) for name in names]
+            is_strange = is_strange or not all(isinstance(one, str) for one in values)
         else:
             known = {one.constant for one in self._constants(of.of)}
             values = [re.sub(r"^\w*\.", "", text_of(name)) for name in names]

@@ -343,6 +343,7 @@ class Code(Lists):
         is_nowhere = declared is None and not self._is_extended(name)
         for one in self._declared.get(name, ()) if is_nowhere else ():
             self.check_always(one.name)
+        is_nowhere = is_nowhere and text_of(of) not in self._classes
         why = "is declared nowhere in this file" if is_nowhere else AT_RUN_TIME
         raise UnknownError(node, why)
 
