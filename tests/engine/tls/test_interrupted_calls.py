@@ -30,7 +30,7 @@ import pytest
 from arrow_arrays import Given, Lent, strings, values
 from interrupted_calls import Parts, num_threads
 from optional import client_library
-from pinverify import PinSet, Policy, arrow
+from pinverify import PinSet, Policy, Reason, arrow
 from pinverify.core import _arrow, _peers
 from pinverify.core._peers import ColumnOfChains, Hosts
 from pki import Pki
@@ -335,6 +335,17 @@ def test_chain_offsets_that_are_wrong_are_refused_in_any_part(
             POLICY.evaluate_many(
                 None, b"", offsets=bytes_of_zeros(26), chain_offsets=array(code, at)
             )
+
+
+def test_a_part_may_have_no_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its chains are empty, which is a rejection and no error."""
+    chain_ends = array("I", [0] * 17 + [26])
+    with small_parts(monkeypatch):
+        found = POLICY.evaluate_many(
+            None, b"", offsets=bytes_of_zeros(26), chain_offsets=chain_ends
+        )
+    reasons = [report.reason for report in found]
+    assert reasons == [Reason.NO_CERTIFICATE] * 16 + [Reason.MALFORMED]
 
 
 def bytes_of_zeros(num: int) -> array[int]:
