@@ -51,6 +51,10 @@ def loads(data: bytes, given: Given) -> Loaded:
             continue
         first, *others = literals or [""]
         pattern = reading.pattern(where, first)
+        if first.endswith("."):
+            reading.mistake(
+                where, f"{shown(first)}: OkHttp finds no host for a dot", "host"
+            )
         if not others:
             reading.mistake(where, f"{shown(first)} has no pins; add one")
         read = [pin for text in others if (pin := _pin(reading, where, text))]

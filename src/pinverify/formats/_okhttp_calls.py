@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from itertools import chain
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pinverify.formats._source_kinds import Kind, Library, words_of
 from pinverify.formats._source_lists import body_of
 from pinverify.formats._source_tree import (
+    PARAMETER,
     UnknownError,
     argument_of,
     children_of,
@@ -49,7 +50,9 @@ _OF_ANY = words_of(
     "pins getPins toString equals hashCode getClass wait notify notifyAll"
 )
 _OKHTTP = re.compile(r"\bokhttp3\.")
-_CONDITIONS = {*Kind.CHOICES, "if_statement", "while_statement", "do_statement"}
+_CONDITIONS = Kind.CHOICES | words_of("""
+    if_statement while_statement do_statement catch_clause catch_block
+""")
 _IS_NULL = re.compile(
     r"if\s*\(\s*(?:this\.)?(\w+)\s*===?\s*null\s*\)|(?:this\.)?(\w+)\s*\?:"
 )
@@ -73,6 +76,7 @@ _APART = re.compile(r"[A-Z]\w*|\w+Of|enumValues|println|print|String\.format")
 _OTHER = "is another builder for a variable that has one; use a new name"
 _ESCAPE = re.compile(r"\\u+00[0-7][0-9a-fA-F]")
 _PIN = re.compile(r"sha(1|256)/")
+_DEFAULT = re.compile(rf"okhttp3\.{_CLASS}(\.Companion)?\.DEFAULT\b")
 _IMPORT = re.compile(
     rf"([\w.*]+\.|\b){_CLASS}(\.Builder|\.\*)?(?:\s+as\s+(\w+))?\s*;?$"
 )
@@ -81,6 +85,7 @@ _IMPORT = re.compile(
 def found_in(root: Node, language: str) -> dict[str, Any]:
     """Return the calls of ``add``, and what is not understood, each with its line."""
     reader = _Reader(root, language)
+    reader.note_hazards()
     calls = []
     with reader.noting(""):  # a name that is declared twice
         calls = reader.pinned()
@@ -325,13 +330,23 @@ class _Reader(Code):
     def _check_clients(self) -> None:
         """Refuse a client that gets the pinner without pins, or a second pinner."""
         seen: set[Declared | None] = {None}
+        others: dict[bool, Node] = {}
         for node in self.nodes:
             text = re.sub(r"\s", "", text_of(node)) if node.type in Kind.PATHS else ""
-            if text.rpartition(".")[0] in self._ours and text.endswith(".DEFAULT"):
+            if text.removeprefix("okhttp3.").replace(".Companion", "") in {
+                f"{name}.DEFAULT" for name in self._ours
+            }:
                 self._check_default(node)
+            if node.type.startswith("import") and _DEFAULT.search(text_of(node)):
+                self._mistake(node, f"hides {_CLASS}.DEFAULT; write it where it counts")
             call = self.call(node)
             if call.name != "certificatePinner" or not call.arguments:
                 continue
+            self._note_conditions(call.line, node)
+            given = call.arguments[0][1]
+            given = children_of(given)[-1] if given.type == "value_argument" else given
+            found = self.find(given) if given.type in Kind.NAMES else None
+            others.setdefault(found is not None and found.why == PARAMETER, node)
             of, is_second = call.receiver, False
             while of and (before := self.call(of)).name:
                 is_second = is_second or before.name == call.name
@@ -340,6 +355,8 @@ class _Reader(Code):
             if is_second or declared in seen - {None}:
                 self._mistake(node, "replaces a pinner of the client; keep one")
             seen.add(declared)
+        if len(others) > 1:
+            self._mistake(others[True], "may replace a pinner of this file; keep one")
 
     def _check_default(self, node: Node) -> None:
         """Refuse the pinner without pins, unless it is one of two, or goes nowhere."""
@@ -387,6 +404,7 @@ class _Reader(Code):
             self._mistake(made, f"is {why if builds else 'not built; add .build()'}")
             return
         (built,) = builds
+        self._check_turns_of(built, made)
         for add in self._adds[made.id]:
             is_inside = built.start_byte <= add.start_byte < built.end_byte
             is_before = add.end_byte <= built.start_byte
@@ -405,6 +423,18 @@ class _Reader(Code):
                 where = f"the pinner is in {text_of(name)}, which nothing calls"
                 self.notices.add((line_of(made), f"{where}{_AS_USED}"))
 
+    def _check_turns_of(self, built: Node, made: Node) -> None:
+        """Refuse a pinner that is built in a loop, or that a block replaces."""
+        around = takewhile(lambda o: not self._has(o, made), self.around(built))
+        if any(self.is_loop(o) or o.type in Kind.LOOPS for o in around):
+            self._mistake(built, "is built in each turn; build it after the loop")
+        after = next((c for c in map(self.call, self.around(built)) if c.name), None)
+        if after and after.receiver == built and after.name in {"let", "run", "with"}:
+            block = text_of(after.block) if after.block else ""
+            uses = [text_of(o) for o in self.declared_in(after.block or built)]
+            if not any(word in block for word in uses or ["it", "this"]):
+                self._mistake(after.node, "gives another pinner; give the one above")
+
     def _check_begun(self, built: Node, adds: list[Node]) -> None:
         """Refuse a pinner that may be built before a class has added all its pins."""
         known = [next(self.around(add, Kind.BEGINNINGS), None) for add in adds]
@@ -419,7 +449,12 @@ class _Reader(Code):
         names = {text_of(o) for o in names_in(member)[:1]}
         names |= {text_of(o) for o in member.children_by_field_name("name")}
         for node in self.nodes_in(self.parent(begins[0])):
-            is_call = self.call(node).name in self._functions.keys() - names
+            call = self.call(node)
+            is_call = call.name in {*self._functions, *self._classes} - names
+            is_call |= node.type in Kind.THESE and "argument" in self.parent(node).type
+            is_call |= text_of(node).partition(".")[0] in self._classes and (
+                node.type in Kind.PATHS
+            )
             is_use = text_of(node) in names and node.type in Kind.NAMES
             of = self._member_of(node)
             is_now = of.type not in later and not (is_use and of == member)
@@ -764,6 +799,9 @@ class _Reader(Code):
     def _check_implied(self, node: Node) -> None:
         """Refuse what may be a member of the builder that is `this` around it."""
         call, why = self.call(node), ""
+        if node.type in Kind.NAMES and text_of(node) == "pins":
+            is_label = self._is_mere_name(node)
+            why = "may be those of the builder" if not is_label else ""
         is_known = call.name in self._known | Library.EACH or _APART.fullmatch(
             call.name
         )
@@ -773,6 +811,8 @@ class _Reader(Code):
             why = "may be the `add` that this file has"
         elif call.name and not (call.receiver or is_known):
             why = "may be a call of the builder; move it out"
+        if why.startswith("may be those") and self.find(node) is not None:
+            why = ""
         blocks = [o for o in self.around(node, Kind.LAMBDAS) if why]
         of_this = [one for one in blocks if self.call_of(one).name in _THIS]
         if any(self._of_lambda(one) for one in of_this):

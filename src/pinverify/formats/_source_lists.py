@@ -399,21 +399,43 @@ class Lists(Objects, ABC):
 
     def _check_before(self, use: Node, body: Node, last: Node) -> None:
         """Refuse a list of a class that a member may read before all is in it."""
+        later = Kind.FUNCTIONS - Kind.BEGINNINGS | Kind.CLASSES
+        if self._member_of(last).type == "constructor_declaration":
+            later |= {"enum_constant"}  # each is made whole
         members = [o for o in children_of(body) if o.start_byte < last.start_byte]
-        members = [o for o in members if o.type not in Kind.FUNCTIONS | Kind.CLASSES]
+        members = [o for o in members if o.type not in later]
         for one in [o for member in members for o in self.nodes_in(member)]:
-            if one.type in Kind.NAMES and self._is_run(text_of(one)):
+            is_before = one.start_byte < last.start_byte
+            is_before = is_before and self.parent(one).type not in Kind.BEGINNINGS
+            is_made = one.type in {"enum_constant", "enum_entry"}
+            is_name = one.type in Kind.NAMES or (
+                one.type == "type_identifier"
+                and self.parent(one).type == "object_creation_expression"
+            )
+            is_run = is_name and self._is_run(text_of(one))
+            if is_before and (is_run or is_made):
                 raise UnknownError(use, "may be read before all is in it")
 
     def _check_began(self, use: Node, declared: Declared) -> None:
-        """Refuse a text that a function may read as null before its variable is set."""
+        """Refuse a value that may be read as null or 0 before its variable is set."""
         member, reader = self._member_of(declared.name), self._member_of(use)
         body = self.parent(member)
+        if declared.value is not None and not self._has(member, declared.value):
+            member = declared.value  # which a constructor or an initializer gives
         words = text_of(member).partition("=")[0].split()
-        is_late = reader.type in Kind.FUNCTIONS and reader != member
-        is_late = is_late and self.parent(reader) == body
-        if is_late and not {"const", "final"} & {*words}:
+        is_constant = declared.value is not None and (
+            "const" in words or ("final" in words and "literal" in declared.value.type)
+        )
+        kinds = {"getter", "property_delegate"}
+        is_late = reader.type in Kind.FUNCTIONS or bool(children_of(reader, kinds))
+        is_late |= self.parent(reader) != body
+        is_late |= "static" in words and "static" not in text_of(reader).split("=")[0]
+        if is_constant or reader == member:
+            return
+        if is_late:
             self._check_before(use, body, member)
+        elif use.type in Kind.PATHS and use.start_byte < member.start_byte:
+            raise UnknownError(use, "is read before it is set")
 
     def _is_run(self, name: str) -> bool:
         """Return whether a name may mean something that runs code of its own."""

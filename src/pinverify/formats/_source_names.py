@@ -71,14 +71,32 @@ _PLAIN_BLOCKS = words_of("""
 _OF_KOIN = {"single", "factory", "module", "scoped"}
 _OF_LISTS = words_of("size keys values entries indices lastIndex first last")
 _OF_KTOR = {"HttpClient": "", "engine": "HttpClient", "config": "engine"}
+_NAMING_TYPES = words_of("""
+    typealias_declaration type_parameter associatedtype_declaration
+""")
 _DECLARE = Kind.PARAMETERS | {"variable_declarator", "property_declaration"}
 _BINDERS = {"property_declaration", "for_statement"}
 _HEADS = {*Kind.TYPES, *Kind.NAMES, "variable_declaration", "function_value_parameters"}
 _WHOLE = {"parenthesized_expression", "statements"}
 _BUILDERS = re.compile(
     r"(?:okhttp3\.)?(?:CertificatePinner|OkHttpClient|Retrofit|Request)"
-    r"(?:\.Builder\(\).*|\.Builder|)",
+    r"(?:\.Builder\(\)(?!.*\.(?:newCall|create|execute)\b).*|\.Builder|)",
     re.DOTALL,
+)
+# Public members of these classes, and of classes of platforms.
+_OF_OKHTTP = words_of("""
+    pins url method headers body isHttps cacheControl tag baseUrl callFactory dispatcher
+    connectionPool interceptors networkInterceptors eventListenerFactory authenticator
+    followRedirects followSslRedirects retryOnConnectionFailure cookieJar cache dns
+    proxy proxySelector proxyAuthenticator socketFactory sslSocketFactory protocols
+    x509TrustManager connectionSpecs hostnameVerifier certificatePinner
+    certificateChainCleaner
+""")
+_OF_PLATFORMS = re.compile(
+    r"[A-Z_]+_SERVICE|(?:MODE|BIND|CONTEXT|RESULT|DEFAULT|RECEIVER|START|STOP|TRIM)_\w+|"
+    r"tag|id|host|title|packageName|serviceName|intent|window|resources|assets|theme|"
+    r"context|activity|arguments|application|lifecycle|view|description|hash|"
+    r"debugDescription|configuration|preferences|webView|session"
 )
 # The nodes around a name that is read; and those around a name that is not the name of
 # a variable.
@@ -105,6 +123,13 @@ _LIST_READS = Kind.LOOPS | words_of("""
     additive_expression
 """)
 _OF_THIS_FILE = {"private", "fileprivate"}
+# What sets the members of a class from outside; and annotations that set none.
+_SETTING = words_of("""
+    @Data @Setter @ConfigurationProperties @AllArgsConstructor @Entity @Embeddable
+    @Document @JsonClass @Serializable @Model Codable Decodable Mappable BaseMappable
+    NSCoding NSSecureCoding NSManagedObject
+""")
+_PLAIN_MARKS = {f"@{o}" for o in Library.PLAIN_ANNOTATIONS - {"Inject", "Named"}}
 _PLAIN_READS = words_of("""
     forEach getKey getValue key value map indices contains containsKey isEmpty
     isNotEmpty
@@ -146,6 +171,7 @@ class Names(Tree):
 
     def __init__(self, root: Node, language: str) -> None:
         super().__init__(root, language)
+        self._counting = {"for_statement"} if language == "java" else set()
         self.adds: set[int] = set()  # calls of builders, which change no argument
         self._declared: dict[str, list[Declared]] = {}
         self._changed: set[str] = set()
@@ -188,7 +214,7 @@ class Names(Tree):
             self._classes.setdefault(path.rpartition(".")[2], set()).add(path)
             self._class_nodes.setdefault(text_of(name), []).append(node)
             self._whole |= {path} if "extension" not in tokens_of(node) else set()
-        elif node.type in {"typealias_declaration", "type_parameter"}:
+        elif node.type in _NAMING_TYPES:
             head = re.split("[=:]", text_of(node))[0]
             self._hiding |= {*re.findall(r"\w+", head)}
         elif node.type == "value_argument_label":
@@ -258,8 +284,12 @@ class Names(Tree):
         If a member gets its only value where an object or a class is initialized, this
         is noted as its value. An element that is set is noted: it may be of a list.
         """
+        if self._language == "swift" and children_of(node, {"custom_operator"}):
+            self._changed |= {text_of(o) for o in names_in(node)}
         if "assignment" not in node.type or self._note_given(node):
             return
+        if text_of(node).startswith("("):  # a tuple
+            self._changed |= {text_of(o) for o in names_in(node.named_children[0])}
         left: Node | None = node.named_children[0]
         if (element := element_of(node)) is not None:
             self._elements.add(element[0].id)
@@ -311,7 +341,9 @@ class Names(Tree):
                 yield self._variable(outer, name, value, "final")
         elif kind == "property_declaration":  # Kotlin and Swift
             yield from self._property(node, name)
-        elif kind in Kind.LOOPS and not node.child_by_field_name("condition"):
+        elif kind in Kind.LOOPS - self._counting and not (
+            node.child_by_field_name("condition")
+        ):
             target = name or node.child_by_field_name("item") or node.named_children[0]
             yield from (Declared(o, node, None, OF_LOOP) for o in names_in(target))
         elif kind in Kind.LAMBDAS:
@@ -396,13 +428,20 @@ class Names(Tree):
             scope, owner = self._class(scope)
             head += ["final"] if node.type == "constant_declaration" else []
         why, words = "", self._modifiers(node)
+        home = self.parent(self.parent(node))
+        marks = {one.partition("(")[0] for one in words if one.startswith("@")}
+        is_of_object = not {"static", "const"} & words and "static" not in head
+        if self.parent(node).type in Kind.BODIES and is_of_object:
+            outer = self._modifiers(home) | self._bases_of(home)
+            marks |= {o for o in outer if o.partition("(")[0] in _SETTING}
         is_marked = self._language == "swift" and any(o.startswith("@") for o in words)
         if value is None or is_marked:
             why = AT_RUN_TIME
         elif text_of(name) in self._changed:
             why = CHANGED
-        elif any("NSMutable" in word for word in head):
-            why = "is an object that can be changed; write a dictionary of Swift"
+        elif marks - _PLAIN_MARKS:
+            mark = min(marks - _PLAIN_MARKS).partition("(")[0]
+            why = f"may be set by what {mark} stands for; remove this, or move it out"
         elif is_wide and any(map(self._is_open, self.nodes_in(value))):
             why = "is a list that other files can change; make it private"
         elif is_wide and fixed_by and fixed_by not in head:
@@ -519,19 +558,41 @@ class Names(Tree):
         self, outer: Node, declared: Declared | None = None, *, is_local: bool
     ) -> str:
         """Return what may hide a name inside of a node, or nothing."""
+        name = text_of(declared.name) if declared else ""
         if outer.type in Kind.CLASSES:
             is_known = self._has_no_other(outer, declared, [])
+            is_other = declared is not None and declared.owner != self._path_of(outer)
+            bases = self._bases_of(outer) if is_other and not is_local else set()
+            is_known = is_known and not (bases and _OF_PLATFORMS.fullmatch(name))
+            is_enum = "enum" in tokens_of(outer) or "enum" in self._modifiers(outer)
+            if is_enum and name in {"name", "ordinal", "entries"} and not is_local:
+                return "an enum"
             return "" if is_known else "a class that inherits"
         if self._language != "kotlin":
             return ""
         if outer.type in Kind.LAMBDAS and not is_local:
             is_plain = self._is_plain(outer) or self._is_of_list(outer, declared)
+            call = self.call_of(outer).name
+            members = _OF_OKHTTP if call in {"apply", "run", "with"} else set()
+            members = {"id", "logger"} if call in _OF_KOIN else members
+            is_plain = is_plain and name not in members
             return "" if is_plain else "a block with its own `this`"
         if outer.type in Kind.EXTENDED:
             of = (*children_of(outer, _HEADS), outer)[0]
-            if of.type in Kind.TYPES and not _BUILDERS.fullmatch(text_of(of)):
+            is_ours = _BUILDERS.fullmatch(text_of(of)) and name not in _OF_OKHTTP
+            if of.type in Kind.TYPES and not is_ours:
                 return "a function of another class"
         return ""
+
+    def _bases_of(self, of: Node) -> set[str]:
+        """Return the words in what a class inherits, in all its parts."""
+        parts = [of]
+        if self._language == "swift":
+            parts += self._class_nodes.get(self._path_of(of), [])
+        kinds = Kind.BASES - Kind.BODIES
+        bases = [text_of(o) for part in parts for o in children_of(part, kinds)]
+        bases += [self._path_of(of)] if "extension" in tokens_of(of) else []
+        return {*re.findall(r"\w+", " ".join(bases))} - {"extends", "implements"}
 
     def _has_no_other(
         self, of: Node, declared: Declared | None, seen: list[Node]
@@ -624,6 +685,8 @@ class Names(Tree):
             return found[0] if len(found) == 1 else None
         first, last = owner.partition(".")[0], owner.rpartition(".")[2]
         is_module = self._language == "swift" and first in self._classes
+        if self._language == "swift" and first in self._hiding:
+            return None
         if (first in self._imported and not is_module) or first in self._declared:
             return None
         here = [self._path_of(outer) for outer in self.around(path, Kind.CLASSES)]
@@ -659,7 +722,9 @@ class Names(Tree):
             is_label = is_first and is_argument and argument_of(outer)[0]
             # This is how the head of a loop of Java counts up.
             is_step = outer.type == "update_expression"
-            is_step = is_step and "for" in self.parent(outer).type
+            loop = self.parent(outer)
+            is_step = is_step and declared.scope == loop
+            is_step = is_step and loop.child_by_field_name("update") == outer
             if is_label or is_step or use.id in {*known, *self._gifts}:
                 continue
             if outer.type == "navigation_suffix":
@@ -802,7 +867,11 @@ class Names(Tree):
         of = text_of(call.receiver) if call.receiver else ""
         is_view = call.name in Library.VIEWS_OF and len(call.arguments) == 1
         is_view = is_view and of in {"Collections", "List", "Set", "Map"}
-        is_view |= (of, call.name) in {("Stream", "of"), ("Arrays", "stream")}
+        if re.match(r"(Stream\.of|Arrays\.stream)\(", text_of(whole)):
+            declared = self.find(node) if node.type in Kind.NAMES else None
+            home = text_of(self.parent(self.parent(declared.name))) if declared else ""
+            is_array = re.match(r"[^=]*\bString\s*\[\]\s*\w+\s*=", home) is not None
+            is_view = is_array and self._language == "java" and len(call.arguments) == 1
         is_own = self.is_declared(of) or self.is_hidden(call.name)
         is_plain = node.type in Kind.NAMES and not self._has_open(node)
         return is_view and is_plain and not is_own

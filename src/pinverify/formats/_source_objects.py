@@ -16,6 +16,7 @@ from pinverify.formats._source_kinds import Kind, Library, words_of
 from pinverify.formats._source_names import Declared, Names
 from pinverify.formats._source_tree import (
     AT_RUN_TIME,
+    PARAMETER,
     Call,
     Env,
     Parameter,
@@ -286,6 +287,10 @@ class Objects(Names, ABC):
     def _default(self, one: Parameter, env: Env) -> Value:
         if one.default is None and not one.is_many:
             raise UnknownError(one.name, "is a parameter that is not given")
+        for name in self.nodes_in(one.default) if one.default else ():
+            found = self.find(name) if name.type in Kind.NAMES else None
+            if self._language == "swift" and found and found.why == PARAMETER:
+                raise UnknownError(name, "is no parameter in the default of another")
         return self._given_for(one.default, env) if one.default else []
 
     def _made_by(self, node: Node, call: Call, env: Env) -> Value:
@@ -448,7 +453,7 @@ class Objects(Names, ABC):
             names += children_of(entry, {"switch_pattern"})
             names += [name for one in labels for name in children_of(one)]
             last = children_of(entry)[-1]
-            is_plain = last.type == "expression_statement"  # after an arrow
+            is_plain = last.type == "expression_statement" and "->" in tokens_of(entry)
             body = expression_of(last.named_children[0] if is_plain else last)
             is_default = not names or not all(map(children_of, labels))
             is_strange = is_default and entry != entries[-1]

@@ -12,6 +12,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from pinverify.formats._source_hazards import hazards_in
 from pinverify.formats._source_kinds import Kind, Library, words_of
 from pinverify.formats._source_lists import MAX_SIZE, Address, Lists, is_fixed
 from pinverify.formats._source_names import CHANGED, ENTRIES, LISTS, Declared
@@ -24,6 +25,7 @@ from pinverify.formats._source_tree import (
     UnknownError,
     Value,
     children_of,
+    line_of,
     text_of,
 )
 
@@ -53,6 +55,7 @@ _SAME = Library.COPIES | Library.VIEWS | {"orEmpty", "asIterable"}
 _ADDRESSES = {"URL", "URI", "URI.create", "Uri.parse", "HttpUrl.parse", "HttpUrl.get"}
 _TO_ADDRESSES = {"toHttpUrl", "toHttpUrlOrNull", "toUri"}
 _IMPLIED = {"newValue", "oldValue", "error"}
+_SETTERS = {"getter", "setter"}  # of Kotlin
 _EDGES = re.compile(r"\A[^\S\n]*\n|\n[^\S\n]*\Z")  # lines without a text
 _OF_TEXTS: dict[str, Any] = {
     "removePrefix": str.removeprefix,
@@ -68,7 +71,8 @@ _OF_TEXTS: dict[str, Any] = {
     # Java splits by a regular expression: for any other mark, 0 raises a TypeError.
     "split": lambda text, mark: text.split(mark if mark in {",", ";"} else 0),
 }
-_ADDRESS = re.compile(r"[a-z]+://([\w.-]+)(?::\d+)?(?:[/?#]|\Z)")
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_ADDRESS = re.compile(rf"https?://({_LABEL}(?:\.{_LABEL})*)(?::\d+)?(?:[/?#]|\Z)")
 WRITE_OUT = "; write a text, or a constant of this file; or a policy file"
 # Keys of TrustKit about something else than pins, whose values may be anything.
 _PASSED_OVER = {"TSKReportUris", "TSKPublicKeyAlgorithms"}
@@ -147,6 +151,7 @@ class Code(Lists):
         if kind in {"binary_expression", "additive_expression"} and len(inner) == 2:  # noqa: PLR2004
             left, right = (self.value(one, env) for one in inner)
             sign = node.children[1].type
+            self._check_line(node, inner[0], sign)
             if type(left) is type(right) is int and sign in {"+", "-"}:
                 return left + right if sign == "+" else left - right
             if sign == "+":
@@ -157,6 +162,8 @@ class Code(Lists):
                     return left + right
                 if isinstance(left, list) and isinstance(right, list):
                     return left + right
+                if self._language == "kotlin" and isinstance(left, list):
+                    return [*left, right]
                 if isinstance(left, dict):
                     raise UnknownError(node, "is a map, of which parts replace")
         elif kind == "range_expression" or (
@@ -197,6 +204,12 @@ class Code(Lists):
             return self._called(node, call, env)
         raise UnknownError(node, AT_RUN_TIME)
 
+    def _check_line(self, node: Node, left: Node, sign: str) -> None:
+        """Refuse a sum of Kotlin whose sign begins a line, and so another statement."""
+        is_next = left.end_point[0] < node.children[1].start_point[0]
+        if self._language == "kotlin" and is_next and sign in {"+", "-"}:
+            raise UnknownError(node, f"ends before the line that begins with {sign}")
+
     def _is_array(self, node: Node) -> bool:
         """Return whether an expression of Java is an array, as a parameter takes it."""
         declared = self.find(node) if node.type in Kind.NAMES else None
@@ -224,6 +237,7 @@ class Code(Lists):
         for child in node.named_children:
             if child.type.startswith("interpol"):
                 self._check_hidden(child, "appendInterpolation")
+                self._check_optional(child)
                 parts.append(self.value(child, env))
                 if not isinstance(parts[-1], str):
                     raise UnknownError(child, "is no text")
@@ -234,14 +248,45 @@ class Code(Lists):
         self.read.add(node.id)
         return _block_of(node, "".join(parts)) if is_block else "".join(parts)
 
+    def note_hazards(self) -> None:
+        """Note what may change the meaning of other lines."""
+        for node, why in hazards_in(self, self._language):
+            self.mistakes.append((line_of(node), str(UnknownError(node, why))))
+
+    def _check_optional(self, node: Node) -> None:
+        """Refuse a text of Swift in which an optional has its name and brackets."""
+        if self._language != "swift":
+            return
+        whole = text_of(node).strip("\\()")
+        is_optional = "?" in whole.replace("??", "") or whole.endswith(".host")
+        for one in self.nodes_in(node):
+            declared = self.find(one) if one.type in Kind.NAMES else None
+            if one.type in Kind.PATHS:
+                declared = self.member(one)
+            of = self.parent(declared.name) if declared else None
+            while of is not None and of.type in {"pattern", "value_binding_pattern"}:
+                of = self.parent(of)
+            heads = [text_of(of)] if of is not None else []
+            heads += [
+                text_of(o.node).partition("{")[0]
+                for o in self._bodies
+                if text_of(o.name) == text_of(one)
+            ]
+            is_optional |= any("?" in re.split("[={]", head)[0] for head in heads)
+        if is_optional and "??" not in whole and not whole.endswith("!"):
+            raise UnknownError(node, "is an optional, which is written as Optional(…)")
+
     def _meant(self, node: Node, env: Env) -> Value:  # noqa: C901, PLR0911
         text = text_of(node)
         last = text.rpartition(".")[2].strip()
-        if last.startswith("kTSK") and last not in self._declared:
+        is_own = text.rpartition(".")[0].strip() not in {"", "TrustKit"}
+        if last.startswith("kTSK") and last not in self._declared and not is_own:
             # TrustKit's names of keys, of which one is odd
             is_odd = last.startswith("kTSKExclude")
             return f"{'kSK' if is_odd else 'TSK'}{last.removeprefix('kTSK')}"
-        if self._language == "swift" and text in _IMPLIED:
+        is_implied = self._language == "swift" and text in _IMPLIED
+        is_field = self._language == "kotlin" and text == "field"
+        if is_implied or (is_field and next(self.around(node, _SETTERS), None)):
             raise UnknownError(node, "may be what a setter or a catch gives this name")
         declared = self.find(node) if node.type in Kind.NAMES else self.member(node)
         is_it = text == ("$0" if self._language == "swift" else "it")
@@ -280,7 +325,7 @@ class Code(Lists):
             if node.type in Kind.NAMES:
                 self.check_meaning(node, declared)
             value = self.value(declared.value, env)
-            if isinstance(value, str) and self._language != "swift":
+            if isinstance(value, str | int) and self._language != "swift":
                 self._check_began(node, declared)
         is_list = not is_fixed(value) and (
             self.can_change(declared) or self._has_arrays(declared, value)
@@ -443,7 +488,8 @@ class Code(Lists):
                 name = call.name.removeprefix("get")
                 name = name if name in same else name.lower()
                 return self._part(node, call.receiver, name, env)
-            if call.name in _OF_TEXTS and (call.name != "split" or len(arguments) == 1):
+            is_known = call.name in _OF_TEXTS and self._language != "swift"
+            if is_known and (call.name != "split" or len(arguments) == 1):
                 is_raw = call.receiver.type == "multiline_string_literal"
                 given = [self.value(one, env) for one in arguments]
                 if is_raw:

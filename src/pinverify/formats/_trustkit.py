@@ -78,6 +78,9 @@ def loads(data: bytes, given: Given) -> Loaded:
             "", "authorities that a user has added are left out; the pins always count"
         )
     for domain, table in top.get(_DOMAINS, {}).items():
+        if domain != domain.lower():
+            msg = "TrustKit compares names letter by letter; write it in lower case"
+            reading.mistake(f"{_DOMAINS}[{shown(domain)}]", msg, "host")
         _read_domain(domain, table, reading)
     reading.check()
     return reading.loaded(_NOTHING)

@@ -7,6 +7,7 @@ and no other.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pinverify.formats._source_kinds import Kind
@@ -22,6 +23,7 @@ __all__ = ["found_in"]
 
 _DOMAINS = "TSKPinnedDomains"
 _STARTS = {"initSharedInstance", "initialize", "TrustKit"}
+_ALIAS = re.compile(r"typealias\s+(\w+)\s*=\s*TrustKit\b")
 _CONDITIONS = {*Kind.CHOICES, "if_statement", "switch_statement", "catch_block"}
 _LABELS = {"withConfiguration", "configuration"}
 _PLACES = {
@@ -33,9 +35,8 @@ _PLACES = {
 def found_in(root: Node, language: str) -> dict[str, Any]:
     """Return the configuration and its line, and what is not understood."""
     reader = _Reader(root, language)
-    calls = [
-        call for node in reader.nodes if (call := reader.call(node)).name in _STARTS
-    ]
+    reader.note_hazards()
+    calls = [call for call in map(reader.call, reader.nodes) if reader.is_start(call)]
     starts = [
         call for call in calls if _LABELS & {label for label, _ in call.arguments}
     ]
@@ -61,6 +62,16 @@ class _Reader(Code):
         self.found: list[tuple[int, Any]] = []
         self.started: list[tuple[int, Any]] = []
         self.notices: list[tuple[int, str]] = []
+        aliases = _ALIAS.findall(text_of(root))
+        self._kits = _STARTS.union(aliases)
+
+    def is_start(self, call: Call) -> bool:
+        """Return whether a call starts TrustKit."""
+        if call.name.lstrip(".") != "init":
+            return call.name in self._kits
+        around = next(self.around(call.node, Kind.FUNCTIONS), call.node)
+        home = text_of(call.receiver) if call.receiver else text_of(around)
+        return "TrustKit" in home.partition("{")[0] or home in self._kits
 
     def look_at(self, node: Node) -> None:
         """Note a configuration, or why a node may hide one."""
@@ -74,6 +85,11 @@ class _Reader(Code):
                 self._check_way(node)
                 if not self._is_merged(node):
                     self.found.append((line_of(node), value))
+        elif node.type in Kind.PATHS and text_of(node).endswith(".initSharedInstance"):
+            outer = self.parent(node)
+            is_callee = outer.type in Kind.CALLS and outer.named_children[0] == node
+            if not is_callee or re.search(r"Configuration:\s*\)", text_of(outer)):
+                msg = "TrustKit's start is handed on; call it here"
         elif node.type == "assignment" and "TSK" in text_of(node).partition("=")[0]:
             if not any(one.id in self.filled for one in self.nodes_in(node)):
                 msg = "a key is set behind the dictionary; write it as a whole"
