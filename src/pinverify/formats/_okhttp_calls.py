@@ -799,9 +799,9 @@ class _Reader(Code):
     def _check_implied(self, node: Node) -> None:
         """Refuse what may be a member of the builder that is `this` around it."""
         call, why = self.call(node), ""
-        if node.type in Kind.NAMES and text_of(node) == "pins":
-            is_label = self._is_mere_name(node)
-            why = "may be those of the builder" if not is_label else ""
+        is_pins = node.type in Kind.NAMES and text_of(node) == "pins"
+        if is_pins and not self._is_mere_name(node) and self.find(node) is None:
+            why = "may be those of the builder"
         is_known = call.name in self._known | Library.EACH or _APART.fullmatch(
             call.name
         )
@@ -811,8 +811,6 @@ class _Reader(Code):
             why = "may be the `add` that this file has"
         elif call.name and not (call.receiver or is_known):
             why = "may be a call of the builder; move it out"
-        if why.startswith("may be those") and self.find(node) is not None:
-            why = ""
         blocks = [o for o in self.around(node, Kind.LAMBDAS) if why]
         of_this = [one for one in blocks if self.call_of(one).name in _THIS]
         if any(self._of_lambda(one) for one in of_this):

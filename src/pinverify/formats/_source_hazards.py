@@ -56,17 +56,27 @@ def hazards_in(tree: Tree, language: str) -> Iterator[tuple[Node, str]]:
         for pattern, why in _TYPES.get(language, ()) if is_name else ():
             if pattern.fullmatch(text_of(node)):
                 yield node, why
+    if language == "swift":
+        yield from _in_expressions(tree)
+    if language in _HEADS:
+        yield from _in_heads(tree.nodes[0], *_HEADS[language])
+
+
+def _in_expressions(tree: Tree) -> Iterator[tuple[Node, str]]:
+    for node in tree.nodes:
         outer = tree.parent(node)
-        if language == "swift":
-            is_inside = outer.type in Kind.CALLS | Kind.PATHS
-            is_callee = outer.type in Kind.CALLS and outer.named_children[0] == node
-            if node.type in Kind.PATHS and not is_callee:
-                if text_of(node).endswith(".init"):
-                    yield node, "sets properties without their names; call it"
-            elif node.type == "directive" and is_inside:
-                yield node, "is a condition inside of an expression; write two of them"
-    root = tree.nodes[0]
-    pattern, why = _HEADS.get(language, (re.compile(r"\b\B"), ""))
+        is_inside = outer.type in Kind.CALLS | Kind.PATHS
+        is_callee = outer.type in Kind.CALLS and outer.named_children[0] == node
+        if node.type == "directive" and is_inside:
+            yield node, "is a condition inside of an expression; write two of them"
+        is_path = node.type in Kind.PATHS and not is_callee
+        if is_path and text_of(node).endswith(".init"):
+            yield node, "sets properties without their names; call it"
+
+
+def _in_heads(
+    root: Node, pattern: re.Pattern[str], why: str
+) -> Iterator[tuple[Node, str]]:
     for match in pattern.finditer(text_of(root)):
         start = len(match.string[: match.start()].encode())
         found = root.descendant_for_byte_range(start, start + len(match[0].encode()))
