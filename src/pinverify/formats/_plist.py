@@ -68,14 +68,16 @@ def parsed(data: bytes, given: Given) -> dict[str, Any]:
     if num_pieces > _FREE_PIECES + len(text) // _BYTES_FOR_PIECE:
         why = f"{num_pieces:,} pieces of a few bytes; this is no policy"
         given.refuse(why, kind="syntax")
+    document = text.lstrip()  # as Apple does; XML begins with its declaration
     try:
         found = plistlib.loads(
-            text.encode("utf-8"), fmt=plistlib.FMT_XML, dict_type=_Once
+            document.encode("utf-8"), fmt=plistlib.FMT_XML, dict_type=_Once
         )
     except PolicyError as error:
         given.refuse(str(error), kind=error.kind)
     except ExpatError as error:
-        given.refuse(f"not XML: {error}", error.lineno, "syntax")
+        skipped = text.removesuffix(document).count("\n")
+        given.refuse(f"not XML: {error}", skipped + error.lineno, "syntax")
     except (plistlib.InvalidFileException, ValueError, TypeError, LookupError):
         # plistlib does not catch what its converters raise.
         given.refuse("not a property list; write one in XML", kind="syntax")
