@@ -217,6 +217,25 @@ class Lists(Objects, ABC):
             return {k: self.value(body[0], env | {key: v}) for k, v in values.items()}
         return None
 
+    def _joined(self, node: Node, call: Call, env: Env) -> str | None:
+        """Return the texts of a list as one, with a text between them."""
+        name = {"swift": "joined", "kotlin": "joinToString"}.get(self._language)
+        labels = [label for label, _ in call.arguments]
+        is_plain = labels == ["separator"] or (labels == [""] and name != "joined")
+        if call.name != name or call.block or call.is_safe or not is_plain:
+            return None
+        if call.receiver is None or self.is_hidden(name):
+            return None
+        parts = self.value(call.receiver, env)
+        between = self.value(call.arguments[0][1], env)
+        texts = [o for o in parts if isinstance(o, str)] if parts else []
+        is_known = isinstance(parts, list) and len(texts) == len(parts)
+        if not (is_known and isinstance(between, str)):
+            return None
+        if _SETS.search(text_of(self.nodes[0])):
+            raise UnknownError(node, "may be of a set, which has no order; use no sets")
+        return between.join(texts)
+
     def _begun(self, body: Node, value: Value, env: Env) -> Value:
         """Return a list or a map of Java that a double-brace initialization fills."""
         members = children_of(body)

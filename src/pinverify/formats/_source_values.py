@@ -27,6 +27,7 @@ from pinverify.formats._source_tree import (
     children_of,
     line_of,
     text_of,
+    tokens_of,
 )
 
 if TYPE_CHECKING:
@@ -130,12 +131,12 @@ class Code(Lists):
             return self._text(node, env)
         if kind in Kind.NAMES or kind in Kind.PATHS:
             return self._meant(node, env)
+        if self._is_unwrapped(node):
+            return self.value(inner[0], env)  # what is known is not null
         if kind in {*Kind.CHOICES, "switch_statement"}:
             return self._chosen(node, env)
         if kind in _INSIDE and (len(inner) == 1 or kind == "as_expression"):
             self._check_type(node)
-            return self.value(inner[0], env)
-        if kind in _FORCED and text_of(node.children[-1]) in {"!!", "!"}:
             return self.value(inner[0], env)
         if kind == "value_argument" and inner:
             return self.value(inner[-1], env)
@@ -203,6 +204,15 @@ class Code(Lists):
         elif (call := self.call(node)).name:
             return self._called(node, call, env)
         raise UnknownError(node, AT_RUN_TIME)
+
+    def _is_unwrapped(self, node: Node) -> bool:
+        """Return whether an expression is its first part, unless that is null."""
+        if {"?:", "??"} & tokens_of(node):
+            self._check_hidden(node, "??")
+            if "?." in text_of(node.children[0]):
+                raise UnknownError(node, AT_RUN_TIME)
+            return True
+        return node.type in _FORCED and text_of(node.children[-1]) in {"!!", "!"}
 
     def _check_line(self, node: Node, left: Node, sign: str) -> None:
         """Refuse a sum of Kotlin whose sign begins a line, and so another statement."""
@@ -441,7 +451,8 @@ class Code(Lists):
         if of:
             is_plain = is_plain and of in _OF_LISTS and not self.is_declared(of)
         for read in (
-            *(self._collected, self._formatted, self._address, self._lines),
+            *(self._collected, self._joined, self._formatted),
+            *(self._address, self._lines),
             self._made_by,
         ):
             if (found := read(node, call, env)) is not None:
