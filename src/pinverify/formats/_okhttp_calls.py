@@ -665,10 +665,10 @@ class _Reader(Code):
     def _of_variable(self, declared: Declared) -> Node | None:
         if declared.value is not None:
             return self._leads_to(declared.value)
-        if declared.scope.type not in Kind.LAMBDAS:
+        given = self.declared_in(declared.scope)
+        if declared.scope.type not in Kind.LAMBDAS or declared.name not in given:
             return None
-        is_first = self.declared_in(declared.scope)[0] == declared.name
-        if not is_first and self._is_fold(self.call_of(declared.scope)):
+        if declared.name != given[0] and self._is_fold(self.call_of(declared.scope)):
             return None
         return self._of_lambda(declared.scope)
 
