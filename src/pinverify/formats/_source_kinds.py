@@ -20,6 +20,7 @@ class Kind:
     PATHS = words_of("navigation_expression field_access")
     THESE = words_of("this_expression this self_expression")
     LAMBDAS = words_of("lambda_literal lambda_expression")
+    LAMBDA_HEADS = words_of("lambda_parameters lambda_function_type")
     CALLS = words_of("call_expression method_invocation object_creation_expression")
     CHOICES = words_of("""
         if_expression ternary_expression when_expression switch_expression

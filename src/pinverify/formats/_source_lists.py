@@ -50,6 +50,7 @@ _BLOCKS = {"block", "statements", "control_structure_body"}
 _PLACES = {"block", "constructor_body", "statements", "function_body", *Kind.TOPS}
 _SETS = re.compile(r"Set\b|SetOf\b|\bsetOf\b|HashMap|hashMapOf|Map\.of")
 _IN_ORDER = re.compile(r"\bto\w*(?:Array|List)\b|\bmap\b|Indexed|\w+List\b|\baddAll\b")
+_NO_ORDER = "may be of a set, which has no order; use no sets"
 MAX_SIZE = 10_000
 
 
@@ -68,7 +69,7 @@ class Lists(Objects, ABC):
             raise UnknownError(node, "may be of a `get` that this file has")
         source = text_of(self.nodes[0])
         if type(key) is int and _SETS.search(source) and _IN_ORDER.search(source):
-            raise UnknownError(node, "may be of a set, which has no order; use no sets")
+            raise UnknownError(node, _NO_ORDER)
         is_one = isinstance(of, list) and type(key) is int and 0 <= key < len(of)
         is_one = is_one or (isinstance(of, dict) and type(key) is str and key in of)
         if not is_one:
@@ -226,14 +227,13 @@ class Lists(Objects, ABC):
             return None
         if call.receiver is None or self.is_hidden(name):
             return None
-        parts = self.value(call.receiver, env)
+        texts: Any = self.value(call.receiver, env)
         between = self.value(call.arguments[0][1], env)
-        texts = [o for o in parts if isinstance(o, str)] if parts else []
-        is_known = isinstance(parts, list) and len(texts) == len(parts)
-        if not (is_known and isinstance(between, str)):
+        parts = [between, *texts] if isinstance(texts, list) else [None]
+        if not isinstance(between, str) or not all(isinstance(o, str) for o in parts):
             return None
         if _SETS.search(text_of(self.nodes[0])):
-            raise UnknownError(node, "may be of a set, which has no order; use no sets")
+            raise UnknownError(node, _NO_ORDER)
         return between.join(texts)
 
     def _begun(self, body: Node, value: Value, env: Env) -> Value:
@@ -468,9 +468,9 @@ class Lists(Objects, ABC):
 
 def body_of(block: Node) -> list[Node]:
     """Return the statements of a loop, or of a lambda."""
-    kinds = {"lambda_parameters", "lambda_function_type"}
     head = block.child_by_field_name("parameters")
-    inner = [o for o in children_of(block) if o.type not in kinds and o != head]
+    inner = [o for o in children_of(block) if o.type not in Kind.LAMBDA_HEADS]
+    inner = [o for o in inner if o != head]
     if block.type not in Kind.LAMBDAS:
         inner = [block.child_by_field_name("body") or block.named_children[-1]]
     while len(inner) == 1 and inner[0].type in _BLOCKS:

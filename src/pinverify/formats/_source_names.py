@@ -78,7 +78,6 @@ _DECLARE = Kind.PARAMETERS | {"variable_declarator", "property_declaration"}
 _BINDERS = {"property_declaration", "for_statement"}
 _HEADS = {*Kind.TYPES, *Kind.NAMES, "variable_declaration", "function_value_parameters"}
 _WHOLE = {"parenthesized_expression", "statements"}
-_LAMBDA_HEADS = {"lambda_parameters", "lambda_function_type"}
 _BUILDERS = re.compile(
     r"(?:okhttp3\.)?(?:CertificatePinner|OkHttpClient|Retrofit|Request)"
     r"(?:\.Builder\(\)(?!.*\.(?:newCall|create|execute)\b).*|\.Builder|)",
@@ -485,7 +484,7 @@ class Names(Tree):
         """Return the variables of the turns of a loop or a lambda, in their order."""
         found = [o.name for d in self._declared.values() for o in d if o.scope == scope]
         if scope.type == "lambda_literal":  # whose statements may declare more
-            heads = children_of(scope, _LAMBDA_HEADS)
+            heads = children_of(scope, Kind.LAMBDA_HEADS)
             found = [name for name in found if any(self._has(o, name) for o in heads)]
         return sorted(found, key=lambda name: name.start_byte)
 
