@@ -704,8 +704,9 @@ def test_the_configurations_of_the_page_run(
     upstreams = Policy({"localhost": PinSet(leaf=[pki.server.pin])}).compile()
     (tmp_path / "servers.pvpol").write_bytes(upstreams)
     tls, plain, honest = free_port(), free_port(), free_port()
-    clients = clients.replace("443", f"127.0.0.1:{tls}")
-    proxied = proxied.replace("80", f"127.0.0.1:{plain}")
+    # The whole directive: the name of the folder may have these digits too.
+    clients = clients.replace("listen 443 ", f"listen 127.0.0.1:{tls} ")
+    proxied = proxied.replace("listen 80;", f"listen 127.0.0.1:{plain};")
     proxied = proxied.replace("api.example.com", f"localhost:{honest}")
     upstream = server().replace("127.0.0.1:1", f"127.0.0.1:{honest}")
     (tmp_path / "www" / "refused").mkdir(parents=True)
