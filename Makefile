@@ -15,11 +15,15 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Ignore an environment that is active, and the settings it left behind.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test lint bench slow wheels run-wheels clients engines suites run-suites remedies each-remedy mutants anchors \
+.PHONY: help demo test checks release-check lint bench slow wheels run-wheels clients engines suites run-suites remedies each-remedy mutants anchors \
     each-mutant sanitize fuzz differential coverage ct prove clean
 help:
 	@echo 'make demo      show pins at work, on this machine only'
 	@echo 'make test      run all fast tests, and nearly each bench once'
+	@echo 'make checks    run the tests of the tests, the layout, and long tables'
+	@echo 'make release-check'
+	@echo '               run everything that a release needs and is stale: LIST=1 says'
+	@echo '               what that is, STEP="prove ct" runs these, FRESH=1 believes nothing'
 	@echo 'make lint      run ruff and mypy'
 	@echo 'make bench     compare the speed of pinverify with others: three minutes'
 	@echo 'make slow      run the other tests: build, install and check sdist and wheel'
@@ -53,9 +57,18 @@ demo: $(VENV)/core
 	@$(RUN) -m pinverify demo
 
 # All tests run on each processor, JOBS=2 on two; the tests of a file stay together.
-# Those that TESTS names run one after the other, as a debugger needs it.
+# Those that TESTS names run one after the other, as a debugger needs it, and include
+# those of `make checks`.
+SIDE_BY_SIDE = -n $(or $(JOBS),auto) --dist loadfile
 test: $(VENV)/built
-	@$(RUN) -m pytest $(or $(TESTS),-n $(or $(JOBS),auto) --dist loadfile)
+	@$(RUN) -m pytest $(if $(TESTS),-m 'not slow' $(TESTS),$(SIDE_BY_SIDE))
+
+# What `make test` leaves out, of all that is not slow, with the full number of examples.
+checks: $(VENV)/built
+	@PINVERIFY_FULL=1 $(RUN) -m pytest -m 'ci and not slow' $(or $(TESTS),$(SIDE_BY_SIDE))
+
+release-check: $(VENV)/built
+	@$(TABLES) $(RUN) -m release_check $(STEP) $(if $(LIST),--list) $(if $(FRESH),--fresh)
 
 lint: $(VENV)/built
 	@$(RUN) -m ruff check

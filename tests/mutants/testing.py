@@ -86,6 +86,7 @@ def _tested(folder: Path, tests: Sequence[str], log: str) -> None:
     os.dup2(output, sys.stderr.fileno())
     source = str(folder / "src")
     os.environ["PYTHONPATH"] = source
+    os.environ["PINVERIFY_FULL"] = "1"
     # Where these are set, pytest computes the whole difference of what a test compares,
     # for minutes where that is long, and Hypothesis draws other examples.
     for name in ("CI", "BUILD_NUMBER"):

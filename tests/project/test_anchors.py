@@ -21,6 +21,8 @@ from table_rows import rewritten, rows_of
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 CSRC = anchors.read(ROOT / "csrc")
 PROOFS = [
     pytest.param(row.change, id=f"{path.stem}: {row.title}")

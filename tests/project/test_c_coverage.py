@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 import c_coverage
 
 __all__: list[str] = []
+
+pytestmark = pytest.mark.ci
 
 TEXTS = {"spki.c": ["int f(int x) {", "if (x) {", "return 1;", "}", "return 2;", "}"]}
 REPORT = f"""SF:{c_coverage.CSRC}/spki.c

@@ -18,9 +18,12 @@ from constant_time.run import Finding, Leak
 
 __all__: list[str] = []
 
-pytestmark = pytest.mark.skipif(
-    not single_step.can_trace(), reason="make ct needs Linux on x86-64"
-)
+pytestmark = [
+    pytest.mark.ci,
+    pytest.mark.skipif(
+        not single_step.can_trace(), reason="make ct needs Linux on x86-64"
+    ),
+]
 
 
 def complete() -> list[Finding]:

@@ -22,6 +22,8 @@ from test_floors import ENGINE, PACKAGE
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 MODULES = {
     path.stem: path
     for folder in ("engine", "workshop", "c", "project", "helpers")

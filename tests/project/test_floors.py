@@ -20,6 +20,8 @@ from places import ROOT
 
 __all__ = ["ENGINE", "PACKAGE"]
 
+pytestmark = pytest.mark.ci
+
 PACKAGE = ROOT / "src" / "pinverify"
 
 # The floor of each package. Files of one floor and of different packages do not know

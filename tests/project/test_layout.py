@@ -28,6 +28,8 @@ from places import ROOT
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "src" / "pinverify"
 

@@ -25,6 +25,8 @@ from test_openssl_adapter import names as scenario_names
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 MUTANTS = run.mutants()
 CSRC = run.ROOT / "csrc"
 

@@ -10,6 +10,8 @@ from optional import ALL_CLIENTS, client_library, lacks_parsers
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 
 def test_without_a_library_its_test_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """`make test` asks for none of them."""

@@ -21,6 +21,8 @@ from pki import Pki
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 # What the standard library of CPython has on Linux and lacks on Windows or macOS. From
 # its documentation ("Availability"); a name that this interpreter lacks too is ignored.
 MISSING = {

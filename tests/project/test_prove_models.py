@@ -20,6 +20,8 @@ from places import TESTS
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 PROVE = TESTS / "prove"
 FLAGS = ("-std=c11", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
 

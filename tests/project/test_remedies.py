@@ -17,6 +17,8 @@ from remedies.run import Remedy
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 REMEDIES = run.remedies()
 FIRST = 30  # the numbers after these may have gaps
 

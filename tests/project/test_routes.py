@@ -23,6 +23,8 @@ from tls_servers import server_context
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 PACKAGE = Path(pinverify.__file__).parent
 
 # The files of each route. These fall freely; a commit that raises one says why.

@@ -20,6 +20,8 @@ from tls_servers import server_context
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci
+
 CHILD = Path(run.__file__).with_name("child.py")
 
 _TESTS = """

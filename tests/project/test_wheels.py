@@ -32,9 +32,10 @@ from pki import Pki
 
 __all__: list[str] = []
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="runs on Linux"
-)
+pytestmark = [
+    pytest.mark.ci,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="runs on Linux"),
+]
 slow = pytest.mark.slow
 needs_zig = pytest.mark.skipif(
     importlib.util.find_spec("ziglang") is None, reason="ziglang is not installed"

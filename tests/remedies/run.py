@@ -141,13 +141,14 @@ def outcomes(
     """
     names = folder / "tests.json"
     names.write_text(json.dumps(tests), encoding="utf-8")
-    plugins = ["-p", "remedies.witness", "-p", "no:cacheprovider"]
+    plugins = ["-p", "remedies.witness", "-p", "no:cacheprovider", "-m", "not slow"]
     functions = sorted({test.partition("[")[0] for test in tests})
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *plugins, "--quiet", "--tb=short", *functions],
         cwd=ROOT,
         env={
             **os.environ,
+            "PINVERIFY_FULL": "1",
             witness.FOLDER: str(folder),
             "PYTHONPATH": os.pathsep.join([str(folder), str(HERE.parent)]),
             "PYTHONDONTWRITEBYTECODE": "1",
