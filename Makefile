@@ -15,7 +15,7 @@ COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
 # Ignore an environment that is active, and the settings it left behind.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test checks release-check lint bench slow wheels run-wheels clients engines suites run-suites remedies each-remedy mutants anchors \
+.PHONY: help demo test checks release-check environment environments lint bench slow wheels run-wheels clients interceptor engines suites run-suites remedies each-remedy mutants anchors \
     each-mutant sanitize fuzz differential coverage ct prove clean
 help:
 	@echo 'make demo      show pins at work, on this machine only'
@@ -68,12 +68,22 @@ checks: $(VENV)/built
 	@PINVERIFY_FULL=1 $(RUN) -m pytest -m 'ci and not slow' $(or $(TESTS),$(SIDE_BY_SIDE))
 
 release-check: $(VENV)/built
-	@$(TABLES) $(RUN) -m release_check $(STEP) $(if $(LIST),--list) $(if $(FRESH),--fresh)
+	@$(TABLES) $(RUN) -m release_check $(STEP) $(if $(LIST),--list) \
+	    $(if $(filter page,$(LIST)),--page) $(if $(FRESH),--fresh)
 
 lint: $(VENV)/built
 	@$(RUN) -m ruff check
 	@$(RUN) -m ruff format --check
 	@$(RUN) -m mypy
+
+# What .ci/run needs is made before anything runs side by side: all environments share
+# one compiled module, and making each of them compiles it.
+environment: $(VENV)/built
+environments: environment
+	@$(MAKE) --no-print-directory environment VENV='$(VENV)-clients' \
+	    EXTRA_GROUP='--group clients'
+	@$(MAKE) --no-print-directory environment VENV='$(VENV)-wheels' \
+	    EXTRA_GROUP='--group wheels'
 
 # In a separate environment, because only benches need the competitors.
 bench:
@@ -150,6 +160,15 @@ CLIENT_TESTS := $(wildcard $(foreach subject,clients pyopenssl,\
     tests/engine/core/test_core_columns.py \
     tests/engine/policy/test_policy_many.py \
     bench/bench_audit.py
+
+# mitmproxy pins the versions of its dependencies, so it gets an environment of its
+# own, with pinverify installed as users install it. It needs Python 3.12 or later.
+INTERCEPTOR = $(VENV)-mitmproxy
+interceptor: $(VENV)/built
+	@'$(PYTHON)' -m venv '$(INTERCEPTOR)'
+	@'$(INTERCEPTOR)/bin/pip' install --quiet --disable-pip-version-check \
+	    mitmproxy '.[pyopenssl]' pytest pytest-benchmark hypothesis
+	@'$(INTERCEPTOR)/bin/python' -m pytest -m 'not slow' tests/project/test_mitmproxy.py
 
 # Spark is large and needs Java. ARROW_ROWS=1000000 takes a million rows.
 engines:

@@ -42,7 +42,7 @@ from anchors import AnchorError, Change
 from mutants.compiling import Build, MutantError
 from mutants.scenarios import outcome_of_scenarios
 from mutants.testing import TIMEOUT_OF_ALL, Outcome, outcome_of
-from parts import in_part
+from parts import in_part, passed
 from pinverify import core
 from pinverify.core._kernels import scan_kernels
 
@@ -388,6 +388,12 @@ def unchanged(copy: Copy, layer: Layer, all_chosen: Sequence[Mutant]) -> Outcome
         return outcome_of(copy.folder, tests, TIMEOUT_OF_ALL)
 
 
+def _by_its_own(mutant: Mutant, outcome: Outcome) -> bool:
+    """Say whether a test killed it that its row names, or another one of that file."""
+    names = (test.partition("::")[0] for test in mutant.tests)
+    return any(name in outcome.by for name in names)
+
+
 # ---- all of them -------------------------------------------------------------
 
 
@@ -408,8 +414,8 @@ def tell(mutant: Mutant, outcome: Outcome) -> None:
 def main(names: Sequence[str]) -> int:
     """Try the mutants that were asked for; return the exit status."""
     try:
-        rows = enumerate(chosen(names))
-        all_chosen = [mutant for number, mutant in rows if in_part(number)]
+        rows = [row for row in enumerate(chosen(names)) if in_part(row[0])]
+        all_chosen = [mutant for _, mutant in rows]
     except MutantError as error:
         sys.exit(str(error))
     start = time.monotonic()
@@ -442,9 +448,11 @@ def main(names: Sequence[str]) -> int:
         outcomes = pool.map(
             lambda mutant: in_a_copy(lambda copy: tried(copy, mutant)), all_chosen
         )
-        for mutant, outcome in zip(all_chosen, outcomes, strict=True):
+        for (number, mutant), outcome in zip(rows, outcomes, strict=True):
             tell(mutant, outcome)
             counts[outcome.verdict] += 1
+            if outcome.verdict == "killed" and _by_its_own(mutant, outcome):
+                passed(number)
         without = dict(zip(layers, controls, strict=True))
     seconds = time.monotonic() - start
     print(f"{len(all_chosen)} mutants in {seconds:.0f} s: ", end="")

@@ -38,7 +38,7 @@ from typing import Any
 
 import anchors
 from anchors import AnchorError, Change
-from parts import in_part
+from parts import in_part, passed
 
 __all__: list[str] = []
 
@@ -352,7 +352,7 @@ def tell(outcome: Outcome) -> None:
 
 def main(names: list[str]) -> int:
     """Carry out the proofs and return the exit status."""
-    proofs = [p for number, p in enumerate(chosen(names)) if in_part(number)]
+    rows = [row for row in enumerate(chosen(names)) if in_part(row[0])]
     with tempfile.TemporaryDirectory(prefix="solver-") as folder:
         script = Path(folder) / "bitwuzla"
         script.write_text(BITWUZLA.format(python=sys.executable), encoding="utf-8")
@@ -361,11 +361,14 @@ def main(names: list[str]) -> int:
         with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
             start = time.monotonic()
             failed = 0
-            for outcome in pool.map(lambda proof: prove(proof, tools), proofs):
+            outcomes = pool.map(lambda row: (row[0], prove(row[1], tools)), rows)
+            for number, outcome in outcomes:
                 tell(outcome)
                 failed += bool(outcome.fault)
+                if not outcome.fault:
+                    passed(number)
     print(
-        f"{len(proofs) - failed} of {len(proofs)} proved in "
+        f"{len(rows) - failed} of {len(rows)} proved in "
         f"{time.monotonic() - start:.0f} s"
     )
     return 1 if failed else 0

@@ -37,7 +37,7 @@ from typing import Any
 
 import anchors
 from anchors import AnchorError, Change
-from parts import in_part
+from parts import in_part, passed
 from remedies import witness
 
 __all__ = ["Remedy", "Row", "cases", "changed", "remedies", "table", "tried"]
@@ -281,12 +281,17 @@ def main() -> int:
     chosen = [r for r in remedies() if not numbers or r.pitfall in numbers]
     if missing := set(numbers or names) - {remedy.pitfall for remedy in chosen}:
         sys.exit(f"no remedy is listed for pitfall {sorted(missing)}")
-    chosen = [remedy for number, remedy in enumerate(chosen) if in_part(number)]
+    numbered = [row for row in enumerate(chosen) if in_part(row[0])]
+    chosen = [remedy for _, remedy in numbered]
     if faults := [*faults_of_pages(chosen), *faults_unchanged(chosen)]:
         print("These must be in order before anything is removed:", *faults, sep="\n")
         return 1
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = [row for rows in pool.map(tried, chosen) for row in rows]
+        rows = []
+        for (number, _), tests in zip(numbered, pool.map(tried, chosen), strict=True):
+            rows += tests
+            if all(row.good for row in tests):
+                passed(number)
     print(*table(rows, names), sep="\n")
     wrong = [row for row in rows if not row.good]
     for row in wrong:
