@@ -61,7 +61,7 @@ The hash is of all that the step depends on.
 
 
 class Kept:
-    """What passed on this machine: one small file for each hash."""
+    """Hashes of what passed on this machine: one small file for each."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """Keep it in *folder*, or in the user's cache."""
@@ -150,7 +150,7 @@ class Step:
 
     @cached_property
     def own(self) -> tuple[str, ...]:
-        """What counts for each of its rows, besides files."""
+        """The texts that count for each of its rows, besides files."""
         tools = (f"{tool}: {text}" for tool, text in self.versions.items())
         return (self.name, self.command, *tools)
 
