@@ -66,7 +66,7 @@ def test_pitfall_64_the_adapter_decides_each_case_on_openssl_3_0(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Outcome and reason are those of the file, and so are notices."""
-    program = program_of(OPENSSL, tmp_path)
+    program = program_of(OPENSSL)
     cases = write_cases(write_cast(tmp_path, pki), pki, OPENSSL.name)
     assert (cases.num, cases.left_out) == (RUN[OPENSSL.name], {})
     path = f"LD_LIBRARY_PATH={library}"

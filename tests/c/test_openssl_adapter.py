@@ -57,10 +57,9 @@ def cast(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program() -> Path:
     """The program that runs scenarios."""
-    folder = tmp_path_factory.mktemp("scenarios")
-    return objects().linked(folder / "scenarios", *SCENARIOS)
+    return objects().program(*SCENARIOS)
 
 
 def test_each_scenario_is_run_here(program: Path) -> None:
@@ -78,11 +77,9 @@ def test_the_scenario_holds(name: str, tls: str, program: Path, cast: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tls", VERSIONS)
-def test_an_allocation_that_fails_accepts_nobody(
-    tls: str, cast: Path, tmp_path: Path
-) -> None:
+def test_an_allocation_that_fails_accepts_nobody(tls: str, cast: Path) -> None:
     """Every seventh one of OpenSSL's and of ours, in full and resumed handshakes."""
-    faults = objects().linked(tmp_path / "faults", "faults", "dialogue")
+    faults = objects().program("faults", "dialogue")
     code, told, errors = ended([faults, cast, tls, "7"])
     assert (code, errors) == (0, "")
     numbers = [int(number) for number in re.findall(r"(\d+) faults", told)]
@@ -114,11 +111,9 @@ def test_the_client_of_the_page_connects_to_the_right_server(
 
 
 @pytest.mark.parametrize("tls", VERSIONS)
-def test_each_handshake_is_decided_by_exactly_one_policy(
-    tls: str, cast: Path, tmp_path: Path
-) -> None:
+def test_each_handshake_is_decided_by_exactly_one_policy(tls: str, cast: Path) -> None:
     """Eight threads connect while a ninth replaces policies and frees the old ones."""
-    swaps = objects().linked(tmp_path / "swaps", "swaps", "dialogue")
+    swaps = objects().program("swaps", "dialogue")
     arguments = [str(THREADS), str(HANDSHAKES)]
     code, told, errors = ended([swaps, cast, tls, *arguments], timeout=900)
     assert (code, errors) == (0, "")

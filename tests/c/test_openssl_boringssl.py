@@ -90,10 +90,9 @@ def cast(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program() -> Path:
     """The program that runs scenarios."""
-    folder = tmp_path_factory.mktemp("scenarios")
-    return objects(BORINGSSL).linked(folder / "scenarios", *SCENARIOS)
+    return objects(BORINGSSL).program(*SCENARIOS)
 
 
 def test_boringssl_runs_all_scenarios_but_those_that_it_cannot(program: Path) -> None:
@@ -123,10 +122,10 @@ def test_the_scenario_holds_on_boringssl(
 @pytest.mark.slow
 @pytest.mark.parametrize("tls", VERSIONS)
 def test_an_allocation_that_fails_accepts_nobody_on_boringssl(
-    tls: str, cast: Path, tmp_path: Path
+    tls: str, cast: Path
 ) -> None:
     """Every seventh one, in full and resumed handshakes."""
-    faults = objects(BORINGSSL).linked(tmp_path / "faults", "faults", "dialogue")
+    faults = objects(BORINGSSL).program("faults", "dialogue")
     code, told, errors = ended([faults, cast, tls, "7"])
     assert (code, errors) == (0, "")
     numbers = [int(number) for number in re.findall(r"(\d+) faults", told)]
@@ -137,10 +136,10 @@ def test_an_allocation_that_fails_accepts_nobody_on_boringssl(
 @pytest.mark.slow
 @pytest.mark.parametrize("tls", VERSIONS)
 def test_each_handshake_of_boringssl_is_decided_by_exactly_one_policy(
-    tls: str, cast: Path, tmp_path: Path
+    tls: str, cast: Path
 ) -> None:
     """Eight threads connect while a ninth replaces policies and frees the old ones."""
-    swaps = objects(BORINGSSL).linked(tmp_path / "swaps", "swaps", "dialogue")
+    swaps = objects(BORINGSSL).program("swaps", "dialogue")
     code, told, errors = ended([swaps, cast, tls, "8", "1000"])
     assert (code, errors) == (0, "")
     assert told.startswith("1000 handshakes, ")

@@ -26,9 +26,9 @@ RUN = {"OpenSSL": 2944, "BoringSSL": 2584}
 LEFT_OUT = {"OpenSSL": [], "BoringSSL": [360]}
 
 
-def program_of(library: Library, folder: Path) -> Path:
+def program_of(library: Library) -> Path:
     """Return the program that runs cases."""
-    return objects(library).linked(folder / "cases", "evidence_cases", "dialogue")
+    return objects(library).program("evidence_cases", "dialogue")
 
 
 def told(cases: Cases) -> Ended:
@@ -56,7 +56,7 @@ def test_pitfall_64_the_adapter_decides_each_case_as_python_does(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Outcome and reason are those of the file, and so are notices."""
-    program = program_of(library, tmp_path)
+    program = program_of(library)
     cases = write_cases(write_cast(tmp_path, pki), pki, library.name)
     assert cases.num == RUN[library.name]
     assert [*cases.left_out.values()] == LEFT_OUT[library.name]
@@ -73,7 +73,7 @@ def test_a_case_that_is_decided_otherwise_is_seen(
     right: str, wrong: str, pki: Pki, tmp_path: Path
 ) -> None:
     """The test above does not pass by comparing nothing."""
-    program = program_of(OPENSSL, tmp_path)
+    program = program_of(OPENSSL)
     cases = write_cases(write_cast(tmp_path, pki), pki, OPENSSL.name)
     rows = cases.file.read_text(encoding="ascii").splitlines(keepends=True)
     row = next(row for row in rows if right in row)

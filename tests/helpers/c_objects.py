@@ -1,4 +1,4 @@
-"""Objects of C files, compiled once per process, compiler and set of flags."""
+"""The C compiler of the tests, its flags, and the objects of the core."""
 
 from __future__ import annotations
 
@@ -6,38 +6,22 @@ import functools
 import os
 import shlex
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from compiled import Ended, compiled_object, ended
 from core_sources import core_sources
 
 __all__ = ["FLAGS", "Ended", "compile_object", "compiler", "core_objects", "ended"]
 
 FLAGS = (
     *("-std=c11", "-D_DEFAULT_SOURCE", "-O1", "-Wall", "-Wextra", "-Wpedantic"),
-    *("-Wshadow", "-Werror"),
+    *("-Wshadow", "-Werror", "-fPIC"),
 )
-"""Flags of most programs of the tests."""
-
-Ended = tuple[int, str, str]
-"""The exit code of a program, and what it printed."""
-
-
-def ended(command: Sequence[str | Path], timeout: float = 120) -> Ended:
-    """Run a program to its end."""
-    done = subprocess.run(
-        [*map(str, command)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+"""Flags of most programs and libraries of the tests, which share objects by them."""
 
 
 def compiler() -> tuple[str, ...]:
@@ -50,8 +34,9 @@ def compiler() -> tuple[str, ...]:
 
 
 def compile_object(command: Sequence[str], source: Path, out: Path) -> None:
-    """Compile one C file with a compiler and its flags; it may not warn."""
-    assert ended([*command, "-c", "-o", out, source]) == (0, "", "")
+    """Compile a C file that a test has written; the compiler may not warn."""
+    done = ended([*command, "-c", "-o", out, source])
+    assert done == (0, "", ""), done[2]
 
 
 @functools.cache
@@ -61,15 +46,7 @@ def core_objects(command: tuple[str, ...]) -> dict[Path, Path]:
     Args:
         command: a compiler and its flags.
     """
-    folder = Path(_folder(command).name)
-    made = {source: folder / f"{source.stem}.o" for source in core_sources()}
-    assert len({*made.values()}) == len(made)
+    sources = core_sources()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(lambda pair: compile_object(command, *pair), made.items()):
-            pass
-    return made
-
-
-@functools.cache
-def _folder(_: tuple[str, ...]) -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="pinverify-objects-")
+        made = pool.map(lambda source: compiled_object(command, source), sources)
+        return dict(zip(sources, made, strict=True))

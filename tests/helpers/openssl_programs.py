@@ -8,14 +8,15 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from c_objects import FLAGS, compile_object, compiler, core_objects, ended
+from c_objects import FLAGS, compile_object, compiler, core_objects
+from compiled import compiled_object, ended
 from core_sources import CSRC, MAP, adapter_sources
 from places import TESTS
 
@@ -66,12 +67,6 @@ OPENSSL = Library("OpenSSL")
 BORINGSSL = Library("BoringSSL", "/usr/include/android", "*/android")
 
 
-def _compiled(source: Path, folder: Path, *flags: str) -> Path:
-    out = folder / f"{source.parent.name}-{source.stem}.o"
-    compile_object([*compiler(), *FLAGS, *flags, f"-I{CSRC}"], source, out)
-    return out
-
-
 @functools.cache
 def _folder(name: str) -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix=f"pinverify-{name}-")
@@ -86,16 +81,15 @@ class Objects:
     """The core, the adapter and the programs, compiled file by file.
 
     Attributes:
-        folder: holds the objects.
         adapter: the objects of the adapter, by the names of their C files.
         compiler: the command that compiles.
     """
 
     def __init__(self, folder: Path, library: Library) -> None:
-        """Compile everything for *library* into *folder*."""
-        self.folder = folder
+        """Compile the adapter for *library*; *folder* is for programs."""
         self.compiler = compiler()
-        self._library = library
+        self._folder, self._library = folder, library
+        self._linked: dict[tuple[str, ...], Path] = {}
         probe = folder / "probe.c"
         program = "#include <openssl/ssl.h>\nint main(void) { return 0; }\n"
         probe.write_text(program, encoding="ascii")
@@ -107,18 +101,34 @@ class Objects:
             or ended([*self.compiler, "-o", folder / "probe", *flags])[0] != 0
         ):
             pytest.skip(f"no headers of {library.name} here")
-        sources = [*adapter_sources(), *PROGRAMS.glob("*.c"), MAP]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            compiled = list(pool.map(self.compiled, sources))
-        made = dict(zip(sources, compiled, strict=True))
-        self.adapter = {path.name: made[path] for path in adapter_sources()}
-        programs = (*PROGRAMS.glob("*.c"), MAP)
-        self._programs = {path.stem: made[path] for path in programs}
+        sources = adapter_sources()
+        names = (path.name for path in sources)
+        self.adapter = dict(zip(names, self._objects(sources), strict=True))
 
-    def compiled(self, source: Path, folder: Path | None = None, *flags: str) -> Path:
-        """Compile one C file, which may not warn; return its object."""
-        flags = (*flags, *self._library.compiling())
-        return _compiled(source, folder or self.folder, *flags)
+    def _command(self, *flags: str) -> tuple[str, ...]:
+        flags = (*flags, *self._library.compiling(), f"-I{CSRC}")
+        return (*self.compiler, *FLAGS, *flags)
+
+    def _objects(self, sources: Sequence[Path]) -> list[Path]:
+        """Return the objects of C files of the checkout."""
+        command = self._command()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return [*pool.map(lambda path: compiled_object(command, path), sources)]
+
+    def compiled(self, source: Path, folder: Path, *flags: str) -> Path:
+        """Compile a C file of a test, which may not warn; return its object."""
+        out = folder / f"{source.parent.name}-{source.stem}.o"
+        compile_object(self._command(*flags), source, out)
+        return out
+
+    def program(self, *names: str) -> Path:
+        """Link files of tests/c/openssl, by their names; return the program.
+
+        It is linked once in a process.
+        """
+        if names not in self._linked:
+            self._linked[names] = self.linked(self._folder / names[0], *names)
+        return self._linked[names]
 
     def linked(
         self,
@@ -130,11 +140,14 @@ class Objects:
 
         Args:
             program: the file to write.
-            programs: names of C files in tests/c/openssl, without suffix, or objects;
-                and policy_map.
+            programs: names of C files in tests/c/openssl, without suffix, or other C
+                files of the checkout, or objects; and policy_map.
             instead: other objects of files of the adapter, by their names.
         """
-        files = [self._programs.get(str(name), Path(name)) for name in programs]
+        known = {path.stem: path for path in (*PROGRAMS.glob("*.c"), MAP)}
+        paths = [known.get(str(name), Path(name)) for name in programs]
+        files = self._objects([path for path in paths if path.suffix == ".c"])
+        files += [path for path in paths if path.suffix != ".c"]
         files += (self.adapter | (instead or {})).values()
         command: list[str | Path] = [*self.compiler, "-o", program, *files]
         # BoringSSL calls functions of faults.c.
