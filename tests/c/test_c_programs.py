@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import pytest
 
 import corpora
-from c_objects import FLAGS, compiler, core_objects, ended
+from c_objects import FLAGS, compiler, core_objects
+from compiled import compiled_object, ended
 from pinverify import UNPINNED, Pin, PinSet, Policy, core
 from pinverify._core import lib
 from pinverify.core._keys import status_text
@@ -60,9 +61,10 @@ def compile_program(name: str, folder: Path) -> Program:
     source = ROOT / "tests" / "c" / f"{name}.c"
     program = folder / name
     command = (*compiler(), *FLAGS)
-    objects = core_objects(command).values()
-    include = f"-I{ROOT / 'csrc'}"
-    assert ended([*command, include, "-o", program, source, *objects]) == (0, "", "")
+    main = compiled_object([*command, f"-I{ROOT / 'csrc'}"], source)
+    link: list[str | Path] = [*compiler(), "-o", program, main]
+    link += core_objects(command).values()
+    assert ended(link) == (0, "", "")
     return lambda *arguments: run([program, *arguments])
 
 

@@ -7,32 +7,40 @@ import functools
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
+from c_objects import FLAGS as COMMON
+from c_objects import compiler, core_objects
+from compiled import compiled_object, ended
+from core_sources import CSRC, MAP, adapter_sources
 from gateway_process import GatewayProcess
+from openssl_programs import objects
 from pinverify import PinSet, Policy
 from pki import Identity, Pki
 from places import ROOT
 from tls_clients import SECRET
 from tls_servers import LIMIT, client_context
 
-__all__ = ["FOLDER", "GatewayInC", "gateway_program"]
+__all__ = [
+    "FOLDER",
+    "WARNINGS",
+    "GatewayInC",
+    "command_of_the_page",
+    "gateway_program",
+]
 
 FOLDER = ROOT / "examples" / "gateway-c"
 
-# `make sanitize` gives others.
-FLAGS = os.environ.get("GATEWAY_CFLAGS", "-O1")
-WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 
 
 @functools.cache
@@ -40,32 +48,52 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="pinverify-")
 
 
+def command_of_the_page() -> list[str]:
+    """Return the words behind `cc` of the command that builds it, up to its -o."""
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"(?m)^\$ cc (.*) -o gateway$", page)
+    words: list[str] = line.split()
+    assert "-O3" in words
+    return words
+
+
 @functools.cache
 def gateway_program() -> Path:
-    """Build the gateway as its page says, once in a process; a warning is an error."""
+    """Build the gateway, once in a process; a warning is an error.
+
+    It is made of the files that its page says, and with the flags there. Files of csrc
+    are compiled with the flags of other tests, so that their objects can be shared.
+    """
     if not sys.platform.startswith("linux"):
         pytest.skip("the gateway in C needs epoll, which Linux has")
-    compiler = os.environ.get("CC", "") or "cc"
-    if shutil.which(shlex.split(compiler)[0]) is None:
-        pytest.skip("there is no C compiler")
-    header = "#include <openssl/ssl.h>\n"
-    probe = [*shlex.split(compiler), "-fsyntax-only", "-x", "c", "-"]
-    if subprocess.run(probe, input=header, text=True, check=False).returncode != 0:
-        pytest.skip("there are no headers of OpenSSL (Debian: libssl-dev)")
+    words = command_of_the_page()
+    libraries = [word for word in words if word.startswith(("-l", "-pthread"))]
+    patterns = [word for word in words if not word.startswith("-")]
+    flags = [word for word in words if word.startswith(("-std", "-D"))]
+    assert {*words} == {*libraries, *patterns, *flags, "-O3", "-I../../csrc"}
+    sources = {path.resolve() for text in patterns for path in FOLDER.glob(text)}
+    own = {path for path in sources if path.parent == FOLDER}
+    # `make sanitize` gives other flags, which are for each file.
+    given = shlex.split(os.environ.get("GATEWAY_CFLAGS", ""))
+    of_csrc = (*compiler(), *COMMON, *given)
+    beside = {*adapter_sources(), MAP}
+    core = core_objects(of_csrc)
+    assert sources > beside
+    assert sources - own - beside <= core.keys()
+    made = [core[path] for path in core if path in sources]
+    if not given:
+        made += objects().adapter.values()
+        beside = {MAP}
+    command = [*compiler(), *flags, *(given or ["-O1"]), *WARNINGS, f"-I{CSRC}"]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made += pool.map(
+            compiled_object,
+            [*([*of_csrc, f"-I{CSRC}"] for _ in beside), *(command for _ in own)],
+            [*sorted(beside), *sorted(own)],
+        )
     program = Path(_folder().name) / "gateway"
-    page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"(?m)^\$ cc (.* -o )gateway$", page)
-    assert " -O3 " in command
-    command = command.replace("-O3", f"{FLAGS} {WARNINGS}")
-    done = subprocess.run(
-        ["sh", "-c", f"{compiler} {command} {program}"],
-        cwd=FOLDER,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    link: list[str | Path] = [*compiler(), *given, "-o", program, *made, *libraries]
+    assert ended(link) == (0, "", "")
     return program
 
 

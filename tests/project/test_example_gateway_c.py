@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shlex
 import signal
 import socket
 import ssl
@@ -21,7 +22,15 @@ from typing import Any, Self
 
 import pytest
 
-from gateway_in_c import FOLDER, GatewayInC, gateway_program
+from c_objects import compiler
+from compiled import ended
+from gateway_in_c import (
+    FOLDER,
+    WARNINGS,
+    GatewayInC,
+    command_of_the_page,
+    gateway_program,
+)
 from pinverify import load_policy
 from pki import Pki, self_signed
 from tls_clients import SECRET, Serve, client_of, echo
@@ -598,6 +607,18 @@ def test_a_wrong_command_line_is_told(options: tuple[str, ...], message: str) ->
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+@pytest.mark.ci
+def test_the_command_of_the_page_builds_it(tmp_path: Path) -> None:
+    """As it stands there, in one go; no file of it has a warning."""
+    program = tmp_path / "gateway"
+    line = shlex.join([*compiler(), *WARNINGS, "-o", str(program)])
+    words = " ".join(word.replace("-O3", "-O1") for word in command_of_the_page())
+    shell = ["sh", "-c", f"cd '{FOLDER}' && {line} {words}"]
+    assert ended(shell, timeout=300) == (0, "", "")
+    code, told, _ = ended([program, "--help"])
+    assert (code, told) == ended([gateway_program(), "--help"])[:2]
 
 
 def test_the_page_beside_it_is_right(start: Start, pki: Pki, tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 from cffi import FFI
 
-from c_objects import FLAGS, compile_object, compiler, core_objects, ended
+from c_objects import FLAGS, compile_object, compiler, core_objects
+from compiled import compiled_object, ended
 from core_sources import CSRC, MAP
 from pinverify import Pin, Policy
+from places import TESTS
 
 __all__: list[str] = []
 
@@ -68,21 +70,25 @@ int main(int argc, char **argv) {
 ANSWER = f"{POLICY.digest.hex()} {sum(COMPILED)}"
 
 
+def objects_of_map() -> list[Path]:
+    """Return the objects of the file and of the core."""
+    command = (*compiler(), *FLAGS)
+    made = compiled_object([*command, f"-I{CSRC}"], MAP)
+    return [made, *core_objects(command).values()]
+
+
 @pytest.fixture(scope="module")
 def made() -> Iterator[Path]:
     """The folder with a library and a program of the core and this file."""
     with tempfile.TemporaryDirectory(prefix="pinverify-") as name:
         folder = Path(name)
-        command = (*compiler(), *FLAGS, "-fPIC")
-        (folder / "program.c").write_text(PROGRAM, encoding="ascii")
-        for source in (MAP, folder / "program.c"):
-            out = folder / f"{source.stem}.o"
-            compile_object([*command, f"-I{CSRC}"], source, out)
-        objects = [folder / "policy_map.o", *core_objects(command).values()]
+        source, obj = folder / "program.c", folder / "program.o"
+        source.write_text(PROGRAM, encoding="ascii")
+        compile_object([*compiler(), *FLAGS, f"-I{CSRC}"], source, obj)
+        objects = objects_of_map()
         link = [*compiler(), "-o"]
         assert ended([*link, folder / "map.so", "-shared", *objects])[0] == 0
-        program = [folder / "program", folder / "program.o"]
-        assert ended([*link, *program, *objects])[0] == 0
+        assert ended([*link, folder / "program", obj, *objects])[0] == 0
         yield folder
 
 
@@ -262,15 +268,12 @@ def test_what_is_no_policy_is_refused(
     assert num_descriptors() == descriptors
 
 
-def test_nothing_but_the_whole_policy_opens(made: Path, tmp_path: Path) -> None:
+def test_nothing_but_the_whole_policy_opens(tmp_path: Path) -> None:
     """No beginning of it, and nothing with another byte; also under sanitizers."""
-    command = (*compiler(), *FLAGS, "-fPIC")
-    source = CSRC.parent / "tests" / "c" / "map" / "policy_files.c"
-    compile_object([*command, f"-I{CSRC}"], source, tmp_path / "files.o")
-    objects = [made / "policy_map.o", *core_objects(command).values()]
-    program = [tmp_path / "files", tmp_path / "files.o"]
-    link: list[str | Path] = [*compiler(), "-o", *program, *objects]
-    assert ended(link) == (0, "", "")
+    source = TESTS / "c" / "map" / "policy_files.c"
+    files = compiled_object([*compiler(), *FLAGS, f"-I{CSRC}"], source)
+    link: list[str | Path] = [*compiler(), "-o", tmp_path / "files"]
+    assert ended([*link, files, *objects_of_map()]) == (0, "", "")
     (tmp_path / "policy").write_bytes(
         Policy({"a.example": [Pin.spki(bytes(32))]}).compile()
     )
