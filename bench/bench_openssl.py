@@ -30,6 +30,7 @@ from bench_c import has_openssl_headers
 from bench_handshake import added
 from measure import Spread
 from openssl_cast import write_cast
+from openssl_programs import objects
 
 __all__ = ["CASES", "ratios", "spreads"]
 
@@ -60,18 +61,17 @@ def built(compiler: str = "gcc") -> Path:
 
 
 def ratios(
-    cast: Path, rounds: int, repeat: int, compiler: str = "gcc"
+    program: Path, cast: Path, rounds: int, repeat: int
 ) -> dict[str, list[float]]:
     """Return the CPU time of a pinned handshake by that of others, by rounds.
 
     Args:
+        program: `handshakes.c`, compiled.
         cast: a folder, in which certificates and policies are written.
         rounds: how often the three kinds of handshakes take turns.
         repeat: handshakes in each turn, of which the fastest counts.
-        compiler: the C compiler.
     """
     write_cast(cast, pki.example_pki())
-    program = built(compiler)
     return {
         case: _ratios(program, cast, asked, (str(rounds), str(repeat)))
         for case, asked in CASES.items()
@@ -95,7 +95,7 @@ def spreads(rounds: int, repeat: int, compiler: str = "gcc") -> dict[str, Spread
         print("  no headers of OpenSSL: its adapter is not measured")
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        found = ratios(Path(folder), rounds, repeat, compiler)
+        found = ratios(built(compiler), Path(folder), rounds, repeat)
     return {case: Spread.of(values) for case, values in found.items()}
 
 
@@ -124,10 +124,20 @@ def test_handshakes_of_openssl(benchmark: Any, tmp_path: Path) -> None:  # noqa:
     """All cases shake hands, and each has a gate; the figures come from `main`."""
     if not has_openssl_headers():
         pytest.skip("no C compiler, or no headers of OpenSSL (Debian: libssl-dev)")
-    found = benchmark.pedantic(lambda: ratios(tmp_path, 1, 1), rounds=1)
+    # No time is measured: so it is made of the objects that tests have compiled.
+    program = objects().linked(tmp_path / "handshakes", FOLDER / "handshakes.c")
+    found = benchmark.pedantic(lambda: ratios(program, tmp_path, 1, 1), rounds=1)
     assert found.keys() == {g.case for g in gates.GATES if g.what == gates.ADAPTER}
     for values in found.values():
         assert min(values) > 0
+
+
+@pytest.mark.ci
+def test_the_program_that_is_measured_shakes_hands(tmp_path: Path) -> None:
+    """What make builds, with the flags of the module."""
+    if not has_openssl_headers():
+        pytest.skip("no C compiler, or no headers of OpenSSL (Debian: libssl-dev)")
+    assert ratios(built(), tmp_path, 1, 1).keys() == CASES.keys()
 
 
 def main() -> None:
@@ -142,7 +152,7 @@ def main() -> None:
     print("|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         cast = Path(folder)
-        for case, values in ratios(cast, given.rounds, 4).items():
+        for case, values in ratios(built(), cast, given.rounds, 4).items():
             more = ""
             if given.count:
                 plain, pinned = counted(cast, case)
