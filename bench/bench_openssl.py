@@ -134,7 +134,7 @@ def test_handshakes_of_openssl(benchmark: Any, tmp_path: Path) -> None:  # noqa:
 
 @pytest.mark.ci
 def test_the_program_that_is_measured_shakes_hands(tmp_path: Path) -> None:
-    """What make builds, with the flags of the module."""
+    """It is the one that make builds, with the flags of the module."""
     if not has_openssl_headers():
         pytest.skip("no C compiler, or no headers of OpenSSL (Debian: libssl-dev)")
     assert ratios(built(), tmp_path, 1, 1).keys() == CASES.keys()

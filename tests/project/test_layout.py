@@ -17,12 +17,14 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import map_of_tests
 from c_objects import compiler, core_objects
+from compiled import compiled_object
 from core_sources import MAP, adapter_sources, core_sources
 from places import ROOT
 
@@ -136,10 +138,14 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def symbols(source: Path, folder: Path) -> Symbols:
-    """Compile one C file into *folder* and read the symbols of its object."""
-    obj = folder / f"{source.stem}.o"
-    run(*compiler(), *COMPILE, "-I", CSRC, "-c", "-o", obj, source)
+def symbols(source: Path) -> Symbols:
+    """Return the symbols of the object of a C file in csrc."""
+    made = compiled_object([*compiler(), *COMPILE, f"-I{CSRC}"], source)
+    return symbols_of(made, source.name)
+
+
+def symbols_of(obj: Path, file: str) -> Symbols:
+    """Read the symbols of the object of a C file."""
     kinds: dict[str, set[str]] = {"defined": set(), "undefined": set(), "data": set()}
     for line in run("nm", "-P", obj).splitlines():
         name, kind = line.split()[:2]
@@ -150,7 +156,7 @@ def symbols(source: Path, folder: Path) -> Symbols:
         if kind in "bBdDcCsSgG":
             kinds["data"].add(name)
     return Symbols(
-        source.name,
+        file,
         frozenset(kinds["defined"]),
         frozenset(kinds["undefined"]),
         frozenset(kinds["data"]),
@@ -170,7 +176,9 @@ def planted(folder: Path, name: str, text: str) -> Symbols:
     """Return the symbols of a C file that a test makes up."""
     source = folder / name
     source.write_text(text, encoding="ascii")
-    return symbols(source, folder)
+    obj = source.with_suffix(".o")
+    run(*compiler(), *COMPILE, "-I", CSRC, "-c", "-o", obj, source)
+    return symbols_of(obj, name)
 
 
 def c_floor(file: str) -> int | None:
@@ -222,9 +230,16 @@ def header_texts(*more: str) -> str:
 def exported(folder: Path, *sources: Path, core: bool = False) -> set[str]:
     """Link C files as one library, or beside the core; return what it shows."""
     library = folder / "library.so"
-    flags = ("-std=c11", "-O0", "-fPIC", "-fvisibility=hidden", "-I", str(CSRC))
-    objects = core_objects((*compiler(), *flags)).values() if core else ()
-    run(*compiler(), *flags, "-shared", "-o", library, *sources, *objects)
+    command = (
+        *(*compiler(), "-std=c11", "-O0", "-fPIC", "-fvisibility=hidden"),
+        *("-I", str(CSRC)),
+    )
+    objects = [*core_objects(command).values()] if core else []
+    ours = [path for path in sources if path.is_relative_to(CSRC)]
+    made_up = {*sources} - {*ours}
+    with ThreadPoolExecutor() as pool:
+        objects += pool.map(partial(compiled_object, command), ours)
+    run(*command, "-shared", "-o", library, *made_up, *objects)
     lines = run("nm", "-DP", "--defined-only", library).splitlines()
     linkers = {"_init", "_fini", "__bss_start", "_edata", "_end"}
     return {line.split()[0] for line in lines} - linkers
@@ -242,14 +257,12 @@ def text_faults(text: bytes, columns: int = 80) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Symbols]:
+def objects() -> list[Symbols]:
     """The symbols of the whole core."""
     if shutil.which("nm") is None:
         pytest.skip("no nm here")
-    folder = tmp_path_factory.mktemp("objects")
-    sources = core_sources()
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda source: symbols(source, folder), sources))
+        found = list(pool.map(symbols, core_sources()))
     assert any("pv_evaluate" in o.defined for o in found)
     return found
 
@@ -257,10 +270,9 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Symbols]:
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> list[Symbols]:
     """The symbols of the adapter of OpenSSL."""
-    folder = tmp_path_factory.mktemp("adapter")
-    skip_without_openssl(folder)
+    skip_without_openssl(tmp_path_factory.mktemp("adapter"))
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda source: symbols(source, folder), adapter_sources()))
+        return list(pool.map(symbols, adapter_sources()))
 
 
 def test_the_adapter_uses_lower_floors_only(
@@ -293,7 +305,7 @@ def test_the_file_of_maps_needs_the_core_and_posix(
     objects: list[Symbols], tmp_path: Path
 ) -> None:
     """It stands on the core, exports what its header declares, and keeps nothing."""
-    found = symbols(MAP, tmp_path)
+    found = symbols(MAP)
     assert c_floor_faults([*objects, found]) == []
     ours = frozenset[str]().union(*(o.defined for o in objects))
     assert found.undefined - ours - LIBC <= POSIX_OF_MAP
