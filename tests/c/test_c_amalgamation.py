@@ -6,11 +6,13 @@ and it answers as the Python module does.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,6 +174,8 @@ class Library(NamedTuple):
 
 Libraries = tuple[Library, Library]
 
+MANUALS = "-O3"
+
 
 def declarations() -> str:
     """Return what cffi reads of the headers."""
@@ -185,15 +189,34 @@ def declarations() -> str:
 
 
 @pytest.fixture(scope="module")
-def libraries(folder: Path) -> Libraries:
-    """The one file, with the flags of the manual, and the Python module: ffi, lib."""
+def compiled(folder: Path) -> Callable[[str], Libraries]:
+    """The one file, compiled when it is first asked for, and the Python module."""
     needs("gcc", "gcc")
-    library = folder.parent / "pinverify.so"
-    flags = ("-std=c11", "-O3", "-shared", "-fPIC")
-    run("gcc", *flags, "-o", library, folder / "pinverify.c")
-    ffi = FFI()
-    ffi.cdef(declarations())
-    return Library(ffi, ffi.dlopen(str(library))), Library(_core.ffi, _core.lib)
+
+    @functools.cache
+    def made(level: str) -> Libraries:
+        library = folder.parent / f"pinverify{level}.so"
+        flags = ("-std=c11", level, "-shared", "-fPIC")
+        run("gcc", *flags, "-o", library, folder / "pinverify.c")
+        ffi = FFI()
+        ffi.cdef(declarations())
+        return Library(ffi, ffi.dlopen(str(library))), Library(_core.ffi, _core.lib)
+
+    return made
+
+
+@pytest.fixture(params=["-O0", pytest.param(MANUALS, marks=pytest.mark.ci)])
+def libraries(
+    compiled: Callable[[str], Libraries], request: pytest.FixtureRequest
+) -> Libraries:
+    """Both, without optimization, and with that of the manual, which takes seconds."""
+    return compiled(request.param)
+
+
+@pytest.fixture
+def optimized(compiled: Callable[[str], Libraries]) -> Libraries:
+    """Both, with the flags of the manual."""
+    return compiled(MANUALS)
 
 
 @pytest.fixture(scope="module")
@@ -262,10 +285,10 @@ def reports(library: Library, inputs: dict[str, list[bytes]]) -> list[bytes]:
 
 @pytest.mark.slow
 def test_it_finds_the_keys_that_the_module_finds(
-    libraries: Libraries, inputs: dict[str, list[bytes]]
+    optimized: Libraries, inputs: dict[str, list[bytes]]
 ) -> None:
     """For each certificate of the corpora, and each damaged one."""
-    one, module = (keys(library, inputs["cert"]) for library in libraries)
+    one, module = (keys(library, inputs["cert"]) for library in optimized)
     assert one == module
     statuses = [status for status, _ in one]
     assert 0 < statuses.count(0) < len(statuses) > 1000
@@ -273,12 +296,12 @@ def test_it_finds_the_keys_that_the_module_finds(
 
 @pytest.mark.slow
 def test_it_decides_as_the_module_decides(
-    libraries: Libraries, inputs: dict[str, list[bytes]]
+    optimized: Libraries, inputs: dict[str, list[bytes]]
 ) -> None:
     """Each host has the same spelling, and each peer gets the same report."""
-    one, module = (names(library, inputs["host"]) for library in libraries)
+    one, module = (names(library, inputs["host"]) for library in optimized)
     assert one == module
-    one_decides, module_decides = (reports(library, inputs) for library in libraries)
+    one_decides, module_decides = (reports(library, inputs) for library in optimized)
     assert one_decides == module_decides
     assert {report[0] for report in one_decides} == {0, 1}
     reasons = {report[1] for report in one_decides}

@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import pytest
 
-from c_objects import core_objects
+from c_objects import FLAGS, compiler, core_objects
+from compiled import compiled_object
 from pinverify import core
 from pinverify.core._kernels import scan_kernels
 from places import ROOT
@@ -88,17 +89,25 @@ def records(folder: Path) -> Path:
     return file
 
 
-def compile_kernels(compiler: str, program: Path, *instead: Path) -> Path:
+def compile_kernels(command: tuple[str, ...], program: Path, *instead: Path) -> Path:
     """Compile the program with the core, in which files may stand for others."""
-    # The emulator need not find a libc.
-    command = (compiler, "-std=c11", "-D_DEFAULT_SOURCE", "-O2", *WARNINGS, "-static")
-    include = f"-I{ROOT / 'csrc'}"
     names = {path.name for path in instead}
     objects = core_objects(command).items()
     files = [obj for source, obj in objects if source.name not in names]
-    done = run(*command, include, "-o", program, PROGRAM, *files, *instead)
+    include = f"-I{ROOT / 'csrc'}"
+    main = compiled_object([*command, include], PROGRAM)
+    done = run(*command, include, "-o", program, main, *files, *instead)
     assert (done.returncode, done.stderr) == (0, "")
     return program
+
+
+@pytest.fixture(scope="module")
+def program_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program for this processor, of objects that other tests have compiled."""
+    if sys.platform != "linux":
+        pytest.skip("the program is for Linux")
+    folder = tmp_path_factory.mktemp("here")
+    return compile_kernels((*compiler(), *FLAGS), folder / "kernels")
 
 
 Programs = Callable[[str], Path]
@@ -110,10 +119,12 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     folder = tmp_path_factory.mktemp("kernels")
 
     @functools.cache
-    def made(compiler: str) -> Path:
-        if sys.platform != "linux" or shutil.which(compiler) is None:
-            pytest.skip(f"no {compiler} here (Debian and Ubuntu have it)")
-        return compile_kernels(compiler, folder / compiler)
+    def made(name: str) -> Path:
+        if sys.platform != "linux" or shutil.which(name) is None:
+            pytest.skip(f"no {name} here (Debian and Ubuntu have it)")
+        # The emulator need not find a libc.
+        flags = ("-std=c11", "-D_DEFAULT_SOURCE", "-O2", *WARNINGS, "-static")
+        return compile_kernels((name, *flags), folder / name)
 
     return made
 
@@ -153,7 +164,7 @@ def test_the_kernels_of_this_processor_are_those_of_the_module(
     assert scan.split()[1:] == list(scan_kernels())
 
 
-def test_a_wrong_digest_is_seen(programs: Programs, tmp_path: Path) -> None:
+def test_a_wrong_digest_is_seen(program_here: Path, tmp_path: Path) -> None:
     """In the first record, in the last, and in one between."""
     good = records(tmp_path).read_bytes()
     for place in (0, len(good) // 2, len(good) - 1):
@@ -161,21 +172,21 @@ def test_a_wrong_digest_is_seen(programs: Programs, tmp_path: Path) -> None:
         damaged.write_bytes(
             good[:place] + bytes((good[place] ^ 1,)) + good[place + 1 :]
         )
-        done = run(programs("gcc"), damaged)
+        done = run(program_here, damaged)
         assert done.returncode == 1
         assert "wrong: length" in done.stdout
 
 
 def test_records_that_are_none_are_no_success(
-    programs: Programs, tmp_path: Path
+    program_here: Path, tmp_path: Path
 ) -> None:
     """A program that has asked nothing has shown nothing."""
     file = records(tmp_path)
     file.write_bytes(file.read_bytes()[:-1])
-    assert run(programs("gcc"), file).returncode == 2
+    assert run(program_here, file).returncode == 2
     file.write_bytes(b"")
-    assert run(programs("gcc"), file).returncode == 2
-    assert run(programs("gcc"), tmp_path / "nowhere").returncode == 2
+    assert run(program_here, file).returncode == 2
+    assert run(program_here, tmp_path / "nowhere").returncode == 2
 
 
 # ---- this processor ----------------------------------------------------------
@@ -276,7 +287,7 @@ def test_the_kernel_for_intel_gives_the_digests_of_hashlib(tmp_path: Path) -> No
     assert text.count(intel) == 1
     changed = tmp_path / "cpu.c"
     changed.write_text(text.replace(intel, "(INTEL_EBX != 0)"), encoding="ascii")
-    program = compile_kernels("gcc", tmp_path / "kernels", changed)
+    program = compile_kernels((*compiler(), *FLAGS), tmp_path / "kernels", changed)
     done = run(program, records(tmp_path))
     assert done.returncode == 0, done.stdout
     assert "avx512+shani" in done.stdout.splitlines()[0]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+from compiled import compiled_object
 from places import ROOT
 from test_other_processors import WARNINGS
 
@@ -61,7 +62,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources += [*kernels.glob("scan_*.c"), *kernels.glob("siphash_*.c")]
     flags = ["-std=c11", "-D_DEFAULT_SOURCE", "-O3", *WARNINGS]
     flags += [f"-I{ROOT / 'csrc'}", "-static"]
-    run(COMPILER, *flags, "-o", path, *sources)
+    objects = [compiled_object([COMPILER, *flags], source) for source in sources]
+    run(COMPILER, *flags, "-o", path, *objects)
     return path
 
 
@@ -137,6 +139,7 @@ def different(program: Path, kernel: int, scan: str, num_pins: int) -> set[int]:
     return {number for number, trace in enumerate(found) if trace != found[0]}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("scan", SCANS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_scan_takes_the_same_steps_whatever_the_bytes_are(
@@ -147,6 +150,7 @@ def test_a_scan_takes_the_same_steps_whatever_the_bytes_are(
     assert found == set()
 
 
+@pytest.mark.ci
 def test_a_scan_that_ends_early_is_seen(program: Path) -> None:
     """The comparison does not pass by seeing nothing."""
     assert different(program, 0, "early_exit", 3) >= {1}
