@@ -22,7 +22,7 @@ import functools
 import hashlib
 import re
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -32,6 +32,7 @@ __all__ = [
     "files",
     "matching",
     "of_c",
+    "of_file",
     "of_proof",
     "of_python",
     "of_tests",
@@ -57,9 +58,9 @@ def files() -> tuple[str, ...]:
     return tuple(sorted(name for name in names if (ROOT / name).is_file()))
 
 
-def matching(patterns: Iterable[str]) -> Names:
-    """Return the files that one of the patterns fits; ``**`` is any folder."""
-    patterns = tuple(patterns)
+@functools.cache
+def matching(*patterns: str) -> Names:
+    """Return the files that one of the patterns fits; ``*`` is any folder, too."""
     for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in files()):
             msg = f"steps.toml: no file fits {pattern!r}"
@@ -73,13 +74,15 @@ def digest(names: Iterable[str], *words: str) -> str:
     for word in words:
         whole.update(hashlib.sha256(word.encode()).digest())
     for name in sorted(names):
-        whole.update(hashlib.sha256(name.encode()).digest() + _of_file(name))
+        whole.update(of_file(name))
     return whole.hexdigest()
 
 
 @functools.cache
-def _of_file(name: str) -> bytes:
-    return hashlib.sha256((ROOT / name).read_bytes()).digest()
+def of_file(name: str) -> bytes:
+    """Return the SHA-256 over the name of a file, and the one over its bytes."""
+    content = hashlib.sha256((ROOT / name).read_bytes()).digest()
+    return hashlib.sha256(name.encode()).digest() + content
 
 
 @functools.cache
@@ -126,9 +129,16 @@ def _defining() -> dict[str, Names]:
     return {function: frozenset(names) for function, names in found.items()}
 
 
+_NO_CALL = re.compile(
+    r"//[^\n]*|/\*.*?\*/"  # a comment, or the declaration of a function
+    r"|^[a-zA-Z_][\w *]*?\b\w+\([^;{}]*\)\s*;",
+    re.MULTILINE | re.DOTALL,
+)
+
+
 @functools.cache
 def _uses_of_c(name: str) -> Names:
-    words = set(_WORD.findall(_text(name)))
+    words = set(_WORD.findall(_NO_CALL.sub("", _text(name))))
     called = [names for word, names in _defining().items() if word in words]
     return _includes(name).union(*called)
 
@@ -139,6 +149,7 @@ def of_proof(harness: str, linked: Iterable[str]) -> Names:
     return _closure(own, _includes)
 
 
+@functools.cache
 def of_c(file: str) -> Names:
     """Return a file of csrc and all that it uses."""
     return _closure([f"csrc/{file}"], _uses_of_c)
@@ -147,39 +158,59 @@ def of_c(file: str) -> Names:
 # ---- Python ------------------------------------------------------------------
 
 
+@functools.cache
 def of_python(file: str) -> Names:
     """Return a file of the package and all that it uses, down to csrc."""
     found = _closure([f"src/pinverify/{file}"], _imports_of_source)
     if any(name.startswith("src/pinverify/core/") for name in found):
-        found |= matching(["csrc/*", "setup.py"])
+        found |= matching("csrc/*", "setup.py")
     return found
 
 
 @functools.cache
 def _imports_of_source(name: str) -> Names:
-    """Return the modules that one imports, wherever in it; by name, too."""
-    tree = ast.parse(_text(name))
+    """Return the modules that one imports, wherever in it, and by name."""
+    if name.endswith("/__init__.py"):
+        return frozenset()  # it hands on names; whoever asks for one has them all
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _walked(ast.parse(_text(name))):
         if isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parts = Path(name).parts[1 : -node.level]
-                base = ".".join([*parts, *([base] if base else [])])
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+            parts = Path(name).parts[1 : -node.level] if node.level else ()
+            base = ".".join([*parts, *filter(None, [node.module])])
+            for alias in node.names:
+                found |= _package(f"{base}.{alias.name}") or _package(base)
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            for alias in node.names:
+                found |= _package(alias.name)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.add(node.value)  # importlib, tables of lazy names
-            found.add("pinverify." + node.value.lstrip("."))
-    return frozenset(path for each in found for path in _modules(each))
+            found |= _modules(node.value)  # importlib
+    return frozenset(found)
 
 
-def _modules(dotted: str) -> list[str]:
-    if not dotted.startswith("pinverify") or not dotted.replace(".", "").isidentifier():
-        return []
+def _walked(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield all nodes but what is there for types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _walked(node)
+
+
+def _modules(dotted: str) -> Names:
     base = "src/" + dotted.replace(".", "/")
-    return [name for name in (f"{base}.py", f"{base}/__init__.py") if name in _all()]
+    return frozenset({f"{base}.py", f"{base}/__init__.py"} & _all())
+
+
+def _package(dotted: str) -> Names:
+    """Return a module; of a package all files, as any may be behind its names.
+
+    The package at the top has its parts in packages, and nobody below it asks there.
+    """
+    if dotted == "pinverify":
+        return _modules(dotted)
+    folder = "src/" + dotted.replace(".", "/")
+    inside = (n for n in files() if str(Path(n).parent) == folder)
+    return _modules(dotted).union(inside)
 
 
 @functools.cache
@@ -192,20 +223,32 @@ def _all() -> Names:
 
 def of_tests(tests: Iterable[str]) -> Names:
     """Return what tests depend on besides the product: `file::name`, or a name."""
-    own = {f"tests/{t.partition('::')[0].removeprefix('tests/')}" for t in tests}
+    return _of_test_files(frozenset(test.partition("::")[0] for test in tests))
+
+
+@functools.cache
+def _of_test_files(own: Names) -> Names:
     if own - _all():  # unknown: all of them
-        own = {name for name in files() if name.startswith("tests/")}
+        own = matching("tests/*.py")
     found = _closure([*own, "tests/conftest.py"], _imports_of_test)
-    texts = " ".join(_text(name) for name in found)
-    kinds = ["docs", "examples", "bench", "README.md", "CHANGELOG.md", "Makefile"]
-    spoken = {kind for kind in kinds if kind.lower() in texts.lower()}
-    return found | {name for name in files() if _is_data(name, spoken)}
+    texts = "\n".join(_text(name) for name in found)
+    pages = set(_PAGE.findall(texts))
+    return found | {
+        name for name in files() if _is_data(name, pages, all_pages=_PAGES in texts)
+    }
 
 
-def _is_data(name: str, spoken: set[str]) -> bool:
+# A page that a test names; and the words of one that reads them all.
+_PAGE = re.compile(r"\b[\w-]+\.md\b")
+_PAGES = '.glob("*.md")'
+
+
+def _is_data(name: str, pages: set[str], *, all_pages: bool) -> bool:
     if name.startswith("tests/"):
         return not name.endswith(".py") and not TABLES.fullmatch(name)
-    return name == "pyproject.toml" or name.partition("/")[0] in spoken
+    if name.endswith(".md"):
+        return all_pages or Path(name).name in pages
+    return name == "pyproject.toml" or name.startswith("examples/")
 
 
 @functools.cache
@@ -221,13 +264,18 @@ def _imports_of_test(name: str) -> Names:
             words.add(node.module)
             words |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            words.add(node.value.removesuffix(".py"))  # started as a program
-    stems = {word.rpartition(".")[2] for word in words}
-    return frozenset(
-        other
-        for other in files()
-        if other.startswith(("tests/", "csrc/python/", "bench/"))
-        and other.endswith(".py")
-        and Path(other).stem in stems
-        and other != name
-    )
+            words.add(node.value)  # started as a program
+    stems = {
+        Path(word).stem if "/" in word else word.removesuffix(".py") for word in words
+    }
+    stems |= {word.rpartition(".")[2] for word in words if not word.endswith(".py")}
+    return frozenset(_of_stem(stems)) - {name}
+
+
+def _of_stem(stems: set[str]) -> Iterable[str]:
+    """Yield the modules that tests may import or start; a `run.py` has its folder."""
+    for name in files():
+        is_module = name.startswith(("tests/", "csrc/python/", "bench/"))
+        stem = Path(name).stem if Path(name).stem != "run" else Path(name).parent.name
+        if is_module and name.endswith(".py") and stem in stems:
+            yield name

@@ -157,9 +157,9 @@ class Step:
     @cached_property
     def keys(self) -> list[str]:
         """The hashes of its rows, or the one of the whole step."""
-        always = depends.matching(["Makefile", "pyproject.toml"])
+        always = depends.matching("Makefile", "pyproject.toml")
         if not self.rows:
-            return [depends.digest(depends.matching(self.files) | always, *self.own)]
+            return [depends.digest(depends.matching(*self.files) | always, *self.own)]
         from release_check.tables import TABLES  # noqa: PLC0415 - takes a second
 
         return [

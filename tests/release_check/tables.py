@@ -33,7 +33,7 @@ class Row:
 
 def proofs() -> list[Row]:
     """Return the rows of tests/prove; the runner counts among their files."""
-    own = matching(["tests/prove/run.py", "tests/anchoring/*.py"])
+    own = matching("tests/prove/run.py", "tests/anchoring/*.py")
     return [
         Row(repr(proof), own | of_proof(proof.harness, proof.link))
         for proof in of_proofs.chosen([])
@@ -42,13 +42,13 @@ def proofs() -> list[Row]:
 
 def mutants() -> list[Row]:
     """Return the rows of tests/mutants, of the core, the adapter and Python."""
-    own = matching(["tests/mutants/*.py", "tests/anchoring/*.py"])
+    own = matching("tests/mutants/*.py", "tests/anchoring/*.py")
     rows = []
     for mutant in of_mutants.mutants():
         folder = mutant.layer.folder
         if mutant.layer is of_mutants.ADAPTER:  # its tests are scenarios in C
             broken = of_c(f"openssl/{mutant.file}")
-            tests = matching(["tests/c/openssl/*", "tests/helpers/*.py"])
+            tests = matching("tests/c/openssl/*", "tests/helpers/*.py")
         else:
             is_python = folder.startswith("src")
             broken = (of_python if is_python else of_c)(mutant.file)
@@ -59,13 +59,13 @@ def mutants() -> list[Row]:
 
 def remedies() -> list[Row]:
     """Return the rows of tests/remedies."""
-    own = matching(["tests/remedies/*.py", "tests/anchoring/*.py"])
+    own = matching("tests/remedies/*.py", "tests/anchoring/*.py")
     sources = anchors.read(ROOT / "src" / "pinverify")
     rows = []
     for remedy in of_remedies.remedies():
         found = own | of_tests(remedy.tests)
         if remedy.page:  # without a change: the tests pass on the product as it is
-            found |= matching([remedy.page, "src/*", "csrc/*"])
+            found |= matching(remedy.page, "src/*", "csrc/*")
         for change in remedy.changes:
             found |= of_python(anchors.locate(change, sources).file)
         rows.append(Row(repr(remedy), found))
