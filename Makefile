@@ -92,7 +92,7 @@ bench:
 
 .PHONY: run-bench counts
 run-bench: $(VENV)/built
-	@$(RUN) -m pytest bench --benchmark-enable --benchmark-only \
+	@$(RUN) -m pytest bench -m 'not slow' --benchmark-enable --benchmark-only \
 	    --benchmark-max-time=0.2 --benchmark-columns=min,median,iqr,rounds
 	@PYTHONPATH=tests/helpers $(RUN) bench/bench_report.py --cc '$(COMPILER)' \
 	    $(if $(PUBLISH),--publish)

@@ -24,6 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import machine
 from nginx_module import Nginx
 from pki import example_pki
@@ -129,6 +131,7 @@ def instructions(folder: Path, number: int) -> float:
     return (counts[1] - counts[0]) / (COUNTED[1] - COUNTED[0])
 
 
+@pytest.mark.ci  # which compiles the module first
 def test_requests_through_a_kept_connection(benchmark: Any, tmp_path: Path) -> None:  # noqa: ANN401
     """One request of each location."""
     with Bench(tmp_path) as nginx, nginx.connected() as connection:

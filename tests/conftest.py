@@ -20,6 +20,7 @@ import pinverify
 from client_recipes import Stage
 from client_table import text_of_tables
 from connection_states import unjudged
+from examples import examples
 from optional import lacks_parsers
 from pinverify.tls import _events
 from pki import Identity, Pki, example_pki
@@ -33,7 +34,9 @@ __all__: list[str] = []
 # cannot be written keeps no examples for the next run.
 _writable = os.access(Path(__file__).parent.parent, os.W_OK)
 _kept = hypothesis.settings().database if _writable else None
-hypothesis.settings.register_profile("untimed", deadline=None, database=_kept)
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, database=_kept, max_examples=examples(100)
+)
 hypothesis.settings.load_profile("untimed")
 
 # A shell lets what it starts in the background ignore Ctrl-C, and children inherit

@@ -205,6 +205,7 @@ def test_planted_global_is_seen(tmp_path: Path) -> None:
     assert defined_globals(obj) == {"pv_a"}
 
 
+@pytest.mark.ci  # which compiles the core with each compiler
 @pytest.mark.parametrize("compiler", compilers())
 def test_a_program_with_functions_of_common_names_links(
     compiler: str, tmp_path: Path

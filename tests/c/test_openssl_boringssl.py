@@ -23,6 +23,8 @@ from test_openssl_remedies import without
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci  # test_openssl_adapter.py has the same with OpenSSL
+
 LIST = TESTS / "remedies" / "boringssl.toml"
 REMEDIES = tomllib.loads(LIST.read_text(encoding="utf-8"))["remedy"]
 

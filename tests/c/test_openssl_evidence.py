@@ -18,7 +18,11 @@ from test_openssl_adapter import VERSIONS
 
 __all__ = ["program_of", "tell", "told"]
 
-LIBRARIES = [OPENSSL, BORINGSSL]
+# With BoringSSL, the same is for `make checks`.
+LIBRARIES = [
+    pytest.param(OPENSSL, id=OPENSSL.name),
+    pytest.param(BORINGSSL, id=BORINGSSL.name, marks=pytest.mark.ci),
+]
 
 # The cases that each library runs, and the others. A change of these is a change of
 # what is tested: it has to be meant.
@@ -47,7 +51,7 @@ def tell(
 
 
 @pytest.mark.parametrize("tls", VERSIONS)
-@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_pitfall_64_the_adapter_decides_each_case_as_python_does(
     library: Library,
     tls: str,

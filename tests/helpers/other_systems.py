@@ -27,6 +27,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from corpora import SHARED
+from examples import examples
 from pinverify import (
     UNPINNED,
     Dumped,
@@ -70,7 +71,9 @@ __all__ = [
 ]
 
 FAST = settings(
-    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None,
+    max_examples=examples(80),
+    suppress_health_check=[HealthCheck.too_slow],
 )
 LONG = settings(FAST, max_examples=int(os.environ.get("POLICIES", "1000")))
 """For tests that are marked as slow."""

@@ -33,6 +33,8 @@ from tls_servers import LIMIT, server_context
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci  # examples are no part of the product
+
 FOLDER = ROOT / "examples" / "gateway-python"
 PROGRAM = FOLDER / "gateway.py"
 SOURCE = Path(pinverify.__file__).resolve().parent.parent

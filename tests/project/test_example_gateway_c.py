@@ -38,6 +38,8 @@ from tls_servers import LIMIT, client_context, server_context
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci  # examples are no part of the product
+
 Start = Callable[..., GatewayInC]
 Version = ssl.TLSVersion
 

@@ -8,10 +8,10 @@ A row of a table depends on
 * a mutant or a remedy: the file that is broken and all that this file uses in turn
   (in Python its imports, and from `core` down all of csrc; in C what it includes, and
   the files of the functions it calls); the tests that it names, with all that they
-  import from tests; the data that tests read; the pages of docs, where one of the tests
-  speaks of them.
+  import from tests; the files through which these tests may reach the broken one; the
+  data that tests read; the pages of docs, where one of the tests speaks of them.
 
-A caller of the broken file is not among them: that the tests pass there without a fault
+Other files of the product are not among them: that the tests pass there without a fault
 is what the step `tests` shows, which depends on every file.
 """
 
@@ -28,6 +28,7 @@ from pathlib import Path
 
 __all__ = [
     "ROOT",
+    "between",
     "digest",
     "files",
     "matching",
@@ -36,6 +37,7 @@ __all__ = [
     "of_proof",
     "of_python",
     "of_tests",
+    "users_of_c",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -88,6 +90,11 @@ def of_file(name: str) -> bytes:
 @functools.cache
 def _text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8", errors="replace")
+
+
+@functools.cache
+def _tree(name: str) -> ast.Module:
+    return ast.parse(_text(name))
 
 
 def _closure(names: Iterable[str], used: Callable[[str], Iterable[str]]) -> Names:
@@ -155,6 +162,14 @@ def of_c(file: str) -> Names:
     return _closure([f"csrc/{file}"], _uses_of_c)
 
 
+@functools.cache
+def users_of_c(file: str) -> Names:
+    """Return the C files that use a file of csrc, directly or through others."""
+    sources = (name for name in files() if fnmatch(name, "csrc/*.c"))
+    own = f"csrc/{file}"
+    return frozenset(n for n in sources if own in of_c(n.removeprefix("csrc/")))
+
+
 # ---- Python ------------------------------------------------------------------
 
 
@@ -214,6 +229,18 @@ def _package(dotted: str) -> Names:
 
 
 @functools.cache
+def _exported() -> dict[str, str]:
+    """Return the names at the top of the package, with the packages that have them."""
+    tree = ast.parse(_text("src/pinverify/__init__.py"))
+    return {
+        alias.name: str(node.module)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@functools.cache
 def _all() -> Names:
     return frozenset(files())
 
@@ -238,6 +265,60 @@ def _of_test_files(own: Names) -> Names:
     }
 
 
+def between(file: str, tests: Iterable[str]) -> Names:
+    """Return the files of the package through which tests may reach one of its files.
+
+    Of csrc, or of src; what conftest.py does around each test is left out.
+    """
+    own = frozenset(test.partition("::")[0] for test in tests)
+    return _reached(own) & _users_of(file)
+
+
+@functools.cache
+def _reached(tests: Names) -> Names:
+    if tests - _all():
+        return matching("src/pinverify/*.py")
+    found = _closure(tests, _imports_of_test)
+    used = frozenset().union(*map(_product_of_test, found))
+    return used.union(*map(_of_source, used))
+
+
+@functools.cache
+def _users_of(file: str) -> Names:
+    sources = matching("src/pinverify/*.py")
+    return frozenset(name for name in sources if file in _of_source(name))
+
+
+def _of_source(name: str) -> Names:
+    return of_python(name.removeprefix("src/pinverify/"))
+
+
+@functools.cache
+def _product_of_test(name: str) -> Names:
+    """Return the files of the package that a file of tests imports, or may start."""
+    if not name.endswith(".py"):
+        return frozenset()
+    found: set[str] = set()
+    for node in ast.walk(_tree(name)):
+        if isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            for alias in node.names:
+                exported = _exported().get(alias.name) if base == "pinverify" else None
+                whole = exported or f"{base}.{alias.name}"
+                if base.startswith("pinverify"):
+                    found |= _package(whole) or _package(base)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                found |= _package(alias.name)
+                if alias.name == "pinverify":
+                    found |= matching("src/pinverify/*.py")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= _modules(node.value)  # a patch, or a program's -m
+            if node.value == "pinverify":
+                found |= matching("src/pinverify/*.py")
+    return frozenset(found)
+
+
 # A page that a test names; and the words of one that reads them all.
 _PAGE = re.compile(r"\b[\w-]+\.md\b")
 _PAGES = '.glob("*.md")'
@@ -257,7 +338,7 @@ def _imports_of_test(name: str) -> Names:
     if not name.endswith(".py"):
         return frozenset()
     words: set[str] = set()
-    for node in ast.walk(ast.parse(_text(name))):
+    for node in ast.walk(_tree(name)):
         if isinstance(node, ast.Import):
             words |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

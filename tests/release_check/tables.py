@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import anchors
 from mutants import run as of_mutants
 from prove import run as of_proofs
-from release_check.depends import ROOT, matching, of_c, of_proof, of_python, of_tests
+from release_check.depends import (
+    ROOT,
+    between,
+    matching,
+    of_c,
+    of_proof,
+    of_python,
+    of_tests,
+    users_of_c,
+)
 from remedies import run as of_remedies
 
 __all__ = ["TABLES", "Row"]
@@ -48,10 +57,14 @@ def mutants() -> list[Row]:
         folder = mutant.layer.folder
         if mutant.layer is of_mutants.ADAPTER:  # its tests are scenarios in C
             broken = of_c(f"openssl/{mutant.file}")
+            broken |= users_of_c(f"openssl/{mutant.file}")
             tests = matching("tests/c/openssl/*", "tests/helpers/*.py")
         else:
-            is_python = folder.startswith("src")
-            broken = (of_python if is_python else of_c)(mutant.file)
+            if folder.startswith("src"):
+                broken = of_python(mutant.file)
+            else:
+                broken = of_c(mutant.file) | users_of_c(mutant.file)
+            broken |= between(f"{folder}/{mutant.file}", mutant.tests)
             tests = of_tests(mutant.tests)
         rows.append(Row(repr(mutant), own | broken | tests))
     return rows
@@ -67,7 +80,9 @@ def remedies() -> list[Row]:
         if remedy.page:  # without a change: the tests pass on the product as it is
             found |= matching(remedy.page, "src/*", "csrc/*")
         for change in remedy.changes:
-            found |= of_python(anchors.locate(change, sources).file)
+            broken = anchors.locate(change, sources).file
+            found |= of_python(broken)
+            found |= between(f"src/pinverify/{broken}", remedy.tests)
         rows.append(Row(repr(remedy), found))
     return rows
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from pinverify import core
 from pinverify._core import ffi, lib
 
@@ -134,7 +135,7 @@ def test_a_message_of_more_than_2_to_the_32_bits_agrees_with_hashlib(
 
 
 @every_kernel
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.binary(max_size=200), max_size=40))
 def test_many_messages_get_what_each_gets_alone(
     kernel: str, messages: list[bytes]

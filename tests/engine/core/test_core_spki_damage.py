@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import corpora
 import oracle_der
 from certificate_parts import ISSUER_ID, SUBJECT_ID, V2, certificate
+from examples import examples
 from spki_answers import ask, lenient, strict
 
 __all__: list[str] = []
@@ -108,7 +109,7 @@ def damaged_certificates(draw: st.DrawFn) -> bytes:
     return bytes(der)
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=examples(1000))
 @given(der=st.one_of(st.binary(max_size=64), damaged_certificates()))
 def test_any_bytes_are_refused_or_hold_the_key_where_the_oracle_says(
     der: bytes,

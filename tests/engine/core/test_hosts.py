@@ -18,6 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import policy_model as model
+from examples import examples
 from pinverify import PolicyError
 from pinverify._core import ffi, lib
 from pinverify.core import _hosts as hosts
@@ -354,7 +355,7 @@ def spellings(draw: st.DrawFn) -> tuple[str, bytes]:
     return ":".join(written[:start]) + "::" + ":".join(written[end:]), address
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(spellings())
 def test_every_spelling_of_an_ipv6_address_becomes_the_shortest(
     drawn: tuple[str, bytes],
@@ -487,7 +488,7 @@ def damaged_addresses(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.one_of(damaged_addresses(), st.text("0123fF:.", max_size=24)))
 def test_text_with_a_colon_is_an_address_where_ipaddress_says_so(host: str) -> None:
     """Colons, dots and digits in any order: neither reads what the other refuses."""

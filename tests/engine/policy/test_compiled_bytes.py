@@ -30,6 +30,7 @@ from compiled_model import (
     spki,
     taken_apart,
 )
+from examples import examples
 from pinverify import UNPINNED, Pin, Policy
 from policy_model import ModelPinSet, ModelPolicy
 
@@ -61,7 +62,7 @@ def test_what_the_compiler_writes_is_what_the_header_describes(
     assert put_together(replace(taken_apart(blob), size=None)) == blob
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 60))
 def test_any_policy_is_what_the_header_describes(seed: int, num_rules: int) -> None:
     """The same for random ones of up to 60 rules."""

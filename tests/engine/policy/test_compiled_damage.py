@@ -28,6 +28,7 @@ from compiled_model import (
     status_of,
     taken_apart,
 )
+from examples import examples
 from pinverify import Policy, PolicyError
 from pinverify._core import ffi, lib
 
@@ -112,7 +113,7 @@ def test_damage_behind_the_first_mebibyte_is_refused() -> None:
         blob[at] ^= 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 128))
 def test_random_bytes_never_open(noise: bytes, header_len: int) -> None:
     """Alone, behind the beginning of a real policy, and in its middle."""
@@ -183,7 +184,7 @@ def test_a_flipped_bit_with_the_right_digest_opens_only_where_it_is_harmless(
     assert opened < names
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_any_damage_with_the_right_digest_opens_only_if_it_is_well_formed(
     data: st.DataObject,

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import policy_model as model
+from examples import examples
 from pinverify import UNPINNED, PinSet, Policy, PolicyError, Reason
 from pinverify.core._hosts import covering
 from pinverify.core._kernels import scan_kernels, use_scan_kernel
@@ -224,7 +225,7 @@ def test_every_set_of_rules_over_three_names_finds_what_the_model_finds() -> Non
             assert found(host) == model.find(rules, host), (rules, host)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(
         st.builds(

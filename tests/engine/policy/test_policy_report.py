@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiled_model import digest_of
+from examples import examples
 from pinverify import Pin, PinKind, PinningError, PinSet, Policy, Reason
 from pinverify._core import ffi, lib
 from pinverify.policy._report import MODES, Seen, with_seen
@@ -218,7 +219,7 @@ def test_evaluate_many_answers_in_order(pki: Pki) -> None:
         policy.evaluate_many(hosts, chains[1:])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.one_of(st.text(max_size=12), st.binary(max_size=12), st.none()),
     st.lists(st.binary(max_size=40), max_size=3),

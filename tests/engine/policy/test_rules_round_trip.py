@@ -14,13 +14,14 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from pinverify import UNPINNED, Pin, PinKind, PinSet, Policy, PolicyError, Rules
 from pinverify.core._hosts import covering
 from pinverify.policy import Unpinned
 
 __all__: list[str] = []
 
-UNTIMED = settings(deadline=None, max_examples=100)
+UNTIMED = settings(deadline=None, max_examples=examples(100))
 
 # ---- any rules ---------------------------------------------------------------
 

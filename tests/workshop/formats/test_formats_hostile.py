@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from other_systems import readable_formats
 from pinverify import PolicyError
 from pinverify.formats._format_table import FORMATS
@@ -196,7 +197,7 @@ def test_bytes_that_are_no_text_are_refused(name: str, data: bytes) -> None:
         FORMATS[name].reader(data, whole(name, data))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(
     st.sampled_from(STRANGE),
     st.lists(

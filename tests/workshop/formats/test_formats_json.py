@@ -9,6 +9,7 @@ import re
 import pytest
 from hypothesis import given, settings
 
+from examples import examples
 from pinverify import UNPINNED, PinSet, PolicyError, Rules, dump_rules
 from pinverify.formats import _json
 from pinverify.formats._policy_reading import Given
@@ -28,7 +29,7 @@ def with_hosts(hosts: str) -> str:
     return f'{{"version": 1, "hosts": {{{hosts}}}}}'
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(any_rules())
 def test_rules_survive_json(rules: Rules) -> None:
     """A file that is written can be read, and means the same."""

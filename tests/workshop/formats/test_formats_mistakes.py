@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from pinverify import Pin, PolicyError, Rules, dump_rules, load_rules
 from pinverify.errors import MAX_TOLD, MistakesError
 from pinverify.files._toml_mistakes import tokens
@@ -346,7 +347,7 @@ WORDS = (
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 9), st.sampled_from(WORDS)))
 )

@@ -25,6 +25,8 @@ from tls_servers import LIMIT, server_context
 
 __all__: list[str] = []
 
+pytestmark = pytest.mark.ci  # a drill of ten seconds
+
 CLIENTS = 50
 
 

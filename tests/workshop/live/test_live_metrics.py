@@ -195,6 +195,7 @@ class Sent:
             self.note(conn.pin_report)
 
 
+@pytest.mark.ci  # a thousand connections
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:Attempting to mutate:DeprecationWarning")
 def test_a_scrape_is_what_was_sent(

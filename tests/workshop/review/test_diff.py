@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import policy_model as model
 from cli_runs import answer, assert_no_answer, on_terminal, run
+from examples import examples
 from other_systems import HOSTS, LONG, NAMES
 from pinverify import (
     UNPINNED,
@@ -195,7 +196,7 @@ _HOSTS = st.lists(
 _TIMES = st.sampled_from([NOW, NOW + 4, NOW + 5, NOW + 7, NOW + 10, NOW + 99])
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(_pairs(), _HOSTS, _TIMES)
 def test_a_difference_is_one_of_decisions(
     pair: tuple[ModelPolicy, ModelPolicy], hosts: list[str | None], at: int
