@@ -188,7 +188,7 @@ def _imports_of_source(name: str) -> Names:
     if name.endswith("/__init__.py"):
         return frozenset()  # it hands on names; whoever asks for one has them all
     found: set[str] = set()
-    for node in _walked(ast.parse(_text(name))):
+    for node in _walked(_tree(name)):
         if isinstance(node, ast.ImportFrom):
             parts = Path(name).parts[1 : -node.level] if node.level else ()
             base = ".".join([*parts, *filter(None, [node.module])])
@@ -211,11 +211,13 @@ def _walked(tree: ast.AST) -> Iterator[ast.AST]:
         yield from _walked(node)
 
 
+@functools.cache
 def _modules(dotted: str) -> Names:
     base = "src/" + dotted.replace(".", "/")
     return frozenset({f"{base}.py", f"{base}/__init__.py"} & _all())
 
 
+@functools.cache
 def _package(dotted: str) -> Names:
     """Return a module; of a package all files, as any may be behind its names.
 
@@ -223,9 +225,17 @@ def _package(dotted: str) -> Names:
     """
     if dotted == "pinverify":
         return _modules(dotted)
-    folder = "src/" + dotted.replace(".", "/")
-    inside = (n for n in files() if str(Path(n).parent) == folder)
-    return _modules(dotted).union(inside)
+    inside = _folders().get("src/" + dotted.replace(".", "/"), frozenset())
+    return _modules(dotted) | inside
+
+
+@functools.cache
+def _folders() -> dict[str, Names]:
+    """Return the files that stand in each folder itself."""
+    found: dict[str, set[str]] = {}
+    for name in files():
+        found.setdefault(name.rpartition("/")[0], set()).add(name)
+    return {folder: frozenset(names) for folder, names in found.items()}
 
 
 @functools.cache
@@ -298,25 +308,28 @@ def _product_of_test(name: str) -> Names:
     """Return the files of the package that a file of tests imports, or may start."""
     if not name.endswith(".py"):
         return frozenset()
-    found: set[str] = set()
-    for node in ast.walk(_tree(name)):
-        if isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            for alias in node.names:
-                exported = _exported().get(alias.name) if base == "pinverify" else None
-                whole = exported or f"{base}.{alias.name}"
-                if base.startswith("pinverify"):
-                    found |= _package(whole) or _package(base)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                found |= _package(alias.name)
-                if alias.name == "pinverify":
-                    found |= matching("src/pinverify/*.py")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found |= _modules(node.value)  # a patch, or a program's -m
-            if node.value == "pinverify":
-                found |= matching("src/pinverify/*.py")
-    return frozenset(found)
+    named = frozenset().union(*map(_named, ast.walk(_tree(name))))
+    if "pinverify" in named:
+        return matching("src/pinverify/*.py")
+    return frozenset().union(*map(_package, named))
+
+
+def _named(node: ast.AST) -> Iterable[str]:
+    """Return the modules that a node of a test imports, or names in a text.
+
+    Such a text is a patch's, or of a program that is started with -m.
+    """
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        base = node.module
+        names = [alias.name for alias in node.names]
+        if base == "pinverify":
+            return [_exported().get(name, f"{base}.{name}") for name in names]
+        return [base, *(f"{base}.{name}" for name in names)]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
+    return []
 
 
 # A page that a test names; and the words of one that reads them all.
