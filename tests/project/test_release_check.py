@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
+import select
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,6 +199,110 @@ def test_rows_that_passed_before_an_interruption_are_not_repeated(
     assert run.run(again, [1, 2], kept, page)
     assert run.stale(step, kept, page, fresh=False) == []
     assert page.hash_of("trial") == step.key
+
+
+def test_a_fresh_step_gets_its_row_of_the_page(
+    place: tuple[Kept, Page],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also if its rows passed in several runs, or a change has been taken back."""
+    kept, page = place
+    monkeypatch.setattr(run, "Page", lambda: page)
+    monkeypatch.setattr(run, "Kept", lambda _: kept)
+    whole = _step("echo 7 passed", counts=r"\d+ passed")
+    monkeypatch.setattr(run, "steps", lambda: [whole])
+    assert run.main([]) == 0
+    page.path.unlink()
+    assert run.main(["--list"]) == 0
+    assert not page.path.exists()
+    assert run.main([]) == 0
+    assert page.hash_of("trial") == whole.key
+    assert page.rows()["trial"][-1] == "7 passed"
+    in_parts = _step("exit 1", rows="mutants")
+    monkeypatch.setattr(run, "steps", lambda: [in_parts])
+    for key in in_parts.keys:
+        kept.add(key, "")
+    assert run.main([]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "fresh   trial"
+    assert page.hash_of("trial") == in_parts.key
+    assert page.rows()["trial"][-1] == "3 rows"
+
+
+def test_what_ran_on_changed_files_is_not_kept(
+    place: tuple[Kept, Page],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A file that is saved meanwhile was seen by a part of the step, or by none."""
+    kept, page = place
+    moved = iter([(), ("csrc/host.c",)])
+    monkeypatch.setattr(depends, "changed", lambda: next(moved))
+    step = _step('echo 0 >>"$PASSED"; sleep 1; echo 1 >>"$PASSED"', rows="mutants")
+    assert not run.run(step, [0, 1, 2], kept, page)
+    assert "trial: changed while it ran: csrc/host.c" in capsys.readouterr().out
+    assert run.stale(step, kept, page, fresh=False) == [1, 2]
+    assert not page.path.exists()
+
+
+def test_files_that_change_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is written, added or taken away."""
+    monkeypatch.setattr(depends, "ROOT", tmp_path)
+    for cached in (depends.files, depends.of_file, depends._all):  # noqa: SLF001
+        monkeypatch.setattr(
+            depends, cached.__name__, functools.cache(cached.__wrapped__)
+        )
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name, encoding="ascii")
+    depends.digest(depends.files())
+    assert depends.changed() == ()
+    (tmp_path / "a").write_text("other", encoding="ascii")
+    assert depends.changed() == ("a",)
+    (tmp_path / "b").unlink()
+    (tmp_path / "c").touch()
+    assert depends.changed() == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_ends_all_that_a_step_started(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Bash lets what runs in the background ignore Ctrl-C: it ends as well."""
+    # Its other end is closed when the last process that has it has ended.
+    os.mkfifo(pipe := tmp_path / "pipe")
+    step = f"(echo started; exec sleep 600) >{pipe} & wait"
+    program = f"""if True:
+        import pathlib, runpy, sys
+        from release_check import run
+
+        run.LOGS = pathlib.Path({str(tmp_path)!r})
+        step = run.Step(name="trial", shows="a trial", command={step!r})
+        vars(step)["keys"] = ["a" * 64]
+        run.steps = lambda: [step]
+        sys.argv[1:] = []
+        runpy.run_module("release_check", run_name="__main__")
+    """
+    folders = ("tests", "tests/helpers", "tests/anchoring")
+    variables = {
+        "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in folders),
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", program], env=os.environ | variables
+        ) as process:
+            select.select([reading], [], [], 30)
+            assert os.read(reading, 100) == b"started\n"
+            process.send_signal(number)
+            assert process.wait(30) != 0
+        select.select([reading], [], [], 30)
+        assert os.read(reading, 100) == b""
+    finally:
+        os.close(reading)
 
 
 def test_rows_that_cannot_run_here_leave_the_step_stale(

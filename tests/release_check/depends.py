@@ -29,6 +29,7 @@ from pathlib import Path
 __all__ = [
     "ROOT",
     "between",
+    "changed",
     "digest",
     "files",
     "matching",
@@ -54,6 +55,20 @@ Names = frozenset[str]
 @functools.cache
 def files() -> tuple[str, ...]:
     """Return the files of the checkout, new ones too, without what git ignores."""
+    return _listed()
+
+
+def changed() -> tuple[str, ...]:
+    """Return the files that are not as they were when they were first looked at.
+
+    What runs meanwhile has seen a mixture, for which no hash stands.
+    """
+    now = {*_listed()}
+    moved = {name for name in now & _all() if _hashed(name) != of_file(name)}
+    return tuple(sorted(moved | now ^ _all()))
+
+
+def _listed() -> tuple[str, ...]:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
     names = {name for name in listed.decode().split("\0") if name and name != WRITTEN}
@@ -83,6 +98,10 @@ def digest(names: Iterable[str], *words: str) -> str:
 @functools.cache
 def of_file(name: str) -> bytes:
     """Return the SHA-256 over the name of a file, and the one over its bytes."""
+    return _hashed(name)
+
+
+def _hashed(name: str) -> bytes:
     content = hashlib.sha256((ROOT / name).read_bytes()).digest()
     return hashlib.sha256(name.encode()).digest() + content
 

@@ -22,13 +22,14 @@ import datetime as dt
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,12 @@ class Kept:
         """Say whether what has this hash passed."""
         return (self.folder / key).exists()
 
+    def last(self, keys: Iterable[str]) -> tuple[str, dt.datetime]:
+        """Return what was noted about the last of these that passed, and when."""
+        path = max((self.folder / key for key in keys), key=lambda p: p.stat().st_mtime)
+        when = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
+        return path.read_text(encoding="utf-8").strip(), when
+
     def add(self, key: str, what: str) -> None:
         """Note that it passed: whole or not at all, as the run may be interrupted."""
         new = self.folder / f"{key}.new.{os.getpid()}"
@@ -103,10 +110,10 @@ class Page:
         row = self.rows().get(name)
         return row[4].strip("`") if row else ""
 
-    def put(self, step: Step, counts: str) -> None:
+    def put(self, step: Step, counts: str, when: dt.datetime) -> None:
         """Write the row of a step, and leave the others as they are."""
         rows = self.rows()
-        today = dt.datetime.now(dt.UTC).date().isoformat()
+        today = when.date().isoformat()
         counts = counts.replace("|", "/")
         cells = [f"`{step.name}`", step.shows, today, _version(), f"`{step.key}`"]
         rows[step.name] = [*cells, counts]
@@ -218,6 +225,51 @@ def stale(step: Step, kept: Kept, page: Page, *, fresh: bool) -> list[int]:
 # ---- running ---------------------------------------------------------------------
 
 
+@dataclass
+class Running:
+    """A step that runs: its rows are kept as soon as they have passed."""
+
+    step: Step
+    numbers: Sequence[int]
+    kept: Kept
+    folder: Path
+    seen: int = 0
+    moved: tuple[str, ...] = ()  # files that changed meanwhile
+    start: float = field(default_factory=time.monotonic)
+    said: float = field(default_factory=time.monotonic)
+
+    def variables(self) -> dict[str, str]:
+        """Tell the command which rows are wanted, and where to note what passed."""
+        rows, passed = self.folder / "rows", self.folder / "passed"
+        rows.write_text(" ".join(map(str, self.numbers)), encoding="ascii")
+        passed.touch()
+        return {"ROWS": str(rows), "PASSED": str(passed)} if self.step.rows else {}
+
+    def keep(self) -> None:
+        """Keep what passed since the last look, unless a file has changed."""
+        noted = (self.folder / "passed").read_text(encoding="ascii").splitlines()
+        new = noted[self.seen :]
+        if new:
+            self.moved = self.moved or depends.changed()
+        if not self.moved:
+            for number in new:
+                self.kept.add(self.step.keys[int(number)], "")
+            self.seen += len(new)
+
+    def look(self) -> None:
+        """Keep what passed, and say now and then how far it is."""
+        self.keep()
+        if time.monotonic() - self.said >= EVERY:
+            self.said = time.monotonic()
+            of = f"{self.seen} of {len(self.numbers)} rows, " if self.step.rows else ""
+            print(f"        {self.step.name}: {of}{self.seconds:.0f} s", flush=True)
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has run."""
+        return time.monotonic() - self.start
+
+
 def run(step: Step, numbers: Sequence[int], kept: Kept, page: Page) -> bool:
     """Run a step, or its stale rows; keep what passes, and say how it ended."""
     if missing := [tool for tool, version in step.versions.items() if not version]:
@@ -227,66 +279,84 @@ def run(step: Step, numbers: Sequence[int], kept: Kept, page: Page) -> bool:
         return False
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"{step.name}.log"
-    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="release-check-") as name:
-        rows, passed = Path(name) / "rows", Path(name) / "passed"
-        rows.write_text(" ".join(map(str, numbers)), encoding="ascii")
-        passed.touch()
-        variables = {"ROWS": str(rows), "PASSED": str(passed)} if step.rows else {}
-        seen = 0
-
-        def keep() -> int:
-            lines = passed.read_text(encoding="ascii").splitlines()
-            for line in lines[seen:]:
-                kept.add(step.keys[int(line)], f"{step.name}, row {line}\n")
-            return len(lines)
-
-        with (
-            log.open("wb") as out,
-            subprocess.Popen(
-                ["bash", "-c", step.command],
-                cwd=ROOT,
-                env=os.environ | variables,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            ) as process,
-        ):
-            said = start
-            try:
-                while process.poll() is None:
-                    time.sleep(0.2)
-                    seen = keep()
-                    if time.monotonic() - said >= EVERY:
-                        said = time.monotonic()
-                        of = f"{seen} of {len(numbers)} rows, " if step.rows else ""
-                        print(
-                            f"        {step.name}: {of}{said - start:.0f} s", flush=True
-                        )
-            except BaseException:
-                process.terminate()
-                raise
-            finally:
-                process.wait()
-                seen = keep()
-    seconds = time.monotonic() - start
+        running = Running(step, numbers, kept, Path(name))
+        variables = running.variables()
+        try:
+            status = _execute(step.command, variables, log, running.look)
+        finally:
+            running.keep()
+    if moved := running.moved or depends.changed():
+        print(f"FAILED  {step.name}: changed while it ran: {', '.join(moved)}")
+        print("        Start again: what passed before that is kept.", flush=True)
+        return False
     text = log.read_text(encoding="utf-8", errors="replace")
-    if process.returncode != 0:
-        print(f"FAILED  {step.name}: {seconds:.0f} s; the whole log is {log}")
+    if status != 0:
+        print(f"FAILED  {step.name}: {running.seconds:.0f} s; the whole log is {log}")
         print("        " + "\n        ".join(text.splitlines()[-25:]), flush=True)
         return False
     counts = _counts(step, text)
     if step.rows:
         counts = f"{len(step.keys)} rows" + (f"; last run: {counts}" if counts else "")
     else:
-        kept.add(step.keys[0], f"{step.name}: {counts}\n")
+        kept.add(step.keys[0], f"{counts}\n")
     # A row may have been left out, as this processor cannot run it.
-    left = [n for n in numbers if step.keys[n] not in kept] if step.rows else []
+    left = [number for number in numbers if step.keys[number] not in kept]
     if not left:
-        page.put(step, counts)
+        page.put(step, counts, dt.datetime.now(dt.UTC))
     also = f"; {len(left)} rows cannot run here" if left else ""
-    print(f"passed  {step.name}: {seconds:.0f} s, {counts}{also}", flush=True)
+    print(f"passed  {step.name}: {running.seconds:.0f} s, {counts}{also}", flush=True)
     return True
+
+
+def recall(step: Step, kept: Kept, page: Page) -> None:
+    """Write the row of a step that is fresh, if the page has not its present hash.
+
+    It may have passed in several runs, of some rows each, or before a change that has
+    been taken back.
+    """
+    if page.hash_of(step.name) != step.key:
+        counts, when = kept.last(step.keys)
+        page.put(step, f"{len(step.keys)} rows" if step.rows else counts, when)
+
+
+def _execute(
+    command: str, variables: dict[str, str], log: Path, look: Callable[[], None]
+) -> int:
+    """Run a command, calling *look* meanwhile, and return its status.
+
+    It has a process group of its own, so that all it has started ends with this.
+    """
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=os.environ | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            while process.poll() is None:
+                time.sleep(0.2)
+                look()
+        finally:
+            if process.returncode is None:
+                _end(process.pid)
+    return process.returncode
+
+
+def _end(group: int) -> None:
+    """End a process group: as Ctrl-C does, and after ten seconds by force."""
+    os.killpg(group, signal.SIGINT)
+    for _ in range(100):
+        if os.waitid(os.P_PID, group, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            break
+        time.sleep(0.1)
+    os.killpg(group, signal.SIGKILL)  # it is not waited for yet, so this is still it
 
 
 def _counts(step: Step, text: str) -> str:
@@ -322,6 +392,8 @@ def main(arguments: Sequence[str]) -> int:
             numbers = stale(step, kept, page, fresh=wanted.fresh)
             if wanted.list or not numbers:
                 print(told(step, numbers), flush=True)
+                if not wanted.list:
+                    recall(step, kept, page)
                 continue
             print(f"[{number}/{len(chosen)}] {step.name}: {step.shows}", flush=True)
             if not run(step, numbers, kept, page):
