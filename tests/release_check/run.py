@@ -325,27 +325,39 @@ def _execute(
 ) -> int:
     """Run a command, calling *look* meanwhile, and return its status.
 
-    It has a process group of its own, so that all it has started ends with this.
+    It has a process group of its own, so that all it has started ends with this: also
+    if a signal comes while it starts, as its handler only makes a note.
     """
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=ROOT,
-            env=os.environ | variables,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as process,
-    ):
-        try:
-            while process.poll() is None:
-                time.sleep(0.2)
-                look()
-        finally:
-            if process.returncode is None:
-                _end(process.pid)
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        with (
+            log.open("wb") as out,
+            subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=ROOT,
+                env=os.environ | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            ) as process,
+        ):
+            try:
+                while process.poll() is None and not came:
+                    time.sleep(0.2)
+                    look()
+            finally:
+                if process.returncode is None:
+                    _end(process.pid)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        sys.exit(128 + came[0])
     return process.returncode
 
 
