@@ -247,8 +247,9 @@ class Running:
 
     def keep(self) -> None:
         """Keep what passed since the last look, unless a file has changed."""
-        noted = (self.folder / "passed").read_text(encoding="ascii").splitlines()
-        new = noted[self.seen :]
+        noted = (self.folder / "passed").read_text(encoding="ascii")
+        whole = noted.rpartition("\n")[0]  # the last line may be half written
+        new = whole.splitlines()[self.seen :]
         if new:
             self.moved = self.moved or depends.changed()
         if not self.moved:
