@@ -225,7 +225,10 @@ class TLSServer:
             if not self._silent:
                 self._speak(sock, record)
         except Exception as error:  # noqa: BLE001  (the record is for the test)
-            record.error = error
+            # Its frames hold the connection, and this its context, which `ssl` does
+            # not show to `gc`: all of them would live as long as the process.
+            error.__context__ = None
+            record.error = error.with_traceback(None)
         finally:
             # Whatever the client sends after a failure belongs on the record,
             # above all what it sends in clear.

@@ -274,7 +274,9 @@ def test_pitfall_54_each_class_around_a_live_connection_is_judged(
     """Above it, below it and beside it: all that a program can find by its class."""
     impostor = serve(server_context(pki.impostor, version=version), echo=False)
     context = trusting(pki, pinning(pki))
-    with connect(context, serve(server_context(pki.server, version=version))) as live:
+    server = serve(server_context(pki.server, version=version))
+    beside = connect(trusting(pki, pinning(pki)), server)  # each context has a class
+    with beside, connect(context, server) as live:
         above = [kind for kind in type(live).__mro__ if issubclass(kind, ssl.SSLSocket)]
         around = set(above)
         waiting = list(above)
