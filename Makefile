@@ -12,8 +12,9 @@ there = $(shell command -v $(1) 2>/dev/null)
 COMPILER := $(if $(filter default,$(origin CC)),$(or $(call there,cc),\
     $(call there,gcc),$(call there,clang)),$(CC))
 
-# Ignore an environment that is active, and the settings it left behind.
-unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+# Ignore an environment that is active, and the settings it left behind. Bytecode is
+# kept: without it, each of the many processes of the tests compiles its modules.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test checks release-check environment environments lint bench slow wheels run-wheels clients interceptor engines suites run-suites remedies each-remedy mutants anchors \
     each-mutant sanitize fuzz differential coverage ct prove clean

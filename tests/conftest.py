@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import importlib.util
@@ -62,6 +63,12 @@ def _heap_of_its_own() -> None:
     gc.freeze()
 
 
+@functools.cache
+def _lacks_parsers() -> bool:
+    found = importlib.util.find_spec("pinverify.formats")  # the engine may be alone
+    return found is not None and lacks_parsers()
+
+
 @pytest.fixture(autouse=True)
 def _without_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip a test where it needs tree-sitter, if that is not installed."""
@@ -70,7 +77,7 @@ def _without_parsers(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("tree_sitter is not installed")
 
     # Named, so that tests of the engine run where there is no other package.
-    if lacks_parsers() and importlib.util.find_spec("pinverify.formats"):
+    if _lacks_parsers():
         for module in ("_okhttp", "_trustkit"):
             monkeypatch.setattr(f"pinverify.formats.{module}.read_source", read_source)
 
