@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -96,14 +98,14 @@ def test_a_key_is_reencoded_as_cryptography_does() -> None:
     assert usual > 100
 
 
-KEYS: dict[str, Any] = {
-    "P-256": ec.generate_private_key(ec.SECP256R1()).public_key(),
-    "P-384": ec.generate_private_key(ec.SECP384R1()).public_key(),
-    "P-521": ec.generate_private_key(ec.SECP521R1()).public_key(),
-    "Ed25519": ed25519.Ed25519PrivateKey.generate().public_key(),
-    "RSA-2048": rsa.generate_private_key(65537, 2048).public_key(),
-    "RSA-3072": rsa.generate_private_key(65537, 3072).public_key(),
-    "RSA-4096": rsa.generate_private_key(65537, 4096).public_key(),
+KEYS: dict[str, Callable[[], Any]] = {
+    "P-256": partial(ec.generate_private_key, ec.SECP256R1()),
+    "P-384": partial(ec.generate_private_key, ec.SECP384R1()),
+    "P-521": partial(ec.generate_private_key, ec.SECP521R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+    "RSA-2048": partial(rsa.generate_private_key, 65537, 2048),
+    "RSA-3072": partial(rsa.generate_private_key, 65537, 3072),
+    "RSA-4096": partial(rsa.generate_private_key, 65537, 4096),
 }
 
 
@@ -121,7 +123,7 @@ def value_of(key: Any) -> bytes:  # noqa: ANN401 - a public key
 @pytest.mark.parametrize("kind", KEYS)
 def test_a_usual_key_has_the_usual_bytes_around_its_value(kind: str) -> None:
     """A key that differs anywhere else is one to ask about."""
-    key = KEYS[kind]
+    key = KEYS[kind]().public_key()
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     value = value_of(key)
     first = spki.index(value)

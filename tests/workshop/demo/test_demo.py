@@ -15,10 +15,10 @@ import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from rich.console import Console
 
 from pinverify import PinningError, demo
@@ -131,11 +131,39 @@ def test_the_last_lines_can_be_pasted(played: str) -> None:
     assert names["context"].verify_mode
 
 
-def test_json_has_the_scenes_and_the_costs() -> None:
-    """For a machine to keep; nothing else is printed."""
-    result = CliRunner().invoke(commands, ["demo", "--json"])
-    assert (result.exit_code, result.stderr) == (0, "")
-    said = json.loads(result.stdout)
+class Left(NamedTuple):
+    """A run of the demo in this process, and what it left."""
+
+    result: Result
+    files: list[Path]
+    threads: int  # more than before
+    listeners: list[socket.socket]
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """The demo for a machine to keep."""
+    folder = tmp_path_factory.mktemp("demo")
+    threads = threading.active_count()
+    listeners = []
+    create_server = socket.create_server
+
+    def remember(*arguments: Any, **options: Any) -> socket.socket:  # noqa: ANN401
+        listeners.append(create_server(*arguments, **options))
+        return listeners[-1]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", str(folder))
+        patched.setattr(socket, "create_server", remember)
+        result = CliRunner().invoke(commands, ["demo", "--json"])
+    more = threading.active_count() - threads
+    return Left(result, list(folder.iterdir()), more, listeners)
+
+
+def test_json_has_the_scenes_and_the_costs(left: Left) -> None:
+    """Nothing else is printed."""
+    assert (left.result.exit_code, left.result.stderr) == (0, "")
+    said = json.loads(left.result.stdout)
     assert said["scenes"] == [heading[3:] for heading in HEADINGS[:-1]]
     ways = said["cost"]["ways"]
     assert len(ways) == 4
@@ -171,24 +199,11 @@ def test_a_terminal_gets_colour() -> None:
 # ---- what it leaves ----------------------------------------------------------
 
 
-def test_nothing_is_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_left_behind(left: Left) -> None:
     """No file, no thread, no listener."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    threads = threading.active_count()
-    listeners = []
-    create_server = socket.create_server
-
-    def remember(*arguments: Any, **options: Any) -> socket.socket:  # noqa: ANN401
-        listeners.append(create_server(*arguments, **options))
-        return listeners[-1]
-
-    monkeypatch.setattr(socket, "create_server", remember)
-    demo.run(Console(quiet=True))
-    assert list(tmp_path.iterdir()) == []
-    assert threading.active_count() == threads
-    assert [listener.fileno() for listener in listeners] == [-1]
+    assert left.files == []
+    assert left.threads == 0
+    assert [listener.fileno() for listener in left.listeners] == [-1]
 
 
 def test_the_listener_is_on_loopback_alone() -> None:
